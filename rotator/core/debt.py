@@ -1,0 +1,285 @@
+"""Paying a debt: grace, quiet, look, deactivate, soak, look, revoke, prove, retire, sweep; then watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
+from rotator.core.look import Facts, look
+from rotator.core.state import Cause, Debt, DebtPhase
+
+P = DebtPhase
+_WATCH_EVERY = 30.0
+_BAD_IN_A_ROW = 3
+_PROOFS = 3
+
+_CALLS: dict[DebtPhase, Op] = {
+    P.QUIET: Op.QUIET,
+    P.BASELINE: Op.WATCH,
+    P.LOOK: Op.LOOK,
+    P.DEACTIVATE: Op.DEACTIVATE,
+    P.SOAK: Op.WATCH,
+    P.SUSPECT: Op.SUSPECT,
+    P.LAST_LOOK: Op.LOOK,
+    P.REVOKE: Op.REVOKE,
+    P.PROVE: Op.PROVE,
+    P.RETIRE: Op.RETIRE,
+    P.SWEEP: Op.SWEEP,
+    P.WATCH: Op.WATCH,
+    P.REACTIVATE: Op.REACTIVATE,
+}
+
+
+def next_action(debt: Debt) -> Action:
+    if not debt.open:
+        return Finish(None)
+    if debt.wake is not None:
+        return WaitUntil(debt.wake, f"{debt.phase} of {debt.key}")
+    if debt.phase is P.GRACE:
+        return WaitUntil(debt.born + debt.plan.policy.grace, f"grace of {debt.key}")
+    if debt.phase is P.HELD:
+        return Ask("resume", debt.attention)
+    if debt.phase is P.REVOKE and debt.plan.supplied:
+        return Ask("confirm", f"destroy {debt.key} in the provider's console, then say so")
+    return Call(_CALLS[debt.phase], "revoke", debt.target, debt.key)
+
+
+def apply(debt: Debt, result: Result) -> Debt:
+    """What a result teaches. Pure and total over phases and results."""
+    debt = replace(debt, now=max(debt.now, result.at))
+    if not debt.open:
+        return debt
+    if debt.wake is not None:
+        return _woken(debt) if isinstance(result, Done) else debt
+    if isinstance(result, Later):
+        return debt.later(result.retry_in)
+    if isinstance(result, Failed) and not result.permanent and debt.phase not in (P.SOAK, P.WATCH, P.BASELINE):
+        return _again(debt, result)
+    return _ROWS[debt.phase](debt, result)
+
+
+def begin(debt: Debt) -> Debt:
+    """Where a new debt starts: only an orderly rotation's old key has grace and quiet."""
+    debt = replace(debt, born=debt.now)
+    match debt.cause:
+        case Cause.ROTATED:
+            return debt.to(P.GRACE)
+        case Cause.DISCARDED:
+            return replace(debt.to(P.SUSPECT), deactivated=True)
+        case _:
+            return _before_look(debt)
+
+
+def void(debt: Debt) -> Debt:
+    """The key is current again: no debt."""
+    return debt.to(P.VOID)
+
+
+def _woken(debt: Debt) -> Debt:
+    debt = replace(debt, wake=None)
+    if debt.phase is P.HELD and not debt.person:
+        return _look_again(debt)
+    return debt
+
+
+def _look_again(debt: Debt) -> Debt:
+    """From the look that stopped it; the attention stays until that look passes."""
+    return debt.to(P.SUSPECT) if debt.cause is Cause.DISCARDED else _look_phase(debt)
+
+
+def _look_phase(debt: Debt) -> Debt:
+    return debt.to(P.LAST_LOOK if debt.deactivated else P.LOOK)
+
+
+def _again(debt: Debt, failed: Failed) -> Debt:
+    """A debt has no deadline: it is asked again for ever, and told when that lasts."""
+    tries = debt.tries + 1
+    pause = failed.retry_in if failed.retry_in is not None else debt.plan.policy.backoff(tries)
+    lasting = debt.now - debt.since >= debt.plan.policy.deadline
+    attention = failed.message if lasting else debt.attention
+    if debt.phase in (P.REVOKE, P.DEACTIVATE):  # a look is only worth something right before its act
+        debt = replace(_look_phase(debt), since=debt.since)
+    return replace(debt.later(pause), tries=tries, attention=attention)
+
+
+def _grace(debt: Debt, result: Result) -> Debt:
+    return _after_grace(debt) if isinstance(result, Done) else debt
+
+
+def _after_grace(debt: Debt) -> Debt:
+    return debt.to(P.QUIET) if debt.plan.policy.quiet > 0 else _before_look(debt)
+
+
+def _quiet(debt: Debt, result: Result) -> Debt:
+    """Quiet long enough? `Done.data` is when the key was last used by others than us, None if never."""
+    if isinstance(result, Failed):
+        return _before_look(debt) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
+    if not isinstance(result, Done):
+        return debt
+    used = result.data if isinstance(result.data, (int, float)) else None
+    if used is None or debt.now - used >= debt.plan.policy.quiet:
+        return _before_look(debt)
+    if debt.now - debt.since >= debt.plan.policy.quiet_deadline:
+        return debt.held(f"{debt.key} is still being used")
+    return debt.later(max(1.0, used + debt.plan.policy.quiet - debt.now))
+
+
+def _before_look(debt: Debt) -> Debt:
+    return debt.to(P.BASELINE if _soaks(debt) else P.LOOK)
+
+
+def _soaks(debt: Debt) -> bool:
+    policy = debt.plan.policy
+    return debt.plan.can_deactivate and policy.soak > 0 and debt.cause in (Cause.ROTATED, Cause.COMPROMISED)
+
+
+def _baseline(debt: Debt, result: Result) -> Debt:
+    """A probe that fails already says nothing when it fails in soak."""
+    if isinstance(result, Unknown):
+        return debt
+    return replace(debt.to(P.LOOK), probes_pass=isinstance(result, Done))
+
+
+def _look(debt: Debt, result: Result) -> Debt:
+    """Anyone who holds the key, or may, stops it here."""
+    if isinstance(result, Failed):
+        return debt.held(result.message)
+    if not (isinstance(result, Done) and isinstance(result.data, Facts)):
+        return debt
+    verdict = look(result.data, debt.key)
+    if not verdict.clear:
+        text = verdict.text.replace("the old key", str(debt.key))
+        if debt.revoke_intended:
+            text += "; a revocation of it was already under way: it may be dead"
+        return debt.held(text)
+    debt = replace(debt, attention="")
+    if debt.phase is P.LOOK and _soaks(debt):
+        return _act(debt, P.DEACTIVATE)
+    return replace(_act(debt, P.REVOKE), revoke_intended=not debt.plan.supplied)
+
+
+def _act(debt: Debt, phase: P) -> Debt:
+    """After a passed look; the tries that failed before it go on being counted."""
+    since = debt.since if debt.tries else debt.now
+    return replace(debt.to(phase), tries=debt.tries, since=since)
+
+
+def _deactivate(debt: Debt, result: Result) -> Debt:
+    if isinstance(result, Done):
+        return replace(debt.to(P.SOAK), deactivated=True)
+    if isinstance(result, Failed):
+        unable = result.kind is Kind.UNSUPPORTED
+        return replace(debt.to(P.REVOKE), revoke_intended=True) if unable else debt.held(result.message)
+    return debt.to(P.LOOK)  # a lost answer: look before doing it again
+
+
+def _soak(debt: Debt, result: Result) -> Debt:
+    """Deactivated, not destroyed: if a probe that passed now fails in any way, several times, give the key back."""
+    if isinstance(result, Failed) and debt.probes_pass:
+        bad = debt.tries + 1
+        if bad < _BAD_IN_A_ROW:
+            return replace(debt.later(min(1.0, debt.plan.policy.first_retry)), tries=bad)
+        what = f"a probe fails since {debt.key} was deactivated: {result.message}"
+        if debt.cause is Cause.COMPROMISED:
+            return debt.held(what + "; it is compromised and stays deactivated", person=True)
+        return replace(debt.to(P.REACTIVATE), attention=what)
+    if isinstance(result, Unknown):
+        return debt
+    left = debt.since + debt.plan.policy.soak - debt.now
+    return replace(debt.later(min(left, _WATCH_EVERY)), tries=0) if left > 0 else debt.to(P.LAST_LOOK)
+
+
+def _reactivate(debt: Debt, result: Result) -> Debt:
+    if isinstance(result, Unknown):
+        return debt
+    if isinstance(result, Failed):
+        return debt.held(f"{debt.attention}; and it could not be reactivated: {result.message}", person=True)
+    return replace(debt, deactivated=False).held(debt.attention, person=True)
+
+
+def _suspect(debt: Debt, result: Result) -> Debt:
+    """`Done.data` is True while the key is as we left it: deactivated and unused."""
+    if isinstance(result, Failed):
+        return debt.held(result.message)
+    if not isinstance(result, Done):
+        return debt
+    if result.data is not True:
+        return debt.held(f"{debt.key} was used or reactivated: it may be a colleague's", person=True)
+    left = debt.born + debt.plan.policy.soak - debt.now
+    return debt.later(min(left, _WATCH_EVERY)) if left > 0 else debt.to(P.LAST_LOOK)
+
+
+def _revoke(debt: Debt, result: Result) -> Debt:
+    """After a lost answer look again before repeating: the world may have changed meanwhile."""
+    if isinstance(result, Done):
+        return debt.to(P.PROVE)
+    if isinstance(result, Failed):
+        return debt.held(f"{debt.key} could not be revoked: {result.message}")
+    return _look_phase(debt)
+
+
+def _prove(debt: Debt, result: Result) -> Debt:
+    """`Done.data` is True when the key was refused; several times in a row is proof."""
+    if isinstance(result, Failed):
+        return debt.to(P.RETIRE) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
+    if not isinstance(result, Done):
+        return debt
+    if result.data is not True:
+        tries = debt.tries + 1
+        if debt.now - debt.since >= debt.plan.policy.deadline:
+            return debt.held(f"{debt.key} was revoked but is still accepted")
+        return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, passes=0)
+    passes = debt.passes + 1
+    if passes < _PROOFS:
+        return replace(debt.later(debt.plan.policy.pass_interval), passes=passes)
+    return _retire_next(debt, 0)
+
+
+def _retire_next(debt: Debt, target: int) -> Debt:
+    return debt.to(P.RETIRE, target) if target < len(debt.plan.stores) else debt.to(P.SWEEP)
+
+
+def _retire(debt: Debt, result: Result) -> Debt:
+    """An old version that cannot be retired holds a dead key: told in the audit, nothing waits for it."""
+    return debt if isinstance(result, Unknown) else _retire_next(debt, debt.target + 1)
+
+
+def _sweep(debt: Debt, result: Result) -> Debt:
+    if isinstance(result, Unknown):
+        return debt
+    watches = debt.plan.policy.watch > 0 and debt.cause in (Cause.ROTATED, Cause.COMPROMISED)
+    return debt.to(P.WATCH if watches else P.PAID)
+
+
+def _watch(debt: Debt, result: Result) -> Debt:
+    if isinstance(result, Unknown):
+        return debt
+    bad = debt.tries + 1 if isinstance(result, Failed) else 0
+    if bad == _BAD_IN_A_ROW and isinstance(result, Failed):
+        debt = replace(debt, attention=f"a probe fails since {debt.key} was revoked: {result.message}")
+    left = debt.since + debt.plan.policy.watch - debt.now
+    return replace(debt.later(min(left, _WATCH_EVERY)), tries=bad) if left > 0 else debt.to(P.PAID)
+
+
+def _held(debt: Debt, result: Result) -> Debt:
+    return debt
+
+
+_ROWS: dict[DebtPhase, Callable[[Debt, Result], Debt]] = {
+    P.GRACE: _grace,
+    P.QUIET: _quiet,
+    P.BASELINE: _baseline,
+    P.LOOK: _look,
+    P.LAST_LOOK: _look,
+    P.DEACTIVATE: _deactivate,
+    P.SOAK: _soak,
+    P.SUSPECT: _suspect,
+    P.REVOKE: _revoke,
+    P.PROVE: _prove,
+    P.RETIRE: _retire,
+    P.SWEEP: _sweep,
+    P.WATCH: _watch,
+    P.REACTIVATE: _reactivate,
+    P.HELD: _held,
+}

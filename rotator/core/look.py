@@ -1,0 +1,121 @@
+"""The look: a pure verdict over freshly read facts. Who holds a key that is to die, or may still hold it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rotator.core.state import Key
+from rotator.model import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFact:
+    """A store as read now. `fingerprint`: "" holds nothing, None cannot tell what. `ours` says that the present
+    version is the one that our write returned; `written_at` is when it was written, if that is known."""
+
+    name: str
+    fingerprint: str | None
+    ours: bool = False
+    written_at: float | None = None
+    wrote: str = ""  # fingerprint that our last write put there (a write-only store that is still ours holds it)
+    by: str = ""  # who wrote the present version, where the store tells
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFact:
+    name: str
+    started_at: float | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerFact:
+    name: str
+    evidence: Evidence
+    converged: bool = False
+    instances: tuple[InstanceFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    stores: tuple[StoreFact, ...] = ()
+    consumers: tuple[ConsumerFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`holders` hold the dying key; `strangers` hold neither; `unproven` may still hold it."""
+
+    holders: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+
+    @property
+    def clear(self) -> bool:
+        """Nobody holds the dying key, and nobody may."""
+        return not self.holders and not self.unproven
+
+    @property
+    def text(self) -> str:
+        parts = [f"{name} holds the old key" for name in self.holders]
+        parts += [f"{name} holds another key" for name in self.strangers]
+        parts += [f"{name} may still hold the old key" for name in self.unproven]
+        return "; ".join(parts)
+
+
+def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
+    """Judge whether `dying` may die. With `living`, a store that holds anything else is a stranger."""
+    holders: list[str] = []
+    strangers: list[str] = []
+    unproven: list[str] = []
+    for store in facts.stores:
+        held = _held(store)
+        if held is None:
+            unproven.append(store.name)
+        elif held and held == dying.fingerprint:
+            holders.append(f"{store.name} (written by {store.by})" if store.by else store.name)
+        elif living is not None and held != living.fingerprint:
+            strangers.append(store.name)
+    present = _present_version_time(facts)
+    for consumer in facts.consumers:
+        _judge(consumer, dying, present, holders, unproven)
+    return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
+
+
+def _held(store: StoreFact) -> str | None:
+    if store.fingerprint is not None:
+        return store.fingerprint
+    return store.wrote if store.ours and store.wrote else None
+
+
+def _present_version_time(facts: Facts) -> float | None:
+    """When the youngest present version was written; None where one store cannot tell (then only reading counts)."""
+    times: list[float] = []
+    for store in facts.stores:
+        if store.written_at is None:
+            return None
+        times.append(store.written_at)
+    return max(times, default=0.0)
+
+
+def _judge(consumer: ConsumerFact, dying: Key, present: float | None,
+           holders: list[str], unproven: list[str]) -> None:
+    """An instance is clear if it was read to hold another key, or started after the present version was written."""
+    if consumer.evidence is Evidence.NONE:
+        return
+    if not consumer.instances:
+        if not consumer.converged:
+            unproven.append(consumer.name)
+        return
+    for instance in consumer.instances:
+        name = f"{consumer.name} {instance.name}".strip()
+        if instance.fingerprint is not None:
+            if instance.fingerprint == dying.fingerprint:
+                holders.append(name)
+        elif consumer.evidence is Evidence.READ:
+            unproven.append(name)
+        elif consumer.evidence is Evidence.ANSWERS:
+            if not consumer.converged:
+                unproven.append(name)
+        elif present is None or instance.started_at is None or instance.started_at <= present:
+            unproven.append(name)

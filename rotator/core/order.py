@@ -1,0 +1,114 @@
+"""People's orders as a pure function; the table state × verb in the docs is generated from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from rotator.core import debt as debts_of
+from rotator.core import recover, undo
+from rotator.core.action import Done, Failed
+from rotator.core.state import FORWARD_AFTER_GENERATE, UNDOING, Cause, Debt, DebtPhase, Phase, Rotation
+
+
+class Order(StrEnum):
+    RESUME = "resume"
+    UNDO = "undo"
+    COMPROMISED = "compromised"
+    REVOKE = "revoke"
+    CONFIRM = "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an order cannot be carried out in this state."""
+
+    reason: str
+    hint: str = ""
+
+
+def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Refusal:
+    """The rotation after the order, or why not."""
+    rotation = replace(rotation, now=max(rotation.now, at))
+    if rotation.phase is Phase.ENDED:
+        return Refusal("this rotation is over", "start the next one with `rotate NAME`")
+    match order:
+        case Order.RESUME:
+            return _resume(rotation)
+        case Order.UNDO:
+            return _undo(rotation)
+        case Order.COMPROMISED:
+            return _compromise(rotation)
+        case Order.REVOKE:
+            return Refusal("a rotation is under way", "`rotator resume` or `rotator undo` it first")
+        case Order.CONFIRM:
+            return Refusal("nothing waits for a confirmation")
+
+
+def _resume(rotation: Rotation) -> Rotation | Refusal:
+    if rotation.phase is not Phase.STUCK:
+        return replace(rotation, wake=None) if rotation.wake is not None else rotation
+    if rotation.came_from in (Phase.RECOVER, Phase.DISCARD):  # the person has looked and removed what was there
+        return recover.once_more(replace(rotation, problem="", question=""))
+    return replace(rotation.to(rotation.came_from, rotation.target), round=0, question="", problem="")
+
+
+def _undo(rotation: Rotation) -> Rotation | Refusal:
+    if rotation.compromised:
+        return Refusal("nothing goes back to a compromised key", "`rotator resume` goes on to the new one")
+    phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
+    if phase in UNDOING:
+        return Refusal("it is being undone already", "`rotator resume` carries a stuck undo on")
+    if phase in FORWARD_AFTER_GENERATE:
+        if rotation.forward_only:
+            return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
+        return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
+    if phase is Phase.PREFLIGHT or (phase is Phase.GENERATE and rotation.plan.supplied):
+        return undo.settled(replace(rotation, problem="undone by a person's order"))
+    return Refusal("a key may just have been made", "let it be found first: `rotate NAME` carries on")
+
+
+def _compromise(rotation: Rotation) -> Rotation | Refusal:
+    phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
+    if phase in UNDOING:
+        return Refusal("it is being undone; that is finished first, then a compromised rotation follows")
+    return replace(rotation, compromised=True, forward_only=True)
+
+
+def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
+    """The debt after the order, or why not."""
+    debt = replace(debt, now=max(debt.now, at))
+    if not debt.open:
+        return Refusal(f"{debt.key} is dealt with already")
+    match order:
+        case Order.RESUME:
+            return _resume_debt(debt)
+        case Order.CONFIRM:
+            return _confirm(debt)
+        case Order.REVOKE | Order.COMPROMISED:
+            return _hurry(debt, order)
+        case Order.UNDO:
+            return Refusal("after the pivot a rotation is undone by going back to the previous key",
+                           "not built yet: put the key back with `rotator adopt`, or rotate again")
+
+
+def _resume_debt(debt: Debt) -> Debt:
+    if debt.phase is not DebtPhase.HELD:
+        return replace(debt, wake=None) if debt.phase is not DebtPhase.GRACE else debt
+    at_once = replace(debt, person=False, wake=debt.now)
+    return debts_of.apply(at_once, Done(debt.now))
+
+
+def _confirm(debt: Debt) -> Debt | Refusal:
+    if debt.phase is DebtPhase.REVOKE and debt.plan.supplied:
+        return replace(debt.to(DebtPhase.PROVE), revoke_intended=True)
+    return Refusal(f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for")
+
+
+def _hurry(debt: Debt, order: Order) -> Debt:
+    """No grace and no quiet any more; the look stays."""
+    if order is Order.COMPROMISED and debt.cause is Cause.ROTATED:
+        debt = replace(debt, cause=Cause.COMPROMISED)
+    if debt.phase in (DebtPhase.GRACE, DebtPhase.QUIET):
+        return debts_of.begin(replace(debt, cause=Cause.COMPROMISED))
+    return replace(debt, wake=None) if debt.phase is not DebtPhase.HELD else _resume_debt(debt)

@@ -1,0 +1,38 @@
+"""Tries, back-off and deadlines: when a passing failure becomes a lasting one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rotator.core.action import Failed, Later
+from rotator.core.state import Phase, Rotation
+
+# Waits that no deadline ends: a person, or a fact without which neither way is safe.
+ENDLESS = frozenset({Phase.KILL, Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
+
+
+def passed(rotation: Rotation) -> bool:
+    """Whether this step has had all its time."""
+    return rotation.phase not in ENDLESS and rotation.now - rotation.since >= rotation.plan.policy.deadline
+
+
+def run_out(rotation: Rotation, failed: Failed) -> Failed:
+    """A passing failure at the deadline is a lasting one."""
+    if not passed(rotation):
+        return failed
+    return replace(failed, permanent=True, message=f"{failed.message} (after {rotation.now - rotation.since:.0f} s)")
+
+
+def not_yet(rotation: Rotation, later: Later) -> Later | Failed:
+    """An answer that is still not there at the deadline is a failure."""
+    if not passed(rotation):
+        return later
+    waited = rotation.now - rotation.since
+    return Failed(later.at, f"{later.text or 'not there yet'} (after {waited:.0f} s)")
+
+
+def again(rotation: Rotation, failed: Failed) -> Rotation:
+    """Try once more after a pause."""
+    tries = rotation.tries + 1
+    pause = failed.retry_in if failed.retry_in is not None else rotation.plan.policy.backoff(tries)
+    return replace(rotation.later(pause), tries=tries, problem=failed.message, hint=failed.hint)

@@ -1,0 +1,74 @@
+"""A create whose answer was lost: find what it left by the provider's declared kind, never make another blindly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rotator.core import forward
+from rotator.core.action import Action, Call, Done, Failed, Op, Recovered, Result
+from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation
+from rotator.model import Overlap, Recovery
+
+
+def recover(rotation: Rotation, result: Result) -> Rotation:
+    if isinstance(result, Failed):
+        return _unknowable(rotation, result.message, result.hint)
+    if not (isinstance(result, Done) and isinstance(result.data, Recovered)):
+        return rotation
+    found = result.data
+    if found.ambiguous:
+        return _unknowable(rotation, found.ambiguous, "")
+    if found.reread is not None:
+        return forward.made(rotation, found.reread)
+    if found.found:
+        return replace(rotation.to(Phase.DISCARD), found=found.found)
+    if rotation.plan.recovery is Recovery.REREAD:  # the slot is what it was: the create did not happen
+        return forward.begin_attempt(rotation)
+    seen_for = rotation.now - rotation.asked_at
+    if seen_for < rotation.plan.policy.list_lag:
+        return rotation.later(rotation.plan.policy.list_lag - seen_for)
+    return next_attempt(rotation)
+
+
+def _unknowable(rotation: Rotation, message: str, hint: str) -> Rotation:
+    """There may be a key that nobody can find or touch: name it, and let a person look."""
+    name = f"attempt {rotation.attempt} of {rotation.id}"
+    rotation = replace(rotation, possible_orphan=name)
+    question = f"{message or 'the answer to a create was lost'}: look in the provider's console for the key of {name}"
+    return replace(rotation.stuck(question), hint=hint or "destroy it there, then `rotator resume`")
+
+
+def discard_call(rotation: Rotation) -> Action:
+    """What was found is worthless (its value is lost). By difference it may be a colleague's: only deactivated."""
+    op = Op.DEACTIVATE if rotation.plan.recovery is Recovery.DIFFERENCE else Op.REVOKE
+    return Call(op, "generate", key=rotation.found[0], attempt=rotation.attempt)
+
+
+def discard(rotation: Rotation, result: Result) -> Rotation:
+    if isinstance(result, Failed):
+        question = f"{rotation.found[0]}, left by a lost create, could not be removed: {result.message}"
+        return replace(rotation.stuck(question), hint=result.hint)
+    if not isinstance(result, Done):
+        return rotation
+    gone, rest = rotation.found[0], rotation.found[1:]
+    if rotation.plan.recovery is Recovery.DIFFERENCE:
+        rotation = replace(rotation, owed=(*rotation.owed, Owed(gone, Cause.DISCARDED)))
+    rotation = replace(rotation.to(Phase.DISCARD), found=rest)
+    return rotation if rest else next_attempt(rotation)
+
+
+def next_attempt(rotation: Rotation) -> Rotation:
+    """Create again under the next number, a few times at most."""
+    if rotation.attempt >= rotation.plan.policy.creates:
+        problem = f"the provider's answer to a create was lost {rotation.attempt} times"
+        if rotation.plan.overlap is Overlap.NONE:  # the old key may be dead: there is no way back, only a person
+            return rotation.stuck(problem)
+        if rotation.revoke_first and rotation.old is not None:
+            return replace(rotation.to(Phase.KILL), problem=problem)
+        return replace(rotation.end(Outcome.ROLLED_BACK), problem=problem)
+    return once_more(rotation)
+
+
+def once_more(rotation: Rotation) -> Rotation:
+    """Create under the next number: nothing of the earlier ones is left, or a person said so."""
+    return forward.begin_attempt(replace(rotation, attempt=rotation.attempt + 1, found=()))

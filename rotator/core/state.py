@@ -1,0 +1,290 @@
+"""The state of a rotation and of a debt, as plain data. Times are Unix seconds; durations are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from rotator.model import Evidence, Overlap, Recovery
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which key, without its value: the id at the provider (may be empty) and a keyed fingerprint of the value."""
+
+    id: str = ""
+    fingerprint: str = ""
+    hint: str = ""
+
+    def same(self, other: Key | None) -> bool:
+        """Whether both name one key; by fingerprint where both have one, else by id."""
+        if other is None:
+            return False
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint == other.fingerprint
+        return bool(self.id) and self.id == other.id
+
+    def __str__(self) -> str:
+        return self.id or self.hint or self.fingerprint[:8] or "unknown key"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient a rotation is; all in seconds, but the counts."""
+
+    deadline: float = 600.0
+    grace: float = 86_400.0
+    quiet: float = 3_600.0
+    quiet_deadline: float = 604_800.0
+    soak: float = 600.0
+    watch: float = 3_600.0
+    list_lag: float = 30.0
+    creates: int = 3
+    passes: int = 3
+    pass_interval: float = 1.0
+    rounds: int = 3
+    look_again: float = 3_600.0
+    first_retry: float = 1.0
+    longest_retry: float = 60.0
+
+    def backoff(self, tries: int) -> float:
+        """The pause after the `tries`-th failure in a row."""
+        return float(min(self.longest_retry, self.first_retry * 2 ** min(max(tries - 1, 0), 20)))
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    name: str
+    follows: bool = False
+    write_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPlan:
+    name: str
+    evidence: Evidence = Evidence.STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the playbook said when the rotation began, as far as the saga must know."""
+
+    stores: tuple[StorePlan, ...] = ()
+    consumers: tuple[ConsumerPlan, ...] = ()
+    overlap: Overlap = Overlap.MANY
+    recovery: Recovery = Recovery.LABEL
+    can_deactivate: bool = False
+    can_list: bool = True
+    supplied: bool = False
+    policy: Policy = field(default_factory=Policy)
+
+
+class Phase(StrEnum):
+    """Where a rotation stands. The comment is the step that a person sees."""
+
+    PREFLIGHT = "preflight"  # preflight
+    SNAPSHOT = "snapshot"  # generate: what there is before the create
+    GENERATE = "generate"  # generate
+    RECOVER = "recover"  # generate: a create whose answer was lost
+    DISCARD = "discard"  # generate: what that create left
+    KILL = "kill"  # revoke: --revoke-first
+    CHECK = "check"  # generate: the new key by itself
+    READ = "read"  # store: read before (again) writing
+    WRITE = "write"  # store
+    RESTART = "restart"  # restart
+    CONVERGE = "converge"  # restart
+    VERIFY = "verify"  # verify
+    LOOK = "look"  # verify
+    RESTORE_READ = "restore read"  # undo
+    RESTORE = "restore"  # undo
+    UNDO_RESTART = "undo restart"  # undo
+    UNDO_CONVERGE = "undo converge"  # undo
+    UNDO_VERIFY = "undo verify"  # undo
+    UNDO_LOOK = "undo look"  # undo
+    SETTLE = "settle"  # undo: the new key is a debt that is being paid
+    STUCK = "stuck"  # a person must act
+    ENDED = "ended"
+
+
+FORWARD_AFTER_GENERATE = frozenset({
+    Phase.CHECK, Phase.READ, Phase.WRITE, Phase.RESTART, Phase.CONVERGE, Phase.VERIFY, Phase.LOOK,
+})
+UNDOING = frozenset({
+    Phase.RESTORE_READ, Phase.RESTORE, Phase.UNDO_RESTART, Phase.UNDO_CONVERGE, Phase.UNDO_VERIFY, Phase.UNDO_LOOK,
+    Phase.SETTLE,
+})
+# Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may be deactivated.
+DANGER = (FORWARD_AFTER_GENERATE | UNDOING | {Phase.STUCK}) - {Phase.SETTLE}
+
+
+class Outcome(StrEnum):
+    VERIFIED = "verified"
+    ROLLED_BACK = "rolled back"
+    REFUSED = "refused"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What happened to one store: `expect` is the version to write over, `uncertain` that an answer was lost once."""
+
+    expect: str = ""
+    version: str = ""
+    at: float = 0.0
+    intended: bool = False
+    touched: bool = False
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A debt that a rotation makes; the runner turns it into a row in the same transaction."""
+
+    key: Key
+    cause: Cause
+
+
+class Cause(StrEnum):
+    """Why a key must go."""
+
+    ROTATED = "rotated"
+    COMPROMISED = "compromised"
+    UNDONE = "undone"
+    DISCARDED = "discarded"  # a lost create, by difference: deactivated, perhaps a colleague's
+    SWEPT = "swept"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    id: str
+    playbook: str
+    plan: Plan
+    phase: Phase = Phase.PREFLIGHT
+    target: int = 0
+    now: float = 0.0
+    since: float = 0.0  # when this step began: deadlines count from here
+    wake: float | None = None
+    tries: int = 0
+    passes: int = 0
+    round: int = 0  # restarts of all consumers so far: each is a change of its own
+    handle: str = ""
+    attempt: int = 1
+    asked_at: float = 0.0  # when the create of this attempt was intended
+    snapshot: tuple[str, ...] = ()
+    found: tuple[Key, ...] = ()
+    old: Key | None = None
+    new: Key | None = None
+    writes: tuple[Write, ...] = ()
+    compromised: bool = False
+    revoke_first: bool = False
+    forward_only: bool = False
+    pivoted: bool = False
+    came_from: Phase = Phase.PREFLIGHT
+    question: str = ""
+    problem: str = ""
+    hint: str = ""
+    attention: str = ""
+    possible_orphan: str = ""
+    outcome: Outcome | None = None
+    owed: tuple[Owed, ...] = ()
+
+    def to(self, phase: Phase, target: int = 0) -> Rotation:
+        """Begin another phase (or the same for another target): its own clock, tries and handle."""
+        return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0, handle="",
+                       attention="")
+
+    def later(self, seconds: float, handle: str = "") -> Rotation:
+        """The same again, `seconds` from now."""
+        return replace(self, wake=self.now + seconds, handle=handle or self.handle)
+
+    def end(self, outcome: Outcome) -> Rotation:
+        return replace(self.to(Phase.ENDED), outcome=outcome)
+
+    def stuck(self, question: str) -> Rotation:
+        """Stop safely, both keys alive: a person must act."""
+        return replace(self.to(Phase.STUCK), came_from=self.phase, question=question, attention=question)
+
+    def with_write(self, **changes: object) -> Rotation:
+        """Change what is known about the store at `target`."""
+        writes = list(self.writes)
+        writes[self.target] = replace(writes[self.target], **changes)  # type: ignore[arg-type]
+        return replace(self, writes=tuple(writes))
+
+    @property
+    def store(self) -> StorePlan:
+        return self.plan.stores[self.target]
+
+    @property
+    def written_at(self) -> float:
+        """When the last store was written: an instance that started later has read the present value."""
+        return max((write.at for write in self.writes), default=0.0)
+
+
+class DebtPhase(StrEnum):
+    GRACE = "grace"
+    QUIET = "quiet"
+    LOOK = "look"
+    BASELINE = "baseline"  # do the probes pass before anything is deactivated?
+    DEACTIVATE = "deactivate"
+    SOAK = "soak"
+    SUSPECT = "suspect"  # soak of a key found by difference: did anybody use or reactivate it?
+    LAST_LOOK = "last look"
+    REVOKE = "revoke"
+    PROVE = "prove"
+    RETIRE = "retire"
+    SWEEP = "sweep"
+    WATCH = "watch"
+    REACTIVATE = "reactivate"
+    HELD = "held"  # stopped: looked at again by itself, or waiting for a person
+    PAID = "paid"
+    VOID = "void"  # the key is current again: no debt
+
+
+CLOSED = frozenset({DebtPhase.PAID, DebtPhase.VOID})
+# A paid debt's probes go on being watched; the key is dead, so nothing else of the playbook needs to wait for it.
+DEAD_PHASES = frozenset({DebtPhase.PROVE, DebtPhase.RETIRE, DebtPhase.SWEEP, DebtPhase.WATCH})
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """An old key that is still to be revoked, with its date and conditions."""
+
+    id: str
+    playbook: str
+    rotation: str
+    key: Key
+    cause: Cause
+    plan: Plan
+    phase: DebtPhase = DebtPhase.GRACE
+    target: int = 0
+    now: float = 0.0
+    since: float = 0.0
+    born: float = 0.0
+    wake: float | None = None
+    tries: int = 0
+    passes: int = 0
+    probes_pass: bool = False
+    deactivated: bool = False
+    revoke_intended: bool = False
+    person: bool = False  # HELD until a person says resume
+    attention: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.phase not in CLOSED
+
+    @property
+    def urgent(self) -> bool:
+        """No grace, quiet or soak."""
+        return self.cause is not Cause.ROTATED
+
+    def to(self, phase: DebtPhase, target: int = 0) -> Debt:
+        return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0)
+
+    def later(self, seconds: float) -> Debt:
+        return replace(self, wake=self.now + seconds)
+
+    def held(self, attention: str, *, person: bool = False) -> Debt:
+        """Stop and name why; looked at again by itself unless a person is needed."""
+        stopped = replace(self.to(DebtPhase.HELD), attention=attention, person=person)
+        return stopped if person else stopped.later(self.plan.policy.look_again)

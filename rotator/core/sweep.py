@@ -1,0 +1,52 @@
+"""Which keys at the provider are orphans of ours: decided by key id and label, never by the absence of a seal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from rotator.core.state import Key
+from rotator.model import KeyRecord, Label
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the journal knows: rotations of this installation, and the ids of keys that are accounted for."""
+
+    installation: str
+    playbook: str
+    rotations: Collection[str]
+    accounted: Collection[str]  # current, pending, in a store, or an open debt
+
+
+def orphans(inventory: Iterable[KeyRecord], known: Known) -> tuple[Key, ...]:
+    """Keys whose label names a rotation in this journal and that nothing accounts for."""
+    found = []
+    for record in inventory:
+        label = Label.parse(record.label)
+        if label is None or label.installation != known.installation or label.playbook != known.playbook[:60]:
+            continue
+        if label.rotation in known.rotations and record.id not in known.accounted:
+            found.append(Key(record.id, "", record.hint))
+    return tuple(found)
+
+
+def left_by(inventory: Iterable[KeyRecord], label: Label) -> tuple[Key, ...]:
+    """Keys that a lost create of exactly this attempt left (recovery by label)."""
+    return tuple(Key(record.id, "", record.hint) for record in inventory if record.label == label.text)
+
+
+def new_since(inventory: Iterable[KeyRecord], before: Collection[str], asked_at: float, slack: float
+              ) -> tuple[tuple[Key, ...], str]:
+    """Recovery by difference: the one new key, made since `asked_at` and never used; else why it is not certain."""
+    fresh = [record for record in inventory if record.id not in before]
+    if not fresh:
+        return (), ""
+    if len(fresh) > 1:
+        return (), f"{len(fresh)} new keys appeared while ours was being made: {', '.join(r.id for r in fresh)}"
+    record = fresh[0]
+    if record.last_used_at is not None or not record.active:
+        return (), f"{record.id} appeared while ours was being made, but somebody used or changed it"
+    if record.created_at is not None and record.created_at < asked_at - slack:
+        return (), f"{record.id} is not in the earlier list but older than our request"
+    return (Key(record.id, "", record.hint),), ""

@@ -1,0 +1,78 @@
+"""Whose turn it is: rotations and debts of one playbook together."""
+
+from __future__ import annotations
+
+from rotator.core import debt as debts_of
+from rotator.core import machine
+from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
+from rotator.core.state import DANGER, DEAD_PHASES, Cause, Debt, Phase, Rotation
+from rotator.core.undo import settled
+
+Unit = Rotation | Debt
+
+
+def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | None, Action]:
+    """The one unit that acts now, and its action; else the earliest wait, else a question, else Finish.
+
+    A compromised debt goes first, then the rotation, then the other debts.
+    """
+    asked: tuple[Unit, Action] | None = None
+    waits: list[tuple[float, int, Unit, WaitUntil]] = []
+    for unit in _in_order(rotation, debts):
+        action = _action(unit)
+        if isinstance(action, Call):
+            return unit, action
+        if isinstance(action, WaitUntil):
+            waits.append((action.at, len(waits), unit, action))
+        elif isinstance(action, Ask) and asked is None:
+            asked = (unit, action)
+    if asked is not None and isinstance(asked[0], Rotation):
+        return asked
+    if waits:
+        _, _, unit, wait = min(waits, key=lambda row: row[:2])
+        return unit, wait
+    return asked or (None, Finish(rotation.outcome if rotation else None))
+
+
+def may_act(debt: Debt, rotation: Rotation | None) -> bool:
+    """No debt acts between a rotation's first store write and its pivot, nor ever on the key it may go back to."""
+    if rotation is None or rotation.phase is Phase.ENDED or debt.phase in DEAD_PHASES:
+        return True
+    if debt.key.same(rotation.old) or (debt.key.same(rotation.new) and rotation.phase is not Phase.SETTLE):
+        return False
+    return rotation.phase not in DANGER
+
+
+def current_again(rotation: Rotation, debts: tuple[Debt, ...]) -> tuple[Debt, ...]:
+    """Debts whose key the rotation found in the stores: the key is current again, they are void."""
+    return tuple(debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES
+                 and debt.key.same(rotation.old) and not rotation.pivoted)
+
+
+def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
+    still = [debt for debt in debts if debt.open]
+    urgent = [debt for debt in still if debt.cause is Cause.COMPROMISED]
+    others = [debt for debt in still if debt.cause is not Cause.COMPROMISED]
+    middle: list[Unit] = [rotation] if rotation is not None and rotation.phase is not Phase.ENDED else []
+    return [*(debt for debt in urgent if may_act(debt, rotation)), *middle,
+            *(debt for debt in others if may_act(debt, rotation))]
+
+
+def _action(unit: Unit) -> Action:
+    if isinstance(unit, Debt):
+        return debts_of.next_action(unit)
+    if unit.phase is Phase.SETTLE:
+        return Ask("settle", unit.problem)
+    return machine.next_action(unit)
+
+
+def settle(rotation: Rotation, debts: tuple[Debt, ...]) -> Rotation:
+    """A rotation that waits for its new key's death is rolled back once that debt is closed or proven dead."""
+    if rotation.phase is not Phase.SETTLE:
+        return rotation
+    mine = [debt for debt in debts if debt.rotation == rotation.id and debt.cause is Cause.UNDONE
+            and debt.key.same(rotation.new)]
+    if mine and not any(debt.open for debt in mine):
+        return settled(rotation)
+    return rotation
+

@@ -1,0 +1,140 @@
+"""Undo: put the previous credential back wherever the new one stands, restart all consumers, destroy the new key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rotator.core.action import Done, Failed, Kind, Read, Result, Unknown, Written
+from rotator.core.look import Facts
+from rotator.core.look import look as verdict_of
+from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation
+
+
+def begin(rotation: Rotation, failed: Failed) -> Rotation:
+    """A lasting failure between generate and pivot. Where nothing may go back to the old key, a person decides."""
+    rotation = replace(rotation, problem=failed.message, hint=failed.hint)
+    if rotation.forward_only or rotation.old is None:
+        return rotation.stuck(f"the consumers cannot go on to the new key, and nothing goes back: {failed.message}")
+    return _restore(rotation, 0)
+
+
+def _restore(rotation: Rotation, target: int) -> Rotation:
+    """The next store that a write was ever intended for; then the consumers, if any store was touched."""
+    stores = len(rotation.plan.stores)
+    while target < stores and not rotation.writes[target].intended:
+        target += 1
+    if target < stores:
+        return rotation.to(Phase.RESTORE_READ, target)
+    if any(write.touched for write in rotation.writes):
+        return begin_restarts(rotation)
+    return rotation.to(Phase.UNDO_VERIFY)
+
+
+def restore_read(rotation: Rotation, result: Result) -> Rotation:
+    """Ours is replaced; the old one is rewritten only to outdate a write that may still arrive; a stranger's stays."""
+    if isinstance(result, Failed):
+        return replace(rotation.stuck(f"{rotation.store.name} cannot be read: {result.message}"), hint=result.hint)
+    if not (isinstance(result, Done) and isinstance(result.data, Read)):
+        return rotation
+    found, state, old, new = result.data, rotation.writes[rotation.target], rotation.old, rotation.new
+    holds_new = new is not None and found.fingerprint == new.fingerprint
+    if found.fingerprint is None:  # write-only: put the old one back unless nothing was ever written
+        holds_new = state.touched
+    holds_old = old is not None and found.fingerprint == old.fingerprint
+    if rotation.store.follows:
+        return _follow(rotation, holds_old)
+    if holds_new or (holds_old and state.uncertain):
+        rotation = rotation.with_write(expect=found.version, touched=True)
+        tries = rotation.tries
+        return replace(rotation.to(Phase.RESTORE, rotation.target), tries=tries)
+    if not holds_old:
+        rotation = rotation.with_write(touched=True)  # somebody's own value: consumers may have read ours before it
+    return _restore(rotation, rotation.target + 1)
+
+
+def _follow(rotation: Rotation, holds_old: bool) -> Rotation:
+    """A followed store that lags is waited for without end: nothing else would be safe."""
+    rotation = rotation.with_write(touched=True)
+    if holds_old:
+        return _restore(rotation.with_write(at=rotation.now), rotation.target + 1)
+    tries = rotation.tries + 1
+    return replace(rotation.later(rotation.plan.policy.backoff(tries)), tries=tries)
+
+
+def restore(rotation: Rotation, result: Result) -> Rotation:
+    match result:
+        case Done(data=Written(version=version)):
+            rotation = rotation.with_write(version=version, expect=version, at=rotation.now, uncertain=False)
+            return _restore(rotation, rotation.target + 1)
+        case Unknown():
+            return rotation.with_write(uncertain=True).to(Phase.RESTORE_READ, rotation.target)
+        case Failed(kind=Kind.CONFLICT) if rotation.tries < rotation.plan.policy.rounds:
+            return replace(rotation.to(Phase.RESTORE_READ, rotation.target), tries=rotation.tries + 1)
+        case Failed():
+            question = f"the previous key could not be put back into {rotation.store.name}: {result.message}"
+            return replace(rotation.stuck(question), hint=result.hint)
+        case _:
+            return rotation
+
+
+def begin_restarts(rotation: Rotation) -> Rotation:
+    """All consumers: one that was never told may have started on its own and taken the new key up."""
+    rotation = replace(rotation, round=rotation.round + 1)
+    return _restart(rotation, 0)
+
+
+def _restart(rotation: Rotation, target: int) -> Rotation:
+    if target >= len(rotation.plan.consumers):
+        return rotation.to(Phase.UNDO_VERIFY)
+    return rotation.to(Phase.UNDO_RESTART, target)
+
+
+def restart(rotation: Rotation, result: Result) -> Rotation:
+    if isinstance(result, Failed):
+        return _not_back(rotation, result)
+    return rotation.to(Phase.UNDO_CONVERGE, rotation.target) if isinstance(result, Done) else rotation
+
+
+def converge(rotation: Rotation, result: Result) -> Rotation:
+    if isinstance(result, Failed):
+        return _not_back(rotation, result)
+    return _restart(rotation, rotation.target + 1) if isinstance(result, Done) else rotation
+
+
+def _not_back(rotation: Rotation, failed: Failed) -> Rotation:
+    name = rotation.plan.consumers[rotation.target].name
+    return replace(rotation.stuck(f"{name} did not come back with the previous key: {failed.message}"),
+                   hint=failed.hint)
+
+
+def verify(rotation: Rotation, result: Result) -> Rotation:
+    """The old key must work before the new one dies. 'Cannot tell' is waited for without end."""
+    if isinstance(result, Failed):
+        return replace(rotation.stuck(f"the previous key is refused: {result.message}"), hint=result.hint)
+    return rotation.to(Phase.UNDO_LOOK) if isinstance(result, Done) else rotation
+
+
+def look(rotation: Rotation, result: Result) -> Rotation:
+    """Nobody may hold the new key before it is destroyed."""
+    if isinstance(result, Failed):
+        return replace(rotation.stuck(f"not everything could be read: {result.message}"), hint=result.hint)
+    if not (isinstance(result, Done) and isinstance(result.data, Facts)) or rotation.new is None:
+        return rotation
+    verdict = verdict_of(result.data, rotation.new)
+    if verdict.clear or not any(write.touched for write in rotation.writes):
+        return settle(rotation)
+    if rotation.round < 2 * rotation.plan.policy.rounds:
+        return _restore(replace(rotation, round=rotation.round + 1), 0)
+    text = verdict.text.replace("old key", "new key")
+    return rotation.stuck(f"the new key cannot be destroyed: {text}")
+
+
+def settle(rotation: Rotation) -> Rotation:
+    """The new key becomes a debt without grace; it is paid before the outcome is told."""
+    assert rotation.new is not None
+    return replace(rotation.to(Phase.SETTLE), owed=(*rotation.owed, Owed(rotation.new, Cause.UNDONE)))
+
+
+def settled(rotation: Rotation) -> Rotation:
+    """The new key is gone: rolled back."""
+    return rotation.end(Outcome.ROLLED_BACK)

@@ -1,0 +1,177 @@
+"""The words of the field as types: what plugins hand to the engine and the engine to plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rotator.secret import Secret
+
+
+class Overlap(StrEnum):
+    """How many keys of one credential may live at once."""
+
+    MANY = "many"
+    TWO_SLOTS = "two slots"
+    NONE = "none"
+
+
+class Recovery(StrEnum):
+    """How a create whose answer was lost is found again."""
+
+    LABEL = "label"
+    REREAD = "reread"
+    DIFFERENCE = "difference"
+    NONE = "none"
+
+
+class Evidence(StrEnum):
+    """What a consumer must show at least before it counts as running with the new key."""
+
+    READ = "read"
+    STARTED = "started"
+    ANSWERS = "answers"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A key: its id at the provider and its one or more values, the primary one first."""
+
+    values: Mapping[str, Secret]
+    id: str = ""
+    hint: str = ""
+    created_at: float | None = None
+    expires_at: float | None = None
+
+    @property
+    def primary(self) -> Secret:
+        return next(iter(self.values.values()))
+
+
+def single(text: str, *, id: str = "", hint: str = "") -> Credential:
+    """A credential of one value."""
+    return Credential(values={"key": Secret(text)}, id=id, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The name that a created key bears: whose it is, and of which attempt. Its text is at most 120 characters."""
+
+    installation: str
+    playbook: str
+    rotation: str
+    attempt: int
+
+    @property
+    def text(self) -> str:
+        return f"rotator.{self.installation}.{self.playbook[:60]}.{self.rotation}.{self.attempt}"
+
+    @staticmethod
+    def parse(text: str) -> Label | None:
+        """The label in a key's name, or None if rotator did not write it."""
+        parts = text.split(".")
+        if len(parts) != 5 or parts[0] != "rotator" or not parts[4].isdigit():
+            return None
+        return Label(parts[1], parts[2], parts[3], int(parts[4]))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as the provider lists it: never its value. Times are Unix seconds."""
+
+    id: str
+    label: str = ""
+    hint: str = ""
+    created_at: float | None = None
+    expires_at: float | None = None
+    last_used_at: float | None = None
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What rotator leaves beside a secret in stores that can keep it."""
+
+    key_id: str
+    installation: str
+    rotation: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a store holds: its values (None where it is write-only), version, and the note left with them.
+
+    `written_at` (Unix seconds) is when the present version was written, where the store tells.
+    """
+
+    values: Mapping[str, Secret] | None
+    version: str
+    note: Note | None = None
+    written_at: float | None = None
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a preflight or a doctor found."""
+
+    level: Level
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Why consumers are restarted: unique per rotation and round; `since` is when the last store was written.
+
+    `key_name` is the environment variable or field that the consumers read, where the playbook tells.
+    """
+
+    id: str
+    since: float
+    credential: Credential
+    previous: Credential | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One running copy of a consumer, when it started (Unix seconds) and which key was read from it."""
+
+    name: str
+    started_at: float | None = None
+    holds: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a restart has come. `converged` is the restarter's own word that it is over."""
+
+    total: int
+    current: int
+    converged: bool
+    instances: tuple[Instance, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """An answer that is not there yet: ask again in `retry_in` seconds with `handle`."""
+
+    retry_in: float
+    handle: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a key shows of whom it belongs to, for parity between the old and the new one."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)

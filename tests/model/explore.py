@@ -1,0 +1,190 @@
+"""Walk every reachable state of the machine and its world, breadth first, and judge each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rotator.core import order, turn
+from rotator.core.action import Ask, Call, Done, Failed, Finish, Op, Swept, Unknown, WaitUntil
+from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.model import Overlap, Recovery
+from tests.model.world import DEAD, LIVE, OFF, Broken, Config, IssuedKey, World, Zombie, commit, current, initial, perform, sweep_orphans
+
+DESTRUCTIVE = (Op.REVOKE, Op.DEACTIVATE)
+FAILING = (Op.GENERATE, Op.PROBE, Op.WRITE, Op.RESTART, Op.PROGRESS, Op.VERIFY, Op.REVOKE, Op.DEACTIVATE, Op.SNAPSHOT,
+           Op.RECOVER, Op.WATCH, Op.READ)
+
+
+def successors(world: World) -> Iterator[tuple[str, World]]:
+    unit, action = turn.turn(world.rotation, world.debts)
+    if isinstance(action, Call) and unit is not None:
+        yield from _engine(world, unit, action)
+    elif isinstance(action, Finish):
+        yield from _reconcile(world)
+    elif isinstance(action, Ask):
+        yield from _person(world, unit)
+    else:
+        yield from _time_passes(world)
+    yield from _strangers(world, action)
+    yield from _late(world)
+
+
+def _time_passes(world: World) -> Iterator[tuple[str, World]]:
+    """Any of the waits may be over first."""
+    for waiting in turn._in_order(world.rotation, world.debts):
+        action = turn._action(waiting)
+        if isinstance(action, WaitUntil):
+            step = commit(world, waiting, Done(action.at))
+            if step != world:
+                yield "time passes", step
+
+
+def _engine(world: World, unit: Rotation | Debt, call: Call) -> Iterator[tuple[str, World]]:
+    name = f"{call.op} {call.target} {call.key or ''}".strip()
+    after, result = perform(world, call)
+    yield name, commit(after, unit, result, world.fence)
+    if world.faults <= 0:
+        return
+    poorer = replace(world, faults=world.faults - 1, fence=world.fence + 1, looked=False)
+    yield f"{name}: crash before", commit(poorer, unit, Unknown(0))
+    poorer_after, result = perform(poorer, call)
+    yield f"{name}: crash after", commit(poorer_after, unit, Unknown(0))
+    same_fence = replace(poorer, fence=world.fence)
+    yield f"{name}: passing failure", commit(same_fence, unit, Failed(0, "later", permanent=False))
+    if call.op in FAILING:
+        yield f"{name}: lasting failure", commit(same_fence, unit, Failed(0, "never"))
+    if isinstance(result, Done) and world.zombie is None:
+        yield from _freeze(poorer, unit, call, name, result)
+
+
+def _freeze(poorer: World, unit: Rotation | Debt, call: Call, name: str, result: Done) -> Iterator[tuple[str, World]]:
+    """The holder freezes in the middle: its effect, and its report, may come any time later."""
+    zombie = Zombie(poorer.fence - 1, unit, result)
+    if call.op is Op.GENERATE and poorer.config.recovery is Recovery.LABEL and poorer.config.overlap is Overlap.MANY:
+        late = (*poorer.late, ("create", str(call.attempt)))
+        yield f"{name}: frozen", commit(replace(poorer, late=late), unit, Unknown(0))
+    if call.op is Op.WRITE and call.key is not None:
+        late = (*poorer.late, ("write", str(call.target), call.key.id, call.expect))
+        yield f"{name}: frozen", commit(replace(poorer, late=late, zombie=zombie), unit, Unknown(0))
+
+
+def _late(world: World) -> Iterator[tuple[str, World]]:
+    for i, what in enumerate(world.late):
+        rest = replace(world, late=world.late[:i] + world.late[i + 1:])
+        if what[0] == "create":
+            made, key_id = rest.issue(int(what[1]))
+            yield f"late create of {key_id}", made
+        elif str(world.stores[int(what[1])].version) == what[3]:
+            yield f"late write of {what[2]}", rest.put(int(what[1]), what[2])
+        else:
+            yield "late write refused", rest
+    if world.zombie is not None:
+        woken = replace(world, zombie=None)
+        yield "the zombie reports", commit(woken, world.zombie.unit, world.zombie.result, world.zombie.fence)
+
+
+def _person(world: World, unit: Rotation | Debt | None) -> Iterator[tuple[str, World]]:
+    if world.people <= 0 or unit is None:
+        return
+    for given in (order.Order.RESUME, order.Order.UNDO):
+        if isinstance(unit, Rotation):
+            changed = order.order_rotation(unit, given, 0)
+            if isinstance(changed, Rotation):
+                yield f"a person says {given}", replace(world, rotation=changed, people=world.people - 1, looked=False)
+        elif given is order.Order.RESUME:
+            changed = order.order_debt(unit, given, 0)
+            if isinstance(changed, Debt):
+                debts = tuple(changed if d.id == unit.id else d for d in world.debts)
+                yield "a person says resume", replace(world, debts=debts, people=world.people - 1, looked=False)
+
+
+def _strangers(world: World, action: object) -> Iterator[tuple[str, World]]:
+    for i, consumer in enumerate(world.consumers):
+        started = world.start(i)
+        if started.consumers[i] != consumer:
+            yield f"consumer {i} restarts on its own", started
+    between = world.looked and isinstance(action, Call) and action.op in DESTRUCTIVE
+    if world.strangers <= 0 or between:  # the instant between a look and its act cannot be closed by anyone
+        return
+    poorer = replace(world, strangers=world.strangers - 1)
+    for i, store in enumerate(world.stores):
+        for value in ("old", "older", "strange"):
+            if store.value != value and (value == "strange" or world.key(value) is not None):
+                yield f"somebody puts {value} into store {i}", poorer.put(i, value)
+    if world.config.recovery is Recovery.DIFFERENCE and world.rotation.phase in (Phase.GENERATE, Phase.RECOVER):
+        made, key_id = f"colleague{world.made}", f"colleague{world.made}"
+        yield "a colleague makes a key", poorer.with_key(IssuedKey(key_id, "", LIVE, ours=False))
+        del made
+
+
+def _reconcile(world: World) -> Iterator[tuple[str, World]]:
+    orphans = sweep_orphans(world)
+    if orphans and world.debts:
+        carrier = replace(world.debts[-1], phase=DebtPhase.SWEEP, wake=None)
+        held = replace(world, debts=(*world.debts[:-1], carrier))
+        yield "reconcile", commit(held, carrier, Done(0, Swept(orphans)))
+    elif orphans:
+        raise_if = replace(world, debts=(_carrier(world),))
+        yield "reconcile", commit(raise_if, raise_if.debts[-1], Done(0, Swept(orphans)))
+
+
+def _carrier(world: World) -> Debt:
+    from rotator.core.state import Cause, Key
+    return Debt("reconcile", "p", "r", Key("none", "none"), Cause.SWEPT, world.config.plan, phase=DebtPhase.SWEEP)
+
+
+def judge(world: World, last: bool) -> None:
+    """What must hold in every state, and (`last`) in a state from which nothing goes on by itself."""
+    rotation = world.rotation
+    if rotation.outcome is Outcome.VERIFIED and rotation.new is not None and not rotation.pivoted:
+        raise Broken("verified without a pivot")
+    if not last:
+        return
+    quiet = rotation.phase is Phase.STUCK or any(d.open for d in world.debts) or rotation.possible_orphan
+    in_use = {store.value for store in world.stores} | {current(world)}
+    for key in world.keys:
+        if key.ours and key.state == LIVE and key.label and key.id not in in_use and not quiet:
+            raise Broken(f"promise 2: {key.id} lives on, nobody knows why")
+        if key.state == OFF and not quiet:
+            raise Broken(f"{key.id} stays deactivated without a debt")
+    strange = "strange" in in_use
+    if rotation.phase is Phase.ENDED and not quiet and not strange and world.config.strangers == world.strangers:
+        key = world.key(world.stores[0].value)
+        if key is None or key.state == DEAD:
+            raise Broken("promise 1: the stores hold a dead key")
+    if rotation.phase is Phase.ENDED and rotation.outcome is Outcome.ROLLED_BACK and not quiet and rotation.old and not strange:
+        holders = [c for c in world.consumers if (k := world.key(c.holds)) is not None and k.state == DEAD]
+        if holders and world.strangers == world.config.strangers:
+            raise Broken(f"promise 1: after undo a consumer runs with a dead key: {holders}")
+
+
+def explore(config: Config, limit: int = 2_000_000) -> int:
+    """Number of distinct states walked. Raises Broken with the path that led there."""
+    start = initial(config)
+    seen: dict[World, tuple[World | None, str]] = {start: (None, "start")}
+    frontier = [start]
+    while frontier:
+        world = frontier.pop()
+        try:
+            nexts = list(successors(world))
+            judge(world, last=not any(step not in (world,) for _, step in nexts))
+        except Broken as broken:
+            raise Broken(f"{broken}\n{config}\n  " + "\n  ".join(path_to(world, seen))) from None
+        for name, step in nexts:
+            if step not in seen:
+                seen[step] = (world, name)
+                frontier.append(step)
+                if len(seen) > limit:
+                    raise RuntimeError(f"more than {limit} states for {config}")
+    return len(seen)
+
+
+def path_to(world: World, seen: dict[World, tuple[World | None, str]]) -> list[str]:
+    steps: list[str] = []
+    at: World | None = world
+    while at is not None:
+        before, name = seen[at]
+        steps.append(f"{name:55} -> {at.rotation.phase} | {[(d.key.id, str(d.phase)) for d in at.debts]}")
+        at = before
+    return steps[::-1]

@@ -1,0 +1,343 @@
+"""A small model world beside the pure machine: a provider, stores, consumers, strangers, zombies. All immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from rotator.core import debt as debt_machine
+from rotator.core import fence, keep, machine, order, sweep, turn
+from rotator.core.action import Ask, Call, Done, Failed, Finish, Kind, Op, Read, Ready, Recovered, Swept, Unknown, Written
+from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
+from rotator.core.state import (
+    Cause, ConsumerPlan, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan,
+)
+from rotator.model import Evidence, KeyRecord, Label, Overlap, Recovery
+
+LIVE, OFF, DEAD = "live", "off", "dead"
+INSTALLATION = "i"
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True)
+class Config:
+    stores: int = 1
+    consumers: int = 1
+    overlap: Overlap = Overlap.MANY
+    recovery: Recovery = Recovery.LABEL
+    can_deactivate: bool = False
+    compromised: bool = False
+    prior_debt: bool = False
+    faults: int = 1
+    strangers: int = 1
+
+    @property
+    def plan(self) -> Plan:
+        instant = Policy(deadline=1, grace=0, quiet=0, soak=1 if self.can_deactivate else 0, watch=0, list_lag=0, passes=1,
+                         pass_interval=0, first_retry=0, longest_retry=0, look_again=0, creates=2, rounds=2)
+        evidence = (Evidence.STARTED, Evidence.READ)
+        return Plan(stores=tuple(StorePlan(f"s{i}") for i in range(self.stores)),
+                    consumers=tuple(ConsumerPlan(f"c{i}", evidence[i % 2]) for i in range(self.consumers)),
+                    overlap=self.overlap, recovery=self.recovery, can_deactivate=self.can_deactivate,
+                    can_list=self.recovery is not Recovery.NONE, policy=instant)
+
+
+class IssuedKey(NamedTuple):
+    id: str
+    label: str = ""  # "" : not made by us
+    state: str = LIVE
+    ours: bool = True
+    used: bool = False
+
+
+class Store(NamedTuple):
+    value: str
+    version: int = 0
+
+
+class Consumer(NamedTuple):
+    holds: str
+    seen: tuple[int, ...]  # versions of all stores when it started
+
+
+class Zombie(NamedTuple):
+    """A frozen holder: its fence, the state it saw, and what it will report when it wakes."""
+
+    fence: int
+    unit: Rotation | Debt
+    result: Done
+
+
+@dataclass(frozen=True)
+class World:
+    config: Config
+    keys: tuple[IssuedKey, ...]
+    stores: tuple[Store, ...]
+    consumers: tuple[Consumer, ...]
+    rotation: Rotation
+    debts: tuple[Debt, ...] = ()
+    sealed: frozenset[str] = frozenset()
+    late: tuple[tuple[str, ...], ...] = ()
+    zombie: Zombie | None = None
+    fence: int = 1
+    made: int = 0
+    faults: int = 0
+    strangers: int = 0
+    people: int = 1
+    looked: bool = False  # the last thing that happened was a look that passed
+    strays: frozenset[str] = frozenset()
+
+    # --- the world's own laws -------------------------------------------------------------------------------------
+    def key(self, key_id: str) -> IssuedKey | None:
+        return next((key for key in self.keys if key.id == key_id), None)
+
+    def with_key(self, changed: IssuedKey) -> World:
+        kept = tuple(changed if key.id == changed.id else key for key in self.keys)
+        return replace(self, keys=kept if any(k.id == changed.id for k in self.keys) else (*self.keys, changed))
+
+    def put(self, index: int, value: str) -> World:
+        stores = list(self.stores)
+        stores[index] = Store(value, stores[index].version + 1)
+        return replace(self, stores=tuple(stores))
+
+    def start(self, index: int) -> World:
+        """Consumer `index` starts: it reads its store now."""
+        value = self.stores[index % len(self.stores)].value
+        consumers = list(self.consumers)
+        consumers[index] = Consumer(value, tuple(store.version for store in self.stores))
+        return replace(self, consumers=tuple(consumers))
+
+    def users(self, key_id: str) -> list[str]:
+        held = [f"consumer {i}" for i, consumer in enumerate(self.consumers) if consumer.holds == key_id]
+        return held + [f"store {i}" for i, store in enumerate(self.stores) if store.value == key_id]
+
+    def issue(self, attempt: int) -> tuple[World, str]:
+        """The provider makes a key for this attempt; two slots and no overlap kill another one by it."""
+        key_id = f"n{self.made + 1}"
+        world = replace(self, made=self.made + 1)
+        if self.config.overlap is Overlap.TWO_SLOTS:
+            idle = [k for k in world.keys if k.label in ("slot", "idle") and k.id != self.rotation.old.id and k.state != DEAD]
+            for key in idle:
+                world.must_be_unused(key.id, "regenerating its slot")
+                world = world.with_key(key._replace(state=DEAD))
+            return world.with_key(IssuedKey(key_id, "slot")), key_id
+        if self.config.overlap is Overlap.NONE:
+            for key in world.keys:
+                if key.state != DEAD and key.ours:
+                    world = world.with_key(key._replace(state=DEAD))
+        return world.with_key(IssuedKey(key_id, str(attempt))), key_id
+
+    def must_be_unused(self, key_id: str, doing: str) -> None:
+        users = self.users(key_id)
+        if users:
+            raise Broken(f"promise 1: {doing} {key_id} while {users} hold it")
+        key = self.key(key_id)
+        if key is not None and not key.ours:
+            raise Broken(f"promise 2: {doing} {key_id}, which is a colleague's")
+
+
+def initial(config: Config) -> World:
+    keys = [IssuedKey("old", "slot" if config.overlap is Overlap.TWO_SLOTS else "")]
+    debts: tuple[Debt, ...] = ()
+    rotation = Rotation("r", "p", config.plan, compromised=config.compromised)
+    sealed = frozenset({"old"})
+    if config.prior_debt:
+        keys.append(IssuedKey("older", "slot" if config.overlap is Overlap.TWO_SLOTS else ""))
+        owed = Debt("d0", "p", "r0", Key("older", "older"), Cause.ROTATED, config.plan)
+        debts, sealed = (debt_machine.begin(owed),), sealed | {"older"}
+    versions = (0,) * config.stores
+    return World(config, tuple(keys), (Store("old"),) * config.stores, (Consumer("old", versions),) * config.consumers,
+                 rotation, debts, sealed, faults=config.faults, strangers=config.strangers)
+
+
+# --- the runner, modelled: one function an operation, returning the world and the result -------------------------------
+def perform(world: World, call: Call) -> tuple[World, Done | Failed]:
+    """The effect and the honest answer of one call."""
+    op = call.op
+    if op in (Op.REVOKE, Op.DEACTIVATE, Op.REACTIVATE):
+        return _change_key(world, call)
+    if op is Op.GENERATE:
+        world, key_id = world.issue(call.attempt)
+        return world, Done(0, Key(key_id, key_id))
+    if op is Op.WRITE:
+        return _write(world, call.target, call.key.id, call.expect)
+    if op is Op.RESTART:
+        return world.start(call.target), Done(0)
+    return world, _observe(world, call)
+
+
+def _change_key(world: World, call: Call) -> tuple[World, Done]:
+    key = world.key(call.key.id)
+    if key is None or key.state == DEAD:
+        return world, Done(0)
+    if call.op is Op.REACTIVATE:
+        return world.with_key(key._replace(state=LIVE)), Done(0)
+    discarding = world.rotation.phase is Phase.DISCARD
+    reversible = discarding and call.op is Op.DEACTIVATE
+    if not reversible:
+        world.must_be_unused(key.id, call.op.value)
+    return world.with_key(key._replace(state=DEAD if call.op is Op.REVOKE else OFF)), Done(0)
+
+
+def _write(world: World, target: int, value: str, expect: str) -> tuple[World, Done | Failed]:
+    if value not in world.sealed:
+        raise Broken(f"promise 3: the value of {value} is needed and not sealed")
+    if str(world.stores[target].version) != expect:
+        return world, Failed(0, "changed meanwhile", kind=Kind.CONFLICT)
+    key = world.key(value)
+    if key is None or key.state != LIVE:
+        raise Broken(f"promise 1: writing {value}, which is {key and key.state}, to a store")
+    world = world.put(target, value)
+    return world, Done(0, Written(str(world.stores[target].version)))
+
+
+def _observe(world: World, call: Call) -> Done | Failed:
+    match call.op:
+        case Op.PREFLIGHT:
+            return _preflight(world)
+        case Op.SNAPSHOT:
+            return Done(0, tuple(k.id for k in world.keys if k.state != DEAD))
+        case Op.RECOVER:
+            return Done(0, _recover(world, call.attempt))
+        case Op.READ:
+            store = world.stores[call.target]
+            return Done(0, Read(store.value, str(store.version)))
+        case Op.PROBE:
+            key = world.key(call.key.id)
+            return Done(0) if key and key.state == LIVE else Failed(0, "refused")
+        case Op.LOOK:
+            return Done(0, facts(world))
+        case Op.SUSPECT:
+            suspect = world.key(call.key.id)  # a colleague whose key stops working uses or reactivates it within soak
+            return Done(0, suspect.state == OFF and suspect.ours)
+        case Op.PROVE:
+            return Done(0, True)
+        case Op.SWEEP:
+            return Done(0, Swept(sweep_orphans(world)))
+        case _:
+            return Done(0)
+
+
+def _preflight(world: World) -> Done | Failed:
+    values = {store.value for store in world.stores}
+    if len(values) > 1:
+        return Failed(0, "stores disagree")
+    value = values.pop()
+    key = world.key(value)
+    if key is None or not key.ours:
+        return Failed(0, "unknown key in the stores")
+    if world.config.overlap is Overlap.TWO_SLOTS and any(d.open and d.key.id != value for d in world.debts):
+        return Done(0, Ready(None, wait="the idle slot is still in its grace"))
+    owed = {d.key.id for d in world.debts}
+    others = tuple(Key(k.id, k.id) for k in world.keys if k.id == "old" and k.state == LIVE and k.id != value and k.id not in owed)
+    return Done(0, Ready(Key(value, value), key.state == DEAD, tuple(str(s.version) for s in world.stores), others))
+
+
+def _recover(world: World, attempt: int) -> Recovered:
+    config, rotation = world.config, world.rotation
+    if config.recovery is Recovery.LABEL:
+        left = sweep.left_by(inventory(world), Label(INSTALLATION, "p", "r", attempt))
+        return Recovered(tuple(Key(k.id, k.id) for k in left))
+    if config.recovery is Recovery.REREAD:
+        fresh = [k for k in world.keys if k.state == LIVE and k.id not in rotation.snapshot]
+        return Recovered(reread=Key(fresh[-1].id, fresh[-1].id) if fresh else None)
+    if config.recovery is Recovery.DIFFERENCE:
+        found, why = sweep.new_since(inventory(world), rotation.snapshot, 0, 1)
+        return Recovered(tuple(Key(k.id, k.id) for k in found), ambiguous=why)
+    return Recovered(ambiguous="the provider cannot list keys")
+
+
+def inventory(world: World) -> list[KeyRecord]:
+    labelled = world.config.recovery is Recovery.LABEL
+    def label(key: IssuedKey) -> str:
+        return Label(INSTALLATION, "p", "r", int(key.label)).text if labelled and key.label.isdigit() else key.label
+    return [KeyRecord(k.id, label(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
+            for k in world.keys if k.state != DEAD]
+
+
+def sweep_orphans(world: World) -> tuple[Key, ...]:
+    if world.config.recovery is not Recovery.LABEL:
+        return ()
+    rotation = world.rotation
+    accounted = {store.value for store in world.stores} | {d.key.id for d in world.debts if d.open}
+    accounted |= {k.id for k in (rotation.old, rotation.new) if k and rotation.phase is not Phase.ENDED}
+    accounted |= {current(world)}
+    known = sweep.Known(INSTALLATION, "p", {"r"}, accounted)
+    return tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
+
+
+def current(world: World) -> str:
+    """The id of the key that the journal believes in."""
+    key = world.rotation.new if world.rotation.pivoted else world.rotation.old
+    return key.id if key else "old"
+
+
+def facts(world: World) -> Facts:
+    writes = world.rotation.writes
+    stores = []
+    for i, store in enumerate(world.stores):
+        ours = bool(writes) and writes[i].version == str(store.version)
+        stores.append(StoreFact(f"s{i}", store.value, ours, 1.0 if ours else None))
+    present = tuple(store.version for store in world.stores)
+    consumers = []
+    for plan, consumer in zip(world.config.plan.consumers, world.consumers, strict=True):
+        read = consumer.holds if plan.evidence is Evidence.READ else None
+        instance = InstanceFact("1", 2.0 if consumer.seen == present else 0.0, read)
+        consumers.append(ConsumerFact(plan.name, plan.evidence, True, (instance,)))
+    return Facts(tuple(stores), tuple(consumers))
+
+
+# --- commits: what the journal keeps ------------------------------------------------------------------------------------
+def commit(world: World, unit: Rotation | Debt, result: Done | Failed | Unknown, holder: int | None = None) -> World:
+    """Apply a result under a fence, as the journal does: rows, new debts, seals, in one transaction."""
+    if holder is not None and not fence.admits(world.fence, holder):
+        return world
+    if holder is not None and holder != world.fence:
+        raise Broken("promise 5: a process that lost its lease wrote to the journal")
+    if isinstance(unit, Debt):
+        changed = debt_machine.apply(unit, result)
+        debts = tuple(changed if debt.id == changed.id else debt for debt in world.debts)
+        if isinstance(result, Done) and isinstance(result.data, Swept):
+            debts += tuple(_owe(world, key, Cause.SWEPT, len(debts) + i) for i, key in enumerate(result.data.keys))
+        world = replace(world, debts=debts, looked=_passed_look(unit, changed))
+    else:
+        world = _commit_rotation(world, machine.apply(unit, result), result, unit)
+    world = replace(world, rotation=turn.settle(world.rotation, world.debts))
+    return _erase_seals(world)
+
+
+def _passed_look(before: Debt, after: Debt) -> bool:
+    looked = before.phase in (DebtPhase.LOOK, DebtPhase.LAST_LOOK)
+    return looked and after.phase in (DebtPhase.DEACTIVATE, DebtPhase.REVOKE)
+
+
+def _commit_rotation(world: World, changed: Rotation, result: object, before: Rotation) -> World:
+    sealed = world.sealed
+    if isinstance(result, Done) and changed.new is not None:
+        sealed |= {changed.new.id}
+    if before.phase is Phase.PREFLIGHT and changed.old is not None:
+        sealed |= {changed.old.id}
+    debts = world.debts
+    void = {debt.id for debt in turn.current_again(changed, debts)}
+    debts = tuple(debt_machine.void(debt) if debt.id in void else debt for debt in debts)
+    for owed in changed.owed:
+        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts)))
+    return replace(world, rotation=replace(changed, owed=()), debts=debts, sealed=sealed, looked=False)
+
+
+def _owe(world: World, key: Key, cause: Cause, number: int) -> Debt:
+    return debt_machine.begin(Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan))
+
+
+def _erase_seals(world: World) -> World:
+    needed = {key.id for key in keep.still_needed(world.rotation, world.debts)}
+    return replace(world, sealed=world.sealed & needed)
+
+
+__all__ = [
+    "DEAD", "LIVE", "Ask", "Broken", "Call", "Config", "Finish", "World", "commit", "facts", "field", "initial", "order",
+    "perform", "sweep_orphans",
+]
