@@ -50,9 +50,9 @@ class Credential:
         return next(iter(self.values.values()))
 
 
-def single(text: str, *, id: str = "", hint: str = "") -> Credential:
+def single(text: str, *, key_id: str = "", hint: str = "") -> Credential:
     """A credential of one value."""
-    return Credential(values={"key": Secret(text)}, id=id, hint=hint)
+    return Credential(values={"key": Secret(text)}, id=key_id, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

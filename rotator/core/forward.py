@@ -24,7 +24,7 @@ def preflight(rotation: Rotation, result: Result) -> Rotation:
     owed = tuple(Owed(key, Cause.ROTATED) for key in ready.superseded)
     if owed and rotation.plan.overlap is Overlap.TWO_SLOTS:  # somebody may still hold what the idle slot has
         return replace(rotation.later(rotation.plan.policy.first_retry), old=ready.old, owed=owed)
-    writes = tuple(Write(expect=version) for version in ready.versions)
+    writes = tuple(Write(expect=version, replaced=version) for version in ready.versions)
     no_way_back = rotation.compromised or ready.old_dead or ready.old is None
     rotation = replace(rotation, old=ready.old, writes=writes, owed=owed, forward_only=no_way_back, problem="")
     return begin_attempt(rotation)
@@ -127,13 +127,21 @@ def write(rotation: Rotation, result: Result) -> Rotation:
             rotation = rotation.with_write(version=version, expect=version, at=rotation.now, touched=True)
             return _store(rotation, rotation.target + 1)
         case Unknown():
-            return rotation.with_write(uncertain=True, touched=True).to(Phase.READ, rotation.target)
+            return _read_back(rotation.with_write(uncertain=True, touched=True), result)
         case Failed(kind=Kind.CONFLICT) if rotation.tries < rotation.plan.policy.rounds:
-            return replace(rotation.to(Phase.READ, rotation.target), tries=rotation.tries + 1)
+            return _read_back(rotation, result)
         case Failed():
             return undo.begin(rotation, result)
         case _:
             return rotation
+
+
+def _read_back(rotation: Rotation, result: Unknown | Failed) -> Rotation:
+    """See what the store holds now, a few times at most."""
+    tries = rotation.tries + 1
+    if tries > rotation.plan.policy.rounds:
+        return undo.begin(rotation, Failed(result.at, f"{rotation.store.name}: {result.message}"))
+    return replace(rotation.to(Phase.READ, rotation.target), tries=tries)
 
 
 def read(rotation: Rotation, result: Result) -> Rotation:
@@ -167,7 +175,7 @@ def _follow(rotation: Rotation, result: Result) -> Rotation:
 
 def begin_restarts(rotation: Rotation) -> Rotation:
     """Restart every consumer, in order, as one change."""
-    rotation = replace(rotation, round=rotation.round + 1)
+    rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now)
     return _restart(rotation, 0)
 
 

@@ -134,14 +134,7 @@ class Write:
     intended: bool = False
     touched: bool = False
     uncertain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A debt that a rotation makes; the runner turns it into a row in the same transaction."""
-
-    key: Key
-    cause: Cause
+    replaced: str = ""  # the version that held the old key
 
 
 class Cause(StrEnum):
@@ -152,6 +145,14 @@ class Cause(StrEnum):
     UNDONE = "undone"
     DISCARDED = "discarded"  # a lost create, by difference: deactivated, perhaps a colleague's
     SWEPT = "swept"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A debt that a rotation makes; the runner turns it into a row in the same transaction."""
+
+    key: Key
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ class Rotation:
     tries: int = 0
     passes: int = 0
     round: int = 0  # restarts of all consumers so far: each is a change of its own
+    round_at: float = 0.0
     handle: str = ""
     attempt: int = 1
     asked_at: float = 0.0  # when the create of this attempt was intended
@@ -215,9 +217,10 @@ class Rotation:
         return self.plan.stores[self.target]
 
     @property
-    def written_at(self) -> float:
-        """When the last store was written: an instance that started later has read the present value."""
-        return max((write.at for write in self.writes), default=0.0)
+    def restart_since(self) -> float:
+        """Instances that started later need no restart: after the last write, or, in a later round, after that began."""
+        written = max((write.at for write in self.writes), default=0.0)
+        return max(written, self.round_at) if self.round > 1 else written
 
 
 class DebtPhase(StrEnum):
@@ -266,6 +269,7 @@ class Debt:
     probes_pass: bool = False
     deactivated: bool = False
     revoke_intended: bool = False
+    versions: tuple[str, ...] = ()  # of each store, that held the key
     person: bool = False  # HELD until a person says resume
     attention: str = ""
 

@@ -79,7 +79,7 @@ def restore(rotation: Rotation, result: Result) -> Rotation:
 
 def begin_restarts(rotation: Rotation) -> Rotation:
     """All consumers: one that was never told may have started on its own and taken the new key up."""
-    rotation = replace(rotation, round=rotation.round + 1)
+    rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now)
     return _restart(rotation, 0)
 
 

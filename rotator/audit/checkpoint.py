@@ -1,0 +1,94 @@
+"""Signed checkpoints over the heads of all chains: a cut tail shows against any checkpoint that left the machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from rotator.audit.record import GENESIS, canonical, rfc3339
+from rotator.journal import tables
+from rotator.journal.journal import Journal, put_setting, setting
+from rotator.secret import Secret
+
+_CONTEXT = "audit signing key"
+
+
+def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
+    """Sign the heads of the chains that grew since the last checkpoint. None where nothing grew or nothing can sign."""
+    last = connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.n.desc()).limit(1))
+    previous = last.mappings().first()
+    upto = connection.execute(select(func.max(tables.audit.c.n))).scalar() or 0
+    since = previous["upto"] if previous else 0
+    if upto <= since or journal.sealer is None:
+        return None
+    body = {"checkpoint": (previous["n"] if previous else 0) + 1, "time": rfc3339(at), "upto": upto,
+            "heads": _heads(connection, since, upto), "prev": previous["hash"] if previous else GENESIS,
+            "key": public_key(connection, journal)}
+    text = canonical(body)
+    signature = _sign(connection, journal, text)
+    connection.execute(insert(tables.checkpoints).values(
+        n=body["checkpoint"], upto=upto, body=text, hash=hash_of(text), signature=signature))
+    return {**body, "hash": hash_of(text), "signature": signature}
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _heads(connection: Connection, since: int, upto: int) -> dict[str, list[Any]]:
+    grown = (select(tables.audit.c.chain, func.max(tables.audit.c.seq).label("seq"))
+             .where((tables.audit.c.n > since) & (tables.audit.c.n <= upto)).group_by(tables.audit.c.chain).subquery())
+    heads = select(tables.audit.c.chain, tables.audit.c.seq, tables.audit.c.hash).join(
+        grown, (tables.audit.c.chain == grown.c.chain) & (tables.audit.c.seq == grown.c.seq))
+    return {row[0]: [row[1], row[2]] for row in connection.execute(heads)}
+
+
+def public_key(connection: Connection, journal: Journal) -> str:
+    """The installation's Ed25519 public key, base64; made on first use."""
+    known = setting(connection, "audit_public_key")
+    if known or journal.sealer is None:
+        return known
+    return renew_key(connection, journal)
+
+
+def renew_key(connection: Connection, journal: Journal) -> str:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    assert journal.sealer is not None
+    private = Ed25519PrivateKey.generate()
+    raw = Secret(base64.b64encode(private.private_bytes_raw()).decode())
+    put_setting(connection, "audit_private_key", journal.sealer.seal(raw, _CONTEXT))
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    put_setting(connection, "audit_public_key", public)
+    return public
+
+
+def _sign(connection: Connection, journal: Journal, text: str) -> str:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    assert journal.sealer is not None
+    raw = journal.sealer.open(setting(connection, "audit_private_key"), _CONTEXT)
+    private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(raw.reveal()))
+    return base64.b64encode(private.sign(text.encode())).decode()
+
+
+def signed_by(public: str, text: str, signature: str) -> bool:
+    """Whether this text was signed with the private part of this key."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(base64.b64decode(signature), text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def load(connection: Connection) -> list[dict[str, Any]]:
+    """All checkpoints, oldest first, as they were written."""
+    rows = connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.n)).mappings()
+    return [{**json.loads(row["body"]), "hash": row["hash"], "signature": row["signature"]} for row in rows]

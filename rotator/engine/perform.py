@@ -1,0 +1,374 @@
+"""Performing one call of the saga on the real plugins, and telling the result as the saga knows results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rotator import deadline
+from rotator.core import sweep
+from rotator.core.action import (
+    Call,
+    Done,
+    Failed,
+    Kind,
+    Later,
+    Op,
+    Read,
+    Recovered,
+    Result,
+    Swept,
+    Unknown,
+    Written,
+)
+from rotator.core.state import Debt, Key, Rotation
+from rotator.engine import facts, preflight
+from rotator.engine.clock import Clock
+from rotator.errors import (
+    AccessDenied,
+    Conflict,
+    LeaseLost,
+    OutcomeUnknown,
+    PermanentError,
+    RefusedError,
+    Rejected,
+    RotatorError,
+    TransientError,
+    Unsupported,
+)
+from rotator.journal import cases, credentials
+from rotator.journal.cases import Case
+from rotator.journal.journal import Journal
+from rotator.model import Change, Credential, Finding, Label, Note, NotYet, Recovery
+from rotator.playbook.playbook import Playbook
+
+# Effects whose lost answer the saga must hear of; everything else may simply be asked again.
+UNREPEATABLE = frozenset({Op.GENERATE, Op.WRITE})
+EFFECTS = UNREPEATABLE | {Op.RESTART, Op.REVOKE, Op.DEACTIVATE, Op.REACTIVATE, Op.RETIRE}
+_SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A result, and what must be journaled with it in the same transaction."""
+
+    result: Result
+    keep: tuple[tuple[Key, Credential], ...] = ()
+    store_version: tuple[str, str, str] | None = None  # store, version, fingerprint
+    findings: tuple[Finding, ...] = ()
+    detail: str = ""
+
+
+@dataclass
+class Performer:
+    """Calls of one playbook. `then` is the playbook of the unit that acts, `today` the present one."""
+
+    journal: Journal
+    clock: Clock
+    then: Playbook
+    today: Playbook | None
+    case: Case
+    unit: Rotation | Debt
+    seconds_left: Callable[[], float]
+
+    def perform(self, call: Call) -> Performed:
+        """Never raises a plugin's error; LeaseLost and the journal's own errors go through."""
+        try:
+            with deadline.until(self.seconds_left):
+                deadline.check()
+                return _ROWS[call.op](self, call)
+        except LeaseLost:
+            raise
+        except (RotatorError, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+            return Performed(self._failure(call, error))
+
+    def _failure(self, call: Call, error: Exception) -> Result:
+        at = self.clock.now()
+        if isinstance(error, OutcomeUnknown) and call.op in UNREPEATABLE:
+            return Unknown(at, error.message)
+        if isinstance(error, OutcomeUnknown | TransientError):
+            return Failed(at, error.message, error.hint, False, Kind.OTHER, getattr(error, "retry_in", None))
+        if isinstance(error, RotatorError):
+            return Failed(at, error.message, error.hint, True, _kind(error))
+        words = f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}"
+        if call.op is Op.GENERATE:
+            return Unknown(at, words)
+        return Failed(at, words, "this is a mistake in the plugin, please report it")
+
+    def _done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:
+        return Performed(Done(self.clock.now(), data), detail=detail, **journal)
+
+    # --- values -----------------------------------------------------------------------------------------------------
+    def credential(self, key: Key | None) -> Credential:
+        """The credential with its values: from its seal, else from a store that holds it, else by id alone."""
+        if key is None:
+            return Credential({})
+        with self.journal.database.read() as connection:
+            sealed = credentials.value_of(connection, self.journal.sealer, self.then.name, key)
+        if sealed is not None:
+            return Credential(sealed.values, key.id or sealed.id, key.hint)
+        return self._from_stores(key) or Credential({}, key.id, key.hint)
+
+    def _from_stores(self, key: Key) -> Credential | None:
+        for entry in self.then.stores:
+            held = entry.store.read()
+            if held and held.values and self.journal.fingerprint(held.values) == key.fingerprint:
+                return Credential(held.values, key.id, key.hint)
+        return None
+
+    def with_value(self, key: Key | None) -> Credential:
+        found = self.credential(key)
+        if not found.values:
+            raise PermanentError(f"the value of {key} is not known any more",
+                                 "its seal does not open: was the sealing key lost? `rotator db check`")
+        return found
+
+    @property
+    def rotation(self) -> Rotation:
+        assert isinstance(self.unit, Rotation)
+        return self.unit
+
+    # --- operations of a rotation -------------------------------------------------------------------------------------
+    def preflight(self, call: Call) -> Performed:
+        checked = preflight.check(self.journal, self.then, self.rotation, self.case.debts)
+        keep = ((checked.ready.old, checked.old),) if checked.old and checked.ready.old else ()
+        told = " · ".join(finding.text for finding in checked.findings if finding.level != "warning")
+        return self._done(checked.ready, told, keep=keep, findings=checked.findings)
+
+    def snapshot(self, call: Call) -> Performed:
+        if self.then.provider.recovery is Recovery.DIFFERENCE:
+            return self._done(tuple(record.id for record in self.then.provider.inventory()))
+        slot = self.then.provider.reread(self.credential(self.rotation.old) if self.rotation.old else None)
+        return self._done((self.journal.fingerprint(slot.values),) if slot else ())
+
+    def label(self, attempt: int) -> Label:
+        return Label(self.journal.installation, self.then.name, self.rotation.id, attempt)
+
+    def generate(self, call: Call) -> Performed:
+        like = self.credential(self.rotation.old) if self.rotation.old else None
+        made = self.then.provider.generate(self.label(call.attempt), like)
+        if isinstance(made, NotYet):
+            return Performed(Later(self.clock.now(), made.retry_in, made.handle, made.text))
+        key = self.journal.key_of(made)
+        return self._done(key, f"{key} ({key.hint})", keep=((key, made),))
+
+    def recover(self, call: Call) -> Performed:
+        provider = self.then.provider
+        match provider.recovery:
+            case Recovery.LABEL:
+                return self._done(Recovered(sweep.left_by(provider.inventory(), self.label(call.attempt))))
+            case Recovery.DIFFERENCE:
+                found, why = sweep.new_since(provider.inventory(), self.rotation.snapshot, self.rotation.asked_at, _SLACK)
+                return self._done(Recovered(found, ambiguous=why))
+            case Recovery.REREAD:
+                return self._reread()
+            case _:
+                return self._done(Recovered(ambiguous="the answer to a create was lost and the provider cannot list"))
+
+    def _reread(self) -> Performed:
+        like = self.credential(self.rotation.old) if self.rotation.old else None
+        slot = self.then.provider.reread(like)
+        if slot is None or self.journal.fingerprint(slot.values) in self.rotation.snapshot:
+            return self._done(Recovered())
+        key = self.journal.key_of(slot)
+        return self._done(Recovered(reread=key), keep=((key, slot),))
+
+    def read(self, call: Call) -> Performed:
+        held = self.then.stores[call.target].store.read()
+        if held is None:
+            return self._done(Read("", ""))
+        fingerprint = self.journal.fingerprint(held.values) if held.values is not None else None
+        return self._done(Read(fingerprint, held.version))
+
+    def write(self, call: Call) -> Performed:
+        entry = self.then.stores[call.target]
+        credential = self.with_value(call.key)
+        note = Note(credential.id, self.journal.installation, self.rotation.id, self.clock.now())
+        entry.store.tidy(call.expect)
+        version = entry.store.write(credential, call.expect, note)
+        fingerprint = self.journal.fingerprint(credential.values)
+        return self._done(Written(version), entry.name, store_version=(entry.name, version, fingerprint))
+
+    def _change(self, call: Call) -> Change:
+        kind = "undo" if call.step == "undo" else "new"
+        return Change(f"{self.rotation.id}.{kind}.{call.round}", self.rotation.restart_since, self.credential(call.key))
+
+    def restart(self, call: Call) -> Performed:
+        self.then.consumers[call.target].restarter.restart(self._change(call))
+        return self._done()
+
+    def progress(self, call: Call) -> Performed:
+        entry = self.then.consumers[call.target]
+        progress = entry.restarter.progress(self._change(call))
+        text = f"{entry.name} {progress.current}/{progress.total}"
+        if progress.converged:
+            return self._done(detail=text)
+        waited = self.clock.now() - self.rotation.since
+        told = f"{text}: {progress.text}" if progress.text else text
+        return Performed(Later(self.clock.now(), min(2.0, max(0.05, waited / 8)), text=told))
+
+    def probe(self, call: Call) -> Performed:
+        """The key by itself, at its provider; by the playbook's probes where the provider has none."""
+        credential = self.with_value(call.key)
+        try:
+            self.then.provider.probe(credential)
+        except Unsupported:
+            for probe in self.then.probes:
+                if probe.name != "provider":
+                    probe.probe(credential)
+        return self._done(detail=f"{call.key} ({call.key.hint})" if call.key else "")
+
+    def verify(self, call: Call) -> Performed:
+        credential = self.with_value(call.key)
+        for probe in self.then.probes:
+            probe.probe(credential)
+        if self.rotation.passes == 0:
+            self._parity(credential)
+        return self._done(detail=" · ".join(probe.name for probe in self.then.probes))
+
+    def _parity(self, new: Credential) -> None:
+        """The new key must see the same organisation and models as the old one."""
+        rotation = self.rotation
+        if rotation.old is None or rotation.forward_only or all(p.name != "provider" for p in self.then.probes):
+            return
+        old = self.credential(rotation.old)
+        if not old.values:
+            return
+        before, after = self.then.provider.probe(old).facts, self.then.provider.probe(new).facts
+        other = [name for name, value in before.items() if after.get(name, value) != value]
+        if other:
+            raise PermanentError(f"the new key does not see the same {' and '.join(other)} as the old one",
+                                 "is it made in the same project, with the same permissions?")
+
+    def look(self, call: Call) -> Performed:
+        playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
+        return self._done(facts.gather(self.journal, playbooks, self._current()))
+
+    def _current(self) -> Credential | None:
+        rotation = self.case.rotation
+        if rotation is None:
+            return None
+        key = rotation.new if rotation.pivoted or rotation.phase.value == "look" else rotation.old
+        return self.credential(key) if key else None
+
+    # --- operations of a debt -----------------------------------------------------------------------------------------
+    def revoke(self, call: Call) -> Performed:
+        self.then.provider.revoke(self.credential(call.key))
+        return self._done(detail=str(call.key))
+
+    def deactivate(self, call: Call) -> Performed:
+        self.then.provider.deactivate(self.credential(call.key))
+        return self._done(detail=str(call.key))
+
+    def reactivate(self, call: Call) -> Performed:
+        self.then.provider.reactivate(self.credential(call.key))
+        return self._done(detail=str(call.key))
+
+    def quiet(self, call: Call) -> Performed:
+        record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
+        return self._done(record.last_used_at if record else None)
+
+    def watch(self, call: Call) -> Performed:
+        credential = self._current() or self._held()
+        if credential is None or not credential.values:
+            return self._done()
+        for probe in self.then.probes:
+            probe.probe(credential)
+        return self._done()
+
+    def _held(self) -> Credential | None:
+        for entry in self.then.stores:
+            held = entry.store.read()
+            if held and held.values:
+                return Credential(held.values)
+        return None
+
+    def suspect(self, call: Call) -> Performed:
+        record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
+        return self._done(record is None or (not record.active and record.last_used_at is None))
+
+    def prove(self, call: Call) -> Performed:
+        credential = self.credential(call.key)
+        if not credential.values:
+            gone = call.key is not None and call.key.id not in {r.id for r in self.then.provider.inventory() if r.active}
+            return self._done(gone)
+        try:
+            self.then.provider.probe(credential)
+        except Rejected:
+            return self._done(True)
+        return self._done(False)
+
+    def retire(self, call: Call) -> Performed:
+        assert isinstance(self.unit, Debt)
+        version = self.unit.versions[call.target] if call.target < len(self.unit.versions) else ""
+        self.then.stores[call.target].store.retire(version)
+        return self._done()
+
+    def sweep(self, call: Call) -> Performed:
+        return self._done(Swept(find_orphans(self.journal, self.then, self.case)))
+
+
+def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key, ...]:
+    """Keys that this installation made for this playbook and that nothing accounts for.
+
+    Nothing, if the provider cannot list by label, or any store cannot say which key it holds.
+    """
+    if playbook.provider.recovery is not Recovery.LABEL:
+        return ()
+    rotation, accounted = case.rotation, {debt.key.id for debt in case.debts if debt.open}
+    if rotation is not None:
+        accounted |= {key.id for key in (rotation.old, rotation.new) if key and (rotation.outcome is None)}
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+        accounted |= {current.id} if current else set()
+        for entry in playbook.stores:
+            held = entry.store.read()
+            if held is None:
+                continue
+            known = credentials.known(connection, playbook.name, journal.fingerprint(held.values)) if held.values else None
+            if known is None:
+                return ()
+            accounted.add(known.id)
+        rotations = cases.known_rotations(connection, playbook.name)
+    known_here = sweep.Known(journal.installation, playbook.name, rotations, accounted)
+    return sweep.orphans(playbook.provider.inventory(), known_here)
+
+
+def _kind(error: RotatorError) -> Kind:
+    match error:
+        case Rejected():
+            return Kind.REJECTED
+        case Conflict():
+            return Kind.CONFLICT
+        case AccessDenied() | RefusedError():
+            return Kind.DENIED
+        case Unsupported():
+            return Kind.UNSUPPORTED
+        case _:
+            return Kind.OTHER
+
+
+_ROWS: dict[Op, Callable[[Performer, Call], Performed]] = {
+    Op.PREFLIGHT: Performer.preflight,
+    Op.SNAPSHOT: Performer.snapshot,
+    Op.GENERATE: Performer.generate,
+    Op.RECOVER: Performer.recover,
+    Op.REVOKE: Performer.revoke,
+    Op.DEACTIVATE: Performer.deactivate,
+    Op.REACTIVATE: Performer.reactivate,
+    Op.PROBE: Performer.probe,
+    Op.READ: Performer.read,
+    Op.WRITE: Performer.write,
+    Op.RESTART: Performer.restart,
+    Op.PROGRESS: Performer.progress,
+    Op.VERIFY: Performer.verify,
+    Op.LOOK: Performer.look,
+    Op.QUIET: Performer.quiet,
+    Op.WATCH: Performer.watch,
+    Op.SUSPECT: Performer.suspect,
+    Op.PROVE: Performer.prove,
+    Op.RETIRE: Performer.retire,
+    Op.SWEEP: Performer.sweep,
+}
+

@@ -1,0 +1,174 @@
+"""Everything that can be known to fail is found before anything is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rotator.core.action import Ready
+from rotator.core.state import Debt, Key, Rotation
+from rotator.errors import RefusedError, Rejected, Unsupported
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+from rotator.model import Credential, Finding, Held, KeyRecord, Label, Level, Overlap
+from rotator.playbook.playbook import Playbook
+from rotator.secret import hint_of
+
+_ADOPT = "say which key it is: `rotator adopt {name}` (its id: `rotator adopt {name} --id ID`)"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What preflight found: findings for people, what the saga needs, and the old credential to be sealed."""
+
+    ready: Ready
+    findings: tuple[Finding, ...]
+    old: Credential | None
+
+
+def findings_of(playbook: Playbook) -> list[Finding]:
+    """What provider, stores and restarters say before the start. Changes nothing."""
+    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in playbook.provider.preflight()]
+    for store in playbook.stores:
+        found += store.store.preflight()
+    for consumer in playbook.consumers:
+        for finding in consumer.restarter.preflight():
+            excused = finding.level is Level.ERROR and consumer.allow_unhealthy
+            found.append(Finding(Level.WARNING, finding.text, finding.hint) if excused else finding)
+    if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
+        found.append(Finding(Level.ERROR, "a new key kills the old one at once: consumers fail until they restart",
+                             "accept that with `allow_downtime: true`"))
+    return found
+
+
+def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> Checked:
+    """Raises RefusedError (nothing was changed) or what a plugin raised."""
+    for entry in playbook.stores:
+        entry.store.tidy("")
+    findings = findings_of(playbook)
+    wrong = [finding for finding in findings if finding.level is Level.ERROR]
+    if wrong:
+        raise RefusedError("; ".join(finding.text for finding in wrong), wrong[0].hint)
+    held = {entry.name: entry.store.read() for entry in playbook.stores}
+    _refuse_strangers_notes(journal, playbook, held)
+    old = _held_key(journal, playbook, held)
+    key = journal.key_of(old) if old is not None and old.values else (Key(old.id, "", old.hint) if old else None)
+    if key is not None and old is not None:
+        key = _identify(journal, playbook, key, old)
+        old = Credential(old.values, key.id, key.hint)
+        _refuse_shared(journal, playbook, key)
+    versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
+    dead = old is not None and bool(old.values) and _is_dead(playbook, old)
+    ready = Ready(key, dead, versions, _superseded(journal, playbook, key, debts), _wait(playbook, key, debts))
+    return Checked(ready, tuple(findings), old if old is not None and old.values else None)
+
+
+def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> None:
+    with journal.database.read() as connection:
+        known = cases.known_rotations(connection, playbook.name)
+    for name, found in held.items():
+        note = found.note if found else None
+        if note is None:
+            continue
+        if note.installation != journal.installation:
+            raise RefusedError(f"{name} was written by another rotator (installation {note.installation})",
+                               _ADOPT.format(name=playbook.name))
+        if note.rotation not in known:
+            raise RefusedError(f"{name} was written by a rotation that this journal does not know ({note.rotation})",
+                               "was the journal restored from a backup? " + _ADOPT.format(name=playbook.name))
+
+
+def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> Credential | None:
+    """The one credential that all stores hold; from the journal where none can be read."""
+    values = {name: found.values for name, found in held.items() if found is not None and found.values is not None}
+    prints = {name: journal.fingerprint(value) for name, value in values.items()}
+    if len(set(prints.values())) > 1:
+        shown = ", ".join(f"{name} holds {hint_of(next(iter(value.values())).reveal())}" for name, value in values.items())
+        raise RefusedError(f"the stores disagree: {shown}", "put the right key into each, then rotate again")
+    if values:
+        return Credential(next(iter(values.values())))
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+        if current is None:
+            return None
+        sealed = credentials.value_of(connection, journal.sealer, playbook.name, current)
+    return sealed or Credential({}, current.id, current.hint)
+
+
+def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -> Key:
+    """The key's id: from the journal, else by its hint from the provider's inventory, else refuse."""
+    with journal.database.read() as connection:
+        known = credentials.known(connection, playbook.name, key.fingerprint) if key.fingerprint else key
+        current = cases.current_key(connection, playbook.name)
+        rotations = cases.known_rotations(connection, playbook.name)
+    if known is not None:
+        return known
+    if current is not None and current.same(key):
+        return current
+    if not playbook.provider.can_list:
+        if current is not None:
+            raise RefusedError(f"the stores hold {key.hint}, which is not the key that this journal knows",
+                               _ADOPT.format(name=playbook.name))
+        return key
+    matching = [r for r in playbook.provider.inventory() if hint_matches(r.hint, old.primary.reveal())]
+    if len(matching) != 1:
+        many = "none" if not matching else f"{len(matching)}"
+        raise RefusedError(f"{many} of the provider's keys could be the one that the stores hold ({key.hint})",
+                           _ADOPT.format(name=playbook.name))
+    _refuse_foreign_label(journal, playbook, matching[0], rotations)
+    return Key(matching[0].id, key.fingerprint, key.hint)
+
+
+def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecord, rotations: set[str]) -> None:
+    """A key that a rotator made, but not one of this journal: it was lost, or is another's."""
+    label = Label.parse(record.label)
+    if label is not None and (label.installation != journal.installation or label.rotation not in rotations):
+        raise RefusedError(f"the stores hold {record.id}, made by a rotation that this journal does not know",
+                           "was the journal lost, or restored from a backup? " + _ADOPT.format(name=playbook.name))
+
+
+def hint_matches(hint: str, value: str) -> bool:
+    """Whether a provider's redacted form (`sk-svc...x2Lk`, `sk-***x2Lk`) can be of this value."""
+    parts = [part for part in re.split(r"\.{2,}|…|\*+", hint)]
+    if len(parts) == 1:
+        return bool(hint) and len(hint) >= 4 and value.startswith(hint)
+    return len(parts[0]) + len(parts[-1]) >= 4 and value.startswith(parts[0]) and value.endswith(parts[-1])
+
+
+def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
+    if not key.fingerprint:
+        return
+    with journal.database.read() as connection:
+        other = credentials.known_anywhere(connection, key.fingerprint, playbook.name)
+    if other:
+        raise RefusedError(f"the playbook {other} has the same key", "a key belongs to one playbook: give each its own")
+
+
+def _is_dead(playbook: Playbook, old: Credential) -> bool:
+    """The old key may be dead or expired already: then there is no way back to it."""
+    try:
+        playbook.provider.probe(old)
+    except Rejected:
+        return True
+    except Unsupported:
+        return False
+    return False
+
+
+def _superseded(journal: Journal, playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> tuple[Key, ...]:
+    """The key that this journal believed in, if the stores hold another one of ours by now."""
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+    if current is None or key is None or current.same(key) or any(debt.key.same(current) for debt in debts):
+        return ()
+    if playbook.provider.can_list and current.id not in {record.id for record in playbook.provider.inventory()}:
+        return ()
+    return (current,)
+
+
+def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> str:
+    if playbook.provider.overlap is not Overlap.TWO_SLOTS:
+        return ""
+    blocking = [debt for debt in debts if debt.open and not debt.key.same(key)]
+    return f"the idle slot still holds {blocking[0].key}" if blocking else ""

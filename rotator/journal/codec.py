@@ -1,0 +1,46 @@
+"""States, calls and keys as JSON, and back; strict both ways."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from rotator.core.action import Call
+from rotator.core.state import Debt, Key, Rotation
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def dump(value: Rotation | Debt | Call | Key) -> str:
+    """JSON of a state, without its defaults."""
+    text: str = _adapter(_kind(value)).dump_json(value, exclude_defaults=True).decode()
+    return text
+
+
+def _kind(value: object) -> Any:
+    return type(value)
+
+
+def rotation_of(text: str) -> Rotation:
+    found: Rotation = _adapter(Rotation).validate_json(text)
+    return found
+
+
+def debt_of(text: str) -> Debt:
+    found: Debt = _adapter(Debt).validate_json(text)
+    return found
+
+
+def call_of(text: str) -> Call:
+    found: Call = _adapter(Call).validate_json(text)
+    return found
+
+
+def key_of(text: str) -> Key:
+    found: Key = _adapter(Key).validate_json(text)
+    return found

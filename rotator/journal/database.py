@@ -1,0 +1,167 @@
+"""The one door to the database: SQLite by default, PostgreSQL by URL, through the same code.
+
+SQLite: WAL, synchronous=FULL (an intent must survive a power cut), secure_delete (erased seals leave no trace), BEGIN
+IMMEDIATE (a deferred transaction that upgrades its lock fails under load), one writer lock per process and a short busy
+time-out with our own retry between processes (SQLite's own busy handler starves; see docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tenacity
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from rotator.errors import JournalError
+from rotator.journal import tables
+
+_BUSY_FOR = 15.0
+_KNOWN = (tables.HEAD,)
+
+
+class Database:
+    """Transactions on the journal. Thread-safe; `write()` is serialised within the process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._writer = threading.RLock()
+        self._engine = _engine(url)
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, None for PostgreSQL or memory."""
+        name = make_url(self.url).database
+        return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed when the block ends without an exception."""
+        with self._writer, _told(self), self._begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot to read from."""
+        with _told(self), self._engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        connection = self._engine.connect()
+        try:
+            _begin_patiently(connection)
+            yield connection
+            connection.commit()
+        finally:
+            connection.close()
+
+    def prepare(self) -> bool:
+        """Make the tables in an empty database; refuse one of another version. True if it was empty."""
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        version = self._version()
+        if version in _KNOWN:
+            return False
+        if version:
+            raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}",
+                               "use the rotator that wrote it, or `rotator db upgrade` with a newer one")
+        with self.write() as connection:
+            tables.metadata.create_all(connection)
+            connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL "
+                                    "CONSTRAINT alembic_version_pkc PRIMARY KEY)"))
+            if not connection.execute(text("SELECT count(*) FROM alembic_version")).scalar():
+                connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": tables.HEAD})
+        return True
+
+    def _version(self) -> str:
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return ""
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+    def empty(self) -> bool:
+        """Whether nothing was ever rotated or adopted here."""
+        with self.read() as connection:
+            return not any(connection.execute(select(table.c[0]).limit(1)).first() is not None
+                           for table in (tables.rotations, tables.credentials, tables.audit))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        engine = create_engine(parsed, connect_args={"timeout": 0.01, "check_same_thread": False})
+    except ModuleNotFoundError as error:
+        raise JournalError(f"a PostgreSQL journal needs {error.name}", "pip install 'rotator[postgres]'") from error
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "busy_timeout=10"):
+        _pragma(connection, pragma)
+
+
+@tenacity.retry(retry=tenacity.retry_if_exception(lambda e: _is_busy(e)), reraise=True,
+                wait=tenacity.wait_random(0.002, 0.02), stop=tenacity.stop_after_delay(_BUSY_FOR))
+def _pragma(connection: sqlite3.Connection, pragma: str) -> None:
+    connection.execute("PRAGMA " + pragma)
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(error)
+
+
+@tenacity.retry(retry=tenacity.retry_if_exception(_is_busy), wait=tenacity.wait_random(0.001, 0.015),
+                stop=tenacity.stop_after_delay(_BUSY_FOR), reraise=True)
+def _begin_patiently(connection: Connection) -> None:
+    connection.begin()
+
+
+@contextmanager
+def _told(database: Database) -> Iterator[None]:
+    """A database's error as a sentence. Connection losses on PostgreSQL are ours to tell, not a traceback."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise _translate(database, error) from error
+
+
+def _translate(database: Database, error: DatabaseError) -> JournalError:
+    words = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    where = str(database.path or make_url(database.url).render_as_string(hide_password=True))
+    if "full" in words or "disk I/O" in words:
+        return JournalError(f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost")
+    if "malformed" in words or "not a database" in words:
+        return JournalError(f"the journal is damaged: {words} ({where})",
+                            "restore it from a backup, or move it away and `rotator adopt` each playbook")
+    if "readonly" in words or "unable to open" in words:
+        return JournalError(f"the journal cannot be opened: {words} ({where})", "check the directory's owner and mode")
+    return JournalError(f"the journal's database failed: {words} ({where})", "is it reachable? nothing is lost")

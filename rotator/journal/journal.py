@@ -1,0 +1,97 @@
+"""The journal as the engine sees it: a database, the sealer, the installation's name and its fingerprint key."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from rotator.core.state import Key
+from rotator.errors import ConfigError, JournalError
+from rotator.journal import sealing, tables
+from rotator.journal.database import Database
+from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
+from rotator.model import Credential
+from rotator.secret import Secret, hint_of
+
+
+@dataclass(frozen=True)
+class Journal:
+    """An opened journal. `sealer` is None where the sealing key is lost: debts then go on by key id."""
+
+    database: Database
+    installation: str
+    sealer: Sealer | None
+    fingerprint_key: str
+
+    def fingerprint(self, values: Mapping[str, Secret]) -> str:
+        return sealing.fingerprint(values, self.fingerprint_key)
+
+    def key_of(self, credential: Credential) -> Key:
+        """Which key a credential is."""
+        return Key(credential.id, self.fingerprint(credential.values),
+                   credential.hint or hint_of(credential.primary.reveal()))
+
+
+def open_journal(url: str, source: KeySource) -> Journal:
+    """Open (and where it is new, make) the journal. Raises JournalError, ConfigError."""
+    database = Database(url)
+    database.prepare()
+    sealer = _sealer(database, source)
+    with database.write() as connection:
+        installation = setting(connection, "installation")
+        if not installation:
+            installation = _begin_installation(connection, sealer)
+        _check_key(connection, sealer)
+        fingerprint_key = setting(connection, "fingerprint_key")
+    return Journal(database, installation, sealer, fingerprint_key)
+
+
+def _sealer(database: Database, source: KeySource) -> Sealer | None:
+    """The sealing key. A key file is made only together with an empty SQLite journal."""
+    key = source.load()
+    if key is None and database.is_sqlite and database.empty() and not _has_key(database):
+        try:
+            key = source.make()
+        except FileExistsError:  # another process was faster
+            key = source.load()
+    if key is None and not _has_key(database):
+        raise ConfigError(f"there is no sealing key at {source.file}",
+                          "a PostgreSQL journal's key is given, never made: openssl rand -base64 32")
+    return AesGcmSealer(key) if key is not None else None
+
+
+def _has_key(database: Database) -> bool:
+    with database.read() as connection:
+        return bool(setting(connection, "sealing_key"))
+
+
+def _begin_installation(connection: Connection, sealer: Sealer | None) -> str:
+    name = secrets.token_hex(4)
+    put_setting(connection, "installation", name)
+    # In clear on purpose: fingerprints must go on comparing when the sealing key is changed or lost.
+    put_setting(connection, "fingerprint_key", base64.b64encode(secrets.token_bytes(32)).decode())
+    if sealer is not None:
+        put_setting(connection, "sealing_key", sealer.fingerprint)
+    return name
+
+
+def _check_key(connection: Connection, sealer: Sealer | None) -> None:
+    expected = setting(connection, "sealing_key")
+    if sealer is not None and expected and sealer.fingerprint != expected:
+        raise JournalError("this sealing key is not the one that this journal was sealed with",
+                           f"find the key with fingerprint {expected}, or `rotator db rekey --lost` to go on without it")
+
+
+def setting(connection: Connection, name: str) -> str:
+    value = connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == name)).scalar()
+    return str(value) if value is not None else ""
+
+
+def put_setting(connection: Connection, name: str, value: str) -> None:
+    done = connection.execute(update(tables.meta).where(tables.meta.c.name == name).values(value=value))
+    if not done.rowcount:
+        connection.execute(insert(tables.meta).values(name=name, value=value))

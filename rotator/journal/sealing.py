@@ -1,0 +1,124 @@
+"""Sealing credentials in the journal: AES-256-GCM, bound to playbook and field, under a key that lives elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rotator.errors import ConfigError, JournalError
+from rotator.secret import Secret
+
+_PREFIX = "aesgcm1:"
+
+
+class Sealer(Protocol):
+    """Seals and opens under a key; Vault transit and cloud KMS will be others."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which key this is, without telling it."""
+
+    def seal(self, text: Secret, context: str) -> str:
+        """Sealed text, bound to `context`."""
+
+    def open(self, sealed: str, context: str) -> Secret:
+        """Raises JournalError if the key or the context is another one, or a bit was changed."""
+
+
+@dataclass(frozen=True)
+class AesGcmSealer:
+    key: Secret  # base64 of 32 bytes
+
+    @property
+    def _bytes(self) -> bytes:
+        return base64.b64decode(self.key.reveal())
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(b"rotator sealing key" + self._bytes).hexdigest()[:16]
+
+    def seal(self, text: Secret, context: str) -> str:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(12)
+        sealed = AESGCM(self._bytes).encrypt(nonce, text.reveal().encode(), context.encode())
+        return _PREFIX + base64.b64encode(nonce + sealed).decode()
+
+    def open(self, sealed: str, context: str) -> Secret:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        blob = base64.b64decode(sealed.removeprefix(_PREFIX))
+        try:
+            return Secret(AESGCM(self._bytes).decrypt(blob[:12], blob[12:], context.encode()).decode())
+        except InvalidTag as error:
+            raise JournalError("a sealed credential does not open", "is this the key that sealed it?") from error
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """Where the sealing key is: a file, or the environment, or the output of a command."""
+
+    file: Path
+    environment: str = "ROTATOR_KEY"
+    command: str = ""
+
+    def load(self) -> Secret | None:
+        """The key, or None where the file does not exist. Raises ConfigError for an unsafe or unreadable one."""
+        if value := os.environ.get(self.environment):
+            return _checked(value, f"${self.environment}")
+        if self.command:
+            done = subprocess.run(self.command, shell=True, capture_output=True, text=True, timeout=30)  # noqa: S602
+            if done.returncode != 0:
+                raise ConfigError(f"the key command ended with {done.returncode}", "run it by hand to see why")
+            return _checked(done.stdout, "the key command")
+        if not self.file.exists():
+            return None
+        _refuse_open_file(self.file)
+        return _checked(self.file.read_text(), str(self.file))
+
+    def make(self) -> Secret:
+        """Create the key file, readable by its owner only."""
+        text = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return Secret(text)
+
+
+def _refuse_open_file(path: Path) -> None:
+    """World-readable or group-writable is refused; group-readable (Kubernetes' 0440 with fsGroup) is fine."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o027:
+        raise ConfigError(f"the key file {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
+
+
+def _checked(text: str, where: str) -> Secret:
+    text = text.strip()
+    try:
+        right = len(base64.b64decode(text, validate=True)) == 32
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError(f"{where} does not hold a sealing key", "it is base64 of 32 bytes: openssl rand -base64 32")
+    return Secret(text)
+
+
+def fingerprint(values: Mapping[str, Secret], key: str) -> str:
+    """A keyed fingerprint of a credential's values; equal values have equal fingerprints within one installation."""
+    mac = hmac.new(base64.b64decode(key), digestmod=hashlib.sha256)
+    for name in sorted(values) if len(values) > 1 else values:
+        mac.update(values[name].reveal().encode() + b"\0")
+    return mac.hexdigest()[:32]

@@ -1,0 +1,122 @@
+"""The journal's tables (SQLAlchemy Core). Times are Unix seconds unless a column says otherwise."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+
+HEAD = "0001"  # the newest migration; a test holds it against migrations/
+
+metadata = MetaData(naming_convention={
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+})
+
+meta = Table("meta", metadata, Column("name", String(60), primary_key=True), Column("value", Text, nullable=False))
+
+leases = Table(
+    "leases", metadata,
+    Column("playbook", String(200), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("until", Float, nullable=False, comment="boot clock (SQLite) or server clock (PostgreSQL)"),
+    Column("boot", String(60), nullable=False, comment="boot id on SQLite; another boot = expired"),
+    Column("lock", String(60), nullable=False, comment="device:inode of the holder's lock file"),
+    Column("purpose", String(20), nullable=False, comment="rotation or debt"),
+    Column("rotation", String(40), nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+playbooks = Table(
+    "playbooks", metadata,
+    Column("name", String(200), primary_key=True),
+    Column("definition", Text, nullable=False, comment="the last version that loaded, as JSON"),
+    Column("last_success", Float),
+    Column("current_key", Text, comment="Key as JSON"),
+)
+
+rotations = Table(
+    "rotations", metadata,
+    Column("id", String(40), primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("phase", String(30), nullable=False),
+    Column("outcome", String(30)),
+    Column("due", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("intent", Text),
+    Column("definition", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("began", Float, nullable=False),
+    Column("ended", Float),
+    Index("one_active_rotation", "playbook", unique=True, sqlite_where=text("active"), postgresql_where=text("active")),
+    Index("rotations_by_playbook", "playbook", "began"),
+    Index("rotations_by_end", "ended"),
+)
+
+debts = Table(
+    "debts", metadata,
+    Column("id", String(40), primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("rotation", String(40), nullable=False),
+    Column("key_id", String(300), nullable=False),
+    Column("phase", String(30), nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("intent", Text),
+    Index("open_debts", "playbook", sqlite_where=text("open"), postgresql_where=text("open")),
+    Index("debts_by_rotation", "rotation"),
+)
+
+credentials = Table(
+    "credentials", metadata,
+    Column("n", Integer, primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("rotation", String(40), nullable=False),
+    Column("key_id", String(300), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("hint", String(60), nullable=False),
+    Column("sealed", Text, comment="JSON of sealed values; null once erased"),
+    Column("made", Float, nullable=False),
+    UniqueConstraint("playbook", "fingerprint", "key_id"),
+)
+
+store_versions = Table(
+    "store_versions", metadata,
+    Column("playbook", String(200), primary_key=True),
+    Column("store", String(300), primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+audit = Table(
+    "audit", metadata,
+    Column("n", Integer, primary_key=True),
+    Column("chain", String(40), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("chain", "seq"),
+)
+
+checkpoints = Table(
+    "checkpoints", metadata,
+    Column("n", Integer, primary_key=True),
+    Column("upto", Integer, nullable=False, comment="audit.n that this checkpoint covers"),
+    Column("body", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+strays = Table(
+    "strays", metadata,
+    Column("n", Integer, primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("rotation", String(40), nullable=False),
+    Column("key_id", String(300), nullable=False),
+    Column("hint", String(60), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("settled", Boolean, nullable=False),
+)

@@ -1,0 +1,201 @@
+"""From YAML data to a playbook: every mistake collected, plugins made from their settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rotator.errors import RotatorError
+from rotator.playbook.mistakes import Mistake, nearest
+from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
+from rotator.playbook.registry import Registry, settings_of
+from rotator.playbook.schema import NOT_YET, Shape
+from rotator.playbook.yaml import Document, Path_
+from rotator.probes.provider import ProviderProbe
+
+_EXTRA = {"store": {"follows": False}, "restarter": {"allow_unhealthy": False}}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class Loader:
+    """Loads one document. `mistakes` has everything that was wrong."""
+
+    def __init__(self, registry: Registry, document: Document, mistakes: list[Mistake]) -> None:
+        self._registry = registry
+        self._document = document
+        self._mistakes = mistakes
+
+    def load(self, name: str) -> list[Playbook]:
+        """The playbooks of the document: one, or one for each entry of `for_each`."""
+        data = self._document.data
+        if not isinstance(data, dict):
+            self._wrong((), "a playbook is a mapping", "it begins with `generate:` and `store:`")
+            return []
+        variants = data.get("for_each")
+        if not isinstance(variants, list):
+            found = self._playbook(name, data)
+            return [found] if found else []
+        return self._for_each(name, data, variants)
+
+    def _for_each(self, name: str, data: dict[str, Any], variants: list[Any]) -> list[Playbook]:
+        found = []
+        for index, variant in enumerate(variants):
+            if not isinstance(variant, dict) or "name" not in variant:
+                self._wrong(("for_each", index), "each entry of for_each has a `name`")
+                continue
+            rest = {key: value for key, value in data.items() if key != "for_each"}
+            try:
+                filled = _fill(rest, {key: str(value) for key, value in variant.items()})
+            except KeyError as error:
+                self._wrong(("for_each", index), f"{{{error.args[0]}}} stands in the playbook, not in this entry")
+                continue
+            playbook = self._playbook(f"{name}-{variant['name']}", filled)
+            if playbook:
+                found.append(playbook)
+        return found
+
+    def _wrong(self, path: Path_, text: str, hint: str = "") -> None:
+        self._mistakes.append(self._document.mistake(path, text, hint))
+
+    def _playbook(self, name: str, data: dict[str, Any]) -> Playbook | None:
+        before = len(self._mistakes)
+        if not _NAME.fullmatch(name):
+            self._wrong((), f"'{name}' cannot be a playbook's name", "use a-z, 0-9, - and _ in the file's name")
+        shape = self._shape(data)
+        provider = self._plugin("provider", data.get("generate"), ("generate",))
+        stores = self._entries("store", data.get("store"), ("store",))
+        restarters = self._entries("restarter", data.get("restart", []), ("restart",))
+        probes = self._entries("probe", data.get("verify", [{"uses": "provider"}]), ("verify",))
+        if len(self._mistakes) > before or shape is None or provider is None:
+            return None
+        for index, (restarter, extra) in enumerate(restarters):
+            if weaker(restarter.evidence, shape.evidence) and not extra.get("allow_unhealthy"):
+                self._wrong(("restart", index), f"this restarter can only show '{restarter.evidence}', "
+                            f"the playbook wants '{shape.evidence}'", f"say `evidence: {restarter.evidence}`")
+        if len(self._mistakes) > before:
+            return None
+        handed = tuple(ProviderProbe(provider=provider) if isinstance(probe, ProviderProbe) else probe
+                       for probe, _ in probes)
+        return Playbook(
+            name=name, file=self._document.file, shape=shape, provider_name=str(data["generate"]["uses"]),
+            provider=provider, probes=handed, definition=data,
+            stores=tuple(StoreEntry(store.name, store, extra["follows"]) for store, extra in stores),
+            consumers=tuple(ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"])
+                            for restarter, extra in restarters))
+
+    def _shape(self, data: dict[str, Any]) -> Shape | None:
+        try:
+            return Shape.model_validate(data)
+        except ValidationError as error:
+            known = set(Shape.model_fields)
+            for found in error.errors():
+                self._pydantic(found, (), known)
+            return None
+
+    def _entries(self, kind: str, data: Any, path: Path_) -> list[tuple[Any, dict[str, Any]]]:
+        if isinstance(data, dict):
+            found = self._entry(kind, data, path)
+            return [found] if found else []
+        if not isinstance(data, list):
+            return []
+        entries = [self._entry(kind, entry, (*path, index)) for index, entry in enumerate(data)]
+        return [entry for entry in entries if entry]
+
+    def _entry(self, kind: str, data: Any, path: Path_) -> tuple[Any, dict[str, Any]] | None:
+        extra = dict(_EXTRA.get(kind, {}))
+        if isinstance(data, dict):
+            for name in extra:
+                if name in data:
+                    extra[name] = data[name] is True
+            data = {name: value for name, value in data.items() if name not in extra}
+        plugin = self._plugin(kind, data, path)
+        return (plugin, extra) if plugin is not None else None
+
+    def _plugin(self, kind: str, data: Any, path: Path_) -> Any:
+        """The plugin that an entry means, or None and the mistakes."""
+        if not isinstance(data, dict):
+            return None  # the shape has said so already
+        uses = data.get("uses")
+        if not isinstance(uses, str):
+            self._wrong(path, f"a {kind} says which one it is", f"for instance `uses: {self._registry.names(kind)[0]}`")
+            return None
+        try:
+            plugin = self._registry.find(kind, uses)
+        except RotatorError as error:
+            self._wrong((*path, "uses"), error.message, error.hint)
+            return None
+        if plugin is None:
+            self._wrong((*path, "uses"), f"there is no {kind} '{uses}'", nearest(uses, self._registry.names(kind)))
+            return None
+        return self._make(plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses)
+
+    def _make(self, plugin: type[Any], data: Mapping[str, Any], path: Path_, uses: str) -> Any:
+        settings = {setting.name: setting.field for setting in settings_of(plugin)}
+        back = {field: name for name, field in settings.items()}
+        for name in data:
+            if name in NOT_YET and name not in settings:
+                self._wrong((*path, name, "=key"), f"'{name}' is of a later version", "remove it")
+            elif name not in settings:
+                self._wrong((*path, name, "=key"), f"unknown key '{name}' in {_spoken(path)} ({uses})",
+                            nearest(name, settings))
+        try:
+            return TypeAdapter(plugin).validate_python({settings[k]: v for k, v in data.items() if k in settings})
+        except ValidationError as error:
+            for found in error.errors():
+                location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))
+                self._pydantic({**found, "loc": location}, path, set(settings))
+        except RotatorError as error:
+            self._wrong(path, error.message, error.hint)
+        return None
+
+    def _pydantic(self, error: Any, path: Path_, known: set[str]) -> None:
+        where: Path_ = (*path, *error["loc"])
+        last = str(error["loc"][-1]) if error["loc"] else ""
+        match error["type"]:
+            case "extra_forbidden" | "unexpected_keyword_argument" if last in NOT_YET:
+                self._wrong((*where, "=key"), f"'{last}' is of a later version", "remove it")
+            case "extra_forbidden" | "unexpected_keyword_argument":
+                nested = self._known_below(error["loc"]) or known
+                self._wrong((*where, "=key"), f"unknown key '{last}'", nearest(last, nested))
+            case "missing" | "missing_argument":
+                self._wrong(where[:-1], f"'{last}' is missing in {_spoken(where[:-1])}")
+            case _:
+                self._wrong(where, f"{_spoken(where)}: {_sentence(error)}")
+
+    def _known_below(self, location: tuple[Any, ...]) -> set[str]:
+        if len(location) < 2:
+            return set()
+        field = Shape.model_fields.get(str(location[0]))
+        for part in (getattr(field, "annotation", None), *getattr(getattr(field, "annotation", None), "__args__", ())):
+            if hasattr(part, "model_fields"):
+                return set(part.model_fields)
+        return set()
+
+
+def _sentence(error: Any) -> str:
+    words: str = error["msg"]
+    return words.removeprefix("Value error, ").removeprefix("Input should be ").strip() if words.startswith(
+        "Value error") else words[0].lower() + words[1:]
+
+
+def _spoken(path: Path_) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text or "the playbook"
+
+
+def _fill(value: Any, values: Mapping[str, str]) -> Any:
+    """`{name}` filled in from a for_each entry; only its own names: `{key}` of a probe stays."""
+    if isinstance(value, str):
+        return re.sub(r"\{(\w+)\}", lambda found: _one(found, values), value)
+    if isinstance(value, dict):
+        return {key: _fill(found, values) for key, found in value.items()}
+    return [_fill(found, values) for found in value] if isinstance(value, list) else value
+
+
+def _one(found: re.Match[str], values: Mapping[str, str]) -> str:
+    return found[0] if found[1] == "key" and "key" not in values else values[found[1]]

@@ -1,0 +1,70 @@
+"""A playbook that loaded: its plugins made, ready for the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rotator.core.state import ConsumerPlan, Plan, StorePlan
+from rotator.model import Evidence
+from rotator.playbook.schedule import next_due
+from rotator.playbook.schema import Shape
+from rotator.plugin import Probe, Provider, Restarter, Store
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    name: str
+    store: Store
+    follows: bool = False
+
+
+@dataclass(frozen=True)
+class ConsumerEntry:
+    name: str
+    restarter: Restarter
+    allow_unhealthy: bool = False
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """What to rotate, how and when. `definition` is the YAML's data, which a rotation keeps."""
+
+    name: str
+    file: str
+    shape: Shape
+    provider_name: str
+    provider: Provider
+    stores: tuple[StoreEntry, ...]
+    consumers: tuple[ConsumerEntry, ...]
+    probes: tuple[Probe, ...]
+    definition: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """As far as the saga must know it."""
+        wanted = self.shape.evidence
+        return Plan(
+            stores=tuple(StorePlan(e.name, e.follows, e.store.write_only) for e in self.stores),
+            consumers=tuple(ConsumerPlan(e.name, _evidence(wanted, e.restarter.evidence)) for e in self.consumers),
+            overlap=self.provider.overlap, recovery=self.provider.recovery, supplied=self.provider.supplied,
+            can_deactivate=self.provider.can_deactivate, can_list=self.provider.can_list,
+            policy=self.shape.policy(self.provider.list_lag))
+
+    def due_at(self, last_success: float | None) -> float | None:
+        schedule = self.shape.schedule
+        return next_due(schedule.every, schedule.cron, last_success) if schedule else None
+
+
+_STRENGTH = (Evidence.NONE, Evidence.ANSWERS, Evidence.STARTED, Evidence.READ)
+
+
+def _evidence(wanted: Evidence, best: Evidence) -> Evidence:
+    """The strongest that the restarter can show, where the playbook wants any."""
+    return Evidence.NONE if wanted is Evidence.NONE else best
+
+
+def weaker(best: Evidence, wanted: Evidence) -> bool:
+    """Whether the best that can be shown is less than what the playbook wants."""
+    return _STRENGTH.index(best) < _STRENGTH.index(wanted)

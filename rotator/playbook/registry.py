@@ -1,0 +1,98 @@
+"""Which plugin a name in a playbook means. A new plugin is one file and one line here, or an entry point."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from rotator.providers.catalog_entry import shipped
+from rotator.providers.http import provider_class
+
+KINDS = ("provider", "store", "restarter", "probe")
+
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "provider": {
+        "command": "rotator.providers.command:CommandProvider",
+        "memory": "rotator.providers.memory:MemoryProvider",
+        "operator": "rotator.providers.operator:OperatorProvider",
+    },
+    "store": {
+        "command": "rotator.stores.command:CommandStore",
+        "dotenv": "rotator.stores.dotenv:DotenvStore",
+        "file": "rotator.stores.file:FileStore",
+        "memory": "rotator.stores.memory:MemoryStore",
+    },
+    "restarter": {
+        "command": "rotator.restarters.command:CommandRestarter",
+        "memory": "rotator.restarters.memory:MemoryRestarter",
+        "none": "rotator.restarters.none:NoneRestarter",
+        "process": "rotator.restarters.process:ProcessRestarter",
+    },
+    "probe": {
+        "command": "rotator.probes.command:CommandProbe",
+        "http": "rotator.probes.http:HttpProbe",
+        "memory": "rotator.probes.memory:MemoryProbe",
+        "provider": "rotator.probes.provider:ProviderProbe",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Plugins by kind and name; catalog files of `folders` (beside the playbooks) come after the shipped ones."""
+
+    folders: tuple[Path, ...] = ()
+
+    def names(self, kind: str) -> list[str]:
+        return sorted({*_BUILT_IN[kind], *_entry_points(kind), *(self._catalog() if kind == "provider" else ())})
+
+    def find(self, kind: str, name: str) -> type[Any] | None:
+        """The plugin's class, None if there is none. Raises ConfigError for a broken catalog file."""
+        if name in _BUILT_IN[kind]:
+            module, _, attribute = _BUILT_IN[kind][name].partition(":")
+            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        if kind == "provider" and name in self._catalog():
+            return provider_class(self._catalog()[name])
+        found = _entry_points(kind).get(name)
+        return found.load() if found else None
+
+    def _catalog(self) -> Mapping[str, Path]:
+        own = {path.stem: path for folder in self.folders for path in sorted(folder.glob("providers/*.yaml"))}
+        return {**own, **shipped()}
+
+
+@lru_cache
+def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
+    """Third parties' plugins: entry points of the group rotator.plugins, named kind.name."""
+    found = metadata.entry_points(group="rotator.plugins")
+    return {point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One documented setting of a plugin, as a playbook spells it."""
+
+    name: str
+    field: str
+    type: str
+    help: str
+    required: bool
+    default: Any
+    connection: bool
+
+
+def settings_of(plugin: type[Any]) -> Iterator[Setting]:
+    """The settings of a plugin class, in order."""
+    for field in dataclasses.fields(plugin):
+        if not field.init or field.metadata.get("hidden") or "help" not in field.metadata:
+            continue
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        default = None if required or field.default is dataclasses.MISSING else field.default
+        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+        yield Setting(field.metadata.get("spelled") or field.name, field.name, kind, field.metadata["help"], required,
+                      default, bool(field.metadata.get("connection")))

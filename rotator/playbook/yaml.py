@@ -1,0 +1,105 @@
+"""YAML with positions and limits: no aliases beyond reason, no duplicate keys, no huge files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rotator.playbook.mistakes import Mistake
+
+Path_ = tuple[str | int, ...]
+_BIGGEST = 1_000_000
+_MOST_NODES = 100_000
+
+
+@dataclass
+class Document:
+    """The data of a file and where each part of it stands: path -> (line, column), counted from 1."""
+
+    file: str
+    data: Any
+    places: dict[Path_, tuple[int, int]]
+
+    def mistake(self, path: Path_, text: str, hint: str = "") -> Mistake:
+        """A mistake at the deepest known part of `path`."""
+        while path and path not in self.places:
+            path = path[:-1]
+        line, column = self.places.get(path, (1, 1))
+        return Mistake(self.file, line, column, text, hint)
+
+
+def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
+    """Read one file. Mistakes of syntax come back, they are not raised."""
+    document = Document(shown, None, {})
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        return document, [Mistake(shown, 1, 1, f"cannot be read: {reason}")]
+    if len(text) > _BIGGEST:
+        return document, [Mistake(shown, 1, 1, "is larger than a playbook can be")]
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        mistakes: list[Mistake] = []
+        if node is not None:
+            document.data = _Builder(document, mistakes).build(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return document, [Mistake(shown, line, column, f"is not YAML: {error.problem}", "a tab, a quote, a colon?")]
+    except (yaml.YAMLError, RecursionError, _TooMuch) as error:
+        return document, [Mistake(shown, 1, 1, f"is not usable YAML: {error or 'nested too deeply'}")]
+    return document, mistakes
+
+
+class _TooMuch(Exception):
+    """More parts than a playbook can have: aliases that multiply."""
+
+
+class _Builder:
+    def __init__(self, document: Document, mistakes: list[Mistake]) -> None:
+        self._document = document
+        self._mistakes = mistakes
+        self._nodes = 0
+        self._scalars = yaml.SafeLoader("")
+
+    def build(self, node: yaml.Node, path: Path_) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise _TooMuch("it has more parts than a playbook can have")
+        self._document.places.setdefault(path, _place(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(self._scalar(key_node)) if isinstance(key_node, yaml.ScalarNode) else "?"
+            here = (*path, key)
+            if key in found:
+                line, column = _place(key_node)
+                self._mistakes.append(Mistake(self._document.file, line, column, f"'{key}' stands here twice"))
+            value = self.build(value_node, here)
+            self._document.places[here] = _place(value_node)
+            self._document.places[(*here, "=key")] = _place(key_node)
+            found[key] = value
+        return found
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            line, column = _place(node)
+            words = getattr(error, "problem", None) or str(error)
+            self._mistakes.append(Mistake(self._document.file, line, column, f"is not a plain value: {words}"))
+            return None
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -1,0 +1,129 @@
+"""What a plugin is: a frozen dataclass whose fields are its settings, of one of four kinds.
+
+It declares what it is and does one thing per method, at once, with a time-out. It never sleeps, polls, retries or logs:
+the engine owns time. Raises `TransientError` (ask later), `PermanentError` and its kin (do not), `OutcomeUnknown`
+(it may have happened).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+from rotator.model import (
+    Change,
+    Credential,
+    Evidence,
+    Finding,
+    Held,
+    Identity,
+    KeyRecord,
+    Label,
+    Note,
+    NotYet,
+    Overlap,
+    Progress,
+    Recovery,
+)
+from rotator.secret import Secret
+
+
+def setting(help: str, *, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING,
+            connection: bool = False, alias: str = "") -> Any:
+    """A setting of a plugin. `connection` settings come from today's playbook, not the one a rotation began with.
+
+    `alias` is its name in a playbook where a method already has that name.
+    """
+    metadata = {"help": help, "connection": connection, "spelled": alias}
+    if default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=default_factory, metadata=metadata)
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Provider(Protocol):
+    """Issues keys."""
+
+    @property
+    def overlap(self) -> Overlap: ...
+    @property
+    def recovery(self) -> Recovery: ...
+    @property
+    def supplied(self) -> bool:
+        """A person makes and destroys the keys: the rotation asks."""
+    @property
+    def can_deactivate(self) -> bool: ...
+    @property
+    def can_list(self) -> bool: ...
+    @property
+    def list_lag(self) -> float:
+        """Seconds that a listing may lag behind."""
+    def preflight(self) -> list[Finding]:
+        """Permissions, quota, settings; changes nothing."""
+    def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
+        """Make a key bearing the label, with the scopes and limits of `like`."""
+    def reread(self, like: Credential | None) -> Credential | None:
+        """The key in the slot that generate fills (recovery 'reread'), or Unsupported."""
+    def inventory(self) -> list[KeyRecord]:
+        """All keys, or Unsupported."""
+    def deactivate(self, credential: Credential) -> None: ...
+    def reactivate(self, credential: Credential) -> None: ...
+    def revoke(self, credential: Credential) -> None:
+        """Already gone is success."""
+    def probe(self, credential: Credential) -> Identity:
+        """The cheapest authenticated call. Raises Rejected, TransientError, Unsupported."""
+    def looks_right(self, value: Secret) -> str:
+        """Why this cannot be one of this provider's keys, or ''."""
+
+
+@runtime_checkable
+class Supplied(Protocol):
+    """A provider whose keys a person makes."""
+
+    def accept(self, value: Secret, old: Credential | None) -> Credential:
+        """The supplied key, tidied. Raises PermanentError where it cannot be one."""
+
+
+class Store(Protocol):
+    """Holds keys."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def compare_and_set(self) -> bool: ...
+    @property
+    def write_only(self) -> bool: ...
+    def preflight(self) -> list[Finding]: ...
+    def read(self) -> Held | None:
+        """What is held, None if nothing."""
+    def write(self, credential: Credential, expect: str, note: Note) -> str:
+        """The new version. Raises Conflict if someone wrote since version `expect` ('' = nothing was there)."""
+    def retire(self, version: str) -> None:
+        """Remove the version that holds a revoked key, or Unsupported."""
+    def tidy(self, expect: str) -> None:
+        """Remove what an interrupted write of ours left beside it."""
+
+
+class Restarter(Protocol):
+    """Makes consumers take the new key up."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def evidence(self) -> Evidence:
+        """The best that this restarter can show."""
+    def preflight(self) -> list[Finding]: ...
+    def restart(self, change: Change) -> None:
+        """Idempotent per change."""
+    def progress(self, change: Change) -> Progress:
+        """How many run with it, by what evidence. Raises PermanentError with the system's reason."""
+
+
+class Probe(Protocol):
+    """A call that shows that a key works."""
+
+    @property
+    def name(self) -> str: ...
+    def probe(self, credential: Credential) -> None:
+        """Returns, or raises Rejected / TransientError."""

@@ -1,0 +1,31 @@
+"""Probe `command`: a program of the user's own tries the key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rotator.clients import programs
+from rotator.errors import OutcomeUnknown, Rejected, TransientError
+from rotator.model import Credential
+from rotator.plugin import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandProbe:
+    """Run a program with the key on its standard input. 0 = it works, 77 = refused, 75 = ask again later."""
+
+    run: list[str] = setting("The program and its arguments")
+    timeout: float = setting("Seconds that it may take", default=60.0)
+
+    @property
+    def name(self) -> str:
+        return f"command {self.run[0].rsplit('/', 1)[-1]}"
+
+    def probe(self, credential: Credential) -> None:
+        try:
+            ended = programs.run(self.run, stdin=credential.primary, timeout=self.timeout)
+        except OutcomeUnknown as error:
+            raise TransientError(error.message) from error
+        if ended.code == programs.REJECTED:
+            raise Rejected(f"{self.name}: the key is refused: {ended.words}")
+        programs.expect_success(ended, self.run)

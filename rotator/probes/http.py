@@ -1,0 +1,74 @@
+"""Probe `http`: a request that a consumer of the key would make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rotator.clients import http
+from rotator.errors import PermanentError, Rejected, TransientError
+from rotator.model import Credential
+from rotator.plugin import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expect:
+    """What the answer must be: its status (one or several), and JMESPath expressions that must be true of its body."""
+
+    status: int | list[int] = 200
+    body: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpProbe:
+    """Send a request. `{key}` may stand in headers and json, never in the URL (URLs are logged everywhere)."""
+
+    url: str = setting("Address")
+    method: str = setting("GET, POST, …", default="GET")
+    headers: dict[str, str] = setting("Headers; `{key}` is the key", default_factory=dict)
+    json: Any = setting("JSON body; `{key}` is the key", default=None)
+    expect: Expect = setting("What the answer must be", default_factory=Expect)
+
+    def __post_init__(self) -> None:
+        if "{key}" in self.url:
+            raise ValueError("the key must not be part of a URL: put it into headers or json")
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.url}"
+
+    def probe(self, credential: Credential) -> None:
+        key = credential.primary.reveal()
+        headers = {name: value.replace("{key}", key) for name, value in self.headers.items()}
+        answer = http.send(http.Request(self.method.upper(), self.url, headers, {}, _fill(self.json, key)))
+        wanted = self.expect.status if isinstance(self.expect.status, list) else [self.expect.status]
+        if answer.status not in wanted:
+            raise _refusal(self.name, answer, wanted)
+        self._check_body(answer)
+
+    def _check_body(self, answer: http.Answer) -> None:
+        import jmespath
+
+        for expression in self.expect.body:
+            if not jmespath.search(expression, answer.json()):
+                raise PermanentError(f"{self.name}: the answer does not meet `{expression}`")
+
+
+def _refusal(name: str, answer: http.Answer, wanted: list[int]) -> Exception:
+    words = f"{name} answered {answer.status} instead of {' or '.join(map(str, wanted))}: {answer.text}"
+    if answer.status in (401, 403):
+        return Rejected(words)
+    if answer.status == 429 or answer.status >= 500:
+        return TransientError(words, retry_in=http.retry_after(answer))
+    return PermanentError(words)
+
+
+def _fill(template: Any, key: str) -> Any:
+    if isinstance(template, str):
+        return template.replace("{key}", key)
+    if isinstance(template, Mapping):
+        return {name: _fill(value, key) for name, value in template.items()}
+    return [_fill(value, key) for value in template] if isinstance(template, list) else template
+
+

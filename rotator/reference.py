@@ -1,0 +1,103 @@
+"""References to secrets in playbooks: {env: NAME}, {file: PATH}, {command: [argv…]}; resolved at each use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
+from rotator.secret import Secret
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+_HINT = "refer to it, for instance {env: NAME} or {file: /run/credentials/NAME}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a secret is to be had. Files and vaults change, so `resolve()` is asked at each call, never kept."""
+
+    kind: str
+    value: str | tuple[str, ...]
+
+    def resolve(self) -> Secret:
+        """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
+        text = RESOLVERS[self.kind](self.value).strip("\r\n")
+        if not text:
+            raise NotFound(f"{self} is empty", "put the credential there")
+        return Secret(text)
+
+    def __str__(self) -> str:
+        return f"{{{self.kind}: {self.value if isinstance(self.value, str) else ' '.join(self.value)}}}"
+
+    @staticmethod
+    def parse(value: Any) -> Reference:
+        """A reference from YAML. Raises ValueError with the sentence that validation shows."""
+        if isinstance(value, Reference):
+            return value
+        if isinstance(value, str):
+            raise ValueError(f"a secret written out in a playbook; {_HINT}")
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise ValueError(f"not a reference; {_HINT}")
+        kind, where = next(iter(value.items()))
+        if kind not in RESOLVERS:
+            raise ValueError(f"unknown kind of reference '{kind}'; known are {', '.join(sorted(RESOLVERS))}")
+        if kind == "command":
+            if not isinstance(where, (list, tuple)) or not where:
+                raise ValueError("{command: [program, argument, …]} needs a list")
+            return Reference(kind, tuple(str(part) for part in where))
+        return Reference(kind, str(where))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_yaml))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(RESOLVERS)}
+        return {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+                "properties": kinds, "title": "reference to a secret"}
+
+    def as_yaml(self) -> dict[str, Any]:
+        return {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}
+
+
+def _env(name: str | tuple[str, ...]) -> str:
+    value = os.environ.get(str(name))
+    if value is None:
+        raise NotFound(f"the environment variable {name} is not set", f"export {name}=… for rotator itself")
+    return value
+
+
+def _file(path: str | tuple[str, ...]) -> str:
+    try:
+        return Path(str(path)).expanduser().read_text()
+    except FileNotFoundError as error:
+        raise NotFound(f"{path} does not exist", "put the credential there, mode 0600") from error
+    except OSError as error:
+        raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
+
+
+def _command(argv: str | tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(list(argv), capture_output=True, text=True, timeout=30)
+    except FileNotFoundError as error:
+        raise NotFound(f"the program {argv[0]} does not exist", "give its full path") from error
+    except subprocess.TimeoutExpired as error:
+        raise TransientError(f"{argv[0]} did not answer in 30 s") from error
+    if done.returncode != 0:
+        raise PermanentError(f"{argv[0]} ended with {done.returncode}", "run it by hand to see why")
+    return done.stdout
+
+
+# Stores of later issues add theirs ({vault: …}, {aws-sm: …}).
+RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str]] = {"env": _env, "file": _file, "command": _command}

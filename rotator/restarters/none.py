@@ -1,0 +1,29 @@
+"""Restarter `none`: consumers that read the store again by themselves."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rotator.model import Change, Evidence, Finding, Progress
+from rotator.plugin import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoneRestarter:
+    """Restart nothing: the consumers read the key again, at the latest `within` seconds after it was written."""
+
+    within: float = setting("Seconds after which every consumer has read it again", default=300.0)
+
+    name = "none"
+    evidence = Evidence.NONE
+
+    def preflight(self) -> list[Finding]:
+        return []
+
+    def restart(self, change: Change) -> None:
+        return None
+
+    def progress(self, change: Change) -> Progress:
+        left = change.since + self.within - time.time()
+        return Progress(1, int(left <= 0), left <= 0, text=f"read again within {max(left, 0):.0f} s")

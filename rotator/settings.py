@@ -1,0 +1,101 @@
+"""Settings: rotator.toml, overridden by the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rotator.errors import ConfigError
+from rotator.journal.sealing import KeySource
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where rotator keeps its state and finds its playbooks. Names are those of rotator.toml."""
+
+    home: Path
+    playbooks: tuple[Path, ...] = ()
+    database_url: str = ""
+    key_file: Path | None = None
+    key_command: str = ""
+    log_level: str = "warning"
+    log_format: str = "text"
+    audit_stream: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'journal.db'}"
+
+    @property
+    def key(self) -> KeySource:
+        return KeySource(self.key_file or self.home / "rotator.key", command=self.key_command)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Playbooks: as set, else ./playbooks, else /etc/rotator/playbooks."""
+        if self.playbooks:
+            return self.playbooks
+        usual = (Path("playbooks"), Path("/etc/rotator/playbooks"))
+        return tuple(path for path in usual if path.is_dir())[:1] or usual[:1]
+
+
+_ENVIRONMENT = {"home": "ROTATOR_HOME", "playbooks": "ROTATOR_PLAYBOOKS", "database_url": "ROTATOR_DATABASE_URL",
+                "key_file": "ROTATOR_KEY_FILE", "key_command": "ROTATOR_KEY_COMMAND", "log_level": "ROTATOR_LOG_LEVEL",
+                "log_format": "ROTATOR_LOG_FORMAT", "audit_stream": "ROTATOR_AUDIT_STREAM"}
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force. Raises ConfigError for a file that cannot be read or a key that does not exist."""
+    values: dict[str, Any] = _file(environment)
+    values |= {name: environment[variable] for name, variable in _ENVIRONMENT.items() if environment.get(variable)}
+    values.setdefault("home", _default_home(environment))
+    return Settings(home=Path(values["home"]).expanduser(), playbooks=_paths(values.get("playbooks")),
+                    database_url=str(values.get("database_url", "")),
+                    key_file=Path(values["key_file"]).expanduser() if values.get("key_file") else None,
+                    key_command=str(values.get("key_command", "")), log_level=str(values.get("log_level", "warning")),
+                    log_format=str(values.get("log_format", "text")),
+                    audit_stream=_words(values.get("audit_stream")))
+
+
+def _file(environment: Mapping[str, str]) -> dict[str, Any]:
+    named = environment.get("ROTATOR_CONFIG")
+    candidates = [Path(named)] if named else [Path("rotator.toml"), Path("/etc/rotator/rotator.toml")]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        if named:
+            raise ConfigError(f"{named} does not exist", "ROTATOR_CONFIG names it")
+        return {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}", "it is a TOML file: name = \"value\"") from error
+    known = {field.name for field in fields(Settings)}
+    for name in found:
+        if name not in known:
+            raise ConfigError(f"{path}: unknown setting '{name}'", f"known are {', '.join(sorted(known))}")
+    return found
+
+
+def _default_home(environment: Mapping[str, str]) -> str:
+    if environment.get("STATE_DIRECTORY"):  # systemd's StateDirectory=
+        return environment["STATE_DIRECTORY"].split(":")[0]
+    if os.geteuid() == 0:
+        return "/var/lib/rotator"
+    from platformdirs import user_state_dir
+
+    return user_state_dir("rotator")
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser() for part in _words(value))
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not value:
+        return ()
+    parts = value.split(os.pathsep if os.pathsep in value else ",") if isinstance(value, str) else value
+    return tuple(str(part).strip() for part in parts if str(part).strip())
