@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rotator.core.action import Failed, Later
-from rotator.core.state import Phase, Rotation
+from rotator.core.state import UNDOING, Phase, Rotation
 
 # Waits that no deadline ends: a person, or a fact without which neither way is safe.
 ENDLESS = frozenset({Phase.KILL, Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
@@ -35,4 +35,6 @@ def again(rotation: Rotation, failed: Failed) -> Rotation:
     """Try once more after a pause."""
     tries = rotation.tries + 1
     pause = failed.retry_in if failed.retry_in is not None else rotation.plan.policy.backoff(tries)
+    if rotation.phase in UNDOING:  # why it is being undone is what a person wants to know
+        return replace(rotation.later(pause), tries=tries)
     return replace(rotation.later(pause), tries=tries, problem=failed.message, hint=failed.hint)

@@ -26,7 +26,7 @@ def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | Non
             waits.append((action.at, len(waits), unit, action))
         elif isinstance(action, Ask) and asked is None:
             asked = (unit, action)
-    if asked is not None and isinstance(asked[0], Rotation):
+    if asked is not None and isinstance(asked[0], Rotation) and asked[0].phase is not Phase.SETTLE:
         return asked
     if waits:
         _, _, unit, wait = min(waits, key=lambda row: row[:2])

@@ -179,7 +179,9 @@ class Performer:
         if held is None:
             return self._done(Read("", ""))
         fingerprint = self.journal.fingerprint(held.values) if held.values is not None else None
-        return self._done(Read(fingerprint, held.version))
+        mine = call.key is not None and fingerprint == call.key.fingerprint
+        version = (self.then.stores[call.target].name, held.version, fingerprint or "") if mine else None
+        return self._done(Read(fingerprint, held.version), store_version=version)
 
     def write(self, call: Call) -> Performed:
         entry = self.then.stores[call.target]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from rotator import deadline
 from rotator.clients import procfs
-from rotator.errors import AccessDenied, NotFound, PermanentError
+from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import setting
 
-_SLACK = 0.02  # /proc counts in hundredths of a second
+_SLACK = 0.005
+_TICKS = 0.05  # /proc counts start times in hundredths of a second: a successor must start clearly after the write
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessRestarter:
     """Send a signal to the process in a pid file; it re-executes itself or its supervisor starts another one.
 
-    Restarted means: the pid file names a process that started after the change. With `env` its environment is read, too.
+    Restarted means: the pid file names a process that started after the change; with `env`, one whose environment
+    holds the key.
     """
 
     pid_file: str = setting("File with the process id, for instance /run/app.pid")
@@ -50,8 +53,10 @@ class ProcessRestarter:
         found = procfs.from_pid_file(self._path)
         if found is None:
             raise NotFound(f"{self.pid_file} names no running process", "is its supervisor running?")
-        if found.started_at > change.since + _SLACK:
+        if self._runs_with_it(found, change):
             return
+        if (early := change.since + _TICKS - time.time()) > 0:
+            raise TransientError("too soon after the write to tell processes apart", retry_in=early)
         deadline.check()
         try:
             os.kill(found.pid, _number(self.signal))
@@ -64,11 +69,16 @@ class ProcessRestarter:
         found = procfs.from_pid_file(self._path)
         if found is None:
             return Progress(1, 0, False, text=f"{self.pid_file} names no running process")
-        fresh = found.started_at > change.since + _SLACK
         holds = procfs.variable(found.pid, self.env) if self.env else None
-        instance = Instance(str(found.pid), found.started_at, holds)
-        right = fresh and (holds is None or holds == change.credential.primary)
-        return Progress(1, int(right), right, (instance,))
+        right = self._runs_with_it(found, change)
+        return Progress(1, int(right), right, (Instance(str(found.pid), found.started_at, holds),))
+
+    def _runs_with_it(self, found: procfs.Process, change: Change) -> bool:
+        """What was read from its environment decides; where nothing can be read, when it started."""
+        holds = procfs.variable(found.pid, self.env) if self.env else None
+        if holds is not None and change.credential.values:
+            return holds == change.credential.primary
+        return found.started_at > change.since + _SLACK
 
 
 def _number(name: str) -> signals.Signals:

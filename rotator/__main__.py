@@ -1,0 +1,5 @@
+"""`python -m rotator VERB` is `rotator VERB`."""
+
+from rotator.cli.entry import rotator
+
+rotator()

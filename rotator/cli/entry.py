@@ -1,0 +1,74 @@
+"""The console scripts. Heavy modules are imported by the verbs that need them: `--help` answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+INTERNAL = 1
+
+
+def rotate() -> None:
+    """`rotate NAME…`: the same as `rotator rotate NAME…`."""
+    from rotator.cli.main import rotate_command
+
+    _run(rotate_command, "rotate")
+
+
+def rotator() -> None:
+    """`rotator VERB`."""
+    from rotator.cli.main import cli
+
+    _run(cli, "rotator")
+
+
+def _run(command: Callable[..., Any], name: str) -> None:
+    """Every end of the process: exit codes, `error:` and `hint:` on stderr, never a traceback with a secret."""
+    import click
+
+    try:
+        code = command(prog_name=name, standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.ClickException as wrong:
+        _say(wrong.format_message(), f"`{name} --help` shows what there is")
+        code = 2
+    except click.Abort:
+        code = 130
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        code = _told(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: Exception) -> int:
+    from rotator.errors import RotatorError
+
+    if isinstance(error, RotatorError):
+        from rotator.playbook.mistakes import PlaybookMistakes
+        from rotator.service import exit_code
+
+        if isinstance(error, PlaybookMistakes):
+            for mistake in error.mistakes:
+                _say(f"{mistake.place}: {mistake.text}", mistake.hint)
+        else:
+            _say(error.message, error.hint)
+        return exit_code(error)
+    from rotator.cli.crash import describe
+
+    _say(describe(error), "this is a mistake in rotator, please report it; the journal is whole, run the same again")
+    return INTERNAL
+
+
+def _say(message: str, hint: str) -> None:
+    from rotator.secret import redact
+
+    print(f"error: {redact(message)}", file=sys.stderr)
+    if hint:
+        print(f"hint: {redact(hint)}", file=sys.stderr)

@@ -1,0 +1,144 @@
+"""Health: does each key work (`check`), and what would hinder a rotation or has gone wrong unseen (`doctor`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from rotator.cli import words
+from rotator.cli.main import CONTEXT, _closing, json_option, service, show_json
+from rotator.core.state import Phase
+from rotator.errors import Rejected, RotatorError, Unsupported
+from rotator.journal import cases
+from rotator.model import Credential, Level
+from rotator.playbook.registry import Registry
+from rotator.providers.catalog_entry import CatalogEntry, entry_at, shipped
+from rotator.providers.http import provider_class
+from rotator.reference import Reference
+from rotator.secret import Secret, hint_of
+from rotator.service import Service
+
+
+@dataclass(frozen=True)
+class Checked:
+    name: str
+    ok: bool
+    text: str
+    hint: str = ""
+
+
+def _print(found: list[Checked], as_json: bool) -> int:
+    if as_json:
+        show_json([{"name": one.name, "ok": one.ok, "text": one.text, "hint": one.hint} for one in found])
+    else:
+        for one in found:
+            print(f"{'✓' if one.ok else '✗'} {one.name}: {one.text}")
+            if one.hint and not one.ok:
+                print(f"  hint: {one.hint}", file=sys.stderr)
+    return 0 if all(one.ok for one in found) else 1
+
+
+@click.command("check", context_settings=CONTEXT)
+@click.argument("names", nargs=-1)
+@json_option
+def check(names: tuple[str, ...], as_json: bool) -> int:
+    """Per provider: is its variable (OPENAI_API_KEY, …) set, does it look right, does it work?
+
+    NAMES of providers limit it; without them, every provider whose variable is set, and OpenAI.
+    """
+    wanted = list(names) or [name for name, path in shipped().items()
+                             if name == "openai" or any(os.environ.get(variable) for variable in entry_at(path).env)]
+    unknown = [name for name in wanted if name not in shipped()]
+    if unknown:
+        raise click.UsageError(f"no provider '{unknown[0]}' in the catalog; known are {', '.join(shipped())}")
+    return _print([_check(name, entry_at(shipped()[name])) for name in wanted], as_json)
+
+
+def _check(name: str, entry: CatalogEntry) -> Checked:
+    variable = next((v for v in entry.env if os.environ.get(v)), entry.env[0])
+    value = os.environ.get(variable, "")
+    if not value:
+        return Checked(name, False, f"{variable} is not set", f"export {variable}=…, from {entry.console}")
+    tidy = "".join(value.split())
+    stray = "; stray spaces or newlines in it" if tidy != value else ""
+    key = Secret(value), Secret(tidy)
+    provider = _prober(name, entry)
+    if stray:
+        return Checked(name, False, f"{variable} has stray spaces or newlines", "copy the key again, without them")
+    if wrong := provider.looks_right(key[1]):
+        return Checked(name, False, f"{variable} is set ({hint_of(tidy)}), but {wrong}", f"see {entry.console}")
+    try:
+        provider.probe(Credential({"key": key[1]}))
+    except Rejected as error:
+        return Checked(name, False, f"{variable} ({hint_of(tidy)}) is refused: {error.message}", f"see {entry.console}")
+    except Unsupported:
+        return Checked(name, True, f"{variable} ({hint_of(tidy)}) looks right")
+    except RotatorError as error:
+        return Checked(name, False, f"{variable} ({hint_of(tidy)}) cannot be tried: {error.message}", error.hint)
+    return Checked(name, True, f"{variable} ({hint_of(tidy)}) works")
+
+
+def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
+    """The provider, only to probe: its administrator's settings are never asked for. Address from the environment."""
+    base = os.environ.get(f"{entry.env[0].rpartition('_API_KEY')[0]}_BASE_URL")
+    unused = {key: Reference("env", "UNUSED") if setting.secret else "unused"
+              for key, setting in entry.settings.items() if setting.required}
+    return provider_class(shipped()[name])(base_url=base or entry.api.base or "http://localhost", **unused)
+
+
+@click.command("doctor", context_settings=CONTEXT)
+@json_option
+def doctor(as_json: bool) -> int:
+    """What would hinder a rotation, or has gone wrong unseen. Changes nothing."""
+    with _closing(service()) as found:
+        return _print(list(_examine(found)), as_json)
+
+
+def _examine(found: Service) -> Iterator[Checked]:
+    loaded = found.playbooks()
+    for mistake in loaded.mistakes:
+        yield Checked(mistake.place, False, mistake.text, mistake.hint)
+    try:
+        journal = found.journal
+    except RotatorError as error:
+        yield Checked("journal", False, error.message, error.hint)
+        return
+    yield Checked("journal", True, str(journal.database.path or "PostgreSQL"))
+    sealed = journal.sealer is not None
+    yield Checked("sealing key", sealed, "opens the journal" if sealed else "is lost",
+                  "find it, or `rotator db rekey --lost`: debts go on by key id")
+    free = shutil.disk_usage(found.settings.home).free
+    yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")
+    registry = Registry(found.directory.paths)
+    yield Checked("plugins", True, f"{sum(len(registry.names(kind)) for kind in ('provider', 'store'))} providers and stores")
+    for name, playbook in sorted(loaded.playbooks.items()):
+        yield from _examine_playbook(found, name, playbook)
+
+
+def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:  # type: ignore[no-untyped-def]
+    from rotator.engine.preflight import findings_of
+
+    with found.journal.database.read() as connection:
+        case, current = cases.load(connection, name), cases.current_key(connection, name)
+    if case.rotation is not None and case.rotation.phase is Phase.STUCK:
+        yield Checked(name, False, case.rotation.question, f"`rotator show {name}`")
+    for debt in case.debts:
+        if debt.open and debt.attention:
+            yield Checked(name, False, words.debt_words(debt), f"`rotator show {name}`")
+    try:
+        findings = findings_of(playbook)
+        if current is not None and current.id and playbook.provider.can_list:
+            if current.id not in {record.id for record in playbook.provider.inventory()}:
+                yield Checked(name, False, f"its current key {current} is gone at the provider",
+                              f"somebody deleted it: `rotate {name} --compromised`")
+        for finding in findings:
+            yield Checked(name, finding.level is Level.OK, finding.text, finding.hint)
+        if not findings:
+            yield Checked(name, True, "nothing hinders a rotation")
+    except RotatorError as error:
+        yield Checked(name, False, error.message, error.hint)

@@ -1,0 +1,113 @@
+"""The five steps as a person watches them: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rotator.core.action import Call, Done, Failed, Later, Op
+from rotator.core.state import Debt, Rotation
+from rotator.secret import redact
+
+if TYPE_CHECKING:
+    from rotator.engine.perform import Performed
+
+_WIDTH = 10
+
+
+@dataclass
+class StepLine:
+    """One step of one rotation: what was achieved, what went wrong, how long it took."""
+
+    name: str
+    began: float
+    took: float = 0.0
+    done: list[str] = field(default_factory=list)
+    failed: str = ""
+    waiting: str = ""
+    tries: int = 0
+
+    def text(self) -> str:
+        mark = "✗" if self.failed else "✓"
+        words = self.failed or " · ".join(dict.fromkeys(self.done))
+        if self.tries and not self.failed and self.name == "generate":
+            words += f", accepted by the provider after {self.tries + 1} tries"
+        if self.name == "verify" and not self.failed and self.done:
+            words = f"{words} · every consumer runs with it"
+        return f"  {self.name:<{_WIDTH}} {mark} {redact(words)}"
+
+
+class StepView:
+    """An observer for the runner. Several rotations at once are told apart by their playbook's name."""
+
+    def __init__(self, many: bool = False, quiet: bool = False) -> None:
+        self._many = many
+        self._quiet = quiet
+        self._lines: dict[str, StepLine] = {}
+        self._lock = threading.Lock()
+        self._live = None if quiet or many or not sys.stdout.isatty() else _spinner()
+        self.finished: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float) -> None:
+        step = call.step
+        with self._lock:
+            line = self._lines.get(unit.playbook)
+            if line is None or line.name != step:
+                if line is not None:
+                    self._finish(unit.playbook, line)
+                line = self._lines[unit.playbook] = StepLine(step, time.monotonic())
+            line.took = time.monotonic() - line.began
+            if performed is not None:
+                _learn(line, call, performed)
+            if self._live is not None:
+                self._live.update(f"{step}: {line.waiting or call.op}…")
+
+    def close(self) -> None:
+        with self._lock:
+            for playbook, line in self._lines.items():
+                self._finish(playbook, line)
+            self._lines.clear()
+            if self._live is not None:
+                self._live.stop()
+
+    def _finish(self, playbook: str, line: StepLine) -> None:
+        if line.name == "order" or not (line.done or line.failed):
+            return
+        self.finished.setdefault(playbook, []).append(
+            {"step": line.name, "ok": not line.failed, "detail": redact(line.failed or " · ".join(dict.fromkeys(line.done))),
+             "seconds": round(line.took, 3)})
+        if self._quiet:
+            return
+        where = f"{playbook}: " if self._many else ""
+        text = f"{where}{line.text()}"
+        print(f"{text:<100} {line.took:7.1f} s", flush=True)
+
+
+def _learn(line: StepLine, call: Call, performed: Performed) -> None:
+    result = performed.result
+    if isinstance(result, Later):
+        line.waiting = result.text
+    elif isinstance(result, Failed):
+        line.tries += 1
+        line.failed = result.message
+    elif isinstance(result, Done):
+        line.waiting = line.failed = ""
+        words = performed.detail or _words(call)
+        if words:
+            line.done.append(words)
+
+
+def _words(call: Call) -> str:
+    return {Op.REVOKE: f"{call.key} revoked", Op.DEACTIVATE: f"{call.key} deactivated",
+            Op.PROVE: "refused by the provider"}.get(call.op, "")
+
+
+def _spinner() -> Any:
+    from rich.console import Console
+
+    status = Console().status("…", spinner="dots")
+    status.start()
+    return status

@@ -1,0 +1,118 @@
+"""Reports, rotations and debts in words and as JSON."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+from rotator.core import debt as debt_machine
+from rotator.core.action import Ask, WaitUntil
+from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.engine.keeper import short
+from rotator.playbook.durations import words
+from rotator.secret import redact
+from rotator.service import Report
+
+
+def say(message: str, hint: str = "") -> None:
+    print(f"error: {redact(message)}", file=sys.stderr)
+    if hint:
+        print(f"hint: {redact(hint)}", file=sys.stderr)
+
+
+def moment(at: float) -> str:
+    """Local time, to the minute, with its zone."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+
+
+def debt_words(debt: Debt) -> str:
+    """What an old key waits for."""
+    key = f"{debt.key} ({debt.key.hint})" if debt.key.hint and debt.key.id else str(debt.key)
+    if debt.attention and debt.phase is not DebtPhase.WATCH:
+        return f"{key}: {debt.attention}"
+    if debt.phase is DebtPhase.GRACE:
+        policy = debt.plan.policy
+        until = moment(debt.born + policy.grace)
+        quiet = f"; then, if quiet for {words(policy.quiet)}, it is revoked" if policy.quiet else "; then it is revoked"
+        return f"{key} lives on until {until}{quiet}"
+    if debt.phase is DebtPhase.REVOKE and debt.plan.supplied:
+        return f"{key}: destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+    if debt.phase is DebtPhase.WATCH:
+        return f"{key} is dead; the probes are watched on"
+    if debt.phase in (DebtPhase.PAID, DebtPhase.VOID):
+        return f"{key}: {debt.phase}"
+    return f"{key}: {debt.phase}"
+
+
+def report(found: Report) -> None:
+    """How a rotation ended, for a person."""
+    rotation = found.rotation
+    if found.error is not None:
+        return say(found.error.message, found.error.hint)
+    if rotation is None:
+        return None
+    if rotation.phase is Phase.ENDED:
+        _ended(found, rotation)
+    elif rotation.phase is Phase.STUCK:
+        say(f"needs attention: {rotation.question} ({short(rotation.id)})",
+            rotation.hint or f"`rotator show {short(rotation.id)}`, then `rotator resume {rotation.playbook}` or "
+                             f"`rotator undo {rotation.playbook}`")
+    elif isinstance(found.action, Ask) and found.action.kind == "supply":
+        print(f"waiting for the new key ({short(rotation.id)}): make it in the provider's console, "
+              f"then `rotator supply {rotation.playbook}`")
+    elif isinstance(found.action, WaitUntil):
+        print(f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})")
+    for debt in found.debts:
+        if debt.open and debt.attention and debt.phase is not DebtPhase.WATCH:
+            say(f"an old key needs attention: {debt_words(debt)}", "it is looked at again every hour")
+    return None
+
+
+def _ended(found: Report, rotation: Rotation) -> None:
+    name = short(rotation.id)
+    match rotation.outcome:
+        case Outcome.VERIFIED:
+            for debt in found.debts:
+                if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
+                    print(f"  revoke     … {debt_words(debt)}")
+            waits = any(debt.open and debt.phase not in DEAD_PHASES for debt in found.debts)
+            tail = " The next `rotate --due` revokes the old key;" if waits else ""
+            print(f"verified in {found.seconds:.0f} s.{tail} `rotator show {name}` tells more.")
+        case Outcome.ROLLED_BACK:
+            orphan = f" There may be a key that nobody knows: {rotation.possible_orphan}." if rotation.possible_orphan else ""
+            say(f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
+                rotation.hint or f"`rotator show {name}` has each attempt")
+        case Outcome.REFUSED:
+            say(f"{rotation.problem}. Nothing was changed. ({name})", rotation.hint)
+        case Outcome.ABANDONED:
+            say(f"no new key, and the old one is revoked: {rotation.problem} ({name})", rotation.hint)
+        case _:
+            pass
+
+
+def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:
+    if rotation is None:
+        return None
+    return {"id": rotation.id, "short": short(rotation.id), "playbook": rotation.playbook, "phase": str(rotation.phase),
+            "outcome": str(rotation.outcome) if rotation.outcome else None, "problem": rotation.problem or None,
+            "attention": rotation.question or None, "old_key": str(rotation.old) if rotation.old else None,
+            "new_key": str(rotation.new) if rotation.new else None, "compromised": rotation.compromised,
+            "possible_orphan": rotation.possible_orphan or None}
+
+
+def debt_json(debt: Debt) -> dict[str, Any]:
+    action = debt_machine.next_action(debt)
+    return {"key": str(debt.key), "cause": str(debt.cause), "phase": str(debt.phase), "open": debt.open,
+            "attention": debt.attention or None, "until": action.at if isinstance(action, WaitUntil) else None}
+
+
+def report_json(found: Report) -> dict[str, Any]:
+    error = {"error": found.error.message, "hint": found.error.hint} if found.error else {}
+    return {"playbook": found.playbook, "exit_code": found.code, "rotation": rotation_json(found.rotation),
+            "debts": [debt_json(debt) for debt in found.debts], "seconds": round(found.seconds, 3), **error}
+
+
+def age(at: float | None) -> str:
+    return f"{words(max(0.0, time.time() - at))} ago" if at else "never"

@@ -1,0 +1,85 @@
+"""Upkeep of the journal: upgrade, check, backup, rekey."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import text
+
+from rotator.errors import JournalError
+from rotator.journal import credentials, tables
+from rotator.journal.database import Database
+from rotator.journal.journal import Journal, put_setting, setting
+from rotator.journal.sealing import AesGcmSealer
+from rotator.secret import Secret
+
+
+def upgrade(database: Database) -> tuple[str, str]:
+    """Run the migrations; the versions before and after. Alembic is imported only here."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "rotator.journal:migrations")
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        before = _version(database)
+        command.upgrade(config, "head")
+    return before, _version(database)
+
+
+def _version(database: Database) -> str:
+    from sqlalchemy import inspect
+
+    with database.engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+
+def check(journal: Journal) -> list[str]:
+    """What is wrong with the journal; nothing if it is whole."""
+    wrong: list[str] = []
+    with journal.database.read() as connection:
+        if journal.database.is_sqlite:
+            found = connection.execute(text("PRAGMA integrity_check")).scalar()
+            if found != "ok":
+                wrong.append(f"the file is damaged: {found}")
+        if journal.sealer is None:
+            wrong.append("the sealing key is lost")
+        for table in tables.metadata.sorted_tables:
+            connection.execute(table.select().limit(1))
+    return wrong
+
+
+def backup(journal: Journal, target: Path) -> None:
+    """A consistent copy of a SQLite journal while it is in use. The sealing key is not in it."""
+    source = journal.database.path
+    if source is None:
+        raise JournalError("a PostgreSQL journal is backed up by PostgreSQL", "pg_dump, or your base backups")
+    if target.exists():
+        raise JournalError(f"{target} exists already", "give another name")
+    target.touch(mode=0o600)
+    with sqlite3.connect(source) as origin, sqlite3.connect(target) as copy:
+        origin.backup(copy)
+
+
+def rekey(journal: Journal, new_key: Secret, *, lost: bool = False) -> int:
+    """Seal everything anew under another key; the number of credentials. `lost`: erase what no longer opens."""
+    new = AesGcmSealer(new_key)
+    with journal.database.write() as connection:
+        if lost:
+            connection.execute(tables.credentials.update().values(sealed=None))
+            put_setting(connection, "audit_public_key", "")
+            count = 0
+        elif journal.sealer is None:
+            raise JournalError("the present sealing key is lost", "`rotator db rekey --lost` goes on without it")
+        else:
+            count = credentials.reseal(connection, journal.sealer, new)
+            private = setting(connection, "audit_private_key")
+            if private:
+                opened = journal.sealer.open(private, "audit signing key")
+                put_setting(connection, "audit_private_key", new.seal(opened, "audit signing key"))
+        put_setting(connection, "sealing_key", new.fingerprint)
+    return count
