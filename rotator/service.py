@@ -21,7 +21,7 @@ from rotator.engine.keeper import Held, Keeper
 from rotator.engine.perform import Performed
 from rotator.engine.preflight import hint_matches
 from rotator.engine.runner import Books, Observer, Session, Unit
-from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
+from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal, open_journal, put_setting, setting
 from rotator.model import Credential
@@ -90,7 +90,7 @@ class Report:
 
 
 def exit_code(error: RotatorError) -> int:
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError | LeaseLost):
         return 75
     if isinstance(error, ConfigError):
         return 2
@@ -251,7 +251,7 @@ class Service:
         loaded = self.playbooks()
         now = self.clock.now()
         with self.journal.database.read() as connection:
-            names = set(cases.due_playbooks(connection, now))
+            names = set(cases.due_playbooks(connection, now)) | cases.playbooks_with_strays(connection)
             for playbook in loaded.playbooks.values():
                 row = cases.playbook_row(connection, playbook.name)
                 due = playbook.due_at(row["last_success"] if row else None)

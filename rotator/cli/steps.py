@@ -74,6 +74,8 @@ class StepView:
                 self._live.stop()
 
     def _finish(self, playbook: str, line: StepLine) -> None:
+        if line.waiting and not line.failed:
+            line.failed = line.waiting
         if line.name == "order" or not (line.done or line.failed):
             return
         self.finished.setdefault(playbook, []).append(

@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
     def _state(self) -> dict[str, Any]:
         return {"live": [{"id": key.id, "name": key.name, "value": key.value, "refused": key.refused}
                          for key in self.known.live],
-                "made": len(self.known.keys), "refused_calls": self.known.refused_calls}
+                "made": len(self.known.keys), "ever": [key.value for key in self.known.keys.values()], "refused_calls": self.known.refused_calls}
 
 
 class Server(ThreadingHTTPServer):

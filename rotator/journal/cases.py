@@ -181,5 +181,10 @@ def strays(connection: Connection, playbook: str) -> list[Any]:
     return list(connection.execute(select(tables.strays).where(mine)).mappings())
 
 
+def playbooks_with_strays(connection: Connection) -> set[str]:
+    query = select(tables.strays.c.playbook).where(~tables.strays.c.settled)
+    return {row[0] for row in connection.execute(query)}
+
+
 def settle_stray(connection: Connection, number: int) -> None:
     connection.execute(update(tables.strays).where(tables.strays.c.n == number).values(settled=True))

@@ -1,0 +1,150 @@
+"""Killed anywhere, run again: one live key, held by the store and by the consumer, and no failed request."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import AcceptanceWorld
+
+BOUNDARY_STEP = int(os.environ.get("ROTATOR_KILL_EVERY", "6"))  # 1 = every boundary
+RANDOM_KILLS = int(os.environ.get("ROTATOR_KILLS", "6"))
+SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
+
+
+def _carried_on(world: AcceptanceWorld) -> float:
+    begun = time.monotonic()
+    again = world.rotator("rotate", "demo", "--wait", "--json")
+    took = time.monotonic() - begun
+    assert again.returncode == 0, again.stdout + again.stderr
+    world.promises_hold()
+    assert took < 15, "the next run waited for the dead holder's lease (20 s) to end"
+    state = json.loads(world.rotator("status", "--json").stdout)
+    assert state[0]["state"] == "ok", state
+    return took
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_kill_at_any_journal_boundary_is_survived(world: AcceptanceWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL before and after each transaction of a whole rotation, debts included."""
+    assert world.run_killed(10_000) == 0
+    boundaries = int((world.folder / "boundaries").read_text())
+    killed = 0
+    for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
+        killed += world.run_killed(boundary) == -signal.SIGKILL
+        _carried_on(world)
+    with capsys.disabled():
+        print(f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed")
+    assert killed >= boundaries // BOUNDARY_STEP - 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(36_000)
+def test_a_kill_at_a_random_instant_is_survived(world: AcceptanceWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL whenever it pleases."""
+    rng = random.Random(SEED)
+    for _ in range(RANDOM_KILLS):
+        process = world.start_rotate()
+        time.sleep(rng.uniform(0.3, 2.5))
+        process.kill()
+        process.wait()
+        _carried_on(world)
+    with capsys.disabled():
+        print(f"\nkills: {RANDOM_KILLS} at random instants, {world.traffic.requests} requests, 0 failed")
+
+
+def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> None:
+    """One rotates; the other exits 75 and says who holds it."""
+    world.admin("PUT", "/_faults", {"delay_create": 2})
+    first = world.start_rotate()
+    _wait_for(lambda: "generate" in _phase(world))
+    second = world.rotator("rotate", "demo")
+    assert second.returncode == 75
+    assert f"/{first.pid}@" in second.stderr and "is being rotated by" in second.stderr
+    assert first.wait(60) == 0
+    world.promises_hold()
+
+
+@pytest.mark.slow
+def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: AcceptanceWorld) -> None:
+    """SIGSTOP in the middle of a create that arrives late; another run takes over; SIGCONT changes nothing."""
+    playbook = world.folder / "playbooks" / "demo.yaml"
+    playbook.write_text(playbook.read_text().replace("limits: {", "limits: {list_lag: 1s, "))
+    world.admin("PUT", "/_faults", {"delay_create": 27})
+    frozen = world.start_rotate()
+    _wait_for(lambda: "generate" in _phase(world))
+    time.sleep(0.5)
+    frozen.send_signal(signal.SIGSTOP)
+    world.admin("PUT", "/_faults", {"delay_create": 0})
+    busy = world.rotator("rotate", "demo")
+    assert busy.returncode == 75, "a frozen holder's lease still counts"
+    time.sleep(21)
+    assert world.rotator("rotate", "demo", "--wait").returncode == 0
+    stored = world.stored_key
+    _wait_for(lambda: len(world.live_keys) == 2, 20)  # the frozen one's create has arrived
+    frozen.send_signal(signal.SIGCONT)
+    assert frozen.wait(60) == 75, frozen.stdout and frozen.stdout.read()
+    assert world.stored_key == stored
+    assert world.rotator("rotate", "--due").returncode == 0
+    world.promises_hold()
+    assert world.stored_key == stored
+
+
+def test_a_create_whose_answer_is_lost_leaves_no_orphan(world: AcceptanceWorld) -> None:
+    """The key exists at the issuer, nobody knows its value: found by its label, destroyed, made anew."""
+    world.admin("PUT", "/_faults", {"lose_create": 1})
+    done = world.rotator("rotate", "demo", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert world.admin("GET", "/_state")["made"] == 3
+    world.promises_hold()
+
+
+def test_an_old_journal_revokes_nothing_and_names_adopt(world: AcceptanceWorld, tmp_path: Path) -> None:
+    """Restored from a backup taken before the last rotation: refused before any change, until a person adopts."""
+    assert world.rotator("rotate", "demo", "--wait").returncode == 0
+    backup = tmp_path / "old.db"
+    assert world.rotator("db", "backup", str(backup)).returncode == 0
+    assert world.rotator("rotate", "demo", "--wait").returncode == 0
+    state = world.folder / "state"
+    for file in state.glob("journal.db*"):
+        file.unlink()
+    backup.rename(state / "journal.db")
+    _refused_then_adopted(world)
+
+
+def test_a_lost_journal_revokes_nothing_and_names_adopt(world: AcceptanceWorld) -> None:
+    """Deleted altogether: the current key survives."""
+    assert world.rotator("rotate", "demo", "--wait").returncode == 0
+    for file in (world.folder / "state").glob("journal.db*"):
+        file.unlink()
+    _refused_then_adopted(world)
+
+
+def _refused_then_adopted(world: AcceptanceWorld) -> None:
+    live = world.live_keys
+    refused = world.rotator("rotate", "demo", "--wait")
+    assert refused.returncode == 6 and "rotator adopt demo" in refused.stderr, refused.stdout + refused.stderr
+    assert world.live_keys == live and world.stored_key == live[0]["value"]
+    adopted = world.rotator("adopt", "demo")
+    assert adopted.returncode == 0, adopted.stderr
+    assert world.rotator("rotate", "demo", "--wait").returncode == 0
+    world.promises_hold()
+
+
+def _phase(world: AcceptanceWorld) -> str:
+    found = world.rotator("status", "--json").stdout
+    return json.loads(found)[0]["state"] if found.startswith("[") else ""
+
+
+def _wait_for(condition, seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
