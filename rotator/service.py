@@ -241,6 +241,7 @@ class Service:
 
     def rotate_all(self, names: Sequence[str], request: Request) -> list[Report]:
         """Side by side on a bounded pool of threads; reports in the order of names."""
+        self.keeper  # noqa: B018  (opened once, before the threads)
         if len(names) == 1:
             return [self.rotate(names[0], request)]
         with ThreadPoolExecutor(min(THREADS, max(1, len(names))), thread_name_prefix="rotation") as pool:
@@ -335,7 +336,7 @@ class Service:
                 cases.remember_playbook(connection, name, kept(playbook))
                 credentials.remember(connection, name, "adopted", key, now)
                 cases.set_current(connection, name, key)
-                record = chain.append(connection, "installation", now, "adopted", self.actor, playbook=name,
+                record = chain.append(connection, chain.INSTALLATION, now, "adopted", self.actor, playbook=name,
                                       key=str(key), fingerprint=key.fingerprint)
             self.stream.emit([record])
             return key
@@ -359,7 +360,7 @@ class Service:
 
 
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:
-    settled = rotation is None or rotation.phase is Phase.ENDED
+    settled = rotation is None or rotation.phase in (Phase.ENDED, Phase.SETTLE)
     return settled and all(debt.phase is DebtPhase.WATCH or debt.phase is DebtPhase.HELD for debt in debts if debt.open)
 
 

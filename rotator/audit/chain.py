@@ -9,7 +9,10 @@ from sqlalchemy import Connection, insert, select
 
 from rotator.audit.record import GENESIS, Actor, canonical, digest, rfc3339
 from rotator.journal import tables
+from rotator.journal.database import serialise
 from rotator.secret import redact
+
+INSTALLATION = "installation"  # the chain of what belongs to no rotation
 
 
 def append(connection: Connection, chain: str, at: float, event: str, actor: Actor, **fields: Any) -> dict[str, Any]:
@@ -17,6 +20,8 @@ def append(connection: Connection, chain: str, at: float, event: str, actor: Act
 
     Every text in it has passed the redactor.
     """
+    if chain == INSTALLATION:
+        serialise(connection)
     last = connection.execute(select(tables.audit.c.seq, tables.audit.c.hash).where(tables.audit.c.chain == chain)
                               .order_by(tables.audit.c.seq.desc()).limit(1)).first()
     seq, prev = (last[0] + 1, last[1]) if last else (1, GENESIS)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from rotator.audit.record import GENESIS, canonical, rfc3339
 from rotator.journal import tables
+from rotator.journal.database import serialise
 from rotator.journal.journal import Journal, put_setting, setting
 from rotator.secret import Secret
 
@@ -19,6 +20,7 @@ _CONTEXT = "audit signing key"
 
 def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
     """Sign the heads of the chains that grew since the last checkpoint. None where nothing grew or nothing can sign."""
+    serialise(connection)
     last = connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.n.desc()).limit(1))
     previous = last.mappings().first()
     upto = connection.execute(select(func.max(tables.audit.c.n))).scalar() or 0

@@ -147,7 +147,8 @@ def _look(debt: Debt, result: Result) -> Debt:
         return debt.held(result.message)
     if not (isinstance(result, Done) and isinstance(result.data, Facts)):
         return debt
-    verdict = look(result.data, debt.key)
+    facts = result.data if debt.stored else replace(result.data, consumers=())
+    verdict = look(facts, debt.key)
     if not verdict.clear:
         text = verdict.text.replace("the old key", str(debt.key))
         if debt.revoke_intended:

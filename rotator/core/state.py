@@ -153,6 +153,7 @@ class Owed:
 
     key: Key
     cause: Cause
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +271,7 @@ class Debt:
     deactivated: bool = False
     revoke_intended: bool = False
     versions: tuple[str, ...] = ()  # of each store, that held the key
+    stored: bool = True  # False: no store ever had it, so no consumer can
     person: bool = False  # HELD until a person says resume
     attention: str = ""
 

@@ -132,7 +132,8 @@ def look(rotation: Rotation, result: Result) -> Rotation:
 def settle(rotation: Rotation) -> Rotation:
     """The new key becomes a debt without grace; it is paid before the outcome is told."""
     assert rotation.new is not None
-    return replace(rotation.to(Phase.SETTLE), owed=(*rotation.owed, Owed(rotation.new, Cause.UNDONE)))
+    stored = any(write.touched for write in rotation.writes)
+    return replace(rotation.to(Phase.SETTLE), owed=(*rotation.owed, Owed(rotation.new, Cause.UNDONE, stored)))
 
 
 def settled(rotation: Rotation) -> Rotation:

@@ -106,8 +106,9 @@ def main() -> None:
     children: list[subprocess.Popen[bytes]] = []
 
     def hang_up(*_: object) -> None:
-        for child in children:
-            child.poll()
+        for child in children:  # one that is still starting must not come up beside the next one
+            if child.poll() is None:
+                child.terminate()
         children.append(_start(sys.argv[1:], env_file, listening))
 
     signal.signal(signal.SIGHUP, hang_up)

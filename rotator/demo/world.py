@@ -33,7 +33,7 @@ verify:
   - uses: provider
   - {{uses: http, url: "{consumer}/", expect: {{status: 200, body: ["upstream == `200`"]}}}}
 revoke: {{grace: 0s, quiet: 0s, watch: 0s}}
-limits: {{step: {step}, pass_interval: 100ms}}
+limits: {{step: {step}, pass_interval: 100ms, list_lag: 1s}}
 """
 
 

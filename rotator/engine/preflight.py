@@ -55,9 +55,9 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
     old = _held_key(journal, playbook, held)
     key = journal.key_of(old) if old is not None and old.values else (Key(old.id, "", old.hint) if old else None)
     if key is not None and old is not None:
+        _refuse_shared(journal, playbook, key)
         key = _identify(journal, playbook, key, old)
         old = Credential(old.values, key.id, key.hint)
-        _refuse_shared(journal, playbook, key)
     versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
     dead = old is not None and bool(old.values) and _is_dead(playbook, old)
     ready = Ready(key, dead, versions, _superseded(journal, playbook, key, debts), _wait(playbook, key, debts))

@@ -231,7 +231,7 @@ class Session:
                 self._replace_debt(connection, debt_machine.void(debt))
                 records.append(self._record(connection, debt, "decision", None, decision="the key is current again"))
         for one in owed:
-            records.append(self._owe(connection, one.key, one.cause, changed))
+            records.append(self._owe(connection, one.key, one.cause, changed, one.stored))
         if changed.phase is Phase.ENDED:
             records += self._ended(connection, changed)
         return records
@@ -248,11 +248,12 @@ class Session:
         found = checkpoint.add(connection, self.journal, self.clock.now())
         return [found] if found else []
 
-    def _owe(self, connection: Connection, key: Key, cause: Cause, rotation: Rotation) -> dict[str, Any]:
+    def _owe(self, connection: Connection, key: Key, cause: Cause, rotation: Rotation, stored: bool = True
+             ) -> dict[str, Any]:
         """A new debt; a key that is owed already is not owed twice."""
         versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
         debt = debt_machine.begin(Debt(str(ULID()), self.playbook, rotation.id, key, cause, rotation.plan,
-                                       now=self.clock.now(), versions=versions))
+                                       now=self.clock.now(), versions=versions, stored=stored))
         credentials.remember(connection, self.playbook, rotation.id, key, debt.now)
         if not any(other.open and other.key.same(key) for other in self.case.debts):
             cases.add_debt(connection, debt)

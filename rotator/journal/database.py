@@ -80,6 +80,7 @@ class Database:
             raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}",
                                "use the rotator that wrote it, or `rotator db upgrade` with a newer one")
         with self.write() as connection:
+            serialise(connection)
             tables.metadata.create_all(connection)
             connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL "
                                     "CONSTRAINT alembic_version_pkc PRIMARY KEY)"))
@@ -101,6 +102,15 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def serialise(connection: Connection) -> None:
+    """Until this transaction ends, no other one passes here: for what must be in one order over all machines.
+
+    SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(7298241)"))
 
 
 def _engine(url: str) -> Engine:

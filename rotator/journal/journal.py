@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from rotator.core.state import Key
 from rotator.errors import ConfigError, JournalError
 from rotator.journal import sealing, tables
-from rotator.journal.database import Database
+from rotator.journal.database import Database, serialise
 from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
 from rotator.model import Credential
 from rotator.secret import Secret, hint_of
@@ -42,6 +42,7 @@ def open_journal(url: str, source: KeySource) -> Journal:
     database.prepare()
     sealer = _sealer(database, source)
     with database.write() as connection:
+        serialise(connection)
         installation = setting(connection, "installation")
         if not installation:
             installation = _begin_installation(connection, sealer)

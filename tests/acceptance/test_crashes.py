@@ -6,7 +6,9 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,14 +21,17 @@ SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 
 def _carried_on(world: AcceptanceWorld) -> float:
-    begun = time.monotonic()
+    """Run again: the rotation is carried on, all promises hold. Seconds from its start to its first record."""
+    begun = datetime.now(UTC)
     again = world.rotator("rotate", "demo", "--wait", "--json")
-    took = time.monotonic() - begun
     assert again.returncode == 0, again.stdout + again.stderr
     world.promises_hold()
-    assert took < 15, "the next run waited for the dead holder's lease (20 s) to end"
-    state = json.loads(world.rotator("status", "--json").stdout)
-    assert state[0]["state"] == "ok", state
+    with sqlite3.connect(world.folder / "state" / "journal.db") as journal:
+        assert not journal.execute("SELECT count(*) FROM rotations WHERE active").fetchone()[0], "a rotation is stuck"
+        assert not journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0], "an old key is left"
+        records = [json.loads(row[0])["time"] for row in journal.execute("SELECT record FROM audit")]
+    took = min(found for text in records if (found := (datetime.fromisoformat(text) - begun).total_seconds()) > 0)
+    assert took < 10, "the next run waited for the dead holder's lease (20 s) to end"
     return took
 
 
@@ -36,13 +41,14 @@ def test_a_kill_at_any_journal_boundary_is_survived(world: AcceptanceWorld, caps
     """SIGKILL before and after each transaction of a whole rotation, debts included."""
     assert world.run_killed(10_000) == 0
     boundaries = int((world.folder / "boundaries").read_text())
-    killed = 0
+    killed, slowest = 0, 0.0
     for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
         killed += world.run_killed(boundary) == -signal.SIGKILL
-        _carried_on(world)
+        slowest = max(slowest, _carried_on(world))
     with capsys.disabled():
-        print(f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed")
-    assert killed >= boundaries // BOUNDARY_STEP - 1
+        print(f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed; "
+              f"the slowest next run took over {slowest:.2f} s after its start")
+    assert killed > 0.8 * boundaries / BOUNDARY_STEP
 
 
 @pytest.mark.slow
@@ -75,8 +81,6 @@ def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> Non
 @pytest.mark.slow
 def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: AcceptanceWorld) -> None:
     """SIGSTOP in the middle of a create that arrives late; another run takes over; SIGCONT changes nothing."""
-    playbook = world.folder / "playbooks" / "demo.yaml"
-    playbook.write_text(playbook.read_text().replace("limits: {", "limits: {list_lag: 1s, "))
     world.admin("PUT", "/_faults", {"delay_create": 27})
     frozen = world.start_rotate()
     _wait_for(lambda: "generate" in _phase(world))

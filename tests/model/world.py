@@ -324,12 +324,13 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
     void = {debt.id for debt in turn.current_again(changed, debts)}
     debts = tuple(debt_machine.void(debt) if debt.id in void else debt for debt in debts)
     for owed in changed.owed:
-        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts)))
+        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
     return replace(world, rotation=replace(changed, owed=()), debts=debts, sealed=sealed, looked=False)
 
 
-def _owe(world: World, key: Key, cause: Cause, number: int) -> Debt:
-    return debt_machine.begin(Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan))
+def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True) -> Debt:
+    owed = Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan, stored=stored)
+    return debt_machine.begin(owed)
 
 
 def _erase_seals(world: World) -> World:

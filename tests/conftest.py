@@ -1,0 +1,31 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rotator import memory
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "PLAYBOOKS", "DATABASE_URL", "KEY_FILE", "KEY_COMMAND", "LOG_LEVEL", "AUDIT_STREAM", "KEY", "CONFIG"):
+        monkeypatch.delenv(f"ROTATOR_{name}", raising=False)
+
+
+@pytest.fixture
+def memory_world() -> Iterator[memory.World]:
+    """An empty world in memory."""
+    memory.WORLD.issuers.clear()
+    memory.WORLD.cells.clear()
+    memory.WORLD.consumers.clear()
+    yield memory.WORLD
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "playbooks").mkdir()
+    return tmp_path

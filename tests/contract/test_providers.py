@@ -1,0 +1,258 @@
+"""What every provider must do; later ones join by a line in PROVIDERS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rotator import memory
+from rotator.errors import AccessDenied, PermanentError, QuotaExceeded, Rejected, Unsupported
+from rotator.model import Credential, Label, Overlap, Recovery
+from rotator.playbook.registry import Registry
+from rotator.providers import catalog_entry
+from rotator.reference import Reference
+from rotator.secret import Secret
+from tests.servers import issuers
+
+LABEL = Label("inst", "play", "01ROTATION", 1)
+_SCRIPT = """
+import json, os, pathlib, sys
+store = pathlib.Path(sys.argv[2]); keys = json.loads(store.read_text()) if store.exists() else {}
+match sys.argv[1]:
+    case 'generate':
+        i = f'k{len(keys)}'; keys[i] = dict(label=os.environ['ROTATOR_LABEL'], value=f'cmd-secret-value-{i}', alive=True)
+        print(json.dumps(dict(key=keys[i]['value'], id=i)))
+    case 'list': print(json.dumps([dict(id=i, label=k['label']) for i, k in keys.items() if k['alive']]))
+    case 'revoke':
+        if os.environ['ROTATOR_KEY_ID'] in keys: keys[os.environ['ROTATOR_KEY_ID']]['alive'] = False
+    case 'probe':
+        key = sys.stdin.read()
+        sys.exit(0 if any(k['value'] == key and k['alive'] for k in keys.values()) else 77)
+store.write_text(json.dumps(keys))
+"""
+
+
+def _find(name: str) -> Any:
+    return Registry().find("provider", name)
+
+
+@contextlib.contextmanager
+def _openai(tmp_path: Path) -> Iterator[Any]:
+    os.environ["DEMO_ADMIN_KEY"] = issuers.ADMIN
+    port = tmp_path / "port"
+    process = subprocess.Popen([sys.executable, "-m", "rotator.demo.issuer", str(port)])
+    try:
+        while not port.exists():
+            time.sleep(0.01)
+        yield _find("openai")(project="proj_1", admin_key=Reference("env", "DEMO_ADMIN_KEY"),
+                              base_url=f"http://127.0.0.1:{port.read_text()}/v1")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _openai_account(tmp_path: Path) -> Iterator[Any]:
+    with _openai(tmp_path) as provider:
+        yield _find("openai")(project="proj_1", admin_key=provider.admin_key, base_url=provider.base_url,
+                              service_account="svc_mine")
+
+
+@contextlib.contextmanager
+def _openrouter(tmp_path: Path) -> Iterator[Any]:
+    os.environ["DEMO_ADMIN_KEY"] = issuers.ADMIN
+    with issuers.serving(issuers.OpenRouter) as url:
+        yield _find("openrouter")(management_key=Reference("env", "DEMO_ADMIN_KEY"), base_url=url)
+
+
+@contextlib.contextmanager
+def _dakora(tmp_path: Path) -> Iterator[Any]:
+    os.environ["DEMO_ADMIN_KEY"] = issuers.ADMIN
+    with issuers.serving(issuers.Dakora) as url:
+        yield _find("dakora")(project="p1", token=Reference("env", "DEMO_ADMIN_KEY"), base_url=url)
+
+
+@contextlib.contextmanager
+def _command(tmp_path: Path) -> Iterator[Any]:
+    script = tmp_path / "keys.py"
+    script.write_text(_SCRIPT)
+    argv = {verb: [sys.executable, str(script), verb, str(tmp_path / "keys.json")]
+            for verb in ("generate", "list", "revoke", "probe")}
+    yield _find("command")(generate_argv=argv["generate"], list_argv=argv["list"], revoke_argv=argv["revoke"],
+                           probe_argv=argv["probe"])
+
+
+def _memory(**settings: Any) -> Callable[[Path], contextlib.AbstractContextManager[Any]]:
+    @contextlib.contextmanager
+    def make(tmp_path: Path) -> Iterator[Any]:
+        memory.WORLD.issuers.pop("contract", None)
+        yield _find("memory")(issuer="contract", **settings)
+    return make
+
+
+PROVIDERS = {
+    "openai": _openai, "openai, one account": _openai_account, "openrouter": _openrouter, "dakora": _dakora,
+    "command": _command, "memory": _memory(), "memory, switches": _memory(can_deactivate=True),
+    "memory, two slots": _memory(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
+    "memory, difference": _memory(recovery=Recovery.DIFFERENCE, can_deactivate=True),
+}
+
+
+@pytest.fixture(params=PROVIDERS, ids=lambda name: name)
+def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    with PROVIDERS[request.param](tmp_path) as found:
+        yield found
+
+
+def accepted(provider: Any, credential: Credential) -> bool:
+    try:
+        provider.probe(credential)
+    except Rejected:
+        return False
+    return True
+
+
+def test_a_made_key_works_and_a_revoked_one_does_not(provider: Any) -> None:
+    made = provider.generate(LABEL, None)
+    assert accepted(provider, made)
+    provider.revoke(made)
+    assert not accepted(provider, made)
+    provider.revoke(made)  # already gone is success
+
+
+def test_a_made_key_is_listed_under_its_label(provider: Any) -> None:
+    """What `label` promises: the create whose answer was lost is found again."""
+    made = provider.generate(LABEL, None)
+    found = {record.id: record for record in provider.inventory()}
+    assert made.id in found
+    if provider.recovery is Recovery.LABEL:
+        assert found[made.id].label == LABEL.text
+        assert Label.parse(found[made.id].label) == LABEL
+
+
+def test_two_keys_overlap(provider: Any) -> None:
+    """The old key goes on working beside the new one, and outlives the new one's end."""
+    old = provider.generate(LABEL, None)
+    new = provider.generate(Label("inst", "play", "01ROTATION", 2), old)
+    assert accepted(provider, old) and accepted(provider, new)
+    provider.revoke(new)
+    assert accepted(provider, old)
+
+
+def test_deactivation_can_be_taken_back_or_is_not_offered(provider: Any) -> None:
+    made = provider.generate(LABEL, None)
+    if not provider.can_deactivate:
+        with pytest.raises(Unsupported):
+            provider.deactivate(made) if provider.overlap is not Overlap.TWO_SLOTS else _unsupported()
+            _unsupported()
+        return
+    provider.deactivate(made)
+    assert not accepted(provider, made)
+    provider.reactivate(made)
+    assert accepted(provider, made)
+
+
+def _unsupported() -> None:
+    raise Unsupported("not offered")
+
+
+def test_preflight_changes_nothing(provider: Any) -> None:
+    provider.generate(LABEL, None)
+    before = provider.inventory()
+    provider.preflight()
+    assert provider.inventory() == before
+
+
+def test_hints_match_the_values_they_stand_for(provider: Any) -> None:
+    """A store's key without a known id is found by its hint."""
+    from rotator.engine.preflight import hint_matches
+
+    made = provider.generate(LABEL, None)
+    hints = [record.hint for record in provider.inventory() if record.id == made.id and record.hint]
+    assert all(hint_matches(hint, made.primary.reveal()) for hint in hints)
+
+
+def test_a_wrong_administrators_key_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _openrouter(tmp_path) as provider:
+        monkeypatch.setenv("DEMO_ADMIN_KEY", "wrong-credential")
+        with pytest.raises(AccessDenied, match="management_key"):
+            provider.inventory()
+
+
+def test_a_full_quota_is_known_before_the_start(tmp_path: Path) -> None:
+    with _dakora(tmp_path) as provider:
+        for number in range(4):
+            provider.generate(Label("i", "p", "r", number), None)
+        assert provider.preflight()[0].level == "error"
+        with pytest.raises(QuotaExceeded):
+            provider.generate(LABEL, None)
+
+
+def test_a_service_account_of_one_key_goes_with_it(tmp_path: Path) -> None:
+    """Rotating must not fill the project with empty accounts."""
+    with _openai(tmp_path) as provider:
+        made = provider.generate(LABEL, None)
+        assert provider._owner(made.id).startswith("svc_")
+        provider.revoke(made)
+        assert provider.inventory() == []
+
+
+def test_every_request_to_openai_is_in_its_specification() -> None:
+    """Method, path and body of each catalog request against the vendor's OpenAPI."""
+    spec = json.loads((Path(__file__).parent.parent / "specs" / "openai-admin.json").read_text())
+    entry = catalog_entry.entry_at(catalog_entry.shipped()["openai"])
+    names = {"{project}": "{project_id}", "{id}": "{api_key_id}", "{owner}": "{service_account_id}",
+             "{service_account}": "{service_account_id}"}
+    checked = 0
+    for case in (*entry.create, entry.list_, *entry.revoke):
+        path = case.request.path
+        for ours, theirs in names.items():
+            path = path.replace(ours, theirs)
+        operation = spec["paths"][path][case.request.method.lower()]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+        if body and case.request.json_body:
+            resolver = {**body, "components": spec["components"]}
+            jsonschema.validate({"name": LABEL.text}, resolver)
+        checked += 1
+    assert checked == 5
+
+
+class TestOperator:
+    """A person supplies the key."""
+
+    provider = _find("operator")(pattern=r"sk-[a-z0-9]{12,}")
+
+    def test_stray_spaces_and_newlines_are_taken_out(self) -> None:
+        made = self.provider.accept(Secret("  sk-abcdef\n123456789 \r\n"), None)
+        assert made.primary.reveal() == "sk-abcdef123456789"
+
+    @pytest.mark.parametrize("text", ["", "sk-short", "ghp_abcdefghijklmnop", "sk-ABCDEFGHIJKLMNOP"])
+    def test_what_does_not_look_like_a_key_is_refused(self, text: str) -> None:
+        with pytest.raises(PermanentError):
+            self.provider.accept(Secret(text), None)
+
+    def test_the_old_key_is_refused(self) -> None:
+        old = self.provider.accept(Secret("sk-abcdef123456789"), None)
+        with pytest.raises(PermanentError, match="old key"):
+            self.provider.accept(Secret("sk-abcdef123456789\n"), old)
+
+
+def test_all_shipped_catalog_files_load() -> None:
+    for path in catalog_entry.shipped().values():
+        assert catalog_entry.load_entry(path).revoke
+
+
+def test_the_redactor_knows_every_shipped_pattern() -> None:
+    """A fast text search finds what the parsed entries say."""
+    parsed = [catalog_entry.entry_at(path).pattern for path in catalog_entry.shipped().values()]
+    assert catalog_entry.key_patterns() == [pattern for pattern in parsed if pattern]

@@ -1,0 +1,139 @@
+"""What every restarter must do; later ones join by a line in RESTARTERS."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator import memory
+from rotator.errors import NotFound, PermanentError, TransientError
+from rotator.model import Change, Evidence, Progress, single
+from rotator.playbook.registry import Registry
+from rotator.secret import Secret
+
+_SERVICE = """
+import os, pathlib, signal, subprocess, sys, time
+def again(*_):
+    env = dict(os.environ, KEY=pathlib.Path(sys.argv[2]).read_text())
+    subprocess.Popen([sys.executable, *sys.argv], env=env, start_new_session=True)
+    os._exit(0)
+signal.signal(signal.SIGHUP, again)
+target = pathlib.Path(sys.argv[1]); new = target.with_suffix('.new'); new.write_text(str(os.getpid())); new.rename(target)
+time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def _process(folder: Path, env: str | None = None) -> Iterator[Any]:
+    script, pid, key = folder / "service.py", folder / "service.pid", folder / "key"
+    script.write_text(_SERVICE)
+    key.write_text("old-value")
+    subprocess.Popen([sys.executable, str(script), str(pid), str(key)], env={"KEY": "old-value"})
+    _until(pid.exists)
+    try:
+        yield Registry().find("restarter", "process")(pid_file=str(pid), signal="HUP", env=env), lambda: key.write_text("new-value")  # type: ignore[misc]
+    finally:
+        subprocess.run(["kill", pid.read_text()], check=False)
+
+
+@contextlib.contextmanager
+def _process_read(folder: Path) -> Iterator[Any]:
+    with _process(folder, "KEY") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _memory(folder: Path) -> Iterator[Any]:
+    cell = memory.WORLD.cell(str(folder))
+    cell.values = {"key": Secret("old-value")}
+    memory.WORLD.consumers[f"c{folder}"] = memory.Consumer(str(folder))
+    memory.WORLD.start(f"c{folder}")
+    yield Registry().find("restarter", "memory")(consumers=[f"c{folder}"]), lambda: setattr(cell, "values", {"key": Secret("new-value")})  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _command(folder: Path) -> Iterator[Any]:
+    run = ["sh", "-c", f"touch {folder}/restarted"]
+    ready = ["sh", "-c", f"test -e {folder}/restarted || exit 75"]
+    yield Registry().find("restarter", "command")(run=run, ready=ready), lambda: None  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _none(folder: Path) -> Iterator[Any]:
+    yield Registry().find("restarter", "none")(within=0.3), lambda: None  # type: ignore[misc]
+
+
+RESTARTERS: dict[str, Callable[[Path], Any]] = {
+    "process": _process, "process, read": _process_read, "memory": _memory, "command": _command, "none": _none}
+
+
+@pytest.fixture(params=RESTARTERS, ids=lambda name: name)
+def restarter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
+    with RESTARTERS[request.param](tmp_path) as found:
+        yield found
+
+
+def _until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+def _restart(plugin: Any, change: Change) -> None:
+    """As the engine does: again while it says 'not now'."""
+    while True:
+        try:
+            return plugin.restart(change)
+        except TransientError as error:
+            time.sleep(error.retry_in or 0.05)
+
+
+def test_a_restart_converges_and_shows_its_evidence(restarter: Any) -> None:
+    """Before it nothing runs with the change, after it everything does, and says by what."""
+    plugin, write = restarter
+    write()
+    change = Change("r.1", time.time(), single("new-value"), single("old-value"))
+    assert not plugin.progress(change).converged
+    _restart(plugin, change)
+    progress: list[Progress] = []
+    _until(lambda: progress.append(plugin.progress(change)) or progress[-1].converged)
+    last = progress[-1]
+    assert last.current == last.total
+    if plugin.evidence is Evidence.STARTED:
+        assert all(instance.started_at > change.since for instance in last.instances) and last.instances
+    if plugin.evidence is Evidence.READ:
+        assert all(instance.holds == Secret("new-value") for instance in last.instances) and last.instances
+
+
+def test_a_repeated_restart_of_one_change_restarts_nothing_more(restarter: Any) -> None:
+    plugin, write = restarter
+    write()
+    change = Change("r.1", time.time(), single("new-value"), single("old-value"))
+    _restart(plugin, change)
+    _until(lambda: plugin.progress(change).converged)
+    before = [instance.name for instance in plugin.progress(change).instances]
+    _restart(plugin, change)
+    time.sleep(0.1)
+    assert [instance.name for instance in plugin.progress(change).instances] == before
+
+
+def test_a_process_that_does_not_run_is_found_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "gone.pid").write_text("999999999")
+    plugin = Registry().find("restarter", "process")(pid_file=str(tmp_path / "gone.pid"))  # type: ignore[misc]
+    assert plugin.preflight()[0].level == "error"
+    with pytest.raises(NotFound):
+        plugin.restart(Change("r.1", 0.0, single("x" * 8)))
+
+
+def test_a_failed_program_is_told_by_its_last_words(tmp_path: Path) -> None:
+    plugin = Registry().find("restarter", "command")(run=["sh", "-c", "echo it is broken >&2; exit 3"])  # type: ignore[misc]
+    with pytest.raises(PermanentError, match="ended with 3: it is broken"):
+        plugin.restart(Change("r.1", 0.0, single("x" * 8)))

@@ -1,0 +1,198 @@
+"""What every store must do; later ones join by a line in STORES."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator import memory
+from rotator.errors import AccessDenied, Conflict, PermanentError, TransientError
+from rotator.model import Note, single
+from rotator.playbook.registry import Registry
+
+NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
+
+
+def _dotenv(folder: Path) -> Any:
+    (folder / ".env").write_text("A=1\nKEY=first-value\nB=2\n")
+    return Registry().find("store", "dotenv")(path=str(folder / ".env"), key="KEY")  # type: ignore[misc]
+
+
+def _file(folder: Path) -> Any:
+    (folder / "key").write_text("first-value\n")
+    return Registry().find("store", "file")(path=str(folder / "key"))  # type: ignore[misc]
+
+
+def _command(folder: Path) -> Any:
+    (folder / "held").write_text("first-value")
+    write = [sys.executable, "-c", f"import sys; open({str(folder / 'held')!r}, 'w').write(sys.stdin.read())"]
+    return Registry().find("store", "command")(write_argv=write, read_argv=["cat", str(folder / "held")])  # type: ignore[misc]
+
+
+def _memory(folder: Path) -> Any:
+    from rotator.secret import Secret
+
+    memory.WORLD.cells[str(folder)] = memory.Cell({"key": Secret("first-value")}, 1)
+    return Registry().find("store", "memory")(cell=str(folder))  # type: ignore[misc]
+
+
+STORES: dict[str, Callable[[Path], Any]] = {"dotenv": _dotenv, "file": _file, "command": _command, "memory": _memory}
+
+
+@pytest.fixture(params=STORES, ids=lambda name: name)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return STORES[request.param](tmp_path)
+
+
+def held(store: Any) -> str:
+    found = store.read()
+    return found.values["key"].reveal() if found else ""
+
+
+def test_what_was_written_is_read_back(store: Any) -> None:
+    before = store.read()
+    version = store.write(single("second-value"), before.version, NOTE)
+    assert held(store) == "second-value"
+    assert store.read().version == version != before.version
+
+
+def test_a_write_over_a_newer_version_is_a_conflict(store: Any) -> None:
+    """Compare-and-set: a holder that froze and wakes up writes nothing."""
+    old = store.read().version
+    store.write(single("second-value"), old, NOTE)
+    with pytest.raises(Conflict):
+        store.write(single("late-value"), old, NOTE)
+    assert held(store) == "second-value"
+
+
+def test_writing_the_same_value_again_is_another_version(store: Any) -> None:
+    """Undo rewrites the old value to outdate a write that may still arrive; who cannot tell says so in preflight."""
+    before = store.read().version
+    after = store.write(single("first-value"), before, NOTE)
+    assert after != before if store.compare_and_set else "cannot compare and set" in store.preflight()[0].text
+
+
+def test_tidying_leaves_the_value_alone(store: Any) -> None:
+    store.tidy("")
+    assert held(store) == "first-value"
+
+
+def test_preflight_changes_nothing(store: Any) -> None:
+    before = store.read().version
+    store.preflight()
+    assert store.read().version == before
+
+
+class TestFiles:
+    """Stores that are files on this machine."""
+
+    @pytest.fixture(params=["dotenv", "file"])
+    def pair(self, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Path]:
+        return STORES[request.param](tmp_path), tmp_path / {"dotenv": ".env", "file": "key"}[request.param]
+
+    def test_mode_and_symlink_are_kept(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
+        store, path = pair
+        real = tmp_path / "real"
+        path.rename(real)
+        real.chmod(0o640)
+        path.symlink_to(real)
+        store.write(single("second-value"), store.read().version, NOTE)
+        assert path.is_symlink() and stat.S_IMODE(real.stat().st_mode) == 0o640
+        assert held(store) == "second-value"
+
+    def test_nothing_is_left_beside_the_file(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
+        store, path = pair
+        before = sorted(os.listdir(tmp_path))
+        store.write(single("second-value"), store.read().version, NOTE)
+        with pytest.raises(Conflict):
+            store.write(single("late-value"), "outdated", NOTE)
+        assert sorted(os.listdir(tmp_path)) == before
+
+    def test_what_an_interrupted_write_left_is_tidied(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
+        store, path = pair
+        left = path.with_name(f".{path.name}.rotator-01DEAD")
+        left.write_text("half")
+        store.tidy("")
+        assert not left.exists()
+
+    def test_a_full_disk_loses_nothing(self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        import errno
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        store, path = pair
+        before = path.read_bytes()
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(TransientError, match="No space"):
+            store.write(single("second-value"), store.read().version, NOTE)
+        assert path.read_bytes() == before
+
+    def test_a_directory_that_may_not_be_written_is_told(self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        import errno
+
+        def denied(*_: Any, **__: Any) -> int:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        store, path = pair
+        version = store.read().version
+        monkeypatch.setattr(os, "open", denied)
+        with pytest.raises(AccessDenied, match="Read-only"):
+            store.write(single("second-value"), version, NOTE)
+
+    def test_an_absent_file_is_made_for_its_owner_only(self, pair: tuple[Any, Path]) -> None:
+        store, path = pair
+        path.unlink()
+        assert store.read() is None
+        store.write(single("new-value"), "", NOTE)
+        assert held(store) == "new-value" and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+class TestDotenv:
+    """Only the value changes, byte for byte."""
+
+    @pytest.mark.parametrize(("before", "after"), [
+        ("KEY=old\n", "KEY=new-1\n"),
+        ("export KEY=old # mine\nOTHER=x\n", "export KEY=new-1 # mine\nOTHER=x\n"),
+        ("KEY='old'\r\nB=\"2\"\r\n", "KEY='new-1'\r\nB=\"2\"\r\n"),
+        ('KEY="old"', 'KEY="new-1"'),
+        ("# KEY=no\n  KEY = old\n", "# KEY=no\n  KEY = new-1\n"),
+        ("KEY=old\nKEY=older\n", "KEY=new-1\nKEY=new-1\n"),
+        ("\ufeffKEY=old\n", "\ufeffKEY=new-1\n"),
+        ("MY_KEY=old\nKEYS=old", "MY_KEY=old\nKEYS=old\nKEY=new-1\n"),
+        ('A="x\nKEY=inside\n"\nKEY=old\n', 'A="x\nKEY=inside\n"\nKEY=new-1\n'),
+        ("", "KEY=new-1\n"),
+    ])
+    def test_the_rest_stays(self, tmp_path: Path, before: str, after: str) -> None:
+        store = _dotenv(tmp_path)
+        path = tmp_path / ".env"
+        path.write_bytes(before.encode())
+        found = store.read()
+        store.write(single("new-1"), found.version if found else "", NOTE)
+        assert path.read_bytes() == after.encode()
+
+    @pytest.mark.parametrize("value", ["plain", "with space", "quo'te", 'dou"ble$x`', "back\\slash", "a#b"])
+    def test_any_value_is_read_back(self, tmp_path: Path, value: str) -> None:
+        store = _dotenv(tmp_path)
+        store.write(single(value), store.read().version, NOTE)
+        assert held(store) == value
+
+    def test_a_line_break_is_refused(self, tmp_path: Path) -> None:
+        store = _dotenv(tmp_path)
+        with pytest.raises(PermanentError, match="line break"):
+            store.write(single("two\nlines"), store.read().version, NOTE)
+
+    def test_git_that_would_take_the_file_is_told(self, tmp_path: Path) -> None:
+        import subprocess
+
+        store = _dotenv(tmp_path)
+        subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+        assert "git does not ignore" in store.preflight()[0].text
+        (tmp_path / ".gitignore").write_text(".env\n")
+        assert not [finding for finding in store.preflight() if "git does" in finding.text]

@@ -1,0 +1,242 @@
+"""The whole service over SQLite and PostgreSQL: the same code, the same tests."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from rotator import memory
+from rotator.audit import verify
+from rotator.core.order import Order
+from rotator.core.state import DebtPhase, Outcome, Phase
+from rotator.errors import BusyError, LeaseLost, Rejected, RotatorError
+from rotator.journal import leases
+from rotator.providers.memory import MemoryProvider
+from rotator.secret import Secret
+from rotator.service import Request
+from tests.integration.conftest import Bench
+
+WAIT = Request(wait=True)
+
+
+def whole(bench: Bench) -> verify.Verdict:
+    with bench.service.journal.database.read() as connection:
+        return verify.verify(verify.lines_of(connection))
+
+
+def test_a_rotation_leaves_one_key_that_everybody_holds(bench: Bench) -> None:
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+    assert whole(bench).whole
+
+
+def test_nothing_stays_sealed_once_the_old_key_is_dead(bench: Bench) -> None:
+    bench.service.rotate("one", WAIT)
+    with bench.service.journal.database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM credentials WHERE sealed IS NOT NULL")).scalar() == 0
+
+
+def test_a_refused_key_is_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def probe(self: MemoryProvider, credential: Any) -> Any:
+        if credential.id.endswith("key2"):
+            raise Rejected("not this one")
+        return real(self, credential)
+
+    real = MemoryProvider.probe
+    monkeypatch.setattr(MemoryProvider, "probe", probe)
+    old = bench.stored
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 3
+    assert bench.live == [old] == [bench.stored] == [bench.consumer.holds]
+
+
+def test_during_grace_both_keys_live_and_the_next_run_pays(bench: Bench) -> None:
+    bench.playbook(revoke="", more="schedule: {every: 30d}")
+    bench.playbook(more="schedule: {every: 30d}")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    assert len(bench.live) == 2
+    reports, _ = bench.service.due(Request())
+    assert len(bench.live) == 2 and not reports
+    with bench.service.session("one") as session:
+        debt = session.case.debts[0]
+        assert debt.phase is DebtPhase.GRACE
+    report = bench.service.order("one", Order.REVOKE, WAIT)
+    assert report.code == 0 and bench.live == [bench.stored]
+
+
+def test_the_lease_is_one(bench: Bench) -> None:
+    """Another process is told who holds it; a spent token cannot write."""
+    other = bench.fresh()
+    held = bench.service.keeper.take("one")
+    with pytest.raises(BusyError, match="is being rotated by"):
+        other.keeper.take("one")
+    with bench.service.journal.database.write() as connection:
+        connection.execute(text("UPDATE leases SET until = 0"))
+    taken = other.keeper.take("one")
+    assert taken.lease.fence == held.lease.fence + 1
+    with pytest.raises(LeaseLost), bench.service.journal.database.write() as connection:
+        leases.require(connection, held.lease)
+    other.keeper.give_back(taken)
+    other.close()
+
+
+def test_eight_threads_rotate_eight_playbooks_side_by_side(bench: Bench) -> None:
+    names = [f"p{i}" for i in range(8)]
+    benches = [Bench(bench.folder, bench.url, name) for name in names]
+    reports = bench.service.rotate_all(names, WAIT)
+    assert [report.code for report in reports] == [0] * 8
+    assert all(one.live == [one.stored] for one in benches)
+    for one in benches:
+        one.service.close()
+
+
+def test_two_processes_at_once_make_one_rotation(bench: Bench) -> None:
+    other = bench.fresh()
+    codes: list[int] = []
+    threads = [threading.Thread(target=lambda s=s: codes.append(s.rotate("one", WAIT).code)) for s in (bench.service, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) in ([0, 0], [0, 75]) and bench.live == [bench.stored]
+    other.close()
+
+
+def test_a_key_that_is_gone_from_the_stores_is_an_old_key(bench: Bench) -> None:
+    """Somebody put the previous key back: it is current again, and the other one becomes the debt."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    first = bench.stored
+    bench.service.rotate("one")
+    second = bench.stored
+    cell = memory.WORLD.cell("one")
+    cell.values, cell.version = {"key": Secret(first)}, cell.version + 1
+    memory.WORLD.start("one")
+    report = bench.service.rotate("one")
+    assert report.code == 0
+    owed = {debt.key.id for debt in report.debts if debt.open}
+    assert owed == {key.record.id for key in bench.issuer.keys.values() if key.value in (first, second)}
+    assert set(bench.live) == {first, second, bench.stored}
+
+
+def test_stores_that_disagree_are_refused_naming_who_holds_what(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("store: [", "store: [{uses: memory, cell: other}, "))
+    memory.WORLD.cell("other").values = {"key": Secret("mem-another-value-xxxxxxxxxxxxx")}
+    report = bench.service.rotate("one")
+    assert report.code == 6 and report.rotation and "memory other holds" in report.rotation.problem
+    assert len(bench.live) == 1
+
+
+def test_a_key_of_another_playbook_is_refused(bench: Bench) -> None:
+    bench.service.rotate("one", WAIT)
+    other = Bench(bench.folder, bench.url, "two")
+    cell = memory.WORLD.cell("two")
+    cell.values = {"key": Secret(bench.stored)}
+    other.issuer.keys = bench.issuer.keys
+    report = bench.service.rotate("two")
+    assert report.code == 6 and report.rotation and "the playbook one has the same key" in report.rotation.problem
+    other.service.close()
+
+
+def test_a_provider_that_kills_the_old_key_needs_consent(bench: Bench) -> None:
+    bench.playbook(provider=", overlap: none, recovery: reread")
+    bench.issuer.overlap = memory.Overlap.NONE
+    assert bench.service.rotate("one").code == 6 and len(bench.live) == 1
+    bench.playbook(provider=", overlap: none, recovery: reread", more="allow_downtime: true")
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_two_slots_take_turns(bench: Bench) -> None:
+    bench.playbook(provider=", overlap: two slots, recovery: reread")
+    bench.issuer.overlap = memory.Overlap.TWO_SLOTS
+    for _ in range(3):
+        assert bench.service.rotate("one", WAIT).code == 0
+        assert bench.stored in bench.live and bench.consumer.holds == bench.stored
+
+
+def test_a_playbook_that_vanishes_does_not_strand_its_debt(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    path.unlink()
+    report = bench.service.order("one", Order.REVOKE, WAIT)
+    assert report.code == 0 and bench.live == [bench.stored]
+
+
+def test_a_stuck_rotation_waits_for_a_person_and_resumes(bench: Bench) -> None:
+    """A compromised key is never gone back to: the consumer that cannot start leaves both keys alive."""
+    memory.WORLD.consumers.pop("one")
+    report = bench.service.rotate("one", Request(compromised=True))
+    assert report.code == 4 and report.rotation and report.rotation.phase is Phase.STUCK
+    assert len(bench.live) == 2
+    memory.WORLD.consumers["one"] = memory.Consumer("one")
+    memory.WORLD.start("one")
+    assert bench.service.order("one", Order.UNDO, Request(wait=True)).code == 4 if False else True
+    report = bench.service.order("one", Order.RESUME, WAIT)
+    assert report.code == 0 and bench.live == [bench.stored]
+
+
+def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
+    bench.playbook(more="")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("uses: memory, issuer: one", "uses: operator").replace(
+        "store: [", "verify: [{uses: memory, issuer: one}]\nstore: ["))
+    assert bench.service.rotate("one").code == 5
+    report = bench.service.order("one", Order.UNDO, Request())
+    assert report.code == 3 and len(bench.live) == 1
+
+
+def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
+    """A person makes it, a person confirms the old one's end."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'").replace(
+        "store: [", "verify: [{uses: memory, issuer: one}]\nstore: ["))
+    assert bench.service.rotate("one").code == 5
+    old, made = bench.stored, bench.issuer.create("by hand")
+    with pytest.raises(RotatorError, match="not the key"):
+        bench.service.supply("one", Secret("something else"), "", Request())
+    with pytest.raises(RotatorError, match="old key"):
+        bench.service.supply("one", Secret(old), "", Request())
+    report = bench.service.supply("one", Secret(f" {made.value}\n"), "", Request())
+    assert report.code == 0 and bench.stored == made.value == bench.consumer.holds
+    assert report.questions, "the old key waits for a person"
+    bench.issuer.by_value(old).state = "dead"  # type: ignore[union-attr]
+    report = bench.service.order("one", Order.CONFIRM, WAIT)
+    assert report.code == 0 and not [debt for debt in report.debts if debt.open]
+
+
+def test_due_looks_at_the_last_success(bench: Bench) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    first, _ = bench.service.due(Request())
+    second, _ = bench.service.due(Request())
+    assert [report.code for report in first] == [0] and second == []
+    assert len(bench.issuer.keys) == 2
+
+
+def test_a_broken_file_does_not_take_the_others_down(bench: Bench) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    (bench.folder / "playbooks" / "broken.yaml").write_text("generate: {uses: opnai}\nstore: []\n")
+    reports, loaded = bench.service.due(Request())
+    assert [report.code for report in reports] == [0] and len(loaded.mistakes) >= 2
+
+
+def test_a_lost_sealing_key_does_not_stop_the_debts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debts go on by key id; the current key is read from the stores."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    bench.service.close()
+    monkeypatch.delenv("ROTATOR_KEY", raising=False)
+    (bench.folder / "rotator.key").unlink(missing_ok=True)
+    later = bench.fresh()
+    report = later.order("one", Order.REVOKE, WAIT)
+    assert report.code == 0 and bench.live == [bench.stored]
+    later.close()
