@@ -28,8 +28,14 @@ from rotator.model import (
 from rotator.secret import Secret
 
 
-def setting(help: str, *, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING,
-            connection: bool = False, alias: str = "") -> Any:
+def setting(
+    help: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    default_factory: Any = dataclasses.MISSING,
+    connection: bool = False,
+    alias: str = "",
+) -> Any:
     """A setting of a plugin. `connection` settings come from today's playbook, not the one a rotation began with.
 
     `alias` is its name in a playbook where a method already has that name.
@@ -52,6 +58,7 @@ class Provider(Protocol):
     @property
     def supplied(self) -> bool:
         """A person makes and destroys the keys: the rotation asks."""
+
     @property
     def can_deactivate(self) -> bool: ...
     @property
@@ -59,20 +66,27 @@ class Provider(Protocol):
     @property
     def list_lag(self) -> float:
         """Seconds that a listing may lag behind."""
+
     def preflight(self) -> list[Finding]:
         """Permissions, quota, settings; changes nothing."""
+
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """Make a key bearing the label, with the scopes and limits of `like`."""
+
     def reread(self, like: Credential | None) -> Credential | None:
         """The key in the slot that generate fills (recovery 'reread'), or Unsupported."""
+
     def inventory(self) -> list[KeyRecord]:
         """All keys, or Unsupported."""
+
     def deactivate(self, credential: Credential) -> None: ...
     def reactivate(self, credential: Credential) -> None: ...
     def revoke(self, credential: Credential) -> None:
         """Already gone is success."""
+
     def probe(self, credential: Credential) -> Identity:
         """The cheapest authenticated call. Raises Rejected, TransientError, Unsupported."""
+
     def looks_right(self, value: Secret) -> str:
         """Why this cannot be one of this provider's keys, or ''."""
 
@@ -97,10 +111,13 @@ class Store(Protocol):
     def preflight(self) -> list[Finding]: ...
     def read(self) -> Held | None:
         """What is held, None if nothing."""
+
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         """The new version. Raises Conflict if someone wrote since version `expect` ('' = nothing was there)."""
+
     def retire(self, version: str) -> None:
         """Remove the version that holds a revoked key, or Unsupported."""
+
     def tidy(self, expect: str) -> None:
         """Remove what an interrupted write of ours left beside it."""
 
@@ -113,9 +130,11 @@ class Restarter(Protocol):
     @property
     def evidence(self) -> Evidence:
         """The best that this restarter can show."""
+
     def preflight(self) -> list[Finding]: ...
     def restart(self, change: Change) -> None:
         """Idempotent per change."""
+
     def progress(self, change: Change) -> Progress:
         """How many run with it, by what evidence. Raises PermanentError with the system's reason."""
 

@@ -59,13 +59,20 @@ class Reference:
         from pydantic_core import core_schema
 
         return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_yaml))
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_yaml)
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(RESOLVERS)}
-        return {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
-                "properties": kinds, "title": "reference to a secret"}
+        return {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+            "properties": kinds,
+            "title": "reference to a secret",
+        }
 
     def as_yaml(self) -> dict[str, Any]:
         return {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}

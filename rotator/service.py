@@ -1,4 +1,4 @@
-"""The use cases: rotate, due, resume, undo, supply, confirm, revoke, adopt, status. The command line only words them."""
+"""The use cases: rotate, due, resume, undo, supply, confirm, revoke, adopt. The command line only words them."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ class Service:
     def playbooks(self) -> Loaded:
         return self.directory.load()
 
-    # --- rotate -----------------------------------------------------------------------------------------------------
-    def rotate(self, name: str, request: Request = Request()) -> Report:  # noqa: B008
+    # --- rotate ---
+    def rotate(self, name: str, request: Request = Request()) -> Report:
         """Rotate one playbook, or carry its unfinished rotation on. Errors become part of the report."""
         begun = self.clock.now()
         try:
@@ -174,8 +174,15 @@ class Service:
         return self._begin(session, playbook, request)
 
     def _begin(self, session: Session, playbook: Playbook, request: Request) -> Report:
-        rotation = Rotation(str(ULID()), playbook.name, playbook.plan, now=self.clock.now(), since=self.clock.now(),
-                            compromised=request.compromised, revoke_first=request.revoke_first)
+        rotation = Rotation(
+            str(ULID()),
+            playbook.name,
+            playbook.plan,
+            now=self.clock.now(),
+            since=self.clock.now(),
+            compromised=request.compromised,
+            revoke_first=request.revoke_first,
+        )
         if request.compromised:
             for debt in session.case.debts:
                 session.order(Order.COMPROMISED, debt, request.reason)
@@ -277,7 +284,7 @@ class Service:
                 with self.journal.database.write() as connection:
                     put_setting(connection, f"reconciled {name}", str(now))
 
-    # --- people's orders ----------------------------------------------------------------------------------------------
+    # --- people's orders ---
     def order(self, name: str, given: Order, request: Request) -> Report:
         """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then carry on."""
         self._known(name)
@@ -327,8 +334,10 @@ class Service:
             held = [found for entry in playbook.stores if (found := entry.store.read()) is not None and found.values]
             prints = {self.journal.fingerprint(found.values) for found in held if found.values}
             if len(prints) != 1 or held[0].values is None:
-                raise RefusedError("the stores do not hold one key" if held else "no store holds a key",
-                                   "put the same key into each store first")
+                raise RefusedError(
+                    "the stores do not hold one key" if held else "no store holds a key",
+                    "put the same key into each store first",
+                )
             credential = Credential(held[0].values)
             key = replace(self.journal.key_of(credential), id=key_id or self._match(playbook, credential))
             now = self.clock.now()
@@ -336,8 +345,16 @@ class Service:
                 cases.remember_playbook(connection, name, kept(playbook))
                 credentials.remember(connection, name, "adopted", key, now)
                 cases.set_current(connection, name, key)
-                record = chain.append(connection, chain.INSTALLATION, now, "adopted", self.actor, playbook=name,
-                                      key=str(key), fingerprint=key.fingerprint)
+                record = chain.append(
+                    connection,
+                    chain.INSTALLATION,
+                    now,
+                    "adopted",
+                    self.actor,
+                    playbook=name,
+                    key=str(key),
+                    fingerprint=key.fingerprint,
+                )
             self.stream.emit([record])
             return key
 
@@ -347,8 +364,10 @@ class Service:
         value = credential.primary.reveal()
         matching = [record for record in playbook.provider.inventory() if hint_matches(record.hint, value)]
         if len(matching) != 1:
-            raise RefusedError(f"{len(matching)} of the provider's keys could be this one",
-                               f"say which: `rotator adopt {playbook.name} --id ID`")
+            raise RefusedError(
+                f"{len(matching)} of the provider's keys could be this one",
+                f"say which: `rotator adopt {playbook.name} --id ID`",
+            )
         return matching[0].id
 
     def checkpoint(self) -> dict[str, Any] | None:
@@ -362,5 +381,3 @@ class Service:
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:
     settled = rotation is None or rotation.phase in (Phase.ENDED, Phase.SETTLE)
     return settled and all(debt.phase is DebtPhase.WATCH or debt.phase is DebtPhase.HELD for debt in debts if debt.open)
-
-

@@ -43,9 +43,16 @@ class Settings:
         return tuple(path for path in usual if path.is_dir())[:1] or usual[:1]
 
 
-_ENVIRONMENT = {"home": "ROTATOR_HOME", "playbooks": "ROTATOR_PLAYBOOKS", "database_url": "ROTATOR_DATABASE_URL",
-                "key_file": "ROTATOR_KEY_FILE", "key_command": "ROTATOR_KEY_COMMAND", "log_level": "ROTATOR_LOG_LEVEL",
-                "log_format": "ROTATOR_LOG_FORMAT", "audit_stream": "ROTATOR_AUDIT_STREAM"}
+_ENVIRONMENT = {
+    "home": "ROTATOR_HOME",
+    "playbooks": "ROTATOR_PLAYBOOKS",
+    "database_url": "ROTATOR_DATABASE_URL",
+    "key_file": "ROTATOR_KEY_FILE",
+    "key_command": "ROTATOR_KEY_COMMAND",
+    "log_level": "ROTATOR_LOG_LEVEL",
+    "log_format": "ROTATOR_LOG_FORMAT",
+    "audit_stream": "ROTATOR_AUDIT_STREAM",
+}
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -53,12 +60,16 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, Any] = _file(environment)
     values |= {name: environment[variable] for name, variable in _ENVIRONMENT.items() if environment.get(variable)}
     values.setdefault("home", _default_home(environment))
-    return Settings(home=Path(values["home"]).expanduser(), playbooks=_paths(values.get("playbooks")),
-                    database_url=str(values.get("database_url", "")),
-                    key_file=Path(values["key_file"]).expanduser() if values.get("key_file") else None,
-                    key_command=str(values.get("key_command", "")), log_level=str(values.get("log_level", "warning")),
-                    log_format=str(values.get("log_format", "text")),
-                    audit_stream=_words(values.get("audit_stream")))
+    return Settings(
+        home=Path(values["home"]).expanduser(),
+        playbooks=_paths(values.get("playbooks")),
+        database_url=str(values.get("database_url", "")),
+        key_file=Path(values["key_file"]).expanduser() if values.get("key_file") else None,
+        key_command=str(values.get("key_command", "")),
+        log_level=str(values.get("log_level", "warning")),
+        log_format=str(values.get("log_format", "text")),
+        audit_stream=_words(values.get("audit_stream")),
+    )
 
 
 def _file(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -72,7 +83,7 @@ def _file(environment: Mapping[str, str]) -> dict[str, Any]:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}", "it is a TOML file: name = \"value\"") from error
+        raise ConfigError(f"{path}: {error}", 'it is a TOML file: name = "value"') from error
     known = {field.name for field in fields(Settings)}
     for name in found:
         if name not in known:

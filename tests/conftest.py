@@ -12,7 +12,17 @@ from rotator import memory
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "PLAYBOOKS", "DATABASE_URL", "KEY_FILE", "KEY_COMMAND", "LOG_LEVEL", "AUDIT_STREAM", "KEY", "CONFIG"):
+    for name in (
+        "HOME",
+        "PLAYBOOKS",
+        "DATABASE_URL",
+        "KEY_FILE",
+        "KEY_COMMAND",
+        "LOG_LEVEL",
+        "AUDIT_STREAM",
+        "KEY",
+        "CONFIG",
+    ):
         monkeypatch.delenv(f"ROTATOR_{name}", raising=False)
 
 

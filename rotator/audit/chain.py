@@ -22,13 +22,21 @@ def append(connection: Connection, chain: str, at: float, event: str, actor: Act
     """
     if chain == INSTALLATION:
         serialise(connection)
-    last = connection.execute(select(tables.audit.c.seq, tables.audit.c.hash).where(tables.audit.c.chain == chain)
-                              .order_by(tables.audit.c.seq.desc()).limit(1)).first()
+    last = connection.execute(
+        select(tables.audit.c.seq, tables.audit.c.hash)
+        .where(tables.audit.c.chain == chain)
+        .order_by(tables.audit.c.seq.desc())
+        .limit(1)
+    ).first()
     seq, prev = (last[0] + 1, last[1]) if last else (1, GENESIS)
     body: dict[str, Any] = {
-        "time": rfc3339(at), "chain": chain, "seq": seq, "event": event,
+        "time": rfc3339(at),
+        "chain": chain,
+        "seq": seq,
+        "event": event,
         "actor": {"who": actor.who, "where": actor.where, "way": actor.way},
-        **{name: value for name, value in fields.items() if value not in (None, "")}, "prev": prev,
+        **{name: value for name, value in fields.items() if value not in (None, "")},
+        "prev": prev,
     }
     body = json.loads(redact(canonical(body)))
     body["hash"] = digest(prev, body)

@@ -27,13 +27,21 @@ def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] |
     since = previous["upto"] if previous else 0
     if upto <= since or journal.sealer is None:
         return None
-    body = {"checkpoint": (previous["n"] if previous else 0) + 1, "time": rfc3339(at), "upto": upto,
-            "heads": _heads(connection, since, upto), "prev": previous["hash"] if previous else GENESIS,
-            "key": public_key(connection, journal)}
+    body = {
+        "checkpoint": (previous["n"] if previous else 0) + 1,
+        "time": rfc3339(at),
+        "upto": upto,
+        "heads": _heads(connection, since, upto),
+        "prev": previous["hash"] if previous else GENESIS,
+        "key": public_key(connection, journal),
+    }
     text = canonical(body)
     signature = _sign(connection, journal, text)
-    connection.execute(insert(tables.checkpoints).values(
-        n=body["checkpoint"], upto=upto, body=text, hash=hash_of(text), signature=signature))
+    connection.execute(
+        insert(tables.checkpoints).values(
+            n=body["checkpoint"], upto=upto, body=text, hash=hash_of(text), signature=signature
+        )
+    )
     return {**body, "hash": hash_of(text), "signature": signature}
 
 
@@ -42,10 +50,15 @@ def hash_of(text: str) -> str:
 
 
 def _heads(connection: Connection, since: int, upto: int) -> dict[str, list[Any]]:
-    grown = (select(tables.audit.c.chain, func.max(tables.audit.c.seq).label("seq"))
-             .where((tables.audit.c.n > since) & (tables.audit.c.n <= upto)).group_by(tables.audit.c.chain).subquery())
+    grown = (
+        select(tables.audit.c.chain, func.max(tables.audit.c.seq).label("seq"))
+        .where((tables.audit.c.n > since) & (tables.audit.c.n <= upto))
+        .group_by(tables.audit.c.chain)
+        .subquery()
+    )
     heads = select(tables.audit.c.chain, tables.audit.c.seq, tables.audit.c.hash).join(
-        grown, (tables.audit.c.chain == grown.c.chain) & (tables.audit.c.seq == grown.c.seq))
+        grown, (tables.audit.c.chain == grown.c.chain) & (tables.audit.c.seq == grown.c.seq)
+    )
     return {row[0]: [row[1], row[2]] for row in connection.execute(heads)}
 
 

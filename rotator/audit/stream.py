@@ -34,5 +34,6 @@ def _open(target: str) -> TextIO:
     try:
         return Path(target).open("a", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"the audit stream cannot be written to {target}: {error.strerror}",
-                          "check `audit_stream` in rotator.toml") from error
+        raise ConfigError(
+            f"the audit stream cannot be written to {target}: {error.strerror}", "check `audit_stream` in rotator.toml"
+        ) from error

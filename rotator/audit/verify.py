@@ -33,8 +33,11 @@ class Verdict:
 
 def lines_of(connection: Connection) -> Iterator[dict[str, Any]]:
     """The log as it is exported: records in the order of writing, then checkpoints."""
-    for row in connection.execute(select(tables.audit.c.record, tables.audit.c.hash, tables.audit.c.chain,
-                                         tables.audit.c.seq).order_by(tables.audit.c.n)):
+    for row in connection.execute(
+        select(tables.audit.c.record, tables.audit.c.hash, tables.audit.c.chain, tables.audit.c.seq).order_by(
+            tables.audit.c.n
+        )
+    ):
         record = json.loads(row[0])
         if (record.get("hash"), record.get("chain"), record.get("seq")) != (row[1], row[2], row[3]):
             record = {**record, "hash": "columns and record disagree"}
@@ -76,8 +79,9 @@ def verify(lines: Iterable[dict[str, Any]], public_key: str = "", kept: Iterable
     return verdict
 
 
-def _check_record(record: dict[str, Any], heads: dict[str, tuple[int, str]], hashes: dict[tuple[str, int], str],
-                  verdict: Verdict) -> None:
+def _check_record(
+    record: dict[str, Any], heads: dict[str, tuple[int, str]], hashes: dict[tuple[str, int], str], verdict: Verdict
+) -> None:
     verdict.records += 1
     chain, seq, said = str(record.get("chain")), record.get("seq"), record.get("hash")
     last_seq, last_hash = heads.get(chain, (0, GENESIS))
@@ -94,8 +98,9 @@ def _check_record(record: dict[str, Any], heads: dict[str, tuple[int, str]], has
     hashes[chain, number] = str(said)
 
 
-def _check_checkpoints(found: list[dict[str, Any]], hashes: dict[tuple[str, int], str], public_key: str,
-                       verdict: Verdict) -> None:
+def _check_checkpoints(
+    found: list[dict[str, Any]], hashes: dict[tuple[str, int], str], public_key: str, verdict: Verdict
+) -> None:
     prev, number = GENESIS, 0
     for line in found:
         verdict.checkpoints += 1

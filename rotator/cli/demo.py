@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from rotator.cli.main import CONTEXT, json_option, show_json
+from rotator.cli.common import CONTEXT, json_option, show_json
 
 
 @click.command("demo", context_settings=CONTEXT)

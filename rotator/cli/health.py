@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from rotator.cli import words
-from rotator.cli.main import CONTEXT, _closing, json_option, service, show_json
+from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
 from rotator.core.state import Phase
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.journal import cases
@@ -51,8 +51,11 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
 
     NAMES of providers limit it; without them, every provider whose variable is set, and OpenAI.
     """
-    wanted = list(names) or [name for name, path in shipped().items()
-                             if name == "openai" or any(os.environ.get(variable) for variable in entry_at(path).env)]
+    wanted = list(names) or [
+        name
+        for name, path in shipped().items()
+        if name == "openai" or any(os.environ.get(variable) for variable in entry_at(path).env)
+    ]
     unknown = [name for name in wanted if name not in shipped()]
     if unknown:
         raise click.UsageError(f"no provider '{unknown[0]}' in the catalog; known are {', '.join(shipped())}")
@@ -86,8 +89,11 @@ def _check(name: str, entry: CatalogEntry) -> Checked:
 def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
     """The provider, only to probe: its administrator's settings are never asked for. Address from the environment."""
     base = os.environ.get(f"{entry.env[0].rpartition('_API_KEY')[0]}_BASE_URL")
-    unused = {key: Reference("env", "UNUSED") if setting.secret else "unused"
-              for key, setting in entry.settings.items() if setting.required}
+    unused = {
+        key: Reference("env", "UNUSED") if setting.secret else "unused"
+        for key, setting in entry.settings.items()
+        if setting.required
+    }
     return provider_class(shipped()[name])(base_url=base or entry.api.base or "http://localhost", **unused)
 
 
@@ -95,7 +101,7 @@ def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
 @json_option
 def doctor(as_json: bool) -> int:
     """What would hinder a rotation, or has gone wrong unseen. Changes nothing."""
-    with _closing(service()) as found:
+    with closing(service()) as found:
         return _print(list(_examine(found)), as_json)
 
 
@@ -110,12 +116,18 @@ def _examine(found: Service) -> Iterator[Checked]:
         return
     yield Checked("journal", True, str(journal.database.path or "PostgreSQL"))
     sealed = journal.sealer is not None
-    yield Checked("sealing key", sealed, "opens the journal" if sealed else "is lost",
-                  "find it, or `rotator db rekey --lost`: debts go on by key id")
+    yield Checked(
+        "sealing key",
+        sealed,
+        "opens the journal" if sealed else "is lost",
+        "find it, or `rotator db rekey --lost`: debts go on by key id",
+    )
     free = shutil.disk_usage(found.settings.home).free
     yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")
     registry = Registry(found.directory.paths)
-    yield Checked("plugins", True, f"{sum(len(registry.names(kind)) for kind in ('provider', 'store'))} providers and stores")
+    yield Checked(
+        "plugins", True, f"{sum(len(registry.names(kind)) for kind in ('provider', 'store'))} providers and stores"
+    )
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _examine_playbook(found, name, playbook)
 
@@ -134,8 +146,12 @@ def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:
         findings = findings_of(playbook)
         if current is not None and current.id and playbook.provider.can_list:
             if current.id not in {record.id for record in playbook.provider.inventory()}:
-                yield Checked(name, False, f"its current key {current} is gone at the provider",
-                              f"somebody deleted it: `rotate {name} --compromised`")
+                yield Checked(
+                    name,
+                    False,
+                    f"its current key {current} is gone at the provider",
+                    f"somebody deleted it: `rotate {name} --compromised`",
+                )
         for finding in findings:
             yield Checked(name, finding.level is Level.OK, finding.text, finding.hint)
         if not findings:

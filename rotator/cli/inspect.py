@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rotator.cli import words
-from rotator.cli.main import CONTEXT, _closing, json_option, name_argument, service, show_json
+from rotator.cli.common import CONTEXT, closing, json_option, name_argument, service, show_json
 from rotator.core.state import DEAD_PHASES, Phase
 from rotator.engine.keeper import short
 from rotator.errors import ConfigError, RotatorError
@@ -22,7 +22,7 @@ from rotator.service import Service
 @json_option
 def status(as_json: bool) -> int:
     """All playbooks: when each is due, what waits, and who must act."""
-    with _closing(service()) as found:
+    with closing(service()) as found:
         loaded = found.playbooks()
         rows = [_row(found, name, loaded.playbooks.get(name)) for name in _all_names(found)]
     for mistake in loaded.mistakes:
@@ -46,8 +46,9 @@ def _all_names(found: Service) -> list[str]:
 
     with found.journal.database.read() as connection:
         open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.debts.c.open))}
-        open_ones |= {row[0] for row in connection.execute(
-            select(tables.rotations.c.playbook).where(tables.rotations.c.active))}
+        open_ones |= {
+            row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.rotations.c.active))
+        }
     return sorted({*found.playbooks().playbooks, *open_ones})
 
 
@@ -69,11 +70,16 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         state = f"{len(waiting)} old key{'s' if len(waiting) > 1 else ''} waiting" if waiting else "ok"
     due = playbook.due_at(last) if playbook else None
     overdue = bool(playbook and playbook.shape.max_age and last and found.clock.now() - last > playbook.shape.max_age)
-    return {"playbook": name, "state": "overdue" if overdue and state == "ok" else state,
-            "rotated": f"rotated {words.age(last)}" if last else "never rotated",
-            "next": "; ".join(attention) or _next(due, found.clock.now(), playbook),
-            "attention": attention, "due": due, "last_success": last,
-            "debts": [words.debt_json(debt) for debt in case.debts if debt.open]}
+    return {
+        "playbook": name,
+        "state": "overdue" if overdue and state == "ok" else state,
+        "rotated": f"rotated {words.age(last)}" if last else "never rotated",
+        "next": "; ".join(attention) or _next(due, found.clock.now(), playbook),
+        "attention": attention,
+        "due": due,
+        "last_success": last,
+        "debts": [words.debt_json(debt) for debt in case.debts if debt.open],
+    }
 
 
 def _next(due: float | None, now: float, playbook: Playbook | None) -> str:
@@ -89,7 +95,7 @@ def _next(due: float | None, now: float, playbook: Playbook | None) -> str:
 @json_option
 def show(which: str, as_json: bool) -> int:
     """One rotation (its id, or the playbook's last): each step, attempt and decision."""
-    with _closing(service()) as found, found.journal.database.read() as connection:
+    with closing(service()) as found, found.journal.database.read() as connection:
         row = cases.find_rotation(connection, which) if which.startswith("r-") or len(which) == 26 else None
         if row is None:
             rows = cases.rotation_rows(connection, which, 1)
@@ -100,9 +106,13 @@ def show(which: str, as_json: bool) -> int:
         records = _records(connection, rotation.id)
         debts = cases.debts_of(connection, rotation.id)
     if as_json:
-        show_json({**(words.rotation_json(rotation) or {}), "debts": [words.debt_json(d) for d in debts], "records": records})
+        show_json(
+            {**(words.rotation_json(rotation) or {}), "debts": [words.debt_json(d) for d in debts], "records": records}
+        )
         return 0
-    state = rotation.outcome or (f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase)
+    state = rotation.outcome or (
+        f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
+    )
     print(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}")
     print(f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else ""))
     for record in records:
@@ -117,15 +127,27 @@ def _records(connection: Any, rotation: str) -> list[dict[str, Any]]:
 
     from rotator.journal import tables
 
-    found = connection.execute(select(tables.audit.c.record).where(tables.audit.c.chain == rotation)
-                               .order_by(tables.audit.c.seq))
+    found = connection.execute(
+        select(tables.audit.c.record).where(tables.audit.c.chain == rotation).order_by(tables.audit.c.seq)
+    )
     return [json.loads(row[0]) for row in found]
 
 
 def _line(record: dict[str, Any]) -> str:
-    parts = [record.get("step", ""), record["event"], record.get("op", ""), record.get("target", ""), record.get("key", ""),
-             record.get("result", ""), record.get("decision", ""), record.get("outcome", ""), record.get("order", ""),
-             record.get("error", ""), record.get("reason", ""), *record.get("warnings", [])]
+    parts = [
+        record.get("step", ""),
+        record["event"],
+        record.get("op", ""),
+        record.get("target", ""),
+        record.get("key", ""),
+        record.get("result", ""),
+        record.get("decision", ""),
+        record.get("outcome", ""),
+        record.get("order", ""),
+        record.get("error", ""),
+        record.get("reason", ""),
+        *record.get("warnings", []),
+    ]
     took = f" {record['seconds']} s" if record.get("seconds") else ""
     return f"  {record['time'][11:23]}  " + " ".join(str(part) for part in parts if part) + took
 
@@ -136,17 +158,32 @@ def _line(record: dict[str, Any]) -> str:
 @json_option
 def history(name: str, limit: int, as_json: bool) -> int:
     """The last rotations, newest first."""
-    with _closing(service()) as found, found.journal.database.read() as connection:
+    with closing(service()) as found, found.journal.database.read() as connection:
         rows = cases.rotation_rows(connection, name, limit)
     if as_json:
-        show_json([{"id": row["id"], "short": short(row["id"]), "playbook": row["playbook"], "outcome": row["outcome"],
-                    "began": row["began"], "ended": row["ended"], "actor": row["actor"], "reason": row["reason"]}
-                   for row in rows])
+        show_json(
+            [
+                {
+                    "id": row["id"],
+                    "short": short(row["id"]),
+                    "playbook": row["playbook"],
+                    "outcome": row["outcome"],
+                    "began": row["began"],
+                    "ended": row["ended"],
+                    "actor": row["actor"],
+                    "reason": row["reason"],
+                }
+                for row in rows
+            ]
+        )
         return 0
     for row in rows:
         took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
-        print(f"{words.moment(row['began'])}  {short(row['id'])}  {row['playbook']:<24} {row['outcome'] or row['phase']:<14} "
-              f"{took:<10} {row['actor']}")
+        print(
+            f"{words.moment(row['began'])}  {short(row['id'])}  {row['playbook']:<24} "
+            f"{row['outcome'] or row['phase']:<14} "
+            f"{took:<10} {row['actor']}"
+        )
     return 0
 
 
@@ -162,7 +199,7 @@ def plan(name: str, as_json: bool) -> int:
     from rotator.engine import preflight
     from rotator.model import Level
 
-    with _closing(service()) as found:
+    with closing(service()) as found:
         playbook = found.playbooks().get(name)
         try:
             findings = preflight.findings_of(playbook)
@@ -171,8 +208,13 @@ def plan(name: str, as_json: bool) -> int:
             return 6
     steps = _steps(playbook)
     if as_json:
-        show_json({"playbook": name, "steps": steps,
-                   "findings": [{"level": str(f.level), "text": f.text, "hint": f.hint} for f in findings]})
+        show_json(
+            {
+                "playbook": name,
+                "steps": steps,
+                "findings": [{"level": str(f.level), "text": f.text, "hint": f.hint} for f in findings],
+            }
+        )
     else:
         for step, text in steps.items():
             print(f"  {step:<10} {text}")
@@ -187,12 +229,17 @@ def _steps(playbook: Playbook) -> dict[str, str]:
     quiet = f", quiet for {span(revoke.quiet)}" if revoke.quiet else ""
     soak = f", deactivated for {span(revoke.soak)}" if plan.can_deactivate and revoke.soak else ""
     by = "a person supplies a new key" if plan.supplied else f"a new key by {playbook.provider_name}"
-    shows = [f"{entry.name} ({consumer.evidence})" for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)]
-    return {"generate": by,
-            "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
-            "restart": " → ".join(shows) or "nobody",
-            "verify": f"{' · '.join(probe.name for probe in playbook.probes)}, {plan.policy.passes} times in a row",
-            "revoke": f"the old key after {span(revoke.grace)}{quiet}{soak}"}
+    shows = [
+        f"{entry.name} ({consumer.evidence})"
+        for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)
+    ]
+    return {
+        "generate": by,
+        "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
+        "restart": " → ".join(shows) or "nobody",
+        "verify": f"{' · '.join(probe.name for probe in playbook.probes)}, {plan.policy.passes} times in a row",
+        "revoke": f"the old key after {span(revoke.grace)}{quiet}{soak}",
+    }
 
 
 @click.command("validate", context_settings=CONTEXT)
@@ -205,8 +252,12 @@ def validate(as_json: bool) -> int:
     folders = settings.load().folders
     loaded = Directory(folders).load()
     if as_json:
-        show_json({"playbooks": sorted(loaded.playbooks), "mistakes": [
-            {"place": m.place, "text": m.text, "hint": m.hint} for m in loaded.mistakes]})
+        show_json(
+            {
+                "playbooks": sorted(loaded.playbooks),
+                "mistakes": [{"place": m.place, "text": m.text, "hint": m.hint} for m in loaded.mistakes],
+            }
+        )
     else:
         for mistake in loaded.mistakes:
             words.say(f"{mistake.place}: {mistake.text}", mistake.hint)

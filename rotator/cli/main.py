@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,47 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotator import __version__
+from rotator.cli.common import (
+    CONTEXT,
+    closing,
+    json_option,
+    name_argument,
+    playbook_names,
+    reason_option,
+    service,
+    show_json,
+    wait_option,
+    worst,
+)
 
 if TYPE_CHECKING:
     from rotator.service import Report, Request, Service
-
-_SEVERITY = (4, 3, 1, 6, 2, 5, 75)
-CONTEXT = {"help_option_names": ["-h", "--help"]}
-
-
-def service(way: str = "cli", observe: Any = None) -> Service:
-    """The service of this process, with the redactor told about keys' patterns."""
-    from rotator import settings
-    from rotator.providers.catalog_entry import key_patterns
-    from rotator.secret import redact
-    from rotator.service import Service
-
-    redact.add_patterns(key_patterns())
-    found = settings.load()
-    return Service(found, way, observe=observe) if observe else Service(found, way)
-
-
-def worst(codes: Sequence[int]) -> int:
-    """The most severe of several exit codes."""
-    return next((code for code in _SEVERITY if code in codes), 0)
-
-
-def show_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def playbook_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Tab completion."""
-    from rotator import settings
-
-    names = {path.stem for folder in settings.load().folders for path in folder.glob("*.yaml")}
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-name_argument = click.argument("name", shell_complete=playbook_names)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-reason_option = click.option("--reason", default="", help="Why; it stands in the audit log.")
-wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked.")
 
 
 @click.group(context_settings=CONTEXT)
@@ -68,12 +41,22 @@ def cli() -> None:
 @click.option("--due", is_flag=True, help="What a clock would do now, everything once: for a CronJob.")
 @click.option("--dry-run", is_flag=True, help="The plan, and what preflight finds; changes nothing.")
 @click.option("--compromised", is_flag=True, help="The key leaked: no grace, no quiet, and nothing goes back to it.")
-@click.option("--revoke-first", is_flag=True, help="With --compromised: the old key dies before consumers have the new.")
+@click.option(
+    "--revoke-first", is_flag=True, help="With --compromised: the old key dies before consumers have the new."
+)
 @wait_option
 @reason_option
 @json_option
-def rotate_command(names: tuple[str, ...], due: bool, dry_run: bool, compromised: bool, revoke_first: bool, wait: bool,
-                   reason: str, as_json: bool) -> int:
+def rotate_command(
+    names: tuple[str, ...],
+    due: bool,
+    dry_run: bool,
+    compromised: bool,
+    revoke_first: bool,
+    wait: bool,
+    reason: str,
+    as_json: bool,
+) -> int:
     """Rotate the keys of playbooks NAMES now, or carry unfinished rotations on."""
     from rotator.service import Request
 
@@ -94,7 +77,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
 
     view = StepView(many=len(names) > 1, quiet=as_json)
-    with _closing(service(observe=view)) as found:
+    with closing(service(observe=view)) as found:
         if not as_json and len(names) == 1:
             _headline(found, names[0])
         reports = found.rotate_all(list(dict.fromkeys(names)), request)
@@ -126,7 +109,7 @@ def _due(request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
 
     view = StepView(many=True, quiet=as_json)
-    with _closing(service("due", view)) as found:
+    with closing(service("due", view)) as found:
         reports, loaded = found.due(request)
         view.close()
     for mistake in loaded.mistakes:
@@ -141,20 +124,12 @@ def _due(request: Request, as_json: bool) -> int:
         broken = len({mistake.file for mistake in loaded.mistakes})
         said = f"{len(loaded.mistakes)} mistakes in {broken} of {loaded.files} playbooks; the other " if broken else ""
         rotated = sum(not one.untouched and one.error is None for one in reports)
-        print(f"{said}{good} {'were' if good != 1 else 'was'} looked at, {rotated or 'nothing'} {'rotated' if rotated else 'was due'}.")
+        print(
+            f"{said}{good} {'were' if good != 1 else 'was'} looked at, "
+            f"{rotated or 'nothing'} {'rotated' if rotated else 'was due'}."
+        )
     codes = [0 if one.code in (75, 5) else 4 if one.code == 0 and one.held else one.code for one in reports]
     return worst([*codes, *([2] if loaded.mistakes else [])])
-
-
-class _closing:
-    def __init__(self, found: Service) -> None:
-        self._found = found
-
-    def __enter__(self) -> Service:
-        return self._found
-
-    def __exit__(self, *_: object) -> None:
-        self._found.close()
 
 
 def _ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
@@ -163,7 +138,7 @@ def _ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: b
     from rotator.service import Request
 
     view = StepView(quiet=as_json)
-    with _closing(service(observe=view)) as found:
+    with closing(service(observe=view)) as found:
         report = run(found)
         view.close()
     if as_json:
@@ -214,7 +189,7 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
 @click.option("--id", "key_id", default="", help="The key's id at the provider; matched by its hint without it.")
 def adopt(name: str, key_id: str) -> int:
     """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a person put there)."""
-    with _closing(service()) as found:
+    with closing(service()) as found:
         key = found.adopt(name, key_id)
     print(f"{name}: {key} ({key.hint}) is the current key")
     return 0
@@ -232,8 +207,9 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
 
-        def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None,
-                         **extra: Any) -> click.Context:
+        def make_context(
+            self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        ) -> click.Context:
             return self._real().make_context(info_name, args, parent, **extra)
 
         def invoke(self, context: click.Context) -> Any:
@@ -242,18 +218,34 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
     cli.add_command(Late(name, **options))
 
 
-_late("status", "rotator.cli.inspect", "status", short_help="All playbooks: when they are due, what waits, who must act.")
+_late(
+    "status", "rotator.cli.inspect", "status", short_help="All playbooks: when they are due, what waits, who must act."
+)
 _late("show", "rotator.cli.inspect", "show", short_help="One rotation: each step, attempt and decision.")
 _late("history", "rotator.cli.inspect", "history", short_help="The last rotations.")
 _late("plan", "rotator.cli.inspect", "plan_command", short_help="What a rotation would do.")
 _late("validate", "rotator.cli.inspect", "validate", short_help="Every mistake of every playbook; no network.")
-_late("check", "rotator.cli.health", "check", short_help="Each provider's key: is it set, does it look right, does it work?")
+_late(
+    "check",
+    "rotator.cli.health",
+    "check",
+    short_help="Each provider's key: is it set, does it look right, does it work?",
+)
 _late("doctor", "rotator.cli.health", "doctor", short_help="What would hinder a rotation, or has gone wrong unseen.")
-_late("audit", "rotator.cli.records", "audit", group=True, short_help="The tamper-evident log: tail, export, verify, key.")
-_late("plugins", "rotator.cli.records", "plugins", short_help="Providers, stores, restarters and probes, with settings.")
+_late(
+    "audit", "rotator.cli.records", "audit", group=True, short_help="The tamper-evident log: tail, export, verify, key."
+)
+_late(
+    "plugins", "rotator.cli.records", "plugins", short_help="Providers, stores, restarters and probes, with settings."
+)
 _late("schema", "rotator.cli.records", "schema", short_help="JSON Schema of a playbook, for editors.")
 _late("db", "rotator.cli.records", "db", group=True, short_help="The journal: check, backup, upgrade, rekey.")
-_late("demo", "rotator.cli.demo", "demo", short_help="A rotation under traffic, an undo, a crash: on this machine, in seconds.")
+_late(
+    "demo",
+    "rotator.cli.demo",
+    "demo",
+    short_help="A rotation under traffic, an undo, a crash: on this machine, in seconds.",
+)
 
 
 @cli.command(context_settings=CONTEXT)
@@ -262,6 +254,10 @@ def completion(shell: str) -> int:
     """Print the line that switches tab completion on."""
     for program in ("rotator", "rotate"):
         variable = f"_{program.upper()}_COMPLETE"
-        line = f"{variable}=fish_source {program} | source" if shell == "fish" else f'eval "$({variable}={shell}_source {program})"'
+        line = (
+            f"{variable}=fish_source {program} | source"
+            if shell == "fish"
+            else f'eval "$({variable}={shell}_source {program})"'
+        )
         print(line)
     return 0

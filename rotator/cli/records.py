@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from rotator.cli import words
-from rotator.cli.main import CONTEXT, _closing, json_option, service, show_json
+from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
 
 
 @click.group("audit", context_settings=CONTEXT)
@@ -30,18 +30,22 @@ def tail(lines: int, follow: bool) -> int:
 
     from rotator.journal import tables
 
-    with _closing(service()) as found:
+    with closing(service()) as found:
         with found.journal.database.read() as connection:
-            rows = connection.execute(select(tables.audit.c.n, tables.audit.c.record)
-                                      .order_by(tables.audit.c.n.desc()).limit(lines)).all()
+            rows = connection.execute(
+                select(tables.audit.c.n, tables.audit.c.record).order_by(tables.audit.c.n.desc()).limit(lines)
+            ).all()
         last = rows[0][0] if rows else 0
         for row in reversed(rows):
             print(row[1])
         while follow:
             time.sleep(0.5)
             with found.journal.database.read() as connection:
-                rows = connection.execute(select(tables.audit.c.n, tables.audit.c.record)
-                                          .where(tables.audit.c.n > last).order_by(tables.audit.c.n)).all()
+                rows = connection.execute(
+                    select(tables.audit.c.n, tables.audit.c.record)
+                    .where(tables.audit.c.n > last)
+                    .order_by(tables.audit.c.n)
+                ).all()
             for row in rows:
                 last = row[0]
                 print(row[1], flush=True)
@@ -55,7 +59,7 @@ def export(file: Path | None) -> int:
     from rotator.audit import verify as verifying
     from rotator.audit.record import canonical
 
-    with _closing(service()) as found:
+    with closing(service()) as found:
         found.checkpoint()
         with found.journal.database.read() as connection:
             lines = [canonical(line) for line in verifying.lines_of(connection)]
@@ -70,8 +74,11 @@ def export(file: Path | None) -> int:
 
 @audit.command("verify", context_settings=CONTEXT)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
-@click.option("--checkpoints", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Lines kept elsewhere (an export, an audit stream): a cut tail shows against their checkpoints.")
+@click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Lines kept elsewhere (an export, an audit stream): a cut tail shows against their checkpoints.",
+)
 @click.option("--key", default="", help="The installation's public key, as `rotator audit key` printed it.")
 @json_option
 def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool) -> int:
@@ -82,19 +89,31 @@ def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool)
     if file is not None:
         verdict = verifying.verify(verifying.lines_of_file(file), key, kept)
     else:
-        with _closing(service()) as found, found.journal.database.read() as connection:
+        with closing(service()) as found, found.journal.database.read() as connection:
             from rotator.journal.journal import setting
 
-            verdict = verifying.verify(verifying.lines_of(connection), key or setting(connection, "audit_public_key"), kept)
+            verdict = verifying.verify(
+                verifying.lines_of(connection), key or setting(connection, "audit_public_key"), kept
+            )
     if as_json:
-        show_json({"whole": verdict.whole, "records": verdict.records, "chains": verdict.chains,
-                   "checkpoints": verdict.checkpoints, "unsigned_tail": verdict.unsigned_tail, "mistakes": verdict.mistakes})
+        show_json(
+            {
+                "whole": verdict.whole,
+                "records": verdict.records,
+                "chains": verdict.chains,
+                "checkpoints": verdict.checkpoints,
+                "unsigned_tail": verdict.unsigned_tail,
+                "mistakes": verdict.mistakes,
+            }
+        )
         return 0 if verdict.whole else 1
     for mistake in verdict.mistakes:
         words.say(mistake)
     state = "whole" if verdict.whole else "NOT whole"
-    print(f"{state}: {verdict.records} records in {verdict.chains} chains, {verdict.checkpoints} signed checkpoints, "
-          f"{verdict.unsigned_tail} records after the last one")
+    print(
+        f"{state}: {verdict.records} records in {verdict.chains} chains, {verdict.checkpoints} signed checkpoints, "
+        f"{verdict.unsigned_tail} records after the last one"
+    )
     if verdict.whole and not kept:
         print("a cut tail shows only against a checkpoint kept elsewhere: --checkpoints FILE, and ROTATOR_AUDIT_STREAM")
     return 0 if verdict.whole else 1
@@ -105,7 +124,7 @@ def audit_key() -> int:
     """The public key that checkpoints are signed with: keep it elsewhere."""
     from rotator.audit import checkpoint
 
-    with _closing(service()) as found, found.journal.database.write() as connection:
+    with closing(service()) as found, found.journal.database.write() as connection:
         print(checkpoint.public_key(connection, found.journal))
     return 0
 
@@ -126,8 +145,14 @@ def plugins(name: str, as_json: bool) -> int:
                 continue
             plugin = registry.find(kind, one)
             assert plugin is not None
-            found.append({"kind": kind, "name": one, "help": (plugin.__doc__ or "").split("\n")[0],
-                          "settings": [{"name": s.name, "help": s.help, "required": s.required} for s in settings_of(plugin)]})
+            found.append(
+                {
+                    "kind": kind,
+                    "name": one,
+                    "help": (plugin.__doc__ or "").split("\n")[0],
+                    "settings": [{"name": s.name, "help": s.help, "required": s.required} for s in settings_of(plugin)],
+                }
+            )
     if as_json:
         show_json(found)
         return 0
@@ -162,7 +187,7 @@ def db_check() -> int:
     """Is the journal whole, and does its key open it?"""
     from rotator.journal import upkeep
 
-    with _closing(service()) as found:
+    with closing(service()) as found:
         wrong = upkeep.check(found.journal)
         where = found.journal.database.path or "PostgreSQL"
         key = found.settings.key.file
@@ -179,7 +204,7 @@ def db_backup(file: Path) -> int:
     """A consistent copy while rotator runs. Keep the sealing key elsewhere: without it the copy tells no secret."""
     from rotator.journal import upkeep
 
-    with _closing(service()) as found:
+    with closing(service()) as found:
         upkeep.backup(found.journal, file)
     print(f"backed up to {file}; the sealing key is not in it")
     return 0
@@ -209,7 +234,7 @@ def db_rekey(lost: bool) -> int:
     from rotator.secret import Secret
 
     fresh = Secret(base64.b64encode(secrets.token_bytes(32)).decode())
-    with _closing(service()) as found:
+    with closing(service()) as found:
         path = found.settings.key.file
         beside = path.with_name(path.name + ".new")
         beside.touch(mode=0o600, exist_ok=True)

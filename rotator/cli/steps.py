@@ -79,8 +79,13 @@ class StepView:
         if line.name == "order" or not (line.done or line.failed):
             return
         self.finished.setdefault(playbook, []).append(
-            {"step": line.name, "ok": not line.failed, "detail": redact(line.failed or " · ".join(dict.fromkeys(line.done))),
-             "seconds": round(line.took, 3)})
+            {
+                "step": line.name,
+                "ok": not line.failed,
+                "detail": redact(line.failed or " · ".join(dict.fromkeys(line.done))),
+                "seconds": round(line.took, 3),
+            }
+        )
         if self._quiet:
             return
         where = f"{playbook}: " if self._many else ""
@@ -103,8 +108,11 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
 
 
 def _words(call: Call) -> str:
-    return {Op.REVOKE: f"{call.key} revoked", Op.DEACTIVATE: f"{call.key} deactivated",
-            Op.PROVE: "refused by the provider"}.get(call.op, "")
+    return {
+        Op.REVOKE: f"{call.key} revoked",
+        Op.DEACTIVATE: f"{call.key} deactivated",
+        Op.PROVE: "refused by the provider",
+    }.get(call.op, "")
 
 
 def _spinner() -> Any:

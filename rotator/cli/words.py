@@ -56,12 +56,17 @@ def report(found: Report) -> None:
     if rotation.phase is Phase.ENDED:
         _ended(found, rotation)
     elif rotation.phase is Phase.STUCK:
-        say(f"needs attention: {rotation.question} ({short(rotation.id)})",
-            rotation.hint or f"`rotator show {short(rotation.id)}`, then `rotator resume {rotation.playbook}` or "
-                             f"`rotator undo {rotation.playbook}`")
+        say(
+            f"needs attention: {rotation.question} ({short(rotation.id)})",
+            rotation.hint
+            or f"`rotator show {short(rotation.id)}`, then `rotator resume {rotation.playbook}` or "
+            f"`rotator undo {rotation.playbook}`",
+        )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
-        print(f"waiting for the new key ({short(rotation.id)}): make it in the provider's console, "
-              f"then `rotator supply {rotation.playbook}`")
+        print(
+            f"waiting for the new key ({short(rotation.id)}): make it in the provider's console, "
+            f"then `rotator supply {rotation.playbook}`"
+        )
     elif isinstance(found.action, WaitUntil):
         print(f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})")
     for debt in found.debts:
@@ -81,9 +86,15 @@ def _ended(found: Report, rotation: Rotation) -> None:
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             print(f"verified in {found.seconds:.0f} s.{tail} `rotator show {name}` tells more.")
         case Outcome.ROLLED_BACK:
-            orphan = f" There may be a key that nobody knows: {rotation.possible_orphan}." if rotation.possible_orphan else ""
-            say(f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
-                rotation.hint or f"`rotator show {name}` has each attempt")
+            orphan = (
+                f" There may be a key that nobody knows: {rotation.possible_orphan}."
+                if rotation.possible_orphan
+                else ""
+            )
+            say(
+                f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
+                rotation.hint or f"`rotator show {name}` has each attempt",
+            )
         case Outcome.REFUSED:
             say(f"{rotation.problem}. Nothing was changed. ({name})", rotation.hint)
         case Outcome.ABANDONED:
@@ -95,23 +106,43 @@ def _ended(found: Report, rotation: Rotation) -> None:
 def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:
     if rotation is None:
         return None
-    return {"id": rotation.id, "short": short(rotation.id), "playbook": rotation.playbook, "phase": str(rotation.phase),
-            "outcome": str(rotation.outcome) if rotation.outcome else None, "problem": rotation.problem or None,
-            "attention": rotation.question or None, "old_key": str(rotation.old) if rotation.old else None,
-            "new_key": str(rotation.new) if rotation.new else None, "compromised": rotation.compromised,
-            "possible_orphan": rotation.possible_orphan or None}
+    return {
+        "id": rotation.id,
+        "short": short(rotation.id),
+        "playbook": rotation.playbook,
+        "phase": str(rotation.phase),
+        "outcome": str(rotation.outcome) if rotation.outcome else None,
+        "problem": rotation.problem or None,
+        "attention": rotation.question or None,
+        "old_key": str(rotation.old) if rotation.old else None,
+        "new_key": str(rotation.new) if rotation.new else None,
+        "compromised": rotation.compromised,
+        "possible_orphan": rotation.possible_orphan or None,
+    }
 
 
 def debt_json(debt: Debt) -> dict[str, Any]:
     action = debt_machine.next_action(debt)
-    return {"key": str(debt.key), "cause": str(debt.cause), "phase": str(debt.phase), "open": debt.open,
-            "attention": debt.attention or None, "until": action.at if isinstance(action, WaitUntil) else None}
+    return {
+        "key": str(debt.key),
+        "cause": str(debt.cause),
+        "phase": str(debt.phase),
+        "open": debt.open,
+        "attention": debt.attention or None,
+        "until": action.at if isinstance(action, WaitUntil) else None,
+    }
 
 
 def report_json(found: Report) -> dict[str, Any]:
     error = {"error": found.error.message, "hint": found.error.hint} if found.error else {}
-    return {"playbook": found.playbook, "exit_code": found.code, "rotation": rotation_json(found.rotation),
-            "debts": [debt_json(debt) for debt in found.debts], "seconds": round(found.seconds, 3), **error}
+    return {
+        "playbook": found.playbook,
+        "exit_code": found.code,
+        "rotation": rotation_json(found.rotation),
+        "debts": [debt_json(debt) for debt in found.debts],
+        "seconds": round(found.seconds, 3),
+        **error,
+    }
 
 
 def age(at: float | None) -> str:

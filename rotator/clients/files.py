@@ -1,4 +1,4 @@
-"""The one door to files that hold secrets: read with a version, replace atomically, never through a half-written file."""
+"""The one door to files that hold secrets: read with a version, replace atomically, never half-written."""
 
 from __future__ import annotations
 
@@ -103,8 +103,10 @@ def _translate(path: Path, error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransientError(f"{path} cannot be written: {error.strerror}", "free some space; nothing was changed")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AccessDenied(f"{path} cannot be written: {error.strerror}",
-                            "rotator needs to write the file and its directory, with the file's owner")
+        return AccessDenied(
+            f"{path} cannot be written: {error.strerror}",
+            "rotator needs to write the file and its directory, with the file's owner",
+        )
     if isinstance(error, FileNotFoundError):
         return NotFound(f"the directory of {path} does not exist", "create it first")
     return PermanentError(f"{path} cannot be written: {error.strerror}")

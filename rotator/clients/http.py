@@ -49,8 +49,10 @@ class Answer:
         except ValueError as error:
             kind = self.headers.get("content-type", "no content type")
             start = redact(self.body[:80].decode(errors="replace")).split("\n")[0]
-            raise PermanentError(f"the answer is not JSON but {kind}: {start}",
-                                 "is the address right, or is a proxy's login page in between?") from error
+            raise PermanentError(
+                f"the answer is not JSON but {kind}: {start}",
+                "is the address right, or is a proxy's login page in between?",
+            ) from error
 
     @property
     def text(self) -> str:
@@ -72,8 +74,12 @@ def send(request: Request) -> Answer:
     """
     if not request.safe:
         return _send(request)
-    retrying = tenacity.Retrying(retry=tenacity.retry_if_exception_type(_Flaky), stop=tenacity.stop_after_attempt(2),
-                                 wait=tenacity.wait_fixed(0.1), reraise=True)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_Flaky),
+        stop=tenacity.stop_after_attempt(2),
+        wait=tenacity.wait_fixed(0.1),
+        reraise=True,
+    )
     answer: Answer = retrying(_send, request)
     return answer
 
@@ -86,8 +92,13 @@ def _send(request: Request) -> Answer:
     host = httpx.URL(request.url).host
     try:
         with _client() as client:
-            sent = client.build_request(request.method, request.url, headers=dict(request.headers),
-                                        params=dict(request.query) or None, json=request.json)
+            sent = client.build_request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                params=dict(request.query) or None,
+                json=request.json,
+            )
             deadline.check()
             answer = client.send(sent, stream=True)
             try:
@@ -101,14 +112,17 @@ def _send(request: Request) -> Answer:
     except (httpx.InvalidURL, UnicodeError) as error:
         raise PermanentError(f"not a usable address or header: {_words(error)}") from error
     if 300 <= answer.status_code < 400:
-        raise PermanentError(f"{host} redirects to {redact(answer.headers.get('location', 'elsewhere'))}",
-                             "give the final address; a key is never sent after a redirect")
+        raise PermanentError(
+            f"{host} redirects to {redact(answer.headers.get('location', 'elsewhere'))}",
+            "give the final address; a key is never sent after a redirect",
+        )
     return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
 
 
 def _client() -> httpx.Client:
-    return httpx.Client(timeout=deadline.remaining(_TIMEOUT), follow_redirects=False,
-                        headers={"user-agent": f"rotator/{__version__}"})
+    return httpx.Client(
+        timeout=deadline.remaining(_TIMEOUT), follow_redirects=False, headers={"user-agent": f"rotator/{__version__}"}
+    )
 
 
 def _read(answer: httpx.Response, request: Request) -> bytes:

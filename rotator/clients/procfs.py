@@ -49,4 +49,4 @@ def variable(pid: int, name: str) -> Secret | None:
         return None
     start = f"{name}=".encode()
     found = next((entry for entry in environment.split(b"\0") if entry.startswith(start)), None)
-    return Secret(found[len(start):].decode(errors="replace")) if found is not None else None
+    return Secret(found[len(start) :].decode(errors="replace")) if found is not None else None

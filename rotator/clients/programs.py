@@ -54,16 +54,29 @@ class Ended:
         return redact(lines[-1])[:300] if lines else "it said nothing"
 
 
-def run(argv: Sequence[str], *, stdin: Secret | None = None, env: Mapping[str, str | Secret] | None = None,
-        timeout: float = 60.0) -> Ended:
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: Secret | None = None,
+    env: Mapping[str, str | Secret] | None = None,
+    timeout: float = 60.0,
+) -> Ended:
     """Run a program to its end. Raises NotFound, OutcomeUnknown (time-out), LeaseLost."""
     deadline.check()
     read_end, write_end = os.pipe()
     os.set_inheritable(read_end, True)
     extra = {name: value.reveal() if isinstance(value, Secret) else value for name, value in (env or {}).items()}
     watched = [sys.executable, "-I", "-S", "-c", _WATCHER, str(read_end), *argv]
-    process = subprocess.Popen(watched, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, **extra}, pass_fds=(read_end,), start_new_session=True)
+    process = subprocess.Popen(
+        watched,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **extra},
+        pass_fds=(read_end,),
+        start_new_session=True,
+    )
     os.close(read_end)
     try:
         out, err = process.communicate(stdin.reveal() if stdin else "", timeout=deadline.remaining(timeout))

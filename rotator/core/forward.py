@@ -158,8 +158,14 @@ def read(rotation: Rotation, result: Result) -> Rotation:
     if rotation.store.follows:
         return _follow(rotation, result)
     if rotation.old is not None and found.fingerprint not in (None, "", rotation.old.fingerprint):
-        return undo.begin(rotation, Failed(result.at, f"{rotation.store.name} was changed by somebody else",
-                                           "find out who writes it; rotator never overwrites a value it does not know"))
+        return undo.begin(
+            rotation,
+            Failed(
+                result.at,
+                f"{rotation.store.name} was changed by somebody else",
+                "find out who writes it; rotator never overwrites a value it does not know",
+            ),
+        )
     tries = rotation.tries
     return replace(rotation.with_write(expect=found.version).to(Phase.WRITE, rotation.target), tries=tries)
 
@@ -167,8 +173,10 @@ def read(rotation: Rotation, result: Result) -> Rotation:
 def _follow(rotation: Rotation, result: Result) -> Rotation:
     """A store that a controller fills: wait until it holds the new key."""
     if rotation.now - rotation.since >= rotation.plan.policy.deadline:
-        return undo.begin(rotation, Failed(result.at, f"{rotation.store.name} did not take over the new key",
-                                           "is its controller running?"))
+        return undo.begin(
+            rotation,
+            Failed(result.at, f"{rotation.store.name} did not take over the new key", "is its controller running?"),
+        )
     tries = rotation.tries + 1
     return replace(rotation.later(rotation.plan.policy.backoff(tries)), tries=tries)
 
@@ -228,12 +236,24 @@ def look(rotation: Rotation, result: Result) -> Rotation:
         return pivot(rotation)
     if in_stores or verdict.strangers:
         names = ", ".join([*in_stores, *verdict.strangers])
-        return undo.begin(rotation, Failed(result.at, f"somebody changed {names} after it was written",
-                                           "find out who writes it (GitOps, another rotator, a person)"))
+        return undo.begin(
+            rotation,
+            Failed(
+                result.at,
+                f"somebody changed {names} after it was written",
+                "find out who writes it (GitOps, another rotator, a person)",
+            ),
+        )
     if rotation.round < rotation.plan.policy.rounds:
         return begin_restarts(rotation)
-    return undo.begin(rotation, Failed(result.at, f"not proven to run with the new key: {verdict.text}",
-                                       "does the consumer read the key when it starts?"))
+    return undo.begin(
+        rotation,
+        Failed(
+            result.at,
+            f"not proven to run with the new key: {verdict.text}",
+            "does the consumer read the key when it starts?",
+        ),
+    )
 
 
 def pivot(rotation: Rotation) -> Rotation:
@@ -243,5 +263,3 @@ def pivot(rotation: Rotation) -> Rotation:
         cause = Cause.COMPROMISED if rotation.compromised else Cause.ROTATED
         owed = (*owed, Owed(rotation.old, cause))
     return replace(rotation.end(Outcome.VERIFIED), owed=owed, pivoted=True, problem="", hint="")
-
-

@@ -98,8 +98,7 @@ def _present_version_time(facts: Facts) -> float | None:
     return max(times, default=0.0)
 
 
-def _judge(consumer: ConsumerFact, dying: Key, present: float | None,
-           holders: list[str], unproven: list[str]) -> None:
+def _judge(consumer: ConsumerFact, dying: Key, present: float | None, holders: list[str], unproven: list[str]) -> None:
     """An instance is clear if it was read to hold another key, or started after the present version was written."""
     if consumer.evidence is Evidence.NONE:
         return

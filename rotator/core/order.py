@@ -88,8 +88,10 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
         case Order.UNDO:
-            return Refusal("after the pivot a rotation is undone by going back to the previous key",
-                           "not built yet: put the key back with `rotator adopt`, or rotate again")
+            return Refusal(
+                "after the pivot a rotation is undone by going back to the previous key",
+                "not built yet: put the key back with `rotator adopt`, or rotate again",
+            )
 
 
 def _resume_debt(debt: Debt) -> Debt:

@@ -106,13 +106,28 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
-FORWARD_AFTER_GENERATE = frozenset({
-    Phase.CHECK, Phase.READ, Phase.WRITE, Phase.RESTART, Phase.CONVERGE, Phase.VERIFY, Phase.LOOK,
-})
-UNDOING = frozenset({
-    Phase.RESTORE_READ, Phase.RESTORE, Phase.UNDO_RESTART, Phase.UNDO_CONVERGE, Phase.UNDO_VERIFY, Phase.UNDO_LOOK,
-    Phase.SETTLE,
-})
+FORWARD_AFTER_GENERATE = frozenset(
+    {
+        Phase.CHECK,
+        Phase.READ,
+        Phase.WRITE,
+        Phase.RESTART,
+        Phase.CONVERGE,
+        Phase.VERIFY,
+        Phase.LOOK,
+    }
+)
+UNDOING = frozenset(
+    {
+        Phase.RESTORE_READ,
+        Phase.RESTORE,
+        Phase.UNDO_RESTART,
+        Phase.UNDO_CONVERGE,
+        Phase.UNDO_VERIFY,
+        Phase.UNDO_LOOK,
+        Phase.SETTLE,
+    }
+)
 # Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may be deactivated.
 DANGER = (FORWARD_AFTER_GENERATE | UNDOING | {Phase.STUCK}) - {Phase.SETTLE}
 
@@ -193,8 +208,9 @@ class Rotation:
 
     def to(self, phase: Phase, target: int = 0) -> Rotation:
         """Begin another phase (or the same for another target): its own clock, tries and handle."""
-        return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0, handle="",
-                       attention="")
+        return replace(
+            self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0, handle="", attention=""
+        )
 
     def later(self, seconds: float, handle: str = "") -> Rotation:
         """The same again, `seconds` from now."""
@@ -219,7 +235,7 @@ class Rotation:
 
     @property
     def restart_since(self) -> float:
-        """Instances that started later need no restart: after the last write, or, in a later round, after that began."""
+        """Instances that started later need no restart: after the last write, or after a later round began."""
         written = max((write.at for write in self.writes), default=0.0)
         return max(written, self.round_at) if self.round > 1 else written
 

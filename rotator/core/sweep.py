@@ -36,8 +36,9 @@ def left_by(inventory: Iterable[KeyRecord], label: Label) -> tuple[Key, ...]:
     return tuple(Key(record.id, "", record.hint) for record in inventory if record.label == label.text)
 
 
-def new_since(inventory: Iterable[KeyRecord], before: Collection[str], asked_at: float, slack: float
-              ) -> tuple[tuple[Key, ...], str]:
+def new_since(
+    inventory: Iterable[KeyRecord], before: Collection[str], asked_at: float, slack: float
+) -> tuple[tuple[Key, ...], str]:
     """Recovery by difference: the one new key, made since `asked_at` and never used; else why it is not certain."""
     fresh = [record for record in inventory if record.id not in before]
     if not fresh:

@@ -45,8 +45,11 @@ def may_act(debt: Debt, rotation: Rotation | None) -> bool:
 
 def current_again(rotation: Rotation, debts: tuple[Debt, ...]) -> tuple[Debt, ...]:
     """Debts whose key the rotation found in the stores: the key is current again, they are void."""
-    return tuple(debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES
-                 and debt.key.same(rotation.old) and not rotation.pivoted)
+    return tuple(
+        debt
+        for debt in debts
+        if debt.open and debt.phase not in DEAD_PHASES and debt.key.same(rotation.old) and not rotation.pivoted
+    )
 
 
 def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
@@ -54,8 +57,11 @@ def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
     urgent = [debt for debt in still if debt.cause is Cause.COMPROMISED]
     others = [debt for debt in still if debt.cause is not Cause.COMPROMISED]
     middle: list[Unit] = [rotation] if rotation is not None and rotation.phase is not Phase.ENDED else []
-    return [*(debt for debt in urgent if may_act(debt, rotation)), *middle,
-            *(debt for debt in others if may_act(debt, rotation))]
+    return [
+        *(debt for debt in urgent if may_act(debt, rotation)),
+        *middle,
+        *(debt for debt in others if may_act(debt, rotation)),
+    ]
 
 
 def _action(unit: Unit) -> Action:
@@ -70,9 +76,11 @@ def settle(rotation: Rotation, debts: tuple[Debt, ...]) -> Rotation:
     """A rotation that waits for its new key's death is rolled back once that debt is closed or proven dead."""
     if rotation.phase is not Phase.SETTLE:
         return rotation
-    mine = [debt for debt in debts if debt.rotation == rotation.id and debt.cause is Cause.UNDONE
-            and debt.key.same(rotation.new)]
+    mine = [
+        debt
+        for debt in debts
+        if debt.rotation == rotation.id and debt.cause is Cause.UNDONE and debt.key.same(rotation.new)
+    ]
     if mine and not any(debt.open for debt in mine):
         return settled(rotation)
     return rotation
-

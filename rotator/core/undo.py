@@ -103,8 +103,9 @@ def converge(rotation: Rotation, result: Result) -> Rotation:
 
 def _not_back(rotation: Rotation, failed: Failed) -> Rotation:
     name = rotation.plan.consumers[rotation.target].name
-    return replace(rotation.stuck(f"{name} did not come back with the previous key: {failed.message}"),
-                   hint=failed.hint)
+    return replace(
+        rotation.stuck(f"{name} did not come back with the previous key: {failed.message}"), hint=failed.hint
+    )
 
 
 def verify(rotation: Rotation, result: Result) -> Rotation:

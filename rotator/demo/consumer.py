@@ -55,8 +55,12 @@ def ask(issuer: str, key: str) -> int:
     where = urlsplit(issuer)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
     try:
-        connection.request("POST", "/v1/chat/completions", json.dumps({"message": "hello"}),
-                           {"authorization": f"Bearer {key}", "content-type": "application/json"})
+        connection.request(
+            "POST",
+            "/v1/chat/completions",
+            json.dumps({"message": "hello"}),
+            {"authorization": f"Bearer {key}", "content-type": "application/json"},
+        )
         return connection.getresponse().status
     except OSError:
         return 0
@@ -85,10 +89,19 @@ def _listen() -> socket.socket:
 
 def _start(arguments: list[str], env_file: Path, listening: socket.socket) -> subprocess.Popen[bytes]:
     """A copy of this program with the file's present key in its environment, and our socket."""
-    environment = {**os.environ, VARIABLE: key_in(env_file), "DEMO_LISTEN_FD": str(listening.fileno()),
-                   "DEMO_PARENT": str(os.getpid())}
-    return subprocess.Popen([sys.executable, "-m", "rotator.demo.consumer", *arguments], env=environment,
-                            pass_fds=(listening.fileno(),), start_new_session=True, stdin=subprocess.DEVNULL)
+    environment = {
+        **os.environ,
+        VARIABLE: key_in(env_file),
+        "DEMO_LISTEN_FD": str(listening.fileno()),
+        "DEMO_PARENT": str(os.getpid()),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "rotator.demo.consumer", *arguments],
+        env=environment,
+        pass_fds=(listening.fileno(),),
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
@@ -123,8 +136,12 @@ def main() -> None:
 def _become(env_file: Path, listening: socket.socket) -> None:
     """Start over with the key in the environment, so that /proc shows which one this process was started with."""
     os.set_inheritable(listening.fileno(), True)
-    environment = {**os.environ, VARIABLE: key_in(env_file), "DEMO_LISTEN_FD": str(listening.fileno()),
-                   "DEMO_PARENT": "0"}
+    environment = {
+        **os.environ,
+        VARIABLE: key_in(env_file),
+        "DEMO_LISTEN_FD": str(listening.fileno()),
+        "DEMO_PARENT": "0",
+    }
     os.execve(sys.executable, [sys.executable, "-m", "rotator.demo.consumer", *sys.argv[1:]], environment)  # noqa: S606
 
 

@@ -52,8 +52,14 @@ class Keys:
             account = account or f"svc_{number}"
             self.accounts.setdefault(account, name)
             value = f"sk-svcacct-{secrets.token_urlsafe(36)}"
-            key = Key(f"key_{number}{secrets.token_hex(3)}", name, account, value, time.time(),
-                      refused=bool(self.faults.get("refuse_new")))
+            key = Key(
+                f"key_{number}{secrets.token_hex(3)}",
+                name,
+                account,
+                value,
+                time.time(),
+                refused=bool(self.faults.get("refuse_new")),
+            )
             self.keys[key.id] = key
             return key
 
@@ -148,8 +154,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.known.use(value) is None:
             shown = value if self.known.faults.get("echo") else f"{value[:6]}***"
             return self._error(401, f"Incorrect API key provided: {shown}")
-        return self._answer(200, {"object": "list", "data": [{"id": "small-1"}, {"id": "large-1"}],
-                                  "choices": [{"message": {"role": "assistant", "content": "hello"}}]})
+        return self._answer(
+            200,
+            {
+                "object": "list",
+                "data": [{"id": "small-1"}, {"id": "large-1"}],
+                "choices": [{"message": {"role": "assistant", "content": "hello"}}],
+            },
+        )
 
     def _create(self, name: str, account: str) -> None:
         time.sleep(float(self.known.faults.get("delay_create") or 0))
@@ -159,22 +171,44 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         found = {"object": "key", "id": key.id, "value": key.value, "name": name, "created_at": int(key.created_at)}
-        self._answer(200, found if account else {"object": "account", "id": key.account, "name": name, "api_key": found,
-                                                 "created_at": int(key.created_at)})
+        self._answer(
+            200,
+            found
+            if account
+            else {
+                "object": "account",
+                "id": key.account,
+                "name": name,
+                "api_key": found,
+                "created_at": int(key.created_at),
+            },
+        )
 
     def _list(self, query: dict[str, list[str]]) -> None:
         limit, after = int(query.get("limit", ["20"])[0]), query.get("after", [""])[0]
         live = self.known.live
         start = next((i + 1 for i, key in enumerate(live) if key.id == after), 0)
-        page = live[start:start + limit]
-        self._answer(200, {"object": "list", "data": [self._shown(key) for key in page],
-                           "last_id": page[-1].id if page else None, "has_more": start + limit < len(live)})
+        page = live[start : start + limit]
+        self._answer(
+            200,
+            {
+                "object": "list",
+                "data": [self._shown(key) for key in page],
+                "last_id": page[-1].id if page else None,
+                "has_more": start + limit < len(live),
+            },
+        )
 
     def _shown(self, key: Key) -> dict[str, Any]:
         account = {"id": key.account, "name": self.known.accounts.get(key.account, "")}
-        return {"id": key.id, "name": key.name, "redacted_value": f"{key.value[:6]}...{key.value[-4:]}",
-                "created_at": int(key.created_at), "last_used_at": int(key.last_used_at) if key.last_used_at else None,
-                "owner": {"type": "service_account", "service_account": account}}
+        return {
+            "id": key.id,
+            "name": key.name,
+            "redacted_value": f"{key.value[:6]}...{key.value[-4:]}",
+            "created_at": int(key.created_at),
+            "last_used_at": int(key.last_used_at) if key.last_used_at else None,
+            "owner": {"type": "service_account", "service_account": account},
+        }
 
     def _delete(self, kind: str, name: str) -> None:
         live = self.known.live
@@ -186,9 +220,14 @@ class Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"id": name, "deleted": True})
 
     def _state(self) -> dict[str, Any]:
-        return {"live": [{"id": key.id, "name": key.name, "value": key.value, "refused": key.refused}
-                         for key in self.known.live],
-                "made": len(self.known.keys), "ever": [key.value for key in self.known.keys.values()], "refused_calls": self.known.refused_calls}
+        return {
+            "live": [
+                {"id": key.id, "name": key.name, "value": key.value, "refused": key.refused} for key in self.known.live
+            ],
+            "made": len(self.known.keys),
+            "ever": [key.value for key in self.known.keys.values()],
+            "refused_calls": self.known.refused_calls,
+        }
 
 
 class Server(ThreadingHTTPServer):

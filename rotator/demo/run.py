@@ -29,8 +29,13 @@ class Seen:
     @property
     def ok(self) -> bool:
         outcomes = tuple(rotation["outcome"] for rotation in self.rotations)
-        return (self.failed_requests == 0 and self.old_key_refused and self.orphan_keys == 0 and self.audit_verified
-                and outcomes == _EXPECTED)
+        return (
+            self.failed_requests == 0
+            and self.old_key_refused
+            and self.orphan_keys == 0
+            and self.audit_verified
+            and outcomes == _EXPECTED
+        )
 
 
 def run(say: Callable[[str], None]) -> Seen:
@@ -112,6 +117,13 @@ def _summary(world: DemoWorld, say: Callable[[str], None], seen: Seen) -> None:
     if world.traffic.failures:
         say(f"                the first: {world.traffic.failures[0]}")
     say(f"the old key     {'is refused by the issuer' if seen.old_key_refused else 'IS STILL ACCEPTED'}")
-    say(f"keys            1 live, held by .env and by the running process; {seen.orphan_keys} orphans"
-        if not seen.orphan_keys else f"keys            {seen.orphan_keys} ORPHANS")
-    say(f"the audit log   {'is whole: every record follows the one before, checkpoints signed' if seen.audit_verified else 'IS NOT WHOLE'}")
+    say(
+        f"keys            1 live, held by .env and by the running process; {seen.orphan_keys} orphans"
+        if not seen.orphan_keys
+        else f"keys            {seen.orphan_keys} ORPHANS"
+    )
+    say(
+        "the audit log   is whole: every record follows the one before, checkpoints signed"
+        if seen.audit_verified
+        else "the audit log   IS NOT WHOLE"
+    )

@@ -89,16 +89,27 @@ class DemoWorld:
 
     def __init__(self, folder: Path, step: str = "2s") -> None:
         self.folder = folder
-        self.environment = {**os.environ, "DEMO_ADMIN_KEY": f"sk-admin-{secrets.token_urlsafe(24)}",
-                            "ROTATOR_HOME": str(folder / "state"), "ROTATOR_PLAYBOOKS": str(folder / "playbooks"),
-                            "ROTATOR_CONFIG": "", "ROTATOR_DATABASE_URL": "", "ROTATOR_KEY_FILE": ""}
+        self.environment = {
+            **os.environ,
+            "DEMO_ADMIN_KEY": f"sk-admin-{secrets.token_urlsafe(24)}",
+            "ROTATOR_HOME": str(folder / "state"),
+            "ROTATOR_PLAYBOOKS": str(folder / "playbooks"),
+            "ROTATOR_CONFIG": "",
+            "ROTATOR_DATABASE_URL": "",
+            "ROTATOR_KEY_FILE": "",
+        }
         self._issuer = self._process("rotator.demo.issuer", str(folder / "issuer.port"))
         self.issuer = f"http://127.0.0.1:{self._number(folder / 'issuer.port')}"
         first = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
         (folder / ".env").write_text(f"# the demo service\nOPENAI_API_KEY={first['api_key']['value']}\nLOG=info\n")
         (folder / ".env").chmod(0o600)
-        self._process("rotator.demo.consumer", str(folder / ".env"), str(folder / "consumer.pid"), self.issuer,
-                      str(folder / "consumer.port"))
+        self._process(
+            "rotator.demo.consumer",
+            str(folder / ".env"),
+            str(folder / "consumer.pid"),
+            self.issuer,
+            str(folder / "consumer.port"),
+        )
         self.consumer = f"http://127.0.0.1:{self._number(folder / 'consumer.port')}"
         self._number(folder / "consumer.pid")
         (folder / "playbooks").mkdir(exist_ok=True)
@@ -110,8 +121,13 @@ class DemoWorld:
         (self.folder / "playbooks" / "demo.yaml").write_text(text)
 
     def _process(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", module, *arguments], env=self.environment, cwd=self.folder,
-                                stdin=subprocess.DEVNULL, stderr=(self.folder / "services.log").open("ab"))
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stderr=(self.folder / "services.log").open("ab"),
+        )
 
     def _number(self, path: Path) -> int:
         end = time.monotonic() + 20
@@ -126,22 +142,39 @@ class DemoWorld:
         where = urlsplit(self.issuer)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None,
-                               {"authorization": f"Bearer {self.environment['DEMO_ADMIN_KEY']}"})
+            connection.request(
+                method,
+                path,
+                json.dumps(body) if body is not None else None,
+                {"authorization": f"Bearer {self.environment['DEMO_ADMIN_KEY']}"},
+            )
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
 
     def rotator(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "rotator", *arguments], env=self.environment, cwd=self.folder,
-                              capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            [sys.executable, "-m", "rotator", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
 
     def start_rotate(self) -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, "-m", "rotator", "rotate", "demo", "--wait"], env=self.environment,
-                                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "rotator", "rotate", "demo", "--wait"],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
-    # --- what is so now -------------------------------------------------------------------------------------------------
+    # --- what is so now ---
     @property
     def live_keys(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.admin("GET", "/_state")["live"]

@@ -36,17 +36,24 @@ def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
         return StoreFact(entry.name, "", written_at=0.0)
     ours = row is not None and row["version"] == held.version
     fingerprint = journal.fingerprint(held.values) if held.values is not None else None
-    return StoreFact(entry.name, fingerprint, ours, row["at"] if ours and row else held.written_at,
-                     row["fingerprint"] if row else "", held.note.installation if held.note and not ours else "")
+    return StoreFact(
+        entry.name,
+        fingerprint,
+        ours,
+        row["at"] if ours and row else held.written_at,
+        row["fingerprint"] if row else "",
+        held.note.installation if held.note and not ours else "",
+    )
 
 
 def _consumer(journal: Journal, entry: ConsumerEntry, evidence: Evidence, change: Change) -> ConsumerFact:
     if evidence is Evidence.NONE:
         return ConsumerFact(entry.name, evidence)
     progress = entry.restarter.progress(change)
-    instances = tuple(InstanceFact(instance.name, instance.started_at,
-                                   journal.fingerprint({"key": instance.holds}) if instance.holds else None)
-                      for instance in progress.instances)
+    instances = tuple(
+        InstanceFact(
+            instance.name, instance.started_at, journal.fingerprint({"key": instance.holds}) if instance.holds else None
+        )
+        for instance in progress.instances
+    )
     return ConsumerFact(entry.name, evidence, progress.converged, instances)
-
-

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +56,15 @@ class Keeper:
                 if not free:
                     lock.replace()
                 begun = time.monotonic()
-                lease = leases.take(connection, playbook, self._holder, lock=lock.identity, purpose=purpose,
-                                    since=time.time(), dead=True)
+                lease = leases.take(
+                    connection,
+                    playbook,
+                    self._holder,
+                    lock=lock.identity,
+                    purpose=purpose,
+                    since=time.time(),
+                    dead=True,
+                )
         except BaseException:
             lock.release()
             raise
@@ -114,12 +120,12 @@ def _busy(playbook: str, present: Holding) -> BusyError:
     what = f" ({short(present.rotation)})" if present.rotation else ""
     since = words(max(0.0, time.time() - present.since))
     verb = "is being rotated" if present.purpose == "rotation" else "has a debt that is being paid"
-    return BusyError(f"{playbook} {verb} by {present.holder}{what}, since {since}",
-                     f"watch it with `rotator show {short(present.rotation) or playbook}`")
+    return BusyError(
+        f"{playbook} {verb} by {present.holder}{what}, since {since}",
+        f"watch it with `rotator show {short(present.rotation) or playbook}`",
+    )
 
 
 def short(rotation: str) -> str:
     """An id as people see it: r- and its last five characters."""
     return f"r-{rotation[-5:].lower()}" if rotation else ""
-
-

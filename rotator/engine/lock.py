@@ -60,6 +60,9 @@ class HostLock:
 
 
 def lock_for(folder: Path, playbook: str) -> HostLock:
-    safe = playbook if playbook.replace("-", "").replace("_", "").isalnum() else hashlib.sha256(
-        playbook.encode()).hexdigest()[:16]
+    safe = (
+        playbook
+        if playbook.replace("-", "").replace("_", "").isalnum()
+        else hashlib.sha256(playbook.encode()).hexdigest()[:16]
+    )
     return HostLock(folder / f"{safe}.lock")

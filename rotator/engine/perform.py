@@ -99,7 +99,7 @@ class Performer:
     def _done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:
         return Performed(Done(self.clock.now(), data), detail=detail, **journal)
 
-    # --- values -----------------------------------------------------------------------------------------------------
+    # --- values ---
     def credential(self, key: Key | None) -> Credential:
         """The credential with its values: from its seal, else from a store that holds it, else by id alone."""
         if key is None:
@@ -120,8 +120,10 @@ class Performer:
     def with_value(self, key: Key | None) -> Credential:
         found = self.credential(key)
         if not found.values:
-            raise PermanentError(f"the value of {key} is not known any more",
-                                 "its seal does not open: was the sealing key lost? `rotator db check`")
+            raise PermanentError(
+                f"the value of {key} is not known any more",
+                "its seal does not open: was the sealing key lost? `rotator db check`",
+            )
         return found
 
     @property
@@ -129,7 +131,7 @@ class Performer:
         assert isinstance(self.unit, Rotation)
         return self.unit
 
-    # --- operations of a rotation -------------------------------------------------------------------------------------
+    # --- operations of a rotation ---
     def preflight(self, call: Call) -> Performed:
         checked = preflight.check(self.journal, self.then, self.rotation, self.case.debts)
         keep = ((checked.ready.old, checked.old),) if checked.old and checked.ready.old else ()
@@ -159,7 +161,9 @@ class Performer:
             case Recovery.LABEL:
                 return self._done(Recovered(sweep.left_by(provider.inventory(), self.label(call.attempt))))
             case Recovery.DIFFERENCE:
-                found, why = sweep.new_since(provider.inventory(), self.rotation.snapshot, self.rotation.asked_at, _SLACK)
+                found, why = sweep.new_since(
+                    provider.inventory(), self.rotation.snapshot, self.rotation.asked_at, _SLACK
+                )
                 return self._done(Recovered(found, ambiguous=why))
             case Recovery.REREAD:
                 return self._reread()
@@ -240,8 +244,10 @@ class Performer:
         before, after = self.then.provider.probe(old).facts, self.then.provider.probe(new).facts
         other = [name for name, value in before.items() if after.get(name, value) != value]
         if other:
-            raise PermanentError(f"the new key does not see the same {' and '.join(other)} as the old one",
-                                 "is it made in the same project, with the same permissions?")
+            raise PermanentError(
+                f"the new key does not see the same {' and '.join(other)} as the old one",
+                "is it made in the same project, with the same permissions?",
+            )
 
     def look(self, call: Call) -> Performed:
         playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
@@ -254,7 +260,7 @@ class Performer:
         key = rotation.new if rotation.pivoted or rotation.phase.value == "look" else rotation.old
         return self.credential(key) if key else None
 
-    # --- operations of a debt -----------------------------------------------------------------------------------------
+    # --- operations of a debt ---
     def revoke(self, call: Call) -> Performed:
         self.then.provider.revoke(self.credential(call.key))
         return self._done(detail=str(call.key))
@@ -293,7 +299,9 @@ class Performer:
     def prove(self, call: Call) -> Performed:
         credential = self.credential(call.key)
         if not credential.values:
-            gone = call.key is not None and call.key.id not in {r.id for r in self.then.provider.inventory() if r.active}
+            gone = call.key is not None and call.key.id not in {
+                r.id for r in self.then.provider.inventory() if r.active
+            }
             return self._done(gone)
         try:
             self.then.provider.probe(credential)
@@ -328,7 +336,9 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
             held = entry.store.read()
             if held is None:
                 continue
-            known = credentials.known(connection, playbook.name, journal.fingerprint(held.values)) if held.values else None
+            known = (
+                credentials.known(connection, playbook.name, journal.fingerprint(held.values)) if held.values else None
+            )
             if known is None:
                 return ()
             accounted.add(known.id)
@@ -373,4 +383,3 @@ _ROWS: dict[Op, Callable[[Performer, Call], Performed]] = {
     Op.RETIRE: Performer.retire,
     Op.SWEEP: Performer.sweep,
 }
-

@@ -37,8 +37,13 @@ def findings_of(playbook: Playbook) -> list[Finding]:
             excused = finding.level is Level.ERROR and consumer.allow_unhealthy
             found.append(Finding(Level.WARNING, finding.text, finding.hint) if excused else finding)
     if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
-        found.append(Finding(Level.ERROR, "a new key kills the old one at once: consumers fail until they restart",
-                             "accept that with `allow_downtime: true`"))
+        found.append(
+            Finding(
+                Level.ERROR,
+                "a new key kills the old one at once: consumers fail until they restart",
+                "accept that with `allow_downtime: true`",
+            )
+        )
     return found
 
 
@@ -72,11 +77,15 @@ def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: dict[str
         if note is None:
             continue
         if note.installation != journal.installation:
-            raise RefusedError(f"{name} was written by another rotator (installation {note.installation})",
-                               _ADOPT.format(name=playbook.name))
+            raise RefusedError(
+                f"{name} was written by another rotator (installation {note.installation})",
+                _ADOPT.format(name=playbook.name),
+            )
         if note.rotation not in known:
-            raise RefusedError(f"{name} was written by a rotation that this journal does not know ({note.rotation})",
-                               "was the journal restored from a backup? " + _ADOPT.format(name=playbook.name))
+            raise RefusedError(
+                f"{name} was written by a rotation that this journal does not know ({note.rotation})",
+                "was the journal restored from a backup? " + _ADOPT.format(name=playbook.name),
+            )
 
 
 def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> Credential | None:
@@ -84,7 +93,9 @@ def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]
     values = {name: found.values for name, found in held.items() if found is not None and found.values is not None}
     prints = {name: journal.fingerprint(value) for name, value in values.items()}
     if len(set(prints.values())) > 1:
-        shown = ", ".join(f"{name} holds {hint_of(next(iter(value.values())).reveal())}" for name, value in values.items())
+        shown = ", ".join(
+            f"{name} holds {hint_of(next(iter(value.values())).reveal())}" for name, value in values.items()
+        )
         raise RefusedError(f"the stores disagree: {shown}", "put the right key into each, then rotate again")
     if values:
         return Credential(next(iter(values.values())))
@@ -108,14 +119,18 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
         return current
     if not playbook.provider.can_list:
         if current is not None:
-            raise RefusedError(f"the stores hold {key.hint}, which is not the key that this journal knows",
-                               _ADOPT.format(name=playbook.name))
+            raise RefusedError(
+                f"the stores hold {key.hint}, which is not the key that this journal knows",
+                _ADOPT.format(name=playbook.name),
+            )
         return key
     matching = [r for r in playbook.provider.inventory() if hint_matches(r.hint, old.primary.reveal())]
     if len(matching) != 1:
         many = "none" if not matching else f"{len(matching)}"
-        raise RefusedError(f"{many} of the provider's keys could be the one that the stores hold ({key.hint})",
-                           _ADOPT.format(name=playbook.name))
+        raise RefusedError(
+            f"{many} of the provider's keys could be the one that the stores hold ({key.hint})",
+            _ADOPT.format(name=playbook.name),
+        )
     _refuse_foreign_label(journal, playbook, matching[0], rotations)
     return Key(matching[0].id, key.fingerprint, key.hint)
 
@@ -124,13 +139,15 @@ def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecor
     """A key that a rotator made, but not one of this journal: it was lost, or is another's."""
     label = Label.parse(record.label)
     if label is not None and (label.installation != journal.installation or label.rotation not in rotations):
-        raise RefusedError(f"the stores hold {record.id}, made by a rotation that this journal does not know",
-                           "was the journal lost, or restored from a backup? " + _ADOPT.format(name=playbook.name))
+        raise RefusedError(
+            f"the stores hold {record.id}, made by a rotation that this journal does not know",
+            "was the journal lost, or restored from a backup? " + _ADOPT.format(name=playbook.name),
+        )
 
 
 def hint_matches(hint: str, value: str) -> bool:
     """Whether a provider's redacted form (`sk-svc...x2Lk`, `sk-***x2Lk`) can be of this value."""
-    parts = [part for part in re.split(r"\.{2,}|…|\*+", hint)]
+    parts = re.split(r"\.{2,}|…|\*+", hint)
     if len(parts) == 1:
         return bool(hint) and len(hint) >= 4 and value.startswith(hint)
     return len(parts[0]) + len(parts[-1]) >= 4 and value.startswith(parts[0]) and value.endswith(parts[-1])

@@ -1,4 +1,4 @@
-"""The runner: take the action, write the intent, act, write the outcome with the next intent. `advance` is all there is.
+"""The runner: take the action, write the intent, act, write the outcome with the next intent: `advance`.
 
 A crash between any two lines is the next run's `Unknown`.
 """
@@ -25,7 +25,6 @@ from rotator.engine.keeper import Held
 from rotator.engine.perform import EFFECTS, Performed, Performer, find_orphans
 from rotator.errors import LeaseLost
 from rotator.journal import cases, credentials, leases
-from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.playbook.playbook import Playbook
 
@@ -79,8 +78,9 @@ class Session:
             cases.begin(connection, rotation, beginning, now)
             leases.describe(connection, self.held.lease, rotation=rotation.id, purpose="rotation")
             self.case = replace(self.case, rotation=rotation)
-            record = self._record(connection, rotation, "began", None, reason=beginning.reason,
-                                  compromised=rotation.compromised or None)
+            record = self._record(
+                connection, rotation, "began", None, reason=beginning.reason, compromised=rotation.compromised or None
+            )
         self.stream.emit([record])
 
     def order(self, given: Order, unit: Unit, reason: str = "") -> Refusal | None:
@@ -94,7 +94,9 @@ class Session:
             else:
                 records = [self._record(connection, unit, "order", None, order=str(given), reason=reason)]
                 if isinstance(changed, Rotation) and isinstance(unit, Rotation):
-                    records += self._save_rotation(connection, unit, changed, Call(Op.LOOK, "order"), Performed(Done(now)))
+                    records += self._save_rotation(
+                        connection, unit, changed, Call(Op.LOOK, "order"), Performed(Done(now))
+                    )
                 elif isinstance(changed, Debt) and isinstance(unit, Debt):
                     records += self._save_debt(connection, unit, changed, Done(now))
         self.stream.emit(records)
@@ -125,7 +127,7 @@ class Session:
             if isinstance(action, WaitUntil) and action.at <= now:
                 self._wake(unit, now)
 
-    # --- the loop's parts -----------------------------------------------------------------------------------------------
+    # --- the loop's parts ---
     def _units(self) -> list[Unit]:
         rotation = self.case.rotation
         units: list[Unit] = [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
@@ -163,8 +165,14 @@ class Session:
         self.observe(unit, call, performed, took)
         return performed, took
 
-    def _commit(self, unit: Unit, call: Call, done: tuple[Performed, float] | Performed, recovered: bool = False,
-                intend: bool = True) -> tuple[Unit | None, Action]:
+    def _commit(
+        self,
+        unit: Unit,
+        call: Call,
+        done: tuple[Performed, float] | Performed,
+        recovered: bool = False,
+        intend: bool = True,
+    ) -> tuple[Unit | None, Action]:
         """One transaction: the outcome, what follows from it, and the next intent."""
         performed, took = done if isinstance(done, tuple) else (done, 0.0)
         try:
@@ -181,8 +189,9 @@ class Session:
         self.stream.emit(records)
         return following, action
 
-    def _outcome(self, connection: Connection, unit: Unit, call: Call, performed: Performed, took: float,
-                 recovered: bool) -> list[dict[str, Any]]:
+    def _outcome(
+        self, connection: Connection, unit: Unit, call: Call, performed: Performed, took: float, recovered: bool
+    ) -> list[dict[str, Any]]:
         now = self.clock.now()
         for key, credential in performed.keep:
             credentials.keep(connection, self.journal.sealer, self.playbook, _rotation_id(unit), key, credential, now)
@@ -216,9 +225,10 @@ class Session:
             else:
                 self._replace_debt(connection, debt_machine.apply(unit, result))
 
-    # --- rows -------------------------------------------------------------------------------------------------------------
-    def _save_rotation(self, connection: Connection, before: Rotation, changed: Rotation, call: Call,
-                       performed: Performed) -> list[dict[str, Any]]:
+    # --- rows ---
+    def _save_rotation(
+        self, connection: Connection, before: Rotation, changed: Rotation, call: Call, performed: Performed
+    ) -> list[dict[str, Any]]:
         now = self.clock.now()
         owed, changed = changed.owed, replace(changed, owed=())
         cases.save_rotation(connection, changed, None, now)
@@ -240,20 +250,39 @@ class Session:
         now = self.clock.now()
         if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
             cases.set_current(connection, self.playbook, rotation.new, now)
-        record = self._record(connection, rotation, "ended", None, outcome=str(rotation.outcome),
-                              reason=rotation.problem, possible_orphan=rotation.possible_orphan)
+        record = self._record(
+            connection,
+            rotation,
+            "ended",
+            None,
+            outcome=str(rotation.outcome),
+            reason=rotation.problem,
+            possible_orphan=rotation.possible_orphan,
+        )
         return [record, *self._checkpoint(connection)]
 
     def _checkpoint(self, connection: Connection) -> list[dict[str, Any]]:
         found = checkpoint.add(connection, self.journal, self.clock.now())
         return [found] if found else []
 
-    def _owe(self, connection: Connection, key: Key, cause: Cause, rotation: Rotation, stored: bool = True
-             ) -> dict[str, Any]:
+    def _owe(
+        self, connection: Connection, key: Key, cause: Cause, rotation: Rotation, stored: bool = True
+    ) -> dict[str, Any]:
         """A new debt; a key that is owed already is not owed twice."""
         versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
-        debt = debt_machine.begin(Debt(str(ULID()), self.playbook, rotation.id, key, cause, rotation.plan,
-                                       now=self.clock.now(), versions=versions, stored=stored))
+        debt = debt_machine.begin(
+            Debt(
+                str(ULID()),
+                self.playbook,
+                rotation.id,
+                key,
+                cause,
+                rotation.plan,
+                now=self.clock.now(),
+                versions=versions,
+                stored=stored,
+            )
+        )
         credentials.remember(connection, self.playbook, rotation.id, key, debt.now)
         if not any(other.open and other.key.same(key) for other in self.case.debts):
             cases.add_debt(connection, debt)
@@ -267,8 +296,9 @@ class Session:
             records += [self._owe(connection, key, Cause.SWEPT, self.case.rotation) for key in result.data.keys]
         if changed.phase is not before.phase and changed.phase in (DebtPhase.HELD, DebtPhase.PAID, DebtPhase.RETIRE):
             decision = {DebtPhase.RETIRE: "dead, proven"}.get(changed.phase, str(changed.phase))
-            records.append(self._record(connection, changed, "decision", None, decision=decision,
-                                        reason=changed.attention))
+            records.append(
+                self._record(connection, changed, "decision", None, decision=decision, reason=changed.attention)
+            )
             records += self._checkpoint(connection)
         rotation = self.case.rotation
         if rotation is not None:
@@ -290,7 +320,7 @@ class Session:
             credentials.erase_all_but(connection, self.playbook, needed)
             self._needed = needed
 
-    # --- strays: what a process made after it had lost its lease -----------------------------------------------------------
+    # --- strays: what a process made after it had lost its lease ---
     def _stray(self, unit: Unit, performed: Performed) -> None:
         if not (isinstance(performed.result, Done) and isinstance(performed.result.data, Key)):
             return
@@ -311,29 +341,54 @@ class Session:
                     self._owe(connection, key, Cause.SWEPT, rotation)
                 cases.settle_stray(connection, stray["n"])
 
-    # --- the audit --------------------------------------------------------------------------------------------------------
-    def _record(self, connection: Connection, unit: Unit, event: str, call: Call | None, **fields: Any
-                ) -> dict[str, Any]:
+    # --- the audit ---
+    def _record(
+        self, connection: Connection, unit: Unit, event: str, call: Call | None, **fields: Any
+    ) -> dict[str, Any]:
         if call is not None:
-            fields = {"step": call.step, "op": str(call.op), "target": _target(unit, call), "attempt": call.attempt or None,
-                      "key": str(call.key) if call.key else None,
-                      "fingerprint": call.key.fingerprint if call.key else None, **fields}
+            fields = {
+                "step": call.step,
+                "op": str(call.op),
+                "target": _target(unit, call),
+                "attempt": call.attempt or None,
+                "key": str(call.key) if call.key else None,
+                "fingerprint": call.key.fingerprint if call.key else None,
+                **fields,
+            }
         elif isinstance(unit, Debt):
             fields = {"step": "revoke", "key": str(unit.key), "fingerprint": unit.key.fingerprint, **fields}
-        return chain.append(connection, _rotation_id(unit), self.clock.now(), event, self.actor,
-                            playbook=self.playbook, **fields)
+        return chain.append(
+            connection, _rotation_id(unit), self.clock.now(), event, self.actor, playbook=self.playbook, **fields
+        )
 
     def _decisions(self, connection: Connection, before: Rotation, changed: Rotation) -> list[dict[str, Any]]:
         records = []
         if changed.pivoted and not before.pivoted:
-            records.append(self._record(connection, changed, "decision", None, decision="pivot: the new key is current",
-                                        key=str(changed.new)))
+            records.append(
+                self._record(
+                    connection,
+                    changed,
+                    "decision",
+                    None,
+                    decision="pivot: the new key is current",
+                    key=str(changed.new),
+                )
+            )
         elif changed.phase is Phase.STUCK and before.phase is not Phase.STUCK:
-            records.append(self._record(connection, changed, "decision", None, decision="needs attention",
-                                        reason=changed.question))
+            records.append(
+                self._record(connection, changed, "decision", None, decision="needs attention", reason=changed.question)
+            )
         elif changed.problem and changed.problem != before.problem and changed.phase is not before.phase:
-            records.append(self._record(connection, changed, "decision", None, decision=f"{before.phase} → {changed.phase}",
-                                        reason=changed.problem))
+            records.append(
+                self._record(
+                    connection,
+                    changed,
+                    "decision",
+                    None,
+                    decision=f"{before.phase} → {changed.phase}",
+                    reason=changed.problem,
+                )
+            )
         return records
 
 

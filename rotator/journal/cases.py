@@ -38,8 +38,11 @@ class Beginning:
 
 def load(connection: Connection, playbook: str) -> Case:
     row = _present_rotation(connection, playbook)
-    debts = connection.execute(select(tables.debts).where(
-        (tables.debts.c.playbook == playbook) & tables.debts.c.open)).mappings().all()
+    debts = (
+        connection.execute(select(tables.debts).where((tables.debts.c.playbook == playbook) & tables.debts.c.open))
+        .mappings()
+        .all()
+    )
     rotation = codec.rotation_of(row["state"]) if row else None
     intents = [(r["id"], r["intent"]) for r in ([row] if row else []) + list(debts) if r["intent"]]
     intent_of, intent = intents[0] if intents else ("", None)
@@ -57,31 +60,64 @@ def _present_rotation(connection: Connection, playbook: str) -> Any:
 
 
 def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: float) -> None:
-    connection.execute(insert(tables.rotations).values(
-        id=rotation.id, playbook=rotation.playbook, active=True, phase=rotation.phase, due=at,
-        state=codec.dump(rotation), definition=beginning.definition, actor=beginning.actor, reason=beginning.reason,
-        began=at))
+    connection.execute(
+        insert(tables.rotations).values(
+            id=rotation.id,
+            playbook=rotation.playbook,
+            active=True,
+            phase=rotation.phase,
+            due=at,
+            state=codec.dump(rotation),
+            definition=beginning.definition,
+            actor=beginning.actor,
+            reason=beginning.reason,
+            began=at,
+        )
+    )
 
 
 def save_rotation(connection: Connection, rotation: Rotation, intent: Call | None, at: float) -> None:
     ended = rotation.phase is Phase.ENDED
-    values = {"active": not ended, "phase": rotation.phase, "outcome": rotation.outcome, "due": _due(rotation, at),
-              "state": codec.dump(rotation), "intent": codec.dump(intent) if intent else None}
+    values = {
+        "active": not ended,
+        "phase": rotation.phase,
+        "outcome": rotation.outcome,
+        "due": _due(rotation, at),
+        "state": codec.dump(rotation),
+        "intent": codec.dump(intent) if intent else None,
+    }
     if ended:
         values["ended"] = at
     connection.execute(update(tables.rotations).where(tables.rotations.c.id == rotation.id).values(**values))
 
 
 def add_debt(connection: Connection, debt: Debt) -> None:
-    connection.execute(insert(tables.debts).values(
-        id=debt.id, playbook=debt.playbook, rotation=debt.rotation, key_id=debt.key.id, phase=debt.phase,
-        open=debt.open, due=_due(debt, debt.now), state=codec.dump(debt)))
+    connection.execute(
+        insert(tables.debts).values(
+            id=debt.id,
+            playbook=debt.playbook,
+            rotation=debt.rotation,
+            key_id=debt.key.id,
+            phase=debt.phase,
+            open=debt.open,
+            due=_due(debt, debt.now),
+            state=codec.dump(debt),
+        )
+    )
 
 
 def save_debt(connection: Connection, debt: Debt, intent: Call | None) -> None:
-    connection.execute(update(tables.debts).where(tables.debts.c.id == debt.id).values(
-        phase=debt.phase, open=debt.open, due=_due(debt, debt.now), state=codec.dump(debt),
-        intent=codec.dump(intent) if intent else None))
+    connection.execute(
+        update(tables.debts)
+        .where(tables.debts.c.id == debt.id)
+        .values(
+            phase=debt.phase,
+            open=debt.open,
+            due=_due(debt, debt.now),
+            state=codec.dump(debt),
+            intent=codec.dump(intent) if intent else None,
+        )
+    )
 
 
 def _due(unit: Rotation | Debt, at: float) -> float:
@@ -136,8 +172,9 @@ def remember_playbook(connection: Connection, name: str, definition: str) -> Non
     if row is None:
         connection.execute(insert(tables.playbooks).values(name=name, definition=definition))
     elif row[0] != definition:
-        connection.execute(update(tables.playbooks).where(tables.playbooks.c.name == name)
-                           .values(definition=definition))
+        connection.execute(
+            update(tables.playbooks).where(tables.playbooks.c.name == name).values(definition=definition)
+        )
 
 
 def set_current(connection: Connection, playbook: str, key: Key, success_at: float | None = None) -> None:
@@ -162,8 +199,9 @@ def store_version(connection: Connection, playbook: str, store: str) -> Any | No
     return connection.execute(select(tables.store_versions).where(mine)).mappings().first()
 
 
-def set_store_version(connection: Connection, playbook: str, store: str, version: str, fingerprint: str,
-                      at: float) -> None:
+def set_store_version(
+    connection: Connection, playbook: str, store: str, version: str, fingerprint: str, at: float
+) -> None:
     mine = (tables.store_versions.c.playbook == playbook) & (tables.store_versions.c.store == store)
     values = {"version": version, "fingerprint": fingerprint, "at": at}
     if not connection.execute(update(tables.store_versions).where(mine).values(**values)).rowcount:
@@ -172,8 +210,11 @@ def set_store_version(connection: Connection, playbook: str, store: str, version
 
 def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:
     """Unfenced on purpose: a process that lost its lease says what it made, so that it is found."""
-    connection.execute(insert(tables.strays).values(playbook=playbook, rotation=rotation, key_id=key.id, hint=key.hint,
-                                                    at=at, settled=False))
+    connection.execute(
+        insert(tables.strays).values(
+            playbook=playbook, rotation=rotation, key_id=key.id, hint=key.hint, at=at, settled=False
+        )
+    )
 
 
 def strays(connection: Connection, playbook: str) -> list[Any]:

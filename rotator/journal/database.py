@@ -77,13 +77,19 @@ class Database:
         if version in _KNOWN:
             return False
         if version:
-            raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}",
-                               "use the rotator that wrote it, or `rotator db upgrade` with a newer one")
+            raise JournalError(
+                f"the journal is of version {version}, this rotator knows {tables.HEAD}",
+                "use the rotator that wrote it, or `rotator db upgrade` with a newer one",
+            )
         with self.write() as connection:
             serialise(connection)
             tables.metadata.create_all(connection)
-            connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL "
-                                    "CONSTRAINT alembic_version_pkc PRIMARY KEY)"))
+            connection.execute(
+                text(
+                    "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL "
+                    "CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+                )
+            )
             if not connection.execute(text("SELECT count(*) FROM alembic_version")).scalar():
                 connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": tables.HEAD})
         return True
@@ -97,8 +103,10 @@ class Database:
     def empty(self) -> bool:
         """Whether nothing was ever rotated or adopted here."""
         with self.read() as connection:
-            return not any(connection.execute(select(table.c[0]).limit(1)).first() is not None
-                           for table in (tables.rotations, tables.credentials, tables.audit))
+            return not any(
+                connection.execute(select(table.c[0]).limit(1)).first() is not None
+                for table in (tables.rotations, tables.credentials, tables.audit)
+            )
 
     def close(self) -> None:
         self._engine.dispose()
@@ -134,8 +142,12 @@ def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
         _pragma(connection, pragma)
 
 
-@tenacity.retry(retry=tenacity.retry_if_exception(lambda e: _is_busy(e)), reraise=True,
-                wait=tenacity.wait_random(0.002, 0.02), stop=tenacity.stop_after_delay(_BUSY_FOR))
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(lambda e: _is_busy(e)),
+    reraise=True,
+    wait=tenacity.wait_random(0.002, 0.02),
+    stop=tenacity.stop_after_delay(_BUSY_FOR),
+)
 def _pragma(connection: sqlite3.Connection, pragma: str) -> None:
     connection.execute("PRAGMA " + pragma)
 
@@ -149,8 +161,12 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(error)
 
 
-@tenacity.retry(retry=tenacity.retry_if_exception(_is_busy), wait=tenacity.wait_random(0.001, 0.015),
-                stop=tenacity.stop_after_delay(_BUSY_FOR), reraise=True)
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_busy),
+    wait=tenacity.wait_random(0.001, 0.015),
+    stop=tenacity.stop_after_delay(_BUSY_FOR),
+    reraise=True,
+)
 def _begin_patiently(connection: Connection) -> None:
     connection.begin()
 
@@ -170,8 +186,10 @@ def _translate(database: Database, error: DatabaseError) -> JournalError:
     if "full" in words or "disk I/O" in words:
         return JournalError(f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost")
     if "malformed" in words or "not a database" in words:
-        return JournalError(f"the journal is damaged: {words} ({where})",
-                            "restore it from a backup, or move it away and `rotator adopt` each playbook")
+        return JournalError(
+            f"the journal is damaged: {words} ({where})",
+            "restore it from a backup, or move it away and `rotator adopt` each playbook",
+        )
     if "readonly" in words or "unable to open" in words:
         return JournalError(f"the journal cannot be opened: {words} ({where})", "check the directory's owner and mode")
     return JournalError(f"the journal's database failed: {words} ({where})", "is it reachable? nothing is lost")

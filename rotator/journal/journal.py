@@ -32,8 +32,9 @@ class Journal:
 
     def key_of(self, credential: Credential) -> Key:
         """Which key a credential is."""
-        return Key(credential.id, self.fingerprint(credential.values),
-                   credential.hint or hint_of(credential.primary.reveal()))
+        return Key(
+            credential.id, self.fingerprint(credential.values), credential.hint or hint_of(credential.primary.reveal())
+        )
 
 
 def open_journal(url: str, source: KeySource) -> Journal:
@@ -60,8 +61,10 @@ def _sealer(database: Database, source: KeySource) -> Sealer | None:
         except FileExistsError:  # another process was faster
             key = source.load()
     if key is None and not _has_key(database):
-        raise ConfigError(f"there is no sealing key at {source.file}",
-                          "a PostgreSQL journal's key is given, never made: openssl rand -base64 32")
+        raise ConfigError(
+            f"there is no sealing key at {source.file}",
+            "a PostgreSQL journal's key is given, never made: openssl rand -base64 32",
+        )
     return AesGcmSealer(key) if key is not None else None
 
 
@@ -83,8 +86,10 @@ def _begin_installation(connection: Connection, sealer: Sealer | None) -> str:
 def _check_key(connection: Connection, sealer: Sealer | None) -> None:
     expected = setting(connection, "sealing_key")
     if sealer is not None and expected and sealer.fingerprint != expected:
-        raise JournalError("this sealing key is not the one that this journal was sealed with",
-                           f"find the key with fingerprint {expected}, or `rotator db rekey --lost` to go on without it")
+        raise JournalError(
+            "this sealing key is not the one that this journal was sealed with",
+            f"find the key with fingerprint {expected}, or `rotator db rekey --lost` to go on without it",
+        )
 
 
 def setting(connection: Connection, name: str) -> str:

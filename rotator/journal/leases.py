@@ -74,14 +74,23 @@ def holding(connection: Connection, playbook: str, *, lock: bool = False) -> Hol
     return Holding(row["holder"], row["fence"], row["purpose"], row["rotation"], row["since"], row["lock"], expired)
 
 
-def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float,
-         dead: bool = False) -> Lease | Holding:
+def take(
+    connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float, dead: bool = False
+) -> Lease | Holding:
     """The lease, with the next token; or who holds it. `dead`: the holder's kernel lock was found free."""
     held = holding(connection, playbook, lock=True)
     if held is not None and not held.expired and not dead:
         return held
-    values = {"holder": holder, "fence": held.fence + 1 if held else 1, "until": _now(connection) + SECONDS,
-              "boot": _boot(connection), "lock": lock, "purpose": purpose, "since": since, "rotation": ""}
+    values = {
+        "holder": holder,
+        "fence": held.fence + 1 if held else 1,
+        "until": _now(connection) + SECONDS,
+        "boot": _boot(connection),
+        "lock": lock,
+        "purpose": purpose,
+        "since": since,
+        "rotation": "",
+    }
     if held is None:
         connection.execute(insert(tables.leases).values(playbook=playbook, **values))
     else:

@@ -6,15 +6,19 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 HEAD = "0001"  # the newest migration; a test holds it against migrations/
 
-metadata = MetaData(naming_convention={
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-})
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 meta = Table("meta", metadata, Column("name", String(60), primary_key=True), Column("value", Text, nullable=False))
 
 leases = Table(
-    "leases", metadata,
+    "leases",
+    metadata,
     Column("playbook", String(200), primary_key=True),
     Column("holder", String(200), nullable=False),
     Column("fence", Integer, nullable=False),
@@ -27,7 +31,8 @@ leases = Table(
 )
 
 playbooks = Table(
-    "playbooks", metadata,
+    "playbooks",
+    metadata,
     Column("name", String(200), primary_key=True),
     Column("definition", Text, nullable=False, comment="the last version that loaded, as JSON"),
     Column("last_success", Float),
@@ -35,7 +40,8 @@ playbooks = Table(
 )
 
 rotations = Table(
-    "rotations", metadata,
+    "rotations",
+    metadata,
     Column("id", String(40), primary_key=True),
     Column("playbook", String(200), nullable=False),
     Column("active", Boolean, nullable=False),
@@ -55,7 +61,8 @@ rotations = Table(
 )
 
 debts = Table(
-    "debts", metadata,
+    "debts",
+    metadata,
     Column("id", String(40), primary_key=True),
     Column("playbook", String(200), nullable=False),
     Column("rotation", String(40), nullable=False),
@@ -70,7 +77,8 @@ debts = Table(
 )
 
 credentials = Table(
-    "credentials", metadata,
+    "credentials",
+    metadata,
     Column("n", Integer, primary_key=True),
     Column("playbook", String(200), nullable=False),
     Column("rotation", String(40), nullable=False),
@@ -83,7 +91,8 @@ credentials = Table(
 )
 
 store_versions = Table(
-    "store_versions", metadata,
+    "store_versions",
+    metadata,
     Column("playbook", String(200), primary_key=True),
     Column("store", String(300), primary_key=True),
     Column("version", Text, nullable=False),
@@ -92,7 +101,8 @@ store_versions = Table(
 )
 
 audit = Table(
-    "audit", metadata,
+    "audit",
+    metadata,
     Column("n", Integer, primary_key=True),
     Column("chain", String(40), nullable=False),
     Column("seq", Integer, nullable=False),
@@ -102,7 +112,8 @@ audit = Table(
 )
 
 checkpoints = Table(
-    "checkpoints", metadata,
+    "checkpoints",
+    metadata,
     Column("n", Integer, primary_key=True),
     Column("upto", Integer, nullable=False, comment="audit.n that this checkpoint covers"),
     Column("body", Text, nullable=False),
@@ -111,7 +122,8 @@ checkpoints = Table(
 )
 
 strays = Table(
-    "strays", metadata,
+    "strays",
+    metadata,
     Column("n", Integer, primary_key=True),
     Column("playbook", String(200), nullable=False),
     Column("rotation", String(40), nullable=False),

@@ -34,8 +34,10 @@ def playbook_of(name: str, definition: str, today: Playbook | None, registry: Re
     loaded = Loader(registry, Document(found["file"], data, {}), mistakes).load(name)
     if mistakes or not loaded:
         why = mistakes[0].text if mistakes else "it is empty"
-        raise ConfigError(f"the playbook that {name} was begun with does not load any more: {why}",
-                          "is a plugin or a catalog file gone?")
+        raise ConfigError(
+            f"the playbook that {name} was begun with does not load any more: {why}",
+            "is a plugin or a catalog file gone?",
+        )
     return loaded[0]
 
 

@@ -1,4 +1,4 @@
-"""A directory of playbooks: loaded together, reloaded when something changed, a broken file never taking others down."""
+"""A directory of playbooks: loaded together, reloaded on change, a broken file never taking others down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Loaded:
         broken = [mistake for mistake in self.mistakes if Path(mistake.file).stem == name]
         if broken:
             raise ConfigError(f"{broken[0].place}: {broken[0].text}", broken[0].hint)
-        known = nearest(name, self.playbooks) if self.playbooks else "there is none; `rotator validate` says where it looks"
+        known = (
+            nearest(name, self.playbooks) if self.playbooks else "there is none; `rotator validate` says where it looks"
+        )
         raise ConfigError(f"there is no playbook '{name}'", known)
 
 
@@ -85,7 +87,10 @@ def _shared_fields(playbooks: dict[str, Playbook]) -> list[Mistake]:
         for entry in playbook.stores:
             first = writers.setdefault(entry.name, name)
             if first != name and not entry.follows:
-                mistakes.append(Mistake(playbook.file, 1, 1, f"{first} writes {entry.name}, too",
-                                        "one field belongs to one playbook"))
+                mistakes.append(
+                    Mistake(
+                        playbook.file, 1, 1, f"{first} writes {entry.name}, too", "one field belongs to one playbook"
+                    )
+                )
                 playbooks.pop(name, None)
     return mistakes

@@ -33,5 +33,10 @@ def words(length: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-Duration = Annotated[float, BeforeValidator(seconds), WithJsonSchema(
-    {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|[wdhms]) ?)+$", "examples": ["30d", "24h", "10m", "0s"]})]
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|[wdhms]) ?)+$", "examples": ["30d", "24h", "10m", "0s"]}
+    ),
+]

@@ -73,18 +73,29 @@ class Loader:
             return None
         for index, (restarter, extra) in enumerate(restarters):
             if weaker(restarter.evidence, shape.evidence) and not extra.get("allow_unhealthy"):
-                self._wrong(("restart", index), f"this restarter can only show '{restarter.evidence}', "
-                            f"the playbook wants '{shape.evidence}'", f"say `evidence: {restarter.evidence}`")
+                self._wrong(
+                    ("restart", index),
+                    f"this restarter can only show '{restarter.evidence}', the playbook wants '{shape.evidence}'",
+                    f"say `evidence: {restarter.evidence}`",
+                )
         if len(self._mistakes) > before:
             return None
-        handed = tuple(ProviderProbe(provider=provider) if isinstance(probe, ProviderProbe) else probe
-                       for probe, _ in probes)
+        handed = tuple(
+            ProviderProbe(provider=provider) if isinstance(probe, ProviderProbe) else probe for probe, _ in probes
+        )
         return Playbook(
-            name=name, file=self._document.file, shape=shape, provider_name=str(data["generate"]["uses"]),
-            provider=provider, probes=handed, definition=data,
+            name=name,
+            file=self._document.file,
+            shape=shape,
+            provider_name=str(data["generate"]["uses"]),
+            provider=provider,
+            probes=handed,
+            definition=data,
             stores=tuple(StoreEntry(store.name, store, extra["follows"]) for store, extra in stores),
-            consumers=tuple(ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"])
-                            for restarter, extra in restarters))
+            consumers=tuple(
+                ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
+            ),
+        )
 
     def _shape(self, data: dict[str, Any]) -> Shape | None:
         try:
@@ -139,8 +150,9 @@ class Loader:
             if name in NOT_YET and name not in settings:
                 self._wrong((*path, name, "=key"), f"'{name}' is of a later version", "remove it")
             elif name not in settings:
-                self._wrong((*path, name, "=key"), f"unknown key '{name}' in {_spoken(path)} ({uses})",
-                            nearest(name, settings))
+                self._wrong(
+                    (*path, name, "=key"), f"unknown key '{name}' in {_spoken(path)} ({uses})", nearest(name, settings)
+                )
         try:
             return TypeAdapter(plugin).validate_python({settings[k]: v for k, v in data.items() if k in settings})
         except ValidationError as error:
@@ -177,8 +189,11 @@ class Loader:
 
 def _sentence(error: Any) -> str:
     words: str = error["msg"]
-    return words.removeprefix("Value error, ").removeprefix("Input should be ").strip() if words.startswith(
-        "Value error") else words[0].lower() + words[1:]
+    return (
+        words.removeprefix("Value error, ").removeprefix("Input should be ").strip()
+        if words.startswith("Value error")
+        else words[0].lower() + words[1:]
+    )
 
 
 def _spoken(path: Path_) -> str:

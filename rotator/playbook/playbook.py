@@ -48,9 +48,13 @@ class Playbook:
         return Plan(
             stores=tuple(StorePlan(e.name, e.follows, e.store.write_only) for e in self.stores),
             consumers=tuple(ConsumerPlan(e.name, _evidence(wanted, e.restarter.evidence)) for e in self.consumers),
-            overlap=self.provider.overlap, recovery=self.provider.recovery, supplied=self.provider.supplied,
-            can_deactivate=self.provider.can_deactivate, can_list=self.provider.can_list,
-            policy=self.shape.policy(self.provider.list_lag))
+            overlap=self.provider.overlap,
+            recovery=self.provider.recovery,
+            supplied=self.provider.supplied,
+            can_deactivate=self.provider.can_deactivate,
+            can_list=self.provider.can_list,
+            policy=self.shape.policy(self.provider.list_lag),
+        )
 
     def due_at(self, last_success: float | None) -> float | None:
         schedule = self.shape.schedule

@@ -94,5 +94,12 @@ def settings_of(plugin: type[Any]) -> Iterator[Setting]:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         default = None if required or field.default is dataclasses.MISSING else field.default
         kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
-        yield Setting(field.metadata.get("spelled") or field.name, field.name, kind, field.metadata["help"], required,
-                      default, bool(field.metadata.get("connection")))
+        yield Setting(
+            field.metadata.get("spelled") or field.name,
+            field.name,
+            kind,
+            field.metadata["help"],
+            required,
+            default,
+            bool(field.metadata.get("connection")),
+        )

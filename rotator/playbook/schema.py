@@ -85,7 +85,14 @@ class Shape(Model):
 
     def policy(self, list_lag: float) -> Policy:
         """The patience of a rotation by this playbook."""
-        return Policy(deadline=self.limits.step, grace=self.revoke.grace, quiet=self.revoke.quiet,
-                      quiet_deadline=self.revoke.quiet_deadline, soak=self.revoke.soak, watch=self.revoke.watch,
-                      list_lag=self.limits.list_lag if self.limits.list_lag is not None else list_lag,
-                      passes=self.limits.passes, pass_interval=self.limits.pass_interval)
+        return Policy(
+            deadline=self.limits.step,
+            grace=self.revoke.grace,
+            quiet=self.revoke.quiet,
+            quiet_deadline=self.revoke.quiet_deadline,
+            soak=self.revoke.soak,
+            watch=self.revoke.watch,
+            list_lag=self.limits.list_lag if self.limits.list_lag is not None else list_lag,
+            passes=self.limits.passes,
+            pass_interval=self.limits.pass_interval,
+        )

@@ -70,5 +70,3 @@ def _fill(template: Any, key: str) -> Any:
     if isinstance(template, Mapping):
         return {name: _fill(value, key) for name, value in template.items()}
     return [_fill(value, key) for value in template] if isinstance(template, list) else template
-
-

@@ -172,7 +172,9 @@ def load_entry(path: Path) -> CatalogEntry:
         return CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValueError, yaml.YAMLError, re.error, TypeError) as error:
         first = str(error).split("\n\n")[0].replace("\n", " ")
-        raise ConfigError(f"{path} is not a provider: {first}", "compare it with the shipped ones: `rotator plugins`") from error
+        raise ConfigError(
+            f"{path} is not a provider: {first}", "compare it with the shipped ones: `rotator plugins`"
+        ) from error
 
 
 @lru_cache

@@ -17,13 +17,15 @@ from rotator.secret import Secret, hint_of
 class CommandProvider:
     """Run programs. ROTATOR_LABEL, ROTATOR_KEY_ID are in their environment; a secret comes by standard input.
 
-    `generate` prints {"key": "…", "id": "…"} (or the bare key); `list` prints [{"id", "label", "created_at", "active"}].
+    `generate` prints {"key": "…", "id": "…"} (or the bare key); `list` prints
+    [{"id", "label", "created_at", "active"}].
     Exit 75 = ask again later; `probe` exit 77 = the key is refused.
     """
 
     generate_argv: list[str] = setting("Makes a key; it bears the label in $ROTATOR_LABEL", alias="generate")
-    revoke_argv: list[str] | None = setting("Destroys the key $ROTATOR_KEY_ID; gone already = success", default=None,
-                                            alias="revoke")
+    revoke_argv: list[str] | None = setting(
+        "Destroys the key $ROTATOR_KEY_ID; gone already = success", default=None, alias="revoke"
+    )
     list_argv: list[str] | None = setting("Lists all keys as JSON", default=None, alias="list")
     probe_argv: list[str] | None = setting("Tries the key on its standard input", default=None, alias="probe")
     timeout: float = setting("Seconds that each may take", default=60.0)
@@ -67,8 +69,16 @@ class CommandProvider:
         found = _json(programs.expect_success(programs.run(argv, timeout=self.timeout), argv).out)
         if not isinstance(found, list):
             raise PermanentError(f"{argv[0]} must print a JSON list of keys")
-        return [KeyRecord(id=str(key["id"]), label=str(key.get("label", "")), created_at=key.get("created_at"),
-                          active=bool(key.get("active", True))) for key in found if isinstance(key, dict) and "id" in key]
+        return [
+            KeyRecord(
+                id=str(key["id"]),
+                label=str(key.get("label", "")),
+                created_at=key.get("created_at"),
+                active=bool(key.get("active", True)),
+            )
+            for key in found
+            if isinstance(key, dict) and "id" in key
+        ]
 
     def deactivate(self, credential: Credential) -> None:
         raise Unsupported("programs cannot deactivate")

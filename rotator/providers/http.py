@@ -25,8 +25,9 @@ class HttpProvider:
     """The code behind every catalog file."""
 
     entry: ClassVar[CatalogEntry]
-    base_url: str | None = setting("Address of the API, for a proxy or a self-hosted server", default=None,
-                                   connection=True)
+    base_url: str | None = setting(
+        "Address of the API, for a proxy or a self-hosted server", default=None, connection=True
+    )
     supplied: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -59,8 +60,13 @@ class HttpProvider:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         count = sum(record.active for record in self.inventory())
         if self.entry.quota and count >= self.entry.quota:
-            return [Finding(Level.ERROR, f"{count} of {self.entry.quota} keys exist",
-                            f"delete one that nobody needs: {self.entry.console}")]
+            return [
+                Finding(
+                    Level.ERROR,
+                    f"{count} of {self.entry.quota} keys exist",
+                    f"delete one that nobody needs: {self.entry.console}",
+                )
+            ]
         of = f" of {self.entry.quota}" if self.entry.quota else ""
         return [Finding(Level.OK, f"{count}{of} keys")]
 
@@ -77,9 +83,13 @@ class HttpProvider:
         if not secret:
             raise OutcomeUnknown(f"{self.entry.name} answered a create without a key")
         found = create.answer
-        return Credential(values={"key": Secret(secret)}, id=templates.text(found.id, data), hint=hint_of(secret),
-                          created_at=templates.moment(templates.pick(found.created, data)),
-                          expires_at=templates.moment(templates.pick(found.expires, data)))
+        return Credential(
+            values={"key": Secret(secret)},
+            id=templates.text(found.id, data),
+            hint=hint_of(secret),
+            created_at=templates.moment(templates.pick(found.created, data)),
+            expires_at=templates.moment(templates.pick(found.expires, data)),
+        )
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported(f"{self.entry.name} shows a key only once")
@@ -102,10 +112,15 @@ class HttpProvider:
         names = [templates.text(path, item) for path in each.label]
         label = next((name for name in names if Label.parse(name)), next((name for name in names if name), ""))
         active = bool(templates.pick(each.active, item)) if each.active else True
-        return KeyRecord(id=templates.text(each.id, item), label=label, hint=templates.text(each.hint, item),
-                         created_at=templates.moment(templates.pick(each.created, item)),
-                         expires_at=templates.moment(templates.pick(each.expires, item)),
-                         last_used_at=templates.moment(templates.pick(each.last_used, item)), active=active)
+        return KeyRecord(
+            id=templates.text(each.id, item),
+            label=label,
+            hint=templates.text(each.hint, item),
+            created_at=templates.moment(templates.pick(each.created, item)),
+            expires_at=templates.moment(templates.pick(each.expires, item)),
+            last_used_at=templates.moment(templates.pick(each.last_used, item)),
+            active=active,
+        )
 
     def deactivate(self, credential: Credential) -> None:
         self._switch(self.entry.deactivate, credential)
@@ -145,8 +160,9 @@ class HttpProvider:
 
     def probe(self, credential: Credential) -> Identity:
         probe = self.entry.probe
-        request = templates.build(probe.request, self._base, self.entry.api.auth, {"key": credential.primary},
-                                  self._values())
+        request = templates.build(
+            probe.request, self._base, self.entry.api.auth, {"key": credential.primary}, self._values()
+        )
         answer = http.send(request)
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
@@ -169,8 +185,13 @@ class HttpProvider:
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name, entry in self.entry.settings.items() if not entry.secret}
 
-    def _call(self, template: RequestTemplate, values: Mapping[str, Any], query: Mapping[str, str] | None = None,
-              gone: tuple[int, ...] = ()) -> http.Answer:
+    def _call(
+        self,
+        template: RequestTemplate,
+        values: Mapping[str, Any],
+        query: Mapping[str, str] | None = None,
+        gone: tuple[int, ...] = (),
+    ) -> http.Answer:
         """A call with the administrator's credential, resolved now."""
         secrets = {name: getattr(self, name).resolve() for name, entry in self.entry.settings.items() if entry.secret}
         request = templates.build(template, self._base, self.entry.api.auth, secrets, {**self._values(), **values})

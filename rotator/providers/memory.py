@@ -48,8 +48,11 @@ class MemoryProvider:
         if not self.can_list:
             raise Unsupported("this issuer cannot list its keys")
         issuer = self._issuer
-        return [replace(key.record, active=key.state == "live") for key_id, key in issuer.keys.items()
-                if key.state != "dead" and key_id not in issuer.hidden]
+        return [
+            replace(key.record, active=key.state == "live")
+            for key_id, key in issuer.keys.items()
+            if key.state != "dead" and key_id not in issuer.hidden
+        ]
 
     def deactivate(self, credential: Credential) -> None:
         self._set(credential, "off")

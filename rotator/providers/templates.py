@@ -32,14 +32,20 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
     return [fill(value, values) for value in template] if isinstance(template, list) else template
 
 
-def build(template: RequestTemplate, base: str, auth: Auth, secrets: Mapping[str, Secret],
-          values: Mapping[str, Any]) -> http.Request:
+def build(
+    template: RequestTemplate, base: str, auth: Auth, secrets: Mapping[str, Secret], values: Mapping[str, Any]
+) -> http.Request:
     """A request with its authentication; values in the path are quoted."""
     quoted = {name: urllib.parse.quote(str(value), safe="") for name, value in values.items() if value is not None}
     path = _FIELD.sub(lambda found: quoted.get(found[1], ""), template.path)
     query = {name: str(value) for name, value in fill(template.query, values).items()}
-    return http.Request(template.method, base.rstrip("/") + path, headers(template.auth or auth, secrets), query,
-                        fill(template.json_body, values))
+    return http.Request(
+        template.method,
+        base.rstrip("/") + path,
+        headers(template.auth or auth, secrets),
+        query,
+        fill(template.json_body, values),
+    )
 
 
 def headers(auth: Auth, secrets: Mapping[str, Secret]) -> dict[str, str]:

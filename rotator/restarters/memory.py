@@ -35,7 +35,8 @@ class MemoryRestarter:
     def progress(self, change: Change) -> Progress:
         found = [(name, WORLD.consumers[name]) for name in self.consumers if name in WORLD.consumers]
         read = self.evidence is Evidence.READ
-        instances = tuple(Instance(name, consumer.started_at, Secret(consumer.holds) if read else None)
-                          for name, consumer in found)
+        instances = tuple(
+            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None) for name, consumer in found
+        )
         current = sum(consumer.started_at > change.since for _, consumer in found)
         return Progress(len(found), current, current == len(found), instances)

@@ -28,8 +28,9 @@ class ProcessRestarter:
 
     pid_file: str = setting("File with the process id, for instance /run/app.pid")
     signal: str = setting("HUP, USR2, TERM, …", default="HUP")
-    env: str | None = setting("Variable that holds the key in the process's environment, read from /proc as proof",
-                              default=None)
+    env: str | None = setting(
+        "Variable that holds the key in the process's environment, read from /proc as proof", default=None
+    )
 
     @property
     def name(self) -> str:

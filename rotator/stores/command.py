@@ -17,8 +17,9 @@ class CommandStore:
     """Run programs: `write` gets the value on its standard input, `read` prints it. Exit 75 = ask again later."""
 
     write_argv: list[str] = setting("Gets the new value on its standard input", alias="write")
-    read_argv: list[str] | None = setting("Prints the value; without it the store is write-only", default=None,
-                                          alias="read")
+    read_argv: list[str] | None = setting(
+        "Prints the value; without it the store is write-only", default=None, alias="read"
+    )
     timeout: float = setting("Seconds that each may take", default=60.0)
 
     compare_and_set = False

@@ -36,8 +36,11 @@ class DotenvStore:
 
     def preflight(self) -> list[Finding]:
         """Warns when git would take the file, or others may read it."""
-        found = [] if ignored_by_git(self._path) else [
-            Finding(Level.WARNING, f"git does not ignore {self.path}", f"add {self._path.name} to .gitignore")]
+        found = (
+            []
+            if ignored_by_git(self._path)
+            else [Finding(Level.WARNING, f"git does not ignore {self.path}", f"add {self._path.name} to .gitignore")]
+        )
         snapshot = self._path.stat().st_mode if self._path.exists() else 0
         if snapshot & 0o004:
             found.append(Finding(Level.WARNING, f"{self.path} is readable by everyone", f"chmod 640 {self.path}"))
@@ -74,8 +77,9 @@ def ignored_by_git(path: Path) -> bool:
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return True
     try:
-        done = subprocess.run(["git", "-C", str(directory), "check-ignore", "-q", str(path.resolve())],
-                              capture_output=True, timeout=5)
+        done = subprocess.run(
+            ["git", "-C", str(directory), "check-ignore", "-q", str(path.resolve())], capture_output=True, timeout=5
+        )
     except (OSError, subprocess.TimeoutExpired):
         return True
     return done.returncode != 1

@@ -35,8 +35,11 @@ class Found:
 
 def find(content: bytes, name: str) -> list[Found]:
     """Every assignment of `name`; the last one is in force."""
-    return [_found(match) for match in _ASSIGNMENT.finditer(content.removeprefix(b"\xef\xbb\xbf"))
-            if match["name"] == name.encode()]
+    return [
+        _found(match)
+        for match in _ASSIGNMENT.finditer(content.removeprefix(b"\xef\xbb\xbf"))
+        if match["name"] == name.encode()
+    ]
 
 
 def _found(match: re.Match[bytes]) -> Found:
@@ -45,7 +48,9 @@ def _found(match: re.Match[bytes]) -> Found:
         if text is not None:
             value = _unescape(text) if quote == '"' else text
             edge = 1 if quote else 0
-            return Found(match.start(group) - edge, match.end(group) + edge, quote, value.decode(errors="surrogateescape"))
+            return Found(
+                match.start(group) - edge, match.end(group) + edge, quote, value.decode(errors="surrogateescape")
+            )
     raise AssertionError("one of the groups always matches")
 
 
@@ -64,12 +69,12 @@ def put(content: bytes, name: str, value: str) -> bytes:
     if "\n" in value or "\r" in value or "\0" in value:
         raise PermanentError(f"a value for {name} with a line break does not fit into a .env file")
     mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
-    body = content[len(mark):]
+    body = content[len(mark) :]
     found = find(body, name)
     if not found:
         return content + _new_line(content, name, value)
     for place in reversed(found):
-        body = body[:place.start] + _quoted(value, place.quote).encode(errors="surrogateescape") + body[place.end:]
+        body = body[: place.start] + _quoted(value, place.quote).encode(errors="surrogateescape") + body[place.end :]
     return mark + body
 
 

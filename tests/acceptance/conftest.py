@@ -24,8 +24,12 @@ class AcceptanceWorld(DemoWorld):
     def run_killed(self, boundary: int) -> int:
         """`rotate demo --wait`, SIGKILLed at this journal boundary; its exit status."""
         before = self.environment
-        self.environment = {**before, "PYTHONPATH": str(Path(__file__).parent / "killer"),
-                            "KILL_AT_BOUNDARY": str(boundary), "COUNT_BOUNDARIES": str(self.folder / "boundaries")}
+        self.environment = {
+            **before,
+            "PYTHONPATH": str(Path(__file__).parent / "killer"),
+            "KILL_AT_BOUNDARY": str(boundary),
+            "COUNT_BOUNDARIES": str(self.folder / "boundaries"),
+        }
         try:
             return self.rotator("rotate", "demo", "--wait").returncode
         finally:

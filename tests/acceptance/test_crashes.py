@@ -46,8 +46,10 @@ def test_a_kill_at_any_journal_boundary_is_survived(world: AcceptanceWorld, caps
         killed += world.run_killed(boundary) == -signal.SIGKILL
         slowest = max(slowest, _carried_on(world))
     with capsys.disabled():
-        print(f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed; "
-              f"the slowest next run took over {slowest:.2f} s after its start")
+        print(
+            f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed; "
+            f"the slowest next run took over {slowest:.2f} s after its start"
+        )
     assert killed > 0.8 * boundaries / BOUNDARY_STEP
 
 

@@ -36,8 +36,12 @@ class ProcessWatch:
 
 
 def _forms(value: str) -> set[bytes]:
-    return {value.encode(), urllib.parse.quote(value).encode(), base64.b64encode(value.encode()),
-            value.removeprefix("sk-svcacct-").encode()}
+    return {
+        value.encode(),
+        urllib.parse.quote(value).encode(),
+        base64.b64encode(value.encode()),
+        value.removeprefix("sk-svcacct-").encode(),
+    }
 
 
 def test_no_key_is_seen_anywhere_but_in_its_stores(world: AcceptanceWorld) -> None:
@@ -80,8 +84,13 @@ def test_no_key_is_seen_anywhere_but_in_its_stores(world: AcceptanceWorld) -> No
             places[str(path)] = path.read_bytes()
 
     assert len(canaries) >= 6 and "journal.db" in " ".join(places)
-    leaks = [(place, value[:14]) for value in canaries for form in _forms(value)
-             for place, content in places.items() if form in content]
+    leaks = [
+        (place, value[:14])
+        for value in canaries
+        for form in _forms(value)
+        for place, content in places.items()
+        if form in content
+    ]
     assert not leaks, leaks
     assert b"Traceback" in places["said"], "the traceback was looked at, too"
     assert json.loads((world.folder / "audit.jsonl").read_text().splitlines()[0])["event"] == "began"

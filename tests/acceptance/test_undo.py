@@ -52,7 +52,7 @@ def test_revoke_first_kills_the_leaked_key_before_anything_else(world: Acceptanc
 
 
 def test_gitops_that_puts_the_old_key_back_stops_the_revocation(world: AcceptanceWorld) -> None:
-    """During grace somebody restores the old value: the old key lives, status names who holds it; put right, it dies."""
+    """Somebody restores the old value in grace: the old key lives, status says who holds it; put right, it dies."""
     playbook = world.folder / "playbooks" / "demo.yaml"
     playbook.write_text(playbook.read_text().replace("grace: 0s", "grace: 24h"))
     env, old = world.folder / ".env", world.stored_key

@@ -1,4 +1,4 @@
-"""What every probe must do: return for a key that works, Rejected for one that does not, Transient for 'cannot tell'."""
+"""What every probe must do: return for a key that works, Rejected for one that does not, else Transient."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ import json, os, pathlib, sys
 store = pathlib.Path(sys.argv[2]); keys = json.loads(store.read_text()) if store.exists() else {}
 match sys.argv[1]:
     case 'generate':
-        i = f'k{len(keys)}'; keys[i] = dict(label=os.environ['ROTATOR_LABEL'], value=f'cmd-secret-value-{i}', alive=True)
+        i = f'k{len(keys)}'
+        keys[i] = dict(label=os.environ['ROTATOR_LABEL'], value=f'cmd-secret-value-{i}', alive=True)
         print(json.dumps(dict(key=keys[i]['value'], id=i)))
     case 'list': print(json.dumps([dict(id=i, label=k['label']) for i, k in keys.items() if k['alive']]))
     case 'revoke':
@@ -54,8 +55,11 @@ def _openai(tmp_path: Path) -> Iterator[Any]:
     try:
         while not port.exists():
             time.sleep(0.01)
-        yield _find("openai")(project="proj_1", admin_key=Reference("env", "DEMO_ADMIN_KEY"),
-                              base_url=f"http://127.0.0.1:{port.read_text()}/v1")
+        yield _find("openai")(
+            project="proj_1",
+            admin_key=Reference("env", "DEMO_ADMIN_KEY"),
+            base_url=f"http://127.0.0.1:{port.read_text()}/v1",
+        )
     finally:
         process.terminate()
         process.wait()
@@ -64,8 +68,9 @@ def _openai(tmp_path: Path) -> Iterator[Any]:
 @contextlib.contextmanager
 def _openai_account(tmp_path: Path) -> Iterator[Any]:
     with _openai(tmp_path) as provider:
-        yield _find("openai")(project="proj_1", admin_key=provider.admin_key, base_url=provider.base_url,
-                              service_account="svc_mine")
+        yield _find("openai")(
+            project="proj_1", admin_key=provider.admin_key, base_url=provider.base_url, service_account="svc_mine"
+        )
 
 
 @contextlib.contextmanager
@@ -86,10 +91,13 @@ def _dakora(tmp_path: Path) -> Iterator[Any]:
 def _command(tmp_path: Path) -> Iterator[Any]:
     script = tmp_path / "keys.py"
     script.write_text(_SCRIPT)
-    argv = {verb: [sys.executable, str(script), verb, str(tmp_path / "keys.json")]
-            for verb in ("generate", "list", "revoke", "probe")}
-    yield _find("command")(generate_argv=argv["generate"], list_argv=argv["list"], revoke_argv=argv["revoke"],
-                           probe_argv=argv["probe"])
+    argv = {
+        verb: [sys.executable, str(script), verb, str(tmp_path / "keys.json")]
+        for verb in ("generate", "list", "revoke", "probe")
+    }
+    yield _find("command")(
+        generate_argv=argv["generate"], list_argv=argv["list"], revoke_argv=argv["revoke"], probe_argv=argv["probe"]
+    )
 
 
 def _memory(**settings: Any) -> Callable[[Path], contextlib.AbstractContextManager[Any]]:
@@ -97,12 +105,18 @@ def _memory(**settings: Any) -> Callable[[Path], contextlib.AbstractContextManag
     def make(tmp_path: Path) -> Iterator[Any]:
         memory.WORLD.issuers.pop("contract", None)
         yield _find("memory")(issuer="contract", **settings)
+
     return make
 
 
 PROVIDERS = {
-    "openai": _openai, "openai, one account": _openai_account, "openrouter": _openrouter, "dakora": _dakora,
-    "command": _command, "memory": _memory(), "memory, switches": _memory(can_deactivate=True),
+    "openai": _openai,
+    "openai, one account": _openai_account,
+    "openrouter": _openrouter,
+    "dakora": _dakora,
+    "command": _command,
+    "memory": _memory(),
+    "memory, switches": _memory(can_deactivate=True),
     "memory, two slots": _memory(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
     "memory, difference": _memory(recovery=Recovery.DIFFERENCE, can_deactivate=True),
 }
@@ -211,8 +225,12 @@ def test_every_request_to_openai_is_in_its_specification() -> None:
     """Method, path and body of each catalog request against the vendor's OpenAPI."""
     spec = json.loads((Path(__file__).parent.parent / "specs" / "openai-admin.json").read_text())
     entry = catalog_entry.entry_at(catalog_entry.shipped()["openai"])
-    names = {"{project}": "{project_id}", "{id}": "{api_key_id}", "{owner}": "{service_account_id}",
-             "{service_account}": "{service_account_id}"}
+    names = {
+        "{project}": "{project_id}",
+        "{id}": "{api_key_id}",
+        "{owner}": "{service_account_id}",
+        "{service_account}": "{service_account_id}",
+    }
     checked = 0
     for case in (*entry.create, entry.list_, *entry.revoke):
         path = case.request.path

@@ -25,7 +25,8 @@ def again(*_):
     subprocess.Popen([sys.executable, *sys.argv], env=env, start_new_session=True)
     os._exit(0)
 signal.signal(signal.SIGHUP, again)
-target = pathlib.Path(sys.argv[1]); new = target.with_suffix('.new'); new.write_text(str(os.getpid())); new.rename(target)
+target = pathlib.Path(sys.argv[1])
+new = target.with_suffix('.new'); new.write_text(str(os.getpid())); new.rename(target)
 time.sleep(60)
 """
 
@@ -38,7 +39,10 @@ def _process(folder: Path, env: str | None = None) -> Iterator[Any]:
     subprocess.Popen([sys.executable, str(script), str(pid), str(key)], env={"KEY": "old-value"})
     _until(pid.exists)
     try:
-        yield Registry().find("restarter", "process")(pid_file=str(pid), signal="HUP", env=env), lambda: key.write_text("new-value")  # type: ignore[misc]
+        yield (
+            Registry().find("restarter", "process")(pid_file=str(pid), signal="HUP", env=env),
+            lambda: key.write_text("new-value"),
+        )  # type: ignore[misc]
     finally:
         subprocess.run(["kill", pid.read_text()], check=False)
 
@@ -55,7 +59,10 @@ def _memory(folder: Path) -> Iterator[Any]:
     cell.values = {"key": Secret("old-value")}
     memory.WORLD.consumers[f"c{folder}"] = memory.Consumer(str(folder))
     memory.WORLD.start(f"c{folder}")
-    yield Registry().find("restarter", "memory")(consumers=[f"c{folder}"]), lambda: setattr(cell, "values", {"key": Secret("new-value")})  # type: ignore[misc]
+    yield (
+        Registry().find("restarter", "memory")(consumers=[f"c{folder}"]),
+        lambda: setattr(cell, "values", {"key": Secret("new-value")}),
+    )  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -71,7 +78,12 @@ def _none(folder: Path) -> Iterator[Any]:
 
 
 RESTARTERS: dict[str, Callable[[Path], Any]] = {
-    "process": _process, "process, read": _process_read, "memory": _memory, "command": _command, "none": _none}
+    "process": _process,
+    "process, read": _process_read,
+    "memory": _memory,
+    "command": _command,
+    "none": _none,
+}
 
 
 @pytest.fixture(params=RESTARTERS, ids=lambda name: name)

@@ -108,11 +108,11 @@ class TestFiles:
 
     def test_nothing_is_left_beside_the_file(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
         store, path = pair
-        before = sorted(os.listdir(tmp_path))
+        before = sorted(path.name for path in tmp_path.iterdir())
         store.write(single("second-value"), store.read().version, NOTE)
         with pytest.raises(Conflict):
             store.write(single("late-value"), "outdated", NOTE)
-        assert sorted(os.listdir(tmp_path)) == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
 
     def test_what_an_interrupted_write_left_is_tidied(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
         store, path = pair
@@ -134,7 +134,9 @@ class TestFiles:
             store.write(single("second-value"), store.read().version, NOTE)
         assert path.read_bytes() == before
 
-    def test_a_directory_that_may_not_be_written_is_told(self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_directory_that_may_not_be_written_is_told(
+        self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import errno
 
         def denied(*_: Any, **__: Any) -> int:
@@ -157,18 +159,21 @@ class TestFiles:
 class TestDotenv:
     """Only the value changes, byte for byte."""
 
-    @pytest.mark.parametrize(("before", "after"), [
-        ("KEY=old\n", "KEY=new-1\n"),
-        ("export KEY=old # mine\nOTHER=x\n", "export KEY=new-1 # mine\nOTHER=x\n"),
-        ("KEY='old'\r\nB=\"2\"\r\n", "KEY='new-1'\r\nB=\"2\"\r\n"),
-        ('KEY="old"', 'KEY="new-1"'),
-        ("# KEY=no\n  KEY = old\n", "# KEY=no\n  KEY = new-1\n"),
-        ("KEY=old\nKEY=older\n", "KEY=new-1\nKEY=new-1\n"),
-        ("\ufeffKEY=old\n", "\ufeffKEY=new-1\n"),
-        ("MY_KEY=old\nKEYS=old", "MY_KEY=old\nKEYS=old\nKEY=new-1\n"),
-        ('A="x\nKEY=inside\n"\nKEY=old\n', 'A="x\nKEY=inside\n"\nKEY=new-1\n'),
-        ("", "KEY=new-1\n"),
-    ])
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("KEY=old\n", "KEY=new-1\n"),
+            ("export KEY=old # mine\nOTHER=x\n", "export KEY=new-1 # mine\nOTHER=x\n"),
+            ("KEY='old'\r\nB=\"2\"\r\n", "KEY='new-1'\r\nB=\"2\"\r\n"),
+            ('KEY="old"', 'KEY="new-1"'),
+            ("# KEY=no\n  KEY = old\n", "# KEY=no\n  KEY = new-1\n"),
+            ("KEY=old\nKEY=older\n", "KEY=new-1\nKEY=new-1\n"),
+            ("\ufeffKEY=old\n", "\ufeffKEY=new-1\n"),
+            ("MY_KEY=old\nKEYS=old", "MY_KEY=old\nKEYS=old\nKEY=new-1\n"),
+            ('A="x\nKEY=inside\n"\nKEY=old\n', 'A="x\nKEY=inside\n"\nKEY=new-1\n'),
+            ("", "KEY=new-1\n"),
+        ],
+    )
     def test_the_rest_stays(self, tmp_path: Path, before: str, after: str) -> None:
         store = _dotenv(tmp_path)
         path = tmp_path / ".env"

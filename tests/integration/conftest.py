@@ -32,8 +32,8 @@ limits: {{pass_interval: 1ms, step: 2s, list_lag: 0s}}
 
 
 def _initdb() -> str | None:
-    found = shutil.which("initdb") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), None)
-    return found
+    debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))
+    return shutil.which("initdb") or next(iter(debian), None)
 
 
 @pytest.fixture(scope="session")

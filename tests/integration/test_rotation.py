@@ -99,7 +99,9 @@ def test_eight_threads_rotate_eight_playbooks_side_by_side(bench: Bench) -> None
 def test_two_processes_at_once_make_one_rotation(bench: Bench) -> None:
     other = bench.fresh()
     codes: list[int] = []
-    threads = [threading.Thread(target=lambda s=s: codes.append(s.rotate("one", WAIT).code)) for s in (bench.service, other)]
+    threads = [
+        threading.Thread(target=lambda s=s: codes.append(s.rotate("one", WAIT).code)) for s in (bench.service, other)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -187,8 +189,11 @@ def test_a_stuck_rotation_waits_for_a_person_and_resumes(bench: Bench) -> None:
 def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
     bench.playbook(more="")
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("uses: memory, issuer: one", "uses: operator").replace(
-        "store: [", "verify: [{uses: memory, issuer: one}]\nstore: ["))
+    path.write_text(
+        path.read_text()
+        .replace("uses: memory, issuer: one", "uses: operator")
+        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
+    )
     assert bench.service.rotate("one").code == 5
     report = bench.service.order("one", Order.UNDO, Request())
     assert report.code == 3 and len(bench.live) == 1
@@ -197,8 +202,11 @@ def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
 def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
     """A person makes it, a person confirms the old one's end."""
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'").replace(
-        "store: [", "verify: [{uses: memory, issuer: one}]\nstore: ["))
+    path.write_text(
+        path.read_text()
+        .replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'")
+        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
+    )
     assert bench.service.rotate("one").code == 5
     old, made = bench.stored, bench.issuer.create("by hand")
     with pytest.raises(RotatorError, match="not the key"):

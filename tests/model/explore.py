@@ -9,11 +9,37 @@ from rotator.core import order, turn
 from rotator.core.action import Ask, Call, Done, Failed, Finish, Op, Swept, Unknown, WaitUntil
 from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
 from rotator.model import Overlap, Recovery
-from tests.model.world import DEAD, LIVE, OFF, Broken, Config, IssuedKey, World, Zombie, commit, current, initial, perform, sweep_orphans
+from tests.model.world import (
+    DEAD,
+    LIVE,
+    OFF,
+    Broken,
+    Config,
+    IssuedKey,
+    World,
+    Zombie,
+    commit,
+    current,
+    initial,
+    perform,
+    sweep_orphans,
+)
 
 DESTRUCTIVE = (Op.REVOKE, Op.DEACTIVATE)
-FAILING = (Op.GENERATE, Op.PROBE, Op.WRITE, Op.RESTART, Op.PROGRESS, Op.VERIFY, Op.REVOKE, Op.DEACTIVATE, Op.SNAPSHOT,
-           Op.RECOVER, Op.WATCH, Op.READ)
+FAILING = (
+    Op.GENERATE,
+    Op.PROBE,
+    Op.WRITE,
+    Op.RESTART,
+    Op.PROGRESS,
+    Op.VERIFY,
+    Op.REVOKE,
+    Op.DEACTIVATE,
+    Op.SNAPSHOT,
+    Op.RECOVER,
+    Op.WATCH,
+    Op.READ,
+)
 
 
 def successors(world: World) -> Iterator[tuple[str, World]]:
@@ -71,7 +97,7 @@ def _freeze(poorer: World, unit: Rotation | Debt, call: Call, name: str, result:
 
 def _late(world: World) -> Iterator[tuple[str, World]]:
     for i, what in enumerate(world.late):
-        rest = replace(world, late=world.late[:i] + world.late[i + 1:])
+        rest = replace(world, late=world.late[:i] + world.late[i + 1 :])
         if what[0] == "create":
             made, key_id = rest.issue(int(what[1]))
             yield f"late create of {key_id}", made
@@ -131,6 +157,7 @@ def _reconcile(world: World) -> Iterator[tuple[str, World]]:
 
 def _carrier(world: World) -> Debt:
     from rotator.core.state import Cause, Key
+
     return Debt("reconcile", "p", "r", Key("none", "none"), Cause.SWEPT, world.config.plan, phase=DebtPhase.SWEEP)
 
 
@@ -153,7 +180,13 @@ def judge(world: World, last: bool) -> None:
         key = world.key(world.stores[0].value)
         if key is None or key.state == DEAD:
             raise Broken("promise 1: the stores hold a dead key")
-    if rotation.phase is Phase.ENDED and rotation.outcome is Outcome.ROLLED_BACK and not quiet and rotation.old and not strange:
+    if (
+        rotation.phase is Phase.ENDED
+        and rotation.outcome is Outcome.ROLLED_BACK
+        and not quiet
+        and rotation.old
+        and not strange
+    ):
         holders = [c for c in world.consumers if (k := world.key(c.holds)) is not None and k.state == DEAD]
         if holders and world.strangers == world.config.strangers:
             raise Broken(f"promise 1: after undo a consumer runs with a dead key: {holders}")

@@ -30,10 +30,13 @@ def configs() -> list[Config]:
     wide = [
         Config(stores, consumers, overlap, recovery, off, compromised, prior)
         for (overlap, recovery, off), stores, consumers, compromised, prior in itertools.product(
-            KINDS, (1, 2), (0, 1, 2), (False, True), (False, True))
+            KINDS, (1, 2), (0, 1, 2), (False, True), (False, True)
+        )
     ]
-    deep = [Config(overlap=o, recovery=r, can_deactivate=d, prior_debt=p, faults=2, strangers=1)
-            for (o, r, d), p in itertools.product(KINDS, (False, True))]
+    deep = [
+        Config(overlap=o, recovery=r, can_deactivate=d, prior_debt=p, faults=2, strangers=1)
+        for (o, r, d), p in itertools.product(KINDS, (False, True))
+    ]
     return wide + deep
 
 
@@ -53,7 +56,7 @@ def test_a_small_model_is_walked_in_a_second(config: Config) -> None:
     assert explore(config) > 1_000
 
 
-# --- the code broken on purpose -----------------------------------------------------------------------------------------
+# --- the code broken on purpose ---
 def revoke_before_verify(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The old key is revoked as soon as the new one stands in the stores."""
     monkeypatch.setattr(forward, "begin_restarts", lambda rotation: rotation.to(Phase.KILL))
@@ -68,21 +71,28 @@ def no_second_look(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 
 def sweep_by_difference(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """What a lost create left is destroyed by difference, whatever the provider declared."""
+
     def everything_new(rotation, result):
         if isinstance(result, Done) and isinstance(result.data, Recovered) and result.data.found:
             return recover.replace(rotation.to(Phase.DISCARD), found=result.data.found)
         return original(rotation, result)
+
     original = machine._ROWS[Phase.RECOVER]
     monkeypatch.setitem(machine._ROWS, Phase.RECOVER, everything_new)
-    monkeypatch.setitem(machine._CALLS, Phase.DISCARD,
-                        lambda r: machine.Call(machine.Op.REVOKE, "generate", key=r.found[0], attempt=r.attempt))
+    monkeypatch.setitem(
+        machine._CALLS,
+        Phase.DISCARD,
+        lambda r: machine.Call(machine.Op.REVOKE, "generate", key=r.found[0], attempt=r.attempt),
+    )
     return [Config(recovery=Recovery.DIFFERENCE, can_deactivate=True)]
 
 
 def undo_restarts_only_the_first(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Undo restarts only some consumers, and trusts that the others never saw the new key."""
+
     def some(rotation, target):
         return rotation.to(Phase.UNDO_VERIFY) if target >= 1 else rotation.to(Phase.UNDO_RESTART, target)
+
     monkeypatch.setattr(undo, "_restart", some)
     monkeypatch.setitem(machine._ROWS, Phase.UNDO_LOOK, lambda rotation, result: undo.settle(rotation))
     monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
@@ -102,10 +112,17 @@ def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatc
     return [Config(prior_debt=True, faults=2, strangers=1)]
 
 
-@pytest.mark.parametrize("breakage", [
-    revoke_before_verify, no_second_look, sweep_by_difference, undo_restarts_only_the_first, resume_without_fencing,
-    a_debt_is_paid_while_its_key_is_current_again,
-])
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        revoke_before_verify,
+        no_second_look,
+        sweep_by_difference,
+        undo_restarts_only_the_first,
+        resume_without_fencing,
+        a_debt_is_paid_while_its_key_is_current_again,
+    ],
+)
 def test_a_machine_broken_on_purpose_breaks_a_promise(breakage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check can fail: each of six classic mistakes is found by the same walk."""
     for config in breakage(monkeypatch):
@@ -117,7 +134,12 @@ def test_labels_of_others_are_never_swept() -> None:
     """Only a label that names a rotation of this journal makes a key a candidate."""
     known = sweep.Known("i", "p", {"r"}, set())
     from rotator.model import KeyRecord, Label
-    theirs = [KeyRecord("a", "production"), KeyRecord("b", Label("other", "p", "r", 1).text),
-              KeyRecord("c", Label("i", "p", "unknown", 1).text), KeyRecord("d", Label("i", "q", "r", 1).text)]
+
+    theirs = [
+        KeyRecord("a", "production"),
+        KeyRecord("b", Label("other", "p", "r", 1).text),
+        KeyRecord("c", Label("i", "p", "unknown", 1).text),
+        KeyRecord("d", Label("i", "q", "r", 1).text),
+    ]
     ours = KeyRecord("e", Label("i", "p", "r", 1).text)
     assert sweep.orphans([*theirs, ours], known) == (Key("e"),)

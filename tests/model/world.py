@@ -7,10 +7,33 @@ from typing import NamedTuple
 
 from rotator.core import debt as debt_machine
 from rotator.core import fence, keep, machine, order, sweep, turn
-from rotator.core.action import Ask, Call, Done, Failed, Finish, Kind, Op, Read, Ready, Recovered, Swept, Unknown, Written
+from rotator.core.action import (
+    Ask,
+    Call,
+    Done,
+    Failed,
+    Finish,
+    Kind,
+    Op,
+    Read,
+    Ready,
+    Recovered,
+    Swept,
+    Unknown,
+    Written,
+)
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
 from rotator.core.state import (
-    Cause, ConsumerPlan, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan,
+    Cause,
+    ConsumerPlan,
+    Debt,
+    DebtPhase,
+    Key,
+    Phase,
+    Plan,
+    Policy,
+    Rotation,
+    StorePlan,
 )
 from rotator.model import Evidence, KeyRecord, Label, Overlap, Recovery
 
@@ -36,13 +59,31 @@ class Config:
 
     @property
     def plan(self) -> Plan:
-        instant = Policy(deadline=1, grace=0, quiet=0, soak=1 if self.can_deactivate else 0, watch=0, list_lag=0, passes=1,
-                         pass_interval=0, first_retry=0, longest_retry=0, look_again=0, creates=2, rounds=2)
+        instant = Policy(
+            deadline=1,
+            grace=0,
+            quiet=0,
+            soak=1 if self.can_deactivate else 0,
+            watch=0,
+            list_lag=0,
+            passes=1,
+            pass_interval=0,
+            first_retry=0,
+            longest_retry=0,
+            look_again=0,
+            creates=2,
+            rounds=2,
+        )
         evidence = (Evidence.STARTED, Evidence.READ)
-        return Plan(stores=tuple(StorePlan(f"s{i}") for i in range(self.stores)),
-                    consumers=tuple(ConsumerPlan(f"c{i}", evidence[i % 2]) for i in range(self.consumers)),
-                    overlap=self.overlap, recovery=self.recovery, can_deactivate=self.can_deactivate,
-                    can_list=self.recovery is not Recovery.NONE, policy=instant)
+        return Plan(
+            stores=tuple(StorePlan(f"s{i}") for i in range(self.stores)),
+            consumers=tuple(ConsumerPlan(f"c{i}", evidence[i % 2]) for i in range(self.consumers)),
+            overlap=self.overlap,
+            recovery=self.recovery,
+            can_deactivate=self.can_deactivate,
+            can_list=self.recovery is not Recovery.NONE,
+            policy=instant,
+        )
 
 
 class IssuedKey(NamedTuple):
@@ -90,7 +131,7 @@ class World:
     looked: bool = False  # the last thing that happened was a look that passed
     strays: frozenset[str] = frozenset()
 
-    # --- the world's own laws -------------------------------------------------------------------------------------
+    # --- the world's own laws ---
     def key(self, key_id: str) -> IssuedKey | None:
         return next((key for key in self.keys if key.id == key_id), None)
 
@@ -119,7 +160,11 @@ class World:
         key_id = f"n{self.made + 1}"
         world = replace(self, made=self.made + 1)
         if self.config.overlap is Overlap.TWO_SLOTS:
-            idle = [k for k in world.keys if k.label in ("slot", "idle") and k.id != self.rotation.old.id and k.state != DEAD]
+            idle = [
+                k
+                for k in world.keys
+                if k.label in ("slot", "idle") and k.id != self.rotation.old.id and k.state != DEAD
+            ]
             for key in idle:
                 world.must_be_unused(key.id, "regenerating its slot")
                 world = world.with_key(key._replace(state=DEAD))
@@ -149,11 +194,20 @@ def initial(config: Config) -> World:
         owed = Debt("d0", "p", "r0", Key("older", "older"), Cause.ROTATED, config.plan)
         debts, sealed = (debt_machine.begin(owed),), sealed | {"older"}
     versions = (0,) * config.stores
-    return World(config, tuple(keys), (Store("old"),) * config.stores, (Consumer("old", versions),) * config.consumers,
-                 rotation, debts, sealed, faults=config.faults, strangers=config.strangers)
+    return World(
+        config,
+        tuple(keys),
+        (Store("old"),) * config.stores,
+        (Consumer("old", versions),) * config.consumers,
+        rotation,
+        debts,
+        sealed,
+        faults=config.faults,
+        strangers=config.strangers,
+    )
 
 
-# --- the runner, modelled: one function an operation, returning the world and the result -------------------------------
+# --- the runner, modelled: one function an operation, returning the world and the result ---
 def perform(world: World, call: Call) -> tuple[World, Done | Failed]:
     """The effect and the honest answer of one call."""
     op = call.op
@@ -232,7 +286,9 @@ def _preflight(world: World) -> Done | Failed:
     if world.config.overlap is Overlap.TWO_SLOTS and any(d.open and d.key.id != value for d in world.debts):
         return Done(0, Ready(None, wait="the idle slot is still in its grace"))
     owed = {d.key.id for d in world.debts}
-    others = tuple(Key(k.id, k.id) for k in world.keys if k.id == "old" and k.state == LIVE and k.id != value and k.id not in owed)
+    others = tuple(
+        Key(k.id, k.id) for k in world.keys if k.id == "old" and k.state == LIVE and k.id != value and k.id not in owed
+    )
     return Done(0, Ready(Key(value, value), key.state == DEAD, tuple(str(s.version) for s in world.stores), others))
 
 
@@ -252,10 +308,15 @@ def _recover(world: World, attempt: int) -> Recovered:
 
 def inventory(world: World) -> list[KeyRecord]:
     labelled = world.config.recovery is Recovery.LABEL
+
     def label(key: IssuedKey) -> str:
         return Label(INSTALLATION, "p", "r", int(key.label)).text if labelled and key.label.isdigit() else key.label
-    return [KeyRecord(k.id, label(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
-            for k in world.keys if k.state != DEAD]
+
+    return [
+        KeyRecord(k.id, label(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
+        for k in world.keys
+        if k.state != DEAD
+    ]
 
 
 def sweep_orphans(world: World) -> tuple[Key, ...]:
@@ -290,7 +351,7 @@ def facts(world: World) -> Facts:
     return Facts(tuple(stores), tuple(consumers))
 
 
-# --- commits: what the journal keeps ------------------------------------------------------------------------------------
+# --- commits: what the journal keeps ---
 def commit(world: World, unit: Rotation | Debt, result: Done | Failed | Unknown, holder: int | None = None) -> World:
     """Apply a result under a fence, as the journal does: rows, new debts, seals, in one transaction."""
     if holder is not None and not fence.admits(world.fence, holder):
@@ -339,6 +400,19 @@ def _erase_seals(world: World) -> World:
 
 
 __all__ = [
-    "DEAD", "LIVE", "Ask", "Broken", "Call", "Config", "Finish", "World", "commit", "facts", "field", "initial", "order",
-    "perform", "sweep_orphans",
+    "DEAD",
+    "LIVE",
+    "Ask",
+    "Broken",
+    "Call",
+    "Config",
+    "Finish",
+    "World",
+    "commit",
+    "facts",
+    "field",
+    "initial",
+    "order",
+    "perform",
+    "sweep_orphans",
 ]

@@ -49,17 +49,28 @@ class OpenRouter(_Issuer):
     def do_GET(self) -> None:
         if self.route == ["key"]:
             good = any(k["secret"] == self._who() and not k["disabled"] for k in self.keys.values())
-            return self.answer(200 if good else 401, {"data": {}} if good else {"error": {"message": "No auth", "code": 401}})
+            return self.answer(
+                200 if good else 401, {"data": {}} if good else {"error": {"message": "No auth", "code": 401}}
+            )
         if self._who() != ADMIN:
             return self.answer(401, {"error": {"message": "bad management key"}})
         shown = [k for k in self.keys.values() if not k["disabled"] or self.query.get("include_disabled") == ["true"]]
         start = int(self.query.get("offset", ["0"])[0])
-        return self.answer(200, {"data": [{n: v for n, v in k.items() if n != "secret"} for k in shown[start:start + 100]]})
+        return self.answer(
+            200, {"data": [{n: v for n, v in k.items() if n != "secret"} for k in shown[start : start + 100]]}
+        )
 
     def do_POST(self) -> None:
         secret, digest = f"sk-or-v1-{secrets.token_hex(32)}", secrets.token_hex(16)
-        self.keys[digest] = {"hash": digest, "name": self.body()["name"], "label": f"{secret[:12]}...{secret[-3:]}",
-                             "disabled": False, "created_at": "2026-11-01T10:00:00Z", "expires_at": None, "secret": secret}
+        self.keys[digest] = {
+            "hash": digest,
+            "name": self.body()["name"],
+            "label": f"{secret[:12]}...{secret[-3:]}",
+            "disabled": False,
+            "created_at": "2026-11-01T10:00:00Z",
+            "expires_at": None,
+            "secret": secret,
+        }
         self.answer(201, {"key": secret, "data": self.keys[digest]})
 
     def do_PATCH(self) -> None:
@@ -78,8 +89,17 @@ class Dakora(_Issuer):
         who = self.headers.get("x-api-key")
         if who != ADMIN and all(k["key"] != who for k in self.keys.values()):
             return self.answer(401, {"detail": "Invalid API key"})
-        listed = [{"id": i, "name": k["name"], "key_preview": f"{k['key'][:8]}...{k['key'][-4:]}", "expires_at": None,
-                   "created_at": "2026-11-01T10:00:00", "last_used_at": None} for i, k in self.keys.items()]
+        listed = [
+            {
+                "id": i,
+                "name": k["name"],
+                "key_preview": f"{k['key'][:8]}...{k['key'][-4:]}",
+                "expires_at": None,
+                "created_at": "2026-11-01T10:00:00",
+                "last_used_at": None,
+            }
+            for i, k in self.keys.items()
+        ]
         return self.answer(200, {"keys": listed, "count": len(listed), "limit": 4})
 
     def do_POST(self) -> None:
@@ -87,8 +107,17 @@ class Dakora(_Issuer):
             return self.answer(400, {"detail": "API key limit exceeded"})
         key_id, key = secrets.token_hex(8), f"dkr_{secrets.token_urlsafe(24)}"
         self.keys[key_id] = {"name": self.body()["name"], "key": key}
-        return self.answer(201, {"id": key_id, "name": self.keys[key_id]["name"], "key": key, "key_prefix": key[:8],
-                                 "created_at": "2026-11-01T10:00:00", "expires_at": None})
+        return self.answer(
+            201,
+            {
+                "id": key_id,
+                "name": self.keys[key_id]["name"],
+                "key": key,
+                "key_prefix": key[:8],
+                "created_at": "2026-11-01T10:00:00",
+                "expires_at": None,
+            },
+        )
 
     def do_DELETE(self) -> None:
         gone = self.keys.pop(self.route[-1], None)

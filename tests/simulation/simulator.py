@@ -1,6 +1,6 @@
 """The real engine and journal, in-memory plugins, a virtual clock and a seeded schedule of faults.
 
-    python -m tests.simulation.simulator SEED [--rotations N] [--trace]      replays one seed
+python -m tests.simulation.simulator SEED [--rotations N] [--trace]      replays one seed
 """
 
 from __future__ import annotations
@@ -58,8 +58,14 @@ class VirtualClock:
         self.at += max(0.0, seconds)
 
 
-KINDS = [(Overlap.MANY, Recovery.LABEL), (Overlap.MANY, Recovery.LABEL), (Overlap.MANY, Recovery.DIFFERENCE),
-         (Overlap.MANY, Recovery.NONE), (Overlap.TWO_SLOTS, Recovery.REREAD), (Overlap.NONE, Recovery.REREAD)]
+KINDS = [
+    (Overlap.MANY, Recovery.LABEL),
+    (Overlap.MANY, Recovery.LABEL),
+    (Overlap.MANY, Recovery.DIFFERENCE),
+    (Overlap.MANY, Recovery.NONE),
+    (Overlap.TWO_SLOTS, Recovery.REREAD),
+    (Overlap.NONE, Recovery.REREAD),
+]
 
 
 @dataclass
@@ -106,8 +112,11 @@ class World:
     def unused(self, credential: Any, doing: str) -> None:
         value = credential.primary.reveal() if credential.values else self.issuer.keys[credential.id].value
         users = [name for name, consumer in memory.WORLD.consumers.items() if consumer.holds == value]
-        users += [name for name, cell in memory.WORLD.cells.items()
-                  if cell.values and value in [v.reveal() for v in cell.values.values()]]
+        users += [
+            name
+            for name, cell in memory.WORLD.cells.items()
+            if cell.values and value in [v.reveal() for v in cell.values.values()]
+        ]
         if users and self.issuer.by_value(value).state == "live":
             raise Broken(f"promise 1: {doing} {credential.id} while {users} hold it")
 
@@ -186,16 +195,29 @@ def build(world: World) -> Playbook:
     consumers = world.rng.choice((0, 1, 1, 2))
     can_deactivate = world.recovery is Recovery.DIFFERENCE or world.rng.random() < 0.4
     data: dict[str, Any] = {
-        "generate": {"uses": "memory", "issuer": world.name, "overlap": str(world.overlap),
-                     "recovery": str(world.recovery), "can_deactivate": can_deactivate,
-                     "can_list": world.recovery is not Recovery.NONE},
+        "generate": {
+            "uses": "memory",
+            "issuer": world.name,
+            "overlap": str(world.overlap),
+            "recovery": str(world.recovery),
+            "can_deactivate": can_deactivate,
+            "can_list": world.recovery is not Recovery.NONE,
+        },
         "store": [{"uses": "memory", "cell": f"{world.name}-s{i}"} for i in range(stores)],
-        "restart": [{"uses": "memory", "consumers": [f"{world.name}-c{i}"], "evidence": world.rng.choice(["read", "started"])}
-                    for i in range(consumers)],
-        "evidence": "started", "allow_downtime": True,
-        "revoke": {"grace": world.rng.choice(["0s", "1h"]), "quiet": "0s", "soak": world.rng.choice(["0s", "5m"]),
-                   "watch": "0s"},
-        "limits": {"list_lag": "30s", "step": "5m"}}
+        "restart": [
+            {"uses": "memory", "consumers": [f"{world.name}-c{i}"], "evidence": world.rng.choice(["read", "started"])}
+            for i in range(consumers)
+        ],
+        "evidence": "started",
+        "allow_downtime": True,
+        "revoke": {
+            "grace": world.rng.choice(["0s", "1h"]),
+            "quiet": "0s",
+            "soak": world.rng.choice(["0s", "5m"]),
+            "watch": "0s",
+        },
+        "limits": {"list_lag": "30s", "step": "5m"},
+    }
     mistakes: list[Any] = []
     playbook = Loader(Registry(), Document("simulated", data, {}), mistakes).load(world.name)[0]
     first = world.issuer.create("first")
@@ -206,9 +228,13 @@ def build(world: World) -> Playbook:
         memory.WORLD.consumers[f"{world.name}-c{i}"] = memory.Consumer(f"{world.name}-s{i % stores}")
         memory.WORLD.start(f"{world.name}-c{i}")
     provider: Any = UnluckyProvider(playbook.provider, world)
-    return replace(playbook, provider=provider, probes=(ProviderProbe(provider=provider),),
-                   stores=tuple(StoreEntry(e.name, UnluckyStore(e.store, world), e.follows) for e in playbook.stores),
-                   consumers=tuple(ConsumerEntry(e.name, UnluckyRestarter(e.restarter, world)) for e in playbook.consumers))
+    return replace(
+        playbook,
+        provider=provider,
+        probes=(ProviderProbe(provider=provider),),
+        stores=tuple(StoreEntry(e.name, UnluckyStore(e.store, world), e.follows) for e in playbook.stores),
+        consumers=tuple(ConsumerEntry(e.name, UnluckyRestarter(e.restarter, world)) for e in playbook.consumers),
+    )
 
 
 class Simulation:
@@ -248,7 +274,12 @@ class Simulation:
         overlap, recovery = rng.choice(KINDS)
         world = World(f"w{seed}", rng, self.clock, overlap, recovery, rng.choice((0.02, 0.08, 0.2, 0.35)))
         memory.WORLD = memory.World(now=self.clock.now)
-        for module in (rotator.providers.memory, rotator.stores.memory, rotator.restarters.memory, rotator.probes.memory):
+        for module in (
+            rotator.providers.memory,
+            rotator.stores.memory,
+            rotator.restarters.memory,
+            rotator.probes.memory,
+        ):
             module.WORLD = memory.WORLD
         self._playbooks = {world.name: build(world)}
         world.faults = rng.choice((0, 1, 2, 4, 8))
@@ -263,7 +294,9 @@ class Simulation:
             self._judge(world)
         except Broken as broken:
             trace = "\n  ".join(world.trace[-60:])
-            raise Broken(f"seed {seed}: {broken}\n  replay: python -m tests.simulation.simulator {seed} --trace\n  {trace}") from None
+            raise Broken(
+                f"seed {seed}: {broken}\n  replay: python -m tests.simulation.simulator {seed} --trace\n  {trace}"
+            ) from None
         return world
 
     def _late_events(self, world: World) -> None:
@@ -283,8 +316,10 @@ class Simulation:
                 self._service = self._fresh()
                 request = Request()
                 continue
-            world.trace.append(f"= {report.rotation and (str(report.rotation.phase), report.rotation.outcome)} "
-                               f"{report.error and report.error.message} {[(str(d.phase), d.attention) for d in report.debts]}")
+            world.trace.append(
+                f"= {report.rotation and (str(report.rotation.phase), report.rotation.outcome)} "
+                f"{report.error and report.error.message} {[(str(d.phase), d.attention) for d in report.debts]}"
+            )
             if report.error is None:
                 return report
             request = Request()
@@ -303,8 +338,10 @@ class Simulation:
                     if not isinstance(action, WaitUntil) or action.at - self.clock.at > 90_000:
                         break
                     self.clock.at = max(self.clock.at, action.at)
-                world.trace.append(f"peace: {action} {session.case.rotation.phase} "
-                                   f"{[(str(d.phase), d.cause, d.attention) for d in session.case.debts if d.open]}")
+                world.trace.append(
+                    f"peace: {action} {session.case.rotation.phase} "
+                    f"{[(str(d.phase), d.cause, d.attention) for d in session.case.debts if d.open]}"
+                )
 
     def _judge(self, world: World) -> None:
         with self._service.session(world.name) as session:
@@ -328,14 +365,17 @@ class Simulation:
 
     def _named(self, world: World) -> bool:
         with self._service.journal.database.read() as connection:
-            found = connection.execute(text("SELECT count(*) FROM rotations WHERE playbook = :p AND state LIKE '%possible_orphan%'"),
-                                       {"p": world.name}).scalar()
+            found = connection.execute(
+                text("SELECT count(*) FROM rotations WHERE playbook = :p AND state LIKE '%possible_orphan%'"),
+                {"p": world.name},
+            ).scalar()
         return bool(found)
 
     def _no_seals(self, world: World) -> None:
         with self._service.journal.database.read() as connection:
-            sealed = connection.execute(text("SELECT count(*) FROM credentials WHERE playbook = :p AND sealed IS NOT NULL"),
-                                        {"p": world.name}).scalar()
+            sealed = connection.execute(
+                text("SELECT count(*) FROM credentials WHERE playbook = :p AND sealed IS NOT NULL"), {"p": world.name}
+            ).scalar()
         if sealed:
             raise Broken(f"promise 3: {sealed} seals outlive their use")
 
@@ -383,6 +423,7 @@ def main() -> None:
     finally:
         simulation.close()
         shutil.rmtree(folder)
+
 
 if __name__ == "__main__":
     main()

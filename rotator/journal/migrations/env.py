@@ -6,6 +6,10 @@ from alembic import context
 
 from rotator.journal import tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=tables.metadata,
-                  transactional_ddl=False, render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=tables.metadata,
+    transactional_ddl=False,
+    render_as_batch=True,
+)
 context.run_migrations()

@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all the set-up there is: they make their own environment in .venv.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test lint soak bench lock clean
+
+demo: $(READY)
+	@$(BIN)/rotator demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY)
+	@$(BIN)/ruff check rotator tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# Full-length kills, simulation and model; about two hours on two cores.
+soak: $(READY)
+	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 $(BIN)/python -m pytest -q -s tests/model tests/simulation tests/acceptance/test_crashes.py
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench
+
+# The environment, from the lock file with its hashes.
+$(READY): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: there is no Python 3.11 or newer"; echo "hint: install it (Debian: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "error: the virtual environment could not be made"; echo "hint: Debian keeps it apart: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || { echo "error: the packages could not be installed"; echo "hint: is the package index reachable? pip config list"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+# Everything that CI, the image and developers install; also shows that all extras resolve together.
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml build-requirements.in -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra all pyproject.toml -o requirements-all.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -1,0 +1,63 @@
+"""What the verbs share: the service, options, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rotator.service import Service
+
+_SEVERITY = (4, 3, 1, 6, 2, 5, 75)
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def service(way: str = "cli", observe: Any = None) -> Service:
+    """The service of this process, with the redactor told about keys' patterns."""
+    from rotator import settings
+    from rotator.providers.catalog_entry import key_patterns
+    from rotator.secret import redact
+    from rotator.service import Service
+
+    redact.add_patterns(key_patterns())
+    found = settings.load()
+    return Service(found, way, observe=observe) if observe else Service(found, way)
+
+
+def worst(codes: Sequence[int]) -> int:
+    """The most severe of several exit codes."""
+    return next((code for code in _SEVERITY if code in codes), 0)
+
+
+def show_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def playbook_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Tab completion."""
+    from rotator import settings
+
+    names = {path.stem for folder in settings.load().folders for path in folder.glob("*.yaml")}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+name_argument = click.argument("name", shell_complete=playbook_names)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+reason_option = click.option("--reason", default="", help="Why; it stands in the audit log.")
+wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked.")
+
+
+class closing:
+    """Closes the service when the verb is over."""
+
+    def __init__(self, found: Service) -> None:
+        self._found = found
+
+    def __enter__(self) -> Service:
+        return self._found
+
+    def __exit__(self, *_: object) -> None:
+        self._found.close()
