@@ -22,9 +22,9 @@ def upgrade(database: Database) -> tuple[str, str]:
 
     config = Config()
     config.set_main_option("script_location", "rotator.journal:migrations")
+    before = _version(database)
     with database.write() as connection:
         config.attributes["connection"] = connection
-        before = _version(database)
         command.upgrade(config, "head")
     return before, _version(database)
 
@@ -32,7 +32,7 @@ def upgrade(database: Database) -> tuple[str, str]:
 def _version(database: Database) -> str:
     from sqlalchemy import inspect
 
-    with database.engine.connect() as connection:
+    with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return ""
         return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")

@@ -1,0 +1,186 @@
+"""The command line: exit codes, `error:` and `hint:`, JSON; in this process, on real files and a program as provider."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator.cli import entry
+from rotator.cli.main import cli, rotate_command
+from tests.contract.test_providers import _SCRIPT
+
+PLAYBOOK = """
+description: a key made by a program
+schedule: {{every: 30d}}
+generate:
+  uses: command
+  generate: [{python}, {folder}/keys.py, generate, {folder}/keys.json]
+  list: [{python}, {folder}/keys.py, list, {folder}/keys.json]
+  revoke: [{python}, {folder}/keys.py, revoke, {folder}/keys.json]
+  probe: [{python}, {folder}/keys.py, probe, {folder}/keys.json]
+store: {{uses: file, path: {folder}/key}}
+revoke: {{grace: 0s, quiet: 0s, watch: 0s}}
+limits: {{pass_interval: 1ms, list_lag: 0s, step: 2s}}
+"""
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`rotator …` (or `rotate …`) in a fresh home."""
+    monkeypatch.setenv("ROTATOR_HOME", str(home / "state"))
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(home / "playbooks"))
+    (home / "keys.py").write_text(_SCRIPT)
+    (home / "playbooks" / "one.yaml").write_text(PLAYBOOK.format(python=sys.executable, folder=home))
+
+    def invoke(*arguments: str) -> Said:
+        program, command = ("rotate", rotate_command) if arguments[0] == "rotate" else ("rotator", cli)
+        monkeypatch.setattr(sys, "argv", [program, *(arguments[1:] if program == "rotate" else arguments)])
+        with pytest.raises(SystemExit) as ended:
+            entry._run(command, program)
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return invoke
+
+
+def test_the_first_key_is_made_where_there_was_none(run: Callable[..., Said], home: Path) -> None:
+    said = run("rotate", "one", "--wait")
+    assert said.code == 0 and "verified in" in said.out, said
+    assert (home / "key").read_text() == "cmd-secret-value-k0"
+
+
+def test_a_rotation_as_json(run: Callable[..., Said], home: Path) -> None:
+    run("rotate", "one", "--wait")
+    said = run("rotate", "one", "--wait", "--json")
+    found = said.json
+    assert (said.code, found["rotation"]["outcome"], found["exit_code"]) == (0, "verified", 0)
+    assert [step["step"] for step in found["steps"]] == ["preflight", "generate", "store", "verify", "revoke"]
+    keys = json.loads((home / "keys.json").read_text())
+    assert [key["alive"] for key in keys.values()] == [False, True]
+
+
+def test_due_rotates_once_and_then_has_nothing_to_do(run: Callable[..., Said]) -> None:
+    assert "1 rotated" in run("rotate", "--due").out
+    assert "nothing was due" in run("rotate", "--due").out
+
+
+def test_a_broken_playbook_is_told_and_the_others_are_done(run: Callable[..., Said], home: Path) -> None:
+    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+    said = run("rotate", "--due")
+    assert said.code == 2 and "did you mean 'openai'?" in said.err and "1 rotated" in said.out
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (("rotate",), 2, "say --due"),
+    (("rotate", "nobody"), 2, "there is no playbook 'nobody'"),
+    (("rotate", "one", "--revoke-first"), 2, "say --compromised"),
+    (("rotate", "one", "--nonsense"), 2, "No such option"),
+    (("resume", "one"), 6, "has nothing to resume"),
+    (("supply", "one"), 6, "does not wait for a key"),
+    (("show", "r-zzzzz"), 2, "there is no rotation"),
+    (("plugins", "nonsense"), 2, "there is no plugin"),
+    (("check", "nonsense"), 2, "no provider 'nonsense'"),
+])
+def test_what_cannot_be_done_is_an_error_with_a_hint(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch,
+                                                     arguments: tuple[str, ...], code: int, words: str) -> None:
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("some-new-key"))
+    said = run(*arguments)
+    assert said.code == code and f"{words}" in said.err and "hint: " in said.err, said
+
+
+def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
+    (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
+    said = run("rotate", "one")
+    assert said.code == 6 and "the vault is closed" in said.err and "Nothing was changed" in said.err
+
+
+def test_a_plan_shows_what_would_happen_and_changes_nothing(run: Callable[..., Said], home: Path) -> None:
+    said = run("rotate", "one", "--dry-run")
+    assert said.code == 0 and "the old key after 0 s" in said.out and not (home / "keys.json").exists()
+    assert run("plan", "one", "--json").json["steps"]["store"] == f"file {home}/key"
+
+
+def test_looking_back(run: Callable[..., Said], home: Path) -> None:
+    run("rotate", "one", "--wait", "--reason", "drill")
+    assert run("status", "--json").json[0]["state"] == "ok"
+    short = run("history", "--json").json[0]["short"]
+    shown = run("show", short)
+    assert "drill" in shown.out and "pivot" in shown.out and "cmd-secret" not in shown.out
+    assert run("audit", "verify").code == 0
+    export = home / "audit.jsonl"
+    assert run("audit", "export", str(export)).code == 0
+    key = run("audit", "key").out.strip()
+    assert run("audit", "verify", str(export), "--key", key).code == 0
+    export.write_text(export.read_text().replace("drill", "thrill"))
+    said = run("audit", "verify", str(export))
+    assert said.code == 1 and "was changed" in said.err
+
+
+def test_upkeep(run: Callable[..., Said], home: Path) -> None:
+    run("rotate", "one", "--wait")
+    assert run("db", "check").code == 0
+    assert run("db", "backup", str(home / "copy.db")).code == 0
+    assert run("db", "rekey").code == 0 and run("db", "check").code == 0
+    assert run("db", "upgrade").code == 0
+    assert run("rotate", "one", "--wait").code == 0
+
+
+def test_a_lost_key_is_told_and_can_be_left_behind(run: Callable[..., Said], home: Path) -> None:
+    run("rotate", "one", "--wait")
+    (home / "state" / "rotator.key").unlink()
+    assert run("db", "check").code == 1 and run("doctor").code == 1
+    assert run("db", "rekey", "--lost").code == 0 and run("db", "check").code == 0
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
+
+
+def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert run("doctor").code == 0
+    assert "OPENAI_API_KEY is not set" in run("check").out
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-abcdefghijklmnopqrstuv\n")
+    assert "stray spaces or newlines" in run("check", "openai").out
+    monkeypatch.setenv("OPENAI_API_KEY", "nonsense")
+    assert "does not look like" in run("check", "openai").out
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-abcdefghijklmnopqrstuv")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    assert "cannot be tried" in run("check", "openai").out
+
+
+def test_a_directory_that_may_not_be_written_is_told(run: Callable[..., Said], home: Path) -> None:
+    (home / "state").write_text("a file where the state directory should be")
+    said = run("status")
+    assert said.code == 1 and "error: " in said.err and "Traceback" not in said.err
+
+
+def test_validate_needs_neither_network_nor_journal(run: Callable[..., Said], home: Path) -> None:
+    assert run("validate").code == 0 and not (home / "state").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_one_line_away(run: Callable[..., Said], shell: str) -> None:
+    assert f"{shell}_source" in run("completion", shell).out
+
+
+def test_every_verb_explains_itself(run: Callable[..., Said]) -> None:
+    for verb in cli.commands:
+        said = run(verb, "--help")
+        assert said.code == 0 and "Usage:" in said.out

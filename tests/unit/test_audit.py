@@ -1,0 +1,91 @@
+"""A changed, dropped or reordered record shows; a cut tail shows against a checkpoint that left the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rotator.audit import chain, checkpoint, verify
+from rotator.audit.record import Actor
+from rotator.errors import ConfigError
+from rotator.journal.journal import Journal, open_journal
+from rotator.journal.sealing import KeySource
+
+ACTOR = Actor("alice", "host", "cli")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+
+
+@pytest.fixture
+def lines(journal: Journal) -> list[dict[str, object]]:
+    """Two chains of five records, signed."""
+    with journal.database.write() as connection:
+        for number in range(5):
+            for name in ("r1", "r2"):
+                chain.append(connection, name, 1000.0 + number, "intent", ACTOR, step="store", target=f"s{number}")
+        checkpoint.add(connection, journal, 2000.0)
+    with journal.database.read() as connection:
+        return list(verify.lines_of(connection))
+
+
+def test_a_whole_log_is_whole(lines: list[dict[str, object]]) -> None:
+    verdict = verify.verify(lines)
+    assert (verdict.whole, verdict.records, verdict.chains, verdict.checkpoints, verdict.unsigned_tail) == (True, 10, 2, 1, 0)
+
+
+@pytest.mark.parametrize("field", ["time", "chain", "seq", "event", "actor", "step", "target", "prev", "hash"])
+def test_a_change_of_any_field_shows(lines: list[dict[str, object]], field: str) -> None:
+    lines[4][field] = {"who": "mallory"} if field == "actor" else 99 if field == "seq" else "changed"
+    assert not verify.verify(lines).whole
+
+
+def test_a_dropped_record_shows(lines: list[dict[str, object]]) -> None:
+    del lines[4]
+    assert not verify.verify(lines).whole
+
+
+def test_reordered_records_show(lines: list[dict[str, object]]) -> None:
+    lines[2], lines[4] = lines[4], lines[2]
+    assert not verify.verify(lines).whole
+
+
+def test_a_cut_tail_shows_against_a_checkpoint(lines: list[dict[str, object]]) -> None:
+    """Cut together with its checkpoint it cannot be seen from inside: a kept one shows it."""
+    kept = lines[-1]
+    cut = lines[:-3]
+    assert verify.verify(cut).whole and verify.verify(cut).unsigned_tail == 8
+    assert not verify.verify(cut, kept=[kept]).whole
+    assert not verify.verify([*cut, kept]).whole
+
+
+def test_a_forged_checkpoint_shows(lines: list[dict[str, object]], journal: Journal) -> None:
+    with journal.database.write() as connection:
+        public = checkpoint.public_key(connection, journal)
+        stranger = checkpoint.renew_key(connection, journal)
+    assert verify.verify(lines, public).whole
+    assert not verify.verify(lines, stranger).whole
+    lines[-1]["signature"] = "AAAA"
+    assert not verify.verify(lines, public).whole
+
+
+def test_a_row_edited_in_the_database_shows(journal: Journal, lines: list[dict[str, object]]) -> None:
+    from sqlalchemy import text
+
+    with journal.database.write() as connection:
+        connection.execute(text("UPDATE audit SET record = replace(record, 'alice', 'bob') WHERE n = 3"))
+    with journal.database.read() as connection:
+        assert "was changed" in verify.verify(verify.lines_of(connection)).mistakes[0]
+
+
+def test_an_exported_file_is_verified_without_the_journal(lines: list[dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert verify.verify(verify.lines_of_file(path)).whole
+    path.write_text("not json\n")
+    with pytest.raises(ConfigError, match="export.jsonl:1"):
+        list(verify.lines_of_file(path))

@@ -1,0 +1,123 @@
+"""Single rows of the tables that a person would look up first."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import rotator.core
+from rotator.core import debt as debt_machine
+from rotator.core import machine, order, sweep
+from rotator.core.action import Done, Failed, Finish, WaitUntil
+from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look
+from rotator.core.order import Order, Refusal
+from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Policy, Rotation, StorePlan, Write
+from rotator.model import Evidence, KeyRecord
+
+OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
+PLAN = Plan(stores=(StorePlan("s"),))
+DEBT = debt_machine.begin(Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0))
+
+
+def facts(held: str = "f2", started: float | None = 20.0, ours: bool = True, read: str | None = None,
+          evidence: Evidence = Evidence.STARTED) -> Facts:
+    store = StoreFact("s", held, ours, 10.0 if ours else None)
+    return Facts((store,), (ConsumerFact("c", evidence, True, (InstanceFact("1", started, read),)),))
+
+
+@pytest.mark.parametrize(("found", "clear"), [
+    (facts(), True),
+    (facts(held="f1"), False),
+    (facts(started=9.0), False),
+    (facts(started=None), False),
+    (facts(ours=False), False),
+    (facts(ours=False, read="f2"), True),
+    (facts(read="f1"), False),
+    (facts(started=9.0, evidence=Evidence.NONE), True),
+    (facts(evidence=Evidence.READ), False),
+])
+def test_the_look_lets_a_key_die_only_when_nobody_can_hold_it(found: Facts, clear: bool) -> None:
+    assert look(found, OLD, NEW).clear is clear
+
+
+def test_a_write_only_store_holds_what_we_wrote_while_its_version_is_ours() -> None:
+    ours = StoreFact("s", None, True, 10.0, wrote="f2")
+    assert look(Facts((ours,)), OLD).clear
+    assert not look(Facts((replace(ours, ours=False),)), OLD).clear
+
+
+def test_grace_is_a_date_not_a_sleep() -> None:
+    assert debt_machine.next_action(DEBT) == WaitUntil(100.0 + 86_400, "grace of k1")
+
+
+def test_a_key_in_use_is_not_quiet() -> None:
+    asked = replace(DEBT.to(DebtPhase.QUIET), now=200.0, since=200.0)
+    assert debt_machine.apply(asked, Done(200.0, 150.0)).wake == 150.0 + 3_600
+    assert debt_machine.apply(asked, Done(4_000.0, 150.0)).phase is not DebtPhase.QUIET
+
+
+def test_a_failing_probe_in_soak_gives_the_key_back() -> None:
+    plan = replace(PLAN, can_deactivate=True)
+    soaking = replace(DEBT, plan=plan, probes_pass=True, deactivated=True).to(DebtPhase.SOAK)
+    for moment in (101.0, 102.0, 103.0):
+        soaking = debt_machine.apply(soaking, Failed(moment, "500", permanent=False))
+        soaking = replace(soaking, wake=None)
+    assert soaking.phase is DebtPhase.REACTIVATE
+    given_back = debt_machine.apply(soaking, Done(104.0))
+    assert given_back.phase is DebtPhase.HELD and given_back.person and not given_back.deactivated
+
+
+def test_a_passing_failure_at_the_deadline_is_a_lasting_one() -> None:
+    rotation = Rotation("r", "p", PLAN, Phase.VERIFY, old=OLD, new=NEW, writes=(Write(touched=True, intended=True),))
+    patient = machine.apply(rotation, Failed(10.0, "busy", permanent=False))
+    assert patient.phase is Phase.VERIFY and patient.wake == 11.0
+    late = machine.apply(replace(patient, wake=None), Failed(601.0, "busy", permanent=False))
+    assert late.phase is Phase.RESTORE_READ
+
+
+def test_back_off_grows_and_is_bounded() -> None:
+    assert [Policy().backoff(n) for n in (1, 2, 3, 10, 1000)] == [1, 2, 4, 60, 60]
+
+
+def test_difference_is_sure_or_says_why_not() -> None:
+    one = KeyRecord("new", created_at=100.0)
+    assert sweep.new_since([one], [], 100.0, 5.0) == ((Key("new"),), "")
+    assert sweep.new_since([], [], 100.0, 5.0) == ((), "")
+    assert "2 new keys" in sweep.new_since([one, KeyRecord("other")], [], 100.0, 5.0)[1]
+    assert "used" in sweep.new_since([replace(one, last_used_at=101.0)], [], 100.0, 5.0)[1]
+    assert "older" in sweep.new_since([replace(one, created_at=50.0)], [], 100.0, 5.0)[1]
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("given", list(Order))
+def test_every_order_in_every_state_has_an_answer(phase: Phase, given: Order) -> None:
+    """A new state or a reason; never an exception, never a step back to a compromised key."""
+    rotation = Rotation("r", "p", PLAN, phase, old=OLD, new=NEW, writes=(Write(),), came_from=Phase.VERIFY,
+                        compromised=True)
+    answer = order.order_rotation(rotation, given, 1.0)
+    assert isinstance(answer, (Rotation, Refusal))
+    if given is Order.UNDO:
+        assert isinstance(answer, Refusal)
+
+
+@pytest.mark.parametrize("phase", list(DebtPhase))
+@pytest.mark.parametrize("given", list(Order))
+def test_every_order_to_a_debt_has_an_answer(phase: DebtPhase, given: Order) -> None:
+    assert isinstance(order.order_debt(replace(DEBT, phase=phase), given, 200.0), (Debt, Refusal))
+
+
+def test_a_closed_debt_has_nothing_to_do() -> None:
+    assert debt_machine.next_action(debt_machine.void(DEBT)) == Finish(None)
+
+
+def test_the_core_imports_nothing_that_acts() -> None:
+    """No I/O, no clock, no randomness: only data, itself and the model's words."""
+    allowed = {"__future__", "collections", "dataclasses", "enum", "rotator"}
+    for path in Path(rotator.core.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                assert str(module).split(".")[0] in allowed, f"{path.name} imports {module}"

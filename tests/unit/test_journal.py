@@ -1,0 +1,141 @@
+"""The journal's safety: its key, its versions, its upkeep."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from rotator.core.state import Key
+from rotator.errors import ConfigError, JournalError
+from rotator.journal import credentials, tables, upkeep
+from rotator.journal.database import Database
+from rotator.journal.journal import Journal, open_journal
+from rotator.journal.sealing import AesGcmSealer, KeySource
+from rotator.model import single
+from rotator.secret import Secret
+
+KEY = base64.b64encode(b"n" * 32).decode()
+
+
+def opened(folder: Path) -> Journal:
+    return open_journal(f"sqlite:///{folder}/journal.db", KeySource(folder / "rotator.key"))
+
+
+def seal_one(journal: Journal) -> Key:
+    credential = single("sk-canary-in-the-journal-0123", key_id="k1")
+    key = journal.key_of(credential)
+    with journal.database.write() as connection:
+        credentials.keep(connection, journal.sealer, "p", "r", key, credential, 0.0)
+    return key
+
+
+def value(journal: Journal, key: Key) -> str | None:
+    with journal.database.read() as connection:
+        found = credentials.value_of(connection, journal.sealer, "p", key)
+    return found.primary.reveal() if found else None
+
+
+def test_a_sealed_value_opens_and_its_text_is_not_in_the_file(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    assert value(journal, key) == "sk-canary-in-the-journal-0123"
+    assert all(b"canary" not in path.read_bytes() for path in tmp_path.glob("journal.db*"))
+
+
+def test_a_seal_is_bound_to_its_playbook_and_field(tmp_path: Path) -> None:
+    sealer = AesGcmSealer(Secret(KEY))
+    sealed = sealer.seal(Secret("value"), "p\0f\0key")
+    assert sealer.open(sealed, "p\0f\0key").reveal() == "value"
+    with pytest.raises(JournalError):
+        sealer.open(sealed, "q\0f\0key")
+
+
+def test_the_key_file_is_made_only_with_an_empty_journal(tmp_path: Path) -> None:
+    """A lost key is not replaced by a new one: nothing sealed would ever open again."""
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    assert (tmp_path / "rotator.key").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "rotator.key").unlink()
+    again = opened(tmp_path)
+    assert again.sealer is None and not (tmp_path / "rotator.key").exists() and value(again, key) is None
+
+
+def test_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(tmp_path)
+    monkeypatch.setenv("ROTATOR_KEY", KEY)
+    with pytest.raises(JournalError, match="not the one"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o440, True), (0o400, True), (0o644, False), (0o660, False)])
+def test_an_open_key_file_is_refused(tmp_path: Path, mode: int, fine: bool) -> None:
+    path = tmp_path / "rotator.key"
+    path.write_text(KEY)
+    path.chmod(mode)
+    if fine:
+        assert opened(tmp_path).sealer is not None
+    else:
+        with pytest.raises(ConfigError, match="open to others"):
+            opened(tmp_path)
+
+
+def test_a_key_from_a_command(tmp_path: Path) -> None:
+    source = KeySource(tmp_path / "none", command=f"echo {KEY}")
+    assert open_journal(f"sqlite:///{tmp_path}/j.db", source).sealer is not None
+
+
+def test_rekey_seals_everything_anew_and_fingerprints_stay(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    assert upkeep.rekey(journal, Secret(KEY)) == 1
+    (tmp_path / "rotator.key").write_text(KEY)
+    again = opened(tmp_path)
+    assert value(again, key) == "sk-canary-in-the-journal-0123"
+    assert again.key_of(single("sk-canary-in-the-journal-0123", key_id="k1")) == key
+
+
+def test_a_backup_is_a_whole_journal_without_the_key(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    seal_one(journal)
+    upkeep.backup(journal, tmp_path / "copy.db")
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        assert copy.execute("SELECT count(*) FROM credentials").fetchone() == (1,)
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(JournalError, match="exists already"):
+        upkeep.backup(journal, tmp_path / "copy.db")
+
+
+def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    database = Database(f"sqlite:///{tmp_path}/journal.db")
+    before, after = upkeep.upgrade(database)
+    assert (before, after) == ("", tables.HEAD)
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    assert database.prepare() is False, "a migrated journal is one of this version"
+
+
+def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with journal.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(JournalError, match="version 9999"):
+        opened(tmp_path)
+
+
+def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(JournalError, match="damaged"):
+        opened(tmp_path)
+
+
+def test_durability_is_not_traded_for_speed(tmp_path: Path) -> None:
+    with opened(tmp_path).database.read() as connection:
+        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "secure_delete")]
+    assert values == ["wal", 2, 1]

@@ -1,0 +1,192 @@
+"""Playbooks: every mistake at once, each with its place and the nearest right word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from rotator.errors import ConfigError, NotFound
+from rotator.model import Evidence
+from rotator.playbook import carry, durations, schedule
+from rotator.playbook.directory import Directory, Loaded
+from rotator.playbook.json_schema import playbook_schema
+from rotator.playbook.registry import Registry
+from rotator.reference import Reference
+
+ROOT = Path(__file__).parent.parent.parent
+GOOD = """\
+generate: {uses: openai, project: proj_1, admin_key: {env: ADMIN}}
+store:
+  - {uses: dotenv, path: /tmp/x/.env, key: OPENAI_API_KEY}
+restart:
+  - {uses: process, pid_file: /run/x.pid}
+"""
+
+
+def load(folder: Path, **files: str) -> Loaded:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return Directory((folder,)).load()
+
+
+def only(folder: Path, text: str) -> tuple[str, str, str]:
+    """Place, text and hint of the one mistake of a file."""
+    found = load(folder, one=text).mistakes
+    assert len(found) == 1, found
+    return f"{found[0].line}:{found[0].column}", found[0].text, found[0].hint
+
+
+def test_a_right_playbook_loads(tmp_path: Path) -> None:
+    found = load(tmp_path, one=GOOD)
+    assert not found.mistakes and found.playbooks["one"].plan.consumers[0].evidence is Evidence.STARTED
+
+
+@pytest.mark.parametrize(("change", "place", "text", "hint"), [
+    (("pid_file", "pidfile"), "5:21", "unknown key 'pidfile'", "did you mean 'pid_file'?"),
+    (("uses: openai", "uses: opnai"), "1:18", "there is no provider 'opnai'", "did you mean 'openai'?"),
+    (("{env: ADMIN}", "sk-admin-written-out"), "1:54", "a secret written out in a playbook", ""),
+    (("{env: ADMIN}", "{evn: ADMIN}"), "1:54", "unknown kind of reference 'evn'", ""),
+    (("store:", "stores:"), "2:1", "unknown key 'stores'", "did you mean 'store'?"),
+    (("restart:", "schedule: {every: 30}\nrestart:"), "4:19", "not a duration", ""),
+    (("restart:", "schedule: {cron: '0 25 * * *'}\nrestart:"), "4:18", "not a cron expression", ""),
+    (("restart:", "revoke: {grase: 1h}\nrestart:"), "4:10", "unknown key 'grase'", "did you mean 'grace'?"),
+    (("restart:", "approval: 2\nrestart:"), "4:1", "'approval' is of a later version", "remove it"),
+    (("restart:", "evidence: seen\nrestart:"), "4:11", "evidence", ""),
+    (("restart:", "evidence: read\nrestart:"), "6:5", "can only show 'started'", "say `evidence: started`"),
+    (("pid_file: /run/x.pid", "pid_file: [1]"), "5:31", "pid_file", ""),
+    (("project: proj_1, ", ""), "1:11", "'project' is missing", ""),
+    (("restart:", "restart:\n\t- x"), "5:1", "is not YAML", ""),
+    (("path: /tmp/x/.env", "path: /a, path: /b"), "3:30", "'path' stands here twice", ""),
+])
+def test_each_mistake_has_its_place_and_a_way_out(tmp_path, change, place, text, hint) -> None:  # type: ignore[no-untyped-def]
+    text_of = GOOD.replace(*change)
+    found = load(tmp_path, one=text_of).mistakes
+    assert any(f"{m.line}:{m.column}" == place and text in m.text and hint in m.hint for m in found), found
+
+
+def test_all_mistakes_of_all_files_come_together_and_the_good_ones_load(tmp_path: Path) -> None:
+    bad = GOOD.replace("openai", "opnai").replace("dotenv", "dotnev")
+    found = load(tmp_path, a=bad, b=bad, c=GOOD)
+    assert len(found.mistakes) == 4 and list(found.playbooks) == ["c"]
+
+
+def test_two_playbooks_that_write_one_field_are_a_mistake(tmp_path: Path) -> None:
+    found = load(tmp_path, a=GOOD, b=GOOD)
+    assert "a writes dotenv" in found.mistakes[0].text and list(found.playbooks) == ["a"]
+
+
+def test_multiplying_aliases_are_refused(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8))
+    assert "more parts" in only(tmp_path, bomb)[1]
+
+
+def test_a_change_on_disk_is_seen(tmp_path: Path) -> None:
+    directory = Directory((tmp_path,))
+    assert directory.load().files == 0
+    (tmp_path / "one.yaml").write_text(GOOD)
+    assert list(directory.load().playbooks) == ["one"]
+    assert directory.load() is directory.load(), "read again only when something changed"
+
+
+def test_for_each_makes_one_playbook_for_each(tmp_path: Path) -> None:
+    text = GOOD.replace("/tmp/x/.env", '"/srv/{name}/.env"') + "for_each: [{name: api}, {name: web}]\n"
+    found = load(tmp_path, svc=text)
+    assert [p.stores[0].name for p in found.playbooks.values()] == [
+        "dotenv /srv/api/.env#OPENAI_API_KEY", "dotenv /srv/web/.env#OPENAI_API_KEY"]
+    assert sorted(found.playbooks) == ["svc-api", "svc-web"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as told:
+        load(tmp_path, billing=GOOD).get("biling")
+    assert told.value.hint == "did you mean 'billing'?"
+
+
+def test_a_rotation_keeps_its_playbook_but_connects_as_today(tmp_path: Path) -> None:
+    then = load(tmp_path, one=GOOD).playbooks["one"]
+    today_text = GOOD.replace("{env: ADMIN}", "{env: OTHER}").replace("/run/x.pid", "/run/y.pid")
+    today = load(tmp_path, one=today_text).playbooks["one"]
+    found = carry.playbook_of("one", carry.kept(then), today, Registry())
+    assert found.provider.admin_key == Reference("env", "OTHER")  # type: ignore[attr-defined]
+    assert found.consumers[0].restarter.pid_file == "/run/x.pid"  # type: ignore[attr-defined]
+
+
+def test_the_json_schema_agrees_with_the_loader(tmp_path: Path) -> None:
+    schema = playbook_schema(Registry())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(GOOD), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(GOOD.replace("pid_file", "pidfile")), schema)
+    json.dumps(schema)
+
+
+def test_shipped_playbooks_load() -> None:
+    loaded = Directory((ROOT / "playbooks",)).load()
+    assert not loaded.mistakes and len(loaded.playbooks) >= 3
+
+
+def test_a_users_own_catalog_file_stands_beside_the_playbooks(tmp_path: Path) -> None:
+    """Adding a provider is one YAML file."""
+    (tmp_path / "providers").mkdir()
+    shipped = (ROOT / "rotator/providers/catalog/openrouter.yaml").read_text()
+    (tmp_path / "providers" / "ours.yaml").write_text(shipped.replace("OpenRouter", "Ours"))
+    text = GOOD.replace("uses: openai, project: proj_1, admin_key: {env: ADMIN}", "uses: ours, management_key: {env: K}")
+    assert load(tmp_path, one=text).playbooks["one"].provider.entry.name == "Ours"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30d", 2_592_000), ("1h30m", 5_400), ("0s", 0), ("250ms", 0.25), (0, 0)])
+def test_durations(text: object, seconds: float) -> None:
+    assert durations.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["30", "1 hour", "-5m", "", True, "5m 3"])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        durations.seconds(text)
+
+
+class TestSchedule:
+    """Counted from the last success."""
+
+    monday = 1_795_392_000.0  # 2026-11-23 00:00 UTC, a Monday
+
+    def test_every_counts_from_the_last_success(self) -> None:
+        assert schedule.next_due(86_400, None, self.monday) == self.monday + 86_400
+        assert schedule.next_due(86_400, None, None) == 0.0
+
+    @pytest.mark.parametrize(("cron", "days"), [
+        ("0 3 * * 1", 0), ("0 3 * * 0", 6), ("0 3 * * 7", 6), ("0 3 * * mon-fri", 0), ("0 3 * * 2-4", 1), ("0 3 * * 0-2", 0)])
+    def test_cron_counts_weekdays_as_crontab_does(self, cron: str, days: int) -> None:
+        """APScheduler counts from Monday; crontab's 0 and 7 are Sunday."""
+        assert schedule.next_due(None, cron, self.monday) == self.monday + days * 86_400 + 3 * 3_600
+
+    def test_without_a_schedule_it_is_on_demand(self) -> None:
+        assert schedule.next_due(None, None, None) is None
+
+
+class TestReference:
+    """Resolved at each call, never kept."""
+
+    def test_a_changed_file_is_seen(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        reference = Reference.parse({"file": str(path)})
+        with pytest.raises(NotFound):
+            reference.resolve()
+        for text in ("first\n", "second\r\n"):
+            path.write_text(text)
+            assert reference.resolve().reveal() == text.strip()
+
+    def test_a_command_is_run_and_its_failure_told(self) -> None:
+        assert Reference.parse({"command": ["echo", "from a program"]}).resolve().reveal() == "from a program"
+        with pytest.raises(Exception, match="ended with 1"):
+            Reference.parse({"command": ["false"]}).resolve()
+
+    def test_an_empty_variable_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EMPTY", "")
+        with pytest.raises(NotFound, match="empty"):
+            Reference.parse({"env": "EMPTY"}).resolve()
