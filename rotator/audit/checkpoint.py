@@ -79,6 +79,8 @@ def renew_key(connection: Connection, journal: Journal) -> str:
     put_setting(connection, "audit_private_key", journal.sealer.seal(raw, _CONTEXT))
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     put_setting(connection, "audit_public_key", public)
+    trusted = setting(connection, "audit_public_keys")
+    put_setting(connection, "audit_public_keys", f"{trusted},{public}" if trusted else public)
     return public
 
 

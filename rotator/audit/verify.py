@@ -115,8 +115,13 @@ def _check_one(line: dict[str, Any], hashes: dict[tuple[str, int], str], public_
     body = canonical({key: value for key, value in line.items() if key not in ("hash", "signature")})
     if checkpoint.hash_of(body) != line.get("hash"):
         verdict.mistakes.append(f"{name}: was changed")
-    elif not checkpoint.signed_by(public_key or str(line.get("key")), body, str(line.get("signature"))):
+    elif not any(checkpoint.signed_by(key, body, str(line.get("signature"))) for key in _keys(line, public_key)):
         verdict.mistakes.append(f"{name}: is not signed by this installation")
     for chain, (seq, head) in dict(line.get("heads") or {}).items():
         if hashes.get((chain, seq)) != head:
             verdict.mistakes.append(f"{name}: {chain} had {seq} records then; the tail was cut or changed")
+
+
+def _keys(line: dict[str, Any], public_key: str) -> list[str]:
+    """The keys that may have signed: those given (several by commas), else the one that the line names."""
+    return public_key.split(",") if public_key else [str(line.get("key"))]

@@ -93,7 +93,7 @@ def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool)
             from rotator.journal.journal import setting
 
             verdict = verifying.verify(
-                verifying.lines_of(connection), key or setting(connection, "audit_public_key"), kept
+                verifying.lines_of(connection), key or setting(connection, "audit_public_keys"), kept
             )
     if as_json:
         show_json(

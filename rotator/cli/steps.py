@@ -112,6 +112,7 @@ def _words(call: Call) -> str:
         Op.REVOKE: f"{call.key} revoked",
         Op.DEACTIVATE: f"{call.key} deactivated",
         Op.PROVE: "refused by the provider",
+        Op.PREFLIGHT: "nothing hinders it",
     }.get(call.op, "")
 
 

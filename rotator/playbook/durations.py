@@ -23,7 +23,7 @@ def seconds(value: Any) -> float:
 
 def words(length: float) -> str:
     """A duration for people, its two largest parts: 1 d 4 h."""
-    if length < 1:
+    if 0 < length < 1:
         return f"{length:.1f} s"
     parts: list[str] = []
     for unit in ("d", "h", "m", "s"):

@@ -1,4 +1,4 @@
-"""The command line: exit codes, `error:` and `hint:`, JSON; in this process, on real files and a program as provider."""
+"""The command line: exit codes, `error:` and `hint:`, JSON; on real files, a program as provider."""
 
 from __future__ import annotations
 
@@ -87,19 +87,23 @@ def test_a_broken_playbook_is_told_and_the_others_are_done(run: Callable[..., Sa
     assert said.code == 2 and "did you mean 'openai'?" in said.err and "1 rotated" in said.out
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (("rotate",), 2, "say --due"),
-    (("rotate", "nobody"), 2, "there is no playbook 'nobody'"),
-    (("rotate", "one", "--revoke-first"), 2, "say --compromised"),
-    (("rotate", "one", "--nonsense"), 2, "No such option"),
-    (("resume", "one"), 6, "has nothing to resume"),
-    (("supply", "one"), 6, "does not wait for a key"),
-    (("show", "r-zzzzz"), 2, "there is no rotation"),
-    (("plugins", "nonsense"), 2, "there is no plugin"),
-    (("check", "nonsense"), 2, "no provider 'nonsense'"),
-])
-def test_what_cannot_be_done_is_an_error_with_a_hint(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch,
-                                                     arguments: tuple[str, ...], code: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("rotate",), 2, "say --due"),
+        (("rotate", "nobody"), 2, "there is no playbook 'nobody'"),
+        (("rotate", "one", "--revoke-first"), 2, "say --compromised"),
+        (("rotate", "one", "--nonsense"), 2, "No such option"),
+        (("resume", "one"), 6, "has nothing to resume"),
+        (("supply", "one"), 6, "does not wait for a key"),
+        (("show", "r-zzzzz"), 2, "there is no rotation"),
+        (("plugins", "nonsense"), 2, "there is no plugin"),
+        (("check", "nonsense"), 2, "no provider 'nonsense'"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_with_a_hint(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, words: str
+) -> None:
     import io
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("some-new-key"))
@@ -115,7 +119,7 @@ def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path)
 
 def test_a_plan_shows_what_would_happen_and_changes_nothing(run: Callable[..., Said], home: Path) -> None:
     said = run("rotate", "one", "--dry-run")
-    assert said.code == 0 and "the old key after 0 s" in said.out and not (home / "keys.json").exists()
+    assert said.code == 0 and "the old key after 0 s" in said.out and not (home / "key").exists()
     assert run("plan", "one", "--json").json["steps"]["store"] == f"file {home}/key"
 
 

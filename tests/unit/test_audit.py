@@ -35,7 +35,13 @@ def lines(journal: Journal) -> list[dict[str, object]]:
 
 def test_a_whole_log_is_whole(lines: list[dict[str, object]]) -> None:
     verdict = verify.verify(lines)
-    assert (verdict.whole, verdict.records, verdict.chains, verdict.checkpoints, verdict.unsigned_tail) == (True, 10, 2, 1, 0)
+    assert (verdict.whole, verdict.records, verdict.chains, verdict.checkpoints, verdict.unsigned_tail) == (
+        True,
+        10,
+        2,
+        1,
+        0,
+    )
 
 
 @pytest.mark.parametrize("field", ["time", "chain", "seq", "event", "actor", "step", "target", "prev", "hash"])

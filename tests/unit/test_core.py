@@ -22,23 +22,31 @@ PLAN = Plan(stores=(StorePlan("s"),))
 DEBT = debt_machine.begin(Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0))
 
 
-def facts(held: str = "f2", started: float | None = 20.0, ours: bool = True, read: str | None = None,
-          evidence: Evidence = Evidence.STARTED) -> Facts:
+def facts(
+    held: str = "f2",
+    started: float | None = 20.0,
+    ours: bool = True,
+    read: str | None = None,
+    evidence: Evidence = Evidence.STARTED,
+) -> Facts:
     store = StoreFact("s", held, ours, 10.0 if ours else None)
     return Facts((store,), (ConsumerFact("c", evidence, True, (InstanceFact("1", started, read),)),))
 
 
-@pytest.mark.parametrize(("found", "clear"), [
-    (facts(), True),
-    (facts(held="f1"), False),
-    (facts(started=9.0), False),
-    (facts(started=None), False),
-    (facts(ours=False), False),
-    (facts(ours=False, read="f2"), True),
-    (facts(read="f1"), False),
-    (facts(started=9.0, evidence=Evidence.NONE), True),
-    (facts(evidence=Evidence.READ), False),
-])
+@pytest.mark.parametrize(
+    ("found", "clear"),
+    [
+        (facts(), True),
+        (facts(held="f1"), False),
+        (facts(started=9.0), False),
+        (facts(started=None), False),
+        (facts(ours=False), False),
+        (facts(ours=False, read="f2"), True),
+        (facts(read="f1"), False),
+        (facts(started=9.0, evidence=Evidence.NONE), True),
+        (facts(evidence=Evidence.READ), False),
+    ],
+)
 def test_the_look_lets_a_key_die_only_when_nobody_can_hold_it(found: Facts, clear: bool) -> None:
     assert look(found, OLD, NEW).clear is clear
 
@@ -95,8 +103,9 @@ def test_difference_is_sure_or_says_why_not() -> None:
 @pytest.mark.parametrize("given", list(Order))
 def test_every_order_in_every_state_has_an_answer(phase: Phase, given: Order) -> None:
     """A new state or a reason; never an exception, never a step back to a compromised key."""
-    rotation = Rotation("r", "p", PLAN, phase, old=OLD, new=NEW, writes=(Write(),), came_from=Phase.VERIFY,
-                        compromised=True)
+    rotation = Rotation(
+        "r", "p", PLAN, phase, old=OLD, new=NEW, writes=(Write(),), came_from=Phase.VERIFY, compromised=True
+    )
     answer = order.order_rotation(rotation, given, 1.0)
     assert isinstance(answer, (Rotation, Refusal))
     if given is Order.UNDO:

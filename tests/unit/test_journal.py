@@ -71,7 +71,9 @@ def test_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         opened(tmp_path)
 
 
-@pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o440, True), (0o400, True), (0o644, False), (0o660, False)])
+@pytest.mark.parametrize(
+    ("mode", "fine"), [(0o600, True), (0o440, True), (0o400, True), (0o644, False), (0o660, False)]
+)
 def test_an_open_key_file_is_refused(tmp_path: Path, mode: int, fine: bool) -> None:
     path = tmp_path / "rotator.key"
     path.write_text(KEY)
@@ -137,5 +139,8 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
 
 def test_durability_is_not_traded_for_speed(tmp_path: Path) -> None:
     with opened(tmp_path).database.read() as connection:
-        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "secure_delete")]
+        values = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "secure_delete")
+        ]
     assert values == ["wal", 2, 1]

@@ -45,23 +45,26 @@ def test_a_right_playbook_loads(tmp_path: Path) -> None:
     assert not found.mistakes and found.playbooks["one"].plan.consumers[0].evidence is Evidence.STARTED
 
 
-@pytest.mark.parametrize(("change", "place", "text", "hint"), [
-    (("pid_file", "pidfile"), "5:21", "unknown key 'pidfile'", "did you mean 'pid_file'?"),
-    (("uses: openai", "uses: opnai"), "1:18", "there is no provider 'opnai'", "did you mean 'openai'?"),
-    (("{env: ADMIN}", "sk-admin-written-out"), "1:54", "a secret written out in a playbook", ""),
-    (("{env: ADMIN}", "{evn: ADMIN}"), "1:54", "unknown kind of reference 'evn'", ""),
-    (("store:", "stores:"), "2:1", "unknown key 'stores'", "did you mean 'store'?"),
-    (("restart:", "schedule: {every: 30}\nrestart:"), "4:19", "not a duration", ""),
-    (("restart:", "schedule: {cron: '0 25 * * *'}\nrestart:"), "4:18", "not a cron expression", ""),
-    (("restart:", "revoke: {grase: 1h}\nrestart:"), "4:10", "unknown key 'grase'", "did you mean 'grace'?"),
-    (("restart:", "approval: 2\nrestart:"), "4:1", "'approval' is of a later version", "remove it"),
-    (("restart:", "evidence: seen\nrestart:"), "4:11", "evidence", ""),
-    (("restart:", "evidence: read\nrestart:"), "6:5", "can only show 'started'", "say `evidence: started`"),
-    (("pid_file: /run/x.pid", "pid_file: [1]"), "5:31", "pid_file", ""),
-    (("project: proj_1, ", ""), "1:11", "'project' is missing", ""),
-    (("restart:", "restart:\n\t- x"), "5:1", "is not YAML", ""),
-    (("path: /tmp/x/.env", "path: /a, path: /b"), "3:30", "'path' stands here twice", ""),
-])
+@pytest.mark.parametrize(
+    ("change", "place", "text", "hint"),
+    [
+        (("pid_file", "pidfile"), "5:21", "unknown key 'pidfile'", "did you mean 'pid_file'?"),
+        (("uses: openai", "uses: opnai"), "1:18", "there is no provider 'opnai'", "did you mean 'openai'?"),
+        (("{env: ADMIN}", "sk-admin-written-out"), "1:54", "a secret written out in a playbook", ""),
+        (("{env: ADMIN}", "{evn: ADMIN}"), "1:54", "unknown kind of reference 'evn'", ""),
+        (("store:", "stores:"), "2:1", "unknown key 'stores'", "did you mean 'store'?"),
+        (("restart:", "schedule: {every: 30}\nrestart:"), "4:19", "not a duration", ""),
+        (("restart:", "schedule: {cron: '0 25 * * *'}\nrestart:"), "4:18", "not a cron expression", ""),
+        (("restart:", "revoke: {grase: 1h}\nrestart:"), "4:10", "unknown key 'grase'", "did you mean 'grace'?"),
+        (("restart:", "approval: 2\nrestart:"), "4:1", "'approval' is of a later version", "remove it"),
+        (("restart:", "evidence: seen\nrestart:"), "4:11", "evidence", ""),
+        (("restart:", "evidence: read\nrestart:"), "6:5", "can only show 'started'", "say `evidence: started`"),
+        (("pid_file: /run/x.pid", "pid_file: [1]"), "5:31", "pid_file", ""),
+        (("project: proj_1, ", ""), "1:11", "'project' is missing", ""),
+        (("restart:", "restart:\n\t- x"), "5:1", "is not YAML", ""),
+        (("path: /tmp/x/.env", "path: /a, path: /b"), "3:30", "'path' stands here twice", ""),
+    ],
+)
 def test_each_mistake_has_its_place_and_a_way_out(tmp_path, change, place, text, hint) -> None:  # type: ignore[no-untyped-def]
     text_of = GOOD.replace(*change)
     found = load(tmp_path, one=text_of).mistakes
@@ -81,7 +84,8 @@ def test_two_playbooks_that_write_one_field_are_a_mistake(tmp_path: Path) -> Non
 
 def test_multiplying_aliases_are_refused(tmp_path: Path) -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8))
+        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8)
+    )
     assert "more parts" in only(tmp_path, bomb)[1]
 
 
@@ -97,7 +101,9 @@ def test_for_each_makes_one_playbook_for_each(tmp_path: Path) -> None:
     text = GOOD.replace("/tmp/x/.env", '"/srv/{name}/.env"') + "for_each: [{name: api}, {name: web}]\n"
     found = load(tmp_path, svc=text)
     assert [p.stores[0].name for p in found.playbooks.values()] == [
-        "dotenv /srv/api/.env#OPENAI_API_KEY", "dotenv /srv/web/.env#OPENAI_API_KEY"]
+        "dotenv /srv/api/.env#OPENAI_API_KEY",
+        "dotenv /srv/web/.env#OPENAI_API_KEY",
+    ]
     assert sorted(found.playbooks) == ["svc-api", "svc-web"]
 
 
@@ -135,11 +141,15 @@ def test_a_users_own_catalog_file_stands_beside_the_playbooks(tmp_path: Path) ->
     (tmp_path / "providers").mkdir()
     shipped = (ROOT / "rotator/providers/catalog/openrouter.yaml").read_text()
     (tmp_path / "providers" / "ours.yaml").write_text(shipped.replace("OpenRouter", "Ours"))
-    text = GOOD.replace("uses: openai, project: proj_1, admin_key: {env: ADMIN}", "uses: ours, management_key: {env: K}")
+    text = GOOD.replace(
+        "uses: openai, project: proj_1, admin_key: {env: ADMIN}", "uses: ours, management_key: {env: K}"
+    )
     assert load(tmp_path, one=text).playbooks["one"].provider.entry.name == "Ours"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("30d", 2_592_000), ("1h30m", 5_400), ("0s", 0), ("250ms", 0.25), (0, 0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30d", 2_592_000), ("1h30m", 5_400), ("0s", 0), ("250ms", 0.25), (0, 0)]
+)
 def test_durations(text: object, seconds: float) -> None:
     assert durations.seconds(text) == seconds
 
@@ -159,8 +169,17 @@ class TestSchedule:
         assert schedule.next_due(86_400, None, self.monday) == self.monday + 86_400
         assert schedule.next_due(86_400, None, None) == 0.0
 
-    @pytest.mark.parametrize(("cron", "days"), [
-        ("0 3 * * 1", 0), ("0 3 * * 0", 6), ("0 3 * * 7", 6), ("0 3 * * mon-fri", 0), ("0 3 * * 2-4", 1), ("0 3 * * 0-2", 0)])
+    @pytest.mark.parametrize(
+        ("cron", "days"),
+        [
+            ("0 3 * * 1", 0),
+            ("0 3 * * 0", 6),
+            ("0 3 * * 7", 6),
+            ("0 3 * * mon-fri", 0),
+            ("0 3 * * 2-4", 1),
+            ("0 3 * * 0-2", 0),
+        ],
+    )
     def test_cron_counts_weekdays_as_crontab_does(self, cron: str, days: int) -> None:
         """APScheduler counts from Monday; crontab's 0 and 7 are Sunday."""
         assert schedule.next_due(None, cron, self.monday) == self.monday + days * 86_400 + 3 * 3_600

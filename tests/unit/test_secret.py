@@ -44,9 +44,14 @@ def test_a_traceback_is_redacted() -> None:
         assert TEXT not in redact("".join(traceback.format_exception(error)))
 
 
-@pytest.mark.parametrize("key", [
-    "sk-proj-AbCdEfGhIjKlMnOpQrStUvWx", "sk-or-v1-" + "0a" * 32, "dkr_abcdefghijklmnop12",
-])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-AbCdEfGhIjKlMnOpQrStUvWx",
+        "sk-or-v1-" + "0a" * 32,
+        "dkr_abcdefghijklmnop12",
+    ],
+)
 def test_keys_of_the_catalog_are_redacted_although_nobody_holds_them(key: str) -> None:
     assert Redactor(key_patterns())(f"said {key}!") == "said ***!"
 
