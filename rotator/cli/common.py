@@ -18,13 +18,16 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 def service(way: str = "cli", observe: Any = None) -> Service:
     """The service of this process, with the redactor told about keys' patterns."""
     from rotator import settings
+    from rotator.cli.log import logging
     from rotator.providers.catalog_entry import key_patterns
     from rotator.secret import redact
     from rotator.service import Service
 
     redact.add_patterns(key_patterns())
     found = settings.load()
-    return Service(found, way, observe=observe) if observe else Service(found, way)
+    if observe is None:
+        return Service(found, way)
+    return Service(found, way, observe=logging(observe, found.log_level.lower(), found.log_format))
 
 
 def worst(codes: Sequence[int]) -> int:

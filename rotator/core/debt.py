@@ -13,6 +13,7 @@ P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
 _PROOFS = 3
+_CLOCKS_AGREE = 300.0
 
 _CALLS: dict[DebtPhase, Op] = {
     P.QUIET: Op.QUIET,
@@ -69,6 +70,14 @@ def begin(debt: Debt) -> Debt:
             return replace(debt.to(P.SUSPECT), deactivated=True)
         case _:
             return _before_look(debt)
+
+
+def by_boot_clock(debt: Debt, boot: str, boot_now: float) -> Debt:
+    """Grace is not over because the wall clock jumped: within one boot, its clock must agree to five minutes."""
+    if debt.phase is not P.GRACE or debt.boot != boot or not boot:
+        return debt
+    jumped = (debt.now - debt.born) - (boot_now - debt.boot_at)
+    return replace(debt, born=debt.born + jumped) if jumped > _CLOCKS_AGREE else debt
 
 
 def void(debt: Debt) -> Debt:

@@ -288,6 +288,8 @@ class Debt:
     revoke_intended: bool = False
     versions: tuple[str, ...] = ()  # of each store, that held the key
     stored: bool = True  # False: no store ever had it, so no consumer can
+    boot: str = ""  # the boot it was born in, and that boot's clock then: shows when the wall clock jumps
+    boot_at: float = 0.0
     person: bool = False  # HELD until a person says resume
     attention: str = ""
 

@@ -6,10 +6,15 @@ import threading
 import time
 from typing import Protocol
 
+from rotator.journal import leases
+
 
 class Clock(Protocol):
     def now(self) -> float:
         """Unix seconds."""
+
+    def boot(self) -> tuple[str, float]:
+        """Which boot this is, and its clock: seconds that never jump."""
 
     def wait(self, seconds: float) -> None:
         """Let time pass; `stop()` of the process may end it early."""
@@ -23,6 +28,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def boot(self) -> tuple[str, float]:
+        return leases.boot_id(), leases.boot_clock()
 
     def wait(self, seconds: float) -> None:
         self._stopped.wait(max(0.0, seconds))

@@ -223,7 +223,13 @@ class Session:
                 cases.save_rotation(connection, changed, None, now)
                 self.case = replace(self.case, rotation=changed, intent=None)
             else:
-                self._replace_debt(connection, debt_machine.apply(unit, result))
+                self._wake_debt(connection, replace(unit, now=now))
+
+    def _wake_debt(self, connection: Connection, debt: Debt) -> None:
+        patient = debt_machine.by_boot_clock(debt, *self.clock.boot())
+        if patient is not debt:
+            self._record(connection, patient, "decision", None, decision="the clock jumped: grace goes on")
+        self._replace_debt(connection, patient if patient is not debt else debt_machine.apply(debt, Done(debt.now)))
 
     # --- rows ---
     def _save_rotation(
@@ -269,6 +275,7 @@ class Session:
         self, connection: Connection, key: Key, cause: Cause, rotation: Rotation, stored: bool = True
     ) -> dict[str, Any]:
         """A new debt; a key that is owed already is not owed twice."""
+        boot, boot_at = self.clock.boot()
         versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
         debt = debt_machine.begin(
             Debt(
@@ -281,6 +288,8 @@ class Session:
                 now=self.clock.now(),
                 versions=versions,
                 stored=stored,
+                boot=boot,
+                boot_at=boot_at,
             )
         )
         credentials.remember(connection, self.playbook, rotation.id, key, debt.now)

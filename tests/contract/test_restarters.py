@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rotator import memory
+from rotator.clients import procfs, programs
 from rotator.errors import NotFound, PermanentError, TransientError
 from rotator.model import Change, Evidence, Progress, single
 from rotator.playbook.registry import Registry
@@ -143,6 +144,24 @@ def test_a_process_that_does_not_run_is_found_before_the_start(tmp_path: Path) -
     assert plugin.preflight()[0].level == "error"
     with pytest.raises(NotFound):
         plugin.restart(Change("r.1", 0.0, single("x" * 8)))
+
+
+def test_a_program_does_not_outlive_the_rotator_that_ran_it(tmp_path: Path) -> None:
+    """SIGKILL of rotator ends the program and what it started in its process group."""
+    mark = tmp_path / "pid"
+    code = f"from rotator.clients import programs; programs.run(['sh', '-c', 'sleep 600 & echo $! > {mark}; wait'])"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    _until(lambda: mark.exists() and mark.read_text().strip())
+    child = int(mark.read_text())
+    process.kill()
+    process.wait()
+    _until(lambda: procfs.process(child) is None)
+
+
+def test_a_secret_reaches_a_program_by_its_standard_input(tmp_path: Path) -> None:
+    """Never as an argument, and rotator's own files are not inherited."""
+    ended = programs.run(["sh", "-c", "cat; ls /proc/$$/fd | wc -l"], stdin=Secret("the-key"))
+    assert ended.out.startswith("the-key") and int(ended.out.removeprefix("the-key")) <= 4
 
 
 def test_a_failed_program_is_told_by_its_last_words(tmp_path: Path) -> None:

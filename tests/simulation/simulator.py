@@ -49,10 +49,14 @@ class Broken(AssertionError):
 @dataclass
 class VirtualClock:
     at: float = 1_800_000_000.0
+    jumped: float = 0.0
 
     def now(self) -> float:
         self.at += 0.001  # two things never happen at one instant
         return self.at
+
+    def boot(self) -> tuple[str, float]:
+        return "simulated", self.at - self.jumped
 
     def wait(self, seconds: float) -> None:
         self.at += max(0.0, seconds)
@@ -302,7 +306,9 @@ class Simulation:
     def _late_events(self, world: World) -> None:
         self.clock.at += world.rng.choice((1, 60, 4000, 90_000))
         if world.strikes("the clock jumps"):
-            self.clock.at += world.rng.choice((-3600.0, 2_600_000.0))
+            jump = world.rng.choice((-3600.0, 2_600_000.0))
+            self.clock.at += jump
+            self.clock.jumped += jump
 
     def _until_settled(self, world: World, request: Request) -> Report | None:
         """Run, and run again after each crash, as a CronJob would."""

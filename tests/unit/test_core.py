@@ -61,6 +61,16 @@ def test_grace_is_a_date_not_a_sleep() -> None:
     assert debt_machine.next_action(DEBT) == WaitUntil(100.0 + 86_400, "grace of k1")
 
 
+def test_a_clock_that_jumps_does_not_end_grace() -> None:
+    """Within one boot its clock must agree; after a reboot, or on another machine, the wall clock is all there is."""
+    born = replace(DEBT, boot="b", boot_at=50.0)
+    month_later = replace(born, now=100.0 + 2_600_000)
+    waiting = debt_machine.by_boot_clock(month_later, "b", 60.0)
+    assert waiting.born + 86_400 > month_later.now
+    assert debt_machine.by_boot_clock(month_later, "b", 50.0 + 2_600_000) is month_later
+    assert debt_machine.by_boot_clock(month_later, "another", 60.0) is month_later
+
+
 def test_a_key_in_use_is_not_quiet() -> None:
     asked = replace(DEBT.to(DebtPhase.QUIET), now=200.0, since=200.0)
     assert debt_machine.apply(asked, Done(200.0, 150.0)).wake == 150.0 + 3_600
