@@ -65,6 +65,7 @@ class Report:
     error: RotatorError | None = None
     seconds: float = 0.0
     untouched: bool = False  # not due
+    ordered: bool = False  # a person ordered it: undone as ordered is success
 
     @property
     def code(self) -> int:
@@ -77,6 +78,8 @@ class Report:
         if rotation is not None and rotation.phase is not Phase.ENDED:
             return 5 if rotation.phase is not Phase.SETTLE else 4
         outcome = rotation.outcome if rotation else None
+        if self.ordered and (rotation is None or outcome is Outcome.ROLLED_BACK):
+            return 4 if self.held else 5 if self.questions else 0
         return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
 
     @property
@@ -287,6 +290,7 @@ class Service:
     # --- people's orders ---
     def order(self, name: str, given: Order, request: Request) -> Report:
         """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then carry on."""
+        begun = self.clock.now()
         self._known(name)
         with self.session(name) as session:
             rotation = session.case.rotation
@@ -298,10 +302,13 @@ class Service:
             refusals = [session.order(given, unit, request.reason) for unit in units]
             if all(refusals) and refusals[0] is not None:
                 raise RefusedError(f"{name}: {refusals[0].reason}", refusals[0].hint)
-            return self._carry_on(session, request)
+            report = self._carry_on(session, request)
+        shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
+        return replace(report, rotation=shown, ordered=True, seconds=self.clock.now() - begun)
 
     def supply(self, name: str, value: Secret, key_id: str, request: Request) -> Report:
         """The new key, made by a person. Raises PermanentError where it cannot be one."""
+        begun = self.clock.now()
         self._known(name)
         with self.session(name) as session:
             rotation = session.case.rotation
@@ -316,7 +323,7 @@ class Service:
             key = self.journal.key_of(made)
             performed = Performed(Done(self.clock.now(), key), ((key, made),))
             session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
-            return self._carry_on(session, request)
+            return replace(self._carry_on(session, request), seconds=self.clock.now() - begun)
 
     def _sealed(self, name: str, key: Key | None) -> Credential | None:
         if key is None:

@@ -64,6 +64,8 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
     waiting = [debt for debt in case.debts if debt.open and debt.phase not in DEAD_PHASES]
     if attention:
         state = "needs attention"
+    elif rotation is not None and rotation.plan.supplied and rotation.phase is Phase.GENERATE:
+        state = "waiting for key"
     elif rotation is not None and rotation.phase is not Phase.ENDED:
         state = f"rotating: {rotation.phase}"
     else:
@@ -74,7 +76,9 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         "playbook": name,
         "state": "overdue" if overdue and state == "ok" else state,
         "rotated": f"rotated {words.age(last)}" if last else "never rotated",
-        "next": "; ".join(attention) or _next(due, found.clock.now(), playbook),
+        "next": "; ".join(attention)
+        or (f"`rotator supply {name}`" if state == "waiting for key" else "")
+        or _next(due, found.clock.now(), playbook),
         "attention": attention,
         "due": due,
         "last_success": last,
@@ -265,5 +269,5 @@ def validate(as_json: bool) -> int:
         if not loaded.files:
             words.say(f"there are no playbooks in {where}", "ROTATOR_PLAYBOOKS names another directory")
             return 2
-        print(f"{len(loaded.playbooks)} playbooks are right, {len(loaded.mistakes)} mistakes in {where}")
+        print(f"{where}: {len(loaded.playbooks)} right, {len(loaded.mistakes)} mistakes")
     return 2 if loaded.mistakes else 0

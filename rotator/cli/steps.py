@@ -35,8 +35,6 @@ class StepLine:
         words = self.failed or " · ".join(dict.fromkeys(self.done))
         if self.tries and not self.failed and self.name == "generate":
             words += f", accepted by the provider after {self.tries + 1} tries"
-        if self.name == "verify" and not self.failed and self.done:
-            words = f"{words} · every consumer runs with it"
         return f"  {self.name:<{_WIDTH}} {mark} {redact(words)}"
 
 

@@ -29,7 +29,7 @@ def moment(at: float) -> str:
 
 def debt_words(debt: Debt) -> str:
     """What an old key waits for."""
-    key = f"{debt.key} ({debt.key.hint})" if debt.key.hint and debt.key.id else str(debt.key)
+    key = f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
     if debt.attention and debt.phase is not DebtPhase.WATCH:
         return f"{key}: {debt.attention}"
     if debt.phase is DebtPhase.GRACE:
@@ -42,7 +42,7 @@ def debt_words(debt: Debt) -> str:
     if debt.phase is DebtPhase.WATCH:
         return f"{key} is dead; the probes are watched on"
     if debt.phase in (DebtPhase.PAID, DebtPhase.VOID):
-        return f"{key}: {debt.phase}"
+        return f"{key} is {'dead' if debt.phase is DebtPhase.PAID else 'current again'}"
     return f"{key}: {debt.phase}"
 
 
@@ -52,8 +52,10 @@ def report(found: Report) -> None:
     if found.error is not None:
         return say(found.error.message, found.error.hint)
     if rotation is None:
-        return None
-    if rotation.phase is Phase.ENDED:
+        for debt in found.debts:
+            if not (debt.open and debt.attention):
+                print(debt_words(debt))
+    elif rotation.phase is Phase.ENDED:
         _ended(found, rotation)
     elif rotation.phase is Phase.STUCK:
         say(
@@ -86,21 +88,24 @@ def _ended(found: Report, rotation: Rotation) -> None:
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             print(f"verified in {found.seconds:.0f} s.{tail} `rotator show {name}` tells more.")
         case Outcome.ROLLED_BACK:
-            orphan = (
-                f" There may be a key that nobody knows: {rotation.possible_orphan}."
-                if rotation.possible_orphan
-                else ""
-            )
-            say(
-                f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
-                rotation.hint or f"`rotator show {name}` has each attempt",
-            )
+            _rolled_back(found, rotation, name)
         case Outcome.REFUSED:
             say(f"{rotation.problem}. Nothing was changed. ({name})", rotation.hint)
         case Outcome.ABANDONED:
             say(f"no new key, and the old one is revoked: {rotation.problem} ({name})", rotation.hint)
         case _:
             pass
+
+
+def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
+    if found.ordered:
+        print(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
+        return
+    orphan = f" There may be a key that nobody knows: {rotation.possible_orphan}." if rotation.possible_orphan else ""
+    say(
+        f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
+        rotation.hint or f"`rotator show {name}` has each attempt",
+    )
 
 
 def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:

@@ -25,7 +25,8 @@ class Key:
         return bool(self.id) and self.id == other.id
 
     def __str__(self) -> str:
-        return self.id or self.hint or self.fingerprint[:8] or "unknown key"
+        hint = self.hint if len(self.hint) > 1 else ""
+        return self.id or hint or (f"key {self.fingerprint[:8]}" if self.fingerprint else "unknown key")
 
 
 @dataclass(frozen=True, slots=True)

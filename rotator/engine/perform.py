@@ -40,7 +40,7 @@ from rotator.errors import (
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
-from rotator.model import Change, Credential, Finding, Label, Note, NotYet, Recovery
+from rotator.model import Change, Credential, Evidence, Finding, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
 
 # Effects whose lost answer the saga must hear of; everything else may simply be asked again.
@@ -153,7 +153,7 @@ class Performer:
         if isinstance(made, NotYet):
             return Performed(Later(self.clock.now(), made.retry_in, made.handle, made.text))
         key = self.journal.key_of(made)
-        return self._done(key, f"{key} ({key.hint})", keep=((key, made),))
+        return self._done(key, _named(key), keep=((key, made),))
 
     def recover(self, call: Call) -> Performed:
         provider = self.then.provider
@@ -223,7 +223,7 @@ class Performer:
             for probe in self.then.probes:
                 if probe.name != "provider":
                     probe.probe(credential)
-        return self._done(detail=f"{call.key} ({call.key.hint})" if call.key else "")
+        return self._done(detail=_named(call.key) if call.key else "")
 
     def verify(self, call: Call) -> Performed:
         credential = self.with_value(call.key)
@@ -251,7 +251,10 @@ class Performer:
 
     def look(self, call: Call) -> Performed:
         playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
-        return self._done(facts.gather(self.journal, playbooks, self._current()))
+        found = facts.gather(self.journal, playbooks, self._current())
+        shown = [c for c in found.consumers if c.evidence is not Evidence.NONE]
+        proof = f"{len(shown)} of {len(found.consumers)} consumers show it ({shown[0].evidence})" if shown else ""
+        return self._done(found, proof)
 
     def _current(self) -> Credential | None:
         rotation = self.case.rotation
@@ -345,6 +348,11 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
         rotations = cases.known_rotations(connection, playbook.name)
     known_here = sweep.Known(journal.installation, playbook.name, rotations, accounted)
     return sweep.orphans(playbook.provider.inventory(), known_here)
+
+
+def _named(key: Key) -> str:
+    """A key as people recognise it."""
+    return f"{key} ({key.hint})" if key.id and len(key.hint) > 1 else str(key)
 
 
 def _kind(error: RotatorError) -> Kind:
