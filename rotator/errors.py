@@ -21,7 +21,11 @@ class ConfigError(RotatorError):
 
 
 class BusyError(RotatorError):
-    """Someone else holds the playbook's lease. Exit code 75."""
+    """Someone else holds the playbook's lease. Exit code 75. `brief`: only for a debt, it will soon be free."""
+
+    def __init__(self, message: str, hint: str = "", brief: bool = False) -> None:
+        super().__init__(message, hint)
+        self.brief = brief
 
 
 class RefusedError(RotatorError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,15 +12,16 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor, this_process
 from rotator.audit.stream import Stream
-from rotator.core.action import Action, Ask, Call, Done, Finish, Op, WaitUntil
+from rotator.core.action import Ask, Call, Done, Finish, Op, WaitUntil
 from rotator.core.order import Order
-from rotator.core.state import Debt, DebtPhase, Key, Outcome, Phase, Rotation
+from rotator.core.state import Debt, DebtPhase, Key, Phase, Rotation
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.perform import Performed
+from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.preflight import hint_matches
 from rotator.engine.runner import Books, Observer, Session, Unit
-from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
+from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal, open_journal, put_setting, setting
 from rotator.model import Credential
@@ -30,6 +30,7 @@ from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.plugin import Supplied
+from rotator.report import Report
 from rotator.secret import Secret
 from rotator.settings import Settings
 
@@ -52,52 +53,6 @@ class Request:
     reason: str = ""
     wait: bool = False
     only_if_due: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """How it stands with one playbook after a command."""
-
-    playbook: str
-    rotation: Rotation | None
-    debts: tuple[Debt, ...]
-    action: Action
-    error: RotatorError | None = None
-    seconds: float = 0.0
-    untouched: bool = False  # not due
-    ordered: bool = False  # a person ordered it: undone as ordered is success
-
-    @property
-    def code(self) -> int:
-        """The exit code of this one."""
-        rotation = self.rotation
-        if self.error is not None:
-            return exit_code(self.error)
-        if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):
-            return 4
-        if rotation is not None and rotation.phase is not Phase.ENDED:
-            return 5 if rotation.phase is not Phase.SETTLE else 4
-        outcome = rotation.outcome if rotation else None
-        if self.ordered and (rotation is None or outcome is Outcome.ROLLED_BACK):
-            return 4 if self.held else 5 if self.questions else 0
-        return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
-
-    @property
-    def held(self) -> list[Debt]:
-        return [debt for debt in self.debts if debt.open and debt.attention]
-
-    @property
-    def questions(self) -> list[Debt]:
-        """Debts that wait for a person to destroy a key."""
-        return [debt for debt in self.debts if debt.open and debt.plan.supplied and debt.phase is DebtPhase.REVOKE]
-
-
-def exit_code(error: RotatorError) -> int:
-    if isinstance(error, BusyError | LeaseLost):
-        return 75
-    if isinstance(error, ConfigError):
-        return 2
-    return 6 if isinstance(error, RefusedError) else 1
 
 
 @dataclass
@@ -141,11 +96,19 @@ class Service:
     # --- rotate ---
     def rotate(self, name: str, request: Request = Request()) -> Report:
         """Rotate one playbook, or carry its unfinished rotation on. Errors become part of the report."""
+        return drive(self.clock, self._rotating(name, request))
+
+    def rotate_all(self, names: Sequence[str], request: Request) -> list[Report]:
+        """Side by side on a bounded pool of threads; reports in the order of names."""
+        self.keeper  # noqa: B018  (opened once, before the threads)
+        return drive_all(self.clock, [self._rotating(name, request) for name in names], THREADS)
+
+    def _rotating(self, name: str, request: Request) -> Work[Report]:
         begun = self.clock.now()
         try:
             playbook = self._known(name)
-            with self.session(name, request.reason) as session:
-                report = self._rotate(session, playbook, request)
+            with (yield from self._session(name)) as session:
+                report = yield from self._rotate(session, playbook, request)
         except RotatorError as error:
             return Report(name, None, (), Finish(None), error, self.clock.now() - begun)
         return replace(report, seconds=self.clock.now() - begun)
@@ -162,37 +125,36 @@ class Service:
             return None
         return loaded.get(name)
 
-    def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Report:
+    def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Work[Report]:
         running = session.case.rotation
-        if running is not None and running.phase is not Phase.ENDED:
-            if request.compromised and not running.compromised:
-                refusal = session.order(Order.COMPROMISED, running, request.reason)
-                if refusal is None or playbook is None:
-                    return self._carry_on(session, request)
-                self._carry_on(session, request)
-                return self._begin(session, playbook, request)
-            return self._carry_on(session, request)
-        if playbook is None or (request.only_if_due and not self._due(session, playbook)):
-            return replace(self._carry_on(session, request), untouched=True)
-        return self._begin(session, playbook, request)
+        if running is None or running.phase is Phase.ENDED:
+            if playbook is None or (request.only_if_due and not self._due(session, playbook)):
+                return replace((yield from self._carry_on(session, request)), untouched=True)
+            return (yield from self._begin(session, playbook, request))
+        follows = False
+        if request.compromised and not running.compromised:  # in place; one that is undoing is finished first
+            follows = session.order(Order.COMPROMISED, running, request.reason) is not None
+        report = yield from self._carry_on(session, request)
+        if not follows or playbook is None or report.rotation is None or report.rotation.phase is not Phase.ENDED:
+            return report
+        return (yield from self._begin(session, playbook, request))
 
-    def _begin(self, session: Session, playbook: Playbook, request: Request) -> Report:
+    def _begin(self, session: Session, playbook: Playbook, request: Request) -> Work[Report]:
+        now = self.clock.now()
         rotation = Rotation(
             str(ULID()),
             playbook.name,
             playbook.plan,
-            now=self.clock.now(),
-            since=self.clock.now(),
+            now=now,
+            since=now,
             compromised=request.compromised,
             revoke_first=request.revoke_first,
         )
         if request.compromised:
             for debt in session.case.debts:
                 session.order(Order.COMPROMISED, debt, request.reason)
-        with self.journal.database.write() as connection:
-            cases.remember_playbook(connection, playbook.name, kept(playbook))
         session.start(rotation, cases.Beginning(kept(playbook), self.actor.text, request.reason))
-        return self._carry_on(session, request)
+        return (yield from self._carry_on(session, request))
 
     def _due(self, session: Session, playbook: Playbook) -> bool:
         with self.journal.database.read() as connection:
@@ -200,38 +162,45 @@ class Service:
         due = playbook.due_at(row["last_success"] if row else None)
         return due is not None and due <= self.clock.now()
 
-    def _carry_on(self, session: Session, request: Request) -> Report:
+    def _carry_on(self, session: Session, request: Request) -> Work[Report]:
         """Advance through waits of up to a minute; with `wait`, until the debts are paid."""
         while True:
+            session.say_purpose()
             action = session.advance()
             if not isinstance(action, WaitUntil):
                 break
             left = action.at - self.clock.now()
             if _only_watching(session.case.rotation, session.case.debts) or (left > PATIENCE and not request.wait):
                 break
-            self.clock.wait(min(left, PATIENCE))
+            yield min(action.at, self.clock.now() + PATIENCE)
         return Report(session.playbook, session.case.rotation, session.case.debts, action)
 
     @contextlib.contextmanager
-    def session(self, name: str, reason: str = "") -> Iterator[Session]:
+    def session(self, name: str) -> Iterator[Session]:
         """Take the lease of a playbook and work on it."""
-        held = self._take(name)
+        with drive(self.clock, self._session(name)) as session:
+            yield session
+
+    def _session(self, name: str) -> Work[contextlib.AbstractContextManager[Session]]:
+        """A lease that is only held for a debt is asked for again for a while."""
+        end = self.clock.now() + _ASK_AGAIN
+        while True:
+            try:
+                held = self.keeper.take(name)
+                break
+            except BusyError as error:
+                if not error.brief or self.clock.now() >= end:
+                    raise
+                yield self.clock.now() + 0.2
+        return self._working(name, held)
+
+    @contextlib.contextmanager
+    def _working(self, name: str, held: Held) -> Iterator[Session]:
         try:
             yield Session(self.journal, self.clock, held, self._books(name), self.actor, self.stream, self.observe)
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
-
-    def _take(self, name: str) -> Held:
-        """A lease that is only held for a debt is asked for again for a while."""
-        end = self.clock.now() + _ASK_AGAIN
-        while True:
-            try:
-                return self.keeper.take(name)
-            except BusyError as error:
-                if "debt" not in error.message or self.clock.now() >= end:
-                    raise
-                self.clock.wait(0.2)
 
     def _books(self, name: str) -> Books:
         today = self.playbooks().playbooks.get(name)
@@ -248,14 +217,6 @@ class Service:
             return loaded[rotation]
 
         return Books(today, of)
-
-    def rotate_all(self, names: Sequence[str], request: Request) -> list[Report]:
-        """Side by side on a bounded pool of threads; reports in the order of names."""
-        self.keeper  # noqa: B018  (opened once, before the threads)
-        if len(names) == 1:
-            return [self.rotate(names[0], request)]
-        with ThreadPoolExecutor(min(THREADS, max(1, len(names))), thread_name_prefix="rotation") as pool:
-            return list(pool.map(lambda name: self.rotate(name, request), names))
 
     def due(self, request: Request) -> tuple[list[Report], Loaded]:
         """What a clock would do now, everything once: due playbooks, waits and debts that are over."""
@@ -283,7 +244,7 @@ class Service:
                 continue
             with contextlib.suppress(RotatorError), self.session(name) as session:
                 if session.reconcile():
-                    self._carry_on(session, Request())
+                    drive(self.clock, self._carry_on(session, Request()))
                 with self.journal.database.write() as connection:
                     put_setting(connection, f"reconciled {name}", str(now))
 
@@ -302,7 +263,7 @@ class Service:
             refusals = [session.order(given, unit, request.reason) for unit in units]
             if all(refusals) and refusals[0] is not None:
                 raise RefusedError(f"{name}: {refusals[0].reason}", refusals[0].hint)
-            report = self._carry_on(session, request)
+            report = drive(self.clock, self._carry_on(session, request))
         shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
         return replace(report, rotation=shown, ordered=True, seconds=self.clock.now() - begun)
 
@@ -323,7 +284,8 @@ class Service:
             key = self.journal.key_of(made)
             performed = Performed(Done(self.clock.now(), key), ((key, made),))
             session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
-            return replace(self._carry_on(session, request), seconds=self.clock.now() - begun)
+            report = drive(self.clock, self._carry_on(session, request))
+            return replace(report, seconds=self.clock.now() - begun)
 
     def _sealed(self, name: str, key: Key | None) -> Credential | None:
         if key is None:

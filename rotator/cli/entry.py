@@ -52,7 +52,7 @@ def _told(error: Exception) -> int:
 
     if isinstance(error, RotatorError):
         from rotator.playbook.mistakes import PlaybookMistakes
-        from rotator.service import exit_code
+        from rotator.report import exit_code
 
         if isinstance(error, PlaybookMistakes):
             for mistake in error.mistakes:

@@ -23,7 +23,8 @@ from rotator.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from rotator.service import Report, Request, Service
+    from rotator.report import Report
+    from rotator.service import Request, Service
 
 
 @click.group(context_settings=CONTEXT)

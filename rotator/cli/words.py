@@ -12,8 +12,8 @@ from rotator.core.action import Ask, WaitUntil
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Outcome, Phase, Rotation
 from rotator.engine.keeper import short
 from rotator.playbook.durations import words
+from rotator.report import Report
 from rotator.secret import redact
-from rotator.service import Report
 
 
 def say(message: str, hint: str = "") -> None:

@@ -93,20 +93,18 @@ class Keeper:
         while not self._wake.wait(_RENEW_EVERY):
             with self._mutex:
                 held = list(self._held.values())
-            for one in held:
-                self._renew(one)
+            self._renew(held)
 
-    def _renew(self, held: Held) -> None:
-        """A failed renewal is not told here: the next fenced write, or the deadline, stops the work."""
+    def _renew(self, held: list[Held]) -> None:
+        """All in one transaction. A failed renewal is not told here: the next fenced write, or the deadline, stops."""
         begun = time.monotonic()
         try:
             with self._journal.database.write() as connection:
-                if leases.renew(connection, held.lease):
-                    held.good_until = begun + leases.SECONDS
-                else:
-                    held.good_until = 0.0
+                renewed = [leases.renew(connection, one.lease) for one in held]
         except JournalError:
             return
+        for one, good in zip(held, renewed, strict=True):
+            one.good_until = begun + leases.SECONDS if good else 0.0
 
     def close(self) -> None:
         self._wake.set()
@@ -123,6 +121,7 @@ def _busy(playbook: str, present: Holding) -> BusyError:
     return BusyError(
         f"{playbook} {verb} by {present.holder}{what}, since {since}",
         f"watch it with `rotator show {short(present.rotation) or playbook}`",
+        brief=present.purpose == "debt",
     )
 
 

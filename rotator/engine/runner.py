@@ -54,6 +54,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._needed: object = None
+        self._purpose = "rotation"
         with self.journal.database.read() as connection:
             self.case = cases.load(connection, self.playbook)
         self._settle_strays()
@@ -70,11 +71,21 @@ class Session:
             unit, action = self._commit(unit, action, performed)
         return action
 
+    def say_purpose(self) -> None:
+        """Others who want the lease are told what it is held for: a debt lets go soon."""
+        rotation = self.case.rotation
+        purpose = "debt" if rotation is None or rotation.phase is Phase.ENDED else "rotation"
+        if purpose != self._purpose:
+            self._purpose = purpose
+            with self.journal.database.write() as connection:
+                leases.describe(connection, self.held.lease, rotation=rotation.id if rotation else "", purpose=purpose)
+
     def start(self, rotation: Rotation, beginning: cases.Beginning) -> None:
         """A new rotation. The unique index refuses a second active one of the playbook."""
         now = self.clock.now()
         with self.journal.database.write() as connection:
             leases.require(connection, self.held.lease)
+            cases.remember_playbook(connection, self.playbook, beginning.definition)
             cases.begin(connection, rotation, beginning, now)
             leases.describe(connection, self.held.lease, rotation=rotation.id, purpose="rotation")
             self.case = replace(self.case, rotation=rotation)

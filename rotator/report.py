@@ -1,0 +1,55 @@
+"""How it stands with one playbook after a command, and the exit code that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rotator.core.action import Action
+from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
+
+
+@dataclass(frozen=True)
+class Report:
+    """How it stands with one playbook after a command."""
+
+    playbook: str
+    rotation: Rotation | None
+    debts: tuple[Debt, ...]
+    action: Action
+    error: RotatorError | None = None
+    seconds: float = 0.0
+    untouched: bool = False  # not due
+    ordered: bool = False  # a person ordered it: undone as ordered is success
+
+    @property
+    def code(self) -> int:
+        """The exit code of this one."""
+        rotation = self.rotation
+        if self.error is not None:
+            return exit_code(self.error)
+        if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):
+            return 4
+        if rotation is not None and rotation.phase is not Phase.ENDED:
+            return 5 if rotation.phase is not Phase.SETTLE else 4
+        outcome = rotation.outcome if rotation else None
+        if self.ordered and (rotation is None or outcome is Outcome.ROLLED_BACK):
+            return 4 if self.held else 5 if self.questions else 0
+        return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
+
+    @property
+    def held(self) -> list[Debt]:
+        return [debt for debt in self.debts if debt.open and debt.attention]
+
+    @property
+    def questions(self) -> list[Debt]:
+        """Debts that wait for a person to destroy a key."""
+        return [debt for debt in self.debts if debt.open and debt.plan.supplied and debt.phase is DebtPhase.REVOKE]
+
+
+def exit_code(error: RotatorError) -> int:
+    if isinstance(error, BusyError | LeaseLost):
+        return 75
+    if isinstance(error, ConfigError):
+        return 2
+    return 6 if isinstance(error, RefusedError) else 1
