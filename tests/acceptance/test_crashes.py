@@ -94,7 +94,7 @@ def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: 
     time.sleep(21)
     assert world.rotator("rotate", "demo", "--wait").returncode == 0
     stored = world.stored_key
-    _wait_for(lambda: len(world.live_keys) == 2, 20)  # the frozen one's create has arrived
+    _wait_for(lambda: world.admin("GET", "/_state")["made"] == 3, 20)  # the frozen one's create has arrived
     frozen.send_signal(signal.SIGCONT)
     assert frozen.wait(60) == 75, frozen.stdout and frozen.stdout.read()
     assert world.stored_key == stored
