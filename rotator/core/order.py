@@ -48,7 +48,8 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
 def _resume(rotation: Rotation) -> Rotation | Refusal:
     if rotation.phase is not Phase.STUCK:
         return replace(rotation, wake=None) if rotation.wake is not None else rotation
-    if rotation.came_from is Phase.RECOVER:  # the person has looked and removed what was there
+    all_gone = rotation.came_from is Phase.DISCARD and not rotation.found
+    if rotation.came_from is Phase.RECOVER or all_gone:  # the person has looked and removed what was there
         return recover.once_more(replace(rotation, problem="", question=""))
     return replace(rotation.to(rotation.came_from, rotation.target), round=0, question="", problem="")
 

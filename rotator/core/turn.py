@@ -5,7 +5,7 @@ from __future__ import annotations
 from rotator.core import debt as debts_of
 from rotator.core import machine
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
-from rotator.core.state import DANGER, DEAD_PHASES, Cause, Debt, Phase, Rotation
+from rotator.core.state import DANGER, DEAD_PHASES, FORWARD_AFTER_GENERATE, Cause, Debt, Phase, Rotation
 from rotator.core.undo import settled
 
 Unit = Rotation | Debt
@@ -44,11 +44,14 @@ def may_act(debt: Debt, rotation: Rotation | None) -> bool:
 
 
 def current_again(rotation: Rotation, debts: tuple[Debt, ...]) -> tuple[Debt, ...]:
-    """Debts whose key the rotation found in the stores: the key is current again, they are void."""
+    """Debts whose key the rotation found in the stores, or is bringing there: no debts any more."""
+    keys = [rotation.new] if rotation.pivoted else [rotation.old]
+    if rotation.phase in FORWARD_AFTER_GENERATE:
+        keys.append(rotation.new)
     return tuple(
         debt
         for debt in debts
-        if debt.open and debt.phase not in DEAD_PHASES and debt.key.same(rotation.old) and not rotation.pivoted
+        if debt.open and debt.phase not in DEAD_PHASES and any(debt.key.same(key) for key in keys)
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from rotator.engine.lock import HostLock, lock_for
 from rotator.errors import BusyError, JournalError
 from rotator.journal import leases
+from rotator.journal.database import serialise
 from rotator.journal.journal import Journal
 from rotator.journal.leases import Holding, Lease
 from rotator.playbook.durations import words
@@ -50,6 +51,7 @@ class Keeper:
         free = lock.take()
         try:
             with self._journal.database.write() as connection:
+                serialise(connection)  # the first two to come would both insert the row
                 present = leases.holding(connection, playbook, lock=True)
                 if present is not None and not present.expired and not (free and present.lock == lock.identity):
                     raise _busy(playbook, present)

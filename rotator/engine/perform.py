@@ -22,6 +22,7 @@ from rotator.core.action import (
     Unknown,
     Written,
 )
+from rotator.core.look import Facts
 from rotator.core.state import Debt, Key, Rotation
 from rotator.engine import facts, preflight
 from rotator.engine.clock import Clock
@@ -252,9 +253,23 @@ class Performer:
     def look(self, call: Call) -> Performed:
         playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
         found = facts.gather(self.journal, playbooks, self._current())
+        if call.key is not None and not call.key.fingerprint:
+            self._none_holds_by_id(call.key, found)
         shown = [c for c in found.consumers if c.evidence is not Evidence.NONE]
         proof = f"{len(shown)} of {len(found.consumers)} consumers show it ({shown[0].evidence})" if shown else ""
         return self._done(found, proof)
+
+    def _none_holds_by_id(self, key: Key, found: Facts) -> None:
+        """A key whose value nobody knew (a swept one) is told from what the stores hold by its id."""
+        with self.journal.database.read() as connection:
+            for store in found.stores:
+                if not store.fingerprint:
+                    continue
+                known = credentials.known(connection, self.then.name, store.fingerprint)
+                if known is None or not known.id or known.id == key.id:
+                    raise PermanentError(
+                        f"{store.name} holds {known or 'a key that this journal does not know'}, which may be {key}"
+                    )
 
     def _current(self) -> Credential | None:
         rotation = self.case.rotation

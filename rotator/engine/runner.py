@@ -254,9 +254,14 @@ class Session:
         if call.op is Op.PREFLIGHT and changed.old is not None and changed.phase is not Phase.ENDED:
             cases.set_current(connection, self.playbook, changed.old)
             credentials.remember(connection, self.playbook, changed.id, changed.old, now)
-            for debt in turn.current_again(changed, self.case.debts):
-                self._replace_debt(connection, debt_machine.void(debt))
-                records.append(self._record(connection, debt, "decision", None, decision="the key is current again"))
+        again = turn.current_again(changed, self.case.debts)
+        if any(debt.cause is Cause.COMPROMISED for debt in again) and not changed.compromised:
+            changed = replace(changed, compromised=True, forward_only=True)  # it leaked once: nothing goes back to it
+            cases.save_rotation(connection, changed, None, now)
+            self.case = replace(self.case, rotation=changed)
+        for debt in again:
+            self._replace_debt(connection, debt_machine.void(debt))
+            records.append(self._record(connection, debt, "decision", None, decision="the key is current again"))
         for one in owed:
             records.append(self._owe(connection, one.key, one.cause, changed, one.stored))
         if changed.phase is Phase.ENDED:
@@ -356,8 +361,8 @@ class Session:
         with self.journal.database.write() as connection:
             leases.require(connection, self.held.lease)
             for stray in found:
-                key = Key(stray["key_id"], "", stray["hint"])
-                if not key.same(rotation.new):
+                key = Key(stray["key_id"], stray["fingerprint"], stray["hint"])
+                if not key.same(rotation.new) and not key.same(rotation.old):
                     self._owe(connection, key, Cause.SWEPT, rotation)
                 cases.settle_stray(connection, stray["n"])
 

@@ -212,7 +212,13 @@ def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at
     """Unfenced on purpose: a process that lost its lease says what it made, so that it is found."""
     connection.execute(
         insert(tables.strays).values(
-            playbook=playbook, rotation=rotation, key_id=key.id, hint=key.hint, at=at, settled=False
+            playbook=playbook,
+            rotation=rotation,
+            key_id=key.id,
+            fingerprint=key.fingerprint,
+            hint=key.hint,
+            at=at,
+            settled=False,
         )
     )
 

@@ -128,6 +128,7 @@ strays = Table(
     Column("playbook", String(200), nullable=False),
     Column("rotation", String(40), nullable=False),
     Column("key_id", String(300), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
     Column("hint", String(60), nullable=False),
     Column("at", Float, nullable=False),
     Column("settled", Boolean, nullable=False),
