@@ -58,8 +58,10 @@ def _scenes(world: DemoWorld, say: Callable[[str], None]) -> Seen:
     _rotate(world, say, seen)
     say("\n2. the issuer hands out a key that does not work:\n$ rotate demo --wait")
     world.admin("PUT", "/_faults", {"refuse_new": True})
+    world.write_playbook(step="1s")  # patience with a fresh key: a second is long for an issuer on this machine
     _rotate(world, say, seen)
     world.admin("PUT", "/_faults", {"refuse_new": False})
+    world.write_playbook()
     say("\n3. the service crashes when it starts with the new key:\n$ rotate demo --wait")
     (world.folder / "CRASH").write_text(world.stored_key)
     _rotate(world, say, seen)
