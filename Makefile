@@ -16,7 +16,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# Full-length kills, simulation and model; about two hours on two cores.
+# Full-length kills, simulation and model: hours.
 soak: $(READY)
 	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 $(BIN)/python -m pytest -q -s tests/model tests/simulation tests/acceptance/test_crashes.py
 
