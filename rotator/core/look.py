@@ -40,6 +40,7 @@ class ConsumerFact:
 class Facts:
     stores: tuple[StoreFact, ...] = ()
     consumers: tuple[ConsumerFact, ...] = ()
+    now: float = float("inf")  # an instance that started later than now was timed by another clock, or before it jumped
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
             strangers.append(store.name)
     present = _present_version_time(facts)
     for consumer in facts.consumers:
-        _judge(consumer, dying, present, holders, unproven)
+        _judge(consumer, dying, present, facts.now, holders, unproven)
     return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
 
 
@@ -98,7 +99,9 @@ def _present_version_time(facts: Facts) -> float | None:
     return max(times, default=0.0)
 
 
-def _judge(consumer: ConsumerFact, dying: Key, present: float | None, holders: list[str], unproven: list[str]) -> None:
+def _judge(
+    consumer: ConsumerFact, dying: Key, present: float | None, now: float, holders: list[str], unproven: list[str]
+) -> None:
     """An instance is clear if it was read to hold another key, or started after the present version was written."""
     if consumer.evidence is Evidence.NONE:
         return
@@ -116,5 +119,5 @@ def _judge(consumer: ConsumerFact, dying: Key, present: float | None, holders: l
         elif consumer.evidence is Evidence.ANSWERS:
             if not consumer.converged:
                 unproven.append(name)
-        elif present is None or instance.started_at is None or instance.started_at <= present:
+        elif present is None or instance.started_at is None or not present < instance.started_at <= now:
             unproven.append(name)

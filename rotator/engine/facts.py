@@ -11,7 +11,7 @@ from rotator.model import Change, Credential, Evidence
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 
 
-def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential | None) -> Facts:
+def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential | None, now: float) -> Facts:
     """Facts of the rotation's playbook and of today's, each store and consumer once."""
     stores: dict[str, StoreFact] = {}
     consumers: dict[str, tuple[ConsumerEntry, Evidence]] = {}
@@ -25,7 +25,7 @@ def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential 
     since = max((store.written_at or 0.0 for store in stores.values()), default=0.0)
     change = Change("look", since, current or Credential({}))
     found = tuple(_consumer(journal, entry, evidence, change) for entry, evidence in consumers.values())
-    return Facts(tuple(stores.values()), found)
+    return Facts(tuple(stores.values()), found, now)
 
 
 def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:

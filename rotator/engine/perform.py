@@ -252,7 +252,7 @@ class Performer:
 
     def look(self, call: Call) -> Performed:
         playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
-        found = facts.gather(self.journal, playbooks, self._current())
+        found = facts.gather(self.journal, playbooks, self._current(), self.clock.now())
         if call.key is not None and not call.key.fingerprint:
             self._none_holds_by_id(call.key, found)
         shown = [c for c in found.consumers if c.evidence is not Evidence.NONE]

@@ -29,7 +29,7 @@ class MemoryRestarter:
         for name in self.consumers:
             if name not in WORLD.consumers:
                 raise NotFound(f"there is no consumer {name}")
-            if WORLD.consumers[name].started_at <= change.since:
+            if not change.since < WORLD.consumers[name].started_at <= WORLD.now():
                 WORLD.start(name)
 
     def progress(self, change: Change) -> Progress:
@@ -38,5 +38,5 @@ class MemoryRestarter:
         instances = tuple(
             Instance(name, consumer.started_at, Secret(consumer.holds) if read else None) for name, consumer in found
         )
-        current = sum(consumer.started_at > change.since for _, consumer in found)
+        current = sum(change.since < consumer.started_at <= WORLD.now() for _, consumer in found)
         return Progress(len(found), current, current == len(found), instances)

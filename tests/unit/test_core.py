@@ -38,6 +38,7 @@ def facts(
     [
         (facts(), True),
         (facts(held="f1"), False),
+        (replace(facts(), now=15.0), False),
         (facts(started=9.0), False),
         (facts(started=None), False),
         (facts(ours=False), False),
