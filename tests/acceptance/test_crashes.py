@@ -15,8 +15,8 @@ import pytest
 
 from tests.acceptance.conftest import AcceptanceWorld
 
-BOUNDARY_STEP = int(os.environ.get("ROTATOR_KILL_EVERY", "6"))  # 1 = every boundary
-RANDOM_KILLS = int(os.environ.get("ROTATOR_KILLS", "6"))
+BOUNDARY_STEP = int(os.environ.get("ROTATOR_KILL_EVERY", "12"))  # 1 = every boundary
+RANDOM_KILLS = int(os.environ.get("ROTATOR_KILLS", "3"))
 SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 
