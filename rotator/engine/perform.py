@@ -26,6 +26,7 @@ from rotator.core.look import Facts
 from rotator.core.state import Debt, Key, Rotation
 from rotator.engine import facts, preflight
 from rotator.engine.clock import Clock
+from rotator.engine.orphans import find_orphans
 from rotator.errors import (
     AccessDenied,
     Conflict,
@@ -38,7 +39,7 @@ from rotator.errors import (
     TransientError,
     Unsupported,
 )
-from rotator.journal import cases, credentials
+from rotator.journal import credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Finding, Label, Note, NotYet, Recovery
@@ -335,34 +336,6 @@ class Performer:
 
     def sweep(self, call: Call) -> Performed:
         return self._done(Swept(find_orphans(self.journal, self.then, self.case)))
-
-
-def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key, ...]:
-    """Keys that this installation made for this playbook and that nothing accounts for.
-
-    Nothing, if the provider cannot list by label, or any store cannot say which key it holds.
-    """
-    if playbook.provider.recovery is not Recovery.LABEL:
-        return ()
-    rotation, accounted = case.rotation, {debt.key.id for debt in case.debts if debt.open}
-    if rotation is not None:
-        accounted |= {key.id for key in (rotation.old, rotation.new) if key and (rotation.outcome is None)}
-    with journal.database.read() as connection:
-        current = cases.current_key(connection, playbook.name)
-        accounted |= {current.id} if current else set()
-        for entry in playbook.stores:
-            held = entry.store.read()
-            if held is None:
-                continue
-            known = (
-                credentials.known(connection, playbook.name, journal.fingerprint(held.values)) if held.values else None
-            )
-            if known is None:
-                return ()
-            accounted.add(known.id)
-        rotations = cases.known_rotations(connection, playbook.name)
-    known_here = sweep.Known(journal.installation, playbook.name, rotations, accounted)
-    return sweep.orphans(playbook.provider.inventory(), known_here)
 
 
 def _named(key: Key) -> str:

@@ -17,12 +17,14 @@ from rotator.audit.record import Actor
 from rotator.audit.stream import Stream
 from rotator.core import debt as debt_machine
 from rotator.core import keep, machine, turn
-from rotator.core.action import Action, Call, Done, Failed, Later, Op, Result, Swept, Unknown, WaitUntil
+from rotator.core.action import Action, Call, Done, Later, Op, Result, Swept, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Rotation
+from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.keeper import Held
-from rotator.engine.perform import EFFECTS, Performed, Performer, find_orphans
+from rotator.engine.orphans import find_orphans
+from rotator.engine.perform import EFFECTS, Performed, Performer
 from rotator.errors import LeaseLost
 from rotator.journal import cases, credentials, leases
 from rotator.journal.journal import Journal
@@ -211,7 +213,7 @@ class Session:
             cases.set_store_version(connection, self.playbook, store, version, fingerprint, now)
         records = []
         if not isinstance(performed.result, Later) and not (recovered and call.op not in EFFECTS):
-            records.append(self._record(connection, unit, "outcome", call, **_told(performed, took)))
+            records.append(self._record(connection, unit, "outcome", call, **telling.outcome(performed, took)))
         if isinstance(unit, Rotation):
             records += self._save_rotation(connection, unit, machine.apply(unit, performed.result), call, performed)
         else:
@@ -374,7 +376,7 @@ class Session:
             fields = {
                 "step": call.step,
                 "op": str(call.op),
-                "target": _target(unit, call),
+                "target": telling.target(unit, call),
                 "attempt": call.attempt or None,
                 "key": str(call.key) if call.key else None,
                 "fingerprint": call.key.fingerprint if call.key else None,
@@ -423,26 +425,3 @@ def _action(unit: Unit) -> Action:
 
 def _rotation_id(unit: Unit) -> str:
     return unit.id if isinstance(unit, Rotation) else unit.rotation
-
-
-def _target(unit: Unit, call: Call) -> str | None:
-    plan = unit.plan
-    if call.op in (Op.READ, Op.WRITE, Op.RETIRE) and call.target < len(plan.stores):
-        return plan.stores[call.target].name
-    if call.op in (Op.RESTART, Op.PROGRESS) and call.target < len(plan.consumers):
-        return plan.consumers[call.target].name
-    return None
-
-
-def _told(performed: Performed, took: float) -> dict[str, Any]:
-    """An outcome for the audit: never a value, only what happened."""
-    result = performed.result
-    fields: dict[str, Any] = {"result": type(result).__name__.lower(), "seconds": round(took, 3)}
-    if isinstance(result, Failed):
-        fields |= {"error": result.message, "lasting": result.permanent}
-    elif isinstance(result, Unknown):
-        fields["error"] = result.message
-    elif isinstance(result, Done) and isinstance(result.data, Key):
-        fields |= {"key": str(result.data), "fingerprint": result.data.fingerprint}
-    warnings = [finding.text for finding in performed.findings if finding.level == "warning"]
-    return {**fields, "warnings": warnings or None, "detail": performed.detail or None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,12 +21,15 @@ GOOD, BAD = "good-key-value", "bad-key-value"
 class _Service(BaseHTTPRequestHandler):
     """200 for the good key, 401 else; /busy 503, /moved 302, /page HTML."""
 
+    received = b""
+
     def log_message(self, *_: Any) -> None:
         pass
 
     def do_GET(self) -> None:
         good = self.headers.get("authorization") == f"Bearer {GOOD}"
         status = {"/busy": 503, "/moved": 302}.get(self.path, 200 if good else 401)
+        type(self).received = self.rfile.read(int(self.headers.get("content-length") or 0))
         body = b"<html>log in</html>" if self.path == "/page" else b'{"model": "small", "count": 2}'
         self.send_response(status)
         self.send_header("location", "http://elsewhere.example/")
@@ -108,3 +112,4 @@ def test_the_key_never_stands_in_a_url() -> None:
 def test_json_bodies_carry_the_key(url: str) -> None:
     probe = _http(url, method="POST", json={"message": "with {key}", "list": ["{key}", 1]})
     probe.probe(Credential(single(GOOD).values))
+    assert json.loads(_Service.received) == {"message": f"with {GOOD}", "list": [GOOD, 1]}

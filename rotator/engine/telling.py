@@ -1,0 +1,32 @@
+"""What the audit is told of a call and its outcome: never a value, only what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rotator.core.action import Call, Done, Failed, Op, Unknown
+from rotator.core.state import Debt, Key, Rotation
+from rotator.engine.perform import Performed
+
+
+def target(unit: Rotation | Debt, call: Call) -> str | None:
+    plan = unit.plan
+    if call.op in (Op.READ, Op.WRITE, Op.RETIRE) and call.target < len(plan.stores):
+        return plan.stores[call.target].name
+    if call.op in (Op.RESTART, Op.PROGRESS) and call.target < len(plan.consumers):
+        return plan.consumers[call.target].name
+    return None
+
+
+def outcome(performed: Performed, took: float) -> dict[str, Any]:
+    """An outcome for the audit: never a value, only what happened."""
+    result = performed.result
+    fields: dict[str, Any] = {"result": type(result).__name__.lower(), "seconds": round(took, 3)}
+    if isinstance(result, Failed):
+        fields |= {"error": result.message, "lasting": result.permanent}
+    elif isinstance(result, Unknown):
+        fields["error"] = result.message
+    elif isinstance(result, Done) and isinstance(result.data, Key):
+        fields |= {"key": str(result.data), "fingerprint": result.data.fingerprint}
+    warnings = [finding.text for finding in performed.findings if finding.level == "warning"]
+    return {**fields, "warnings": warnings or None, "detail": performed.detail or None}
