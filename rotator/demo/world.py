@@ -42,7 +42,7 @@ class Traffic:
     """Requests to the consumer, at a steady pace, from start to stop; every failure is kept."""
 
     url: str
-    per_second: int = 80
+    per_second: int = 60
     requests: int = 0
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)

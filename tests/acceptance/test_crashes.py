@@ -70,7 +70,7 @@ def test_a_kill_at_a_random_instant_is_survived(world: AcceptanceWorld, capsys: 
 
 def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> None:
     """One rotates; the other exits 75 and says who holds it."""
-    world.admin("PUT", "/_faults", {"delay_create": 2})
+    world.admin("PUT", "/_faults", {"delay_create": 8})
     first = world.start_rotate()
     _wait_for(lambda: "generate" in _phase(world))
     second = world.rotator("rotate", "demo")
