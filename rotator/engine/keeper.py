@@ -65,12 +65,10 @@ class Keeper:
                     lock=lock.identity,
                     purpose=purpose,
                     since=time.time(),
-                    dead=True,
                 )
         except BaseException:
             lock.release()
             raise
-        assert isinstance(lease, Lease)
         held = Held(lease, lock, begun + leases.SECONDS)
         with self._mutex:
             self._held[playbook] = held

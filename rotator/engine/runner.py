@@ -252,7 +252,8 @@ class Session:
         owed, changed = changed.owed, replace(changed, owed=())
         cases.save_rotation(connection, changed, None, now)
         self.case = replace(self.case, rotation=changed, intent=None, intent_of="")
-        records = self._decisions(connection, before, changed)
+        decided = telling.decision(before, changed)
+        records = [self._record(connection, changed, "decision", None, **decided)] if decided else []
         if call.op is Op.PREFLIGHT and changed.old is not None and changed.phase is not Phase.ENDED:
             cases.set_current(connection, self.playbook, changed.old)
             credentials.remember(connection, self.playbook, changed.id, changed.old, now)
@@ -264,8 +265,7 @@ class Session:
         for debt in again:
             self._replace_debt(connection, debt_machine.void(debt))
             records.append(self._record(connection, debt, "decision", None, decision="the key is current again"))
-        for one in owed:
-            records.append(self._owe(connection, one.key, one.cause, changed, one.stored))
+        records += [self._owe(connection, one.key, one.cause, changed, one.stored) for one in owed]
         if changed.phase is Phase.ENDED:
             records += self._ended(connection, changed)
         return records
@@ -387,36 +387,6 @@ class Session:
         return chain.append(
             connection, _rotation_id(unit), self.clock.now(), event, self.actor, playbook=self.playbook, **fields
         )
-
-    def _decisions(self, connection: Connection, before: Rotation, changed: Rotation) -> list[dict[str, Any]]:
-        records = []
-        if changed.pivoted and not before.pivoted:
-            records.append(
-                self._record(
-                    connection,
-                    changed,
-                    "decision",
-                    None,
-                    decision="pivot: the new key is current",
-                    key=str(changed.new),
-                )
-            )
-        elif changed.phase is Phase.STUCK and before.phase is not Phase.STUCK:
-            records.append(
-                self._record(connection, changed, "decision", None, decision="needs attention", reason=changed.question)
-            )
-        elif changed.problem and changed.problem != before.problem and changed.phase is not before.phase:
-            records.append(
-                self._record(
-                    connection,
-                    changed,
-                    "decision",
-                    None,
-                    decision=f"{before.phase} → {changed.phase}",
-                    reason=changed.problem,
-                )
-            )
-        return records
 
 
 def _action(unit: Unit) -> Action:

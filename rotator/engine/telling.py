@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rotator.core.action import Call, Done, Failed, Op, Unknown
-from rotator.core.state import Debt, Key, Rotation
+from rotator.core.state import Debt, Key, Phase, Rotation
 from rotator.engine.perform import Performed
 
 
@@ -30,3 +30,14 @@ def outcome(performed: Performed, took: float) -> dict[str, Any]:
         fields |= {"key": str(result.data), "fingerprint": result.data.fingerprint}
     warnings = [finding.text for finding in performed.findings if finding.level == "warning"]
     return {**fields, "warnings": warnings or None, "detail": performed.detail or None}
+
+
+def decision(before: Rotation, changed: Rotation) -> dict[str, Any]:
+    """What was decided between two states; nothing where the rotation only went on."""
+    if changed.pivoted and not before.pivoted:
+        return {"decision": "pivot: the new key is current", "key": str(changed.new)}
+    if changed.phase is Phase.STUCK and before.phase is not Phase.STUCK:
+        return {"decision": "needs attention", "reason": changed.question}
+    if changed.problem and changed.problem != before.problem and changed.phase is not before.phase:
+        return {"decision": f"{before.phase} → {changed.phase}", "reason": changed.problem}
+    return {}

@@ -74,13 +74,9 @@ def holding(connection: Connection, playbook: str, *, lock: bool = False) -> Hol
     return Holding(row["holder"], row["fence"], row["purpose"], row["rotation"], row["since"], row["lock"], expired)
 
 
-def take(
-    connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float, dead: bool = False
-) -> Lease | Holding:
-    """The lease, with the next token; or who holds it. `dead`: the holder's kernel lock was found free."""
+def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float) -> Lease:
+    """The lease, with the next token. Whether it may be taken was judged in this transaction, by `holding`."""
     held = holding(connection, playbook, lock=True)
-    if held is not None and not held.expired and not dead:
-        return held
     values = {
         "holder": holder,
         "fence": held.fence + 1 if held else 1,
