@@ -24,10 +24,11 @@ class Secret:
     Raises TypeError when formatted into a string, pickled or serialised to JSON: each is a leak about to happen.
     """
 
-    __slots__ = ("__weakref__", "_text")
+    __slots__ = ("__weakref__", "_forms", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._forms: frozenset[str] | None = None
         if len(text) >= _MIN_REDACTED:
             with _alive_lock:
                 _alive.add(self)
@@ -35,6 +36,15 @@ class Secret:
     def reveal(self) -> str:
         """The text itself, for the call that needs it."""
         return self._text
+
+    def forms(self) -> frozenset[str]:
+        """How it may be echoed: plainly, and in the encodings of URLs, JSON, Python and base64."""
+        if self._forms is None:
+            text, encoded = self._text, base64.b64encode(self._text.encode()).decode()
+            written = {urllib.parse.quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
+            forms = {text, encoded, encoded.rstrip("="), *written}
+            self._forms = frozenset(form for form in forms if len(form) >= _MIN_REDACTED)
+        return self._forms
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text
@@ -82,15 +92,10 @@ class Redactor:
 
 
 def _living_forms() -> list[str]:
-    """Each living secret as written plainly and in the encodings that echo it, longest first."""
+    """Each living secret in all its forms, longest first."""
     with _alive_lock:
-        texts = {secret.reveal() for secret in _alive}
-    forms: set[str] = set()
-    for text in texts:
-        forms |= {text, urllib.parse.quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
-        encoded = base64.b64encode(text.encode()).decode()
-        forms |= {encoded, encoded.rstrip("=")}
-    return sorted((form for form in forms if len(form) >= _MIN_REDACTED), key=len, reverse=True)
+        living = list(_alive)
+    return sorted({form for secret in living for form in secret.forms()}, key=len, reverse=True)
 
 
 redact = Redactor()

@@ -15,12 +15,13 @@ from rotator.audit.stream import Stream
 from rotator.core.action import Ask, Call, Done, Finish, Op, WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Debt, DebtPhase, Key, Phase, Rotation
+from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.perform import Performed
 from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.preflight import hint_matches
-from rotator.engine.runner import Books, Observer, Session, Unit
+from rotator.engine.runner import Books, Observer, Session
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal, open_journal, put_setting, setting

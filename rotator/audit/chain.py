@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from rotator.audit.record import GENESIS, Actor, canonical, digest, rfc3339
 from rotator.journal import tables
@@ -14,20 +14,32 @@ from rotator.secret import redact
 
 INSTALLATION = "installation"  # the chain of what belongs to no rotation
 
+_AUDIT = tables.audit
+_HEAD = (
+    select(_AUDIT.c.seq, _AUDIT.c.hash).where(_AUDIT.c.chain == bindparam("of")).order_by(_AUDIT.c.seq.desc()).limit(1)
+)
+_ADD = insert(_AUDIT)
 
-def append(connection: Connection, chain: str, at: float, event: str, actor: Actor, **fields: Any) -> dict[str, Any]:
+
+Head = tuple[int, str]  # seq and hash of a chain's last record
+
+
+def append(
+    connection: Connection,
+    chain: str,
+    at: float,
+    event: str,
+    actor: Actor,
+    heads: dict[str, Head] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
     """One record at the end of `chain` (a rotation's id, or 'installation'); returned as it was written.
 
-    Every text in it has passed the redactor.
+    Every text in it has passed the redactor. `heads` remembers the ends of chains that only the caller writes.
     """
     if chain == INSTALLATION:
         serialise(connection)
-    last = connection.execute(
-        select(tables.audit.c.seq, tables.audit.c.hash)
-        .where(tables.audit.c.chain == chain)
-        .order_by(tables.audit.c.seq.desc())
-        .limit(1)
-    ).first()
+    last = (heads or {}).get(chain) or connection.execute(_HEAD, {"of": chain}).first()
     seq, prev = (last[0] + 1, last[1]) if last else (1, GENESIS)
     body: dict[str, Any] = {
         "time": rfc3339(at),
@@ -38,7 +50,13 @@ def append(connection: Connection, chain: str, at: float, event: str, actor: Act
         **{name: value for name, value in fields.items() if value not in (None, "")},
         "prev": prev,
     }
-    body = json.loads(redact(canonical(body)))
-    body["hash"] = digest(prev, body)
-    connection.execute(insert(tables.audit).values(chain=chain, seq=seq, record=canonical(body), hash=body["hash"]))
+    plain = canonical(body)
+    text = redact(plain)
+    if text != plain:
+        body = json.loads(text)
+        text = canonical(body)
+    body["hash"] = digest(prev, text)
+    connection.execute(_ADD, {"chain": chain, "seq": seq, "record": canonical(body), "hash": body["hash"]})
+    if heads is not None:
+        heads[chain] = (seq, body["hash"])
     return body

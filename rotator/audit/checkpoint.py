@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from rotator.audit.record import GENESIS, canonical, rfc3339
 from rotator.journal import tables
@@ -17,13 +17,26 @@ from rotator.secret import Secret
 
 _CONTEXT = "audit signing key"
 
+_AUDIT, _CHECKPOINTS = tables.audit, tables.checkpoints
+_LAST = select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n.desc()).limit(1)
+_UPTO = select(func.max(_AUDIT.c.n))
+_GROWN = (
+    select(_AUDIT.c.chain, func.max(_AUDIT.c.seq).label("seq"))
+    .where((_AUDIT.c.n > bindparam("since")) & (_AUDIT.c.n <= bindparam("upto")))
+    .group_by(_AUDIT.c.chain)
+    .subquery()
+)
+_HEADS = select(_AUDIT.c.chain, _AUDIT.c.seq, _AUDIT.c.hash).join(
+    _GROWN, (_AUDIT.c.chain == _GROWN.c.chain) & (_AUDIT.c.seq == _GROWN.c.seq)
+)
+_ADD = insert(_CHECKPOINTS)
+
 
 def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
     """Sign the heads of the chains that grew since the last checkpoint. None where nothing grew or nothing can sign."""
     serialise(connection)
-    last = connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.n.desc()).limit(1))
-    previous = last.mappings().first()
-    upto = connection.execute(select(func.max(tables.audit.c.n))).scalar() or 0
+    previous = connection.execute(_LAST).mappings().first()
+    upto = connection.execute(_UPTO).scalar() or 0
     since = previous["upto"] if previous else 0
     if upto <= since or journal.sealer is None:
         return None
@@ -38,9 +51,7 @@ def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] |
     text = canonical(body)
     signature = _sign(connection, journal, text)
     connection.execute(
-        insert(tables.checkpoints).values(
-            n=body["checkpoint"], upto=upto, body=text, hash=hash_of(text), signature=signature
-        )
+        _ADD, {"n": body["checkpoint"], "upto": upto, "body": text, "hash": hash_of(text), "signature": signature}
     )
     return {**body, "hash": hash_of(text), "signature": signature}
 
@@ -50,16 +61,8 @@ def hash_of(text: str) -> str:
 
 
 def _heads(connection: Connection, since: int, upto: int) -> dict[str, list[Any]]:
-    grown = (
-        select(tables.audit.c.chain, func.max(tables.audit.c.seq).label("seq"))
-        .where((tables.audit.c.n > since) & (tables.audit.c.n <= upto))
-        .group_by(tables.audit.c.chain)
-        .subquery()
-    )
-    heads = select(tables.audit.c.chain, tables.audit.c.seq, tables.audit.c.hash).join(
-        grown, (tables.audit.c.chain == grown.c.chain) & (tables.audit.c.seq == grown.c.seq)
-    )
-    return {row[0]: [row[1], row[2]] for row in connection.execute(heads)}
+    found = connection.execute(_HEADS, {"since": since, "upto": upto})
+    return {row[0]: [row[1], row[2]] for row in found}
 
 
 def public_key(connection: Connection, journal: Journal) -> str:
@@ -107,5 +110,5 @@ def signed_by(public: str, text: str, signature: str) -> bool:
 
 def load(connection: Connection) -> list[dict[str, Any]]:
     """All checkpoints, oldest first, as they were written."""
-    rows = connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.n)).mappings()
+    rows = connection.execute(select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n)).mappings()
     return [{**json.loads(row["body"]), "hash": row["hash"], "signature": row["signature"]} for row in rows]

@@ -52,6 +52,6 @@ def canonical(record: Mapping[str, Any]) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(prev: str, body: Mapping[str, Any]) -> str:
+def digest(prev: str, text: str) -> str:
     """SHA-256 over the previous record's hash and this record's canonical JSON (without its own hash)."""
-    return hashlib.sha256(f"{prev}\n{canonical(body)}".encode()).hexdigest()
+    return hashlib.sha256(f"{prev}\n{text}".encode()).hexdigest()

@@ -91,7 +91,7 @@ def _check_record(
         verdict.mistakes.append(f"{where}: expected record {last_seq + 1} (dropped or reordered)")
     elif record.get("prev") != last_hash:
         verdict.mistakes.append(f"{where}: does not follow the record before it")
-    if digest(str(record.get("prev")), body) != said:
+    if digest(str(record.get("prev")), canonical(body)) != said:
         verdict.mistakes.append(f"{where}: was changed")
     number = seq if isinstance(seq, int) else last_seq + 1
     heads[chain] = (number, str(said))

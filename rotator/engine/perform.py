@@ -73,6 +73,7 @@ class Performer:
     case: Case
     unit: Rotation | Debt
     seconds_left: Callable[[], float]
+    opened: dict[Key, Credential]  # seals that were opened already
 
     def perform(self, call: Call) -> Performed:
         """Never raises a plugin's error; LeaseLost and the journal's own errors go through."""
@@ -106,10 +107,13 @@ class Performer:
         """The credential with its values: from its seal, else from a store that holds it, else by id alone."""
         if key is None:
             return Credential({})
+        if key in self.opened:
+            return self.opened[key]
         with self.journal.database.read() as connection:
             sealed = credentials.value_of(connection, self.journal.sealer, self.then.name, key)
         if sealed is not None:
-            return Credential(sealed.values, key.id or sealed.id, key.hint)
+            self.opened[key] = Credential(sealed.values, key.id or sealed.id, key.hint)
+            return self.opened[key]
         return self._from_stores(key) or Credential({}, key.id, key.hint)
 
     def _from_stores(self, key: Key) -> Credential | None:

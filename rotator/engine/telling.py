@@ -9,6 +9,18 @@ from rotator.core.state import Debt, Key, Phase, Rotation
 from rotator.engine.perform import Performed
 
 
+def call(unit: Rotation | Debt, of: Call) -> dict[str, Any]:
+    """Which call it is."""
+    return {
+        "step": of.step,
+        "op": str(of.op),
+        "target": target(unit, of),
+        "attempt": of.attempt or None,
+        "key": str(of.key) if of.key else None,
+        "fingerprint": of.key.fingerprint if of.key else None,
+    }
+
+
 def target(unit: Rotation | Debt, call: Call) -> str | None:
     plan = unit.plan
     if call.op in (Op.READ, Op.WRITE, Op.RETIRE) and call.target < len(plan.stores):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, String, bindparam, insert, select, update
 
 from rotator.core import debt as debt_machine
 from rotator.core import machine
@@ -15,6 +15,32 @@ from rotator.core.state import Debt, Key, Phase, Rotation
 from rotator.journal import codec, tables
 
 FOREVER = 4e9
+
+# Built once: building a statement costs more than SQLite takes to run it.
+_ROTATIONS, _DEBTS, _PLAYBOOKS, _VERSIONS, _STRAYS = (
+    tables.rotations,
+    tables.debts,
+    tables.playbooks,
+    tables.store_versions,
+    tables.strays,
+)
+_OF = bindparam("of", type_=String)
+_ACTIVE = select(_ROTATIONS).where((_ROTATIONS.c.playbook == _OF) & _ROTATIONS.c.active)
+_NEWEST = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF).order_by(_ROTATIONS.c.began.desc()).limit(1)
+_IDS = select(_ROTATIONS.c.id).where(_ROTATIONS.c.playbook == _OF)
+_ADD_ROTATION = insert(_ROTATIONS)
+_SAVE_ROTATION = update(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
+_OPEN_DEBTS = select(_DEBTS).where((_DEBTS.c.playbook == _OF) & _DEBTS.c.open)
+_ADD_DEBT = insert(_DEBTS)
+_SAVE_DEBT = update(_DEBTS).where(_DEBTS.c.id == bindparam("this"))
+_PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
+_ADD_PLAYBOOK = insert(_PLAYBOOKS)
+_SAVE_PLAYBOOK = update(_PLAYBOOKS).where(_PLAYBOOKS.c.name == bindparam("this"))
+_MY_VERSION = (_VERSIONS.c.playbook == _OF) & (_VERSIONS.c.store == bindparam("at_store"))
+_VERSION = select(_VERSIONS).where(_MY_VERSION)
+_ADD_VERSION = insert(_VERSIONS)
+_SAVE_VERSION = update(_VERSIONS).where(_MY_VERSION)
+_OPEN_STRAYS = select(_STRAYS).where((_STRAYS.c.playbook == _OF) & ~_STRAYS.c.settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +52,9 @@ class Case:
     intent: Call | None = None
     intent_of: str = ""  # id of the rotation or debt that the intent is of
 
+    def intent_on(self, unit_id: str) -> Call | None:
+        return self.intent if self.intent_of == unit_id else None
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -36,13 +65,19 @@ class Beginning:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A key that a process made after it had lost its lease."""
+
+    n: int
+    key: Key
+
+
 def load(connection: Connection, playbook: str) -> Case:
-    row = _present_rotation(connection, playbook)
-    debts = (
-        connection.execute(select(tables.debts).where((tables.debts.c.playbook == playbook) & tables.debts.c.open))
-        .mappings()
-        .all()
-    )
+    row = connection.execute(_ACTIVE, {"of": playbook}).mappings().first()
+    if row is None:
+        row = connection.execute(_NEWEST, {"of": playbook}).mappings().first()
+    debts = connection.execute(_OPEN_DEBTS, {"of": playbook}).mappings().all()
     rotation = codec.rotation_of(row["state"]) if row else None
     intents = [(r["id"], r["intent"]) for r in ([row] if row else []) + list(debts) if r["intent"]]
     intent_of, intent = intents[0] if intents else ("", None)
@@ -50,74 +85,60 @@ def load(connection: Connection, playbook: str) -> Case:
     return Case(rotation, tuple(found), codec.call_of(intent) if intent else None, intent_of)
 
 
-def _present_rotation(connection: Connection, playbook: str) -> Any:
-    mine = tables.rotations.c.playbook == playbook
-    active = connection.execute(select(tables.rotations).where(mine & tables.rotations.c.active)).mappings().first()
-    if active is not None:
-        return active
-    newest = select(tables.rotations).where(mine).order_by(tables.rotations.c.began.desc()).limit(1)
-    return connection.execute(newest).mappings().first()
-
-
 def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: float) -> None:
+    """The row of a new rotation. The unique index refuses a second active one of the playbook."""
     connection.execute(
-        insert(tables.rotations).values(
-            id=rotation.id,
-            playbook=rotation.playbook,
-            active=True,
-            phase=rotation.phase,
-            due=at,
-            state=codec.dump(rotation),
-            definition=beginning.definition,
-            actor=beginning.actor,
-            reason=beginning.reason,
-            began=at,
-        )
+        _ADD_ROTATION,
+        {
+            "id": rotation.id,
+            "playbook": rotation.playbook,
+            "definition": beginning.definition,
+            "actor": beginning.actor,
+            "reason": beginning.reason,
+            "began": at,
+            **_rotation_row(rotation, None, at),
+        },
     )
 
 
-def save_rotation(connection: Connection, rotation: Rotation, intent: Call | None, at: float) -> None:
+def save(connection: Connection, before: Case, after: Case, at: float) -> None:
+    """Write what changed between two states of a case: rotation, debts, intent."""
+    known = {debt.id: debt for debt in before.debts}
+    for debt in after.debts:
+        row = _debt_row(debt, after.intent_on(debt.id))
+        if debt.id not in known:
+            fixed = {"id": debt.id, "playbook": debt.playbook, "rotation": debt.rotation, "key_id": debt.key.id}
+            connection.execute(_ADD_DEBT, {**fixed, **row})
+        elif (debt, after.intent_on(debt.id)) != (known[debt.id], before.intent_on(debt.id)):
+            connection.execute(_SAVE_DEBT, {"this": debt.id, **row})
+    rotation = after.rotation
+    if rotation is not None:
+        intent = after.intent_on(rotation.id)
+        if (rotation, intent) != (before.rotation, before.intent_on(rotation.id)):
+            connection.execute(_SAVE_ROTATION, {"this": rotation.id, **_rotation_row(rotation, intent, at)})
+
+
+def _rotation_row(rotation: Rotation, intent: Call | None, at: float) -> dict[str, Any]:
     ended = rotation.phase is Phase.ENDED
-    values = {
+    return {
         "active": not ended,
         "phase": rotation.phase,
         "outcome": rotation.outcome,
         "due": _due(rotation, at),
         "state": codec.dump(rotation),
         "intent": codec.dump(intent) if intent else None,
+        "ended": at if ended else None,
     }
-    if ended:
-        values["ended"] = at
-    connection.execute(update(tables.rotations).where(tables.rotations.c.id == rotation.id).values(**values))
 
 
-def add_debt(connection: Connection, debt: Debt) -> None:
-    connection.execute(
-        insert(tables.debts).values(
-            id=debt.id,
-            playbook=debt.playbook,
-            rotation=debt.rotation,
-            key_id=debt.key.id,
-            phase=debt.phase,
-            open=debt.open,
-            due=_due(debt, debt.now),
-            state=codec.dump(debt),
-        )
-    )
-
-
-def save_debt(connection: Connection, debt: Debt, intent: Call | None) -> None:
-    connection.execute(
-        update(tables.debts)
-        .where(tables.debts.c.id == debt.id)
-        .values(
-            phase=debt.phase,
-            open=debt.open,
-            due=_due(debt, debt.now),
-            state=codec.dump(debt),
-            intent=codec.dump(intent) if intent else None,
-        )
-    )
+def _debt_row(debt: Debt, intent: Call | None) -> dict[str, Any]:
+    return {
+        "phase": debt.phase,
+        "open": debt.open,
+        "due": _due(debt, debt.now),
+        "state": codec.dump(debt),
+        "intent": codec.dump(intent) if intent else None,
+    }
 
 
 def _due(unit: Rotation | Debt, at: float) -> float:
@@ -162,30 +183,27 @@ def debts_of(connection: Connection, rotation: str) -> list[Debt]:
 
 
 def known_rotations(connection: Connection, playbook: str) -> set[str]:
-    query = select(tables.rotations.c.id).where(tables.rotations.c.playbook == playbook)
-    return {row[0] for row in connection.execute(query)}
+    return {row[0] for row in connection.execute(_IDS, {"of": playbook})}
 
 
 def remember_playbook(connection: Connection, name: str, definition: str) -> None:
     """Keep the last version that loaded: a vanished or broken file must not strand a rotation."""
-    row = connection.execute(select(tables.playbooks.c.definition).where(tables.playbooks.c.name == name)).first()
+    row = playbook_row(connection, name)
     if row is None:
-        connection.execute(insert(tables.playbooks).values(name=name, definition=definition))
-    elif row[0] != definition:
-        connection.execute(
-            update(tables.playbooks).where(tables.playbooks.c.name == name).values(definition=definition)
-        )
+        connection.execute(_ADD_PLAYBOOK, {"name": name, "definition": definition})
+    elif row["definition"] != definition:
+        connection.execute(_SAVE_PLAYBOOK, {"this": name, "definition": definition})
 
 
 def set_current(connection: Connection, playbook: str, key: Key, success_at: float | None = None) -> None:
     values: dict[str, object] = {"current_key": codec.dump(key)}
     if success_at is not None:
         values["last_success"] = success_at
-    connection.execute(update(tables.playbooks).where(tables.playbooks.c.name == playbook).values(**values))
+    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, **values})
 
 
 def playbook_row(connection: Connection, name: str) -> Any | None:
-    return connection.execute(select(tables.playbooks).where(tables.playbooks.c.name == name)).mappings().first()
+    return connection.execute(_PLAYBOOK, {"of": name}).mappings().first()
 
 
 def current_key(connection: Connection, playbook: str) -> Key | None:
@@ -195,17 +213,15 @@ def current_key(connection: Connection, playbook: str) -> Key | None:
 
 def store_version(connection: Connection, playbook: str, store: str) -> Any | None:
     """What our last write to this store was: version, fingerprint, at."""
-    mine = (tables.store_versions.c.playbook == playbook) & (tables.store_versions.c.store == store)
-    return connection.execute(select(tables.store_versions).where(mine)).mappings().first()
+    return connection.execute(_VERSION, {"of": playbook, "at_store": store}).mappings().first()
 
 
 def set_store_version(
     connection: Connection, playbook: str, store: str, version: str, fingerprint: str, at: float
 ) -> None:
-    mine = (tables.store_versions.c.playbook == playbook) & (tables.store_versions.c.store == store)
     values = {"version": version, "fingerprint": fingerprint, "at": at}
-    if not connection.execute(update(tables.store_versions).where(mine).values(**values)).rowcount:
-        connection.execute(insert(tables.store_versions).values(playbook=playbook, store=store, **values))
+    if not connection.execute(_SAVE_VERSION, {"of": playbook, "at_store": store, **values}).rowcount:
+        connection.execute(_ADD_VERSION, {"playbook": playbook, "store": store, **values})
 
 
 def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:
@@ -223,9 +239,9 @@ def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at
     )
 
 
-def strays(connection: Connection, playbook: str) -> list[Any]:
-    mine = (tables.strays.c.playbook == playbook) & ~tables.strays.c.settled
-    return list(connection.execute(select(tables.strays).where(mine)).mappings())
+def strays(connection: Connection, playbook: str) -> list[Stray]:
+    found = connection.execute(_OPEN_STRAYS, {"of": playbook}).mappings()
+    return [Stray(row["n"], Key(row["key_id"], row["fingerprint"], row["hint"])) for row in found]
 
 
 def playbooks_with_strays(connection: Connection) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from rotator.core.state import Key
 from rotator.errors import JournalError
@@ -14,16 +14,25 @@ from rotator.journal.sealing import Sealer
 from rotator.model import Credential
 from rotator.secret import Secret
 
+_ROWS = tables.credentials
+_OF = _ROWS.c.playbook == bindparam("of")
+_BY_FINGERPRINT = select(_ROWS).where(_OF & (_ROWS.c.fingerprint == bindparam("print")))
+_BY_ID = select(_ROWS).where(_OF & (_ROWS.c.key_id == bindparam("id")))
+_SEALED = select(_ROWS).where(_OF & _ROWS.c.sealed.is_not(None))
+_ADD = insert(_ROWS)
+_SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
+
 
 def _context(playbook: str, key: Key, field: str) -> str:
     return f"{playbook}\0{key.fingerprint}\0{field}"
 
 
-def _mine(playbook: str, key: Key) -> object:
-    same = tables.credentials.c.playbook == playbook
+def _row(connection: Connection, playbook: str, key: Key) -> RowMapping | None:
     if key.fingerprint:
-        return same & (tables.credentials.c.fingerprint == key.fingerprint)
-    return same & (tables.credentials.c.key_id == key.id)
+        found = connection.execute(_BY_FINGERPRINT, {"of": playbook, "print": key.fingerprint})
+    else:
+        found = connection.execute(_BY_ID, {"of": playbook, "id": key.id})
+    return found.mappings().first()
 
 
 def keep(
@@ -41,26 +50,21 @@ def keep(
     sealed = json.dumps(
         {name: sealer.seal(value, _context(playbook, key, name)) for name, value in credential.values.items()}
     )
-    row = connection.execute(select(tables.credentials.c.n).where(_mine(playbook, key))).first()  # type: ignore[arg-type]
+    row = _row(connection, playbook, key)
     if row is None:
-        connection.execute(
-            insert(tables.credentials).values(
-                playbook=playbook,
-                rotation=rotation,
-                key_id=key.id,
-                fingerprint=key.fingerprint,
-                hint=key.hint,
-                sealed=sealed,
-                made=at,
-            )
-        )
+        _add(connection, playbook, rotation, key, at, sealed)
     else:
-        connection.execute(update(tables.credentials).where(tables.credentials.c.n == row[0]).values(sealed=sealed))
+        connection.execute(_SAVE, {"this": row["n"], "sealed": sealed})
+
+
+def _add(connection: Connection, playbook: str, rotation: str, key: Key, at: float, sealed: str | None = None) -> None:
+    named = {"key_id": key.id, "fingerprint": key.fingerprint, "hint": key.hint}
+    connection.execute(_ADD, {"playbook": playbook, "rotation": rotation, **named, "sealed": sealed, "made": at})
 
 
 def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: Key) -> Credential | None:
     """The credential with its values, or None where the seal is gone or does not open (a lost key)."""
-    row = connection.execute(select(tables.credentials).where(_mine(playbook, key))).mappings().first()  # type: ignore[arg-type]
+    row = _row(connection, playbook, key)
     if row is None or row["sealed"] is None or sealer is None:
         return None
     whole = Key(row["key_id"], row["fingerprint"], row["hint"])
@@ -76,25 +80,15 @@ def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: 
 def erase_all_but(connection: Connection, playbook: str, needed: Iterable[Key]) -> None:
     """Erase every seal of the playbook that no step needs any more."""
     needed = tuple(needed)
-    rows = (
-        connection.execute(
-            select(tables.credentials).where(
-                (tables.credentials.c.playbook == playbook) & tables.credentials.c.sealed.is_not(None)
-            )
-        )
-        .mappings()
-        .all()
-    )
-    for row in rows:
+    for row in connection.execute(_SEALED, {"of": playbook}).mappings().all():
         key = Key(row["key_id"], row["fingerprint"])
         if not any(key.same(other) for other in needed):
-            connection.execute(update(tables.credentials).where(tables.credentials.c.n == row["n"]).values(sealed=None))
+            connection.execute(_SAVE, {"this": row["n"], "sealed": None})
 
 
 def known(connection: Connection, playbook: str, fingerprint: str) -> Key | None:
     """The key of this playbook with this fingerprint, if the journal ever saw it."""
-    same = (tables.credentials.c.playbook == playbook) & (tables.credentials.c.fingerprint == fingerprint)
-    row = connection.execute(select(tables.credentials).where(same)).mappings().first()
+    row = _row(connection, playbook, Key("", fingerprint))
     return Key(row["key_id"], row["fingerprint"], row["hint"]) if row else None
 
 
@@ -109,18 +103,13 @@ def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:
 
 def remember(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:
     """Note that a key exists, without its value."""
-    row = connection.execute(select(tables.credentials.c.n).where(_mine(playbook, key))).first()  # type: ignore[arg-type]
-    if row is None:
-        connection.execute(
-            insert(tables.credentials).values(
-                playbook=playbook, rotation=rotation, key_id=key.id, fingerprint=key.fingerprint, hint=key.hint, made=at
-            )
-        )
+    if _row(connection, playbook, key) is None:
+        _add(connection, playbook, rotation, key, at)
 
 
 def reseal(connection: Connection, old: Sealer, new: Sealer) -> int:
     """Open everything with the old key and seal it with the new one; the number of credentials."""
-    rows = connection.execute(select(tables.credentials).where(tables.credentials.c.sealed.is_not(None)))
+    rows = connection.execute(select(_ROWS).where(_ROWS.c.sealed.is_not(None)))
     resealed = 0
     for row in rows.mappings().all():
         key = Key(row["key_id"], row["fingerprint"])
@@ -131,6 +120,6 @@ def reseal(connection: Connection, old: Sealer, new: Sealer) -> int:
         sealed = json.dumps(
             {name: new.seal(value, _context(row["playbook"], key, name)) for name, value in opened.items()}
         )
-        connection.execute(update(tables.credentials).where(tables.credentials.c.n == row["n"]).values(sealed=sealed))
+        connection.execute(_SAVE, {"this": row["n"], "sealed": sealed})
         resealed += 1
     return resealed

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from rotator.core.state import Key
 from rotator.errors import ConfigError, JournalError
@@ -16,6 +16,11 @@ from rotator.journal.database import Database, serialise
 from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
 from rotator.model import Credential
 from rotator.secret import Secret, hint_of
+
+_META = tables.meta
+_SETTING = select(_META.c.value).where(_META.c.name == bindparam("this"))
+_SAVE_SETTING = update(_META).where(_META.c.name == bindparam("this"))
+_ADD_SETTING = insert(_META)
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,10 @@ def _check_key(connection: Connection, sealer: Sealer | None) -> None:
 
 
 def setting(connection: Connection, name: str) -> str:
-    value = connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == name)).scalar()
+    value = connection.execute(_SETTING, {"this": name}).scalar()
     return str(value) if value is not None else ""
 
 
 def put_setting(connection: Connection, name: str, value: str) -> None:
-    done = connection.execute(update(tables.meta).where(tables.meta.c.name == name).values(value=value))
-    if not done.rowcount:
-        connection.execute(insert(tables.meta).values(name=name, value=value))
+    if not connection.execute(_SAVE_SETTING, {"this": name, "value": value}).rowcount:
+        connection.execute(_ADD_SETTING, {"name": name, "value": value})

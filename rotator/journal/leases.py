@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from rotator.core import fence
 from rotator.errors import LeaseLost
 from rotator.journal import tables
 
 SECONDS = 20.0
+
+_LEASES = tables.leases
+_THIS = _LEASES.c.playbook == bindparam("this")
+_ROW = select(_LEASES).where(_THIS)
+_LOCKED_ROW = _ROW.with_for_update()
+_LOCKED_FENCE = select(_LEASES.c.fence).where(_THIS).with_for_update()
+_ADD = insert(_LEASES)
+_SAVE = update(_LEASES).where(_THIS)
+_SAVE_MINE = update(_LEASES).where(_THIS & (_LEASES.c.fence == bindparam("token")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,7 @@ def _boot(connection: Connection) -> str:
 
 def holding(connection: Connection, playbook: str, *, lock: bool = False) -> Holding | None:
     """Who holds the playbook, if anybody ever did and has not given it back."""
-    query = select(tables.leases).where(tables.leases.c.playbook == playbook)
-    if lock:
-        query = query.with_for_update()
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_LOCKED_ROW if lock else _ROW, {"this": playbook}).mappings().first()
     if row is None:
         return None
     expired = not row["holder"] or row["boot"] != _boot(connection) or row["until"] <= _now(connection)
@@ -88,34 +94,34 @@ def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpo
         "rotation": "",
     }
     if held is None:
-        connection.execute(insert(tables.leases).values(playbook=playbook, **values))
+        connection.execute(_ADD, {"playbook": playbook, **values})
     else:
-        connection.execute(update(tables.leases).where(tables.leases.c.playbook == playbook).values(**values))
+        connection.execute(_SAVE, {"this": playbook, **values})
     return Lease(playbook, holder, int(str(values["fence"])))
 
 
 def require(connection: Connection, lease: Lease) -> None:
     """Raises LeaseLost unless `lease` is the present one. Every journal write of a holder begins with this."""
-    query = select(tables.leases.c.fence).where(tables.leases.c.playbook == lease.playbook).with_for_update()
-    present = connection.execute(query).scalar()
+    present = connection.execute(_LOCKED_FENCE, {"this": lease.playbook}).scalar()
     if present is None or not fence.admits(present, lease.fence):
         raise LeaseLost(f"{lease.playbook} was taken over by another process", "this one stops; nothing is lost")
 
 
 def renew(connection: Connection, lease: Lease) -> bool:
     """Another full term from now; False if somebody else holds it."""
-    mine = (tables.leases.c.playbook == lease.playbook) & (tables.leases.c.fence == lease.fence)
-    done = connection.execute(update(tables.leases).where(mine).values(until=_now(connection) + SECONDS))
-    return done.rowcount == 1
+    return _save_mine(connection, lease, until=_now(connection) + SECONDS)
 
 
 def describe(connection: Connection, lease: Lease, *, rotation: str, purpose: str) -> None:
     """Say what the lease is held for."""
-    mine = (tables.leases.c.playbook == lease.playbook) & (tables.leases.c.fence == lease.fence)
-    connection.execute(update(tables.leases).where(mine).values(rotation=rotation, purpose=purpose))
+    _save_mine(connection, lease, rotation=rotation, purpose=purpose)
 
 
 def give_back(connection: Connection, lease: Lease) -> None:
     """Free it at once; the token stays spent."""
-    mine = (tables.leases.c.playbook == lease.playbook) & (tables.leases.c.fence == lease.fence)
-    connection.execute(update(tables.leases).where(mine).values(holder="", until=0.0))
+    _save_mine(connection, lease, holder="", until=0.0)
+
+
+def _save_mine(connection: Connection, lease: Lease, **values: object) -> bool:
+    """Change the row, if the lease is still the present one."""
+    return connection.execute(_SAVE_MINE, {"this": lease.playbook, "token": lease.fence, **values}).rowcount == 1

@@ -241,11 +241,24 @@ def build(world: World) -> Playbook:
     )
 
 
+def _inhabit(world: memory.World) -> None:
+    """All in-memory plugins live in this world from now on."""
+    for module in (
+        memory,
+        rotator.providers.memory,
+        rotator.stores.memory,
+        rotator.restarters.memory,
+        rotator.probes.memory,
+    ):
+        module.WORLD = world
+
+
 class Simulation:
     """Many worlds on one journal."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = VirtualClock()
+        self._world_before = memory.WORLD
         self._settings = Settings(home=folder, playbooks=(folder / "none",))
         self._playbooks: dict[str, Playbook] = {}
         self._world: World | None = None
@@ -268,6 +281,7 @@ class Simulation:
 
     def close(self) -> None:
         self._service.close()
+        _inhabit(self._world_before)
 
     def strikes(self, what: str, rate: float) -> bool:
         return self._world is not None and self._world.strikes(what, rate)
@@ -277,14 +291,7 @@ class Simulation:
         rng = random.Random(seed)
         overlap, recovery = rng.choice(KINDS)
         world = World(f"w{seed}", rng, self.clock, overlap, recovery, rng.choice((0.02, 0.08, 0.2, 0.35)))
-        memory.WORLD = memory.World(now=self.clock.now)
-        for module in (
-            rotator.providers.memory,
-            rotator.stores.memory,
-            rotator.restarters.memory,
-            rotator.probes.memory,
-        ):
-            module.WORLD = memory.WORLD
+        _inhabit(memory.World(now=self.clock.now))
         self._playbooks = {world.name: build(world)}
         world.faults = rng.choice((0, 1, 2, 4, 8))
         self._world = world

@@ -1,0 +1,197 @@
+"""One transaction of a lease's holder: what changes in its case, and the audit records that say so, or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection
+from ulid import ULID
+
+from rotator.audit import chain, checkpoint
+from rotator.audit.record import Actor
+from rotator.core import debt as debt_machine
+from rotator.core import keep, machine, turn
+from rotator.core.action import Action, Call, Done, Later, Op, Swept
+from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Rotation
+from rotator.core.turn import Unit
+from rotator.engine import telling
+from rotator.engine.clock import Clock
+from rotator.engine.perform import EFFECTS, Performed
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+
+_TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid", DebtPhase.RETIRE: "dead, proven"}
+
+
+@dataclass
+class Writing:
+    """`case` is the case as it will be; `save` writes what differs from how it was."""
+
+    connection: Connection
+    journal: Journal
+    clock: Clock
+    actor: Actor
+    playbook: str
+    before: cases.Case
+    heads: dict[str, chain.Head]  # of this case's chains: nobody else writes them while the lease is held
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.case = self.before
+        self.heads = dict(self.heads)
+        self._sealed = False
+
+    def save(self) -> bool:
+        """The rows, and the seals that no step needs any more; whether seals changed."""
+        cases.save(self.connection, self.before, self.case, self.clock.now())
+        needed = keep.still_needed(self.case.rotation, self.case.debts)
+        changed = self._sealed or needed != keep.still_needed(self.before.rotation, self.before.debts)
+        if changed:
+            credentials.erase_all_but(self.connection, self.playbook, needed)
+        return changed
+
+    # --- what happens ---
+    def begin(self, rotation: Rotation, beginning: cases.Beginning) -> None:
+        cases.remember_playbook(self.connection, self.playbook, beginning.definition)
+        cases.begin(self.connection, rotation, beginning, self.clock.now())
+        self.before = self.case = replace(self.case, rotation=rotation)
+        self.record(rotation, "began", reason=beginning.reason, compromised=rotation.compromised or None)
+
+    def outcome(self, unit: Unit, call: Call, performed: Performed, took: float, recovered: bool) -> None:
+        """What a call brought, and everything that follows from it."""
+        now, result = self.clock.now(), performed.result
+        for key, credential in performed.keep:
+            sealer = self.journal.sealer
+            credentials.keep(self.connection, sealer, self.playbook, rotation_id(unit), key, credential, now)
+            self._sealed = True
+        if performed.store_version is not None:
+            cases.set_store_version(self.connection, self.playbook, *performed.store_version, now)
+        if not isinstance(result, Later) and not (recovered and call.op not in EFFECTS):
+            self.record(unit, "outcome", call, **telling.outcome(performed, took))
+        if isinstance(unit, Debt):
+            self.put_debt(unit, debt_machine.apply(unit, result))
+            if isinstance(result, Done) and isinstance(result.data, Swept):
+                self.owe(result.data.keys, Cause.SWEPT)
+        else:
+            self.put_rotation(unit, machine.apply(unit, result))
+            if call.op is Op.PREFLIGHT:
+                self._found()
+
+    def next(self, intend: bool = True) -> tuple[Unit | None, Action]:
+        """Whose turn it is then, with the intent written down if it is an effect."""
+        unit, action = turn.turn(self.case.rotation, self.case.debts)
+        if intend and isinstance(action, Call) and action.op in EFFECTS and unit is not None:
+            self.case = replace(self.case, intent=action, intent_of=unit.id)
+            self.record(unit, "intent", action)
+        return unit, action
+
+    def wake(self, unit: Unit) -> None:
+        """Its wait is over, if the boot clock agrees."""
+        now = self.clock.now()
+        if isinstance(unit, Rotation):
+            self._put(machine.apply(unit, Done(now)))
+            return
+        debt = replace(unit, now=now)
+        patient = debt_machine.by_boot_clock(debt, *self.clock.boot())
+        if patient is debt:
+            self._put(debt_machine.apply(debt, Done(now)))
+        else:
+            self._put(patient)
+            self.record(patient, "decision", decision="the clock jumped: grace goes on")
+
+    # --- units ---
+    def put_rotation(self, before: Rotation, changed: Rotation) -> None:
+        owed, changed = changed.owed, replace(changed, owed=())
+        again = turn.current_again(changed, self.case.debts)
+        if any(debt.cause is Cause.COMPROMISED for debt in again) and not changed.compromised:
+            changed = replace(changed, compromised=True, forward_only=True)  # it leaked once: nothing goes back to it
+        self._put(changed)
+        decided = telling.decision(before, changed)
+        if decided:
+            self.record(changed, "decision", **decided)
+        for debt in again:
+            self._put(debt_machine.void(debt))
+            self.record(debt, "decision", decision="the key is current again")
+        for one in owed:
+            self.owe((one.key,), one.cause, one.stored)
+        if changed.phase is Phase.ENDED:
+            self._ended(changed)
+
+    def put_debt(self, before: Debt, changed: Debt) -> None:
+        self._put(changed)
+        if changed.phase is not before.phase and changed.phase in _TOLD:
+            self.record(changed, "decision", decision=_TOLD[changed.phase], reason=changed.attention)
+            self.checkpoint()
+        rotation = self.case.rotation
+        settled = turn.settle(rotation, self.case.debts) if rotation is not None else None
+        if settled is not None and settled is not rotation:
+            self._put(settled)
+            self._ended(settled)
+
+    def owe(self, keys: tuple[Key, ...], cause: Cause, stored: bool = True) -> None:
+        """New debts; a key that is owed already is not owed twice."""
+        rotation = self.case.rotation
+        assert rotation is not None
+        boot, boot_at = self.clock.boot()
+        versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
+        for key in keys:
+            debt = debt_machine.begin(
+                Debt(
+                    str(ULID()),
+                    self.playbook,
+                    rotation.id,
+                    key,
+                    cause,
+                    rotation.plan,
+                    now=self.clock.now(),
+                    versions=versions,
+                    stored=stored,
+                    boot=boot,
+                    boot_at=boot_at,
+                )
+            )
+            credentials.remember(self.connection, self.playbook, rotation.id, key, debt.now)
+            if not any(other.open and other.key.same(key) for other in self.case.debts):
+                self.case = replace(self.case, debts=(*self.case.debts, debt))
+            self.record(debt, "decision", decision=f"{key} is owed: {cause}")
+
+    def _put(self, unit: Unit) -> None:
+        """An intent that was written down is answered by this."""
+        if isinstance(unit, Rotation):
+            self.case = replace(self.case, rotation=unit, intent=None, intent_of="")
+        else:
+            debts = tuple(unit if debt.id == unit.id else debt for debt in self.case.debts)
+            self.case = replace(self.case, debts=debts, intent=None, intent_of="")
+
+    def _found(self) -> None:
+        """Preflight found which key is current."""
+        rotation = self.case.rotation
+        if rotation is not None and rotation.old is not None and rotation.phase is not Phase.ENDED:
+            cases.set_current(self.connection, self.playbook, rotation.old)
+            credentials.remember(self.connection, self.playbook, rotation.id, rotation.old, self.clock.now())
+
+    def _ended(self, rotation: Rotation) -> None:
+        if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
+            cases.set_current(self.connection, self.playbook, rotation.new, self.clock.now())
+        how = str(rotation.outcome)
+        self.record(rotation, "ended", outcome=how, reason=rotation.problem, possible_orphan=rotation.possible_orphan)
+        self.checkpoint()
+
+    # --- the audit ---
+    def checkpoint(self) -> None:
+        found = checkpoint.add(self.connection, self.journal, self.clock.now())
+        self.records += [found] if found else []
+
+    def record(self, unit: Unit, event: str, call: Call | None = None, **fields: Any) -> None:
+        if call is not None:
+            fields = {**telling.call(unit, call), **fields}
+        elif isinstance(unit, Debt):
+            fields = {"step": "revoke", "key": str(unit.key), "fingerprint": unit.key.fingerprint, **fields}
+        now, of = self.clock.now(), rotation_id(unit)
+        fields = {"playbook": self.playbook, **fields}
+        self.records.append(chain.append(self.connection, of, now, event, self.actor, self.heads, **fields))
+
+
+def rotation_id(unit: Unit) -> str:
+    return unit.id if isinstance(unit, Rotation) else unit.rotation
