@@ -6,16 +6,19 @@ A redirect is never followed: the key must not travel to another host.
 from __future__ import annotations
 
 import json
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import tenacity
 
 from rotator import __version__, deadline
 from rotator.errors import OutcomeUnknown, PermanentError, TransientError
 from rotator.secret import redact
+
+if TYPE_CHECKING:
+    import httpx
 
 LIMIT = 10_000_000  # bytes of an answer; a listing of ten thousand keys is far below
 _TIMEOUT = 20.0
@@ -89,7 +92,9 @@ class _Flaky(TransientError):
 
 
 def _send(request: Request) -> Answer:
-    host = httpx.URL(request.url).host
+    import httpx  # late: half of what `rotator status` would import
+
+    host = _host(request)
     try:
         with _client() as client:
             sent = client.build_request(
@@ -119,7 +124,13 @@ def _send(request: Request) -> Answer:
     return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
 
 
+def _host(request: Request) -> str:
+    return urllib.parse.urlsplit(request.url).hostname or request.url
+
+
 def _client() -> httpx.Client:
+    import httpx
+
     return httpx.Client(
         timeout=deadline.remaining(_TIMEOUT), follow_redirects=False, headers={"user-agent": f"rotator/{__version__}"}
     )
@@ -131,7 +142,7 @@ def _read(answer: httpx.Response, request: Request) -> bytes:
         body += chunk
         deadline.check()
         if len(body) > LIMIT:
-            raise PermanentError(f"{httpx.URL(request.url).host} answers with more than {LIMIT // 1_000_000} MB")
+            raise PermanentError(f"{_host(request)} answers with more than {LIMIT // 1_000_000} MB")
     return bytes(body)
 
 

@@ -127,6 +127,7 @@ def _engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     try:
         if parsed.get_backend_name() != "sqlite":
+            tables.know_postgresql()
             return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         engine = create_engine(parsed, connect_args={"timeout": 0.01, "check_same_thread": False})
     except ModuleNotFoundError as error:
