@@ -33,7 +33,8 @@ class Report:
         if rotation is not None and rotation.phase is not Phase.ENDED:
             return 5 if rotation.phase is not Phase.SETTLE else 4
         outcome = rotation.outcome if rotation else None
-        if self.ordered and (rotation is None or outcome is Outcome.ROLLED_BACK):
+        undone = outcome is Outcome.ROLLED_BACK and rotation is not None and not rotation.back
+        if self.ordered and (rotation is None or undone):
             return 4 if self.held else 5 if self.questions else 0
         return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
 

@@ -13,7 +13,7 @@ from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor, this_process
 from rotator.audit.stream import Stream
 from rotator.core.action import Ask, Call, Done, Finish, Op, WaitUntil
-from rotator.core.order import Order
+from rotator.core.order import Order, Refusal, begin_back, go_back
 from rotator.core.state import Debt, DebtPhase, Key, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
@@ -170,8 +170,9 @@ class Service:
             action = session.advance()
             if not isinstance(action, WaitUntil):
                 break
-            left = action.at - self.clock.now()
-            if _only_watching(session.case.rotation, session.case.debts) or (left > PATIENCE and not request.wait):
+            now, case = self.clock.now(), session.case
+            far = action.at - now > PATIENCE or _only_soaking(case.rotation, case.debts, now)
+            if _only_watching(case.rotation, case.debts) or (far and not request.wait):
                 break
             yield min(action.at, self.clock.now() + PATIENCE)
         return Report(session.playbook, session.case.rotation, session.case.debts, action)
@@ -258,6 +259,8 @@ class Service:
             rotation = session.case.rotation
             unfinished = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
             debts = [debt for debt in session.case.debts if debt.open]
+            if given is Order.UNDO and unfinished is None:
+                return replace(self._go_back(session, request), seconds=self.clock.now() - begun)
             units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
             if not units:
                 raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
@@ -267,6 +270,17 @@ class Service:
             report = drive(self.clock, self._carry_on(session, request))
         shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
         return replace(report, rotation=shown, ordered=True, seconds=self.clock.now() - begun)
+
+    def _go_back(self, session: Session, request: Request) -> Report:
+        """Undo after the pivot: a rotation back to the previous key, whose debt is frozen by it."""
+        now, name = self.clock.now(), session.playbook
+        playbook = self.playbooks().get(name)
+        debt = go_back(session.case.rotation, session.case.debts, now)
+        if isinstance(debt, Refusal):
+            raise RefusedError(f"{name}: {debt.reason}", debt.hint)
+        rotation = begin_back(str(ULID()), playbook.plan, debt, now)
+        session.start(rotation, cases.Beginning(kept(playbook), self.actor.text, request.reason))
+        return replace(drive(self.clock, self._carry_on(session, request)), ordered=True)
 
     def supply(self, name: str, value: Secret, key_id: str, request: Request) -> Report:
         """The new key, made by a person. Raises PermanentError where it cannot be one."""
@@ -350,4 +364,13 @@ class Service:
 
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:
     settled = rotation is None or rotation.phase in (Phase.ENDED, Phase.SETTLE)
-    return settled and all(debt.phase is DebtPhase.WATCH or debt.phase is DebtPhase.HELD for debt in debts if debt.open)
+    return settled and all(debt.phase in (DebtPhase.WATCH, DebtPhase.HELD) for debt in debts if debt.open)
+
+
+def _only_soaking(rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
+    """A soak asks the probes every half minute, but is over only much later."""
+    if rotation is not None and rotation.phase is not Phase.ENDED:
+        return False
+    waiting = [debt for debt in debts if debt.open and debt.phase not in (DebtPhase.WATCH, DebtPhase.HELD)]
+    soaking = {DebtPhase.SOAK, DebtPhase.SUSPECT}
+    return all(d.phase in soaking and d.since + d.plan.policy.soak - now > PATIENCE for d in waiting)

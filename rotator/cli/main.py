@@ -164,7 +164,7 @@ def _order_verb(verb: str, help_text: str) -> None:
 
 
 _order_verb("resume", "Carry on what needs attention: the person has looked.")
-_order_verb("undo", "Undo an unfinished rotation: back to the previous key.")
+_order_verb("undo", "Back to the previous key: of an unfinished rotation, or of the last one while that key lives.")
 _order_verb("revoke", "Revoke the old keys of NAME now: no grace and no quiet; nobody may hold them.")
 _order_verb("confirm", "Say that a person has destroyed the old key in the provider's console.")
 

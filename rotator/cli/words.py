@@ -86,7 +86,9 @@ def _ended(found: Report, rotation: Rotation) -> None:
                     print(f"  revoke     … {debt_words(debt)}")
             waits = any(debt.open and debt.phase not in DEAD_PHASES for debt in found.debts)
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
-            print(f"verified in {found.seconds:.0f} s.{tail} `rotator show {name}` tells more.")
+            what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
+            left = tail.replace("old key", "key that was left") if rotation.back else tail
+            print(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.")
         case Outcome.ROLLED_BACK:
             _rolled_back(found, rotation, name)
         case Outcome.REFUSED:
@@ -98,14 +100,17 @@ def _ended(found: Report, rotation: Rotation) -> None:
 
 
 def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
+    if rotation.back:
+        return say(f"not back to the previous key: {rotation.problem}. The present one stays ({name})", rotation.hint)
     if found.ordered:
         print(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
-        return
+        return None
     orphan = f" There may be a key that nobody knows: {rotation.possible_orphan}." if rotation.possible_orphan else ""
     say(
         f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
         rotation.hint or f"`rotator show {name}` has each attempt",
     )
+    return None
 
 
 def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:
@@ -122,6 +127,7 @@ def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:
         "old_key": str(rotation.old) if rotation.old else None,
         "new_key": str(rotation.new) if rotation.new else None,
         "compromised": rotation.compromised,
+        "back": rotation.back,
         "possible_orphan": rotation.possible_orphan or None,
     }
 

@@ -125,7 +125,10 @@ def _send(request: Request) -> Answer:
 
 
 def _host(request: Request) -> str:
-    return urllib.parse.urlsplit(request.url).hostname or request.url
+    try:
+        return urllib.parse.urlsplit(request.url).hostname or request.url
+    except ValueError as error:
+        raise PermanentError(f"not a usable address: {error}") from error
 
 
 def _client() -> httpx.Client:

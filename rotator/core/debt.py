@@ -165,7 +165,7 @@ def _look(debt: Debt, result: Result) -> Debt:
         return debt.held(text)
     debt = replace(debt, attention="")
     if debt.phase is P.LOOK and _soaks(debt):
-        return _act(debt, P.DEACTIVATE)
+        return replace(_act(debt, P.DEACTIVATE), deactivate_intended=True)
     return replace(_act(debt, P.REVOKE), revoke_intended=not debt.plan.supplied)
 
 

@@ -25,13 +25,16 @@ def preflight(rotation: Rotation, result: Result) -> Rotation:
     if owed and rotation.plan.overlap is Overlap.TWO_SLOTS:  # somebody may still hold what the idle slot has
         return replace(rotation.later(rotation.plan.policy.first_retry), old=ready.old, owed=owed)
     writes = tuple(Write(expect=version, replaced=version) for version in ready.versions)
-    no_way_back = rotation.compromised or ready.old_dead or ready.old is None
+    there_already = rotation.back and ready.old is not None and ready.old.same(rotation.new)  # put back by hand
+    no_way_back = rotation.compromised or ready.old_dead or ready.old is None or there_already
     rotation = replace(rotation, old=ready.old, writes=writes, owed=owed, forward_only=no_way_back, problem="")
     return begin_attempt(rotation)
 
 
 def begin_attempt(rotation: Rotation) -> Rotation:
-    """Before a create: note what there is, where recovery will need it."""
+    """Before a create: note what there is, where recovery will need it. Going back creates nothing."""
+    if rotation.back:
+        return rotation.to(Phase.REVIVE if rotation.revive else Phase.CHECK)
     if rotation.plan.supplied or rotation.plan.recovery not in (Recovery.DIFFERENCE, Recovery.REREAD):
         return replace(rotation.to(Phase.GENERATE), asked_at=rotation.now)
     return rotation.to(Phase.SNAPSHOT)
@@ -96,6 +99,14 @@ def kill(rotation: Rotation, result: Result) -> Rotation:
     if rotation.new is None:
         return rotation.end(Outcome.ABANDONED)
     return rotation.to(Phase.CHECK)
+
+
+def revive(rotation: Rotation, result: Result) -> Rotation:
+    """Going back to a key that its debt had deactivated. Nothing else has changed yet."""
+    if isinstance(result, Failed):
+        problem = f"the previous key could not be reactivated: {result.message}"
+        return replace(rotation.end(Outcome.REFUSED), problem=problem, hint=result.hint)
+    return rotation.to(Phase.CHECK) if isinstance(result, Done) else rotation
 
 
 def check(rotation: Rotation, result: Result) -> Rotation:

@@ -8,7 +8,18 @@ from enum import StrEnum
 from rotator.core import debt as debts_of
 from rotator.core import recover, undo
 from rotator.core.action import Done, Failed
-from rotator.core.state import FORWARD_AFTER_GENERATE, UNDOING, Cause, Debt, DebtPhase, Phase, Rotation
+from rotator.core.state import (
+    DEAD_PHASES,
+    FORWARD_AFTER_GENERATE,
+    UNDOING,
+    Cause,
+    Debt,
+    DebtPhase,
+    Phase,
+    Plan,
+    Rotation,
+)
+from rotator.model import Overlap
 
 
 class Order(StrEnum):
@@ -64,7 +75,7 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
         if rotation.forward_only:
             return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
-    if phase is Phase.PREFLIGHT or (phase is Phase.GENERATE and rotation.plan.supplied):
+    if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (phase is Phase.GENERATE and rotation.plan.supplied):
         return undo.settled(replace(rotation, problem="undone by a person's order"))
     return Refusal("a key may just have been made", "let it be found first: `rotate NAME` carries on")
 
@@ -89,10 +100,40 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
         case Order.UNDO:
-            return Refusal(
-                "after the pivot a rotation is undone by going back to the previous key",
-                "not built yet: put the key back with `rotator adopt`, or rotate again",
-            )
+            return _free_to_go_back(debt)
+
+
+_NO_WAY_BACK = "rotate again: `rotate NAME`"
+
+
+def _free_to_go_back(debt: Debt) -> Debt | Refusal:
+    """Whether consumers may be given this key again. Once its revocation is intended, it counts as dead."""
+    if debt.cause is Cause.COMPROMISED:
+        return Refusal("nothing goes back to a compromised key", _NO_WAY_BACK)
+    if debt.cause is not Cause.ROTATED:
+        return Refusal(f"{debt.key} was never the current key", _NO_WAY_BACK)
+    going = debt.phase is DebtPhase.REVOKE and not debt.plan.supplied
+    if going or debt.revoke_intended or debt.phase in DEAD_PHASES or debt.plan.overlap is Overlap.NONE:
+        return Refusal(f"the previous key {debt.key} is revoked, or may be", _NO_WAY_BACK)
+    if debt.phase in (DebtPhase.DEACTIVATE, DebtPhase.REACTIVATE):
+        return Refusal(f"{debt.key} is being changed at the provider", "try again in a moment")
+    return debt
+
+
+def go_back(rotation: Rotation | None, debts: tuple[Debt, ...], at: float) -> Debt | Refusal:
+    """Undo after the pivot: the debt of the previous key, to which a new rotation may go back."""
+    if rotation is None or rotation.old is None or not rotation.pivoted:
+        return Refusal("there is nothing to undo", "`rotator status` shows how it stands")
+    debt = next((one for one in debts if one.open and one.key.same(rotation.old)), None)
+    if debt is None:
+        return Refusal(f"the previous key {rotation.old} is revoked", _NO_WAY_BACK)
+    return order_debt(debt, Order.UNDO, at)
+
+
+def begin_back(new_id: str, plan: Plan, debt: Debt, at: float) -> Rotation:
+    """The rotation back to the key of this debt, which is frozen from now on."""
+    revive = debt.deactivated or debt.deactivate_intended
+    return Rotation(new_id, debt.playbook, plan, now=at, since=at, new=debt.key, back=True, revive=revive)
 
 
 def _resume_debt(debt: Debt) -> Debt:

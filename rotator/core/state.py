@@ -89,6 +89,7 @@ class Phase(StrEnum):
     RECOVER = "recover"  # generate: a create whose answer was lost
     DISCARD = "discard"  # generate: what that create left
     KILL = "kill"  # revoke: --revoke-first
+    REVIVE = "revive"  # generate: going back to a deactivated key
     CHECK = "check"  # generate: the new key by itself
     READ = "read"  # store: read before (again) writing
     WRITE = "write"  # store
@@ -198,6 +199,8 @@ class Rotation:
     revoke_first: bool = False
     forward_only: bool = False
     pivoted: bool = False
+    back: bool = False  # ordered after a pivot: `new` is the previous key, nothing is generated
+    revive: bool = False  # and it was, or may have been, deactivated
     came_from: Phase = Phase.PREFLIGHT
     question: str = ""
     problem: str = ""
@@ -286,6 +289,7 @@ class Debt:
     passes: int = 0
     probes_pass: bool = False
     deactivated: bool = False
+    deactivate_intended: bool = False
     revoke_intended: bool = False
     versions: tuple[str, ...] = ()  # of each store, that held the key
     stored: bool = True  # False: no store ever had it, so no consumer can

@@ -131,8 +131,13 @@ def look(rotation: Rotation, result: Result) -> Rotation:
 
 
 def settle(rotation: Rotation) -> Rotation:
-    """The new key becomes a debt without grace; it is paid before the outcome is told."""
+    """The new key becomes a debt without grace; it is paid before the outcome is told.
+
+    The previous key that a person wanted back is the debt that it was, from its grace on.
+    """
     assert rotation.new is not None
+    if rotation.back:
+        return replace(rotation.end(Outcome.ROLLED_BACK), owed=(*rotation.owed, Owed(rotation.new, Cause.ROTATED)))
     stored = any(write.touched for write in rotation.writes)
     return replace(rotation.to(Phase.SETTLE), owed=(*rotation.owed, Owed(rotation.new, Cause.UNDONE, stored)))
 

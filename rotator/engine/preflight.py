@@ -27,16 +27,17 @@ class Checked:
     old: Credential | None
 
 
-def findings_of(playbook: Playbook) -> list[Finding]:
-    """What provider, stores and restarters say before the start. Changes nothing."""
-    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in playbook.provider.preflight()]
+def findings_of(playbook: Playbook, making: bool = True) -> list[Finding]:
+    """What provider (if a key is to be made), stores and restarters say before the start. Changes nothing."""
+    said = playbook.provider.preflight() if making else []
+    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
     for store in playbook.stores:
         found += store.store.preflight()
     for consumer in playbook.consumers:
         for finding in consumer.restarter.preflight():
             excused = finding.level is Level.ERROR and consumer.allow_unhealthy
             found.append(Finding(Level.WARNING, finding.text, finding.hint) if excused else finding)
-    if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
+    if making and playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
         found.append(
             Finding(
                 Level.ERROR,
@@ -51,7 +52,7 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
     """Raises RefusedError (nothing was changed) or what a plugin raised."""
     for entry in playbook.stores:
         entry.store.tidy("")
-    findings = findings_of(playbook)
+    findings = findings_of(playbook, making=not rotation.back)
     wrong = [finding for finding in findings if finding.level is Level.ERROR]
     if wrong:
         raise RefusedError("; ".join(finding.text for finding in wrong), wrong[0].hint)
@@ -65,7 +66,13 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
         old = Credential(old.values, key.id, key.hint)
     versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
     dead = old is not None and bool(old.values) and _is_dead(playbook, old)
-    ready = Ready(key, dead, versions, _superseded(journal, playbook, key, debts), _wait(playbook, key, debts))
+    ready = Ready(
+        key,
+        dead,
+        versions,
+        _superseded(journal, playbook, key, debts),
+        "" if rotation.back else _wait(playbook, key, debts),
+    )
     return Checked(ready, tuple(findings), old if old is not None and old.values else None)
 
 

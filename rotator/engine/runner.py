@@ -59,6 +59,7 @@ class Session:
         with self.journal.database.read() as connection:
             self.case = cases.load(connection, self.playbook)
             strays = cases.strays(connection, self.playbook)
+        self._recover()
         self._settle(strays)
 
     @property
@@ -131,11 +132,14 @@ class Session:
         self.case, self._heads = writing.case, writing.heads
         self.stream.emit(writing.records)
 
-    def _begin(self) -> tuple[Unit | None, Action]:
-        """What an earlier process intended and never reported is unknown; then whose turn it is."""
+    def _recover(self) -> None:
+        """What an earlier process intended and never reported is unknown: before anything else, orders included."""
         intent, owner = self.case.intent, self._unit(self.case.intent_of)
         if intent is not None and owner is not None:
-            return self._commit(owner, intent, Performed(Unknown(self.clock.now())), recovered=True)
+            self._commit(owner, intent, Performed(Unknown(self.clock.now())), recovered=True, intend=False)
+
+    def _begin(self) -> tuple[Unit | None, Action]:
+        """Whose turn it is, once waits that are over have ended."""
         waking = self._due()
         unit, action = turn.turn(self.case.rotation, self.case.debts)
         if not waking and not (isinstance(action, Call) and action.op in EFFECTS):

@@ -157,12 +157,14 @@ class Writing:
             self.record(debt, "decision", decision=f"{key} is owed: {cause}")
 
     def _put(self, unit: Unit) -> None:
-        """An intent that was written down is answered by this."""
+        """Its intent, if one was written down, is answered by this."""
         if isinstance(unit, Rotation):
-            self.case = replace(self.case, rotation=unit, intent=None, intent_of="")
+            self.case = replace(self.case, rotation=unit)
         else:
             debts = tuple(unit if debt.id == unit.id else debt for debt in self.case.debts)
-            self.case = replace(self.case, debts=debts, intent=None, intent_of="")
+            self.case = replace(self.case, debts=debts)
+        if self.case.intent_of == unit.id:
+            self.case = replace(self.case, intent=None, intent_of="")
 
     def _found(self) -> None:
         """Preflight found which key is current."""
@@ -173,7 +175,8 @@ class Writing:
 
     def _ended(self, rotation: Rotation) -> None:
         if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
-            cases.set_current(self.connection, self.playbook, rotation.new, self.clock.now())
+            made_at = None if rotation.back else self.clock.now()  # schedules count from when a key was made
+            cases.set_current(self.connection, self.playbook, rotation.new, made_at)
         how = str(rotation.outcome)
         self.record(rotation, "ended", outcome=how, reason=rotation.problem, possible_orphan=rotation.possible_orphan)
         self.checkpoint()

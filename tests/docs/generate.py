@@ -88,10 +88,17 @@ def orders() -> str:
     ]
     for debt_phase in DebtPhase:
         debt = debt_machine.begin(Debt("d", "p", "r", Key("k1", "f1"), Cause.ROTATED, plan, now=1.0))
-        lines.append(
-            _row(str(debt_phase), [order_debt(replace(debt, phase=debt_phase), given, 2.0) for given in Order])
-        )
+        answers = {given: order_debt(replace(debt, phase=debt_phase), given, 2.0) for given in Order}
+        row = _row(str(debt_phase), list(answers.values()))
+        lines.append(_with_way_back(row) if isinstance(answers[Order.UNDO], Debt) else row)
     return "\n".join(lines) + "\n"
+
+
+def _with_way_back(row: str) -> str:
+    """Undo does not change the debt: it begins a rotation back to its key."""
+    cells = row.split(" | ")
+    cells[1 + list(Order).index(Order.UNDO)] = "→ a rotation back to this key"
+    return " | ".join(cells)
 
 
 def _row(state: str, answers: list[Rotation | Debt | Refusal]) -> str:

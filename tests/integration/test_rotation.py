@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from rotator import memory
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
-from rotator.errors import BusyError, LeaseLost, Rejected, RotatorError
+from rotator.errors import BusyError, LeaseLost, PermanentError, Rejected, RotatorError
 from rotator.journal import leases
 from rotator.providers.memory import MemoryProvider
+from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request
 from tests.integration.conftest import Bench
@@ -199,6 +202,83 @@ def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
     report = bench.service.order("one", Order.UNDO, Request())
     assert report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK
     assert report.code == 0 and len(bench.live) == 1
+
+
+def patient(bench: Bench, soak: str = "0s", grace: str = "1h") -> None:
+    """A playbook whose old keys live on for a while."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    text = re.sub(r"revoke: .*", f"revoke: {{grace: {grace}, quiet: 0s, soak: {soak}, watch: 0s}}", path.read_text())
+    path.write_text(text.replace("issuer: one", "issuer: one, can_deactivate: true") if soak != "0s" else text)
+
+
+def test_undo_after_the_pivot_goes_back_to_the_key_that_lives_on(bench: Bench) -> None:
+    """Its debt is none any more; the key that was left becomes one, with a grace of its own."""
+    patient(bench)
+    before = bench.stored
+    assert bench.service.rotate("one").code == 0
+    left = bench.stored
+    report = bench.service.order("one", Order.UNDO, Request(reason="the new project lacks a model"))
+    assert report.code == 0 and report.rotation and report.rotation.back
+    assert [bench.stored, bench.consumer.holds] == [before, before] and bench.live == [before, left]
+    assert [debt.phase for debt in report.debts if debt.open] == [DebtPhase.GRACE]
+    assert bench.service.order("one", Order.REVOKE, WAIT).code == 0
+    assert bench.live == [before]
+    with pytest.raises(RotatorError, match="revoked"):
+        bench.service.order("one", Order.UNDO, Request())
+    assert whole(bench).whole
+
+
+def test_going_back_revives_a_deactivated_key(bench: Bench) -> None:
+    """In soak the previous key is off: it is switched on and probed before any store is written."""
+    patient(bench, soak="1h", grace="0s")
+    before = bench.stored
+    assert bench.service.rotate("one").code == 0
+    assert bench.live == [bench.stored] != [before]
+    report = bench.service.order("one", Order.UNDO, Request())
+    assert report.code == 0 and bench.stored == before and before in bench.live
+
+
+def test_going_back_that_fails_leaves_the_present_key_and_the_debt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer does not come up with the previous key: undone in turn, and its grace begins again."""
+    patient(bench)
+    assert bench.service.rotate("one").code == 0
+    present, keys = bench.stored, bench.live
+    real = MemoryRestarter.restart
+
+    def refuses(self: MemoryRestarter, change: Any) -> None:
+        if change.credential.primary.reveal() != present:
+            raise PermanentError("it does not start")
+        real(self, change)
+
+    monkeypatch.setattr(MemoryRestarter, "restart", refuses)
+    report = bench.service.order("one", Order.UNDO, Request())
+    assert report.code == 3
+    assert bench.stored == present and bench.live == keys
+    assert [debt.phase for debt in report.debts if debt.open] == [DebtPhase.GRACE]
+
+
+def test_nothing_goes_back_to_a_compromised_key(bench: Bench) -> None:
+    patient(bench, soak="1h")
+    assert bench.service.rotate("one", Request(compromised=True)).code == 0
+    with pytest.raises(RotatorError, match="compromised"):
+        bench.service.order("one", Order.UNDO, Request())
+
+
+def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) -> None:
+    """A process died between the look and the revocation; a person then orders something else: it looks again."""
+    patient(bench)
+    assert bench.service.rotate("one").code == 0
+    before = bench.live[0]
+    with bench.service.session("one") as session:
+        debt = replace(session.case.debts[0], phase=DebtPhase.REVOKE, revoke_intended=True)
+        with session._writing() as writing:
+            writing._put(debt)
+            writing.next()
+    memory.WORLD.cell("one").values = {"key": Secret(before)}  # somebody puts the old key back meanwhile
+    report = bench.service.order("one", Order.REVOKE, Request())
+    assert before in bench.live and "holds" in report.held[0].attention
 
 
 def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:

@@ -52,6 +52,7 @@ def successors(world: World) -> Iterator[tuple[str, World]]:
         yield from _person(world, unit)
     else:
         yield from _time_passes(world)
+    yield from _regrets(world)
     yield from _strangers(world, action)
     yield from _late(world)
 
@@ -123,6 +124,19 @@ def _person(world: World, unit: Rotation | Debt | None) -> Iterator[tuple[str, W
             if isinstance(changed, Debt):
                 debts = tuple(changed if d.id == unit.id else d for d in world.debts)
                 yield "a person says resume", replace(world, debts=debts, people=world.people - 1, looked=False)
+
+
+def _regrets(world: World) -> Iterator[tuple[str, World]]:
+    """After the pivot a person wants the previous key back."""
+    if not world.config.regret or world.people <= 0 or world.rotation.phase is not Phase.ENDED or world.rotation.back:
+        return
+    for unit in world.debts:  # what was intended and not told is unknown to the process that takes the order
+        if unit.phase in (DebtPhase.DEACTIVATE, DebtPhase.REVOKE, DebtPhase.REACTIVATE):
+            world = commit(world, unit, Unknown(0))
+    debt = order.go_back(world.rotation, world.debts, 0)
+    if isinstance(debt, Debt):
+        back = order.begin_back("b", world.config.plan, debt, 0)
+        yield "a person goes back", replace(world, rotation=back, people=world.people - 1, looked=False)
 
 
 def _strangers(world: World, action: object) -> Iterator[tuple[str, World]]:

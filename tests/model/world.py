@@ -56,6 +56,7 @@ class Config:
     prior_debt: bool = False
     faults: int = 1
     strangers: int = 1
+    regret: bool = False  # a person may want the previous key back after the pivot
 
     @property
     def plan(self) -> Plan:
@@ -130,6 +131,7 @@ class World:
     people: int = 1
     looked: bool = False  # the last thing that happened was a look that passed
     strays: frozenset[str] = frozenset()
+    believed: str = "old"  # the key that the journal takes for the current one
 
     # --- the world's own laws ---
     def key(self, key_id: str) -> IssuedKey | None:
@@ -283,13 +285,16 @@ def _preflight(world: World) -> Done | Failed:
     key = world.key(value)
     if key is None or not key.ours:
         return Failed(0, "unknown key in the stores")
-    if world.config.overlap is Overlap.TWO_SLOTS and any(d.open and d.key.id != value for d in world.debts):
+    others_owed = any(d.open and d.key.id != value for d in world.debts)
+    if world.config.overlap is Overlap.TWO_SLOTS and others_owed and not world.rotation.back:
         return Done(0, Ready(None, wait="the idle slot is still in its grace"))
     owed = {d.key.id for d in world.debts}
     others = tuple(
-        Key(k.id, k.id) for k in world.keys if k.id == "old" and k.state == LIVE and k.id != value and k.id not in owed
+        Key(k.id, k.id)
+        for k in world.keys
+        if k.id == world.believed and k.state == LIVE and k.id != value and k.id not in owed
     )
-    return Done(0, Ready(Key(value, value), key.state == DEAD, tuple(str(s.version) for s in world.stores), others))
+    return Done(0, Ready(Key(value, value), key.state != LIVE, tuple(str(s.version) for s in world.stores), others))
 
 
 def _recover(world: World, attempt: int) -> Recovered:
@@ -332,8 +337,7 @@ def sweep_orphans(world: World) -> tuple[Key, ...]:
 
 def current(world: World) -> str:
     """The id of the key that the journal believes in."""
-    key = world.rotation.new if world.rotation.pivoted else world.rotation.old
-    return key.id if key else "old"
+    return world.believed
 
 
 def facts(world: World) -> Facts:
@@ -376,7 +380,11 @@ def _passed_look(before: Debt, after: Debt) -> bool:
 
 
 def _commit_rotation(world: World, changed: Rotation, result: object, before: Rotation) -> World:
-    sealed = world.sealed
+    sealed, believed = world.sealed, world.believed
+    if changed.pivoted and changed.new is not None:
+        believed = changed.new.id
+    elif before.phase is Phase.PREFLIGHT and changed.old is not None and changed.phase is not Phase.ENDED:
+        believed = changed.old.id
     if isinstance(result, Done) and changed.new is not None:
         sealed |= {changed.new.id}
     if before.phase is Phase.PREFLIGHT and changed.old is not None:
@@ -386,7 +394,9 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
     debts = tuple(debt_machine.void(debt) if debt.id in void else debt for debt in debts)
     for owed in changed.owed:
         debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
-    return replace(world, rotation=replace(changed, owed=()), debts=debts, sealed=sealed, looked=False)
+    return replace(
+        world, rotation=replace(changed, owed=()), debts=debts, sealed=sealed, looked=False, believed=believed
+    )
 
 
 def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True) -> Debt:

@@ -23,8 +23,9 @@ import rotator.restarters.memory
 import rotator.stores.memory
 from rotator import memory
 from rotator.core.action import WaitUntil
+from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
-from rotator.errors import OutcomeUnknown, Rejected, TransientError
+from rotator.errors import OutcomeUnknown, Rejected, RotatorError, TransientError
 from rotator.journal.database import Database
 from rotator.model import Overlap, Recovery
 from rotator.playbook.directory import Loaded
@@ -299,6 +300,8 @@ class Simulation:
             for _ in range(rotations):
                 world.bad_keys = rng.random() < 0.1
                 self._until_settled(world, Request(compromised=rng.random() < 0.1))
+                if rng.random() < 0.15:
+                    self._regret(world)
                 self._late_events(world)
             world.faults, world.bad_keys = 0, False
             self._peace(world)
@@ -317,6 +320,22 @@ class Simulation:
             self.clock.at += jump
             self.clock.jumped += jump
 
+    def _regret(self, world: World) -> None:
+        """A person wants the previous key back; whatever becomes of it, the next run carries on."""
+        world.trace.append("a person says undo")
+        try:
+            self._service.order(world.name, Order.UNDO, Request())
+        except Crash:
+            self._restarted(world)
+        except RotatorError as error:
+            world.trace.append(f"= {error.message}")
+        self._until_settled(world, Request(only_if_due=True))
+
+    def _restarted(self, world: World) -> None:
+        world.trace.append("— a new process —")
+        self._service.close_after_crash()  # type: ignore[attr-defined]
+        self._service = self._fresh()
+
     def _until_settled(self, world: World, request: Request) -> Report | None:
         """Run, and run again after each crash, as a CronJob would."""
         report = None
@@ -324,9 +343,7 @@ class Simulation:
             try:
                 report = self._service.rotate(world.name, request)
             except Crash:
-                world.trace.append("— a new process —")
-                self._service.close_after_crash()  # type: ignore[attr-defined]
-                self._service = self._fresh()
+                self._restarted(world)
                 request = Request()
                 continue
             world.trace.append(
