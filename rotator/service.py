@@ -7,32 +7,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy import Connection
 from ulid import ULID
 
 from rotator.audit import chain, checkpoint
-from rotator.audit.record import Actor, this_process
+from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
-from rotator.core.action import Ask, Call, Done, Finish, Op, WaitUntil
-from rotator.core.order import Order, Refusal, begin_back, go_back
-from rotator.core.state import Debt, DebtPhase, Key, Phase, Rotation
+from rotator.core.action import Call, Finish, WaitUntil
+from rotator.core.order import Order
+from rotator.core.state import Debt, DebtPhase, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.perform import Performed
 from rotator.engine.pool import Work, drive, drive_all
-from rotator.engine.preflight import hint_matches
 from rotator.engine.runner import Books, Observer, Session
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
-from rotator.journal import cases, credentials
+from rotator.journal import cases, pauses
 from rotator.journal.journal import Journal, open_journal, put_setting, setting
-from rotator.model import Credential
+from rotator.journal.pauses import Pause
 from rotator.playbook.carry import kept, playbook_of
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
-from rotator.plugin import Supplied
 from rotator.report import Report
-from rotator.secret import Secret
 from rotator.settings import Settings
 
 PATIENCE = 60.0  # waits up to this long are sat out
@@ -107,14 +105,21 @@ class Service:
     def _rotating(self, name: str, request: Request) -> Work[Report]:
         begun = self.clock.now()
         try:
-            playbook = self._known(name)
+            playbook = self.known(name)
+            pause = self.paused(name, playbook)
+            if pause is not None and not (request.compromised or request.only_if_due):
+                raise RefusedError(
+                    f"{name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}: {pause.reason}",
+                    f"`rotator resume {_spelled(pause.scope)}` ends the pause; "
+                    f"a leaked key is not held up: `rotate {name} --compromised`",
+                )
             with (yield from self._session(name)) as session:
                 report = yield from self._rotate(session, playbook, request)
         except RotatorError as error:
             return Report(name, None, (), Finish(None), error, self.clock.now() - begun)
         return replace(report, seconds=self.clock.now() - begun)
 
-    def _known(self, name: str) -> Playbook | None:
+    def known(self, name: str) -> Playbook | None:
         """Today's playbook; None where it is broken or gone but something unfinished goes by its last version."""
         loaded = self.playbooks()
         if name in loaded.playbooks:
@@ -126,16 +131,25 @@ class Service:
             return None
         return loaded.get(name)
 
+    def paused(self, name: str, playbook: Playbook | None = None) -> Pause | None:
+        """The pause that covers this playbook, the one that lasts longest."""
+        playbook = playbook or self.playbooks().playbooks.get(name)
+        tags = playbook.shape.tags if playbook else ()
+        with self.journal.database.read() as connection:
+            standing = pauses.standing(connection, self.clock.now())
+        return next((pause for pause in standing if pause.covers(name, tags)), None)
+
     def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Work[Report]:
         running = session.case.rotation
         if running is None or running.phase is Phase.ENDED:
-            if playbook is None or (request.only_if_due and not self._due(session, playbook)):
-                return replace((yield from self._carry_on(session, request)), untouched=True)
+            held = session.paused and not request.compromised
+            if playbook is None or held or (request.only_if_due and not self._due(session, playbook)):
+                return replace((yield from self.carry_on(session, request)), untouched=True)
             return (yield from self._begin(session, playbook, request))
         follows = False
         if request.compromised and not running.compromised:  # in place; one that is undoing is finished first
             follows = session.order(Order.COMPROMISED, running, request.reason) is not None
-        report = yield from self._carry_on(session, request)
+        report = yield from self.carry_on(session, request)
         if not follows or playbook is None or report.rotation is None or report.rotation.phase is not Phase.ENDED:
             return report
         return (yield from self._begin(session, playbook, request))
@@ -155,7 +169,7 @@ class Service:
             for debt in session.case.debts:
                 session.order(Order.COMPROMISED, debt, request.reason)
         session.start(rotation, cases.Beginning(kept(playbook), self.actor.text, request.reason))
-        return (yield from self._carry_on(session, request))
+        return (yield from self.carry_on(session, request))
 
     def _due(self, session: Session, playbook: Playbook) -> bool:
         with self.journal.database.read() as connection:
@@ -163,7 +177,7 @@ class Service:
         due = playbook.due_at(row["last_success"] if row else None)
         return due is not None and due <= self.clock.now()
 
-    def _carry_on(self, session: Session, request: Request) -> Work[Report]:
+    def carry_on(self, session: Session, request: Request) -> Work[Report]:
         """Advance through waits of up to a minute; with `wait`, until the debts are paid."""
         while True:
             session.say_purpose()
@@ -199,7 +213,8 @@ class Service:
     @contextlib.contextmanager
     def _working(self, name: str, held: Held) -> Iterator[Session]:
         try:
-            yield Session(self.journal, self.clock, held, self._books(name), self.actor, self.stream, self.observe)
+            books, paused = self._books(name), self.paused(name) is not None
+            yield Session(self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused)
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
@@ -231,9 +246,19 @@ class Service:
                 due = playbook.due_at(row["last_success"] if row else None)
                 if due is not None and due <= now:
                     names.add(playbook.name)
+        names = {name for name in names if self.paused(name) is None or self._urgent(name)}
         reports = self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
         self._reconcile(loaded)
         return reports, loaded
+
+    def _urgent(self, name: str) -> bool:
+        """Whether a pause does not hold this up: a leak, or a key that was made in vain."""
+        with self.journal.database.read() as connection:
+            case = cases.load(connection, name)
+        running = case.rotation is not None and case.rotation.phase is not Phase.ENDED
+        if running and case.rotation is not None:
+            return case.rotation.compromised or case.rotation.phase is Phase.SETTLE
+        return any(debt.open and debt.urgent for debt in case.debts)
 
     def _reconcile(self, loaded: Loaded) -> None:
         """Once a day, each playbook: find what a frozen process may have made long after it was given up."""
@@ -242,117 +267,17 @@ class Service:
             with self.journal.database.read() as connection:
                 last = float(setting(connection, f"reconciled {name}") or 0)
                 known = cases.playbook_row(connection, name) is not None
-            if not known or now - last < _RECONCILE_EVERY:
+            if not known or now - last < _RECONCILE_EVERY or self.paused(name) is not None:
                 continue
             with contextlib.suppress(RotatorError), self.session(name) as session:
                 if session.reconcile():
-                    drive(self.clock, self._carry_on(session, Request()))
+                    drive(self.clock, self.carry_on(session, Request()))
                 with self.journal.database.write() as connection:
                     put_setting(connection, f"reconciled {name}", str(now))
 
-    # --- people's orders ---
-    def order(self, name: str, given: Order, request: Request) -> Report:
-        """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then carry on."""
-        begun = self.clock.now()
-        self._known(name)
-        with self.session(name) as session:
-            rotation = session.case.rotation
-            unfinished = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
-            debts = [debt for debt in session.case.debts if debt.open]
-            if given is Order.UNDO and unfinished is None:
-                return replace(self._go_back(session, request), seconds=self.clock.now() - begun)
-            units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
-            if not units:
-                raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
-            refusals = [session.order(given, unit, request.reason) for unit in units]
-            if all(refusals) and refusals[0] is not None:
-                raise RefusedError(f"{name}: {refusals[0].reason}", refusals[0].hint)
-            report = drive(self.clock, self._carry_on(session, request))
-        shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
-        return replace(report, rotation=shown, ordered=True, seconds=self.clock.now() - begun)
-
-    def _go_back(self, session: Session, request: Request) -> Report:
-        """Undo after the pivot: a rotation back to the previous key, whose debt is frozen by it."""
-        now, name = self.clock.now(), session.playbook
-        playbook = self.playbooks().get(name)
-        debt = go_back(session.case.rotation, session.case.debts, now)
-        if isinstance(debt, Refusal):
-            raise RefusedError(f"{name}: {debt.reason}", debt.hint)
-        rotation = begin_back(str(ULID()), playbook.plan, debt, now)
-        session.start(rotation, cases.Beginning(kept(playbook), self.actor.text, request.reason))
-        return replace(drive(self.clock, self._carry_on(session, request)), ordered=True)
-
-    def supply(self, name: str, value: Secret, key_id: str, request: Request) -> Report:
-        """The new key, made by a person. Raises PermanentError where it cannot be one."""
-        begun = self.clock.now()
-        self._known(name)
-        with self.session(name) as session:
-            rotation = session.case.rotation
-            action = session.advance() if rotation is not None and rotation.phase is not Phase.ENDED else None
-            rotation = session.case.rotation
-            if rotation is None or not (isinstance(action, Ask) and action.kind == "supply"):
-                raise RefusedError(f"{name} does not wait for a key", f"`rotate {name}` begins a rotation")
-            provider = session.books.of(rotation.id).provider
-            assert isinstance(provider, Supplied)
-            made = provider.accept(value, self._sealed(name, rotation.old))
-            made = Credential(made.values, key_id, made.hint)
-            key = self.journal.key_of(made)
-            performed = Performed(Done(self.clock.now(), key), ((key, made),))
-            session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
-            report = drive(self.clock, self._carry_on(session, request))
-            return replace(report, seconds=self.clock.now() - begun)
-
-    def _sealed(self, name: str, key: Key | None) -> Credential | None:
-        if key is None:
-            return None
-        with self.journal.database.read() as connection:
-            return credentials.value_of(connection, self.journal.sealer, name, key)
-
-    def adopt(self, name: str, key_id: str = "") -> Key:
-        """Take the key that the stores hold as the current one. Raises RefusedError where that is not one key."""
-        playbook = self.playbooks().get(name)
-        with self.session(name) as session:
-            rotation = session.case.rotation
-            if rotation is not None and rotation.phase is not Phase.ENDED:
-                raise RefusedError(f"{name} has an unfinished rotation", f"`rotate {name}` carries it on")
-            held = [found for entry in playbook.stores if (found := entry.store.read()) is not None and found.values]
-            prints = {self.journal.fingerprint(found.values) for found in held if found.values}
-            if len(prints) != 1 or held[0].values is None:
-                raise RefusedError(
-                    "the stores do not hold one key" if held else "no store holds a key",
-                    "put the same key into each store first",
-                )
-            credential = Credential(held[0].values)
-            key = replace(self.journal.key_of(credential), id=key_id or self._match(playbook, credential))
-            now = self.clock.now()
-            with self.journal.database.write() as connection:
-                cases.remember_playbook(connection, name, kept(playbook))
-                credentials.remember(connection, name, "adopted", key, now)
-                cases.set_current(connection, name, key)
-                record = chain.append(
-                    connection,
-                    chain.INSTALLATION,
-                    now,
-                    "adopted",
-                    self.actor,
-                    playbook=name,
-                    key=str(key),
-                    fingerprint=key.fingerprint,
-                )
-            self.stream.emit([record])
-            return key
-
-    def _match(self, playbook: Playbook, credential: Credential) -> str:
-        if not playbook.provider.can_list:
-            return ""
-        value = credential.primary.reveal()
-        matching = [record for record in playbook.provider.inventory() if hint_matches(record.hint, value)]
-        if len(matching) != 1:
-            raise RefusedError(
-                f"{len(matching)} of the provider's keys could be this one",
-                f"say which: `rotator adopt {playbook.name} --id ID`",
-            )
-        return matching[0].id
+    def note(self, connection: Connection, event: str, **fields: Any) -> dict[str, Any]:
+        """An audit record of what belongs to no rotation."""
+        return chain.append(connection, chain.INSTALLATION, self.clock.now(), event, self.actor, **fields)
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Sign what was written since the last checkpoint."""
@@ -360,6 +285,12 @@ class Service:
             found = checkpoint.add(connection, self.journal, self.clock.now())
         self.stream.emit([found] if found else [])
         return found
+
+
+def _spelled(scope: str) -> str:
+    """A pause's scope as it is typed."""
+    kind, _, name = scope.partition(" ")
+    return {"playbook": name, "tag": f"--tag {name}"}.get(kind, "--all")
 
 
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:

@@ -133,7 +133,7 @@ def _due(request: Request, as_json: bool) -> int:
     return worst([*codes, *([2] if loaded.mistakes else [])])
 
 
-def _ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
+def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
     from rotator.cli import words
     from rotator.cli.steps import StepView
     from rotator.service import Request
@@ -156,14 +156,14 @@ def _order_verb(verb: str, help_text: str) -> None:
     @reason_option
     @json_option
     def command(name: str, wait: bool, reason: str, as_json: bool) -> int:
+        from rotator import orders
         from rotator.core.order import Order
         from rotator.service import Request
 
         request = Request(reason=reason, wait=wait or verb == "revoke")
-        return _ordered(name, lambda found: found.order(name, Order(verb), request), as_json, request.wait)
+        return ordered(name, lambda found: orders.order(found, name, Order(verb), request), as_json, request.wait)
 
 
-_order_verb("resume", "Carry on what needs attention: the person has looked.")
 _order_verb("undo", "Back to the previous key: of an unfinished rotation, or of the last one while that key lives.")
 _order_verb("revoke", "Revoke the old keys of NAME now: no grace and no quiet; nobody may hold them.")
 _order_verb("confirm", "Say that a person has destroyed the old key in the provider's console.")
@@ -176,13 +176,14 @@ _order_verb("confirm", "Say that a person has destroyed the old key in the provi
 @json_option
 def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     """Give a rotation the new key that a person made: from standard input, or asked for without echo."""
+    from rotator import orders
     from rotator.secret import Secret
     from rotator.service import Request
 
     text = click.prompt("the new key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     value = Secret(text)
     request = Request(wait=wait)
-    return _ordered(name, lambda found: found.supply(name, value, key_id, request), as_json, wait)
+    return ordered(name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait)
 
 
 @cli.command(context_settings=CONTEXT)
@@ -190,8 +191,10 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
 @click.option("--id", "key_id", default="", help="The key's id at the provider; matched by its hint without it.")
 def adopt(name: str, key_id: str) -> int:
     """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a person put there)."""
+    from rotator import orders
+
     with closing(service()) as found:
-        key = found.adopt(name, key_id)
+        key = orders.adopt(found, name, key_id)
     print(f"{name}: {key} ({key.hint}) is the current key")
     return 0
 
@@ -222,6 +225,8 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 _late(
     "status", "rotator.cli.inspect", "status", short_help="All playbooks: when they are due, what waits, who must act."
 )
+_late("pause", "rotator.cli.pauses", "pause", short_help="The clock leaves playbooks alone for a while.")
+_late("resume", "rotator.cli.pauses", "resume", short_help="End a pause; carry on what needs attention.")
 _late("show", "rotator.cli.inspect", "show", short_help="One rotation: each step, attempt and decision.")
 _late("history", "rotator.cli.inspect", "history", short_help="The last rotations.")
 _late("plan", "rotator.cli.inspect", "plan_command", short_help="What a rotation would do.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rotator.audit import chain
 from rotator.audit.record import Actor
@@ -51,13 +51,14 @@ class Session:
     actor: Actor
     stream: Stream
     observe: Observer
+    paused: bool = False
 
     def __post_init__(self) -> None:
         self._purpose = "rotation"
         self._heads: dict[str, chain.Head] = {}
         self._opened: dict[Key, Credential] = {}
         with self.journal.database.read() as connection:
-            self.case = cases.load(connection, self.playbook)
+            self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
             strays = cases.strays(connection, self.playbook)
         self._recover()
         self._settle(strays)
@@ -141,7 +142,7 @@ class Session:
     def _begin(self) -> tuple[Unit | None, Action]:
         """Whose turn it is, once waits that are over have ended."""
         waking = self._due()
-        unit, action = turn.turn(self.case.rotation, self.case.debts)
+        unit, action = turn.turn(self.case.rotation, self.case.acting)
         if not waking and not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
         with self._writing() as writing:
@@ -153,7 +154,7 @@ class Session:
         """Units whose wait is over."""
         rotation, now = self.case.rotation, self.clock.now()
         units: list[Unit] = [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
-        units += [debt for debt in self.case.debts if debt.open and turn.may_act(debt, rotation)]
+        units += [debt for debt in self.case.acting if debt.open and turn.may_act(debt, rotation)]
         waits = [(unit, _action(unit)) for unit in units]
         return [unit for unit, action in waits if isinstance(action, WaitUntil) and action.at <= now]
 

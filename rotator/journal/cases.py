@@ -52,6 +52,13 @@ class Case:
     intent: Call | None = None
     intent_of: str = ""  # id of the rotation or debt that the intent is of
 
+    paused: bool = False  # the clock leaves it alone
+
+    @property
+    def acting(self) -> tuple[Debt, ...]:
+        """Debts that may act: a pause holds orderly ones, never what leaked or was made in vain."""
+        return tuple(debt for debt in self.debts if debt.urgent) if self.paused else self.debts
+
     def intent_on(self, unit_id: str) -> Call | None:
         return self.intent if self.intent_of == unit_id else None
 

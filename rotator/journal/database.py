@@ -77,10 +77,8 @@ class Database:
         if version in _KNOWN:
             return False
         if version:
-            raise JournalError(
-                f"the journal is of version {version}, this rotator knows {tables.HEAD}",
-                "use the rotator that wrote it, or `rotator db upgrade` with a newer one",
-            )
+            hint = "`rotator db upgrade` (before it, `cp` the file)" if version < tables.HEAD else "use a newer rotator"
+            raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}", hint)
         with self.write() as connection:
             serialise(connection)
             tables.metadata.create_all(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
 
-HEAD = "0001"  # the newest migration; a test holds it against migrations/
+HEAD = "0002"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -132,6 +132,16 @@ strays = Table(
     Column("hint", String(60), nullable=False),
     Column("at", Float, nullable=False),
     Column("settled", Boolean, nullable=False),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("scope", String(220), primary_key=True, comment="playbook NAME, tag TAG, or all"),
+    Column("until", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("since", Float, nullable=False),
 )
 
 

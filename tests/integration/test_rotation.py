@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from rotator import memory
+from rotator import memory, orders
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
@@ -69,7 +70,7 @@ def test_during_grace_both_keys_live_and_the_next_run_pays(bench: Bench) -> None
     with bench.service.session("one") as session:
         debt = session.case.debts[0]
         assert debt.phase is DebtPhase.GRACE
-    report = bench.service.order("one", Order.REVOKE, WAIT)
+    report = orders.order(bench.service, "one", Order.REVOKE, WAIT)
     assert report.code == 0 and bench.live == [bench.stored]
 
 
@@ -172,7 +173,7 @@ def test_a_playbook_that_vanishes_does_not_strand_its_debt(bench: Bench) -> None
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
     bench.service.rotate("one")
     path.unlink()
-    report = bench.service.order("one", Order.REVOKE, WAIT)
+    report = orders.order(bench.service, "one", Order.REVOKE, WAIT)
     assert report.code == 0 and bench.live == [bench.stored]
 
 
@@ -185,8 +186,8 @@ def test_a_stuck_rotation_waits_for_a_person_and_resumes(bench: Bench) -> None:
     memory.WORLD.consumers["one"] = memory.Consumer("one")
     memory.WORLD.start("one")
     with pytest.raises(RotatorError, match="compromised"):
-        bench.service.order("one", Order.UNDO, Request())
-    report = bench.service.order("one", Order.RESUME, WAIT)
+        orders.order(bench.service, "one", Order.UNDO, Request())
+    report = orders.order(bench.service, "one", Order.RESUME, WAIT)
     assert report.code == 0 and bench.live == [bench.stored]
 
 
@@ -199,7 +200,7 @@ def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
         .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
     )
     assert bench.service.rotate("one").code == 5
-    report = bench.service.order("one", Order.UNDO, Request())
+    report = orders.order(bench.service, "one", Order.UNDO, Request())
     assert report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK
     assert report.code == 0 and len(bench.live) == 1
 
@@ -217,14 +218,14 @@ def test_undo_after_the_pivot_goes_back_to_the_key_that_lives_on(bench: Bench) -
     before = bench.stored
     assert bench.service.rotate("one").code == 0
     left = bench.stored
-    report = bench.service.order("one", Order.UNDO, Request(reason="the new project lacks a model"))
+    report = orders.order(bench.service, "one", Order.UNDO, Request(reason="the new project lacks a model"))
     assert report.code == 0 and report.rotation and report.rotation.back
     assert [bench.stored, bench.consumer.holds] == [before, before] and bench.live == [before, left]
     assert [debt.phase for debt in report.debts if debt.open] == [DebtPhase.GRACE]
-    assert bench.service.order("one", Order.REVOKE, WAIT).code == 0
+    assert orders.order(bench.service, "one", Order.REVOKE, WAIT).code == 0
     assert bench.live == [before]
     with pytest.raises(RotatorError, match="revoked"):
-        bench.service.order("one", Order.UNDO, Request())
+        orders.order(bench.service, "one", Order.UNDO, Request())
     assert whole(bench).whole
 
 
@@ -234,7 +235,7 @@ def test_going_back_revives_a_deactivated_key(bench: Bench) -> None:
     before = bench.stored
     assert bench.service.rotate("one").code == 0
     assert bench.live == [bench.stored] != [before]
-    report = bench.service.order("one", Order.UNDO, Request())
+    report = orders.order(bench.service, "one", Order.UNDO, Request())
     assert report.code == 0 and bench.stored == before and before in bench.live
 
 
@@ -253,7 +254,7 @@ def test_going_back_that_fails_leaves_the_present_key_and_the_debt(
         real(self, change)
 
     monkeypatch.setattr(MemoryRestarter, "restart", refuses)
-    report = bench.service.order("one", Order.UNDO, Request())
+    report = orders.order(bench.service, "one", Order.UNDO, Request())
     assert report.code == 3
     assert bench.stored == present and bench.live == keys
     assert [debt.phase for debt in report.debts if debt.open] == [DebtPhase.GRACE]
@@ -263,7 +264,7 @@ def test_nothing_goes_back_to_a_compromised_key(bench: Bench) -> None:
     patient(bench, soak="1h")
     assert bench.service.rotate("one", Request(compromised=True)).code == 0
     with pytest.raises(RotatorError, match="compromised"):
-        bench.service.order("one", Order.UNDO, Request())
+        orders.order(bench.service, "one", Order.UNDO, Request())
 
 
 def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) -> None:
@@ -277,7 +278,7 @@ def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) ->
             writing._put(debt)
             writing.next()
     memory.WORLD.cell("one").values = {"key": Secret(before)}  # somebody puts the old key back meanwhile
-    report = bench.service.order("one", Order.REVOKE, Request())
+    report = orders.order(bench.service, "one", Order.REVOKE, Request())
     assert before in bench.live and "holds" in report.held[0].attention
 
 
@@ -292,14 +293,14 @@ def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
     assert bench.service.rotate("one").code == 5
     old, made = bench.stored, bench.issuer.create("by hand")
     with pytest.raises(RotatorError, match="not the key"):
-        bench.service.supply("one", Secret("something else"), "", Request())
+        orders.supply(bench.service, "one", Secret("something else"), "", Request())
     with pytest.raises(RotatorError, match="old key"):
-        bench.service.supply("one", Secret(old), "", Request())
-    report = bench.service.supply("one", Secret(f" {made.value}\n"), "", Request())
+        orders.supply(bench.service, "one", Secret(old), "", Request())
+    report = orders.supply(bench.service, "one", Secret(f" {made.value}\n"), "", Request())
     assert report.code == 0 and bench.stored == made.value == bench.consumer.holds
     assert report.questions, "the old key waits for a person"
     bench.issuer.by_value(old).state = "dead"  # type: ignore[union-attr]
-    report = bench.service.order("one", Order.CONFIRM, WAIT)
+    report = orders.order(bench.service, "one", Order.CONFIRM, WAIT)
     assert report.code == 0 and not [debt for debt in report.debts if debt.open]
 
 
@@ -327,6 +328,53 @@ def test_a_lost_sealing_key_does_not_stop_the_debts(bench: Bench, monkeypatch: p
     monkeypatch.delenv("ROTATOR_KEY", raising=False)
     (bench.folder / "rotator.key").unlink(missing_ok=True)
     later = bench.fresh()
-    report = later.order("one", Order.REVOKE, WAIT)
+    report = orders.order(later, "one", Order.REVOKE, WAIT)
     assert report.code == 0 and bench.live == [bench.stored]
     later.close()
+
+
+def test_a_pause_holds_what_a_clock_would_do(bench: Bench) -> None:
+    """Nothing begins, no old key goes; a leak and a person's orders are not held up; it ends by itself."""
+    patient(bench, grace="1ms")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text() + "schedule: {every: 30d}\ntags: [payments]\n")
+    orders.pause(bench.service, "tag payments", bench.service.clock.now() + 3600, "the launch")
+    assert bench.service.due(Request())[0] == [] and len(bench.live) == 1
+    refused = bench.service.rotate("one")
+    assert refused.code == 6 and refused.error and "the launch" in refused.error.message
+    assert "--tag payments" in refused.error.hint
+    assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
+    assert bench.live == [bench.stored]
+    assert orders.end_pause(bench.service, "tag payments", "launched")
+    assert bench.service.rotate("one").code == 0
+    assert not orders.end_pause(bench.service, "tag payments", "")
+    assert whole(bench).whole
+
+
+def test_a_pause_holds_debts(bench: Bench) -> None:
+    """A rotation has pivoted, its old key waits; while paused it goes on waiting though its grace is over."""
+    patient(bench, grace="300ms")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 300ms", "grace: 70s"))
+    assert bench.service.rotate("one").code == 0
+    orders.pause(bench.service, "all", bench.service.clock.now() + 3600, "holidays")
+    later = bench.service.clock.now() + 100
+    bench.service.clock = replace_now(bench, later)
+    assert bench.service.due(Request())[0] == [] and len(bench.live) == 2
+    orders.end_pause(bench.service, "all", "")
+    bench.service.due(Request())
+    assert bench.live == [bench.stored]
+
+
+def replace_now(bench: Bench, at: float) -> Any:
+    """The same clock, set to `at` now."""
+
+    class Later(type(bench.service.clock)):  # type: ignore[misc]
+        def now(self) -> float:
+            return at + time.monotonic() - begun
+
+        def boot(self) -> tuple[str, float]:
+            return "another", 0.0
+
+    begun = time.monotonic()
+    return Later()

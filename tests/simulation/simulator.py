@@ -21,7 +21,7 @@ import rotator.probes.memory
 import rotator.providers.memory
 import rotator.restarters.memory
 import rotator.stores.memory
-from rotator import memory
+from rotator import memory, orders
 from rotator.core.action import WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
@@ -63,6 +63,7 @@ class VirtualClock:
         self.at += max(0.0, seconds)
 
 
+LIST_LAG = 30
 KINDS = [
     (Overlap.MANY, Recovery.LABEL),
     (Overlap.MANY, Recovery.LABEL),
@@ -87,6 +88,7 @@ class World:
     bad_keys: bool = False
     meddled: bool = False
     faults: int = 0
+    lagging_since: float = 0.0
     trace: list[str] = field(default_factory=list)
 
     @property
@@ -156,9 +158,13 @@ class UnluckyProvider(Wrapped):
         made = world.around("create", lambda: self._plugin.generate(label, like), unknown=True)
         if world.strikes("the listing lags"):
             world.issuer.hidden.add(made.id)
+            world.lagging_since = world.clock.at
         return made
 
     def inventory(self) -> Any:
+        """Labels find a key whenever it shows; recovery by difference rests on the lag that was declared."""
+        if self._world.recovery is Recovery.DIFFERENCE and self._world.clock.at - self._world.lagging_since >= LIST_LAG:
+            self._world.issuer.hidden.clear()
         found = self._world.around("list", self._plugin.inventory)
         if self._world.rng.random() < 0.5:
             self._world.issuer.hidden.clear()
@@ -221,7 +227,7 @@ def build(world: World) -> Playbook:
             "soak": world.rng.choice(["0s", "5m"]),
             "watch": "0s",
         },
-        "limits": {"list_lag": "30s", "step": "5m"},
+        "limits": {"list_lag": f"{LIST_LAG}s", "step": "5m"},
     }
     mistakes: list[Any] = []
     playbook = Loader(Registry(), Document("simulated", data, {}), mistakes).load(world.name)[0]
@@ -324,7 +330,7 @@ class Simulation:
         """A person wants the previous key back; whatever becomes of it, the next run carries on."""
         world.trace.append("a person says undo")
         try:
-            self._service.order(world.name, Order.UNDO, Request())
+            orders.order(self._service, world.name, Order.UNDO, Request())
         except Crash:
             self._restarted(world)
         except RotatorError as error:

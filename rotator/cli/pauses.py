@@ -1,0 +1,99 @@
+"""pause and resume."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from rotator.cli import words
+from rotator.cli.common import (
+    CONTEXT,
+    closing,
+    json_option,
+    playbook_names,
+    reason_option,
+    service,
+    show_json,
+    wait_option,
+)
+from rotator.cli.main import ordered
+from rotator.journal import pauses
+from rotator.playbook import durations
+
+_name = click.argument("name", required=False, default="", shell_complete=playbook_names)
+_tag = click.option("--tag", default="", help="All playbooks with this tag.")
+_all = click.option("--all", "every", is_flag=True, help="All playbooks.")
+
+
+def _scope(name: str, tag: str, every: bool) -> str:
+    if bool(name) + bool(tag) + every != 1:
+        raise click.UsageError("say one of: the name of a playbook, --tag TAG, --all")
+    return f"playbook {name}" if name else f"tag {tag}" if tag else pauses.ALL
+
+
+def until(text: str, now: float) -> float:
+    """Unix seconds of '3d' from now, or of a date or time (this machine's zone unless it names one)."""
+    try:
+        return now + durations.seconds(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(f"'{text}' is neither a duration (3d, 12h) nor a time (2026-12-24T18:00)") from error
+
+
+@click.command("pause", context_settings=CONTEXT)
+@_name
+@_tag
+@_all
+@click.option("--until", "end", required=True, help="A duration (3d, 12h) or a time (2026-12-24T18:00).")
+@click.option("--reason", required=True, help="Why; it stands in the audit log and in status.")
+@json_option
+def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool) -> int:
+    """The clock leaves NAME (or a tag, or all) alone until then: nothing begins or goes on, no old key is revoked.
+
+    A leak is not held up: `rotate NAME --compromised` works, and so do the orders of people.
+    """
+    from rotator import orders
+
+    scope = _scope(name, tag, every)
+    with closing(service()) as found:
+        made = orders.pause(found, scope, until(end, found.clock.now()), reason)
+    if as_json:
+        show_json({"scope": made.scope, "until": made.until, "reason": made.reason})
+    else:
+        print(f"paused {scope} until {words.moment(made.until)}: {reason}")
+        print(f"`rotator resume {name or ('--tag ' + tag if tag else '--all')}` ends it")
+    return 0
+
+
+@click.command("resume", context_settings=CONTEXT)
+@_name
+@_tag
+@_all
+@wait_option
+@reason_option
+@json_option
+def resume(name: str, tag: str, every: bool, wait: bool, reason: str, as_json: bool) -> int:
+    """End a pause; of one playbook, carry on what needs attention, too: the person has looked."""
+    from rotator import orders
+    from rotator.core.order import Order
+    from rotator.service import Request
+
+    scope = _scope(name, tag, every)
+    with closing(service()) as found:
+        ended = orders.end_pause(found, scope, reason)
+        still = found.paused(name) if name else None
+        attention = bool(name) and orders.waits_for_resume(found, name)
+    if ended and not as_json:
+        print(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
+    if not name or (ended and not attention):
+        if as_json:
+            show_json({"scope": scope, "ended": ended})
+        elif not ended:
+            print(f"{scope} was not paused")
+        return 0
+    request = Request(reason=reason, wait=wait)
+    return ordered(name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait)

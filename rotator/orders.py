@@ -1,0 +1,160 @@
+"""What people order: resume, undo, revoke, confirm, supply, adopt. Each is carried out, then the work goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ulid import ULID
+
+from rotator.audit.record import rfc3339
+from rotator.core.action import Ask, Call, Done, Op
+from rotator.core.order import Order, Refusal, begin_back, go_back
+from rotator.core.state import DebtPhase, Key, Phase
+from rotator.core.turn import Unit
+from rotator.engine.perform import Performed
+from rotator.engine.pool import drive
+from rotator.engine.preflight import hint_matches
+from rotator.engine.runner import Session
+from rotator.errors import RefusedError
+from rotator.journal import cases, credentials, pauses
+from rotator.journal.pauses import Pause
+from rotator.model import Credential
+from rotator.playbook.carry import kept
+from rotator.playbook.playbook import Playbook
+from rotator.plugin import Supplied
+from rotator.report import Report
+from rotator.secret import Secret
+from rotator.service import Request, Service
+
+
+def order(service: Service, name: str, given: Order, request: Request) -> Report:
+    """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then carry on."""
+    begun = service.clock.now()
+    service.known(name)
+    with service.session(name) as session:
+        rotation = session.case.rotation
+        unfinished = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
+        debts = [debt for debt in session.case.debts if debt.open]
+        if given is Order.UNDO and unfinished is None:
+            return replace(_go_back(service, session, request), seconds=service.clock.now() - begun)
+        units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
+        if not units:
+            raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
+        refusals = [session.order(given, unit, request.reason) for unit in units]
+        if all(refusals) and refusals[0] is not None:
+            raise RefusedError(f"{name}: {refusals[0].reason}", refusals[0].hint)
+        report = drive(service.clock, service.carry_on(session, request))
+    shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
+    return replace(report, rotation=shown, ordered=True, seconds=service.clock.now() - begun)
+
+
+def _go_back(service: Service, session: Session, request: Request) -> Report:
+    """Undo after the pivot: a rotation back to the previous key, whose debt is frozen by it."""
+    now, name = service.clock.now(), session.playbook
+    playbook = service.playbooks().get(name)
+    debt = go_back(session.case.rotation, session.case.debts, now)
+    if isinstance(debt, Refusal):
+        raise RefusedError(f"{name}: {debt.reason}", debt.hint)
+    rotation = begin_back(str(ULID()), playbook.plan, debt, now)
+    session.start(rotation, cases.Beginning(kept(playbook), service.actor.text, request.reason))
+    return replace(drive(service.clock, service.carry_on(session, request)), ordered=True)
+
+
+def pause(service: Service, scope: str, until: float, reason: str) -> Pause:
+    """The clock leaves what `scope` covers alone until then. Raises RefusedError for a time that is past."""
+    now = service.clock.now()
+    if until <= now:
+        raise RefusedError("a pause ends in the future", "say for instance --until 3d")
+    if scope.startswith("playbook "):
+        service.known(scope.removeprefix("playbook "))
+    made = Pause(scope, until, reason, service.actor.text, now)
+    with service.journal.database.write() as connection:
+        pauses.begin(connection, made)
+        record = service.note(connection, "paused", scope=scope, until=rfc3339(until), reason=reason)
+    service.stream.emit([record])
+    return made
+
+
+def end_pause(service: Service, scope: str, reason: str) -> bool:
+    """Whether there was one."""
+    with service.journal.database.write() as connection:
+        if not pauses.end(connection, scope):
+            return False
+        record = service.note(connection, "pause ended", scope=scope, reason=reason)
+    service.stream.emit([record])
+    return True
+
+
+def waits_for_resume(service: Service, name: str) -> bool:
+    """Whether something of this playbook has stopped until a person looks."""
+    with service.journal.database.read() as connection:
+        case = cases.load(connection, name)
+    stuck = case.rotation is not None and case.rotation.phase is Phase.STUCK
+    return stuck or any(debt.open and debt.phase is DebtPhase.HELD for debt in case.debts)
+
+
+def supply(service: Service, name: str, value: Secret, key_id: str, request: Request) -> Report:
+    """The new key, made by a person. Raises PermanentError where it cannot be one."""
+    begun = service.clock.now()
+    service.known(name)
+    with service.session(name) as session:
+        rotation = session.case.rotation
+        action = session.advance() if rotation is not None and rotation.phase is not Phase.ENDED else None
+        rotation = session.case.rotation
+        if rotation is None or not (isinstance(action, Ask) and action.kind == "supply"):
+            raise RefusedError(f"{name} does not wait for a key", f"`rotate {name}` begins a rotation")
+        provider = session.books.of(rotation.id).provider
+        assert isinstance(provider, Supplied)
+        made = provider.accept(value, _sealed(service, name, rotation.old))
+        made = Credential(made.values, key_id, made.hint)
+        key = service.journal.key_of(made)
+        performed = Performed(Done(service.clock.now(), key), ((key, made),))
+        session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
+        report = drive(service.clock, service.carry_on(session, request))
+        return replace(report, seconds=service.clock.now() - begun)
+
+
+def _sealed(service: Service, name: str, key: Key | None) -> Credential | None:
+    if key is None:
+        return None
+    with service.journal.database.read() as connection:
+        return credentials.value_of(connection, service.journal.sealer, name, key)
+
+
+def adopt(service: Service, name: str, key_id: str = "") -> Key:
+    """Take the key that the stores hold as the current one. Raises RefusedError where that is not one key."""
+    playbook = service.playbooks().get(name)
+    with service.session(name) as session:
+        rotation = session.case.rotation
+        if rotation is not None and rotation.phase is not Phase.ENDED:
+            raise RefusedError(f"{name} has an unfinished rotation", f"`rotate {name}` carries it on")
+        held = [found for entry in playbook.stores if (found := entry.store.read()) is not None and found.values]
+        prints = {service.journal.fingerprint(found.values) for found in held if found.values}
+        if len(prints) != 1 or held[0].values is None:
+            raise RefusedError(
+                "the stores do not hold one key" if held else "no store holds a key",
+                "put the same key into each store first",
+            )
+        credential = Credential(held[0].values)
+        key = replace(service.journal.key_of(credential), id=key_id or _match(playbook, credential))
+        now = service.clock.now()
+        with service.journal.database.write() as connection:
+            cases.remember_playbook(connection, name, kept(playbook))
+            credentials.remember(connection, name, "adopted", key, now)
+            cases.set_current(connection, name, key)
+            record = service.note(connection, "adopted", playbook=name, key=str(key), fingerprint=key.fingerprint)
+        service.stream.emit([record])
+        return key
+
+
+def _match(playbook: Playbook, credential: Credential) -> str:
+    if not playbook.provider.can_list:
+        return ""
+    value = credential.primary.reveal()
+    matching = [record for record in playbook.provider.inventory() if hint_matches(record.hint, value)]
+    if len(matching) != 1:
+        raise RefusedError(
+            f"{len(matching)} of the provider's keys could be this one",
+            f"say which: `rotator adopt {playbook.name} --id ID`",
+        )
+    return matching[0].id
