@@ -24,7 +24,7 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
         return replace(rotation.to(Phase.DISCARD), found=found.found)
     if rotation.plan.recovery is Recovery.REREAD:  # the slot is what it was: the create did not happen
         return forward.begin_attempt(rotation)
-    seen_for = rotation.now - rotation.asked_at
+    seen_for = rotation.now - rotation.since  # the create may have happened until its answer was known to be lost
     if seen_for < rotation.plan.policy.list_lag:
         return rotation.later(rotation.plan.policy.list_lag - seen_for)
     return next_attempt(rotation)

@@ -11,7 +11,7 @@ import pytest
 import rotator.core
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, sweep
-from rotator.core.action import Done, Failed, Finish, WaitUntil
+from rotator.core.action import Done, Failed, Finish, Recovered, Unknown, WaitUntil
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look
 from rotator.core.order import Order, Refusal
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Policy, Rotation, StorePlan, Write
@@ -141,3 +141,14 @@ def test_the_core_imports_nothing_that_acts() -> None:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
                 assert str(module).split(".")[0] in allowed, f"{path.name} imports {module}"
+
+
+def test_a_lagging_list_is_waited_for_from_when_the_answer_was_lost() -> None:
+    """The create may have happened until then, not only when it was intended (simulation seed 2025195)."""
+    asked = Rotation("r", "p", PLAN, Phase.GENERATE, now=100.0, asked_at=100.0, old=OLD, writes=(Write(),))
+    lost = machine.apply(asked, Unknown(120.0))
+    lag = PLAN.policy.list_lag
+    waiting = machine.apply(lost, Done(100.0 + lag, Recovered()))
+    assert waiting.phase is Phase.RECOVER and waiting.wake == 120.0 + lag
+    again = machine.apply(machine.apply(waiting, Done(120.0 + lag)), Done(120.0 + lag, Recovered()))
+    assert again.phase is not Phase.RECOVER and again.attempt == 2
