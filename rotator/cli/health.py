@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import click
 
@@ -14,13 +14,14 @@ from rotator.cli import words
 from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
 from rotator.core.state import Phase
 from rotator.errors import Rejected, RotatorError, Unsupported
+from rotator.explain import Explanation, explain
 from rotator.journal import cases
 from rotator.model import Credential, Level
 from rotator.playbook.registry import Registry
 from rotator.providers.catalog_entry import CatalogEntry, entry_at, shipped
 from rotator.providers.http import provider_class
 from rotator.reference import Reference
-from rotator.secret import Secret, hint_of
+from rotator.secret import Secret, hint_of, redact
 from rotator.service import Service
 
 
@@ -98,11 +99,39 @@ def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
 
 
 @click.command("doctor", context_settings=CONTEXT)
+@click.option(
+    "--explain",
+    "name",
+    default="",
+    metavar="NAME",
+    help="Why NAME was not rotated, or its old key not revoked; what is next.",
+)
 @json_option
-def doctor(as_json: bool) -> int:
+def doctor(name: str, as_json: bool) -> int:
     """What would hinder a rotation, or has gone wrong unseen. Changes nothing."""
     with closing(service()) as found:
+        if name:
+            return _explain(explain(found, name), as_json)
         return _print(list(_examine(found)), as_json)
+
+
+def _explain(told: Explanation, as_json: bool) -> int:
+    if as_json:
+        show_json(asdict(told))
+        return 0 if told.clean else 1
+    print(told.name)
+    for fact in told.stands:
+        print(f"  {redact(fact)}")
+    for title, lines in (("what holds it up", told.why), ("what would stop a rotation now", told.breaks)):
+        if lines:
+            print(f"{title}:")
+            for line in lines:
+                print(f"  ✗ {redact(line)}")
+    if told.next:
+        print("next:")
+        for one in told.next:
+            print(f"  {words.moment(one.at) if one.at is not None else 'whenever'}  {redact(one.what)}")
+    return 0 if told.clean else 1
 
 
 def _examine(found: Service) -> Iterator[Checked]:

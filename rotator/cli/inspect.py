@@ -58,6 +58,7 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         row = cases.playbook_row(connection, name)
     last = row["last_success"] if row else None
     rotation = case.rotation
+    pause = found.paused(name, playbook)
     attention = [debt.attention for debt in case.debts if debt.open and debt.attention]
     if rotation is not None and rotation.phase is Phase.STUCK:
         attention.insert(0, rotation.question)
@@ -72,11 +73,15 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         state = f"{len(waiting)} old key{'s' if len(waiting) > 1 else ''} waiting" if waiting else "ok"
     due = playbook.due_at(last) if playbook else None
     overdue = bool(playbook and playbook.shape.max_age and last and found.clock.now() - last > playbook.shape.max_age)
+    if pause is not None and not attention:
+        state = "paused"
     return {
         "playbook": name,
         "state": "overdue" if overdue and state == "ok" else state,
         "rotated": f"rotated {words.age(last)}" if last else "never rotated",
+        "paused": {"until": pause.until, "reason": pause.reason, "by": pause.who} if pause else None,
         "next": "; ".join(attention)
+        or (f"until {words.moment(pause.until)}: {pause.reason}" if pause else "")
         or (f"`rotator supply {name}`" if state == "waiting for key" else "")
         or _next(due, found.clock.now(), playbook),
         "attention": attention,

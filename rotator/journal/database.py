@@ -77,7 +77,7 @@ class Database:
         if version in _KNOWN:
             return False
         if version:
-            hint = "`rotator db upgrade` (before it, `cp` the file)" if version < tables.HEAD else "use a newer rotator"
+            hint = "`rotator db upgrade` brings it up to date" if version < tables.HEAD else "use a newer rotator"
             raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}", hint)
         with self.write() as connection:
             serialise(connection)

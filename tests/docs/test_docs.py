@@ -83,6 +83,26 @@ def test_every_pain_names_a_test_that_exists() -> None:
     assert not [name for name in named if f"def {name}(" not in tests]
 
 
+def test_the_operations_runbook_does_what_it_says(world: AcceptanceWorld) -> None:  # noqa: F811
+    """Explain, pause, resume; then a rotation, and back to the key that still lives, under traffic."""
+    demo = world.folder / "playbooks" / "demo.yaml"
+    text = re.sub(r"grace: \w+", "grace: 1h", demo.read_text())
+    assert "grace: 1h" in text
+    demo.with_name("openai-prod.yaml").write_text(text)
+    demo.unlink()
+    before = world.stored_key
+    assert world.rotator("rotate", "openai-prod").returncode == 0
+    assert world.stored_key != before
+    for line in commands(DOCS / "runbooks" / "operations.md"):
+        words = shlex.split(line, comments=True)
+        result = world.rotator(*words[1:])
+        assert result.returncode == 0, f"{line}: {result.stdout}{result.stderr}"
+        if words[1] == "pause" and "openai-prod" in words:
+            assert world.rotator("rotate", "openai-prod").returncode == 6
+    assert world.stored_key == before == world.consumer_key
+    assert not world.traffic.failures
+
+
 def test_the_incident_runbook_does_what_it_says(world: AcceptanceWorld) -> None:  # noqa: F811
     """Typed as it stands, from the first command to the last, on a leaked key under traffic."""
     demo = world.folder / "playbooks" / "demo.yaml"

@@ -123,6 +123,21 @@ def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
     assert database.prepare() is False, "a migrated journal is one of this version"
 
 
+def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
+    """Opened by a newer rotator it is refused with the verb that upgrades it; then everything is there."""
+    seal_one(opened(tmp_path))
+    with sqlite3.connect(tmp_path / "journal.db") as old:
+        old.execute("DROP TABLE pauses")
+        old.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(JournalError) as refused:
+        opened(tmp_path)
+    assert "db upgrade" in refused.value.hint
+    assert upkeep.upgrade(Database(f"sqlite:///{tmp_path}/journal.db")) == ("0001", tables.HEAD)
+    with opened(tmp_path).database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM credentials")).scalar() == 1
+        assert connection.execute(text("SELECT count(*) FROM pauses")).scalar() == 0
+
+
 def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     with journal.database.write() as connection:
