@@ -20,8 +20,9 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
         return _unknowable(rotation, found.ambiguous, "")
     if found.reread is not None:
         return forward.made(rotation, found.reread)
-    if found.found:
-        return replace(rotation.to(Phase.DISCARD), found=found.found)
+    left = tuple(key for key in found.found if not key.same(rotation.old))
+    if left:
+        return replace(rotation.to(Phase.DISCARD), found=left)
     if rotation.plan.recovery is Recovery.REREAD:  # the slot is what it was: the create did not happen
         return forward.begin_attempt(rotation)
     seen_for = rotation.now - rotation.since  # the create may have happened until its answer was known to be lost

@@ -167,14 +167,18 @@ class Performer:
             case Recovery.LABEL:
                 return self._done(Recovered(sweep.left_by(provider.inventory(), self.label(call.attempt))))
             case Recovery.DIFFERENCE:
-                found, why = sweep.new_since(
-                    provider.inventory(), self.rotation.snapshot, self.rotation.asked_at, _SLACK
-                )
+                before = self.rotation.snapshot + self._known_ids()  # a snapshot may lag behind, too
+                found, why = sweep.new_since(provider.inventory(), before, self.rotation.asked_at, _SLACK)
                 return self._done(Recovered(found, ambiguous=why))
             case Recovery.REREAD:
                 return self._reread()
             case _:
                 return self._done(Recovered(ambiguous="the answer to a create was lost and the provider cannot list"))
+
+    def _known_ids(self) -> tuple[str, ...]:
+        """Every key of this playbook that the journal ever saw: none of them is what a lost create left."""
+        with self.journal.database.read() as connection:
+            return credentials.ids(connection, self.then.name)
 
     def _reread(self) -> Performed:
         like = self.credential(self.rotation.old) if self.rotation.old else None

@@ -19,6 +19,7 @@ _OF = _ROWS.c.playbook == bindparam("of")
 _BY_FINGERPRINT = select(_ROWS).where(_OF & (_ROWS.c.fingerprint == bindparam("print")))
 _BY_ID = select(_ROWS).where(_OF & (_ROWS.c.key_id == bindparam("id")))
 _SEALED = select(_ROWS).where(_OF & _ROWS.c.sealed.is_not(None))
+_IDS = select(_ROWS.c.key_id).where(_OF)
 _ADD = insert(_ROWS)
 _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
 
@@ -90,6 +91,11 @@ def known(connection: Connection, playbook: str, fingerprint: str) -> Key | None
     """The key of this playbook with this fingerprint, if the journal ever saw it."""
     row = _row(connection, playbook, Key("", fingerprint))
     return Key(row["key_id"], row["fingerprint"], row["hint"]) if row else None
+
+
+def ids(connection: Connection, playbook: str) -> tuple[str, ...]:
+    """The ids at the provider of all keys of this playbook that the journal ever saw."""
+    return tuple(row[0] for row in connection.execute(_IDS, {"of": playbook}) if row[0])
 
 
 def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:

@@ -15,7 +15,7 @@ from rotator import memory, orders
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
-from rotator.errors import BusyError, LeaseLost, PermanentError, Rejected, RotatorError
+from rotator.errors import BusyError, LeaseLost, OutcomeUnknown, PermanentError, Rejected, RotatorError
 from rotator.journal import leases
 from rotator.providers.memory import MemoryProvider
 from rotator.restarters.memory import MemoryRestarter
@@ -378,3 +378,26 @@ def replace_now(bench: Bench, at: float) -> Any:
 
     begun = time.monotonic()
     return Later()
+
+
+def test_the_current_key_is_never_taken_for_what_a_lost_create_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By difference: the list before the create did not show the current key yet (simulation seed 3005000)."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("issuer: one", "issuer: one, recovery: difference, can_deactivate: true"))
+    assert bench.service.rotate("one", WAIT).code == 0
+    current, real, lost = bench.stored, MemoryProvider.generate, []
+
+    def generate(self: MemoryProvider, label: Any, like: Any) -> Any:
+        bench.issuer.hidden.clear()
+        if not lost:
+            lost.append(label)
+            raise OutcomeUnknown("no answer")
+        assert current in bench.live, "the key that everybody uses was switched off"
+        return real(self, label, like)
+
+    monkeypatch.setattr(MemoryProvider, "generate", generate)
+    bench.issuer.hidden.add(bench.issuer.by_value(current).record.id)  # type: ignore[union-attr]
+    assert bench.service.rotate("one", WAIT).code == 0 and lost
+    assert bench.live == [bench.stored]
