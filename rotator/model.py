@@ -35,24 +35,39 @@ class Evidence(StrEnum):
     NONE = "none"
 
 
+# Fields that stand beside a secret one in a store and may be seen by anyone: the key's id, the region.
+BESIDE = frozenset({"access_key_id", "region"})
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key: its id at the provider and its one or more values, the primary one first."""
+    """A key: its id at the provider, its secret values, the primary one first; and what stores keep beside them."""
 
     values: Mapping[str, Secret]
     id: str = ""
     hint: str = ""
     created_at: float | None = None
     expires_at: float | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def primary(self) -> Secret:
         return next(iter(self.values.values()))
 
+    def text(self, name: str) -> str:
+        """What a store writes for this field: a value, or what stands beside it. Raises LookupError."""
+        return self.values[name].reveal() if name in self.values else self.beside[name]
+
 
 def single(text: str, *, key_id: str = "", hint: str = "") -> Credential:
     """A credential of one value."""
     return Credential(values={"key": Secret(text)}, id=key_id, hint=hint)
+
+
+def split(texts: Mapping[str, str]) -> tuple[dict[str, Secret], dict[str, str]]:
+    """What a store holds for each field: the secret values, and what stands beside them."""
+    values = {name: Secret(text) for name, text in texts.items() if name not in BESIDE}
+    return values, {name: text for name, text in texts.items() if name in BESIDE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +126,7 @@ class Held:
     version: str
     note: Note | None = None
     written_at: float | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 class Level(StrEnum):

@@ -8,6 +8,7 @@ the engine owns time. Raises `TransientError` (ask later), `PermanentError` and 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from rotator.model import (
@@ -48,8 +49,40 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+class ProviderDefaults:
+    """What holds for most providers: keys of one value, no quota, usage told at once."""
+
+    fields: tuple[str, ...] = ("key",)
+    quota: int = 0
+    usage_lag: float = 0.0
+
+    def beside(self, credential: Credential) -> Mapping[str, str]:
+        return {}
+
+    def id_of(self, beside: Mapping[str, str]) -> str:
+        return ""
+
+
 class Provider(Protocol):
     """Issues keys."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a key's secret values, the primary one first."""
+
+    @property
+    def quota(self) -> int:
+        """How many keys there can be; 0 where nobody knows."""
+
+    @property
+    def usage_lag(self) -> float:
+        """Seconds by which the last use is told late."""
+
+    def beside(self, credential: Credential) -> Mapping[str, str]:
+        """What stands beside the values in stores (model.BESIDE)."""
+
+    def id_of(self, beside: Mapping[str, str]) -> str:
+        """The key's id, where what stands beside its values tells it, or ''."""
 
     @property
     def overlap(self) -> Overlap: ...

@@ -106,5 +106,37 @@ def _command(argv: str | tuple[str, ...]) -> str:
     return done.stdout
 
 
-# Stores of later issues add theirs ({vault: …}, {aws-sm: …}).
-RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str]] = {"env": _env, "file": _file, "command": _command}
+def _aws_secret(where: str | tuple[str, ...]) -> str:
+    """`NAME` or `NAME#FIELD` in Secrets Manager."""
+    import json
+
+    from rotator.clients import aws
+
+    name, _, field = str(where).partition("#")
+    found = aws.call(
+        aws.Account(), "secretsmanager", "get_secret_value", safe=True, SecretId=name, VersionStage="AWSCURRENT"
+    )
+    text = str(found.get("SecretString") or "")
+    if not field:
+        return text
+    try:
+        return str(json.loads(text)[field])
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotFound(f"{name} has no field {field}", "is it a JSON object with that name?") from error
+
+
+def _aws_parameter(where: str | tuple[str, ...]) -> str:
+    """`NAME` in the SSM parameter store, decrypted."""
+    from rotator.clients import aws
+
+    found = aws.call(aws.Account(), "ssm", "get_parameter", safe=True, Name=str(where), WithDecryption=True)
+    return str(found["Parameter"]["Value"])
+
+
+RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str]] = {
+    "env": _env,
+    "file": _file,
+    "command": _command,
+    "aws-sm": _aws_secret,
+    "aws-ssm": _aws_parameter,
+}

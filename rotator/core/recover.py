@@ -71,5 +71,10 @@ def next_attempt(rotation: Rotation) -> Rotation:
 
 
 def once_more(rotation: Rotation) -> Rotation:
-    """Create under the next number: nothing of the earlier ones is left, or a person said so."""
+    """Create under the next number: nothing of the earlier ones is left, or a person said so.
+
+    What was found may still fill a quota until its debt is paid: preflight waits for that.
+    """
+    if rotation.plan.quota:
+        return replace(rotation.to(Phase.PREFLIGHT), attempt=rotation.attempt + 1, found=())
     return forward.begin_attempt(replace(rotation, attempt=rotation.attempt + 1, found=()))

@@ -77,6 +77,7 @@ class Plan:
     can_deactivate: bool = False
     can_list: bool = True
     supplied: bool = False
+    quota: int = 0  # how many keys there can be, 0 where nobody knows
     policy: Policy = field(default_factory=Policy)
 
 

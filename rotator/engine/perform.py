@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rotator import deadline
@@ -200,6 +200,7 @@ class Performer:
     def write(self, call: Call) -> Performed:
         entry = self.then.stores[call.target]
         credential = self.with_value(call.key)
+        credential = replace(credential, beside=self.then.provider.beside(credential))
         note = Note(credential.id, self.journal.installation, self.rotation.id, self.clock.now())
         entry.store.tidy(call.expect)
         version = entry.store.write(credential, call.expect, note)
@@ -302,7 +303,8 @@ class Performer:
 
     def quiet(self, call: Call) -> Performed:
         record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
-        return self._done(record.last_used_at if record else None)
+        used = record.last_used_at if record else None
+        return self._done(used + self.then.provider.usage_lag if used is not None else None)
 
     def watch(self, call: Call) -> Performed:
         credential = self._current() or self._held()

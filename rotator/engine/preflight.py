@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from rotator.core.action import Ready
-from rotator.core.state import Debt, Key, Rotation
+from rotator.core.state import DEAD_PHASES, Debt, Key, Rotation
 from rotator.errors import RefusedError, Rejected, Unsupported
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
@@ -61,6 +62,7 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
     old = _held_key(journal, playbook, held)
     key = journal.key_of(old) if old is not None and old.values else (Key(old.id, "", old.hint) if old else None)
     if key is not None and old is not None:
+        key = replace(key, id=key.id or old.id)
         _refuse_shared(journal, playbook, key)
         key = _identify(journal, playbook, key, old)
         old = Credential(old.values, key.id, key.hint)
@@ -105,7 +107,8 @@ def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]
         )
         raise RefusedError(f"the stores disagree: {shown}", "put the right key into each, then rotate again")
     if values:
-        return Credential(next(iter(values.values())))
+        name = next(iter(values))
+        return Credential(values[name], playbook.provider.id_of(held[name].beside))  # type: ignore[union-attr]
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
         if current is None:
@@ -122,6 +125,8 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
         rotations = cases.known_rotations(connection, playbook.name)
     if known is not None:
         return known
+    if key.id:  # told by what stands beside the value
+        return _told_by_itself(journal, playbook, key, rotations)
     if current is not None and current.same(key):
         return current
     if not playbook.provider.can_list:
@@ -140,6 +145,14 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
         )
     _refuse_foreign_label(journal, playbook, matching[0], rotations)
     return Key(matching[0].id, key.fingerprint, key.hint)
+
+
+def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, rotations: set[str]) -> Key:
+    record = next((one for one in playbook.provider.inventory() if one.id == key.id), None)
+    if record is None:
+        raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
+    _refuse_foreign_label(journal, playbook, record, rotations)
+    return key
 
 
 def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecord, rotations: set[str]) -> None:
@@ -192,7 +205,29 @@ def _superseded(journal: Journal, playbook: Playbook, key: Key | None, debts: Se
 
 
 def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> str:
-    if playbook.provider.overlap is not Overlap.TWO_SLOTS:
+    """Why a key cannot be made yet, though it soon can. Raises RefusedError where only a person can make room."""
+    blocking = [debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)]
+    if playbook.provider.overlap is Overlap.TWO_SLOTS:
+        return f"the idle slot still holds {blocking[0].key}" if blocking else ""
+    quota = playbook.provider.quota
+    if not quota or not playbook.provider.can_list:
         return ""
-    blocking = [debt for debt in debts if debt.open and not debt.key.same(key)]
-    return f"the idle slot still holds {blocking[0].key}" if blocking else ""
+    records = playbook.provider.inventory()
+    if len(records) < quota:
+        return ""
+    if blocking:
+        return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
+    others = ", ".join(_told(record) for record in records if key is None or record.id != key.id)
+    raise RefusedError(
+        f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",
+        "delete one that nobody needs, or `rotator adopt` the playbook that it belongs to",
+    )
+
+
+def _told(record: KeyRecord) -> str:
+    used = f"last used {_day(record.last_used_at)}" if record.last_used_at else "never used"
+    return f"{record.id} (made {_day(record.created_at)}, {used}{'' if record.active else ', inactive'})"
+
+
+def _day(at: float | None) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d") if at else "nobody knows when"

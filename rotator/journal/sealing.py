@@ -117,8 +117,6 @@ def _checked(text: str, where: str) -> Secret:
 
 
 def fingerprint(values: Mapping[str, Secret], key: str) -> str:
-    """A keyed fingerprint of a credential's values; equal values have equal fingerprints within one installation."""
-    mac = hmac.new(base64.b64decode(key), digestmod=hashlib.sha256)
-    for name in sorted(values) if len(values) > 1 else values:
-        mac.update(values[name].reveal().encode() + b"\0")
-    return mac.hexdigest()[:32]
+    """A keyed fingerprint of a credential, by its primary value: the same in one journal for the same value."""
+    primary = next(iter(values.values()))
+    return hmac.new(base64.b64decode(key), primary.reveal().encode() + b"\0", hashlib.sha256).hexdigest()[:32]

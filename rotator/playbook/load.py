@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
+from rotator.model import BESIDE
 from rotator.playbook.mistakes import Mistake, nearest
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
 from rotator.playbook.registry import Registry, settings_of
@@ -78,6 +80,7 @@ class Loader:
                     f"this restarter can only show '{restarter.evidence}', the playbook wants '{shape.evidence}'",
                     f"say `evidence: {restarter.evidence}`",
                 )
+        stores = [(self._fitted(store, provider, index), extra) for index, (store, extra) in enumerate(stores)]
         if len(self._mistakes) > before:
             return None
         handed = tuple(
@@ -96,6 +99,25 @@ class Loader:
                 ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
             ),
         )
+
+    def _fitted(self, store: Any, provider: Any, index: int) -> Any:
+        """The store with its `keys` in the provider's order, if they are what a key of this provider consists of."""
+        keys, fields = getattr(store, "keys", None), tuple(provider.fields)
+        where: Path_ = ("store", index, "keys")
+        if keys is None:
+            if fields != ("key",):
+                named = ", ".join(f"NAME: {field}" for field in fields)
+                self._wrong(where[:-1], "this provider's keys are more than one text", f"say `keys: {{{named}}}`")
+            return store
+        for name, field in keys.items():
+            if field not in (*fields, *BESIDE):
+                known = sorted({*fields, *BESIDE})
+                self._wrong((*where, name), f"a key of this provider has no '{field}'", nearest(field, known))
+        missing = [field for field in fields if field not in keys.values()]
+        if missing:
+            self._wrong(where, f"'{missing[0]}' is missing in keys")
+        order = {field: place for place, field in enumerate(fields)}
+        return replace(store, keys=dict(sorted(keys.items(), key=lambda item: order.get(item[1], len(order)))))
 
     def _shape(self, data: dict[str, Any]) -> Shape | None:
         try:

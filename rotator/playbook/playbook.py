@@ -53,6 +53,7 @@ class Playbook:
             supplied=self.provider.supplied,
             can_deactivate=self.provider.can_deactivate,
             can_list=self.provider.can_list,
+            quota=self.provider.quota,
             policy=self.shape.policy(self.provider.list_lag),
         )
 

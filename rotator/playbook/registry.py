@@ -17,11 +17,13 @@ KINDS = ("provider", "store", "restarter", "probe")
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "provider": {
+        "aws-iam": "rotator.providers.aws_iam:AwsIamProvider",
         "command": "rotator.providers.command:CommandProvider",
         "memory": "rotator.providers.memory:MemoryProvider",
         "operator": "rotator.providers.operator:OperatorProvider",
     },
     "store": {
+        "aws-secrets-manager": "rotator.stores.aws_secrets_manager:AwsSecretsManagerStore",
         "command": "rotator.stores.command:CommandStore",
         "dotenv": "rotator.stores.dotenv:DotenvStore",
         "file": "rotator.stores.file:FileStore",

@@ -9,12 +9,12 @@ from typing import Any
 from rotator.clients import programs
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
-from rotator.plugin import setting
+from rotator.plugin import ProviderDefaults, setting
 from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandProvider:
+class CommandProvider(ProviderDefaults):
     """Run programs. ROTATOR_LABEL, ROTATOR_KEY_ID are in their environment; a secret comes by standard input.
 
     `generate` prints {"key": "…", "id": "…"} (or the bare key); `list` prints

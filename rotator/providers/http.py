@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from rotator.clients import http
 from rotator.errors import ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, Rejected, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
-from rotator.plugin import setting
+from rotator.plugin import ProviderDefaults, setting
 from rotator.providers import templates
 from rotator.providers.catalog_entry import CatalogEntry, RequestTemplate, entry_at
 from rotator.reference import Reference
@@ -21,7 +21,7 @@ from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpProvider:
+class HttpProvider(ProviderDefaults):
     """The code behind every catalog file."""
 
     entry: ClassVar[CatalogEntry]
@@ -47,6 +47,10 @@ class HttpProvider:
         return self.entry.list_ is not None
 
     @property
+    def quota(self) -> int:  # type: ignore[override]
+        return self.entry.quota or 0
+
+    @property
     def can_deactivate(self) -> bool:
         return self.entry.deactivate is not None
 
@@ -59,14 +63,6 @@ class HttpProvider:
         if not self.can_list:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         count = sum(record.active for record in self.inventory())
-        if self.entry.quota and count >= self.entry.quota:
-            return [
-                Finding(
-                    Level.ERROR,
-                    f"{count} of {self.entry.quota} keys exist",
-                    f"delete one that nobody needs: {self.entry.console}",
-                )
-            ]
         of = f" of {self.entry.quota}" if self.entry.quota else ""
         return [Finding(Level.OK, f"{count}{of} keys")]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rotator.errors import Rejected, Unsupported
+from rotator.errors import QuotaExceeded, Rejected, Unsupported
 from rotator.memory import WORLD, IssuedKey, Issuer
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery, single
-from rotator.plugin import setting
+from rotator.plugin import ProviderDefaults, setting
 from rotator.secret import Secret
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryProvider:
+class MemoryProvider(ProviderDefaults):
     """Issue keys from an issuer that lives in this process; for rehearsals and tests."""
 
     issuer: str = setting("Name of the issuer")
@@ -21,6 +21,7 @@ class MemoryProvider:
     can_deactivate: bool = setting("Whether keys can be switched off and on again", default=False)
     can_list: bool = setting("Whether keys can be listed", default=True)
     list_lag: float = setting("Seconds that a listing may lag", default=0.0)
+    quota: int = setting("How many keys there can be; 0 = any number", default=0)
     supplied: bool = False
 
     @property
@@ -36,6 +37,8 @@ class MemoryProvider:
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         slot = self._slot(like) if self.overlap is Overlap.TWO_SLOTS else 0
+        if self.quota and sum(key.state != "dead" for key in self._issuer.keys.values()) >= self.quota:
+            raise QuotaExceeded(f"{self.issuer} has {self.quota} keys already")
         text = label.text if self.recovery is Recovery.LABEL else ""
         return _credential(self._issuer.create(text, slot))
 

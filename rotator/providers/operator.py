@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from rotator.errors import PermanentError, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
-from rotator.plugin import setting
+from rotator.plugin import ProviderDefaults, setting
 from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperatorProvider:
+class OperatorProvider(ProviderDefaults):
     """Ask a person for the new key (`rotator supply`), and later to destroy the old one (`rotator confirm`)."""
 
     pattern: str | None = setting("What a key looks like, as a regular expression", default=None)

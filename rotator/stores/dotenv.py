@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rotator.clients import files
-from rotator.model import Credential, Finding, Held, Level, Note
+from rotator.errors import ConfigError
+from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
-from rotator.secret import Secret
 from rotator.stores import dotenv_syntax
 
 
@@ -21,14 +22,25 @@ class DotenvStore:
     """
 
     path: str = setting("The file, for instance /srv/app/.env")
-    key: str = setting("The variable, for instance OPENAI_API_KEY")
+    key: str | None = setting("The variable, for instance OPENAI_API_KEY", default=None)
+    keys: Mapping[str, str] | None = setting(
+        "Variables for credentials of several values, for instance {AWS_ACCESS_KEY_ID: access_key_id, …}", default=None
+    )
 
     compare_and_set = True
     write_only = False
 
+    def __post_init__(self) -> None:
+        if (self.key is None) == (not self.keys):
+            raise ConfigError("a dotenv store has either `key` or `keys`", "for instance `key: OPENAI_API_KEY`")
+
     @property
     def name(self) -> str:
-        return f"dotenv {self.path}#{self.key}"
+        return f"dotenv {self.path}#{','.join(self._variables)}"
+
+    @property
+    def _variables(self) -> Mapping[str, str]:
+        return self.keys if self.keys is not None else {str(self.key): "key"}
 
     @property
     def _path(self) -> Path:
@@ -48,10 +60,13 @@ class DotenvStore:
 
     def read(self) -> Held | None:
         snapshot = files.read(self._path)
-        value = dotenv_syntax.get(snapshot.content, self.key) if snapshot else None
-        if snapshot is None or not value:
+        if snapshot is None:
             return None
-        return Held({"key": Secret(value)}, snapshot.version, written_at=snapshot.written_at)
+        texts = {field: dotenv_syntax.get(snapshot.content, name) for name, field in self._variables.items()}
+        values, beside = split({field: text for field, text in texts.items() if text})
+        if not values:
+            return None
+        return Held(values, snapshot.version, written_at=snapshot.written_at, beside=beside)
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         snapshot = files.read(self._path)
@@ -59,10 +74,12 @@ class DotenvStore:
         version = snapshot.version if snapshot else ""
         if expect:
             version = expect
-        elif dotenv_syntax.get(content, self.key):
+        elif any(dotenv_syntax.get(content, name) for name in self._variables):
             version = "changed"
-        changed = dotenv_syntax.put(content, self.key, credential.primary.reveal())
-        return files.replace(self._path, changed, version, note.rotation).version
+        for name, field in self._variables.items():
+            text = credential.primary.reveal() if self.keys is None else credential.text(field)
+            content = dotenv_syntax.put(content, name, text)
+        return files.replace(self._path, content, version, note.rotation).version
 
     def retire(self, version: str) -> None:
         return None

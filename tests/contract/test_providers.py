@@ -20,9 +20,10 @@ from rotator.errors import AccessDenied, PermanentError, QuotaExceeded, Rejected
 from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
 from rotator.providers import catalog_entry
+from rotator.providers.aws_iam import AwsIamProvider
 from rotator.reference import Reference
 from rotator.secret import Secret
-from tests.servers import issuers
+from tests.servers import issuers, moto
 
 LABEL = Label("inst", "play", "01ROTATION", 1)
 _SCRIPT = """
@@ -109,7 +110,20 @@ def _memory(**settings: Any) -> Callable[[Path], contextlib.AbstractContextManag
     return make
 
 
+@contextlib.contextmanager
+def _aws_iam(tmp_path: Path) -> Iterator[Any]:
+    with moto.running() as aws:
+        aws.client("iam").create_user(UserName="app")
+        signing = {"access_key_id": aws.access_key_id, "secret_access_key": aws.secret_access_key}
+        references = {}
+        for name, value in signing.items():
+            (tmp_path / name).write_text(value)
+            references[name] = Reference("file", str(tmp_path / name))
+        yield _find("aws-iam")(user="app", region=moto.REGION, endpoint_url=aws.url, credentials=references)
+
+
 PROVIDERS = {
+    "aws-iam": _aws_iam,
     "openai": _openai,
     "openai, one account": _openai_account,
     "openrouter": _openrouter,
@@ -171,9 +185,14 @@ def test_deactivation_can_be_taken_back_or_is_not_offered(provider: Any) -> None
             _unsupported()
         return
     provider.deactivate(made)
-    assert not accepted(provider, made)
+    assert not (_listed_active(provider, made) if isinstance(provider, AwsIamProvider) else accepted(provider, made))
     provider.reactivate(made)
-    assert accepted(provider, made)
+    assert accepted(provider, made) and _listed_active(provider, made)
+
+
+def _listed_active(provider: Any, made: Credential) -> bool:
+    """As the list says (moto goes on accepting inactive keys)."""
+    return next(record.active for record in provider.inventory() if record.id == made.id)
 
 
 def _unsupported() -> None:
@@ -193,7 +212,8 @@ def test_hints_match_the_values_they_stand_for(provider: Any) -> None:
 
     made = provider.generate(LABEL, None)
     hints = [record.hint for record in provider.inventory() if record.id == made.id and record.hint]
-    assert all(hint_matches(hint, made.primary.reveal()) for hint in hints)
+    named = made.id if isinstance(provider, AwsIamProvider) else made.primary.reveal()
+    assert all(hint_matches(hint, named) for hint in hints)
 
 
 def test_a_wrong_administrators_key_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,11 +223,14 @@ def test_a_wrong_administrators_key_is_a_sentence(tmp_path: Path, monkeypatch: p
             provider.inventory()
 
 
-def test_a_full_quota_is_known_before_the_start(tmp_path: Path) -> None:
-    with _dakora(tmp_path) as provider:
-        for number in range(4):
+@pytest.mark.parametrize(("make", "quota"), [(_dakora, 4), (_aws_iam, 2)], ids=["dakora", "aws-iam"])
+def test_a_quota_is_declared_and_meant(make: Any, quota: int, tmp_path: Path) -> None:
+    """So that it is known before the start whether there is room."""
+    with make(tmp_path) as provider:
+        assert provider.quota == quota
+        for number in range(quota):
             provider.generate(Label("i", "p", "r", number), None)
-        assert provider.preflight()[0].level == "error"
+        assert f"{quota} of {quota} keys" in provider.preflight()[0].text
         with pytest.raises(QuotaExceeded):
             provider.generate(LABEL, None)
 

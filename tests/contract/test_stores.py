@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from rotator import memory
 from rotator.errors import AccessDenied, Conflict, PermanentError, TransientError
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
+from rotator.reference import Reference
+from tests.servers import moto
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 
@@ -42,11 +47,56 @@ def _memory(folder: Path) -> Any:
     return Registry().find("store", "memory")(cell=str(folder))  # type: ignore[misc]
 
 
-STORES: dict[str, Callable[[Path], Any]] = {"dotenv": _dotenv, "file": _file, "command": _command, "memory": _memory}
+def _secrets_manager(folder: Path, **settings: str) -> Any:
+    aws, name = moto_of(folder), f"contract{next(_NAMES)}"
+    aws.client("secretsmanager").create_secret(Name=name, SecretString='{"other": 1, "KEY": "first-value"}')
+    return Registry().find("store", "aws-secrets-manager")(  # type: ignore[misc]
+        secret=name,
+        key="KEY",
+        region=moto.REGION,
+        endpoint_url=aws.url,
+        credentials={name: _given(folder, name, value) for name, value in _signing(aws).items()},
+    )
+
+
+def _signing(aws: moto.Aws) -> dict[str, str]:
+    return {"access_key_id": aws.access_key_id, "secret_access_key": aws.secret_access_key}
+
+
+def _given(folder: Path, name: str, value: str) -> Reference:
+    (folder / name).write_text(value)
+    return Reference("file", str(folder / name))
+
+
+_NAMES = itertools.count(1)
+_AWS: list[moto.Aws] = []
+
+
+def moto_of(folder: Path) -> moto.Aws:
+    return _AWS[0]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[moto.Aws]:
+    with moto.running() as found:
+        _AWS[:] = [found]
+        yield found
+        _AWS.clear()
+
+
+STORES: dict[str, Callable[[Path], Any]] = {
+    "dotenv": _dotenv,
+    "file": _file,
+    "command": _command,
+    "memory": _memory,
+    "aws-secrets-manager": _secrets_manager,
+}
 
 
 @pytest.fixture(params=STORES, ids=lambda name: name)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param.startswith("aws"):
+        request.getfixturevalue("aws")
     return STORES[request.param](tmp_path)
 
 
@@ -201,3 +251,72 @@ class TestDotenv:
         assert "git does not ignore" in store.preflight()[0].text
         (tmp_path / ".gitignore").write_text(".env\n")
         assert not [finding for finding in store.preflight() if "git does" in finding.text]
+
+
+class TestSecretsManager:
+    """What is particular to AWS Secrets Manager, at moto with authorisation switched on."""
+
+    @pytest.fixture
+    def pair(self, aws: moto.Aws, tmp_path: Path) -> tuple[Any, Any]:
+        return _secrets_manager(tmp_path), aws.client("secretsmanager")
+
+    def test_other_fields_stay_and_labels_move(self, pair: tuple[Any, Any]) -> None:
+        store, client = pair
+        before = store.read().version
+        made = store.write(single("second-value"), before, NOTE)
+        held = client.get_secret_value(SecretId=store.secret, VersionStage="AWSCURRENT")
+        assert json.loads(held["SecretString"]) == {"other": 1, "KEY": "second-value"}
+        stages = client.describe_secret(SecretId=store.secret)["VersionIdsToStages"]
+        assert stages[made] == ["AWSCURRENT"], "no AWSPENDING is left on it"
+        assert stages[before] == ["AWSPREVIOUS"]
+        store.retire(before)
+        assert not client.describe_secret(SecretId=store.secret)["VersionIdsToStages"].get(before)
+
+    def test_a_change_between_reading_and_promoting_is_a_conflict(self, pair: tuple[Any, Any]) -> None:
+        """Somebody writes while our version is pending: theirs stays current, ours is let go."""
+        store, client = pair
+        real = type(store)._promote
+
+        def late(self: Any, version: str, current: str) -> None:
+            client.put_secret_value(SecretId=store.secret, SecretString='{"KEY": "theirs"}')
+            real(self, version, current)
+
+        before = store.read().version
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(store), "_promote", late)
+            with pytest.raises(Conflict):
+                store.write(single("ours"), before, NOTE)
+        assert held(store) == "theirs"
+
+    def test_a_pending_version_that_a_crash_left_is_tidied(self, pair: tuple[Any, Any]) -> None:
+        store, client = pair
+        left = "rotator-00000000-0000-4000-8000-000000000000"
+        client.put_secret_value(
+            SecretId=store.secret, ClientRequestToken=left, SecretString="half", VersionStages=["AWSPENDING"]
+        )
+        store.tidy("")
+        stages = client.describe_secret(SecretId=store.secret)["VersionIdsToStages"]
+        assert "AWSPENDING" not in stages.get(left, [])
+
+    def test_a_secret_on_its_way_out_is_refused(self, pair: tuple[Any, Any]) -> None:
+        store, client = pair
+        client.delete_secret(SecretId=store.secret, RecoveryWindowInDays=7)
+        assert "scheduled for deletion" in store.preflight()[0].text
+
+    def test_an_absent_secret_is_told(self, pair: tuple[Any, Any]) -> None:
+        store, _ = pair
+        assert "does not exist" in replace(store, secret="nowhere").preflight()[0].text
+        assert replace(store, secret="nowhere").read() is None
+
+    @pytest.mark.parametrize(("text", "words"), [("not json", "is not JSON"), ("[1]", "not a JSON object")])
+    def test_what_is_no_object_is_told(self, pair: tuple[Any, Any], text: str, words: str) -> None:
+        store, client = pair
+        client.put_secret_value(SecretId=store.secret, SecretString=text)
+        with pytest.raises(PermanentError, match=words):
+            store.read()
+
+    def test_credentials_that_are_refused_are_a_sentence(self, pair: tuple[Any, Any], tmp_path: Path) -> None:
+        store, _ = pair
+        (tmp_path / "secret_access_key").write_text("wrong")
+        with pytest.raises(AccessDenied, match="SignatureDoesNotMatch"):
+            store.read()

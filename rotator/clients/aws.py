@@ -1,0 +1,193 @@
+"""The one door to AWS: boto3, imported late; clients made anew for each call, so that changed credentials are seen.
+
+Endpoints, profiles, regions and roles as users of boto3 expect: what a playbook does not say comes from the
+environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 sends once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rotator import deadline
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    QuotaExceeded,
+    RotatorError,
+    TransientError,
+)
+from rotator.secret import Secret, redact
+
+_TIMEOUT = 20.0
+_BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "ServiceUnavailable"}
+_BROKEN = {"InternalFailure", "InternalServiceError", "ServiceFailure", "InternalError", "RequestTimeout"}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "OptInRequired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_GONE = {"NoSuchEntity", "ResourceNotFoundException", "ParameterNotFound"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose credentials sign, and where to: all optional, as in boto3."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+
+    @staticmethod
+    def signing(settings: Any) -> Account:
+        """As the settings of a plugin say; its `credentials` are resolved now."""
+        found = {name: reference.resolve() for name, reference in (settings.credentials or {}).items()}
+        key_id = found["access_key_id"].reveal() if "access_key_id" in found else None
+        return Account(
+            settings.region,
+            settings.endpoint_url,
+            settings.profile,
+            settings.role_arn,
+            key_id,
+            found.get("secret_access_key"),
+            found.get("session_token"),
+        )
+
+
+def session(account: Account) -> Any:
+    """A boto3 session. Raises ConfigError without boto3, AccessDenied for an unknown profile."""
+    try:
+        import boto3
+        from botocore.exceptions import ProfileNotFound
+    except ModuleNotFoundError as error:
+        raise ConfigError("AWS needs boto3", "pip install 'rotator[aws]'") from error
+    try:
+        return boto3.Session(
+            aws_access_key_id=account.access_key_id,
+            aws_secret_access_key=account.secret_access_key.reveal() if account.secret_access_key else None,
+            aws_session_token=account.session_token.reveal() if account.session_token else None,
+            profile_name=account.profile,
+            region_name=account.region,
+        )
+    except ProfileNotFound as error:
+        raise AccessDenied(str(error), "`aws configure list-profiles` shows those that there are") from error
+
+
+def call(account: Account, service: str, operation: str, *, safe: bool, **parameters: Any) -> dict[str, Any]:
+    """One request, sent once. `safe`: it may be sent twice.
+
+    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, NotFound,
+    Conflict, QuotaExceeded, PermanentError, ConfigError, LeaseLost.
+    """
+    made = _client(account, service)
+    deadline.check()
+    try:
+        answer: dict[str, Any] = getattr(made, operation)(**parameters)
+    except Exception as error:
+        raise _translated(error, f"{service}:{operation}", safe) from error
+    return answer
+
+
+def pages(account: Account, service: str, operation: str, field: str, **parameters: Any) -> list[Any]:
+    """All items of a listing."""
+    made = _client(account, service)
+    found: list[Any] = []
+    try:
+        for page in made.get_paginator(operation).paginate(**parameters):
+            deadline.check()
+            found += page[field]
+    except RotatorError:
+        raise
+    except Exception as error:
+        raise _translated(error, f"{service}:{operation}", True) from error
+    return found
+
+
+def _client(account: Account, service: str) -> Any:
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    here = session(account)
+    seconds = deadline.remaining(_TIMEOUT)
+    config = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
+    try:
+        if account.role_arn and service != "sts":
+            here = _assumed(here, account)
+        # IAM has one endpoint for the world; its client wants some region all the same
+        region = here.region_name or ("us-east-1" if service in ("iam", "sts") else None)
+        return here.client(service, endpoint_url=account.endpoint_url, config=config, region_name=region)
+    except BotoCoreError as error:
+        raise _translated(error, service, True) from error
+
+
+def _assumed(here: Any, account: Account) -> Any:
+    """A session of the role, for this call."""
+    import boto3
+
+    found = call(
+        replace(account, role_arn=None),
+        "sts",
+        "assume_role",
+        safe=True,
+        RoleArn=account.role_arn,
+        RoleSessionName="rotator",
+    )
+    keys = found["Credentials"]
+    return boto3.Session(
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+        region_name=account.region or here.region_name,
+    )
+
+
+def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
+    from botocore import exceptions as boto
+
+    if isinstance(error, RotatorError):
+        return error
+    if isinstance(error, boto.ClientError):
+        return _of_code(error, what, safe)
+    words = f"{what}: {redact(str(error))}"
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
+        return AccessDenied(words, "AWS_ACCESS_KEY_ID, a profile, or the machine's role: `aws sts get-caller-identity`")
+    if isinstance(error, boto.NoRegionError):
+        return ConfigError(words, "say `region:` in the playbook, or AWS_DEFAULT_REGION")
+    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
+        return TransientError(words, "is the endpoint right, and reachable?")
+    if isinstance(error, boto.HTTPClientError | boto.ResponseParserError):
+        return TransientError(words) if safe else OutcomeUnknown(words)
+    return PermanentError(words)
+
+
+def _of_code(error: Any, what: str, safe: bool) -> RotatorError:
+    found = error.response.get("Error", {})
+    code, status = str(found.get("Code", "")), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    words = f"{what}: {code}: {redact(str(found.get('Message', '')))}"
+    if code in _DENIED or status in (401, 403):
+        return AccessDenied(words, "which identity signs? `aws sts get-caller-identity`; which action does it lack?")
+    if code in _GONE:
+        return NotFound(words)
+    if code == "LimitExceeded":
+        return QuotaExceeded(words, "delete a key that nobody needs")
+    if code in ("ResourceExistsException", "ConcurrentModification", "ConcurrentModificationException"):
+        return Conflict(words)
+    if code in _BUSY:
+        return TransientError(words)
+    if code in _BROKEN or status >= 500:
+        return TransientError(words) if safe else OutcomeUnknown(words)
+    return PermanentError(words)

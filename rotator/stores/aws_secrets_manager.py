@@ -1,0 +1,175 @@
+"""Store `aws-secrets-manager`: a secret as a whole, or fields of a JSON secret.
+
+Source: Secrets Manager API reference (PutSecretValue, UpdateSecretVersionStage). A new version is made as AWSPENDING
+and becomes AWSCURRENT by one call that names the version it takes the label from: a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from rotator.clients import aws
+from rotator.clients.aws import Account
+from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
+from rotator.model import Credential, Finding, Held, Level, Note, split
+from rotator.plugin import setting
+from rotator.reference import Reference
+
+_SERVICE = "secretsmanager"
+_CURRENT, _PENDING, _PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
+_OURS = "rotator-"  # versions that rotator made, by their client token
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsSecretsManagerStore:
+    """Keep a credential in AWS Secrets Manager: the whole secret string, or one or several fields of a JSON object.
+
+    Other fields stay. Consumers read AWSCURRENT; the version with a revoked key loses AWSPREVIOUS.
+    """
+
+    secret: str = setting("Name or ARN of the secret")
+    key: str | None = setting("Field of the JSON object; without it the secret string is the key", default=None)
+    keys: Mapping[str, str] | None = setting("Fields for credentials of several values: {FIELD: value}", default=None)
+    region: str | None = setting("AWS region", default=None, connection=True)
+    endpoint_url: str | None = setting("Address of the API, for a private endpoint", default=None, connection=True)
+    profile: str | None = setting("Profile of ~/.aws that signs", default=None, connection=True)
+    role_arn: str | None = setting("Role to assume before each call", default=None, connection=True)
+    credentials: Mapping[str, Reference] | None = setting(
+        "access_key_id and secret_access_key that sign, as references", default=None, connection=True
+    )
+
+    compare_and_set = True
+    write_only = False
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.keys is not None:
+            raise ConfigError("either `key` or `keys`", "`keys` is for credentials of several values")
+
+    @property
+    def name(self) -> str:
+        fields = self.key or ",".join(self.keys or ())
+        return f"aws-secrets-manager {self.secret}" + (f"#{fields}" if fields else "")
+
+    @property
+    def _account(self) -> Account:
+        return Account.signing(self)
+
+    def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
+        return aws.call(self._account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters)
+
+    def preflight(self) -> list[Finding]:
+        try:
+            found = self._call("describe_secret")
+        except NotFound:
+            return [Finding(Level.ERROR, f"{self.name} does not exist", "aws secretsmanager create-secret")]
+        if found.get("DeletedDate"):
+            hint = f"aws secretsmanager restore-secret --secret-id {self.secret}"
+            return [Finding(Level.ERROR, f"{self.name} is scheduled for deletion", hint)]
+        told = []
+        if found.get("RotationEnabled"):
+            told.append(
+                Finding(
+                    Level.ERROR,
+                    f"{self.name} has a rotation function of its own: two would rotate it",
+                    f"aws secretsmanager cancel-rotate-secret --secret-id {self.secret}",
+                )
+            )
+        lagging = [r["Region"] for r in found.get("ReplicationStatus", []) if r.get("Status") != "InSync"]
+        if lagging:
+            told.append(Finding(Level.WARNING, f"{self.name} is not in sync in {', '.join(lagging)}"))
+        pending = [v for v, stages in found.get("VersionIdsToStages", {}).items() if stages == [_PENDING]]
+        if pending and not pending[0].startswith(_OURS):
+            told.append(Finding(Level.WARNING, f"{self.name} has a pending version that rotator did not make"))
+        return told
+
+    def read(self) -> Held | None:
+        try:
+            found = self._call("get_secret_value", VersionStage=_CURRENT)
+        except NotFound:
+            return None
+        values, beside = split(self._texts(found.get("SecretString")))
+        written: Any = found.get("CreatedDate")
+        at = float(written.timestamp()) if written is not None else None
+        return Held(values, found["VersionId"], written_at=at, beside=beside) if values else None
+
+    def _texts(self, text: str | None) -> dict[str, str]:
+        """What each field of a credential is in this secret string."""
+        if text is None:
+            raise PermanentError(f"{self.name} is binary", "rotator keeps keys in the secret string")
+        if self.key is None and self.keys is None:
+            return {"key": text} if text else {}
+        held, wanted = self._object(text), self.keys or {str(self.key): "key"}
+        return {value: str(held[field]) for field, value in wanted.items() if held.get(field)}
+
+    def _object(self, text: str) -> dict[str, Any]:
+        try:
+            held = json.loads(text or "{}")
+        except ValueError as error:
+            raise PermanentError(f"{self.name} is not JSON", "leave `key` out to keep the key as the whole") from error
+        if not isinstance(held, dict):
+            raise PermanentError(f"{self.name} is not a JSON object", "leave `key` out to keep the key as the whole")
+        return held
+
+    def write(self, credential: Credential, expect: str, note: Note) -> str:
+        current, text = "", ""
+        try:
+            found = self._call("get_secret_value", VersionStage=_CURRENT)
+            current, text = str(found["VersionId"]), str(found.get("SecretString") or "")
+        except NotFound:
+            self._call("describe_secret")
+        if current != expect:
+            raise Conflict(f"{self.name} was changed by somebody else")
+        made = f"{_OURS}{uuid4()}"
+        wanted = {"ClientRequestToken": made, "SecretString": self._text(text, credential), "VersionStages": [_PENDING]}
+        self._call("put_secret_value", safe=False, **wanted)
+        self._promote(made, current)
+        return made
+
+    def _text(self, before: str, credential: Credential) -> str:
+        if self.key is None and self.keys is None:
+            return credential.primary.reveal()
+        held = self._object(before)
+        if self.key is not None:
+            held[self.key] = credential.primary.reveal()
+        for field, value in (self.keys or {}).items():
+            held[field] = credential.text(value)
+        return json.dumps(held, ensure_ascii=False)
+
+    def _promote(self, version: str, current: str) -> None:
+        """The one step that consumers see. It fails if `current` is not AWSCURRENT any more."""
+        take = {"RemoveFromVersionId": current} if current else {}
+        try:
+            self._call(
+                "update_secret_version_stage", safe=False, VersionStage=_CURRENT, MoveToVersionId=version, **take
+            )
+        except PermanentError as error:
+            if "InvalidParameter" in error.message:
+                self._unstage(_PENDING, version)
+                raise Conflict(f"{self.name} was changed by somebody else") from error
+            raise
+        self._unstage(_PENDING, version)
+
+    def _unstage(self, stage: str, version: str) -> None:
+        """A label that is gone, or stands elsewhere, is as good as taken away."""
+        try:
+            self._call("update_secret_version_stage", VersionStage=stage, RemoveFromVersionId=version)
+        except (NotFound, PermanentError):
+            return
+
+    def retire(self, version: str) -> None:
+        if version:
+            self._unstage(_PREVIOUS, version)
+
+    def tidy(self, expect: str) -> None:
+        """A pending version that an interrupted write of ours left."""
+        try:
+            stages = self._call("describe_secret").get("VersionIdsToStages", {})
+        except NotFound:
+            return
+        for version, labels in stages.items():
+            if version.startswith(_OURS) and labels == [_PENDING]:
+                self._unstage(_PENDING, version)
