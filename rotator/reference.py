@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class Reference:
 
     def resolve(self) -> Secret:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
-        text = RESOLVERS[self.kind](self.value).strip("\r\n")
+        text = _resolver(self.kind)(self.value).strip("\r\n")
         if not text:
             raise NotFound(f"{self} is empty", "put the credential there")
         return Secret(text)
@@ -106,37 +107,19 @@ def _command(argv: str | tuple[str, ...]) -> str:
     return done.stdout
 
 
-def _aws_secret(where: str | tuple[str, ...]) -> str:
-    """`NAME` or `NAME#FIELD` in Secrets Manager."""
-    import json
-
-    from rotator.clients import aws
-
-    name, _, field = str(where).partition("#")
-    found = aws.call(
-        aws.Account(), "secretsmanager", "get_secret_value", safe=True, SecretId=name, VersionStage="AWSCURRENT"
-    )
-    text = str(found.get("SecretString") or "")
-    if not field:
-        return text
-    try:
-        return str(json.loads(text)[field])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotFound(f"{name} has no field {field}", "is it a JSON object with that name?") from error
-
-
-def _aws_parameter(where: str | tuple[str, ...]) -> str:
-    """`NAME` in the SSM parameter store, decrypted."""
-    from rotator.clients import aws
-
-    found = aws.call(aws.Account(), "ssm", "get_parameter", safe=True, Name=str(where), WithDecryption=True)
-    return str(found["Parameter"]["Value"])
-
-
-RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str]] = {
+# A function, or where it is to be found: those of a neighbour live with its stores and are imported late.
+RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str] | str] = {
     "env": _env,
     "file": _file,
     "command": _command,
-    "aws-sm": _aws_secret,
-    "aws-ssm": _aws_parameter,
+    "aws-sm": "rotator.stores.aws_references:secret",
+    "aws-ssm": "rotator.stores.aws_references:parameter",
 }
+
+
+def _resolver(kind: str) -> Callable[[str | tuple[str, ...]], str]:
+    found = RESOLVERS[kind]
+    if not isinstance(found, str):
+        return found
+    module, _, name = found.partition(":")
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]

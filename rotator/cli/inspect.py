@@ -34,7 +34,8 @@ def status(as_json: bool) -> int:
         for row in rows:
             print(f"{row['playbook']:<{width}}  {row['state']:<16}  {row['rotated']:<18}  {row['next']}")
     else:
-        print(f"no playbooks in {', '.join(map(str, found.settings.folders))}")
+        which = "no playbook loads" if loaded.mistakes else "no playbooks"
+        print(f"{which} in {', '.join(map(str, found.settings.folders))}")
     return 4 if any(row["attention"] for row in rows) else 2 if loaded.mistakes else 0
 
 

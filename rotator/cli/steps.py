@@ -44,7 +44,7 @@ class StepView:
     def __init__(self, many: bool = False, quiet: bool = False) -> None:
         self._many = many
         self._quiet = quiet
-        self._lines: dict[str, StepLine] = {}
+        self._lines: dict[tuple[str, str], StepLine] = {}  # of each playbook and unit: old keys act between its steps
         self._lock = threading.Lock()
         self._live = None if quiet or many or not sys.stdout.isatty() else _spinner()
         self.finished: dict[str, list[dict[str, Any]]] = {}
@@ -52,11 +52,12 @@ class StepView:
     def __call__(self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float) -> None:
         step = call.step
         with self._lock:
-            line = self._lines.get(unit.playbook)
+            where = (unit.playbook, unit.id)
+            line = self._lines.get(where)
             if line is None or line.name != step:
                 if line is not None:
                     self._finish(unit.playbook, line)
-                line = self._lines[unit.playbook] = StepLine(step, time.monotonic())
+                line = self._lines[where] = StepLine(step, time.monotonic())
             line.took = time.monotonic() - line.began
             if performed is not None:
                 _learn(line, call, performed)
@@ -65,7 +66,7 @@ class StepView:
 
     def close(self) -> None:
         with self._lock:
-            for playbook, line in self._lines.items():
+            for (playbook, _), line in self._lines.items():
                 self._finish(playbook, line)
             self._lines.clear()
             if self._live is not None:

@@ -7,6 +7,7 @@ environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 send
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from rotator import deadline
@@ -72,11 +73,15 @@ def session(account: Account) -> Any:
     """A boto3 session. Raises ConfigError without boto3, AccessDenied for an unknown profile."""
     try:
         import boto3
+        import botocore.session
         from botocore.exceptions import ProfileNotFound
     except ModuleNotFoundError as error:
         raise ConfigError("AWS needs boto3", "pip install 'rotator[aws]'") from error
+    inner = botocore.session.get_session()
+    inner.register_component("data_loader", _loader())
     try:
         return boto3.Session(
+            botocore_session=inner,
             aws_access_key_id=account.access_key_id,
             aws_secret_access_key=account.secret_access_key.reveal() if account.secret_access_key else None,
             aws_session_token=account.session_token.reveal() if account.session_token else None,
@@ -85,6 +90,14 @@ def session(account: Account) -> Any:
         )
     except ProfileNotFound as error:
         raise AccessDenied(str(error), "`aws configure list-profiles` shows those that there are") from error
+
+
+@cache
+def _loader() -> Any:
+    """Reading the descriptions of AWS's services is most of what a new session costs: once is enough."""
+    import botocore.session
+
+    return botocore.session.get_session().get_component("data_loader")
 
 
 def call(account: Account, service: str, operation: str, *, safe: bool, **parameters: Any) -> dict[str, Any]:

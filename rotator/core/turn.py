@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rotator.core import debt as debts_of
 from rotator.core import machine
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
@@ -87,3 +89,10 @@ def settle(rotation: Rotation, debts: tuple[Debt, ...]) -> Rotation:
     if mine and not any(debt.open for debt in mine):
         return settled(rotation)
     return rotation
+
+
+def unblocked(rotation: Rotation, debt: Debt) -> Rotation:
+    """A rotation that waits for room (a slot, a quota) need not sit its wait out once the key in it is dead."""
+    waiting = rotation.phase is Phase.PREFLIGHT and rotation.wake is not None
+    dead = debt.phase in DEAD_PHASES or not debt.open
+    return replace(rotation, wake=None) if waiting and dead else rotation

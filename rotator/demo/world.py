@@ -37,6 +37,12 @@ limits: {{step: {step}, pass_interval: 100ms, list_lag: 1s}}
 """
 
 
+def _installed(verb: str) -> list[str]:
+    """The installed command beside this Python: `rotate`, or `rotator` for the other verbs."""
+    script = Path(sys.executable).with_name("rotate" if verb == "rotate" else "rotator")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "rotator", *(["rotate"] * (verb == "rotate"))]
+
+
 @dataclass
 class Traffic:
     """Requests to the consumer, at a steady pace, from start to stop; every failure is kept."""
@@ -154,7 +160,7 @@ class DemoWorld:
 
     def rotator(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "rotator", *arguments],
+            [*_installed(arguments[0]), *arguments[arguments[0] == "rotate" :]],
             env=self.environment,
             cwd=self.folder,
             capture_output=True,
@@ -165,7 +171,7 @@ class DemoWorld:
 
     def start_rotate(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "rotator", "rotate", "demo", "--wait"],
+            [*_installed("rotate"), "demo", "--wait"],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

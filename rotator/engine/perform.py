@@ -39,7 +39,7 @@ from rotator.errors import (
     TransientError,
     Unsupported,
 )
-from rotator.journal import credentials
+from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Finding, Label, Note, NotYet, Recovery
@@ -286,6 +286,9 @@ class Performer:
         if rotation is None:
             return None
         key = rotation.new if rotation.pivoted or rotation.phase.value == "look" else rotation.old
+        if key is None:  # a rotation that has not found it yet
+            with self.journal.database.read() as connection:
+                key = cases.current_key(connection, self.then.name)
         return self.credential(key) if key else None
 
     # --- operations of a debt ---
@@ -318,7 +321,7 @@ class Performer:
         for entry in self.then.stores:
             held = entry.store.read()
             if held and held.values:
-                return Credential(held.values)
+                return Credential(held.values, self.then.provider.id_of(held.beside))
         return None
 
     def suspect(self, call: Call) -> Performed:

@@ -124,10 +124,14 @@ class Writing:
             self.record(changed, "decision", decision=_TOLD[changed.phase], reason=changed.attention)
             self.checkpoint()
         rotation = self.case.rotation
-        settled = turn.settle(rotation, self.case.debts) if rotation is not None else None
-        if settled is not None and settled is not rotation:
+        if rotation is None:
+            return
+        settled = turn.settle(rotation, self.case.debts)
+        if settled is not rotation:
             self._put(settled)
             self._ended(settled)
+        elif (freed := turn.unblocked(rotation, changed)) is not rotation:
+            self._put(freed)
 
     def owe(self, keys: tuple[Key, ...], cause: Cause, stored: bool = True) -> None:
         """New debts; a key that is owed already is not owed twice."""

@@ -368,6 +368,7 @@ def commit(world: World, unit: Rotation | Debt, result: Done | Failed | Unknown,
         if isinstance(result, Done) and isinstance(result.data, Swept):
             debts += tuple(_owe(world, key, Cause.SWEPT, len(debts) + i) for i, key in enumerate(result.data.keys))
         world = replace(world, debts=debts, looked=_passed_look(unit, changed))
+        world = replace(world, rotation=turn.unblocked(world.rotation, changed))
     else:
         world = _commit_rotation(world, machine.apply(unit, result), result, unit)
     world = replace(world, rotation=turn.settle(world.rotation, world.debts))

@@ -28,3 +28,14 @@ if "KILL_AT_BOUNDARY" in os.environ:
         _boundary()
 
     Database.write = write
+
+if "KILL_AFTER_CREATE" in os.environ:
+    from rotator.providers.aws_iam import AwsIamProvider
+
+    _generate = AwsIamProvider.generate
+
+    def generate(self, label, like):  # type: ignore[no-untyped-def]
+        _generate(self, label, like)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    AwsIamProvider.generate = generate
