@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 def _trigger(expression: str) -> Any:
@@ -23,14 +23,30 @@ def _trigger(expression: str) -> Any:
 
 
 def _named(weekday: str) -> str:
-    def name(part: str) -> str:
-        head, slash, step = part.partition("/")
-        ends = [_DAYS[int(end)] if end.isdigit() and int(end) <= 7 else end for end in head.split("-")]
-        if len(ends) == 2 and ends[0] == "sun":  # a week that begins on Sunday
-            return "*" + slash + step if ends[1] in ("sat", "sun") else f"sun,mon-{ends[1]}{slash}{step}"
-        return "-".join(ends) + slash + step
+    if weekday == "*":
+        return weekday
+    days = {day % 7 for part in weekday.split(",") for day in _days(part)}
+    return ",".join(_DAYS[day] for day in sorted(days))
 
-    return ",".join(name(part) for part in weekday.split(","))
+
+def _days(part: str) -> range:
+    """The days of one part of a weekday field, 0 and 7 = Sunday: 1, mon, 1-5, */2, 1-5/2."""
+    head, slash, step = part.lower().partition("/")
+    if slash and (not step.isdigit() or int(step) == 0):
+        raise ValueError(f"'{part}' is not a weekday")
+    first, dash, last = ("0", "-", "6") if head == "*" else head.partition("-")
+    begin, end = _day(first, part), _day(last, part) if dash else 6
+    if dash and end < begin:
+        end += 7  # fri-mon goes over the week's end
+    return range(begin, end + 1, int(step or 1)) if dash or slash else range(begin, begin + 1)
+
+
+def _day(text: str, part: str) -> int:
+    if text.isdigit() and int(text) <= 7:
+        return int(text)
+    if text[:3] in _DAYS and text.isalpha():
+        return _DAYS.index(text[:3])
+    raise ValueError(f"'{part}' is not a weekday")
 
 
 def check_cron(expression: str) -> None:

@@ -48,9 +48,10 @@ def _found(match: re.Match[bytes]) -> Found:
         if text is not None:
             value = _unescape(text) if quote == '"' else text
             edge = 1 if quote else 0
-            return Found(
-                match.start(group) - edge, match.end(group) + edge, quote, value.decode(errors="surrogateescape")
-            )
+            start, end = match.start(group) - edge, match.end(group) + edge
+            if not quote and not text:  # nothing yet: right after the sign, so that a comment stays a comment
+                start = end = match.start() + len(match["head"].rstrip(b" \t"))
+            return Found(start, end, quote, value.decode(errors="surrogateescape"))
     raise AssertionError("one of the groups always matches")
 
 

@@ -1,0 +1,47 @@
+"""Whatever a secret looks like and wherever it is echoed: it does not come out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rotator.secret import Redactor, Secret
+
+SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=80)
+AROUND = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs",)), max_size=40)
+FORMS = st.sampled_from(
+    [
+        lambda text: text,
+        lambda text: urllib.parse.quote(text, safe=""),
+        lambda text: json.dumps(text)[1:-1],
+        lambda text: repr(text)[1:-1],
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: f"Bearer {text}",
+        lambda text: json.dumps({"error": f"key {text} is unknown"}),
+    ]
+)
+
+
+@given(text=SECRETS, form=FORMS, before=AROUND, after=AROUND)
+def test_a_secret_is_not_in_what_comes_out(text: str, form, before: str, after: str) -> None:  # type: ignore[no-untyped-def]
+    secret = Secret(text)
+    redacted = Redactor()(before + form(text) + after)
+    assert secret.reveal() not in redacted or text in "***" + before + after + "***"
+    assert form(text) not in redacted or form(text) in before + after
+
+
+@given(text=AROUND)
+def test_redacting_twice_is_redacting_once(text: str) -> None:
+    redactor = Redactor([r"sk-[A-Za-z0-9]{8,}"])
+    once = redactor(text)
+    assert redactor(once) == once
+
+
+@given(text=st.text(st.characters(categories=("Lu", "Ll", "Nd", "Zs")), max_size=60))
+def test_words_without_a_secret_stay(text: str) -> None:
+    words = text.lower().replace("bearer", "").replace("basic", "").replace("token", "")
+    assert Redactor()(words) == words
