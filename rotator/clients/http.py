@@ -49,7 +49,7 @@ class Answer:
         """The body as JSON. Raises PermanentError with the first words of what came instead."""
         try:
             return json.loads(self.body) if self.body else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             kind = self.headers.get("content-type", "no content type")
             start = redact(self.body[:80].decode(errors="replace")).split("\n")[0]
             raise PermanentError(
@@ -65,7 +65,7 @@ class Answer:
             error = found.get("error", found) if isinstance(found, dict) else found
             words = error.get("message", error) if isinstance(error, dict) else error
             return redact(str(words))[:300]
-        except ValueError:
+        except (ValueError, RecursionError):
             return redact(self.body[:300].decode(errors="replace"))
 
 
@@ -145,7 +145,8 @@ def _read(answer: httpx.Response, request: Request) -> bytes:
         body += chunk
         deadline.check()
         if len(body) > LIMIT:
-            raise PermanentError(f"{_host(request)} answers with more than {LIMIT // 1_000_000} MB")
+            words = f"{_host(request)} answers with more than {LIMIT // 1_000_000} MB"
+            raise PermanentError(words) if request.safe else OutcomeUnknown(words)
     return bytes(body)
 
 

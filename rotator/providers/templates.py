@@ -107,9 +107,11 @@ def pages(listing: Listing, send: Any) -> Iterator[Any]:
     seen = 0
     for _ in range(_MOST_PAGES):
         data = send(query)
-        items = pick(listing.each.in_, data) or []
-        if not isinstance(items, list):
-            raise PermanentError("the listing of keys has another shape than expected")
+        items = pick(listing.each.in_, data)
+        if not isinstance(items, list) or not all(text(listing.each.id, item) for item in items):
+            raise PermanentError(  # never an empty list: it would mean that a key is gone
+                "the listing of keys has another shape than expected", "is a proxy in between, or the API a newer one?"
+            )
         yield from items
         seen += len(items)
         if paging is None or not items:

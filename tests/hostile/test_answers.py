@@ -1,0 +1,193 @@
+"""Answers that mean harm, from a server that speaks raw bytes: each a clear error, in time, that leaks nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rotator import deadline
+from rotator.clients import http
+from rotator.clients.http import Request
+from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError
+from rotator.model import Label, single
+from rotator.playbook.registry import Registry
+from rotator.reference import Reference
+
+KEY = "sk-canary-hostile-0123456789"
+LABEL = Label("inst", "play", "01ROTATION", 1)
+Behaviour = Callable[[socket.socket], None]
+
+
+@contextlib.contextmanager
+def serving(behaviour: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """One thread a connection; what it raises when the other side hangs up is its own business."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def one(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if context is not None:
+                connection = context.wrap_socket(connection, server_side=True)
+            connection.recv(65536)
+            behaviour(connection)
+
+    def run() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    scheme = "https" if context else "http"
+    try:
+        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        stop.set()
+        listening.close()
+
+
+def saying(text: str | bytes) -> Behaviour:
+    return lambda connection: connection.sendall(text if isinstance(text, bytes) else text.encode())
+
+
+def answering(status: str, body: str = "", kind: str = "application/json", more: str = "") -> Behaviour:
+    return saying(
+        f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body.encode())}\r\n{more}\r\n{body}"
+    )
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+
+
+def dripping(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    for _ in range(600):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def silent(connection: socket.socket) -> None:
+    time.sleep(30)
+
+
+def resetting(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+_PAGE = "<html><body>Please log in to the corporate proxy</body></html>"
+
+# behaviour, what a listing (GET) becomes, what a create (POST) becomes
+HOSTILE: dict[str, tuple[Behaviour, type[RotatorError], type[RotatorError]]] = {
+    "HTML instead of JSON": (answering("200 OK", _PAGE, "text/html"), PermanentError, OutcomeUnknown),
+    "a proxy's login page": (
+        answering("407 Proxy Authentication Required", _PAGE, "text/html"),
+        PermanentError,
+        PermanentError,
+    ),
+    "a redirect to another host": (
+        answering("307 Temporary Redirect", more="location: http://127.0.0.1:1/elsewhere\r\n"),
+        PermanentError,
+        PermanentError,
+    ),
+    "more than ten megabytes": (endless, PermanentError, OutcomeUnknown),
+    "half an answer": (saying("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"), TransientError, OutcomeUnknown),
+    "nothing of HTTP": (saying("SSH-2.0-OpenSSH_9.2\r\n"), TransientError, OutcomeUnknown),
+    "a reset": (resetting, TransientError, OutcomeUnknown),
+    "no content": (saying("HTTP/1.1 204 No Content\r\n\r\n"), RotatorError, OutcomeUnknown),
+    "a wrong length": (saying("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"), RotatorError, OutcomeUnknown),
+    "JSON that is no object": (answering("200 OK", "[]"), RotatorError, OutcomeUnknown),
+    "JSON of another shape": (answering("200 OK", '{"data": {"a": 1}, "value": 7}'), RotatorError, OutcomeUnknown),
+    "deeply nested JSON": (answering("200 OK", "[" * 100_000), RotatorError, OutcomeUnknown),
+    "headers without end": (saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200_000), RotatorError, OutcomeUnknown),
+    "an overloaded server": (answering("503 Service Unavailable", "{}"), TransientError, OutcomeUnknown),
+    "too many requests": (
+        answering("429 Too Many Requests", "{}", more="retry-after: 7\r\n"),
+        TransientError,
+        TransientError,
+    ),
+}
+
+
+def provider(url: str, folder: Path):  # type: ignore[no-untyped-def]
+    (folder / "admin").write_text(KEY)
+    found = Registry().find("provider", "openai")
+    assert found is not None
+    return found(project="proj_1", admin_key=Reference("file", str(folder / "admin")), base_url=f"{url}/v1")
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_listing_that_meets_it_ends_in_an_error(case: str, tmp_path: Path) -> None:
+    behaviour, listing, _ = HOSTILE[case]
+    with serving(behaviour) as url, deadline.until(deadline.within(10)), pytest.raises(listing) as told:
+        provider(url, tmp_path).inventory()
+    assert KEY not in told.value.message + told.value.hint and len(told.value.message) < 600
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_create_that_meets_it_is_unknown_or_certainly_not_done(case: str, tmp_path: Path) -> None:
+    """Whatever may have made a key is never told as a plain failure."""
+    behaviour, _, create = HOSTILE[case]
+    with serving(behaviour) as url, deadline.until(deadline.within(10)), pytest.raises(create) as told:
+        provider(url, tmp_path).generate(LABEL, None)
+    assert KEY not in told.value.message + told.value.hint
+
+
+@pytest.mark.parametrize("behaviour", [dripping, silent], ids=["dripping", "silent"])
+def test_slowness_ends_with_the_deadline(behaviour: Behaviour) -> None:
+    """A byte every 50 ms is progress for a time-out, not for a deadline."""
+    with serving(behaviour) as url:
+        begun = time.monotonic()
+        with deadline.until(deadline.within(1.0)), pytest.raises((TransientError, LeaseLost)):
+            http.send(Request("GET", url))
+        assert time.monotonic() - begun < 5
+
+
+def test_an_interim_answer_is_passed_over() -> None:
+    both = "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    with serving(saying(both)) as url:
+        assert http.send(Request("GET", url)).json() == {}
+
+
+def test_a_redirect_does_not_get_the_key(tmp_path: Path) -> None:
+    """The other host never hears of it."""
+    heard: list[bytes] = []
+    with serving(lambda connection: heard.append(b"called")) as elsewhere:
+        redirect = answering("302 Found", more=f"location: {elsewhere}/\r\n")
+        with serving(redirect) as url, pytest.raises(PermanentError, match="redirects"):
+            provider(url, tmp_path).probe(single(KEY))
+    assert heard == []
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
+    """Wrong TLS: nothing is sent, the sentence says certificate."""
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=elsewhere"]
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run([*made, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with serving(answering("200 OK", "{}"), context) as url, pytest.raises(TransientError, match=r"(?i)certificate"):
+        http.send(Request("POST", url, json={}))
+
+
+@pytest.mark.parametrize("url", ["", "http://", "http://[::1", "gopher://x/", "http://exa mple/", "//x"])
+def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
+    with pytest.raises((PermanentError, TransientError)):
+        http.send(Request("GET", url))
+
+
+def test_a_header_that_would_smuggle_another_is_refused() -> None:
+    with serving(answering("200 OK", "{}")) as url, pytest.raises((PermanentError, OutcomeUnknown, TransientError)):
+        http.send(Request("GET", url, headers={"authorization": "Bearer a\r\nx-evil: 1"}))
