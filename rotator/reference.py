@@ -53,7 +53,9 @@ class Reference:
             if not isinstance(where, (list, tuple)) or not where:
                 raise ValueError("{command: [program, argument, …]} needs a list")
             return Reference(kind, tuple(str(part) for part in where))
-        return Reference(kind, str(where))
+        if not isinstance(where, str) or not where.strip():
+            raise ValueError(f"{{{kind}: …}} needs a text, for instance {{{kind}: NAME}}")
+        return Reference(kind, where)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -50,3 +50,19 @@ def variable(pid: int, name: str) -> Secret | None:
     start = f"{name}=".encode()
     found = next((entry for entry in environment.split(b"\0") if entry.startswith(start)), None)
     return Secret(found[len(start) :].decode(errors="replace")) if found is not None else None
+
+
+def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The type of the file system that a path is on (`ext4`, `nfs4`, …), '' where /proc does not tell."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    real, best, found = str(path.resolve()), "", ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):  # the last mount on a place is the one that is seen
+            best, found = point, right.split()[0]
+    return found

@@ -19,11 +19,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from rotator.clients import procfs
 from rotator.errors import JournalError
 from rotator.journal import tables
 
 _BUSY_FOR = 15.0
 _KNOWN = (tables.HEAD,)
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs", "afs"}
 
 
 class Database:
@@ -70,9 +72,7 @@ class Database:
     def prepare(self) -> bool:
         """Make the tables in an empty database; refuse one of another version. True if it was empty."""
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            _make_file(self.path)
         version = self._version()
         if version in _KNOWN:
             return False
@@ -108,6 +108,25 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _make_file(path: Path) -> None:
+    """For its owner only, before SQLite would make it for everyone; on a disk of this machine."""
+    kind = procfs.filesystem_of(path.parent)
+    if kind in _NETWORK:
+        raise JournalError(
+            f"the journal {path} would lie on a network file system ({kind}), where SQLite's locks do not hold",
+            "put ROTATOR_HOME on a local disk, or use PostgreSQL: ROTATOR_DATABASE_URL",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise JournalError(
+            f"the journal {path} cannot be made: {error.strerror}",
+            "ROTATOR_HOME (or ROTATOR_DATABASE_URL) says where it is; rotator must be able to write there",
+        ) from error
 
 
 def serialise(connection: Connection) -> None:

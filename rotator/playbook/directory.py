@@ -61,7 +61,7 @@ class Directory:
                         other = loaded.playbooks[playbook.name].file
                         mistakes.append(document.mistake((), f"{other} has a playbook '{playbook.name}' already"))
                     loaded.playbooks.setdefault(playbook.name, playbook)
-            loaded.mistakes += mistakes
+            loaded.mistakes += sorted(set(mistakes))
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
 

@@ -46,13 +46,15 @@ class Loader:
         found = []
         for index, variant in enumerate(variants):
             if not isinstance(variant, dict) or "name" not in variant:
-                self._wrong(("for_each", index), "each entry of for_each has a `name`")
+                self._wrong(("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`")
                 continue
             rest = {key: value for key, value in data.items() if key != "for_each"}
             try:
                 filled = _fill(rest, {key: str(value) for key, value in variant.items()})
             except KeyError as error:
-                self._wrong(("for_each", index), f"{{{error.args[0]}}} stands in the playbook, not in this entry")
+                missing = error.args[0]
+                told = f"{{{missing}}} stands in the playbook, not in this entry"
+                self._wrong(("for_each", index), told, f"add `{missing}: …` to it")
                 continue
             playbook = self._playbook(f"{name}-{variant['name']}", filled)
             if playbook:
@@ -115,7 +117,7 @@ class Loader:
                 self._wrong((*where, name), f"a key of this provider has no '{field}'", nearest(field, known))
         missing = [field for field in fields if field not in keys.values()]
         if missing:
-            self._wrong(where, f"'{missing[0]}' is missing in keys")
+            self._wrong(where, f"'{missing[0]}' is missing in keys", f"add `NAME: {missing[0]}`")
         order = {field: place for place, field in enumerate(fields)}
         return replace(store, keys=dict(sorted(keys.items(), key=lambda item: order.get(item[1], len(order)))))
 
@@ -123,7 +125,7 @@ class Loader:
         try:
             return Shape.model_validate(data)
         except ValidationError as error:
-            known = set(Shape.model_fields)
+            known = _helps(Shape)
             for found in error.errors():
                 self._pydantic(found, (), known)
             return None
@@ -166,6 +168,7 @@ class Loader:
         return self._make(plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses)
 
     def _make(self, plugin: type[Any], data: Mapping[str, Any], path: Path_, uses: str) -> Any:
+        helps = {setting.name: setting.help for setting in settings_of(plugin)}
         settings = {setting.name: setting.field for setting in settings_of(plugin)}
         back = {field: name for name, field in settings.items()}
         for name in data:
@@ -175,38 +178,67 @@ class Loader:
                 self._wrong(
                     (*path, name, "=key"), f"unknown key '{name}' in {_spoken(path)} ({uses})", nearest(name, settings)
                 )
+            elif data[name] == "":
+                self._wrong((*path, name), f"'{name}' is empty", _meant(name, helps))
         try:
             return TypeAdapter(plugin).validate_python({settings[k]: v for k, v in data.items() if k in settings})
         except ValidationError as error:
             for found in error.errors():
                 location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))
-                self._pydantic({**found, "loc": location}, path, set(settings))
+                self._pydantic({**found, "loc": location}, path, helps)
         except RotatorError as error:
             self._wrong(path, error.message, error.hint)
         return None
 
-    def _pydantic(self, error: Any, path: Path_, known: set[str]) -> None:
+    def _pydantic(self, error: Any, path: Path_, known: Mapping[str, str]) -> None:
         where: Path_ = (*path, *error["loc"])
         last = str(error["loc"][-1]) if error["loc"] else ""
+        nested = self._known_below(error["loc"]) or known
         match error["type"]:
             case "extra_forbidden" | "unexpected_keyword_argument" if last in NOT_YET:
                 self._wrong((*where, "=key"), f"'{last}' is of a later version", "remove it")
             case "extra_forbidden" | "unexpected_keyword_argument":
-                nested = self._known_below(error["loc"]) or known
                 self._wrong((*where, "=key"), f"unknown key '{last}'", nearest(last, nested))
             case "missing" | "missing_argument":
-                self._wrong(where[:-1], f"'{last}' is missing in {_spoken(where[:-1])}")
-            case _:
-                self._wrong(where, f"{_spoken(where)}: {_sentence(error)}")
+                self._wrong(where[:-1], f"'{last}' is missing in {_spoken(where[:-1])}", _meant(last, nested))
+            case kind:
+                inner = next((str(part) for part in reversed(error["loc"]) if str(part) in nested), last)
+                hint = _WRITTEN.get(kind) or _meant(inner, nested)
+                self._wrong(where, f"{_spoken(where)}: {_sentence(error)}", hint)
 
-    def _known_below(self, location: tuple[Any, ...]) -> set[str]:
+    def _known_below(self, location: tuple[Any, ...]) -> dict[str, str]:
         if len(location) < 2:
-            return set()
+            return {}
         field = Shape.model_fields.get(str(location[0]))
         for part in (getattr(field, "annotation", None), *getattr(getattr(field, "annotation", None), "__args__", ())):
             if hasattr(part, "model_fields"):
-                return set(part.model_fields)
-        return set()
+                return _helps(part)
+        return {}
+
+
+# How a value of the wanted kind is written, by pydantic's name of the mistake.
+_WRITTEN = {
+    "list_type": "a list: `- uses: …` on lines of their own, or [] for none",
+    "dict_type": "a mapping: `name: value`",
+    "model_type": "a mapping: `name: value`",
+    "string_type": "a text; in quotes if it looks like a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+
+
+def _helps(model: Any) -> dict[str, str]:
+    return {name: field.description or "" for name, field in model.model_fields.items()}
+
+
+def _meant(name: str, known: Mapping[str, str]) -> str:
+    """What a key is for, as the reference says it."""
+    help_text = known.get(name, "")
+    return (
+        f"{name}: {help_text[0].lower()}{help_text[1:]}"
+        if help_text
+        else "see the playbook reference, or `rotator schema`"
+    )
 
 
 def _sentence(error: Any) -> str:

@@ -55,7 +55,7 @@ class Limits(Model):
     """How patient a rotation is."""
 
     step: Duration = Field(600.0, description="Deadline of each step")
-    passes: int = Field(3, ge=1, le=100, description="Times in a row that all probes must pass")
+    passes: int = Field(3, ge=1, le=100, strict=True, description="Times in a row that all probes must pass")
     pass_interval: Duration = Field(1.0, description="Pause between them")
     list_lag: Duration | None = Field(None, description="How long the provider's listing may lag; its own by default")
 

@@ -38,9 +38,9 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return document, [Mistake(shown, 1, 1, f"cannot be read: {reason}")]
+        return document, [Mistake(shown, 1, 1, f"cannot be read: {reason}", "a text file in UTF-8, readable here")]
     if len(text) > _BIGGEST:
-        return document, [Mistake(shown, 1, 1, "is larger than a playbook can be")]
+        return document, [Mistake(shown, 1, 1, "is larger than a playbook can be", "is it the right file?")]
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         mistakes: list[Mistake] = []
@@ -51,7 +51,9 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return document, [Mistake(shown, line, column, f"is not YAML: {error.problem}", "a tab, a quote, a colon?")]
     except (yaml.YAMLError, RecursionError, _TooMuch) as error:
-        return document, [Mistake(shown, 1, 1, f"is not usable YAML: {error or 'nested too deeply'}")]
+        return document, [
+            Mistake(shown, 1, 1, f"is not usable YAML: {error or 'nested too deeply'}", "write it plainly")
+        ]
     return document, mistakes
 
 
@@ -84,7 +86,9 @@ class _Builder:
             here = (*path, key)
             if key in found:
                 line, column = _place(key_node)
-                self._mistakes.append(Mistake(self._document.file, line, column, f"'{key}' stands here twice"))
+                self._mistakes.append(
+                    Mistake(self._document.file, line, column, f"'{key}' stands here twice", "keep one")
+                )
             value = self.build(value_node, here)
             self._document.places[here] = _place(value_node)
             self._document.places[(*here, "=key")] = _place(key_node)
@@ -97,7 +101,9 @@ class _Builder:
         except (yaml.YAMLError, ValueError) as error:
             line, column = _place(node)
             words = getattr(error, "problem", None) or str(error)
-            self._mistakes.append(Mistake(self._document.file, line, column, f"is not a plain value: {words}"))
+            self._mistakes.append(
+                Mistake(self._document.file, line, column, f"is not a plain value: {words}", "put it in quotes")
+            )
             return None
 
 

@@ -16,8 +16,22 @@ from rotator.plugin import setting
 class Expect:
     """What the answer must be: its status (one or several), and JMESPath expressions that must be true of its body."""
 
+    __pydantic_config__ = {"extra": "forbid"}
+
     status: int | list[int] = 200
     body: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        import jmespath
+
+        wanted = self.status if isinstance(self.status, list) else [self.status]
+        if not wanted or any(isinstance(status, bool) or not 100 <= status <= 599 for status in wanted):
+            raise ValueError(f"{self.status} is no status of HTTP (100 to 599)")
+        for expression in self.body:
+            try:
+                jmespath.compile(expression)
+            except jmespath.exceptions.JMESPathError as error:
+                raise ValueError(f"'{expression}' is not a JMESPath expression") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +45,8 @@ class HttpProbe:
     expect: Expect = setting("What the answer must be", default_factory=Expect)
 
     def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError("a url begins with https:// (or http://)")
         if "{key}" in self.url:
             raise ValueError("the key must not be part of a URL: put it into headers or json")
 

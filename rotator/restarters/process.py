@@ -32,6 +32,9 @@ class ProcessRestarter:
         "Variable that holds the key in the process's environment, read from /proc as proof", default=None
     )
 
+    def __post_init__(self) -> None:
+        _number(self.signal)
+
     @property
     def name(self) -> str:
         return f"process {Path(self.pid_file).name.removesuffix('.pid')}"

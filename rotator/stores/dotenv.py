@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ class DotenvStore:
     def __post_init__(self) -> None:
         if (self.key is None) == (not self.keys):
             raise ConfigError("a dotenv store has either `key` or `keys`", "for instance `key: OPENAI_API_KEY`")
+        for name in self._variables:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
+                raise ConfigError(f"'{name}' cannot be a variable's name", "for instance `key: OPENAI_API_KEY`")
 
     @property
     def name(self) -> str:
