@@ -13,9 +13,10 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
+from rotator.core import debt as debt_machine
 from rotator.core.action import Call, Finish, WaitUntil
 from rotator.core.order import Order
-from rotator.core.state import Debt, DebtPhase, Phase, Rotation
+from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
@@ -186,6 +187,7 @@ class Service:
                 break
             now, case = self.clock.now(), session.case
             far = action.at - now > PATIENCE or _only_soaking(case.rotation, case.debts, now)
+            far = far or _waits_for_a_far_debt(case.rotation, case.acting, now)
             if _only_watching(case.rotation, case.debts) or (far and not request.wait):
                 break
             yield min(action.at, self.clock.now() + PATIENCE)
@@ -296,6 +298,14 @@ def _spelled(scope: str) -> str:
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:
     settled = rotation is None or rotation.phase in (Phase.ENDED, Phase.SETTLE)
     return settled and all(debt.phase in (DebtPhase.WATCH, DebtPhase.HELD) for debt in debts if debt.open)
+
+
+def _waits_for_a_far_debt(rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
+    """A rotation without room asks again every minute, but the key in its place lives on for longer."""
+    if rotation is None or rotation.phase is not Phase.PREFLIGHT or rotation.wake is None:
+        return False
+    blocking = [debt_machine.next_action(debt) for debt in debts if debt.open and debt.phase not in DEAD_PHASES]
+    return bool(blocking) and all(not isinstance(a, WaitUntil) or a.at - now > PATIENCE for a in blocking)
 
 
 def _only_soaking(rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:

@@ -69,27 +69,30 @@ class Account:
         )
 
 
-def session(account: Account) -> Any:
-    """A boto3 session. Raises ConfigError without boto3, AccessDenied for an unknown profile."""
+def _sdk() -> Any:
+    """boto3, imported when a playbook needs it. Raises ConfigError where it is not installed."""
     try:
         import boto3
-        import botocore.session
-        from botocore.exceptions import ProfileNotFound
     except ModuleNotFoundError as error:
         raise ConfigError("AWS needs boto3", "pip install 'rotator[aws]'") from error
+    return boto3
+
+
+def session(account: Account) -> Any:
+    """A boto3 session. Raises ConfigError without boto3."""
+    boto3 = _sdk()
+    import botocore.session
+
     inner = botocore.session.get_session()
     inner.register_component("data_loader", _loader())
-    try:
-        return boto3.Session(
-            botocore_session=inner,
-            aws_access_key_id=account.access_key_id,
-            aws_secret_access_key=account.secret_access_key.reveal() if account.secret_access_key else None,
-            aws_session_token=account.session_token.reveal() if account.session_token else None,
-            profile_name=account.profile,
-            region_name=account.region,
-        )
-    except ProfileNotFound as error:
-        raise AccessDenied(str(error), "`aws configure list-profiles` shows those that there are") from error
+    return boto3.Session(
+        botocore_session=inner,
+        aws_access_key_id=account.access_key_id,
+        aws_secret_access_key=account.secret_access_key.reveal() if account.secret_access_key else None,
+        aws_session_token=account.session_token.reveal() if account.session_token else None,
+        profile_name=account.profile,
+        region_name=account.region,
+    )
 
 
 @cache
@@ -131,13 +134,14 @@ def pages(account: Account, service: str, operation: str, field: str, **paramete
 
 
 def _client(account: Account, service: str) -> Any:
+    _sdk()
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    here = session(account)
     seconds = deadline.remaining(_TIMEOUT)
     config = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
     try:
+        here = session(account)
         if account.role_arn and service != "sts":
             here = _assumed(here, account)
         # IAM has one endpoint for the world; its client wants some region all the same
@@ -149,8 +153,6 @@ def _client(account: Account, service: str) -> Any:
 
 def _assumed(here: Any, account: Account) -> Any:
     """A session of the role, for this call."""
-    import boto3
-
     found = call(
         replace(account, role_arn=None),
         "sts",
@@ -160,7 +162,7 @@ def _assumed(here: Any, account: Account) -> Any:
         RoleSessionName="rotator",
     )
     keys = found["Credentials"]
-    return boto3.Session(
+    return _sdk().Session(
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys["SessionToken"],
@@ -170,6 +172,7 @@ def _assumed(here: Any, account: Account) -> Any:
 
 def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, RotatorError):
         return error
@@ -178,11 +181,13 @@ def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
     words = f"{what}: {redact(str(error))}"
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return AccessDenied(words, "AWS_ACCESS_KEY_ID, a profile, or the machine's role: `aws sts get-caller-identity`")
+    if isinstance(error, boto.ProfileNotFound):
+        return AccessDenied(words, "`aws configure list-profiles` shows those that there are")
     if isinstance(error, boto.NoRegionError):
         return ConfigError(words, "say `region:` in the playbook, or AWS_DEFAULT_REGION")
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
         return TransientError(words, "is the endpoint right, and reachable?")
-    if isinstance(error, boto.HTTPClientError | boto.ResponseParserError):
+    if isinstance(error, boto.HTTPClientError | ResponseParserError):
         return TransientError(words) if safe else OutcomeUnknown(words)
     return PermanentError(words)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rotator import memory
-from rotator.errors import AccessDenied, Conflict, PermanentError, TransientError
+from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
@@ -319,4 +319,46 @@ class TestSecretsManager:
         store, _ = pair
         (tmp_path / "secret_access_key").write_text("wrong")
         with pytest.raises(AccessDenied, match="SignatureDoesNotMatch"):
+            store.read()
+
+
+class TestAwsReferences:
+    """Secrets that playbooks refer to: {aws-sm: …} and {aws-ssm: …}, signed as boto3 does it."""
+
+    @pytest.fixture(autouse=True)
+    def environment(self, aws: moto.Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+
+    def test_a_whole_secret_and_a_field_of_one(self, aws: moto.Aws) -> None:
+        client = aws.client("secretsmanager")
+        client.create_secret(Name="refs/plain", SecretString="plain-admin-key\n")
+        client.create_secret(Name="refs/json", SecretString='{"admin": "json-admin-key"}')
+        assert Reference("aws-sm", "refs/plain").resolve().reveal() == "plain-admin-key"
+        assert Reference("aws-sm", "refs/json#admin").resolve().reveal() == "json-admin-key"
+        with pytest.raises(NotFound, match="no field"):
+            Reference("aws-sm", "refs/json#other").resolve()
+        with pytest.raises(NotFound):
+            Reference("aws-sm", "refs/nowhere").resolve()
+
+    def test_a_parameter_is_decrypted(self, aws: moto.Aws) -> None:
+        aws.client("ssm").put_parameter(Name="/refs/admin", Value="ssm-admin-key", Type="SecureString")
+        assert Reference("aws-ssm", "/refs/admin").resolve().reveal() == "ssm-admin-key"
+        with pytest.raises(NotFound):
+            Reference("aws-ssm", "/refs/nowhere").resolve()
+
+    def test_a_profile_that_is_none_is_told(self) -> None:
+        store = Registry().find("store", "aws-secrets-manager")(secret="x", profile="nobody")  # type: ignore[misc]
+        with pytest.raises(AccessDenied, match="profile"):
+            store.read()
+
+    def test_without_boto3_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "boto3", None)
+        with pytest.raises(ConfigError) as told:
+            Reference("aws-sm", "x").resolve()
+        assert "rotator[aws]" in told.value.hint
+
+    def test_an_endpoint_that_is_not_there_is_for_now(self) -> None:
+        store = Registry().find("store", "aws-secrets-manager")(secret="x", endpoint_url="http://127.0.0.1:9")  # type: ignore[misc]
+        with pytest.raises(TransientError):
             store.read()

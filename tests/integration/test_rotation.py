@@ -401,3 +401,29 @@ def test_the_current_key_is_never_taken_for_what_a_lost_create_left(
     bench.issuer.hidden.add(bench.issuer.by_value(current).record.id)  # type: ignore[union-attr]
     assert bench.service.rotate("one", WAIT).code == 0 and lost
     assert bench.live == [bench.stored]
+
+
+def test_a_quota_that_an_old_key_of_ours_fills_is_waited_for(bench: Bench) -> None:
+    """Two keys at most, and one is in its grace: the next rotation waits for it, and begins once it is dead."""
+    patient(bench)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("issuer: one", "issuer: one, quota: 2"))
+    assert bench.service.rotate("one").code == 0 and len(bench.live) == 2
+    waiting = bench.service.rotate("one")
+    assert waiting.code == 5 and waiting.rotation and "still to be revoked" in waiting.rotation.problem
+    first = waiting.rotation.id
+    before = bench.live[0]
+    orders.order(bench.service, "one", Order.REVOKE, Request())
+    with bench.service.session("one") as session:
+        carried_on = session.case.rotation
+    assert carried_on and (carried_on.id, carried_on.outcome) == (first, Outcome.VERIFIED)
+    assert before not in bench.live and len(bench.live) == 2
+
+
+def test_a_quota_that_a_strangers_key_fills_is_refused(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("issuer: one", "issuer: one, quota: 2"))
+    other = bench.issuer.create("somebody's").record.id
+    refused = bench.service.rotate("one")
+    assert refused.code == 6 and refused.rotation and other in refused.rotation.problem
+    assert "never used" in refused.rotation.problem and len(bench.live) == 2

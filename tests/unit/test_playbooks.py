@@ -71,6 +71,26 @@ def test_each_mistake_has_its_place_and_a_way_out(tmp_path, change, place, text,
     assert any(f"{m.line}:{m.column}" == place and text in m.text and hint in m.hint for m in found), found
 
 
+AWS = """\
+generate: {uses: aws-iam, user: app}
+store: [{uses: dotenv, path: /tmp/x/.env, keys: {A: secret_access_key, B: access_key_id}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "hint"),
+    [
+        (("keys: {A: secret_access_key, B: access_key_id}", "key: A"), "more than one text", "secret_access_key"),
+        (("B: access_key_id", "B: acces_key_id"), "has no 'acces_key_id'", "did you mean 'access_key_id'?"),
+        (("A: secret_access_key, ", ""), "'secret_access_key' is missing", "add `NAME: secret_access_key`"),
+    ],
+)
+def test_a_key_of_several_values_is_kept_as_a_whole(tmp_path, change, text, hint) -> None:  # type: ignore[no-untyped-def]
+    assert not load(tmp_path, one=AWS).mistakes
+    found = load(tmp_path, one=AWS.replace(*change)).mistakes
+    assert any(text in m.text and hint in m.hint for m in found), found
+
+
 def test_all_mistakes_of_all_files_come_together_and_the_good_ones_load(tmp_path: Path) -> None:
     bad = GOOD.replace("openai", "opnai").replace("dotenv", "dotnev")
     found = load(tmp_path, a=bad, b=bad, c=GOOD)
