@@ -6,6 +6,7 @@ environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 send
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -22,6 +23,8 @@ from rotator.errors import (
     RotatorError,
     TransientError,
 )
+from rotator.plugin import setting
+from rotator.reference import Reference
 from rotator.secret import Secret, redact
 
 _TIMEOUT = 20.0
@@ -53,20 +56,29 @@ class Account:
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
 
-    @staticmethod
-    def signing(settings: Any) -> Account:
-        """As the settings of a plugin say; its `credentials` are resolved now."""
-        found = {name: reference.resolve() for name, reference in (settings.credentials or {}).items()}
+
+@dataclass(frozen=True, kw_only=True)
+class AwsConnection:
+    """The settings that every plugin of AWS has: where to, and who signs."""
+
+    region: str | None = setting("AWS region", default=None, connection=True)
+    endpoint_url: str | None = setting("Address of the API, for a private endpoint", default=None, connection=True)
+    profile: str | None = setting("Profile of ~/.aws that signs", default=None, connection=True)
+    role_arn: str | None = setting("Role to assume before each call", default=None, connection=True)
+    credentials: Mapping[str, Reference] | None = setting(
+        "access_key_id and secret_access_key that sign, as references; read again at each call, so they may be the "
+        "very key that is rotated, where a store puts it",
+        default=None,
+        connection=True,
+    )
+
+    @property
+    def account(self) -> Account:
+        """Who signs now: `credentials` are resolved at each call."""
+        found = {name: reference.resolve() for name, reference in (self.credentials or {}).items()}
         key_id = found["access_key_id"].reveal() if "access_key_id" in found else None
-        return Account(
-            settings.region,
-            settings.endpoint_url,
-            settings.profile,
-            settings.role_arn,
-            key_id,
-            found.get("secret_access_key"),
-            found.get("session_token"),
-        )
+        secret, token = found.get("secret_access_key"), found.get("session_token")
+        return Account(self.region, self.endpoint_url, self.profile, self.role_arn, key_id, secret, token)
 
 
 def _sdk() -> Any:

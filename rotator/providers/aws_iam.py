@@ -12,34 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotator.clients import aws
-from rotator.clients.aws import Account
+from rotator.clients.aws import Account, AwsConnection
 from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, Rejected, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
 _REFUSED = ("InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClientException")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwsIamProvider(ProviderDefaults):
+class AwsIamProvider(ProviderDefaults, AwsConnection):
     """Access keys of an IAM user: two at most, so the second place must be free, or hold an old key of rotator's.
 
     The secret value is `secret_access_key`; `access_key_id` and `region` stand beside it in stores (`keys:`).
     """
 
     user: str | None = setting("The IAM user; without it, the one whose key signs", default=None)
-    region: str | None = setting("AWS region, also for consumers (AWS_DEFAULT_REGION)", default=None, connection=True)
-    endpoint_url: str | None = setting("Address of the API, for a private endpoint", default=None, connection=True)
-    profile: str | None = setting("Profile of ~/.aws that signs", default=None, connection=True)
-    role_arn: str | None = setting("Role to assume before each call", default=None, connection=True)
-    credentials: Mapping[str, Reference] | None = setting(
-        "access_key_id and secret_access_key that sign, as references; read again at each call, so they may be the "
-        "very key that is rotated, where the store puts it",
-        default=None,
-        connection=True,
-    )
     usage_lag: float = setting("Seconds by which AWS may tell the last use late", default=14_400.0)
 
     fields = ("secret_access_key",)
@@ -57,10 +46,6 @@ class AwsIamProvider(ProviderDefaults):
     def id_of(self, beside: Mapping[str, str]) -> str:
         return beside.get("access_key_id", "")
 
-    @property
-    def _account(self) -> Account:
-        return Account.signing(self)
-
     def _of_user(self) -> dict[str, str]:
         return {"UserName": self.user} if self.user else {}
 
@@ -68,7 +53,7 @@ class AwsIamProvider(ProviderDefaults):
         """Lists the keys: shows who signs and how full the quota is."""
         records = self.inventory()
         found = [Finding(Level.OK, f"{len(records)} of {self.quota} keys")]
-        signing = aws.session(self._account).get_credentials()
+        signing = aws.session(self.account).get_credentials()
         mine = signing is not None and signing.access_key in {record.id for record in records}
         if mine and self.credentials is None and self.profile is None:
             found.append(
@@ -81,7 +66,7 @@ class AwsIamProvider(ProviderDefaults):
         return found
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
-        answer = aws.call(self._account, "iam", "create_access_key", safe=False, **self._of_user())
+        answer = aws.call(self.account, "iam", "create_access_key", safe=False, **self._of_user())
         made = answer.get("AccessKey", {})
         if not made.get("SecretAccessKey") or not made.get("AccessKeyId"):
             raise OutcomeUnknown("IAM answered a create without a key")
@@ -93,12 +78,12 @@ class AwsIamProvider(ProviderDefaults):
         raise Unsupported("IAM shows a secret access key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        found = aws.pages(self._account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user())
+        found = aws.pages(self.account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user())
         return [self._record(item) for item in found]
 
     def _record(self, item: Mapping[str, Any]) -> KeyRecord:
         key_id = str(item["AccessKeyId"])
-        used = aws.call(self._account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id)
+        used = aws.call(self.account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id)
         last = used.get("AccessKeyLastUsed", {}).get("LastUsedDate")
         return KeyRecord(
             key_id,
@@ -116,12 +101,12 @@ class AwsIamProvider(ProviderDefaults):
 
     def _switch(self, credential: Credential, status: str) -> None:
         wanted = {"AccessKeyId": _id(credential), "Status": status, **self._of_user()}
-        aws.call(self._account, "iam", "update_access_key", safe=True, **wanted)
+        aws.call(self.account, "iam", "update_access_key", safe=True, **wanted)
 
     def revoke(self, credential: Credential) -> None:
         try:
             aws.call(
-                self._account, "iam", "delete_access_key", safe=True, AccessKeyId=_id(credential), **self._of_user()
+                self.account, "iam", "delete_access_key", safe=True, AccessKeyId=_id(credential), **self._of_user()
             )
         except NotFound:
             return

@@ -13,11 +13,10 @@ from typing import Any
 from uuid import uuid4
 
 from rotator.clients import aws
-from rotator.clients.aws import Account
+from rotator.clients.aws import AwsConnection
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
-from rotator.reference import Reference
 
 _SERVICE = "secretsmanager"
 _CURRENT, _PENDING, _PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -25,7 +24,7 @@ _OURS = "rotator-"  # versions that rotator made, by their client token
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwsSecretsManagerStore:
+class AwsSecretsManagerStore(AwsConnection):
     """Keep a credential in AWS Secrets Manager: the whole secret string, or one or several fields of a JSON object.
 
     Other fields stay. Consumers read AWSCURRENT; the version with a revoked key loses AWSPREVIOUS.
@@ -34,13 +33,6 @@ class AwsSecretsManagerStore:
     secret: str = setting("Name or ARN of the secret")
     key: str | None = setting("Field of the JSON object; without it the secret string is the key", default=None)
     keys: Mapping[str, str] | None = setting("Fields for credentials of several values: {FIELD: value}", default=None)
-    region: str | None = setting("AWS region", default=None, connection=True)
-    endpoint_url: str | None = setting("Address of the API, for a private endpoint", default=None, connection=True)
-    profile: str | None = setting("Profile of ~/.aws that signs", default=None, connection=True)
-    role_arn: str | None = setting("Role to assume before each call", default=None, connection=True)
-    credentials: Mapping[str, Reference] | None = setting(
-        "access_key_id and secret_access_key that sign, as references", default=None, connection=True
-    )
 
     compare_and_set = True
     write_only = False
@@ -54,12 +46,8 @@ class AwsSecretsManagerStore:
         fields = self.key or ",".join(self.keys or ())
         return f"aws-secrets-manager {self.secret}" + (f"#{fields}" if fields else "")
 
-    @property
-    def _account(self) -> Account:
-        return Account.signing(self)
-
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
-        return aws.call(self._account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters)
+        return aws.call(self.account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters)
 
     def preflight(self) -> list[Finding]:
         try:

@@ -7,7 +7,7 @@ from rotator.explain import explain
 from rotator.secret import Secret
 from rotator.service import Request
 from tests.integration.conftest import Bench
-from tests.integration.test_rotation import patient
+from tests.integration.test_rotation import by_hand, patient
 
 
 def test_an_old_key_that_somebody_holds_is_named_with_its_holder(bench: Bench) -> None:
@@ -23,12 +23,7 @@ def test_an_old_key_that_somebody_holds_is_named_with_its_holder(bench: Bench) -
 
 
 def test_a_question_to_a_person_names_the_verb(bench: Bench) -> None:
-    path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(
-        path.read_text()
-        .replace("uses: memory, issuer: one", "uses: operator")
-        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
-    )
+    by_hand(bench)
     assert bench.service.rotate("one").code == 5
     told = explain(bench.service, "one")
     assert [one.what for one in told.next] == ["a person: `rotator supply one`"] and not told.clean

@@ -193,16 +193,21 @@ def test_a_stuck_rotation_waits_for_a_person_and_resumes(bench: Bench) -> None:
 
 def test_undo_before_the_pivot_goes_back(bench: Bench) -> None:
     bench.playbook(more="")
-    path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(
-        path.read_text()
-        .replace("uses: memory, issuer: one", "uses: operator")
-        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
-    )
+    by_hand(bench)
     assert bench.service.rotate("one").code == 5
     report = orders.order(bench.service, "one", Order.UNDO, Request())
     assert report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK
     assert report.code == 0 and len(bench.live) == 1
+
+
+def by_hand(bench: Bench) -> None:
+    """A playbook whose keys a person makes and destroys."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'")
+        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
+    )
 
 
 def patient(bench: Bench, soak: str = "0s", grace: str = "1h") -> None:
@@ -284,12 +289,7 @@ def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) ->
 
 def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
     """A person makes it, a person confirms the old one's end."""
-    path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(
-        path.read_text()
-        .replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'")
-        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
-    )
+    by_hand(bench)
     assert bench.service.rotate("one").code == 5
     old, made = bench.stored, bench.issuer.create("by hand")
     with pytest.raises(RotatorError, match="not the key"):
