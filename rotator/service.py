@@ -111,7 +111,7 @@ class Service:
             if pause is not None and not (request.compromised or request.only_if_due):
                 raise RefusedError(
                     f"{name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}: {pause.reason}",
-                    f"`rotator resume {_spelled(pause.scope)}` ends the pause; "
+                    f"`rotator resume {pause.typed}` ends the pause; "
                     f"a leaked key is not held up: `rotate {name} --compromised`",
                 )
             with (yield from self._session(name)) as session:
@@ -287,12 +287,6 @@ class Service:
             found = checkpoint.add(connection, self.journal, self.clock.now())
         self.stream.emit([found] if found else [])
         return found
-
-
-def _spelled(scope: str) -> str:
-    """A pause's scope as it is typed."""
-    kind, _, name = scope.partition(" ")
-    return {"playbook": name, "tag": f"--tag {name}"}.get(kind, "--all")
 
 
 def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:

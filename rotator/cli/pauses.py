@@ -18,6 +18,7 @@ from rotator.cli.common import (
     wait_option,
 )
 from rotator.cli.main import ordered
+from rotator.errors import RefusedError
 from rotator.journal import pauses
 from rotator.playbook import durations
 
@@ -89,6 +90,8 @@ def resume(name: str, tag: str, every: bool, wait: bool, reason: str, as_json: b
         attention = bool(name) and orders.waits_for_resume(found, name)
     if ended and not as_json:
         print(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
+    if still is not None and not ended and not attention:
+        raise RefusedError(f"{name} is paused with others: {still.reason}", f"`rotator resume {still.typed}` ends it")
     if not name or (ended and not attention):
         if as_json:
             show_json({"scope": scope, "ended": ended})

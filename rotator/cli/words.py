@@ -102,6 +102,9 @@ def _ended(found: Report, rotation: Rotation) -> None:
 def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
     if rotation.back:
         return say(f"not back to the previous key: {rotation.problem}. The present one stays ({name})", rotation.hint)
+    if found.ordered and rotation.new is None:
+        print(f"undone, as ordered: no key had been made ({name})")
+        return None
     if found.ordered:
         print(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
         return None

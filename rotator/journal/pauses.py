@@ -26,6 +26,12 @@ class Pause:
     who: str
     since: float
 
+    @property
+    def typed(self) -> str:
+        """The scope as it stands in a command."""
+        kind, _, name = self.scope.partition(" ")
+        return {"playbook": name, "tag": f"--tag {name}"}.get(kind, "--all")
+
     def covers(self, playbook: str, tags: Iterable[str]) -> bool:
         return self.scope in (ALL, f"playbook {playbook}", *(f"tag {tag}" for tag in tags))
 

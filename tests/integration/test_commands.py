@@ -139,6 +139,44 @@ def test_looking_back(run: Callable[..., Said], home: Path) -> None:
     assert said.code == 1 and "was changed" in said.err
 
 
+def test_a_pause_by_tag_is_ended_by_its_tag(run: Callable[..., Said], home: Path) -> None:
+    """Whoever types the playbook's name is told which pause holds it."""
+    path = home / "playbooks" / "one.yaml"
+    path.write_text(path.read_text() + "tags: [payments]\n")
+    assert run("pause", "--tag", "payments", "--until", "3d", "--reason", "the launch").code == 0
+    assert run("status", "--json").json[0]["paused"]["reason"] == "the launch"
+    refused = run("rotate", "one")
+    assert refused.code == 6 and "the launch" in refused.err and "--tag payments" in refused.err
+    told = run("resume", "one")
+    assert told.code == 6 and "`rotator resume --tag payments`" in told.err
+    assert run("rotate", "--due").code == 0 and not (home / "key").exists()
+    assert run("resume", "--tag", "payments").code == 0
+    assert run("rotate", "one", "--wait").code == 0 and (home / "key").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pause", "one", "--until", "yesterday", "--reason", "x"),
+        ("pause", "one", "--until", "2001-01-01", "--reason", "x"),
+        ("pause", "--until", "3d", "--reason", "x"),
+        ("pause", "one", "--all", "--until", "3d", "--reason", "x"),
+        ("pause", "nobody", "--until", "3d", "--reason", "x"),
+    ],
+)
+def test_a_pause_that_is_none_is_refused(run: Callable[..., Said], arguments: tuple[str, ...]) -> None:
+    said = run(*arguments)
+    assert said.code in (2, 6) and "error:" in said.err and "hint:" in said.err
+
+
+def test_doctor_explains_one_playbook(run: Callable[..., Said]) -> None:
+    run("rotate", "one", "--wait")
+    told = run("doctor", "--explain", "one")
+    assert told.code == 0 and "rotated" in told.out and "next:" in told.out
+    assert run("doctor", "--explain", "one", "--json").json["why"] == []
+    assert run("doctor", "--explain", "nobody").code == 2
+
+
 def test_upkeep(run: Callable[..., Said], home: Path) -> None:
     run("rotate", "one", "--wait")
     assert run("db", "check").code == 0
