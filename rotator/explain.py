@@ -50,9 +50,8 @@ def explain(service: Service, name: str) -> Explanation:
     """Reads journal, stores, consumers and provider; changes nothing. Raises ConfigError for an unknown name."""
     told = Explanation(name)
     loaded = service.playbooks()
-    for mistake in loaded.mistakes:
-        if mistake.file.rpartition("/")[2].removesuffix(".yaml") == name:
-            told.why.append(f"its playbook has a mistake: {mistake.place}: {mistake.text}")
+    for mistake in loaded.mistakes_of(name):
+        told.why.append(f"its playbook has a mistake: {mistake.place}: {mistake.text}")
     playbook = service.known(name) if not told.why else loaded.playbooks.get(name)
     with service.journal.database.read() as connection:
         case = cases.load(connection, name)

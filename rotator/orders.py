@@ -11,7 +11,7 @@ from rotator.core.action import Ask, Call, Done, Op
 from rotator.core.order import Order, Refusal, begin_back, go_back
 from rotator.core.state import DebtPhase, Key, Phase
 from rotator.core.turn import Unit
-from rotator.engine.perform import Performed
+from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.preflight import hint_matches
 from rotator.engine.runner import Session
@@ -135,8 +135,9 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
                 "the stores do not hold one key" if held else "no store holds a key",
                 "put the same key into each store first",
             )
-        credential = Credential(held[0].values)
-        key = replace(service.journal.key_of(credential), id=key_id or _match(playbook, credential))
+        credential = playbook.credential_in(held[0])
+        known_id = key_id or credential.id or _match(playbook, credential)
+        key = replace(service.journal.key_of(credential), id=known_id)
         now = service.clock.now()
         with service.journal.database.write() as connection:
             cases.remember_playbook(connection, name, kept(playbook))

@@ -20,7 +20,7 @@ from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
-from rotator.engine.perform import Performed
+from rotator.engine.performed import Performed
 from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
@@ -132,13 +132,11 @@ class Service:
             return None
         return loaded.get(name)
 
-    def paused(self, name: str, playbook: Playbook | None = None) -> Pause | None:
+    def paused(self, name: str, playbook: Playbook | None) -> Pause | None:
         """The pause that covers this playbook, the one that lasts longest."""
-        playbook = playbook or self.playbooks().playbooks.get(name)
-        tags = playbook.shape.tags if playbook else ()
         with self.journal.database.read() as connection:
             standing = pauses.standing(connection, self.clock.now())
-        return next((pause for pause in standing if pause.covers(name, tags)), None)
+        return pauses.covering(standing, name, playbook.shape.tags if playbook else ())
 
     def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Work[Report]:
         running = session.case.rotation
@@ -215,7 +213,8 @@ class Service:
     @contextlib.contextmanager
     def _working(self, name: str, held: Held) -> Iterator[Session]:
         try:
-            books, paused = self._books(name), self.paused(name) is not None
+            books = self._books(name)
+            paused = self.paused(name, books.today) is not None
             yield Session(self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused)
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
@@ -248,7 +247,11 @@ class Service:
                 due = playbook.due_at(row["last_success"] if row else None)
                 if due is not None and due <= now:
                     names.add(playbook.name)
-        names = {name for name in names if self.paused(name) is None or self._urgent(name)}
+            standing = pauses.standing(connection, now)
+        for name in list(names):
+            book = loaded.playbooks.get(name)
+            if pauses.covering(standing, name, book.shape.tags if book else ()) and not self._urgent(name):
+                names.discard(name)
         reports = self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
         self._reconcile(loaded)
         return reports, loaded
@@ -265,11 +268,11 @@ class Service:
     def _reconcile(self, loaded: Loaded) -> None:
         """Once a day, each playbook: find what a frozen process may have made long after it was given up."""
         now = self.clock.now()
-        for name in loaded.playbooks:
+        for name, playbook in loaded.playbooks.items():
             with self.journal.database.read() as connection:
                 last = float(setting(connection, f"reconciled {name}") or 0)
                 known = cases.playbook_row(connection, name) is not None
-            if not known or now - last < _RECONCILE_EVERY or self.paused(name) is not None:
+            if not known or now - last < _RECONCILE_EVERY or self.paused(name, playbook) is not None:
                 continue
             with contextlib.suppress(RotatorError), self.session(name) as session:
                 if session.reconcile():

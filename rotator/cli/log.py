@@ -11,7 +11,7 @@ from rotator.core.state import Debt, Rotation
 from rotator.secret import redact
 
 if TYPE_CHECKING:
-    from rotator.engine.perform import Performed
+    from rotator.engine.performed import Performed
     from rotator.engine.runner import Observer
 
 

@@ -38,7 +38,10 @@ def until(text: str, now: float) -> float:
     try:
         return now + durations.seconds(text)
     except ValueError:
-        pass
+        return _moment(text)
+
+
+def _moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError) as error:
@@ -86,7 +89,7 @@ def resume(name: str, tag: str, every: bool, wait: bool, reason: str, as_json: b
     scope = _scope(name, tag, every)
     with closing(service()) as found:
         ended = orders.end_pause(found, scope, reason)
-        still = found.paused(name) if name else None
+        still = found.paused(name, found.playbooks().playbooks.get(name)) if name else None
         attention = bool(name) and orders.waits_for_resume(found, name)
     if ended and not as_json:
         print(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))

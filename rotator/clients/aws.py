@@ -186,8 +186,6 @@ def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
 
-    if isinstance(error, RotatorError):
-        return error
     if isinstance(error, boto.ClientError):
         return _of_code(error, what, safe)
     words = f"{what}: {redact(str(error))}"

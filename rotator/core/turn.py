@@ -21,7 +21,7 @@ def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | Non
     asked: tuple[Unit, Action] | None = None
     waits: list[tuple[float, int, Unit, WaitUntil]] = []
     for unit in _in_order(rotation, debts):
-        action = _action(unit)
+        action = action_of(unit)
         if isinstance(action, Call):
             return unit, action
         if isinstance(action, WaitUntil):
@@ -69,7 +69,8 @@ def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
     ]
 
 
-def _action(unit: Unit) -> Action:
+def action_of(unit: Unit) -> Action:
+    """What this unit would do by itself; SETTLE waits for its debt."""
     if isinstance(unit, Debt):
         return debts_of.next_action(unit)
     if unit.phase is Phase.SETTLE:

@@ -11,15 +11,11 @@ from rotator.core import sweep
 from rotator.core.action import (
     Call,
     Done,
-    Failed,
-    Kind,
     Later,
     Op,
     Read,
     Recovered,
-    Result,
     Swept,
-    Unknown,
     Written,
 )
 from rotator.core.look import Facts
@@ -27,39 +23,21 @@ from rotator.core.state import Debt, Key, Rotation
 from rotator.engine import facts, preflight
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
+from rotator.engine.performed import Performed, failure
 from rotator.errors import (
-    AccessDenied,
-    Conflict,
     LeaseLost,
-    OutcomeUnknown,
     PermanentError,
-    RefusedError,
     Rejected,
     RotatorError,
-    TransientError,
     Unsupported,
 )
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
-from rotator.model import Change, Credential, Evidence, Finding, Label, Note, NotYet, Recovery
+from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
 
-# Effects whose lost answer the saga must hear of; everything else may simply be asked again.
-UNREPEATABLE = frozenset({Op.GENERATE, Op.WRITE})
-EFFECTS = UNREPEATABLE | {Op.RESTART, Op.REVOKE, Op.DEACTIVATE, Op.REACTIVATE, Op.RETIRE}
 _SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
-
-
-@dataclass(frozen=True)
-class Performed:
-    """A result, and what must be journaled with it in the same transaction."""
-
-    result: Result
-    keep: tuple[tuple[Key, Credential], ...] = ()
-    store_version: tuple[str, str, str] | None = None  # store, version, fingerprint
-    findings: tuple[Finding, ...] = ()
-    detail: str = ""
 
 
 @dataclass
@@ -84,20 +62,7 @@ class Performer:
         except LeaseLost:
             raise
         except (RotatorError, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
-            return Performed(self._failure(call, error))
-
-    def _failure(self, call: Call, error: Exception) -> Result:
-        at = self.clock.now()
-        if isinstance(error, OutcomeUnknown) and call.op in UNREPEATABLE:
-            return Unknown(at, error.message)
-        if isinstance(error, OutcomeUnknown | TransientError):
-            return Failed(at, error.message, error.hint, False, Kind.OTHER, getattr(error, "retry_in", None))
-        if isinstance(error, RotatorError):
-            return Failed(at, error.message, error.hint, True, _kind(error))
-        words = f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}"
-        if call.op is Op.GENERATE:
-            return Unknown(at, words)
-        return Failed(at, words, "this is a mistake in the plugin, please report it")
+            return Performed(failure(call, error, self.clock.now()))
 
     def _done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:
         return Performed(Done(self.clock.now(), data), detail=detail, **journal)
@@ -321,7 +286,7 @@ class Performer:
         for entry in self.then.stores:
             held = entry.store.read()
             if held and held.values:
-                return Credential(held.values, self.then.provider.id_of(held.beside))
+                return self.then.credential_in(held)
         return None
 
     def suspect(self, call: Call) -> Performed:
@@ -354,20 +319,6 @@ class Performer:
 def _named(key: Key) -> str:
     """A key as people recognise it."""
     return f"{key} ({key.hint})" if key.id and len(key.hint) > 1 else str(key)
-
-
-def _kind(error: RotatorError) -> Kind:
-    match error:
-        case Rejected():
-            return Kind.REJECTED
-        case Conflict():
-            return Kind.CONFLICT
-        case AccessDenied() | RefusedError():
-            return Kind.DENIED
-        case Unsupported():
-            return Kind.UNSUPPORTED
-        case _:
-            return Kind.OTHER
 
 
 _ROWS: dict[Op, Callable[[Performer, Call], Performed]] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 
 from rotator.core.action import Ready
 from rotator.core.state import DEAD_PHASES, Debt, Key, Rotation
@@ -15,6 +16,8 @@ from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Held, KeyRecord, Label, Level, Overlap
 from rotator.playbook.playbook import Playbook
 from rotator.secret import hint_of
+
+Listing = Callable[[], list[KeyRecord]]
 
 _ADOPT = "say which key it is: `rotator adopt {name}` (its id: `rotator adopt {name} --id ID`)"
 
@@ -51,6 +54,7 @@ def findings_of(playbook: Playbook, making: bool = True) -> list[Finding]:
 
 def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> Checked:
     """Raises RefusedError (nothing was changed) or what a plugin raised."""
+    listing = cache(playbook.provider.inventory)  # asked for once, where anything asks for it
     for entry in playbook.stores:
         entry.store.tidy("")
     findings = findings_of(playbook, making=not rotation.back)
@@ -64,7 +68,7 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
     if key is not None and old is not None:
         key = replace(key, id=key.id or old.id)
         _refuse_shared(journal, playbook, key)
-        key = _identify(journal, playbook, key, old)
+        key = _identify(journal, playbook, key, old, listing)
         old = Credential(old.values, key.id, key.hint)
     versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
     dead = old is not None and bool(old.values) and _is_dead(playbook, old)
@@ -72,8 +76,8 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
         key,
         dead,
         versions,
-        _superseded(journal, playbook, key, debts),
-        "" if rotation.back else _wait(playbook, key, debts),
+        _superseded(journal, playbook, key, debts, listing),
+        "" if rotation.back else _wait(playbook, key, debts, listing),
     )
     return Checked(ready, tuple(findings), old if old is not None and old.values else None)
 
@@ -99,16 +103,16 @@ def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: dict[str
 
 def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> Credential | None:
     """The one credential that all stores hold; from the journal where none can be read."""
-    values = {name: found.values for name, found in held.items() if found is not None and found.values is not None}
-    prints = {name: journal.fingerprint(value) for name, value in values.items()}
-    if len(set(prints.values())) > 1:
+    readable = {name: found for name, found in held.items() if found is not None and found.values is not None}
+    prints = {journal.fingerprint(found.values) for found in readable.values() if found.values}
+    if len(prints) > 1:
         shown = ", ".join(
-            f"{name} holds {hint_of(next(iter(value.values())).reveal())}" for name, value in values.items()
+            f"{name} holds {hint_of(playbook.credential_in(found).primary.reveal())}"
+            for name, found in readable.items()
         )
         raise RefusedError(f"the stores disagree: {shown}", "put the right key into each, then rotate again")
-    if values:
-        name = next(iter(values))
-        return Credential(values[name], playbook.provider.id_of(held[name].beside))  # type: ignore[union-attr]
+    if readable:
+        return playbook.credential_in(next(iter(readable.values())))
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
         if current is None:
@@ -117,7 +121,7 @@ def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]
     return sealed or Credential({}, current.id, current.hint)
 
 
-def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -> Key:
+def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential, listing: Listing) -> Key:
     """The key's id: from the journal, else by its hint from the provider's inventory, else refuse."""
     with journal.database.read() as connection:
         known = credentials.known(connection, playbook.name, key.fingerprint) if key.fingerprint else key
@@ -126,7 +130,7 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
     if known is not None:
         return known
     if key.id:  # told by what stands beside the value
-        return _told_by_itself(journal, playbook, key, rotations)
+        return _told_by_itself(journal, playbook, key, rotations, listing)
     if current is not None and current.same(key):
         return current
     if not playbook.provider.can_list:
@@ -136,7 +140,7 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
                 _ADOPT.format(name=playbook.name),
             )
         return key
-    matching = [r for r in playbook.provider.inventory() if hint_matches(r.hint, old.primary.reveal())]
+    matching = [r for r in listing() if hint_matches(r.hint, old.primary.reveal())]
     if len(matching) != 1:
         many = "none" if not matching else f"{len(matching)}"
         raise RefusedError(
@@ -147,8 +151,8 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential) -
     return Key(matching[0].id, key.fingerprint, key.hint)
 
 
-def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, rotations: set[str]) -> Key:
-    record = next((one for one in playbook.provider.inventory() if one.id == key.id), None)
+def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, rotations: set[str], listing: Listing) -> Key:
+    record = next((one for one in listing() if one.id == key.id), None)
     if record is None:
         raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
     _refuse_foreign_label(journal, playbook, record, rotations)
@@ -193,18 +197,20 @@ def _is_dead(playbook: Playbook, old: Credential) -> bool:
     return False
 
 
-def _superseded(journal: Journal, playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> tuple[Key, ...]:
+def _superseded(
+    journal: Journal, playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing
+) -> tuple[Key, ...]:
     """The key that this journal believed in, if the stores hold another one of ours by now."""
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
     if current is None or key is None or current.same(key) or any(debt.key.same(current) for debt in debts):
         return ()
-    if playbook.provider.can_list and current.id not in {record.id for record in playbook.provider.inventory()}:
+    if playbook.provider.can_list and current.id not in {record.id for record in listing()}:
         return ()
     return (current,)
 
 
-def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> str:
+def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing) -> str:
     """Why a key cannot be made yet, though it soon can. Raises RefusedError where only a person can make room."""
     blocking = [debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)]
     if playbook.provider.overlap is Overlap.TWO_SLOTS:
@@ -212,7 +218,7 @@ def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt]) -> str:
     quota = playbook.provider.quota
     if not quota or not playbook.provider.can_list:
         return ""
-    records = playbook.provider.inventory()
+    records = listing()
     if len(records) < quota:
         return ""
     if blocking:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from rotator.audit import chain
 from rotator.audit.record import Actor
 from rotator.audit.stream import Stream
-from rotator.core import debt as debt_machine
-from rotator.core import machine, turn
+from rotator.core import turn
 from rotator.core.action import Action, Call, Done, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, Debt, Key, Phase, Rotation
@@ -21,7 +20,8 @@ from rotator.core.turn import Unit
 from rotator.engine.clock import Clock
 from rotator.engine.keeper import Held
 from rotator.engine.orphans import find_orphans
-from rotator.engine.perform import EFFECTS, Performed, Performer
+from rotator.engine.perform import Performer
+from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import Writing, rotation_id
 from rotator.errors import LeaseLost
 from rotator.journal import cases, leases
@@ -155,7 +155,7 @@ class Session:
         rotation, now = self.case.rotation, self.clock.now()
         units: list[Unit] = [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
         units += [debt for debt in self.case.acting if debt.open and turn.may_act(debt, rotation)]
-        waits = [(unit, _action(unit)) for unit in units]
+        waits = [(unit, turn.action_of(unit)) for unit in units]
         return [unit for unit, action in waits if isinstance(action, WaitUntil) and action.at <= now]
 
     def _unit(self, owner: str) -> Unit | None:
@@ -211,7 +211,3 @@ class Session:
                 if not stray.key.same(rotation.new) and not stray.key.same(rotation.old):
                     writing.owe((stray.key,), Cause.SWEPT)
                 cases.settle_stray(writing.connection, stray.n)
-
-
-def _action(unit: Unit) -> Action:
-    return debt_machine.next_action(unit) if isinstance(unit, Debt) else machine.next_action(unit)

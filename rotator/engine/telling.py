@@ -6,7 +6,7 @@ from typing import Any
 
 from rotator.core.action import Call, Done, Failed, Op, Unknown
 from rotator.core.state import Debt, Key, Phase, Rotation
-from rotator.engine.perform import Performed
+from rotator.engine.performed import Performed
 
 
 def call(unit: Rotation | Debt, of: Call) -> dict[str, Any]:

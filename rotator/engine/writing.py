@@ -17,7 +17,7 @@ from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Rota
 from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
-from rotator.engine.perform import EFFECTS, Performed
+from rotator.engine.performed import EFFECTS, Performed
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 

@@ -50,3 +50,9 @@ def end(connection: Connection, scope: str) -> bool:
 def standing(connection: Connection, now: float) -> list[Pause]:
     rows = connection.execute(_STANDING, {"now": now}).mappings()
     return sorted((Pause(**row) for row in rows), key=lambda pause: -pause.until)
+
+
+def covering(standing: Iterable[Pause], playbook: str, tags: Iterable[str]) -> Pause | None:
+    """The first of these that covers a playbook."""
+    tags = tuple(tags)
+    return next((pause for pause in standing if pause.covers(playbook, tags)), None)

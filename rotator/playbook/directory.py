@@ -21,11 +21,14 @@ class Loaded:
     mistakes: list[Mistake] = field(default_factory=list)
     files: int = 0
 
+    def mistakes_of(self, name: str) -> list[Mistake]:
+        return [mistake for mistake in self.mistakes if Path(mistake.file).stem == name]
+
     def get(self, name: str) -> Playbook:
         """The playbook of this name. Raises ConfigError with the nearest name."""
         if name in self.playbooks:
             return self.playbooks[name]
-        broken = [mistake for mistake in self.mistakes if Path(mistake.file).stem == name]
+        broken = self.mistakes_of(name)
         if broken:
             raise ConfigError(f"{broken[0].place}: {broken[0].text}", broken[0].hint)
         known = (

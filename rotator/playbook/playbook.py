@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotator.core.state import ConsumerPlan, Plan, StorePlan
-from rotator.model import Evidence
+from rotator.model import Credential, Evidence, Held
 from rotator.playbook.schedule import next_due
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
@@ -56,6 +56,10 @@ class Playbook:
             quota=self.provider.quota,
             policy=self.shape.policy(self.provider.list_lag),
         )
+
+    def credential_in(self, held: Held) -> Credential:
+        """What a store holds, with its id where what stands beside the value tells it."""
+        return Credential(held.values or {}, self.provider.id_of(held.beside))
 
     def due_at(self, last_success: float | None) -> float | None:
         schedule = self.shape.schedule

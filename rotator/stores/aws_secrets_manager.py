@@ -145,7 +145,7 @@ class AwsSecretsManagerStore(AwsConnection):
         """A label that is gone, or stands elsewhere, is as good as taken away."""
         try:
             self._call("update_secret_version_stage", VersionStage=stage, RemoveFromVersionId=version)
-        except (NotFound, PermanentError):
+        except PermanentError:
             return
 
     def retire(self, version: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,6 +216,17 @@ def test_a_signing_key_fixed_in_the_environment_is_not_rotated_away(world: AwsWo
     done = world.rotate(**own)
     assert done.returncode == 6 and "credentials:" in done.stderr, done.stderr
     assert world.keys == before
+
+
+def test_a_lost_journal_is_made_up_for_by_adopting_the_key_that_the_stores_hold(world: AwsWorld) -> None:
+    """Its id stands beside its value, in the .env: nobody has to look it up."""
+    assert world.rotate().returncode == 0
+    shutil.rmtree(world.folder / "state")
+    adopt = [*_installed("rotator"), "adopt", "app"]
+    done = subprocess.run(adopt, env=world.environment, cwd=world.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and world.in_env[0] in done.stdout, done.stdout + done.stderr
+    assert world.rotate().returncode == 0
+    world.promises_hold()
 
 
 _READ = """

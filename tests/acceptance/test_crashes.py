@@ -64,6 +64,7 @@ def test_a_kill_at_a_random_instant_is_survived(world: AcceptanceWorld, capsys: 
         process.kill()
         process.wait()
         _carried_on(world)
+        assert [key["value"] for key in world.live_keys] == [world.stored_key] == [world.consumer_key]
     with capsys.disabled():
         print(f"\nkills: {RANDOM_KILLS} at random instants, {world.traffic.requests} requests, 0 failed")
 

@@ -156,6 +156,7 @@ def test_a_program_does_not_outlive_the_rotator_that_ran_it(tmp_path: Path) -> N
     process.kill()
     process.wait()
     _until(lambda: procfs.process(child) is None)
+    assert procfs.process(child) is None
 
 
 def test_a_secret_reaches_a_program_by_its_standard_input(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def successors(world: World) -> Iterator[tuple[str, World]]:
 def _time_passes(world: World) -> Iterator[tuple[str, World]]:
     """Any of the waits may be over first."""
     for waiting in turn._in_order(world.rotation, world.debts):
-        action = turn._action(waiting)
+        action = turn.action_of(waiting)
         if isinstance(action, WaitUntil):
             step = commit(world, waiting, Done(action.at))
             if step != world:
