@@ -165,8 +165,8 @@ class Restarter(Protocol):
         """The best that this restarter can show."""
 
     def preflight(self) -> list[Finding]: ...
-    def restart(self, change: Change) -> None:
-        """Idempotent per change."""
+    def restart(self, change: Change) -> NotYet | None:
+        """Idempotent per change. NotYet: ask again, the next consumers wait for these to be ready."""
 
     def progress(self, change: Change) -> Progress:
         """How many run with it, by what evidence. Raises PermanentError with the system's reason."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rotator import memory
+from tests.servers.engine import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +25,14 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "CONFIG",
     ):
         monkeypatch.delenv(f"ROTATOR_{name}", raising=False)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A container engine of our own, for the whole run."""
+    pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
+    with Engine(tmp_path_factory.mktemp("e")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -177,7 +177,9 @@ class Performer:
         return Change(f"{self.rotation.id}.{kind}.{call.round}", self.rotation.restart_since, self.credential(call.key))
 
     def restart(self, call: Call) -> Performed:
-        self.then.consumers[call.target].restarter.restart(self._change(call))
+        waves = self.then.consumers[call.target].restarter.restart(self._change(call))
+        if isinstance(waves, NotYet):
+            return Performed(Later(self.clock.now(), waves.retry_in, waves.handle, waves.text))
         return self._done()
 
     def progress(self, call: Call) -> Performed:

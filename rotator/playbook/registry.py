@@ -31,6 +31,8 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "restarter": {
         "command": "rotator.restarters.command:CommandRestarter",
+        "compose": "rotator.restarters.compose:ComposeRestarter",
+        "docker": "rotator.restarters.docker:DockerRestarter",
         "memory": "rotator.restarters.memory:MemoryRestarter",
         "none": "rotator.restarters.none:NoneRestarter",
         "process": "rotator.restarters.process:ProcessRestarter",

@@ -18,6 +18,7 @@ from rotator.errors import NotFound, PermanentError, TransientError
 from rotator.model import Change, Evidence, Progress, single
 from rotator.playbook.registry import Registry
 from rotator.secret import Secret
+from tests.servers import engine as engines
 
 _SERVICE = """
 import os, pathlib, signal, subprocess, sys, time
@@ -33,7 +34,7 @@ time.sleep(60)
 
 
 @contextlib.contextmanager
-def _process(folder: Path, env: str | None = None) -> Iterator[Any]:
+def _process(folder: Path, request: Any = None, env: str | None = None) -> Iterator[Any]:
     script, pid, key = folder / "service.py", folder / "service.pid", folder / "key"
     script.write_text(_SERVICE)
     key.write_text("old-value")
@@ -49,13 +50,13 @@ def _process(folder: Path, env: str | None = None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _process_read(folder: Path) -> Iterator[Any]:
-    with _process(folder, "KEY") as found:
+def _process_read(folder: Path, request: Any) -> Iterator[Any]:
+    with _process(folder, env="KEY") as found:
         yield found
 
 
 @contextlib.contextmanager
-def _memory(folder: Path) -> Iterator[Any]:
+def _memory(folder: Path, request: Any) -> Iterator[Any]:
     cell = memory.WORLD.cell(str(folder))
     cell.values = {"key": Secret("old-value")}
     memory.WORLD.consumers[f"c{folder}"] = memory.Consumer(str(folder))
@@ -67,29 +68,83 @@ def _memory(folder: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _command(folder: Path) -> Iterator[Any]:
+def _command(folder: Path, request: Any) -> Iterator[Any]:
     run = ["sh", "-c", f"touch {folder}/restarted"]
     ready = ["sh", "-c", f"test -e {folder}/restarted || exit 75"]
     yield Registry().find("restarter", "command")(run=run, ready=ready), lambda: None  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _none(folder: Path) -> Iterator[Any]:
+def _none(folder: Path, request: Any) -> Iterator[Any]:
     yield Registry().find("restarter", "none")(within=0.3), lambda: None  # type: ignore[misc]
 
 
-RESTARTERS: dict[str, Callable[[Path], Any]] = {
+@contextlib.contextmanager
+def _docker(folder: Path, request: Any) -> Iterator[Any]:
+    """Made anew: `--env-file` is read only then."""
+    engine, name, file = request.getfixturevalue("engine"), f"app-{folder.name}", folder / "app.env"
+    file.write_text("KEY=old-value\n")
+    engine.run(name, "--env-file", str(file))
+    plugin = Registry().find("restarter", "docker")
+    settings: Any = {"host": engine.host, "containers": [name], "settle": 0.1, "env_file": str(file), "env": "KEY"}
+    yield plugin(**settings), lambda: file.write_text("KEY=new-value\n")  # type: ignore[misc]
+    engine.cli("rm", "-f", name)
+
+
+@contextlib.contextmanager
+def _docker_mounted(folder: Path, request: Any) -> Iterator[Any]:
+    """Restarted only: the key is in a mounted file."""
+    engine, name, file = request.getfixturevalue("engine"), f"mounted-{folder.name}", folder / "key"
+    file.write_text("old-value")
+    engine.run(name, "-v", f"{file}:/app/key:ro")
+    plugin = Registry().find("restarter", "docker")
+    yield plugin(host=engine.host, containers=[name], settle=0.1), lambda: file.write_text("new-value")  # type: ignore[misc]
+    engine.cli("rm", "-f", name)
+
+
+@contextlib.contextmanager
+def _compose(folder: Path, request: Any) -> Iterator[Any]:
+    """Debian's docker-compose, of the first generation."""
+    yield from _service(folder, request.getfixturevalue("engine"), "docker-compose")
+
+
+@contextlib.contextmanager
+def _compose_2(folder: Path, request: Any) -> Iterator[Any]:
+    yield from _service(folder, request.getfixturevalue("engine"), str(engines.compose_2()))
+
+
+def _service(folder: Path, engine: engines.Engine, program: str) -> Iterator[Any]:
+    file = folder / "app.env"
+    file.write_text("KEY=old-value\n")
+    (folder / "docker-compose.yml").write_text(engines.compose_file({"app": {"env_file": "app.env"}}))
+    engine.compose(program, folder, "up", "-d")
+    plugin = Registry().find("restarter", "compose")
+    settings: Any = {
+        "host": engine.host,
+        "services": ["app"],
+        "file": str(folder / "docker-compose.yml"),
+        "settle": 0.1,
+    }
+    yield plugin(**settings, command=[program], env="KEY"), lambda: file.write_text("KEY=new-value\n")  # type: ignore[misc]
+    engine.compose(program, folder, "down")
+
+
+RESTARTERS: dict[str, Callable[[Path, Any], Any]] = {
     "process": _process,
     "process, read": _process_read,
     "memory": _memory,
     "command": _command,
     "none": _none,
+    "docker": _docker,
+    "docker, mounted": _docker_mounted,
+    "compose 1": _compose,
+    "compose 2": _compose_2,
 }
 
 
 @pytest.fixture(params=RESTARTERS, ids=lambda name: name)
 def restarter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
-    with RESTARTERS[request.param](tmp_path) as found:
+    with RESTARTERS[request.param](tmp_path, request) as found:
         yield found
 
 

@@ -1,0 +1,231 @@
+"""The one door to container engines: the package docker, imported late; where the engine is, as docker's users expect.
+
+A playbook's `host`, else DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else the current `docker context`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from rotator import deadline
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    PermanentError,
+    RotatorError,
+    TransientError,
+)
+from rotator.plugin import setting
+from rotator.secret import Secret, redact
+
+_TIMEOUT = 30.0
+_LOG_LINES = 20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConnection:
+    """The setting that every plugin of a container engine has."""
+
+    host: str | None = setting(
+        "Address of the engine, for instance unix:///run/docker.sock or ssh://ops@host; else DOCKER_HOST or the "
+        "current `docker context`",
+        default=None,
+        connection=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as the engine tells it. `skew`: seconds by which the engine's clock is ahead of ours."""
+
+    raw: Mapping[str, Any]
+    skew: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return str(self.raw["Id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["Name"]).lstrip("/")
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.raw["Config"].get("Labels") or {}
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.raw["State"]  # type: ignore[no-any-return]
+
+    @property
+    def running(self) -> bool:
+        return bool(self.state.get("Running")) and not self.state.get("Restarting")
+
+    @property
+    def health(self) -> str:
+        """'healthy', 'starting', 'unhealthy', or '' without a health check."""
+        found = (self.state.get("Health") or {}).get("Status", "")
+        return "" if found == "none" else str(found)
+
+    @property
+    def started_at(self) -> float:
+        """Unix seconds by this machine's clock; 0 for one that never ran."""
+        return moment(self.state.get("StartedAt", "")) - self.skew if self.running else 0.0
+
+    def variable(self, name: str) -> Secret | None:
+        """A variable of the environment that the container was made with."""
+        start = f"{name}="
+        found = next((entry for entry in self.raw["Config"].get("Env") or () if entry.startswith(start)), None)
+        return Secret(found[len(start) :]) if found is not None else None
+
+
+def moment(text: str) -> float:
+    """Unix seconds of an engine's time; 0 for its zero time ('0001-01-01T00:00:00Z') and for none."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
+    if found is None or text.startswith("0001"):
+        return 0.0
+    whole = datetime.fromisoformat(found[1] + found[3].replace("Z", "+00:00")).timestamp()
+    return whole + float(found[2] or 0)
+
+
+def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: float = 0.0) -> T:
+    """Let `act` use the engine's client once. `patience`: seconds that the engine itself may take, on top.
+
+    Raises TransientError (the engine is not reached), AccessDenied, NotFound, Conflict, PermanentError, ConfigError,
+    LeaseLost.
+    """
+    try:
+        import docker
+        import requests
+    except ModuleNotFoundError as error:
+        raise ConfigError("containers need the package docker", "pip install 'rotator[docker]'") from error
+    deadline.check()
+    client = None
+    try:
+        client = _client(docker, connection, deadline.remaining(_TIMEOUT + patience))
+        return act(client.api)
+    except docker.errors.APIError as error:
+        raise _translated(error) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise _unreachable(error) from error
+    finally:
+        if client is not None:
+            client.close()
+
+
+def _client(docker: Any, connection: EngineConnection, seconds: float) -> Any:
+    if connection.host:
+        return docker.DockerClient(base_url=connection.host, timeout=seconds, use_ssh_client=True)
+    return docker.from_env(timeout=seconds, use_ssh_client=True)
+
+
+def _translated(error: Any) -> RotatorError:
+    words = redact(str(error.explanation or error))
+    status = error.response.status_code if error.response is not None else 0
+    if status == 404:
+        return NotFound(words)
+    if status == 409:
+        return Conflict(words)
+    if status in (401, 403):
+        return AccessDenied(words, "may this user talk to the engine?")
+    if status in (429, 502, 503, 504):
+        return TransientError(words)
+    return PermanentError(words)
+
+
+def _unreachable(error: Exception) -> RotatorError:
+    """By its words: the SDK wraps the reasons several times over."""
+    words = redact(str(error))
+    if "PermissionError" in words or "Permission denied" in words:
+        return AccessDenied("the container engine's socket may not be used", "is rotator's user in the group docker?")
+    if "FileNotFoundError" in words or "Connection refused" in words or "Max retries" in words:
+        return TransientError("the container engine is not reached", "does it run? `docker info`; DOCKER_HOST, `host:`")
+    if "Read timed out" in words or "Connection aborted" in words:
+        return TransientError("the container engine did not answer")
+    return PermanentError(f"the container engine: {words}", "`docker info` with the same DOCKER_HOST or `host:`")
+
+
+def inspect(connection: EngineConnection, name: str) -> Container | None:
+    """The container with this name or id, None where there is none."""
+    try:
+        return call(connection, lambda api: Container(api.inspect_container(name), _skew(api)))
+    except NotFound:
+        return None
+
+
+def labelled(connection: EngineConnection, labels: Mapping[str, str]) -> list[Container]:
+    """All containers with these labels, running or not, by name."""
+    wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
+
+    def read(api: Any) -> list[Container]:
+        skew = _skew(api)
+        found = api.containers(all=True, filters={"label": wanted})
+        return [Container(api.inspect_container(one["Id"]), skew) for one in found]
+
+    return sorted(call(connection, read), key=lambda found: found.name)
+
+
+def users_of_namespaces(connection: EngineConnection, container: Container) -> list[str]:
+    """Names of the containers that live in this one's network or process namespace: they do not outlive it."""
+
+    def read(api: Any) -> list[str]:
+        found = []
+        for one in api.containers(all=True):
+            host = api.inspect_container(one["Id"])["HostConfig"]
+            modes = {host.get("NetworkMode"), host.get("PidMode"), host.get("IpcMode")}
+            if modes & {f"container:{container.id}", f"container:{container.name}"}:
+                found.append(one["Names"][0].lstrip("/"))
+        return found
+
+    return call(connection, read)
+
+
+def last_words(connection: EngineConnection, container: Container) -> str:
+    """The last line that a container said that is not empty, redacted."""
+    raw = call(connection, lambda api: api.logs(container.id, tail=_LOG_LINES))
+    lines = [line for line in raw.decode(errors="replace").splitlines() if line.strip()]
+    return redact(lines[-1].strip())[:300] if lines else "it said nothing"
+
+
+def image_id(connection: EngineConnection, name: str) -> str:
+    """What an image's name means now, '' where it means nothing."""
+    try:
+        return str(call(connection, lambda api: api.inspect_image(name))["Id"])
+    except NotFound:
+        return ""
+
+
+def ready(connection: EngineConnection, container: Container, settle: float) -> bool:
+    """Whether it works: its health check says so; without one, it has run for `settle` seconds.
+
+    Raises PermanentError, with the container's own last words, for one that ended, restarts, or is unhealthy.
+    """
+    if container.health == "unhealthy":
+        log = container.state["Health"].get("Log") or [{}]
+        said = redact(str(log[-1].get("Output", "")).strip())[:300]
+        raise PermanentError(f"{container.name} is unhealthy: {said or last_words(connection, container)}")
+    settled = container.running and time.time() - container.started_at >= settle
+    again = container.raw.get("RestartCount") and (container.health == "starting" or not settled)
+    if again or container.state.get("Status") in ("exited", "dead", "restarting"):
+        if container.state.get("OOMKilled"):
+            raise PermanentError(f"{container.name} was killed: it ran out of memory")
+        code = container.state.get("ExitCode")
+        raise PermanentError(f"{container.name} ended with {code}: {last_words(connection, container)}")
+    return settled and container.health in ("healthy", "")
+
+
+def _skew(api: Any) -> float:
+    """A local engine has our clock; another one's is asked."""
+    if api.base_url.startswith("http+docker://local"):
+        return 0.0
+    before = time.time()
+    told = moment(api.info().get("SystemTime", ""))
+    return told - (before + time.time()) / 2 if told else 0.0

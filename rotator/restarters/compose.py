@@ -1,0 +1,142 @@
+"""Restarter `compose`: services of a Compose project, by `up -d --force-recreate` (a restart reads no env file)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rotator.clients import docker, programs
+from rotator.clients.docker import Container
+from rotator.errors import NotFound, OutcomeUnknown, PermanentError, RotatorError, TransientError
+from rotator.model import Change, Finding, Level, NotYet, Progress
+from rotator.plugin import setting
+from rotator.restarters.containers import PAUSE, ContainerSettings
+
+_LABEL = "com.docker.compose."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeRestarter(ContainerSettings):
+    """Recreate services of a Compose project one after the other, each ready before the next."""
+
+    services: list[str] = setting("Names of the services, in the order in which they are recreated")
+    file: str | None = setting("The Compose file, where the containers' own labels do not tell it", default=None)
+    project: str | None = setting("The project, where several have such a service", default=None)
+    command: list[str] | None = setting(
+        "How Compose is called; else `docker compose`, or docker-compose where that is not there", default=None
+    )
+    timeout: float = setting("Seconds that one service may take to be recreated", default=120.0)
+
+    @property
+    def name(self) -> str:
+        return "compose " + ", ".join(self.services)
+
+    def preflight(self) -> list[Finding]:
+        found = [finding for service in self.services for finding in self._check(service)]
+        try:
+            self._compose()
+        except RotatorError as error:
+            found.append(Finding(Level.ERROR, error.message, error.hint))
+        return found
+
+    def _check(self, service: str) -> list[Finding]:
+        try:
+            containers = self._containers(service)
+        except RotatorError as error:
+            return [Finding(Level.ERROR, error.message, error.hint)]
+        found: list[Finding] = []
+        for container in containers:
+            found += self.check(container)
+            image = str(container.raw["Config"]["Image"])
+            if docker.image_id(self, image) not in ("", container.raw["Image"]):
+                hint = "recreating it deploys that one; `docker compose up -d` first, if that is right"
+                found.append(Finding(Level.WARNING, f"{image} is newer than what {container.name} runs", hint))
+        return found
+
+    def restart(self, change: Change) -> NotYet | None:
+        for service in self.services:
+            containers = self._containers(service)
+            if not all(self.has(container, change) for container in containers):
+                self._recreate(service, containers)
+                containers = self._containers(service)
+            ready = [self.ready(container) for container in containers]
+            if service != self.services[-1] and not all(ready):
+                return NotYet(PAUSE, text=f"{service} is starting")
+        return None
+
+    def progress(self, change: Change) -> Progress:
+        return self.far([each for service in self.services for each in self._containers(service)], change)
+
+    def _containers(self, service: str) -> list[Container]:
+        """All of one service. Raises NotFound where there is none, PermanentError where projects are several."""
+        wanted = {f"{_LABEL}service": service, f"{_LABEL}oneoff": "False"}
+        if self.project:
+            wanted[f"{_LABEL}project"] = self.project
+        found = docker.labelled(self, wanted)
+        if self.file and not self.project:
+            folder = str(self._file.parent)
+            found = [each for each in found if each.labels.get(f"{_LABEL}project.working_dir") == folder]
+        projects = sorted({each.labels[f"{_LABEL}project"] for each in found})
+        if not projects:
+            raise NotFound(f"there is no container of a service {service}", "`docker compose up -d` first")
+        if len(projects) > 1:
+            raise PermanentError(f"several projects have a service {service}: {', '.join(projects)}", "say `project:`")
+        return found
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.file or "").expanduser().resolve()
+
+    def _recreate(self, service: str, containers: list[Container]) -> None:
+        """As many as there are: a number that was scaled by hand is not in the file."""
+        argv = [
+            *self._compose(),
+            *self._where(containers[0]),
+            "up",
+            "-d",
+            "--force-recreate",
+            "--no-deps",
+            "--no-build",
+        ]
+        numbers = {each.labels.get(f"{_LABEL}container-number", each.id) for each in containers}
+        argv += ["--scale", f"{service}={len(numbers)}", service]
+        environment = {"DOCKER_HOST": self.host} if self.host else {}
+        try:
+            ended = programs.run(argv, env=environment, timeout=self.timeout)
+        except OutcomeUnknown as error:
+            raise TransientError(error.message) from error  # it is looked at, then done again
+        if ended.code != 0:
+            raise PermanentError(
+                f"{' '.join(argv[:2])}: {ended.words}", f"in {argv[argv.index('--project-directory') + 1]}"
+            )
+
+    def _where(self, container: Container) -> list[str]:
+        """The project as it was brought up: its name, directory, files and env file, from the container's labels."""
+        labels = container.labels
+        folder = labels.get(f"{_LABEL}project.working_dir", "")
+        files = [str(self._file)] if self.file else labels.get(f"{_LABEL}project.config_files", "").split(",")
+        found = ["-p", labels[f"{_LABEL}project"], "--project-directory", folder]
+        for file in filter(None, files):
+            path = Path(folder, file)
+            if not path.is_file():
+                raise NotFound(f"the Compose file {path} is not there", "say `file:`")
+            found += ["-f", str(path)]
+        if told := labels.get(f"{_LABEL}project.environment_file"):
+            found += ["--env-file", told]
+        return found
+
+    def _compose(self) -> tuple[str, ...]:
+        return tuple(self.command) if self.command else _installed()
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Compose as it is installed here. Raises NotFound."""
+    for candidate in (("docker", "compose"), ("docker-compose",)):
+        try:
+            if programs.run([*candidate, "version"], timeout=30).code == 0:
+                return candidate
+        except NotFound:
+            continue
+    raise NotFound("neither `docker compose` nor docker-compose is installed here", "say `command:`, or install it")
