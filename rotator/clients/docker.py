@@ -77,8 +77,8 @@ class Container:
 
     @property
     def started_at(self) -> float:
-        """Unix seconds by this machine's clock; 0 for one that never ran."""
-        return moment(self.state.get("StartedAt", "")) - self.skew if self.running else 0.0
+        """Its last start, in Unix seconds by this machine's clock; 0 for one that never ran."""
+        return max(0.0, moment(self.state.get("StartedAt", "")) - self.skew)
 
     def variable(self, name: str) -> Secret | None:
         """A variable of the environment that the container was made with."""

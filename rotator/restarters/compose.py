@@ -57,7 +57,8 @@ class ComposeRestarter(ContainerSettings):
     def restart(self, change: Change) -> NotYet | None:
         for service in self.services:
             containers = self._containers(service)
-            if not all(self.has(container, change) for container in containers):
+            stale = [self.needs_restart(container, change) for container in containers]
+            if any(stale):
                 self._recreate(service, containers)
                 containers = self._containers(service)
             ready = [self.ready(container) for container in containers]

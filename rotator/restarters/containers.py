@@ -50,6 +50,14 @@ class ContainerSettings(EngineConnection):
     def ready(self, container: Container) -> bool:
         return docker.ready(self, container, self.settle)
 
+    def needs_restart(self, container: Container, change: Change) -> bool:
+        """Raises PermanentError, with its own words, for one that was restarted for the change and has ended."""
+        if self.has(container, change):
+            return False
+        if container.started_at > change.since and not container.running:
+            self.ready(container)
+        return True
+
     def far(self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()) -> Progress:
         """How many hold the change and are ready. Raises PermanentError with a failed container's own words."""
         waiting, instances, current = [f"{name} does not exist" for name in missing], [], 0
@@ -61,5 +69,6 @@ class ContainerSettings(EngineConnection):
             else:
                 waiting.append(f"{container.name} is {'starting' if container.running else 'not running'}")
             holds = container.variable(self.env) if self.env else None
-            instances.append(Instance(f"{container.name}@{container.id[:12]}", container.started_at, holds))
+            started_at = container.started_at if container.running else 0.0
+            instances.append(Instance(f"{container.name}@{container.id[:12]}", started_at, holds))
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting))

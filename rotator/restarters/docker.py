@@ -65,7 +65,7 @@ class DockerRestarter(ContainerSettings):
         for name in self.containers:
             recreate.put_back(self, name)
             container = self._required(name)
-            if not self.has(container, change):
+            if self.needs_restart(container, change):
                 if self._env_file is not None:
                     recreate.anew(self, container, self._env_file, change.id)
                 else:

@@ -87,13 +87,15 @@ def _remove(engine: EngineConnection, name: str) -> None:
 
 def _stop(engine: EngineConnection, container: Container) -> None:
     """With --rm, until it is gone, and its name free."""
-    seconds = _patience(container)
+    seconds, vanishes = _patience(container), container.raw["HostConfig"].get("AutoRemove")
+    if vanishes and not container.running:  # never started: nothing would remove it
+        return _remove(engine, container.id)
     try:
         docker.call(engine, lambda api: api.stop(container.id, timeout=seconds), patience=seconds)
-        if container.raw["HostConfig"].get("AutoRemove"):
-            docker.call(engine, lambda api: api.wait(container.id, condition="removed"))
+        if vanishes:
+            docker.call(engine, lambda api: api.wait(container.id, timeout=api.timeout, condition="removed"))
     except NotFound:
-        return
+        return None
 
 
 def _patience(container: Container) -> int:

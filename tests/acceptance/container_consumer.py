@@ -1,0 +1,57 @@
+"""A service in a container: its key comes from its environment; it tries it when it starts, and ends if it is refused.
+
+python container_consumer.py ISSUER_ADDRESS      listens on port 8080; needs nothing but Python
+
+On SIGTERM it stops taking connections and finishes what it has begun, as a service behind a load balancer does.
+A file /app/only names the one key that it works with, if it is there.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+KEY = os.environ["OPENAI_API_KEY"]
+
+
+def ask() -> int:
+    connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+    try:
+        connection.request("POST", "/v1/chat/completions", "{}", {"authorization": f"Bearer {KEY}"})
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        status = ask()
+        self.send_response(200 if status == 200 else 502)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 256
+
+
+only = Path("/app/only")
+if only.exists() and only.read_text() != KEY:
+    sys.exit("I cannot work with this key")
+if ask() != 200:
+    sys.exit("the issuer refuses my key")
+server = Server(("0.0.0.0", 8080), Handler)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever(poll_interval=0.05)
+server.server_close()
