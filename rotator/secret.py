@@ -16,6 +16,8 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+|%20)[A-Za-z0-9._~+/=\-]{8,
 
 _alive: weakref.WeakSet[Secret] = weakref.WeakSet()
 _alive_lock = threading.Lock()
+_made = 0  # secrets since the start: with how many live, it tells whether the forms below are still right
+_forms: tuple[tuple[int, int], tuple[str, ...], tuple[str, ...]] = ((0, 0), (), ())
 
 
 class Secret:
@@ -30,8 +32,10 @@ class Secret:
         self._text = text
         self._forms: frozenset[str] | None = None
         if len(text) >= _MIN_REDACTED:
+            global _made
             with _alive_lock:
                 _alive.add(self)
+                _made += 1
 
     def reveal(self) -> str:
         """The text itself, for the call that needs it."""
@@ -83,19 +87,37 @@ class Redactor:
         self._patterns += [re.compile(pattern) for pattern in patterns if pattern not in known]
 
     def __call__(self, text: str) -> str:
-        for form in _living_forms():
+        shortest, forms = _living_forms()
+        for form in shortest:
             if form in text:
-                text = text.replace(form, "***")
+                text = _without(text, forms)
+                break
         for pattern in self._patterns:
-            text = pattern.sub("***", text)
-        return _BEARER.sub(lambda found: f"{found[1]} ***", text)
+            if pattern.search(text):
+                text = pattern.sub("***", text)
+        lower = text.lower()  # a search that ignores case costs more than all the rest
+        if "bearer" in lower or "basic" in lower or "token" in lower:
+            text = _BEARER.sub(lambda found: f"{found[1]} ***", text)
+        return text
 
 
-def _living_forms() -> list[str]:
-    """Each living secret in all its forms, longest first."""
-    with _alive_lock:
-        living = list(_alive)
-    return sorted({form for secret in living for form in secret.forms()}, key=len, reverse=True)
+def _without(text: str, forms: Iterable[str]) -> str:
+    for form in forms:
+        text = text.replace(form, "***")
+    return text
+
+
+def _living_forms() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All forms of each living secret, longest first; before them those that contain no other. Of the dead none."""
+    global _forms
+    now = (_made, len(_alive))
+    if _forms[0] != now:
+        with _alive_lock:
+            now, living = (_made, len(_alive)), list(_alive)
+        each = [secret.forms() for secret in living]
+        shortest = {form for forms in each for form in forms if not any(form != one and one in form for one in forms)}
+        _forms = now, tuple(shortest), tuple(sorted({form for forms in each for form in forms}, key=len, reverse=True))
+    return _forms[1:]
 
 
 redact = Redactor()

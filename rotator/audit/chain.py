@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
@@ -33,13 +34,31 @@ def append(
     heads: dict[str, Head] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """One record at the end of `chain` (a rotation's id, or 'installation'); returned as it was written.
+    """One record at the end of `chain` (a rotation's id, or 'installation'); returned as it was written."""
+    body = record(connection, chain, at, event, actor, {} if heads is None else heads, **fields)
+    write(connection, [body])
+    return body
 
-    Every text in it has passed the redactor. `heads` remembers the ends of chains that only the caller writes.
+
+def write(connection: Connection, bodies: Sequence[dict[str, Any]]) -> None:
+    """Records as `record` made them, in their order."""
+    rows = [
+        {"chain": body["chain"], "seq": body["seq"], "record": canonical(body), "hash": body["hash"]} for body in bodies
+    ]
+    if rows:
+        connection.execute(_ADD, rows)
+
+
+def record(
+    connection: Connection, chain: str, at: float, event: str, actor: Actor, heads: dict[str, Head], **fields: Any
+) -> dict[str, Any]:
+    """The next record of `chain`, not written yet. Every text in it has passed the redactor.
+
+    `heads` remembers the ends of chains that only the caller writes.
     """
     if chain == INSTALLATION:
         serialise(connection)
-    last = (heads or {}).get(chain) or connection.execute(_HEAD, {"of": chain}).first()
+    last = heads.get(chain) or connection.execute(_HEAD, {"of": chain}).first()
     seq, prev = (last[0] + 1, last[1]) if last else (1, GENESIS)
     body: dict[str, Any] = {
         "time": rfc3339(at),
@@ -56,7 +75,5 @@ def append(
         body = json.loads(text)
         text = canonical(body)
     body["hash"] = digest(prev, text)
-    connection.execute(_ADD, {"chain": chain, "seq": seq, "record": canonical(body), "hash": body["hash"]})
-    if heads is not None:
-        heads[chain] = (seq, body["hash"])
+    heads[chain] = (seq, body["hash"])
     return body

@@ -41,9 +41,11 @@ class Writing:
         self.case = self.before
         self.heads = dict(self.heads)
         self._sealed = False
+        self._written = 0  # how many of the records are in the journal
 
     def save(self) -> bool:
         """The rows, and the seals that no step needs any more; whether seals changed."""
+        self._write_records()
         cases.save(self.connection, self.before, self.case, self.clock.now())
         needed = keep.still_needed(self.case.rotation, self.case.debts)
         changed = self._sealed or needed != keep.still_needed(self.before.rotation, self.before.debts)
@@ -186,9 +188,15 @@ class Writing:
         self.checkpoint()
 
     # --- the audit ---
+    def _write_records(self) -> None:
+        chain.write(self.connection, self.records[self._written :])
+        self._written = len(self.records)
+
     def checkpoint(self) -> None:
+        self._write_records()
         found = checkpoint.add(self.connection, self.journal, self.clock.now())
         self.records += [found] if found else []
+        self._written = len(self.records)
 
     def record(self, unit: Unit, event: str, call: Call | None = None, **fields: Any) -> None:
         if call is not None:
@@ -197,7 +205,7 @@ class Writing:
             fields = {"step": "revoke", "key": str(unit.key), "fingerprint": unit.key.fingerprint, **fields}
         now, of = self.clock.now(), rotation_id(unit)
         fields = {"playbook": self.playbook, **fields}
-        self.records.append(chain.append(self.connection, of, now, event, self.actor, self.heads, **fields))
+        self.records.append(chain.record(self.connection, of, now, event, self.actor, self.heads, **fields))
 
 
 def rotation_id(unit: Unit) -> str:

@@ -34,6 +34,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self._writer = threading.RLock()
+        self._kept: Connection | None = None  # SQLite's one writing connection: opening one costs as much as a commit
         self._engine = _engine(url)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
 
@@ -61,12 +62,18 @@ class Database:
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
-        connection = self._engine.connect()
+        connection = self._kept if self._kept is not None else self._engine.connect()
+        self._kept = None
         try:
             _begin_patiently(connection)
             yield connection
             connection.commit()
-        finally:
+        except BaseException:
+            connection.close()
+            raise
+        if self.is_sqlite:
+            self._kept = connection
+        else:
             connection.close()
 
     def prepare(self) -> bool:
@@ -107,6 +114,10 @@ class Database:
             )
 
     def close(self) -> None:
+        with self._writer:
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
         self._engine.dispose()
 
 
@@ -172,21 +183,29 @@ def _pragma(connection: sqlite3.Connection, pragma: str) -> None:
 
 def _sqlite_begin(connection: Connection) -> None:
     reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    raw.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _is_busy(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(error)
 
 
-@tenacity.retry(
+_patiently = tenacity.Retrying(
     retry=tenacity.retry_if_exception(_is_busy),
     wait=tenacity.wait_random(0.001, 0.015),
     stop=tenacity.stop_after_delay(_BUSY_FOR),
     reraise=True,
 )
+
+
 def _begin_patiently(connection: Connection) -> None:
-    connection.begin()
+    try:
+        connection.begin()
+    except (OperationalError, sqlite3.OperationalError) as error:
+        if not _is_busy(error):
+            raise
+        _patiently(connection.begin)
 
 
 @contextmanager
@@ -194,12 +213,13 @@ def _told(database: Database) -> Iterator[None]:
     """A database's error as a sentence. Connection losses on PostgreSQL are ours to tell, not a traceback."""
     try:
         yield
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         raise _translate(database, error) from error
 
 
-def _translate(database: Database, error: DatabaseError) -> JournalError:
-    words = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError) -> JournalError:
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     where = str(database.path or make_url(database.url).render_as_string(hide_password=True))
     if "full" in words or "disk I/O" in words:
         return JournalError(f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost")
