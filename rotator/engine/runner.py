@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from rotator.audit import chain
 from rotator.audit.record import Actor
 from rotator.audit.stream import Stream
-from rotator.core import turn
-from rotator.core.action import Action, Call, Done, Unknown, WaitUntil
+from rotator.core import debt as debt_machine
+from rotator.core import machine, turn
+from rotator.core.action import Action, Call, Done, Later, Op, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, Debt, Key, Phase, Rotation
 from rotator.core.turn import Unit
@@ -60,6 +61,7 @@ class Session:
         with self.journal.database.read() as connection:
             self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
             strays = cases.strays(connection, self.playbook)
+        self._saved = self.case  # as it is in the journal: waits and looks alone are not worth a transaction
         self._recover()
         self._settle(strays)
 
@@ -126,11 +128,13 @@ class Session:
         """One fenced transaction; the case is the new one once it is committed. Raises LeaseLost."""
         with self.journal.database.write() as connection:
             leases.require(connection, self.held.lease)
-            writing = Writing(connection, self.journal, self.clock, self.actor, self.playbook, self.case, self._heads)
+            writing = Writing(connection, self.journal, self.clock, self.actor, self.playbook, self._saved, self._heads)
+            writing.case = self.case
             yield writing
             if writing.save():
                 self._opened.clear()
-        self.case, self._heads = writing.case, writing.heads
+        self.case = self._saved = writing.case
+        self._heads = writing.heads
         self.stream.emit(writing.records)
 
     def _recover(self) -> None:
@@ -141,14 +145,31 @@ class Session:
 
     def _begin(self) -> tuple[Unit | None, Action]:
         """Whose turn it is, once waits that are over have ended."""
-        waking = self._due()
+        if jumped := self._wake():
+            with self._writing() as writing:
+                for debt in jumped:
+                    writing.grace_goes_on(debt)
         unit, action = turn.turn(self.case.rotation, self.case.acting)
-        if not waking and not (isinstance(action, Call) and action.op in EFFECTS):
+        if not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
         with self._writing() as writing:
-            for unit in waking:
-                writing.wake(unit)
             return writing.next()
+
+    def _wake(self) -> list[Debt]:
+        """Units whose wait is over go on, in memory; the debts whose wait is not over by the boot clock."""
+        jumped = []
+        now, boot = self.clock.now(), self.clock.boot()
+        for unit in self._due():
+            if isinstance(unit, Rotation):
+                self.case = self.case.having(machine.apply(unit, Done(now)))
+                continue
+            debt = replace(unit, now=now)
+            patient = debt_machine.by_boot_clock(debt, *boot)
+            if patient is debt:
+                self.case = self.case.having(debt_machine.apply(debt, Done(now)))
+            else:
+                jumped.append(patient)
+        return jumped
 
     def _due(self) -> list[Unit]:
         """Units whose wait is over."""
@@ -186,6 +207,11 @@ class Session:
         intend: bool = True,
     ) -> tuple[Unit | None, Action]:
         """One transaction: the outcome, what follows from it, and the next intent."""
+        if isinstance(performed.result, Later) and call.op is Op.PROGRESS and isinstance(unit, Rotation):
+            changed = machine.apply(unit, performed.result)
+            if changed.phase is unit.phase:  # asked again soon; a crash would ask again at once
+                self.case = self.case.having(changed)
+                return self._begin()
         try:
             with self._writing() as writing:
                 writing.outcome(unit, call, performed, took, recovered)

@@ -88,19 +88,9 @@ class Writing:
             self.record(unit, "intent", action)
         return unit, action
 
-    def wake(self, unit: Unit) -> None:
-        """Its wait is over, if the boot clock agrees."""
-        now = self.clock.now()
-        if isinstance(unit, Rotation):
-            self._put(machine.apply(unit, Done(now)))
-            return
-        debt = replace(unit, now=now)
-        patient = debt_machine.by_boot_clock(debt, *self.clock.boot())
-        if patient is debt:
-            self._put(debt_machine.apply(debt, Done(now)))
-        else:
-            self._put(patient)
-            self.record(patient, "decision", decision="the clock jumped: grace goes on")
+    def grace_goes_on(self, debt: Debt) -> None:
+        self._put(debt)
+        self.record(debt, "decision", decision="the clock jumped: grace goes on")
 
     # --- units ---
     def put_rotation(self, before: Rotation, changed: Rotation) -> None:
@@ -164,11 +154,7 @@ class Writing:
 
     def _put(self, unit: Unit) -> None:
         """Its intent, if one was written down, is answered by this."""
-        if isinstance(unit, Rotation):
-            self.case = replace(self.case, rotation=unit)
-        else:
-            debts = tuple(unit if debt.id == unit.id else debt for debt in self.case.debts)
-            self.case = replace(self.case, debts=debts)
+        self.case = self.case.having(unit)
         if self.case.intent_of == unit.id:
             self.case = replace(self.case, intent=None, intent_of="")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, insert, select, update
@@ -58,6 +58,12 @@ class Case:
     def acting(self) -> tuple[Debt, ...]:
         """Debts that may act: a pause holds orderly ones, never what leaked or was made in vain."""
         return tuple(debt for debt in self.debts if debt.urgent) if self.paused else self.debts
+
+    def having(self, unit: Rotation | Debt) -> Case:
+        """With this state of one of its units."""
+        if isinstance(unit, Rotation):
+            return replace(self, rotation=unit)
+        return replace(self, debts=tuple(unit if debt.id == unit.id else debt for debt in self.debts))
 
     def intent_on(self, unit_id: str) -> Call | None:
         return self.intent if self.intent_of == unit_id else None
