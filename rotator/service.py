@@ -96,17 +96,18 @@ class Service:
     # --- rotate ---
     def rotate(self, name: str, request: Request = Request()) -> Report:
         """Rotate one playbook, or carry its unfinished rotation on. Errors become part of the report."""
-        return drive(self.clock, self._rotating(name, request))
+        return drive(self.clock, self._rotating(name, request, self.playbooks()))
 
     def rotate_all(self, names: Sequence[str], request: Request) -> list[Report]:
         """Side by side on a bounded pool of threads; reports in the order of names."""
         self.keeper  # noqa: B018  (opened once, before the threads)
-        return drive_all(self.clock, [self._rotating(name, request) for name in names], THREADS)
+        loaded = self.playbooks()  # once: looking at a thousand files for each of a thousand names takes a while
+        return drive_all(self.clock, [self._rotating(name, request, loaded) for name in names], THREADS)
 
-    def _rotating(self, name: str, request: Request) -> Work[Report]:
+    def _rotating(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
         begun = self.clock.now()
         try:
-            playbook = self.known(name)
+            playbook = self.known(name, loaded)
             pause = self.paused(name, playbook)
             if pause is not None and not (request.compromised or request.only_if_due):
                 raise RefusedError(
@@ -114,15 +115,15 @@ class Service:
                     f"`rotator resume {pause.typed}` ends the pause; "
                     f"a leaked key is not held up: `rotate {name} --compromised`",
                 )
-            with (yield from self._session(name)) as session:
+            with (yield from self._session(name, loaded)) as session:
                 report = yield from self._rotate(session, playbook, request)
         except RotatorError as error:
             return Report(name, None, (), Finish(None), error, self.clock.now() - begun)
         return replace(report, seconds=self.clock.now() - begun)
 
-    def known(self, name: str) -> Playbook | None:
+    def known(self, name: str, loaded: Loaded | None = None) -> Playbook | None:
         """Today's playbook; None where it is broken or gone but something unfinished goes by its last version."""
-        loaded = self.playbooks()
+        loaded = loaded or self.playbooks()
         if name in loaded.playbooks:
             return loaded.playbooks[name]
         with self.journal.database.read() as connection:
@@ -194,10 +195,10 @@ class Service:
     @contextlib.contextmanager
     def session(self, name: str) -> Iterator[Session]:
         """Take the lease of a playbook and work on it."""
-        with drive(self.clock, self._session(name)) as session:
+        with drive(self.clock, self._session(name, self.playbooks())) as session:
             yield session
 
-    def _session(self, name: str) -> Work[contextlib.AbstractContextManager[Session]]:
+    def _session(self, name: str, loaded: Loaded) -> Work[contextlib.AbstractContextManager[Session]]:
         """A lease that is only held for a debt is asked for again for a while."""
         end = self.clock.now() + _ASK_AGAIN
         while True:
@@ -208,31 +209,30 @@ class Service:
                 if not error.brief or self.clock.now() >= end:
                     raise
                 yield self.clock.now() + 0.2
-        return self._working(name, held)
+        return self._working(name, held, loaded)
 
     @contextlib.contextmanager
-    def _working(self, name: str, held: Held) -> Iterator[Session]:
+    def _working(self, name: str, held: Held, loaded: Loaded) -> Iterator[Session]:
         try:
-            books = self._books(name)
+            books = self._books(name, loaded.playbooks.get(name))
             paused = self.paused(name, books.today) is not None
             yield Session(self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused)
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
 
-    def _books(self, name: str) -> Books:
-        today = self.playbooks().playbooks.get(name)
+    def _books(self, name: str, today: Playbook | None) -> Books:
         registry = Registry(self.directory.paths)
-        loaded: dict[str, Playbook] = {}
+        opened: dict[str, Playbook] = {}
 
         def of(rotation: str) -> Playbook:
-            if rotation not in loaded:
+            if rotation not in opened:
                 with self.journal.database.read() as connection:
                     row = cases.find_rotation(connection, rotation)
                 if row is None and today is None:
                     raise ConfigError(f"the playbook {name} is gone", "put it back")
-                loaded[rotation] = playbook_of(name, row["definition"], today, registry) if row else today  # type: ignore[assignment]
-            return loaded[rotation]
+                opened[rotation] = playbook_of(name, row["definition"], today, registry) if row else today  # type: ignore[assignment]
+            return opened[rotation]
 
         return Books(today, of)
 

@@ -46,10 +46,8 @@ def _all_names(found: Service) -> list[str]:
     from rotator.journal import tables
 
     with found.journal.database.read() as connection:
-        open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.debts.c.open))}
-        open_ones |= {
-            row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.rotations.c.active))
-        }
+        open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.OPEN))}
+        open_ones |= {row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.ACTIVE))}
     return sorted({*found.playbooks().playbooks, *open_ones})
 
 

@@ -7,7 +7,7 @@ from rotator.core.state import Key
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
-from rotator.model import Recovery
+from rotator.model import Label, Recovery
 from rotator.playbook.playbook import Playbook
 
 
@@ -34,6 +34,8 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
             if known is None:
                 return ()
             accounted.add(known.id)
-        rotations = cases.known_rotations(connection, playbook.name)
-    known_here = sweep.Known(journal.installation, playbook.name, rotations, accounted)
-    return sweep.orphans(playbook.provider.inventory(), known_here)
+    listed = playbook.provider.inventory()
+    labels = [label.rotation for record in listed if (label := Label.parse(record.label)) is not None]
+    with journal.database.read() as connection:
+        rotations = cases.known_rotations(connection, playbook.name, labels)
+    return sweep.orphans(listed, sweep.Known(journal.installation, playbook.name, rotations, accounted))

@@ -83,8 +83,9 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
 
 
 def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> None:
+    notes = [found.note.rotation for found in held.values() if found is not None and found.note is not None]
     with journal.database.read() as connection:
-        known = cases.known_rotations(connection, playbook.name)
+        known = cases.known_rotations(connection, playbook.name, notes)
     for name, found in held.items():
         note = found.note if found else None
         if note is None:
@@ -126,11 +127,10 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential, l
     with journal.database.read() as connection:
         known = credentials.known(connection, playbook.name, key.fingerprint) if key.fingerprint else key
         current = cases.current_key(connection, playbook.name)
-        rotations = cases.known_rotations(connection, playbook.name)
     if known is not None:
         return known
     if key.id:  # told by what stands beside the value
-        return _told_by_itself(journal, playbook, key, rotations, listing)
+        return _told_by_itself(journal, playbook, key, listing)
     if current is not None and current.same(key):
         return current
     if not playbook.provider.can_list:
@@ -147,22 +147,26 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential, l
             f"{many} of the provider's keys could be the one that the stores hold ({key.hint})",
             _ADOPT.format(name=playbook.name),
         )
-    _refuse_foreign_label(journal, playbook, matching[0], rotations)
+    _refuse_foreign_label(journal, playbook, matching[0])
     return Key(matching[0].id, key.fingerprint, key.hint)
 
 
-def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, rotations: set[str], listing: Listing) -> Key:
+def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, listing: Listing) -> Key:
     record = next((one for one in listing() if one.id == key.id), None)
     if record is None:
         raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
-    _refuse_foreign_label(journal, playbook, record, rotations)
+    _refuse_foreign_label(journal, playbook, record)
     return key
 
 
-def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecord, rotations: set[str]) -> None:
+def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecord) -> None:
     """A key that a rotator made, but not one of this journal: it was lost, or is another's."""
     label = Label.parse(record.label)
-    if label is not None and (label.installation != journal.installation or label.rotation not in rotations):
+    if label is None:
+        return
+    with journal.database.read() as connection:
+        known = cases.known_rotations(connection, playbook.name, (label.rotation,))
+    if label.installation != journal.installation or not known:
         raise RefusedError(
             f"the stores hold {record.id}, made by a rotation that this journal does not know",
             "was the journal lost, or restored from a backup? " + _ADOPT.format(name=playbook.name),

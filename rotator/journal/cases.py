@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,12 +25,12 @@ _ROTATIONS, _DEBTS, _PLAYBOOKS, _VERSIONS, _STRAYS = (
     tables.strays,
 )
 _OF = bindparam("of", type_=String)
-_ACTIVE = select(_ROTATIONS).where((_ROTATIONS.c.playbook == _OF) & _ROTATIONS.c.active)
+_ACTIVE = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF, tables.ACTIVE)
 _NEWEST = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF).order_by(_ROTATIONS.c.began.desc()).limit(1)
-_IDS = select(_ROTATIONS.c.id).where(_ROTATIONS.c.playbook == _OF)
+_ROTATION = select(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
 _ADD_ROTATION = insert(_ROTATIONS)
 _SAVE_ROTATION = update(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
-_OPEN_DEBTS = select(_DEBTS).where((_DEBTS.c.playbook == _OF) & _DEBTS.c.open)
+_OPEN_DEBTS = select(_DEBTS).where(_DEBTS.c.playbook == _OF, tables.OPEN)
 _ADD_DEBT = insert(_DEBTS)
 _SAVE_DEBT = update(_DEBTS).where(_DEBTS.c.id == bindparam("this"))
 _PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
@@ -163,8 +163,8 @@ def _due(unit: Rotation | Debt, at: float) -> float:
 
 def due_playbooks(connection: Connection, now: float) -> list[str]:
     """Playbooks with a rotation or debt that can act now."""
-    first = select(tables.rotations.c.playbook).where(tables.rotations.c.active & (tables.rotations.c.due <= now))
-    second = select(tables.debts.c.playbook).where(tables.debts.c.open & (tables.debts.c.due <= now))
+    first = select(tables.rotations.c.playbook).where(tables.ACTIVE, tables.rotations.c.due <= now)
+    second = select(tables.debts.c.playbook).where(tables.OPEN, tables.debts.c.due <= now)
     return sorted({row[0] for query in (first, second) for row in connection.execute(query)})
 
 
@@ -177,14 +177,17 @@ def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -
 
 
 def find_rotation(connection: Connection, prefix: str) -> Any | None:
-    """The rotation whose id ends with what a person typed (short ids are the last characters)."""
+    """The rotation with this id, or whose id ends with what a person typed (short ids are the last characters)."""
+    whole = connection.execute(_ROTATION, {"this": prefix}).mappings().first()
+    if whole is not None:
+        return whole
     wanted = prefix.removeprefix("r-").upper()
     query = select(tables.rotations).where(tables.rotations.c.id.like(f"%{wanted}"))
     return connection.execute(query).mappings().first()
 
 
 def open_debts(connection: Connection, playbook: str = "") -> list[Debt]:
-    query = select(tables.debts.c.state).where(tables.debts.c.open)
+    query = select(tables.debts.c.state).where(tables.OPEN)
     if playbook:
         query = query.where(tables.debts.c.playbook == playbook)
     return [codec.debt_of(row[0]) for row in connection.execute(query)]
@@ -195,8 +198,10 @@ def debts_of(connection: Connection, rotation: str) -> list[Debt]:
     return [codec.debt_of(row[0]) for row in connection.execute(query)]
 
 
-def known_rotations(connection: Connection, playbook: str) -> set[str]:
-    return {row[0] for row in connection.execute(_IDS, {"of": playbook})}
+def known_rotations(connection: Connection, playbook: str, asked: Iterable[str]) -> set[str]:
+    """Those of the rotations asked for that this journal knows, of this playbook."""
+    rows = (connection.execute(_ROTATION, {"this": one}).mappings().first() for one in set(asked))
+    return {row["id"] for row in rows if row is not None and row["playbook"] == playbook}
 
 
 def remember_playbook(connection: Connection, name: str, definition: str) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
-HEAD = "0002"  # the newest migration; a test holds it against migrations/
+HEAD = "0003"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -58,6 +70,7 @@ rotations = Table(
     Index("one_active_rotation", "playbook", unique=True, sqlite_where=text("active")),
     Index("rotations_by_playbook", "playbook", "began"),
     Index("rotations_by_end", "ended"),
+    Index("rotations_by_beginning", "began"),
 )
 
 debts = Table(
@@ -88,6 +101,7 @@ credentials = Table(
     Column("sealed", Text, comment="JSON of sealed values; null once erased"),
     Column("made", Float, nullable=False),
     UniqueConstraint("playbook", "fingerprint", "key_id"),
+    Index("sealed_credentials", "playbook", sqlite_where=text("sealed IS NOT NULL")),
 )
 
 store_versions = Table(
@@ -143,6 +157,11 @@ pauses = Table(
     Column("who", Text, nullable=False),
     Column("since", Float, nullable=False),
 )
+
+
+# Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy would say, means them.
+ACTIVE = text("rotations.active")
+OPEN = text("debts.open")
 
 
 def know_postgresql() -> None:
