@@ -5,19 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 import urllib.parse
-import weakref
 from collections.abc import Iterable
 from typing import NoReturn
+
+from rotator.vocabulary import Vocabulary
 
 _MIN_REDACTED = 4  # shorter values would blank out ordinary words
 _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+|%20)[A-Za-z0-9._~+/=\-]{8,}")
 
-_alive: weakref.WeakSet[Secret] = weakref.WeakSet()
-_alive_lock = threading.Lock()
-_made = 0  # secrets since the start: with how many live, it tells whether the forms below are still right
-_forms: tuple[tuple[int, int], tuple[str, ...], tuple[str, ...]] = ((0, 0), (), ())
+_alive = Vocabulary()
 
 
 class Secret:
@@ -32,10 +29,7 @@ class Secret:
         self._text = text
         self._forms: frozenset[str] | None = None
         if len(text) >= _MIN_REDACTED:
-            global _made
-            with _alive_lock:
-                _alive.add(self)
-                _made += 1
+            _alive.add(self)
 
     def reveal(self) -> str:
         """The text itself, for the call that needs it."""
@@ -87,11 +81,9 @@ class Redactor:
         self._patterns += [re.compile(pattern) for pattern in patterns if pattern not in known]
 
     def __call__(self, text: str) -> str:
-        shortest, forms = _living_forms()
-        for form in shortest:
-            if form in text:
-                text = _without(text, forms)
-                break
+        if _alive.any_in(text):
+            for form in _alive.longest_first():
+                text = text.replace(form, "***")
         for pattern in self._patterns:
             if pattern.search(text):
                 text = pattern.sub("***", text)
@@ -99,25 +91,6 @@ class Redactor:
         if "bearer" in lower or "basic" in lower or "token" in lower:
             text = _BEARER.sub(lambda found: f"{found[1]} ***", text)
         return text
-
-
-def _without(text: str, forms: Iterable[str]) -> str:
-    for form in forms:
-        text = text.replace(form, "***")
-    return text
-
-
-def _living_forms() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All forms of each living secret, longest first; before them those that contain no other. Of the dead none."""
-    global _forms
-    now = (_made, len(_alive))
-    if _forms[0] != now:
-        with _alive_lock:
-            now, living = (_made, len(_alive)), list(_alive)
-        each = [secret.forms() for secret in living]
-        shortest = {form for forms in each for form in forms if not any(form != one and one in form for one in forms)}
-        _forms = now, tuple(shortest), tuple(sorted({form for forms in each for form in forms}, key=len, reverse=True))
-    return _forms[1:]
 
 
 redact = Redactor()

@@ -34,6 +34,24 @@ def test_a_secret_is_not_in_what_comes_out(text: str, form, before: str, after: 
     assert form(text) not in redacted or form(text) in before + after
 
 
+@given(texts=st.lists(SECRETS, min_size=10, max_size=30, unique=True), form=FORMS, before=AROUND, after=AROUND)
+def test_of_many_secrets_each_is_found(texts: list[str], form, before: str, after: str) -> None:  # type: ignore[no-untyped-def]
+    """Wherever it begins: with many, they are looked for by windows of their tails."""
+    alive = [Secret(text) for text in texts]
+    for secret in alive:
+        redacted = Redactor()(before + form(secret.reveal()) + after)
+        assert form(secret.reveal()) not in redacted or form(secret.reveal()) in before + after
+
+
+def test_of_the_dead_nothing_is_kept() -> None:
+    """A text that was a secret's is a text like any other once the secret is gone."""
+    alive = [Secret(f"a-secret-value-number-{number:04d}") for number in range(50)]
+    redactor = Redactor()
+    assert redactor("x a-secret-value-number-0007 y") == "x *** y"
+    del alive
+    assert redactor("x a-secret-value-number-0007 y") == "x a-secret-value-number-0007 y"
+
+
 @given(text=AROUND)
 def test_redacting_twice_is_redacting_once(text: str) -> None:
     redactor = Redactor([r"sk-[A-Za-z0-9]{8,}"])
