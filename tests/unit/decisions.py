@@ -1,0 +1,500 @@
+"""What the core decides, written down: `python -m tests.unit.decisions` writes decisions.txt anew; review its diff.
+
+A line is a phase, a result and what the result changes in the plain state of that phase; in brackets a mark of what it
+changes in all the other situations below. `python -m tests.unit.decisions --full` prints those, to compare commits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rotator.core import debt as debt_machine
+from rotator.core import keep, look, machine, order, patience, sweep, turn
+from rotator.core.action import Done, Failed, Kind, Later, Read, Ready, Recovered, Result, Swept, Unknown, Written
+from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
+from rotator.core.order import Order
+from rotator.core.state import (
+    Cause,
+    ConsumerPlan,
+    Debt,
+    DebtPhase,
+    Key,
+    Outcome,
+    Owed,
+    Phase,
+    Plan,
+    Policy,
+    Rotation,
+    StorePlan,
+    Write,
+)
+from rotator.model import Evidence, KeyRecord, Label, Overlap, Recovery
+
+FILE = Path(__file__).with_suffix(".txt")
+
+OLD, NEW, OTHER = Key("old", "f-old", "o…d"), Key("new", "f-new", "n…w"), Key("other", "f-other")
+NOW = 1000.0
+POLICY = Policy(
+    deadline=100.0,
+    grace=50.0,
+    quiet=20.0,
+    quiet_deadline=200.0,
+    soak=35.0,
+    watch=45.0,
+    list_lag=7.0,
+    creates=3,
+    passes=2,
+    pass_interval=0.5,
+    rounds=3,
+    look_again=90.0,
+    first_retry=0.75,
+    longest_retry=9.0,
+)
+PLAN = Plan((StorePlan("s"), StorePlan("t")), (ConsumerPlan("c"), ConsumerPlan("d")), policy=POLICY)
+WRITES = (Write("1", "1", 5.0, True, True, False, "1"), Write("7", replaced="7"))
+ROTATION = Rotation(
+    "r", "p", PLAN, now=NOW - 1, since=NOW - 2, old=OLD, new=NEW, writes=WRITES, round=1, asked_at=NOW - 9, attempt=1
+)
+
+# --- facts for looks ---
+_STORE = StoreFact("s", "f-new", True, 10.0)
+CLEAR = Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, (InstanceFact("1", 20.0),)),), NOW)
+FACTS = {
+    "clear": CLEAR,
+    "a store holds the old key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-old", by="argo"),)),
+    "a store holds the new key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-new"),)),
+    "a store holds another key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-other"),)),
+    "a store cannot tell": replace(CLEAR, stores=(replace(_STORE, fingerprint=None, ours=False),)),
+    "a consumer may hold the old key": replace(CLEAR, stores=(replace(_STORE, written_at=30.0),)),
+    "a consumer holds the old key": replace(
+        CLEAR, consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-old"),)),)
+    ),
+    "a consumer holds the new key": replace(
+        CLEAR, consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-new"),)),)
+    ),
+}
+
+RESULTS: dict[str, Result] = {
+    "done": Done(NOW),
+    "done, true": Done(NOW, True),
+    "done, false": Done(NOW, False),
+    "done, used 15 s ago": Done(NOW, NOW - 15),
+    "done, used 20 s ago": Done(NOW, NOW - 20),
+    "done, used 25 s ago": Done(NOW, NOW - 25),
+    "done, used just now": Done(NOW, NOW),
+    "done, a tuple": Done(NOW, ("a", "b")),
+    "done, ready": Done(NOW, Ready(OLD, False, ("3", "4"))),
+    "done, ready, nothing held": Done(NOW, Ready(None)),
+    "done, ready, the old key is dead": Done(NOW, Ready(OLD, True, ("3", "4"))),
+    "done, ready, the new key is held": Done(NOW, Ready(NEW, False, ("3", "4"))),
+    "done, ready, one superseded": Done(NOW, Ready(OLD, False, ("3", "4"), (OTHER,))),
+    "done, ready, no room": Done(NOW, Ready(OLD, False, ("3", "4"), (), "its place is taken")),
+    "done, a key": Done(NOW, OTHER),
+    "done, recovered nothing": Done(NOW, Recovered()),
+    "done, recovered one": Done(NOW, Recovered((OTHER,))),
+    "done, recovered the old one": Done(NOW, Recovered((OLD,))),
+    "done, reread": Done(NOW, Recovered(reread=OTHER)),
+    "done, ambiguous": Done(NOW, Recovered((OTHER,), ambiguous="2 new keys")),
+    "done, read the old key": Done(NOW, Read("f-old", "9")),
+    "done, read the new key": Done(NOW, Read("f-new", "9")),
+    "done, read another key": Done(NOW, Read("f-other", "9")),
+    "done, read nothing": Done(NOW, Read("", "")),
+    "done, cannot be read": Done(NOW, Read(None, "9")),
+    "done, written": Done(NOW, Written("8")),
+    "done, swept": Done(NOW, Swept((OTHER,))),
+    **{f"done, look: {name}": Done(NOW, found) for name, found in FACTS.items()},
+    "later": Later(NOW, 3.0, "handle", "soon"),
+    "unknown": Unknown(NOW),
+    "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
+    "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
+    **{f"failed, {kind}": Failed(NOW, f"it is {kind}", "mend it", kind=kind) for kind in Kind},
+}
+
+
+def _plan(**changes: Any) -> dict[str, Any]:
+    return {"plan": replace(PLAN, **changes)}
+
+
+def _policy(**changes: Any) -> dict[str, Any]:
+    return {"plan": replace(PLAN, policy=replace(POLICY, **changes))}
+
+
+ROTATIONS: dict[str, dict[str, Any]] = {
+    "as usual": {},
+    "waiting": {"wake": NOW + 5},
+    "no old key": {"old": None},
+    "no new key": {"new": None},
+    "same keys": {"new": OLD},
+    "at the deadline": {"since": NOW - 100},
+    "right before the deadline": {"since": NOW - 99.5},
+    "third try": {"tries": 2},
+    "fourth try": {"tries": 3},
+    "fifth try": {"tries": 4},
+    "last pass": {"passes": 1},
+    "last but one attempt": {"attempt": 2},
+    "last attempt": {"attempt": 3},
+    "round 2": {"round": 2, "round_at": 900.0},
+    "round 3": {"round": 3},
+    "round 5": {"round": 5},
+    "round 6": {"round": 6},
+    "forward only": {"forward_only": True},
+    "compromised": {"compromised": True, "forward_only": True},
+    "revoke first": {"revoke_first": True, "compromised": True},
+    "revoke first, no old key": {"revoke_first": True, "old": None},
+    "revoke first, last attempt": {"revoke_first": True, "attempt": 3},
+    "back": {"back": True},
+    "back, revived": {"back": True, "revive": True},
+    "second target": {"target": 1},
+    "uncertain": {"writes": (replace(WRITES[0], uncertain=True), WRITES[1])},
+    "untouched": {"writes": (replace(WRITES[0], touched=False), WRITES[1])},
+    "never intended": {"writes": (Write("1"), Write("7"))},
+    "second store written, too": {"writes": (WRITES[0], replace(WRITES[0], at=6.0))},
+    "second store written, at it": {"writes": (WRITES[0], replace(WRITES[0], at=6.0)), "target": 1},
+    "one found": {"found": (OTHER,)},
+    "two found": {"found": (OTHER, NEW)},
+    "possible orphan": {"possible_orphan": "attempt 1 of r"},
+    "a handle": {"handle": "h"},
+    "with a problem": {"problem": "before", "hint": "so"},
+    "already owed": {"owed": (Owed(OTHER, Cause.SWEPT),)},
+    "no consumers": _plan(consumers=()),
+    "store is followed": _plan(stores=(StorePlan("s", follows=True), StorePlan("t"))),
+    "store is followed, at the deadline": {
+        **_plan(stores=(StorePlan("s", follows=True), StorePlan("t"))),
+        "since": NOW - 100,
+    },
+    "second store is followed": _plan(stores=(StorePlan("s"), StorePlan("t", follows=True))),
+    "store is write-only": _plan(stores=(StorePlan("s", write_only=True), StorePlan("t"))),
+    "supplied": _plan(supplied=True),
+    "quota": _plan(quota=2),
+    "no overlap": _plan(overlap=Overlap.NONE),
+    "no overlap, second attempt": {**_plan(overlap=Overlap.NONE), "attempt": 2},
+    "no overlap, last attempt": {**_plan(overlap=Overlap.NONE), "attempt": 3},
+    "two slots": _plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
+    "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
+    "reread": {**_plan(recovery=Recovery.REREAD), "found": (OTHER,)},
+    "no recovery": _plan(recovery=Recovery.NONE),
+    "a list that lags": {"since": NOW - 6.5},
+    "a list that lagged": {"since": NOW - 7},
+    "no pause between passes": _policy(pass_interval=0.0),
+}
+_OFF = {"plan": replace(PLAN, can_deactivate=True)}
+DEBT = Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=NOW - 1, since=NOW - 2, born=NOW - 10, boot="b", boot_at=40.0)
+DEBTS: dict[str, dict[str, Any]] = {
+    "as usual": {},
+    "waiting": {"wake": NOW + 5},
+    "second try": {"tries": 1},
+    "third try": {"tries": 2},
+    "fourth try": {"tries": 3},
+    "second pass": {"passes": 1},
+    "third pass": {"passes": 2},
+    "at the deadline": {"since": NOW - 100},
+    "right before the deadline": {"since": NOW - 99.5},
+    "quiet deadline": {"since": NOW - 200},
+    "right before the quiet deadline": {"since": NOW - 199.5},
+    "soaked": {"since": NOW - 35, "born": NOW - 35},
+    "watched": {"since": NOW - 45},
+    "second target": {"target": 1},
+    "can be deactivated": _OFF,
+    "can be deactivated, no soak": {"plan": replace(_OFF["plan"], policy=replace(POLICY, soak=0.0))},
+    "deactivated": {**_OFF, "deactivated": True},
+    "probes pass": {**_OFF, "deactivated": True, "probes_pass": True},
+    "probes pass, third try": {**_OFF, "deactivated": True, "probes_pass": True, "tries": 2},
+    "probes pass, third try, compromised": {
+        **_OFF,
+        "deactivated": True,
+        "probes_pass": True,
+        "tries": 2,
+        "cause": Cause.COMPROMISED,
+    },
+    "revocation intended": {"revoke_intended": True},
+    "never stored": {"stored": False},
+    "supplied": _plan(supplied=True),
+    "no quiet": _policy(quiet=0.0),
+    "no watch": _policy(watch=0.0),
+    "no overlap": _plan(overlap=Overlap.NONE),
+    "with attention": {"attention": "look here"},
+    "a person's": {"person": True},
+    "a person's, woken": {"person": True, "wake": NOW},
+    "woken": {"wake": NOW},
+    **{str(cause): {**_OFF, "cause": cause} for cause in Cause},
+    **{f"{cause}, cannot be deactivated": {"cause": cause} for cause in Cause},
+    "discarded, deactivated, woken": {"cause": Cause.DISCARDED, "deactivated": True, "wake": NOW},
+    "deactivated, woken": {"deactivated": True, "wake": NOW},
+}
+
+
+@cache
+def _fields(kind: type) -> list[tuple[str, Any]]:
+    return [(field.name, field.default) for field in fields(kind)]
+
+
+@cache
+def shown(value: Any) -> str:
+    if isinstance(value, Key):
+        return value.id + (f"/{value.fingerprint}" if value.fingerprint != f"f-{value.id}" else "")
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Plan):
+        return "plan"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(shown, value)) + ")"
+    if is_dataclass(value):
+        parts = []
+        for name, default in _fields(type(value)):
+            found = getattr(value, name)
+            if found != default:
+                parts.append(f"{name}={shown(found)}")
+        return f"{type(value).__name__}({', '.join(parts)})"
+    return repr(value)
+
+
+def change(before: Any, after: Any) -> str:
+    """What differs, field by field."""
+    if type(before) is not type(after):
+        return shown(after)
+    names = [name for name, _ in _fields(type(before)) if getattr(before, name) is not getattr(after, name)]
+    found = [f"{n}={shown(getattr(after, n))}" for n in names if getattr(before, n) != getattr(after, n)]
+    return " ".join(found) or "nothing"
+
+
+def rows(
+    phases: Any, start: Any, situations: dict[str, dict[str, Any]], acts: dict[str, Callable[[Any], Any]]
+) -> Iterator[str]:
+    """For each phase and act the usual answer, and a mark of the answers in all other situations.
+
+    What is ignored as usual is not asked in other situations, but for a wait.
+    """
+    for phase in phases:
+        for act, perform in acts.items():
+            usual = _answer(replace(start, phase=phase), perform)
+            if usual == "now=1000.0":
+                continue
+            others = [_answer(replace(start, phase=phase, **changes), perform) for changes in situations.values()]
+            if IN_FULL:
+                yield from (f"{phase} · {act} · {name} → {one}" for name, one in zip(situations, others, strict=True))
+            else:
+                yield f"{phase} · {act} → {usual}  [{_mark(others)}]"
+
+
+IN_FULL = False
+
+
+def _mark(answers: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(answers).encode()).hexdigest()[:12]
+
+
+def _answer(state: Any, perform: Callable[[Any], Any]) -> str:
+    try:
+        return change(state, perform(state))
+    except (AssertionError, IndexError, AttributeError) as error:  # cannot come to pass in this situation
+        return f"never ({type(error).__name__})"
+
+
+def lines() -> Iterator[str]:
+    """Everything."""
+    applied = {name: (lambda state, result=result: machine.apply(state, result)) for name, result in RESULTS.items()}
+    yield "# a rotation: phase · result · situation → what changes"
+    yield from rows([p for p in Phase if p is not Phase.SETTLE], ROTATION, ROTATIONS, applied)
+    yield "# what a rotation does next"
+    yield from rows(Phase, ROTATION, ROTATIONS, {"next": machine.next_action, "restart since": _since})
+    yield "# an old key: phase · result · situation → what changes"
+    paid = {name: (lambda state, result=result: debt_machine.apply(state, result)) for name, result in RESULTS.items()}
+    yield from rows(DebtPhase, DEBT, DEBTS, paid)
+    yield "# what happens to an old key next"
+    begun = {
+        "next": debt_machine.next_action,
+        "begin": debt_machine.begin,
+        "void": debt_machine.void,
+        "boot clock 299 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 299),
+        "boot clock 300 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 300),
+        "boot clock 301 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 301),
+        "another boot": lambda debt: debt_machine.by_boot_clock(debt, "c", 49.0 - 301),
+        "no boot": lambda debt: debt_machine.by_boot_clock(replace(debt, boot=""), "", 49.0 - 301),
+    }
+    yield from rows(DebtPhase, DEBT, DEBTS, begun)
+    yield "# orders"
+    orders = {f"order {one}": (lambda state, one=one: order.order_rotation(state, one, NOW)) for one in Order}
+    stuck = {f"stuck in {phase}": {"came_from": phase} for phase in Phase}
+    yield from rows(Phase, ROTATION, ROTATIONS, orders)
+    yield from rows([Phase.STUCK], replace(ROTATION, question="?"), {"as usual": {}, **stuck}, orders)
+    hurried = {f"order {one}": (lambda state, one=one: order.order_debt(state, one, NOW)) for one in Order}
+    yield from rows(DebtPhase, DEBT, DEBTS, hurried)
+    yield from _together()
+    yield from _looks()
+    yield from _sweeps()
+
+
+def _since(rotation: Rotation) -> Any:
+    return Written(str(rotation.restart_since))
+
+
+def _together() -> Iterator[str]:
+    yield "# rotations and debts of one playbook: whose turn, who may act, what is needed"
+    debts = {
+        "none": (),
+        "grace": (DEBT,),
+        "look": (replace(DEBT, phase=DebtPhase.LOOK),),
+        "look, compromised": (replace(DEBT, phase=DebtPhase.LOOK, cause=Cause.COMPROMISED),),
+        "of the new key": (replace(DEBT, phase=DebtPhase.LOOK, key=NEW, cause=Cause.UNDONE),),
+        "of another key": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER),),
+        "of another key, waiting": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER, wake=NOW + 3),),
+        "held": (replace(DEBT, phase=DebtPhase.HELD, key=OTHER, attention="see"),),
+        "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
+        "watched": (replace(DEBT, phase=DebtPhase.WATCH),),
+        "paid": (replace(DEBT, phase=DebtPhase.PAID),),
+        "two": (DEBT, replace(DEBT, id="e", key=OTHER, phase=DebtPhase.REVOKE)),
+        "the new key's, paid": (replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID),),
+        "another rotation's new key, paid": (
+            replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID, rotation="q"),
+        ),
+    }
+    kinds: dict[str, dict[str, Any]] = {
+        "as usual": {},
+        "pivoted": {"pivoted": True},
+        "waiting": {"wake": NOW + 5},
+        "verified": {"outcome": Outcome.VERIFIED},
+        "write-only": _plan(stores=(StorePlan("s", write_only=True),)),
+        "no keys": {"old": None, "new": None},
+    }
+    for phase in Phase:
+        for kind, changes in kinds.items():
+            yield from _marked(f"{phase} · {kind}", _cases(phase, changes, debts))
+    for name, owed in debts.items():
+        told = f"turn {shown(_unit(turn.turn(None, owed)))}; needed {shown(keep.still_needed(None, owed))}"
+        yield f"no rotation · debts: {name} → {told}; go back {_answered(order.go_back(None, owed, NOW))}"
+    back = (f"{n} → {shown(order.begin_back('q', PLAN, replace(DEBT, **c), NOW))}" for n, c in DEBTS.items())
+    yield from _marked("begin back", back)
+
+
+def _marked(what: str, answers: Iterable[str]) -> Iterator[str]:
+    if IN_FULL:
+        yield from (f"{what} · {answer}" for answer in answers)
+    else:
+        yield f"{what}  [{_mark(answers)}]"
+
+
+def _cases(phase: Phase, changes: dict[str, Any], debts: dict[str, Any]) -> Iterator[str]:
+    rotation = replace(ROTATION, phase=phase, found=(OTHER,), question="?", problem="!", **changes)
+    for name, owed in debts.items():
+        told = {
+            "turn": shown(_unit(turn.turn(rotation, owed))),
+            "needed": shown(keep.still_needed(rotation, owed)),
+            "current again": shown(tuple(debt.id for debt in turn.current_again(rotation, owed))),
+            "settle": change(rotation, turn.settle(rotation, owed)),
+            "may act": shown(tuple(turn.may_act(debt, rotation) for debt in owed)),
+            "unblocked": " ".join(change(rotation, turn.unblocked(rotation, debt)) for debt in owed),
+            "go back": _answered(order.go_back(rotation, owed, NOW)),
+        }
+        answers = "; ".join(f"{what}: {answer}" for what, answer in told.items() if answer not in ("", "()"))
+        yield f"debts: {name} → {answers}"
+
+
+def _unit(found: tuple[Any, Any]) -> Any:
+    unit, action = found
+    return (unit.id if unit is not None else None, action)
+
+
+def _answered(answer: Any) -> str:
+    return shown(answer) if not isinstance(answer, Debt) else f"to {answer.key.id}"
+
+
+def _looks() -> Iterator[str]:
+    yield "# looks: who holds a key that is to die"
+    yield from _marked("looks", _every_look())
+
+
+def _every_look() -> Iterator[str]:
+    stores = {
+        "holds it": _STORE.__class__("s", "f-old", True, 10.0),
+        "holds it, told by whom": StoreFact("s", "f-old", False, 10.0, by="argo"),
+        "holds the new key": _STORE,
+        "holds another": replace(_STORE, fingerprint="f-other"),
+        "holds nothing": replace(_STORE, fingerprint=""),
+        "cannot tell, wrote it": replace(_STORE, fingerprint=None, wrote="f-old"),
+        "cannot tell, wrote the new key": replace(_STORE, fingerprint=None, wrote="f-new"),
+        "cannot tell, wrote nothing": replace(_STORE, fingerprint=None),
+        "cannot tell, not ours": replace(_STORE, fingerprint=None, wrote="f-new", ours=False),
+        "no time": replace(_STORE, written_at=None),
+        "younger": replace(_STORE, written_at=25.0),
+    }
+    instances = {
+        "none": (),
+        "older": (InstanceFact("1", 9.0),),
+        "as old as the store": (InstanceFact("1", 10.0),),
+        "younger": (InstanceFact("1", 20.0),),
+        "now": (InstanceFact("1", NOW),),
+        "from the future": (InstanceFact("1", NOW + 1),),
+        "no time": (InstanceFact("1"),),
+        "holds it": (InstanceFact("1", 20.0, "f-old"), InstanceFact("", 20.0, "f-new")),
+        "holds the new key": (InstanceFact("1", 9.0, "f-new"),),
+    }
+    for name, store in stores.items():
+        for living in (None, NEW):
+            verdict = look.look(Facts((store, replace(_STORE, name="t", written_at=15.0)), (), NOW), OLD, living)
+            yield f"store {name}, living {living} → {shown(verdict)} {verdict.clear} {verdict.text!r}"
+        for evidence in Evidence:
+            for converged in (True, False):
+                for which, found in instances.items():
+                    consumer = ConsumerFact("c", evidence, converged, found)
+                    verdict = look.look(Facts((store,), (consumer,), NOW), OLD)
+                    yield f"store {name}, {evidence}, converged {converged}, {which} → {verdict.clear} {verdict.text!r}"
+
+
+def _sweeps() -> Iterator[str]:
+    yield "# sweeps: which keys at the provider are ours and nobody's"
+    label = Label("inst", "p", "r", 1)
+    known = sweep.Known("inst", "p", {"r"}, {"kept"})
+    records = {
+        "ours": KeyRecord("a", label.text, "h"),
+        "kept": KeyRecord("kept", label.text, "h"),
+        "another installation's": KeyRecord("b", replace(label, installation="else").text),
+        "another playbook's": KeyRecord("b", replace(label, playbook="q").text),
+        "of an unknown rotation": KeyRecord("b", replace(label, rotation="x").text),
+        "of another attempt": KeyRecord("b", replace(label, attempt=2).text, "h"),
+        "without a label": KeyRecord("b", "made by hand"),
+    }
+    for name, record in records.items():
+        found = sweep.orphans([records["without a label"], record], known), sweep.left_by([record], label)
+        yield f"{name} → orphan {shown(found[0])}, left by the attempt {shown(found[1])}"
+    one = KeyRecord("n", hint="h", created_at=100.0)
+    lists = {
+        "none": [],
+        "one": [one],
+        "known": [replace(one, id="k")],
+        "two": [one, replace(one, id="m")],
+        "used": [replace(one, last_used_at=1.0)],
+        "inactive": [replace(one, active=False)],
+        "older": [replace(one, created_at=94.0)],
+        "as old as the slack": [replace(one, created_at=95.0)],
+        "no time": [replace(one, created_at=None)],
+    }
+    for name, found in lists.items():
+        yield f"new since, {name} → {shown(sweep.new_since(found, ['k'], 100.0, 5.0))}"
+    backs = [POLICY.backoff(tries) for tries in (0, 1, 2, 3, 4, 5, 20, 21, 22, 2000)]
+    yield f"back-off → {backs}"
+    yield f"endless → {', '.join(sorted(patience.ENDLESS))}"
+    long = replace(known, playbook="p" * 70), KeyRecord("a", replace(label, playbook="p" * 60).text)
+    yield f"a long name → {shown(sweep.orphans([long[1]], long[0]))}"
+    keys = [OLD, NEW, Key("old"), Key("", "f-old"), Key(), Key("", "", "o…d"), Key("", "", "x")]
+    for key in keys:
+        same = [shown(other) for other in (*keys, None) if key.same(other)]
+        yield f"key {shown(key)} → {key!s}; same as {same}"
+
+
+def text() -> str:
+    return "\n".join(lines()) + "\n"
+
+
+if __name__ == "__main__":
+    IN_FULL = "--full" in sys.argv
+    if IN_FULL:
+        print(text())
+    else:
+        FILE.write_text(text())
