@@ -188,6 +188,16 @@ def users_of_namespaces(connection: EngineConnection, container: Container) -> l
     return call(connection, read)
 
 
+def remove(connection: EngineConnection, name: str) -> None:
+    """Running or not, without its volumes; what is not there is removed."""
+    try:
+        call(connection, lambda api: api.remove_container(name, force=True))
+    except NotFound:
+        return
+    except Conflict as error:  # "removal is already in progress"
+        raise TransientError(error.message) from error
+
+
 def last_words(connection: EngineConnection, container: Container) -> str:
     """The last line that a container said that is not empty, redacted."""
     raw = call(connection, lambda api: api.logs(container.id, tail=_LOG_LINES))

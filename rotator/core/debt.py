@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
 from rotator.core.look import Facts, look
-from rotator.core.state import Cause, Debt, DebtPhase
+from rotator.core.state import CLOCKS_AGREE, Cause, Debt, DebtPhase
 
 P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
 _PROOFS = 3
-_CLOCKS_AGREE = 300.0
 
 _CALLS: dict[DebtPhase, Op] = {
     P.QUIET: Op.QUIET,
@@ -72,12 +71,18 @@ def begin(debt: Debt) -> Debt:
             return _before_look(debt)
 
 
-def by_boot_clock(debt: Debt, boot: str, boot_now: float) -> Debt:
-    """Grace is not over because the wall clock jumped: within one boot, its clock must agree to five minutes."""
-    if debt.phase is not P.GRACE or debt.boot != boot or not boot:
+def by_boot_clock(debt: Debt, now: float, boot: str, boot_now: float) -> Debt:
+    """No wait is over, and none becomes endless, because the wall clock jumped.
+
+    Within one boot its clock must agree to five minutes; what the debt knows of times is moved by what it does not.
+    """
+    if debt.boot != boot or not boot:
         return debt
-    jumped = (debt.now - debt.born) - (boot_now - debt.boot_at)
-    return replace(debt, born=debt.born + jumped) if jumped > _CLOCKS_AGREE else debt
+    jumped = (now - debt.born) - (boot_now - debt.boot_at)
+    if abs(jumped) <= CLOCKS_AGREE:
+        return debt
+    wake = debt.wake + jumped if debt.wake is not None else None
+    return replace(debt, born=debt.born + jumped, since=debt.since + jumped, now=debt.now + jumped, wake=wake)
 
 
 def void(debt: Debt) -> Debt:

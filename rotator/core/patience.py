@@ -5,10 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rotator.core.action import Failed, Later
-from rotator.core.state import UNDOING, Phase, Rotation
+from rotator.core.state import CLOCKS_AGREE, UNDOING, Phase, Rotation
 
 # Waits that no deadline ends: a person, or a fact without which neither way is safe.
 ENDLESS = frozenset({Phase.KILL, Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
+
+
+def set_back(rotation: Rotation, now: float) -> Rotation:
+    """The wall clock was set back: so is what the rotation knows of times, or it would wait for as long."""
+    back = rotation.now - now
+    if back <= CLOCKS_AGREE:
+        return rotation
+    writes = tuple(replace(write, at=write.at - back) if write.at else write for write in rotation.writes)
+    return replace(
+        rotation,
+        now=now,
+        since=rotation.since - back,
+        round_at=rotation.round_at and rotation.round_at - back,
+        asked_at=rotation.asked_at and rotation.asked_at - back,
+        wake=rotation.wake - back if rotation.wake is not None else None,
+        writes=writes,
+    )
 
 
 def passed(rotation: Rotation) -> bool:

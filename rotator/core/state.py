@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from rotator.model import Evidence, Overlap, Recovery
 
+CLOCKS_AGREE = 300.0  # seconds: a wall clock that is further off than this has jumped
+
 
 @dataclass(frozen=True, slots=True)
 class Key:

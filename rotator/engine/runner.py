@@ -13,7 +13,7 @@ from rotator.audit import chain
 from rotator.audit.record import Actor
 from rotator.audit.stream import Stream
 from rotator.core import debt as debt_machine
-from rotator.core import machine, turn
+from rotator.core import machine, patience, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, Debt, Key, Phase, Rotation
@@ -145,31 +145,34 @@ class Session:
 
     def _begin(self) -> tuple[Unit | None, Action]:
         """Whose turn it is, once waits that are over have ended."""
-        if jumped := self._wake():
-            with self._writing() as writing:
-                for debt in jumped:
-                    writing.grace_goes_on(debt)
+        self._mind_the_clock()
+        self._wake()
         unit, action = turn.turn(self.case.rotation, self.case.acting)
         if not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
         with self._writing() as writing:
             return writing.next()
 
-    def _wake(self) -> list[Debt]:
-        """Units whose wait is over go on, in memory; the debts whose wait is not over by the boot clock."""
-        jumped = []
-        now, boot = self.clock.now(), self.clock.boot()
+    def _mind_the_clock(self) -> None:
+        """A wall clock that jumped, in either direction, ends no wait and makes none longer."""
+        now, boot, rotation = self.clock.now(), self.clock.boot(), self.case.rotation
+        debts = [(debt, debt_machine.by_boot_clock(debt, now, *boot)) for debt in self.case.debts]
+        jumped: list[Unit] = [moved for debt, moved in debts if moved is not debt]
+        if rotation is not None and rotation.phase is not Phase.ENDED:
+            moved = patience.set_back(rotation, now)
+            jumped += [moved] if moved is not rotation else []
+        if jumped:
+            with self._writing() as writing:
+                for unit in jumped:
+                    writing.clock_jumped(unit)
+
+    def _wake(self) -> None:
+        """Units whose wait is over go on, in memory."""
+        now = self.clock.now()
         for unit in self._due():
-            if isinstance(unit, Rotation):
-                self.case = self.case.having(machine.apply(unit, Done(now)))
-                continue
-            debt = replace(unit, now=now)
-            patient = debt_machine.by_boot_clock(debt, *boot)
-            if patient is debt:
-                self.case = self.case.having(debt_machine.apply(debt, Done(now)))
-            else:
-                jumped.append(patient)
-        return jumped
+            over = Done(now)
+            woken = machine.apply(unit, over) if isinstance(unit, Rotation) else debt_machine.apply(unit, over)
+            self.case = self.case.having(woken)
 
     def _due(self) -> list[Unit]:
         """Units whose wait is over."""

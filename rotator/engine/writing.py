@@ -88,9 +88,13 @@ class Writing:
             self.record(unit, "intent", action)
         return unit, action
 
-    def grace_goes_on(self, debt: Debt) -> None:
-        self._put(debt)
-        self.record(debt, "decision", decision="the clock jumped: grace goes on")
+    def clock_jumped(self, unit: Unit) -> None:
+        """With its times as they are by the clock that did not; so are those of the stores."""
+        before = next(one for one in (self.case.rotation, *self.case.debts) if one is not None and one.id == unit.id)
+        if (by := before.now - unit.now) > 0:
+            cases.set_back_versions(self.connection, self.playbook, self.clock.now(), by)
+        self.case = self.case.having(unit)
+        self.record(unit, "decision", decision="the clock jumped: its times were moved along")
 
     # --- units ---
     def put_rotation(self, before: Rotation, changed: Rotation) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, String, bindparam, insert, select, update
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
-from rotator.core.state import Debt, Key, Phase, Rotation
+from rotator.core.state import CLOCKS_AGREE, Debt, Key, Phase, Rotation
 from rotator.journal import codec, tables
 
 FOREVER = 4e9
@@ -162,10 +162,11 @@ def _due(unit: Rotation | Debt, at: float) -> float:
 
 
 def due_playbooks(connection: Connection, now: float) -> list[str]:
-    """Playbooks with a rotation or debt that can act now."""
-    first = select(tables.rotations.c.playbook).where(tables.ACTIVE, tables.rotations.c.due <= now)
-    second = select(tables.debts.c.playbook).where(tables.OPEN, tables.debts.c.due <= now)
-    return sorted({row[0] for query in (first, second) for row in connection.execute(query)})
+    """Playbooks with a rotation or debt that can act now, or that was seen later than now: the clock was set back."""
+    first = select(_ROTATIONS.c.playbook, _ROTATIONS.c.due, _ROTATIONS.c.state).where(tables.ACTIVE)
+    second = select(_DEBTS.c.playbook, _DEBTS.c.due, _DEBTS.c.state).where(tables.OPEN)
+    found = [row for query in (first, second) for row in connection.execute(query)]
+    return sorted({name for name, due, state in found if due <= now or codec.seen_at(state) > now + CLOCKS_AGREE})
 
 
 def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -> Sequence[Any]:
@@ -240,6 +241,12 @@ def set_store_version(
     values = {"version": version, "fingerprint": fingerprint, "at": at}
     if not connection.execute(_SAVE_VERSION, {"of": playbook, "at_store": store, **values}).rowcount:
         connection.execute(_ADD_VERSION, {"playbook": playbook, "store": store, **values})
+
+
+def set_back_versions(connection: Connection, playbook: str, now: float, by: float) -> None:
+    """What was written, it now seems, in the future: its time is set back by so many seconds."""
+    later = (_VERSIONS.c.playbook == playbook) & (_VERSIONS.c.at > now)
+    connection.execute(update(_VERSIONS).where(later).values(at=_VERSIONS.c.at - by))
 
 
 def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:

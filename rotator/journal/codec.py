@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +35,11 @@ def rotation_of(text: str) -> Rotation:
 def debt_of(text: str) -> Debt:
     found: Debt = _adapter(Debt).validate_json(text)
     return found
+
+
+def seen_at(text: str) -> float:
+    """When this state was written, in Unix seconds, without reading all of it."""
+    return float(json.loads(text).get("now", 0.0))
 
 
 def call_of(text: str) -> Call:

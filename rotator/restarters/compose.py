@@ -90,7 +90,13 @@ class ComposeRestarter(ContainerSettings):
         return Path(self.file or "").expanduser().resolve()
 
     def _recreate(self, service: str, containers: list[Container]) -> None:
-        """As many as there are: a number that was scaled by hand is not in the file."""
+        """As many as there are: a number that was scaled by hand is not in the file.
+
+        What an interrupted Compose made and never started would be in its way: it ends with a conflict of names.
+        """
+        for each in containers:
+            if each.state.get("Status") == "created":
+                docker.remove(self, each.name)
         argv = [
             *self._compose(),
             *self._where(containers[0]),

@@ -13,7 +13,7 @@ from typing import Any
 
 from rotator.clients import docker
 from rotator.clients.docker import Container, EngineConnection
-from rotator.errors import Conflict, NotFound, PermanentError, TransientError
+from rotator.errors import NotFound, PermanentError
 
 CHANGE = "rotator.change"
 _NEXT, _OLD = ".rotator-next", ".rotator-old"
@@ -23,7 +23,7 @@ _STOP_SECONDS = 10  # what an engine waits for between SIGTERM and SIGKILL, unle
 def anew(engine: EngineConnection, old: Container, env_file: Path, change: str) -> None:
     """The container `old`, with the environment that the file gives now. Raises what the engine says."""
     name = old.name
-    _remove(engine, name + _NEXT)
+    docker.remove(engine, name + _NEXT)
     body = configuration(old.raw, _image(engine, old), read_env_file(env_file), change)
     made = docker.call(engine, lambda api: api.create_container_from_config(body, name + _NEXT))["Id"]
     for network, endpoint in _further_networks(old.raw).items():
@@ -37,7 +37,7 @@ def anew(engine: EngineConnection, old: Container, env_file: Path, change: str) 
     except PermanentError:
         _return(engine, name, made)
         raise
-    _remove(engine, name + _OLD)
+    docker.remove(engine, name + _OLD)
 
 
 def restart(engine: EngineConnection, container: Container) -> None:
@@ -49,7 +49,7 @@ def put_back(engine: EngineConnection, name: str) -> None:
     """After an interrupted `anew`: some container has the name again, the one that will be replaced or the next one."""
     here, aside = docker.inspect(engine, name), docker.inspect(engine, name + _OLD)
     if here is not None and aside is not None and not here.running:  # it had the name, but was never started
-        _remove(engine, here.id)
+        docker.remove(engine, here.id)
         here = None
     if here is None and (found := interrupted(engine, name)) is not None:
         docker.call(engine, lambda api: api.rename(found.id, name))
@@ -63,39 +63,30 @@ def interrupted(engine: EngineConnection, name: str) -> Container | None:
 def tidy(engine: EngineConnection, name: str) -> None:
     """Nothing is left of an interrupted `anew`."""
     for left in (name + _OLD, name + _NEXT):
-        _remove(engine, left)
+        docker.remove(engine, left)
 
 
 def _return(engine: EngineConnection, name: str, made: str) -> None:
     """The next one cannot start: the old one serves again."""
     if docker.inspect(engine, name + _OLD) is None:
         return
-    _remove(engine, made)
+    docker.remove(engine, made)
     docker.call(engine, lambda api: api.rename(name + _OLD, name))
     docker.call(engine, lambda api: api.start(name))
-
-
-def _remove(engine: EngineConnection, name: str) -> None:
-    """With nothing of its volumes: the next one has them."""
-    try:
-        docker.call(engine, lambda api: api.remove_container(name, force=True))
-    except NotFound:
-        return
-    except Conflict as error:  # "removal is already in progress"
-        raise TransientError(error.message) from error
 
 
 def _stop(engine: EngineConnection, container: Container) -> None:
     """With --rm, until it is gone, and its name free."""
     seconds, vanishes = _patience(container), container.raw["HostConfig"].get("AutoRemove")
     if vanishes and not container.running:  # never started: nothing would remove it
-        return _remove(engine, container.id)
+        docker.remove(engine, container.id)
+        return
     try:
         docker.call(engine, lambda api: api.stop(container.id, timeout=seconds), patience=seconds)
         if vanishes:
             docker.call(engine, lambda api: api.wait(container.id, timeout=api.timeout, condition="removed"))
     except NotFound:
-        return None
+        return
 
 
 def _patience(container: Container) -> int:

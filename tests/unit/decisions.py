@@ -272,11 +272,12 @@ def rows(
     What is ignored as usual is not asked in other situations, but for a wait.
     """
     for phase in phases:
+        states = [replace(start, phase=phase, **changes) for changes in situations.values()]
         for act, perform in acts.items():
-            usual = _answer(replace(start, phase=phase), perform)
+            usual = _answer(states[0], perform)
             if usual == "now=1000.0":
                 continue
-            others = [_answer(replace(start, phase=phase, **changes), perform) for changes in situations.values()]
+            others = [_answer(state, perform) for state in states]
             if IN_FULL:
                 yield from (f"{phase} · {act} · {name} → {one}" for name, one in zip(situations, others, strict=True))
             else:
@@ -303,7 +304,12 @@ def lines() -> Iterator[str]:
     yield "# a rotation: phase · result · situation → what changes"
     yield from rows([p for p in Phase if p is not Phase.SETTLE], ROTATION, ROTATIONS, applied)
     yield "# what a rotation does next"
+    set_back = {
+        f"clock {off:+} s": lambda rotation, off=off: patience.set_back(rotation, NOW - 1 + off)
+        for off in (-301, -300, -299, 0, 301)
+    }
     yield from rows(Phase, ROTATION, ROTATIONS, {"next": machine.next_action, "restart since": _since})
+    yield from rows([Phase.WRITE], ROTATION, ROTATIONS, set_back)
     yield "# an old key: phase · result · situation → what changes"
     paid = {name: (lambda state, result=result: debt_machine.apply(state, result)) for name, result in RESULTS.items()}
     yield from rows(DebtPhase, DEBT, DEBTS, paid)
@@ -312,11 +318,12 @@ def lines() -> Iterator[str]:
         "next": debt_machine.next_action,
         "begin": debt_machine.begin,
         "void": debt_machine.void,
-        "boot clock 299 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 299),
-        "boot clock 300 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 300),
-        "boot clock 301 s behind": lambda debt: debt_machine.by_boot_clock(debt, "b", 49.0 - 301),
-        "another boot": lambda debt: debt_machine.by_boot_clock(debt, "c", 49.0 - 301),
-        "no boot": lambda debt: debt_machine.by_boot_clock(replace(debt, boot=""), "", 49.0 - 301),
+        **{
+            f"boot clock {off:+} s": lambda debt, off=off: debt_machine.by_boot_clock(debt, NOW - 1, "b", 49.0 + off)
+            for off in (-301, -300, -299, 299, 300, 301)
+        },
+        "another boot": lambda debt: debt_machine.by_boot_clock(debt, NOW - 1, "c", 49.0 - 301),
+        "no boot": lambda debt: debt_machine.by_boot_clock(replace(debt, boot=""), NOW - 1, "", 49.0 - 301),
     }
     yield from rows(DebtPhase, DEBT, DEBTS, begun)
     yield "# orders"

@@ -44,10 +44,17 @@ def test_a_whole_log_is_whole(lines: list[dict[str, object]]) -> None:
     )
 
 
-@pytest.mark.parametrize("field", ["time", "chain", "seq", "event", "actor", "step", "target", "prev", "hash"])
+FIELDS = ["time", "chain", "seq", "event", "actor", "step", "target", "prev", "hash"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
 def test_a_change_of_any_field_shows(lines: list[dict[str, object]], field: str) -> None:
     lines[4][field] = {"who": "mallory"} if field == "actor" else 99 if field == "seq" else "changed"
     assert not verify.verify(lines).whole
+
+
+def test_these_are_all_fields(lines: list[dict[str, object]]) -> None:
+    assert sorted(lines[4]) == sorted(FIELDS)
 
 
 def test_a_dropped_record_shows(lines: list[dict[str, object]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import rotator.core
 from rotator.core import debt as debt_machine
-from rotator.core import machine, order, sweep
+from rotator.core import machine, order, patience, sweep
 from rotator.core.action import Done, Failed, Finish, Recovered, Unknown, WaitUntil
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look
 from rotator.core.order import Order, Refusal
@@ -66,10 +66,21 @@ def test_a_clock_that_jumps_does_not_end_grace() -> None:
     """Within one boot its clock must agree; after a reboot, or on another machine, the wall clock is all there is."""
     born = replace(DEBT, boot="b", boot_at=50.0)
     month_later = replace(born, now=100.0 + 2_600_000)
-    waiting = debt_machine.by_boot_clock(month_later, "b", 60.0)
+    now = month_later.now
+    waiting = debt_machine.by_boot_clock(month_later, now, "b", 60.0)
     assert waiting.born + 86_400 > month_later.now
-    assert debt_machine.by_boot_clock(month_later, "b", 50.0 + 2_600_000) is month_later
-    assert debt_machine.by_boot_clock(month_later, "another", 60.0) is month_later
+    assert debt_machine.by_boot_clock(month_later, now, "b", 50.0 + 2_600_000) is month_later
+    assert debt_machine.by_boot_clock(month_later, now, "another", 60.0) is month_later
+
+
+def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
+    """Debts and rotations count on from where the clock stands now."""
+    month = 2_600_000.0
+    born = replace(DEBT, born=100.0 + month, now=100.0 + month, boot="b", boot_at=50.0)
+    assert debt_machine.by_boot_clock(born, 110.0, "b", 60.0).born == 100.0
+    waiting = Rotation("r", "p", PLAN, Phase.CONVERGE, now=month, since=month - 5, wake=month + 2, writes=(Write(),))
+    moved = patience.set_back(waiting, 1_000.0)
+    assert (moved.now, moved.since, moved.wake) == (1_000.0, 995.0, 1_002.0)
 
 
 def test_a_key_in_use_is_not_quiet() -> None:
