@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -298,23 +298,19 @@ def _answer(state: Any, perform: Callable[[Any], Any]) -> str:
         return f"never ({type(error).__name__})"
 
 
-def lines() -> Iterator[str]:
-    """Everything."""
+Group = Callable[[], Iterator[str]]
+
+
+def groups() -> dict[str, Group]:
+    """Everything, in small parts: a test each."""
     applied = {name: (lambda state, result=result: machine.apply(state, result)) for name, result in RESULTS.items()}
-    yield "# a rotation: phase · result · situation → what changes"
-    yield from rows([p for p in Phase if p is not Phase.SETTLE], ROTATION, ROTATIONS, applied)
-    yield "# what a rotation does next"
+    paid = {name: (lambda state, result=result: debt_machine.apply(state, result)) for name, result in RESULTS.items()}
     set_back = {
         f"clock {off:+} s": lambda rotation, off=off: patience.set_back(rotation, NOW - 1 + off)
         for off in (-301, -300, -299, 0, 301)
     }
-    yield from rows(Phase, ROTATION, ROTATIONS, {"next": machine.next_action, "restart since": _since})
-    yield from rows([Phase.WRITE], ROTATION, ROTATIONS, set_back)
-    yield "# an old key: phase · result · situation → what changes"
-    paid = {name: (lambda state, result=result: debt_machine.apply(state, result)) for name, result in RESULTS.items()}
-    yield from rows(DebtPhase, DEBT, DEBTS, paid)
-    yield "# what happens to an old key next"
-    begun = {
+    ahead = {"next": machine.next_action, "restart since": _since}
+    begun: dict[str, Callable[[Any], Any]] = {
         "next": debt_machine.next_action,
         "begin": debt_machine.begin,
         "void": debt_machine.void,
@@ -325,55 +321,72 @@ def lines() -> Iterator[str]:
         "another boot": lambda debt: debt_machine.by_boot_clock(debt, NOW - 1, "c", 49.0 - 301),
         "no boot": lambda debt: debt_machine.by_boot_clock(replace(debt, boot=""), NOW - 1, "", 49.0 - 301),
     }
-    yield from rows(DebtPhase, DEBT, DEBTS, begun)
-    yield "# orders"
     orders = {f"order {one}": (lambda state, one=one: order.order_rotation(state, one, NOW)) for one in Order}
-    stuck = {f"stuck in {phase}": {"came_from": phase} for phase in Phase}
-    yield from rows(Phase, ROTATION, ROTATIONS, orders)
-    yield from rows([Phase.STUCK], replace(ROTATION, question="?"), {"as usual": {}, **stuck}, orders)
     hurried = {f"order {one}": (lambda state, one=one: order.order_debt(state, one, NOW)) for one in Order}
-    yield from rows(DebtPhase, DEBT, DEBTS, hurried)
-    yield from _together()
-    yield from _looks()
-    yield from _sweeps()
+    stuck = {"as usual": {}, **{f"stuck in {phase}": {"came_from": phase} for phase in Phase}}
+    asked = replace(ROTATION, question="?")
+    found: dict[str, Group] = {}
+    for phase in Phase:
+        if phase is not Phase.SETTLE:
+            found[f"a rotation in {phase}: result → what changes"] = _rows(phase, ROTATION, ROTATIONS, applied)
+        found[f"what a rotation in {phase} does next"] = _rows(phase, ROTATION, ROTATIONS, ahead)
+        found[f"orders to a rotation in {phase}"] = _rows(phase, ROTATION, ROTATIONS, orders)
+        found[f"a rotation in {phase} beside debts: whose turn, who may act, what is needed"] = partial(_beside, phase)
+    found["a rotation whose clock was set back"] = _rows(Phase.WRITE, ROTATION, ROTATIONS, set_back)
+    found["orders to a rotation that is stuck"] = _rows(Phase.STUCK, asked, stuck, orders)
+    for debt_phase in DebtPhase:
+        found[f"an old key in {debt_phase}: result → what changes"] = _rows(debt_phase, DEBT, DEBTS, paid)
+        found[f"what happens to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, begun)
+        found[f"orders to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, hurried)
+    found["debts alone, and going back"] = _alone
+    found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
+    found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
+    return found
+
+
+def _rows(phase: Any, start: Any, situations: Any, acts: Any) -> Group:
+    return partial(rows, [phase], start, situations, acts)
 
 
 def _since(rotation: Rotation) -> Any:
     return Written(str(rotation.restart_since))
 
 
-def _together() -> Iterator[str]:
-    yield "# rotations and debts of one playbook: whose turn, who may act, what is needed"
-    debts = {
-        "none": (),
-        "grace": (DEBT,),
-        "look": (replace(DEBT, phase=DebtPhase.LOOK),),
-        "look, compromised": (replace(DEBT, phase=DebtPhase.LOOK, cause=Cause.COMPROMISED),),
-        "of the new key": (replace(DEBT, phase=DebtPhase.LOOK, key=NEW, cause=Cause.UNDONE),),
-        "of another key": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER),),
-        "of another key, waiting": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER, wake=NOW + 3),),
-        "held": (replace(DEBT, phase=DebtPhase.HELD, key=OTHER, attention="see"),),
-        "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
-        "watched": (replace(DEBT, phase=DebtPhase.WATCH),),
-        "paid": (replace(DEBT, phase=DebtPhase.PAID),),
-        "two": (DEBT, replace(DEBT, id="e", key=OTHER, phase=DebtPhase.REVOKE)),
-        "the new key's, paid": (replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID),),
-        "another rotation's new key, paid": (
-            replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID, rotation="q"),
-        ),
-    }
-    kinds: dict[str, dict[str, Any]] = {
-        "as usual": {},
-        "pivoted": {"pivoted": True},
-        "waiting": {"wake": NOW + 5},
-        "verified": {"outcome": Outcome.VERIFIED},
-        "write-only": _plan(stores=(StorePlan("s", write_only=True),)),
-        "no keys": {"old": None, "new": None},
-    }
-    for phase in Phase:
-        for kind, changes in kinds.items():
-            yield from _marked(f"{phase} · {kind}", _cases(phase, changes, debts))
-    for name, owed in debts.items():
+BESIDE: dict[str, tuple[Debt, ...]] = {
+    "none": (),
+    "grace": (DEBT,),
+    "look": (replace(DEBT, phase=DebtPhase.LOOK),),
+    "look, compromised": (replace(DEBT, phase=DebtPhase.LOOK, cause=Cause.COMPROMISED),),
+    "of the new key": (replace(DEBT, phase=DebtPhase.LOOK, key=NEW, cause=Cause.UNDONE),),
+    "of another key": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER),),
+    "of another key, waiting": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER, wake=NOW + 3),),
+    "held": (replace(DEBT, phase=DebtPhase.HELD, key=OTHER, attention="see"),),
+    "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
+    "watched": (replace(DEBT, phase=DebtPhase.WATCH),),
+    "paid": (replace(DEBT, phase=DebtPhase.PAID),),
+    "two": (DEBT, replace(DEBT, id="e", key=OTHER, phase=DebtPhase.REVOKE)),
+    "the new key's, paid": (replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID),),
+    "another rotation's new key, paid": (
+        replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID, rotation="q"),
+    ),
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "as usual": {},
+    "pivoted": {"pivoted": True},
+    "waiting": {"wake": NOW + 5},
+    "verified": {"outcome": Outcome.VERIFIED},
+    "write-only": _plan(stores=(StorePlan("s", write_only=True),)),
+    "no keys": {"old": None, "new": None},
+}
+
+
+def _beside(phase: Phase) -> Iterator[str]:
+    for kind, changes in KINDS.items():
+        yield from _marked(f"{phase} · {kind}", _cases(phase, changes))
+
+
+def _alone() -> Iterator[str]:
+    for name, owed in BESIDE.items():
         told = f"turn {shown(_unit(turn.turn(None, owed)))}; needed {shown(keep.still_needed(None, owed))}"
         yield f"no rotation · debts: {name} → {told}; go back {_answered(order.go_back(None, owed, NOW))}"
     back = (f"{n} → {shown(order.begin_back('q', PLAN, replace(DEBT, **c), NOW))}" for n, c in DEBTS.items())
@@ -387,9 +400,9 @@ def _marked(what: str, answers: Iterable[str]) -> Iterator[str]:
         yield f"{what}  [{_mark(answers)}]"
 
 
-def _cases(phase: Phase, changes: dict[str, Any], debts: dict[str, Any]) -> Iterator[str]:
+def _cases(phase: Phase, changes: dict[str, Any]) -> Iterator[str]:
     rotation = replace(ROTATION, phase=phase, found=(OTHER,), question="?", problem="!", **changes)
-    for name, owed in debts.items():
+    for name, owed in BESIDE.items():
         told = {
             "turn": shown(_unit(turn.turn(rotation, owed))),
             "needed": shown(keep.still_needed(rotation, owed)),
@@ -410,11 +423,6 @@ def _unit(found: tuple[Any, Any]) -> Any:
 
 def _answered(answer: Any) -> str:
     return shown(answer) if not isinstance(answer, Debt) else f"to {answer.key.id}"
-
-
-def _looks() -> Iterator[str]:
-    yield "# looks: who holds a key that is to die"
-    yield from _marked("looks", _every_look())
 
 
 def _every_look() -> Iterator[str]:
@@ -455,7 +463,6 @@ def _every_look() -> Iterator[str]:
 
 
 def _sweeps() -> Iterator[str]:
-    yield "# sweeps: which keys at the provider are ours and nobody's"
     label = Label("inst", "p", "r", 1)
     known = sweep.Known("inst", "p", {"r"}, {"kept"})
     records = {
@@ -496,7 +503,7 @@ def _sweeps() -> Iterator[str]:
 
 
 def text() -> str:
-    return "\n".join(lines()) + "\n"
+    return "".join(f"# {name}\n" + "".join(f"{line}\n" for line in group()) for name, group in groups().items())
 
 
 if __name__ == "__main__":

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
+
+import pytest
 
 from tests.unit import decisions
 
 
-def test_the_core_decides_as_written_down() -> None:
+@cache
+def _written() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in decisions.FILE.read_text().splitlines():
+        if line.startswith("# "):
+            found[line[2:]] = group = []
+        else:
+            group.append(line)
+    return found
+
+
+def test_every_part_is_written_down() -> None:
+    assert list(_written()) == list(decisions.groups())
+
+
+@pytest.mark.parametrize("name", decisions.groups())
+def test_the_core_decides_as_written_down(name: str) -> None:
     """A decision that changes is seen in a review; what it means is for the model and the simulation to say."""
-    before, now = decisions.FILE.read_text().splitlines(), decisions.text().splitlines()
+    before, now = _written()[name], list(decisions.groups()[name]())
     changed = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[0] in "+-"]
     assert not changed, "\n".join([*changed[:20], "if that is meant: python -m tests.unit.decisions"])
 
