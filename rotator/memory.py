@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from rotator.model import KeyRecord, Overlap
+from rotator.model import KeyRecord, Note, Overlap
 from rotator.secret import Secret
 
 
@@ -69,6 +69,7 @@ class Cell:
     values: dict[str, Secret] | None = None
     version: int = 0
     written_at: float = 0.0
+    note: Note | None = None
 
 
 @dataclass

@@ -65,6 +65,8 @@ def _sealer(database: Database, source: KeySource) -> Sealer | None:
             key = source.make()
         except FileExistsError:  # another process was faster
             key = source.load()
+    elif key is None:  # it may just have been made
+        key = source.load()
     if key is None and not _has_key(database):
         raise ConfigError(
             f"there is no sealing key at {source.file}",

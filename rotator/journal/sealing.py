@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,14 +88,18 @@ class KeySource:
         return _checked(self.file.read_text(), str(self.file))
 
     def make(self) -> Secret:
-        """Create the key file, readable by its owner only."""
+        """Create the key file, readable by its owner only; whole, or not at all. Raises FileExistsError."""
         text = base64.b64encode(secrets.token_bytes(32)).decode()
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        handle, beside = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(beside, self.file)  # fails where another process was faster
+        finally:
+            Path(beside).unlink()
         return Secret(text)
 
 

@@ -29,7 +29,7 @@ class MemoryStore:
         cell = WORLD.cell(self.cell)
         if cell.values is None:
             return None
-        return Held(None if self.write_only else cell.values, str(cell.version))
+        return Held(None if self.write_only else cell.values, str(cell.version), cell.note)
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         with WORLD.lock:
@@ -38,6 +38,7 @@ class MemoryStore:
             if present != expect:
                 raise Conflict(f"{self.name} was changed by somebody else")
             cell.values, cell.version, cell.written_at = dict(credential.values), cell.version + 1, WORLD.now()
+            cell.note = note
             return str(cell.version)
 
     def retire(self, version: str) -> None:
