@@ -83,7 +83,7 @@ def _nothing_made(rotation: Rotation, failed: Failed) -> Rotation:
     if rotation.revoke_first and rotation.old is not None:
         return rotation.to(Phase.KILL)
     if rotation.attempt > 1 and rotation.plan.overlap is Overlap.NONE:
-        return replace(rotation.stuck(f"no new key, and the old one may be dead: {failed.message}"), hint=failed.hint)
+        return rotation.stuck(f"no new key, and the old one may be dead: {failed.message}")
     outcome = Outcome.ROLLED_BACK if rotation.attempt > 1 or rotation.possible_orphan else Outcome.REFUSED
     return rotation.end(outcome)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rotator.core import debt as debt_machine
-from rotator.core import keep, look, machine, order, patience, sweep, turn
+from rotator.core import fence, forward, keep, look, machine, order, patience, sweep, turn
 from rotator.core.action import Done, Failed, Kind, Later, Read, Ready, Recovered, Result, Swept, Unknown, Written
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
 from rotator.core.order import Order
@@ -69,6 +69,12 @@ CLEAR = Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, (InstanceFac
 FACTS = {
     "clear": CLEAR,
     "a store holds the old key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-old", by="argo"),)),
+    "a store with a long name holds the old key": replace(
+        CLEAR, stores=(StoreFact("dotenv /srv/.env", "f-old", False, 10.0, by="argo"),)
+    ),
+    "two stores hold the old key": replace(
+        CLEAR, stores=(replace(_STORE, fingerprint="f-old"), replace(_STORE, name="t", fingerprint="f-old"))
+    ),
     "a store holds the new key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-new"),)),
     "a store holds another key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-other"),)),
     "a store cannot tell": replace(CLEAR, stores=(replace(_STORE, fingerprint=None, ours=False),)),
@@ -111,7 +117,9 @@ RESULTS: dict[str, Result] = {
     "done, swept": Done(NOW, Swept((OTHER,))),
     **{f"done, look: {name}": Done(NOW, found) for name, found in FACTS.items()},
     "later": Later(NOW, 3.0, "handle", "soon"),
+    "later, without words": Later(NOW, 3.0),
     "unknown": Unknown(NOW),
+    "failed, without words": Failed(NOW, ""),
     "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
     "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
     **{f"failed, {kind}": Failed(NOW, f"it is {kind}", "mend it", kind=kind) for kind in Kind},
@@ -152,6 +160,19 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "back": {"back": True},
     "back, revived": {"back": True, "revive": True},
     "second target": {"target": 1},
+    "three stores, the second never intended": {
+        **_plan(stores=(StorePlan("s"), StorePlan("t"), StorePlan("u"))),
+        "writes": (WRITES[0], WRITES[1], replace(WRITES[0], at=6.0)),
+    },
+    "three stores, the third alone": {
+        **_plan(stores=(StorePlan("s"), StorePlan("t"), StorePlan("u"))),
+        "writes": (Write("1"), Write("7"), replace(WRITES[0], at=6.0)),
+    },
+    "three stores, the first is followed": {
+        **_plan(stores=(StorePlan("s", follows=True), StorePlan("t"), StorePlan("u"))),
+        "writes": (WRITES[0], replace(WRITES[0], at=6.0), WRITES[0]),
+    },
+    "with attention": {"attention": "see"},
     "uncertain": {"writes": (replace(WRITES[0], uncertain=True), WRITES[1])},
     "untouched": {"writes": (replace(WRITES[0], touched=False), WRITES[1])},
     "never intended": {"writes": (Write("1"), Write("7"))},
@@ -177,6 +198,7 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "no overlap, second attempt": {**_plan(overlap=Overlap.NONE), "attempt": 2},
     "no overlap, last attempt": {**_plan(overlap=Overlap.NONE), "attempt": 3},
     "two slots": _plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
+    "two slots, no old key": {**_plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD), "old": None},
     "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
     "reread": {**_plan(recovery=Recovery.REREAD), "found": (OTHER,)},
     "no recovery": _plan(recovery=Recovery.NONE),
@@ -265,7 +287,11 @@ def change(before: Any, after: Any) -> str:
 
 
 def rows(
-    phases: Any, start: Any, situations: dict[str, dict[str, Any]], acts: dict[str, Callable[[Any], Any]]
+    phases: Any,
+    start: Any,
+    situations: dict[str, dict[str, Any]],
+    acts: dict[str, Callable[[Any], Any]],
+    ignored: str = "now=1000.0",
 ) -> Iterator[str]:
     """For each phase and act the usual answer, and a mark of the answers in all other situations.
 
@@ -275,7 +301,7 @@ def rows(
         states = [replace(start, phase=phase, **changes) for changes in situations.values()]
         for act, perform in acts.items():
             usual = _answer(states[0], perform)
-            if usual == "now=1000.0":
+            if usual == ignored:
                 continue
             others = [_answer(state, perform) for state in states]
             if IN_FULL:
@@ -324,28 +350,33 @@ def groups() -> dict[str, Group]:
     orders = {f"order {one}": (lambda state, one=one: order.order_rotation(state, one, NOW)) for one in Order}
     hurried = {f"order {one}": (lambda state, one=one: order.order_debt(state, one, NOW)) for one in Order}
     stuck = {"as usual": {}, **{f"stuck in {phase}": {"came_from": phase} for phase in Phase}}
-    asked = replace(ROTATION, question="?")
+    asked = replace(ROTATION, question="?", problem="!")
+    lagged = {name: {"since": NOW - 7, **changes} for name, changes in ROTATIONS.items()}
     found: dict[str, Group] = {}
     for phase in Phase:
         if phase is not Phase.SETTLE:
             found[f"a rotation in {phase}: result → what changes"] = _rows(phase, ROTATION, ROTATIONS, applied)
         found[f"what a rotation in {phase} does next"] = _rows(phase, ROTATION, ROTATIONS, ahead)
-        found[f"orders to a rotation in {phase}"] = _rows(phase, ROTATION, ROTATIONS, orders)
+        found[f"orders to a rotation in {phase}"] = _rows(phase, ROTATION, ROTATIONS, orders, "")
         found[f"a rotation in {phase} beside debts: whose turn, who may act, what is needed"] = partial(_beside, phase)
+    found["a rotation whose lost create left nothing, when the list has had its time"] = _rows(
+        Phase.RECOVER, ROTATION, lagged, applied
+    )
+    found["the pivot"] = _rows(Phase.LOOK, ROTATION, ROTATIONS, {"pivot": forward.pivot})
     found["a rotation whose clock was set back"] = _rows(Phase.WRITE, ROTATION, ROTATIONS, set_back)
-    found["orders to a rotation that is stuck"] = _rows(Phase.STUCK, asked, stuck, orders)
+    found["orders to a rotation that is stuck"] = _rows(Phase.STUCK, asked, stuck, orders, "")
     for debt_phase in DebtPhase:
         found[f"an old key in {debt_phase}: result → what changes"] = _rows(debt_phase, DEBT, DEBTS, paid)
         found[f"what happens to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, begun)
-        found[f"orders to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, hurried)
+        found[f"orders to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, hurried, "")
     found["debts alone, and going back"] = _alone
     found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
     found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
     return found
 
 
-def _rows(phase: Any, start: Any, situations: Any, acts: Any) -> Group:
-    return partial(rows, [phase], start, situations, acts)
+def _rows(phase: Any, start: Any, situations: Any, acts: Any, ignored: str = "now=1000.0") -> Group:
+    return partial(rows, [phase], start, situations, acts, ignored)
 
 
 def _since(rotation: Rotation) -> Any:
@@ -426,6 +457,9 @@ def _answered(answer: Any) -> str:
 
 
 def _every_look() -> Iterator[str]:
+    for started in (-0.5, 0.5, 1.5):
+        consumer = ConsumerFact("c", Evidence.STARTED, True, (InstanceFact("1", started),))
+        yield f"no stores, started {started} → {shown(look.look(Facts((), (consumer,), NOW), OLD))}"
     stores = {
         "holds it": _STORE.__class__("s", "f-old", True, 10.0),
         "holds it, told by whom": StoreFact("s", "f-old", False, 10.0, by="argo"),
@@ -493,10 +527,13 @@ def _sweeps() -> Iterator[str]:
         yield f"new since, {name} → {shown(sweep.new_since(found, ['k'], 100.0, 5.0))}"
     backs = [POLICY.backoff(tries) for tries in (0, 1, 2, 3, 4, 5, 20, 21, 22, 2000)]
     yield f"back-off → {backs}"
+    yield f"a long back-off → {[replace(POLICY, longest_retry=1e9).backoff(tries) for tries in (20, 21, 22, 23)]}"
+    yield f"fence → {[fence.admits(present, mine) for present, mine in ((1, 1), (2, 1), (1, 2))]}"
     yield f"endless → {', '.join(sorted(patience.ENDLESS))}"
     long = replace(known, playbook="p" * 70), KeyRecord("a", replace(label, playbook="p" * 60).text)
     yield f"a long name → {shown(sweep.orphans([long[1]], long[0]))}"
-    keys = [OLD, NEW, Key("old"), Key("", "f-old"), Key(), Key("", "", "o…d"), Key("", "", "x")]
+    keys = [OLD, NEW, Key("old"), Key("", "f-old"), Key(), Key("", "", "o…d"), Key("", "", "x"), Key("", "", "xy")]
+    keys.append(Key("", "0123456789abcdef"))
     for key in keys:
         same = [shown(other) for other in (*keys, None) if key.same(other)]
         yield f"key {shown(key)} → {key!s}; same as {same}"
