@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint soak bench lock clean
+.PHONY: demo test lint soak bench mutants lock clean
 
 demo: $(READY)
 	@$(BIN)/rotator demo
@@ -23,6 +23,13 @@ soak: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
 
+# Mutation testing of the core, in an environment of its own: a quarter of an hour. What may survive is in the file.
+mutants: $(READY)
+	@test -x .venv-mutants/bin/mutmut || { $(PYTHON) -m venv .venv-mutants && .venv-mutants/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock && .venv-mutants/bin/python -m pip install -q --disable-pip-version-check "mutmut>=3.8,<4"; }
+	@rm -rf mutants && .venv-mutants/bin/python -m mutmut run > mutants.log 2>&1 || true
+	@.venv-mutants/bin/python -m mutmut results | grep -oE "rotator\.core\.[^:]*: survived" | sort > mutants.survived
+	@diff tests/unit/equivalent_mutants.txt mutants.survived && echo "no mutant survives that changes behaviour"
+
 # The environment, from the lock file with its hashes.
 $(READY): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: there is no Python 3.11 or newer"; echo "hint: install it (Debian: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11"; exit 1; }
@@ -37,4 +44,4 @@ lock:
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra all pyproject.toml -o requirements-all.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf .venv .venv-mutants mutants mutants.log mutants.survived .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -23,12 +23,12 @@ class Jumping(SystemClock):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, memory_world: memory.World) -> Iterator[Bench]:
+def bench(tmp_path: Path, memory_world: memory.World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     found = Bench(tmp_path, f"sqlite:///{tmp_path / 'journal.db'}")
     path = tmp_path / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
     found.service.clock = Jumping()
-    memory_world.now = found.service.clock.now
+    monkeypatch.setattr(memory_world, "now", found.service.clock.now)
     yield found
     found.service.close()
 

@@ -94,6 +94,7 @@ RESULTS: dict[str, Result] = {
     "done, used 15 s ago": Done(NOW, NOW - 15),
     "done, used 20 s ago": Done(NOW, NOW - 20),
     "done, used 25 s ago": Done(NOW, NOW - 25),
+    "done, used 19.5 s ago": Done(NOW, NOW - 19.5),
     "done, used just now": Done(NOW, NOW),
     "done, a tuple": Done(NOW, ("a", "b")),
     "done, ready": Done(NOW, Ready(OLD, False, ("3", "4"))),
@@ -194,6 +195,7 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "store is write-only": _plan(stores=(StorePlan("s", write_only=True), StorePlan("t"))),
     "supplied": _plan(supplied=True),
     "quota": _plan(quota=2),
+    "quota, one found": {**_plan(quota=2), "found": (OTHER,)},
     "no overlap": _plan(overlap=Overlap.NONE),
     "no overlap, second attempt": {**_plan(overlap=Overlap.NONE), "attempt": 2},
     "no overlap, last attempt": {**_plan(overlap=Overlap.NONE), "attempt": 3},
@@ -238,6 +240,12 @@ DEBTS: dict[str, dict[str, Any]] = {
     "revocation intended": {"revoke_intended": True},
     "never stored": {"stored": False},
     "supplied": _plan(supplied=True),
+    "nearly soaked": {"since": NOW - 34.5, "born": NOW - 34.5},
+    "nearly watched": {"since": NOW - 44.5},
+    "short quiet": _policy(quiet=0.5),
+    "short soak": {"plan": replace(PLAN, can_deactivate=True, policy=replace(POLICY, soak=0.5))},
+    "short watch": _policy(watch=0.5),
+    "slow retries": {**_policy(first_retry=5.0), "probes_pass": True, "deactivated": True},
     "no quiet": _policy(quiet=0.0),
     "no watch": _policy(watch=0.0),
     "no overlap": _plan(overlap=Overlap.NONE),
@@ -260,7 +268,8 @@ def _fields(kind: type) -> list[tuple[str, Any]]:
 @cache
 def shown(value: Any) -> str:
     if isinstance(value, Key):
-        return value.id + (f"/{value.fingerprint}" if value.fingerprint != f"f-{value.id}" else "")
+        hint = f"~{value.hint}" if value.hint and value not in (OLD, NEW) else ""
+        return value.id + (f"/{value.fingerprint}" if value.fingerprint != f"f-{value.id}" else "") + hint
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, Plan):
