@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Protocol
 
@@ -17,14 +16,11 @@ class Clock(Protocol):
         """Which boot this is, and its clock: seconds that never jump."""
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; `stop()` of the process may end it early."""
+        """Let time pass."""
 
 
 class SystemClock:
-    """The machine's clock. Waiting is on a condition, so that a signal ends it at once."""
-
-    def __init__(self) -> None:
-        self._stopped = threading.Event()
+    """The machine's clock."""
 
     def now(self) -> float:
         return time.time()
@@ -33,7 +29,4 @@ class SystemClock:
         return leases.boot_id(), leases.boot_clock()
 
     def wait(self, seconds: float) -> None:
-        self._stopped.wait(max(0.0, seconds))
-
-    def stop(self) -> None:
-        self._stopped.set()
+        time.sleep(max(0.0, seconds))  # a signal's handler that raises ends it at once

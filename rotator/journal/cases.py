@@ -187,13 +187,6 @@ def find_rotation(connection: Connection, prefix: str) -> Any | None:
     return connection.execute(query).mappings().first()
 
 
-def open_debts(connection: Connection, playbook: str = "") -> list[Debt]:
-    query = select(tables.debts.c.state).where(tables.OPEN)
-    if playbook:
-        query = query.where(tables.debts.c.playbook == playbook)
-    return [codec.debt_of(row[0]) for row in connection.execute(query)]
-
-
 def debts_of(connection: Connection, rotation: str) -> list[Debt]:
     query = select(tables.debts.c.state).where(tables.debts.c.rotation == rotation)
     return [codec.debt_of(row[0]) for row in connection.execute(query)]

@@ -1,0 +1,344 @@
+"""What happens seldom: each refusal and each way round, over both databases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from rotator import memory
+from rotator.core.action import Call, Done, Failed, Kind, Op
+from rotator.core.order import Order
+from rotator.core.state import Cause, Debt, Key, Outcome, Phase
+from rotator.engine import preflight
+from rotator.engine.lock import HostLock
+from rotator.engine.perform import Performer
+from rotator.engine.performed import failure
+from rotator.engine.runner import Session
+from rotator.errors import (
+    AccessDenied,
+    Conflict,
+    JournalError,
+    LeaseLost,
+    NotFound,
+    PermanentError,
+    RefusedError,
+    Unsupported,
+)
+from rotator.journal import cases, leases
+from rotator.model import Credential, Finding, Identity, Level, Note, NotYet
+from rotator.providers.memory import MemoryProvider
+from rotator.restarters.memory import MemoryRestarter
+from rotator.secret import Secret
+from rotator.service import Request
+from tests.integration.conftest import Bench
+
+WAIT = Request(wait=True)
+
+
+def _refused(bench: Bench) -> str:
+    report = bench.service.rotate("one")
+    assert report.code == 6 and report.rotation, report
+    return report.rotation.problem
+
+
+def test_a_value_that_another_rotator_wrote_is_refused(bench: Bench) -> None:
+    """The note beside the value says whose it is, where a store can keep one."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    cell, journal = memory.WORLD.cell("one"), bench.service.journal
+    assert cell.note and cell.note.installation == journal.installation
+    cell.note = replace(cell.note, installation="elsewhere")
+    assert "written by another rotator (installation elsewhere)" in _refused(bench)
+    cell.note = Note("k", journal.installation, "a rotation of a journal that was lost", 0.0)
+    assert "by a rotation that this journal does not know" in _refused(bench)
+
+
+def test_an_unhealthy_consumer_is_excused_where_the_playbook_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Finding(Level.ERROR, "it is down", "start it")]
+    monkeypatch.setattr(MemoryRestarter, "preflight", lambda self: found)
+    assert "it is down" in _refused(bench)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("consumers: [one]", "consumers: [one], allow_unhealthy: true"))
+    assert bench.service.rotate("one", WAIT).code == 0
+
+
+def test_a_provider_without_a_list_is_believed_once(bench: Bench) -> None:
+    """The first key is taken as found; later the stores must hold the one that the journal knows."""
+    bench.playbook(provider=", can_list: false, recovery: none")
+    assert bench.service.rotate("one", WAIT).code == 0
+    memory.WORLD.cell("one").values = {"key": Secret("mem-somebody-elses-xxxxxxxxxxxxxxxxxxx")}
+    assert "not the key that this journal knows" in _refused(bench)
+
+
+def test_a_write_only_store_is_rotated_by_what_the_journal_knows(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one", "cell: one, write_only: true"))
+    assert bench.service.rotate("one", WAIT).code == 0, "nothing is known of the first key"
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.stored in bench.live
+
+
+def test_a_key_that_sees_something_else_is_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made in another project: both keys work, and yet they are not the same."""
+    first = bench.stored
+
+    def probe(self: MemoryProvider, credential: Any) -> Identity:
+        return Identity({"project": "a" if credential.primary == Secret(first) else "b"})
+
+    monkeypatch.setattr(MemoryProvider, "probe", probe)
+    report = bench.service.rotate("one")
+    assert report.rotation and "does not see the same project as the old one" in report.rotation.problem
+    assert bench.stored == first
+
+
+def test_probes_of_the_playbook_stand_in_where_the_provider_has_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that can neither probe nor prove: its list and the playbook's own probes are asked."""
+
+    def probe(self: MemoryProvider, credential: Any) -> Identity:
+        raise Unsupported("this provider has no cheap call")
+
+    monkeypatch.setattr(MemoryProvider, "probe", probe)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text() + "verify: [{uses: memory, issuer: one}]\n")
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_a_create_that_takes_its_time_is_asked_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = MemoryProvider.generate
+
+    def generate(self: MemoryProvider, label: Any, like: Any) -> Any:
+        asked.append(1)
+        return NotYet(0.01, "ticket-7", "being made") if len(asked) < 3 else real(self, label, like)
+
+    monkeypatch.setattr(MemoryProvider, "generate", generate)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert len(asked) == 3 and len(bench.issuer.keys) == 2
+
+
+def test_consumers_are_restarted_in_waves(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = MemoryRestarter.restart
+
+    def restart(self: MemoryRestarter, change: Any) -> Any:
+        asked.append(1)
+        return NotYet(0.01, text="the first wave is starting") if len(asked) < 3 else real(self, change)
+
+    monkeypatch.setattr(MemoryRestarter, "restart", restart)
+    assert bench.service.rotate("one", WAIT).code == 0 and len(asked) == 3
+
+
+def test_a_leaked_key_dies_with_its_stores_empty(bench: Bench) -> None:
+    """Nothing is held any more, and the key is revoked by what the journal knows of it."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    memory.WORLD.cell("one").values = None
+    report = bench.service.rotate("one", Request(compromised=True, wait=True))
+    assert report.code == 0, report
+    assert bench.live == [bench.stored]
+
+
+def test_a_plugin_that_fails_in_a_way_it_did_not_foresee_is_told_as_its_mistake() -> None:
+    """A bug in a plugin is no traceback; after a create it is unknown what happened."""
+    unforeseen = failure(Call(Op.WRITE, "store"), ZeroDivisionError("x"), 1.0)
+    assert isinstance(unforeseen, Failed) and "did not foresee: ZeroDivisionError" in unforeseen.message
+    assert type(failure(Call(Op.GENERATE, "generate"), KeyError("x"), 1.0)).__name__ == "Unknown"
+    kinds = {Conflict("x"): Kind.CONFLICT, AccessDenied("x"): Kind.DENIED, RefusedError("x"): Kind.DENIED}
+    for error, kind in {**kinds, Unsupported("x"): Kind.UNSUPPORTED, NotFound("x"): Kind.OTHER}.items():
+        told = failure(Call(Op.WRITE, "store"), error, 1.0)
+        assert isinstance(told, Failed) and told.kind is kind and told.permanent
+
+
+def _performer(session: Session, unit: Any) -> Performer:
+    book = session.books.today
+    assert book is not None
+    return Performer(session.journal, session.clock, book, book, session.case, unit, lambda: 60.0, {})
+
+
+def test_what_a_debt_asks_when_little_is_known(bench: Bench) -> None:
+    """A key without a value is proven dead by the list; a suspect is judged by what the list says of it."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    spare = bench.issuer.create("made by hand")
+    with bench.service.session("one") as session:
+        debt = Debt("d", "one", "r", Key(spare.record.id), Cause.DISCARDED, session.case.rotation.plan)  # type: ignore[union-attr]
+        performer = _performer(session, debt)
+
+        def told(op: Op, key: Key = debt.key) -> Any:
+            return performer.perform(Call(op, "revoke", key=key)).result
+
+        assert told(Op.SUSPECT).data is False, "it is active"
+        spare.state = "off"
+        assert told(Op.SUSPECT).data is True and told(Op.PROVE).data is True
+        spare.state = "live"
+        assert told(Op.PROVE).data is False
+        assert told(Op.QUIET).data is None
+        spare.record = replace(spare.record, last_used_at=5.0)
+        assert told(Op.QUIET).data == 5.0
+        assert performer.with_value(session.case.rotation.new).values  # type: ignore[union-attr]
+        unheld = told(Op.LOOK, Key("an id of which nothing else is known"))
+        assert isinstance(unheld, Done), "the store holds a key of another id"
+        memory.WORLD.cell("one").values = {"key": Secret("mem-of-nobody-xxxxxxxxxxxxxxxxxxxxxxx")}
+        assert "which may be" in told(Op.LOOK, Key("an id of which nothing else is known")).message
+        assert isinstance(performer.perform(Call(Op.WRITE, "store", key=Key("gone"))).result, Failed)
+        case = replace(session.case, rotation=None)
+        alone = replace(performer, case=case)
+        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Failed), "the stores' key does not work"
+        memory.WORLD.cell("one").values = None
+        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Done), "there is nothing to ask with"
+        assert performer.perform(Call(Op.READ, "store")).result.data.fingerprint == ""  # type: ignore[union-attr]
+        assert isinstance(told(Op.LOOK, Key("x")), Done), "an empty store holds nothing"
+        assert performer.credential(None).values == {}
+
+
+def test_a_lost_sealing_key_is_a_sentence_when_a_value_is_needed(bench: Bench) -> None:
+    assert bench.service.rotate("one").code == 0
+    with bench.service.session("one") as session:
+        performer = _performer(session, session.case.rotation)
+        with pytest.raises(PermanentError, match="is not known any more"):
+            performer.with_value(Key("some", "f" * 32))
+
+
+def test_a_process_that_lost_its_lease_leaves_word_of_what_it_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may write nothing more; the key that it made is found by the next holder, and goes."""
+    real = MemoryProvider.generate
+
+    def generate(self: MemoryProvider, label: Any, like: Any) -> Credential:
+        made = real(self, label, like)
+        with bench.service.journal.database.write() as connection:
+            connection.execute(text("UPDATE leases SET fence = fence + 1"))
+        return made  # type: ignore[return-value]
+
+    monkeypatch.setattr(MemoryProvider, "generate", generate)
+    lost = bench.service.rotate("one")
+    assert isinstance(lost.error, LeaseLost)
+    monkeypatch.setattr(MemoryProvider, "generate", real)
+    time.sleep(0.01)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored]
+    with bench.service.journal.database.read() as connection:
+        assert not cases.playbooks_with_strays(connection)
+
+
+def test_leases_are_renewed_together_and_one_that_was_taken_is_given_up(bench: Bench) -> None:
+    keeper = bench.service.keeper
+    mine, other = keeper.take("one"), keeper.take("two")
+    before = mine.good_until
+    with bench.service.journal.database.write() as connection:
+        connection.execute(text("UPDATE leases SET fence = fence + 1 WHERE playbook = 'two'"))
+    keeper._renew([mine, other])
+    assert mine.good_until > before and other.good_until == 0.0 and other.seconds_left() < 0
+
+
+def test_a_renewal_that_fails_is_left_to_the_next_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = bench.service.keeper.take("one")
+
+    def broken() -> Any:
+        raise JournalError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.service.journal.database, "write", broken)
+        bench.service.keeper._renew([held])
+    assert held.seconds_left() > 0
+
+
+def test_a_lock_file_that_was_replaced_is_locked_anew(tmp_path: Path) -> None:
+    """The one at the path counts, not the one that a frozen process still has open."""
+    frozen, next_one = HostLock(tmp_path / "a.lock"), HostLock(tmp_path / "a.lock")
+    assert frozen.identity == "" and frozen.take() and not next_one.take()
+    next_one.replace()
+    assert next_one.identity != frozen.identity
+    third = HostLock(tmp_path / "a.lock")
+    real: Callable[[int], bool] = third._is_present
+    seen: list[bool] = []
+
+    def gone_meanwhile(handle: int) -> bool:
+        if not seen:
+            (tmp_path / "a.lock").unlink()
+        seen.append(real(handle))
+        return seen[-1]
+
+    next_one.release()
+    third._is_present = gone_meanwhile  # type: ignore[method-assign]
+    assert third.take() and seen == [False, True]
+
+
+def test_orphans_are_looked_for_only_where_a_label_can_tell(bench: Bench) -> None:
+    """A key with the label of a rotation of ours that nothing accounts for goes; an unknown stored value stops it."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        assert session.case.rotation is not None
+        label = Performer.label(_performer(session, session.case.rotation), 7).text
+        stray = bench.issuer.create(label)
+        cell = memory.WORLD.cell("one")
+        held, cell.values = cell.values, {"key": Secret("mem-unknown-xxxxxxxxxxxxxxxxxxxxxxxxxxx")}
+        assert session.reconcile() == 0, "a store holds what nobody knows"
+        cell.values = None
+        assert session.reconcile() == 1
+        cell.values = held
+        session.advance()
+    assert bench.issuer.keys[stray.record.id].state == "dead"
+    with bench.service.session("one") as session:
+        session.case = replace(session.case, rotation=None)
+        assert session.reconcile() == 0
+
+
+def test_the_boot_is_unknown_where_proc_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(self: Path) -> str:
+        raise OSError
+
+    leases.boot_id.cache_clear()
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    try:
+        assert leases.boot_id() == "unknown"
+    finally:
+        leases.boot_id.cache_clear()
+
+
+def test_hints_are_compared_as_providers_write_them() -> None:
+    matches = preflight.hint_matches
+    assert matches("sk-abc…wxyz", "sk-abc-and-more-wxyz") and matches("sk-***wxyz", "sk-anything-wxyz")
+    assert matches("sk-abcdef", "sk-abcdefgh") and not matches("", "sk-abc") and not matches("sk-", "sk-abc")
+    assert not matches("a…b", "a-and-b"), "two characters are no hint"
+
+
+def test_an_order_that_is_refused_is_in_the_audit(bench: Bench) -> None:
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        running = replace(session.case.rotation, phase=Phase.GENERATE)  # type: ignore[type-var]
+        refusal = session.order(Order.REVOKE, running)
+    assert refusal is not None and "under way" in refusal.reason
+    with bench.service.journal.database.read() as connection:
+        told = connection.execute(text("SELECT count(*) FROM audit WHERE record LIKE '%\"refused\"%'")).scalar()
+    assert told == 1
+
+
+def test_a_debt_that_exists_is_not_made_twice(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    with bench.service.session("one") as session:
+        (owed,) = session.case.debts
+        with session._writing() as writing:
+            writing.owe((owed.key,), Cause.SWEPT)
+        assert session.case.debts == (owed,)
+
+
+def test_a_rotation_is_found_by_its_whole_id_and_by_its_end(bench: Bench) -> None:
+    report = bench.service.rotate("one", WAIT)
+    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED
+    whole = report.rotation.id
+    with bench.service.journal.database.read() as connection:
+        for typed in (whole, f"r-{whole[-5:].lower()}", whole[-6:]):
+            assert cases.find_rotation(connection, typed)["id"] == whole  # type: ignore[index]
+        assert cases.find_rotation(connection, "r-zzzzz0") is None
