@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,12 @@ from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False}, "restarter": {"allow_unhealthy": False}}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@lru_cache(maxsize=256)
+def _adapter(plugin: Any) -> TypeAdapter[Any]:
+    """Making one costs more than all the validating that it does for a playbook."""
+    return TypeAdapter(plugin)
 
 
 class Loader:
@@ -181,7 +188,8 @@ class Loader:
             elif data[name] == "":
                 self._wrong((*path, name), f"'{name}' is empty", _meant(name, helps))
         try:
-            return TypeAdapter(plugin).validate_python({settings[k]: v for k, v in data.items() if k in settings})
+            adapter = _adapter(plugin)  # type: ignore[arg-type]
+            return adapter.validate_python({settings[k]: v for k, v in data.items() if k in settings})
         except ValidationError as error:
             for found in error.errors():
                 location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))

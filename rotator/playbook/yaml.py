@@ -13,6 +13,8 @@ from rotator.playbook.mistakes import Mistake
 Path_ = tuple[str | int, ...]
 _BIGGEST = 1_000_000
 _MOST_NODES = 100_000
+# libyaml's, where PyYAML was built with it: ten times as quick.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -42,7 +44,7 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
     if len(text) > _BIGGEST:
         return document, [Mistake(shown, 1, 1, "is larger than a playbook can be", "is it the right file?")]
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
         mistakes: list[Mistake] = []
         if node is not None:
             document.data = _Builder(document, mistakes).build(node, ())
