@@ -35,6 +35,7 @@ class World:
         for name in self.names:
             cell = memory.WORLD.cell(name)
             cell.values, cell.version = {"key": Secret(memory.WORLD.issuer(name).create("by hand").value)}, 1
+            cell.note = None
             memory.WORLD.consumers[name] = memory.Consumer(name)
             memory.WORLD.start(name)
             (self.folder / "playbooks" / f"{name}.yaml").write_text(_PLAYBOOK.format(name=name))
