@@ -93,7 +93,7 @@ class Bench:
         self.issuer = memory.WORLD.issuer(self.name)
         first = self.issuer.create("by hand")
         cell = memory.WORLD.cell(self.name)
-        cell.values, cell.version = {"key": Secret(first.value)}, 1
+        cell.values, cell.version, cell.note = {"key": Secret(first.value)}, 1, None
         memory.WORLD.consumers[self.name] = memory.Consumer(self.name)
         memory.WORLD.start(self.name)
         self.playbook()

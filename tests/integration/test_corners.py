@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import memory
+from rotator import memory, orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.order import Order
 from rotator.core.state import Cause, Debt, Key, Outcome, Phase
@@ -342,3 +342,47 @@ def test_a_rotation_is_found_by_its_whole_id_and_by_its_end(bench: Bench) -> Non
         for typed in (whole, f"r-{whole[-5:].lower()}", whole[-6:]):
             assert cases.find_rotation(connection, typed)["id"] == whole  # type: ignore[index]
         assert cases.find_rotation(connection, "r-zzzzz0") is None
+
+
+def test_a_playbook_edited_during_grace_is_looked_at_as_it_was_and_as_it_is(bench: Bench) -> None:
+    """A store and a consumer of both versions are read once; a consumer that shows nothing shows nothing."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    later = path.read_text().replace("in memory", "edited").replace("restart: [", "restart: [{uses: none, within: 0}, ")
+    path.write_text(later)
+    report = orders.order(bench.service, "one", Order.REVOKE, WAIT)
+    assert report.code == 0 and bench.live == [bench.stored]
+
+
+def test_an_old_key_whose_value_nobody_knows_is_no_measure(bench: Bench) -> None:
+    """Parity is asked only where both keys can be."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        rotation = replace(session.case.rotation, old=Key("gone", "f" * 32), forward_only=False)  # type: ignore[type-var]
+        performer = _performer(session, rotation)
+        performer._parity(performer.credential(rotation.new))  # type: ignore[arg-type]
+
+
+def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> None:
+    """The stores hold another key of ours; the one that the journal believed in is gone at the provider."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    believed = bench.stored
+    by_hand = bench.issuer.create("by hand")
+    bench.issuer.by_value(believed).state = "dead"  # type: ignore[union-attr]
+    cell = memory.WORLD.cell("one")
+    cell.values, cell.version, cell.note = {"key": Secret(by_hand.value)}, cell.version + 1, None
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored]
+
+
+def test_the_database_of_a_postgresql_journal_is_backed_up_by_itself(bench: Bench, tmp_path: Path) -> None:
+    from rotator.journal import upkeep
+
+    journal = bench.service.journal
+    assert upkeep.check(journal) == []
+    if journal.database.is_sqlite:
+        upkeep.backup(journal, tmp_path / "copy.db")
+        return
+    with pytest.raises(JournalError, match="backed up by PostgreSQL"):
+        upkeep.backup(journal, tmp_path / "copy.db")

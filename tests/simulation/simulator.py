@@ -234,7 +234,7 @@ def build(world: World) -> Playbook:
     first = world.issuer.create("first")
     for i in range(stores):
         cell = memory.WORLD.cell(f"{world.name}-s{i}")
-        cell.values, cell.version = {"key": Secret(first.value)}, 1
+        cell.values, cell.version, cell.note = {"key": Secret(first.value)}, 1, None
     for i in range(consumers):
         memory.WORLD.consumers[f"{world.name}-c{i}"] = memory.Consumer(f"{world.name}-s{i % stores}")
         memory.WORLD.start(f"{world.name}-c{i}")

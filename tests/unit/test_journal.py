@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,71 @@ def test_durability_is_not_traded_for_speed(tmp_path: Path) -> None:
             for name in ("journal_mode", "synchronous", "secure_delete")
         ]
     assert values == ["wal", 2, 1]
+
+
+def test_a_key_command_that_fails_and_a_key_that_is_none_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ended with 3"):
+        KeySource(tmp_path / "key", command="exit 3").load()
+    for wrong in ("not base64 at all!", base64.b64encode(b"short").decode()):
+        with pytest.raises(ConfigError, match="does not hold a sealing key"):
+            KeySource(tmp_path / "key", command=f"echo '{wrong}'").load()
+
+
+def test_without_its_key_a_journal_seals_nothing_and_opens_nothing(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    credential = single("sk-another-canary-0123456789", key_id="k2")
+    stranger = AesGcmSealer(Secret(KEY))
+    with journal.database.write() as connection:
+        with pytest.raises(JournalError, match="no sealing key"):
+            credentials.keep(connection, None, "p", "r", journal.key_of(credential), credential, 0.0)
+        assert credentials.value_of(connection, stranger, "p", key) is None
+    journal.database.close()
+    (tmp_path / "rotator.key").unlink()
+    lost = opened(tmp_path)
+    assert lost.sealer is None and upkeep.check(lost) == ["the sealing key is lost"]
+    with pytest.raises(JournalError, match="key is lost"):
+        upkeep.rekey(lost, Secret(KEY))
+
+
+def test_a_backup_over_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    with pytest.raises(JournalError, match="exists already"):
+        upkeep.backup(opened(tmp_path), tmp_path / "there")
+
+
+def test_without_its_driver_postgresql_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
+
+    monkeypatch.setattr("rotator.journal.database.create_engine", missing)
+    with pytest.raises(JournalError, match="needs psycopg") as told:
+        Database("postgresql://nowhere/x")
+    assert "rotator[postgres]" in told.value.hint
+
+
+def test_a_writer_waits_for_another_process_and_says_what_the_disk_says(tmp_path: Path) -> None:
+    """Another process holds the write lock for a moment; a file that may not be written is a sentence."""
+    journal = opened(tmp_path)
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    release.start()
+    with journal.database.write() as connection:
+        connection.execute(text("SELECT 1"))
+    release.join()
+    other.close()
+    with pytest.raises(JournalError, match="cannot be opened"), journal.database.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        connection.exec_driver_sql("CREATE TABLE x (y)")
+
+
+def test_what_is_no_lock_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = opened(tmp_path)
+
+    def broken(self: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("sqlalchemy.Connection.begin", broken)
+    with pytest.raises(JournalError, match="unable to open"), journal.database.write():
+        pass
