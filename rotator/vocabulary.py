@@ -56,8 +56,8 @@ class Vocabulary:
 
     def _work_off(self) -> None:
         with self._lock:
-            while self._born:
-                reference = self._born.popleft()
+            born = list(self._born)
+            for reference in born:
                 one = reference()
                 if one is not None:
                     forms = one.forms()
@@ -67,6 +67,8 @@ class Vocabulary:
                 _, forms = self._known.pop(id(self._dead.popleft()), (None, frozenset()))
                 self._count(forms, -1)
             self._few = tuple(self._looked_for(frozenset(self._forms))) if len(self._forms) <= _FEW else None
+            for _ in born:  # only now: until then whoever looks must wait here
+                self._born.popleft()
 
     def _count(self, forms: frozenset[str], by: int) -> None:
         for form in forms:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import urllib.parse
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.secret import Redactor, Secret
+from rotator.vocabulary import Vocabulary
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=80)
 AROUND = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs",)), max_size=40)
@@ -41,6 +43,31 @@ def test_of_many_secrets_each_is_found(texts: list[str], form, before: str, afte
     for secret in alive:
         redacted = Redactor()(before + form(secret.reveal()) + after)
         assert form(secret.reveal()) not in redacted or form(secret.reveal()) in before + after
+
+
+def test_a_secret_that_is_just_being_taken_in_is_waited_for() -> None:
+    """One thread takes it in; another that looks meanwhile does not miss it."""
+    begun, go_on, vocabulary = threading.Event(), threading.Event(), Vocabulary()
+
+    class Slow:
+        def forms(self) -> frozenset[str]:
+            begun.set()
+            go_on.wait(10)
+            return frozenset({"a-slow-secret-value"})
+
+    slow = Slow()
+    vocabulary.add(slow)
+    first = threading.Thread(target=lambda: vocabulary.any_in("x"))
+    first.start()
+    begun.wait(10)
+    found: list[bool] = []
+    second = threading.Thread(target=lambda: found.append(vocabulary.any_in("it is a-slow-secret-value")))
+    second.start()
+    second.join(0.2)
+    go_on.set()
+    first.join()
+    second.join()
+    assert found == [True]
 
 
 def test_of_the_dead_nothing_is_kept() -> None:
