@@ -17,12 +17,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 VARIABLE = "OPENAI_API_KEY"
+SIGNALS = {signal.SIGHUP, signal.SIGTERM}
 
 
 def key_in(path: Path) -> str:
@@ -78,7 +80,7 @@ class Server(ThreadingHTTPServer):
         self.socket = listening
 
 
-def _listen() -> socket.socket:
+def listen() -> socket.socket:
     if "DEMO_LISTEN_FD" in os.environ:
         found = socket.socket(fileno=int(os.environ["DEMO_LISTEN_FD"]))
     else:
@@ -104,9 +106,36 @@ def _start(arguments: list[str], env_file: Path, listening: socket.socket) -> su
     )
 
 
+def serve(
+    server: ThreadingHTTPServer, restart: Callable[[], subprocess.Popen[bytes]], ready: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM; `restart` on SIGHUP. `ready` is called when a signal would be attended to.
+
+    The signals wait for a thread of their own. A handler would run inside whatever the accepting thread is doing; one
+    that came while that thread held a lock of `threading` and started a thread itself stopped both for good, with a
+    request already accepted.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before any thread starts: they inherit it
+    threading.Thread(target=_attend, args=(server, restart), daemon=True).start()
+    ready()
+    server.serve_forever(poll_interval=0.05)
+    server.server_close()
+
+
+def _attend(server: ThreadingHTTPServer, restart: Callable[[], subprocess.Popen[bytes]]) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+    while signal.sigwait(SIGNALS) == signal.SIGHUP:
+        for child in children:  # one that is still starting must not come up beside the next one
+            if child.poll() is None:
+                child.terminate()
+        children.append(restart())
+    server.shutdown()
+
+
 def main() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a successor inherits the mask of the thread that started it
     env_file, pid_file, issuer, port_file = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-    listening = _listen()
+    listening = listen()
     if "DEMO_PARENT" not in os.environ:
         _become(env_file, listening)
     crash = pid_file.parent / "CRASH"
@@ -115,22 +144,13 @@ def main() -> None:
     if ask(issuer, os.environ[VARIABLE]) != 200:
         sys.exit("demo consumer: the issuer refuses my key")
     Handler.issuer = issuer
-    server = Server(listening)
-    children: list[subprocess.Popen[bytes]] = []
 
-    def hang_up(*_: object) -> None:
-        for child in children:  # one that is still starting must not come up beside the next one
-            if child.poll() is None:
-                child.terminate()
-        children.append(_start(sys.argv[1:], env_file, listening))
+    def take_over() -> None:
+        publish(port_file, str(listening.getsockname()[1]))
+        publish(pid_file, str(os.getpid()))
+        relieve(int(os.environ["DEMO_PARENT"]))
 
-    signal.signal(signal.SIGHUP, hang_up)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    _publish(port_file, str(listening.getsockname()[1]))
-    _publish(pid_file, str(os.getpid()))
-    threading.Thread(target=_relieve_parent, args=(int(os.environ["DEMO_PARENT"]),)).start()
-    server.serve_forever(poll_interval=0.05)
-    server.server_close()
+    serve(Server(listening), lambda: _start(sys.argv[1:], env_file, listening), take_over)
 
 
 def _become(env_file: Path, listening: socket.socket) -> None:
@@ -145,12 +165,13 @@ def _become(env_file: Path, listening: socket.socket) -> None:
     os.execve(sys.executable, [sys.executable, "-m", "rotator.demo.consumer", *sys.argv[1:]], environment)  # noqa: S606
 
 
-def _relieve_parent(parent: int) -> None:
+def relieve(parent: int) -> None:
+    """Ask the process that this one succeeds to finish and leave; 0 is none."""
     if parent:
         os.kill(parent, signal.SIGTERM)
 
 
-def _publish(path: Path, text: str) -> None:
+def publish(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_text(text)
     beside.rename(path)

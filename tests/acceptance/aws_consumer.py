@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rotator.demo.consumer import Server, _listen, _publish
+from rotator.demo.consumer import SIGNALS, Server, listen, publish, relieve, serve
 from rotator.stores import dotenv_syntax
 
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
@@ -63,29 +62,20 @@ def _start(listening: Any, parent: int) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    listening = _listen()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # inherited from the thread that started us
+    listening = listen()
     if "DEMO_PARENT" not in os.environ:
         _start(listening, 0)
         return
     if not calls():
         sys.exit("consumer: AWS refuses my key")
-    server = AwsServer(listening)
-    children: list[subprocess.Popen[bytes]] = []
 
-    def hang_up(*_: object) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
-        children.append(_start(listening, os.getpid()))
+    def take_over() -> None:
+        publish(Path(sys.argv[3]), str(listening.getsockname()[1]))
+        publish(Path(sys.argv[2]), str(os.getpid()))
+        relieve(int(os.environ["DEMO_PARENT"]))
 
-    signal.signal(signal.SIGHUP, hang_up)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    _publish(Path(sys.argv[3]), str(listening.getsockname()[1]))
-    _publish(Path(sys.argv[2]), str(os.getpid()))
-    if int(os.environ["DEMO_PARENT"]):
-        os.kill(int(os.environ["DEMO_PARENT"]), signal.SIGTERM)
-    server.serve_forever(poll_interval=0.05)
-    server.server_close()
+    serve(AwsServer(listening), lambda: _start(listening, os.getpid()), take_over)
 
 
 if __name__ == "__main__":

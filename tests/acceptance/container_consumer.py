@@ -52,6 +52,14 @@ if only.exists() and only.read_text() != KEY:
 if ask() != 200:
     sys.exit("the issuer refuses my key")
 server = Server(("0.0.0.0", 8080), Handler)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+
+
+def leave() -> None:
+    signal.sigwait({signal.SIGTERM})  # not a handler: it would run inside what the accepting thread is doing
+    server.shutdown()
+
+
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+threading.Thread(target=leave, daemon=True).start()
 server.serve_forever(poll_interval=0.05)
 server.server_close()
