@@ -28,6 +28,8 @@ from rotator.model import (
 )
 from rotator.secret import Secret
 
+STRICT = {"extra": "forbid"}  # for settings inside a setting: what they do not know is a mistake, too
+
 
 def setting(
     help: str,

@@ -116,6 +116,7 @@ RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str] | str] = {
     "command": _command,
     "aws-sm": "rotator.stores.aws_references:secret",
     "aws-ssm": "rotator.stores.aws_references:parameter",
+    "vault": "rotator.stores.vault_references:field",
 }
 
 

@@ -14,7 +14,7 @@ from rotator.errors import RotatorError
 from rotator.model import BESIDE
 from rotator.playbook.mistakes import Mistake, nearest
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
-from rotator.playbook.registry import Registry, settings_of
+from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
 from rotator.probes.provider import ProviderProbe
@@ -193,7 +193,7 @@ class Loader:
         except ValidationError as error:
             for found in error.errors():
                 location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))
-                self._pydantic({**found, "loc": location}, path, helps)
+                self._pydantic({**found, "loc": location}, path, helps_below(plugin, found["loc"]) or helps)
         except RotatorError as error:
             self._wrong(path, error.message, error.hint)
         return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, metadata
@@ -28,6 +29,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "dotenv": "rotator.stores.dotenv:DotenvStore",
         "file": "rotator.stores.file:FileStore",
         "memory": "rotator.stores.memory:MemoryStore",
+        "vault": "rotator.stores.vault:VaultStore",
     },
     "restarter": {
         "command": "rotator.restarters.command:CommandRestarter",
@@ -75,6 +77,17 @@ def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     """Third parties' plugins: entry points of the group rotator.plugins, named kind.name."""
     found = metadata.entry_points(group="rotator.plugins")
     return {point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")}
+
+
+def helps_below(plugin: type[Any], location: Sequence[Any]) -> dict[str, str]:
+    """The settings inside a setting, with what they are for; none where it has none."""
+    inside: Any = plugin
+    for part in location[:-1]:
+        kinds = typing.get_type_hints(inside).get(str(part)) if dataclasses.is_dataclass(inside) else None
+        inside = next((kind for kind in (kinds, *typing.get_args(kinds)) if dataclasses.is_dataclass(kind)), None)
+    if inside is None or inside is plugin:
+        return {}
+    return {setting.name: setting.help for setting in settings_of(inside)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class AwsSecretsManagerStore(AwsConnection):
             current, text = str(found["VersionId"]), str(found.get("SecretString") or "")
         except NotFound:
             self._call("describe_secret")
-        if current != expect:
+        if expect != (current if self._texts(text) else ""):
             raise Conflict(f"{self.name} was changed by somebody else")
         made = f"{_OURS}{uuid4()}"
         wanted = {"ClientRequestToken": made, "SecretString": self._text(text, credential), "VersionStages": [_PENDING]}

@@ -8,18 +8,20 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotator import memory
+from rotator.clients.vault import VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
 from tests.servers import moto
+from tests.servers.bao import Bao
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 
@@ -59,6 +61,28 @@ def _secrets_manager(folder: Path, **settings: str) -> Any:
     )
 
 
+def _vault(folder: Path, **settings: Any) -> Any:
+    return _kv(folder, "secret", **settings)
+
+
+def _vault_1(folder: Path) -> Any:
+    return _kv(folder, "old")
+
+
+def _kv(folder: Path, mount: str, **settings: Any) -> Any:
+    bao, path = _BAO[0], f"contract{next(_NAMES)}"
+    held_there: dict[str, Any] = {"other": "1", "KEY": "first-value"}
+    whole = (f"secret/data/{path}", {"data": held_there}) if mount == "secret" else (f"{mount}/{path}", held_there)
+    bao.call("POST", *whole)
+    return Registry().find("store", "vault")(  # type: ignore[misc]
+        path=f"{mount}/{path}",
+        key="KEY",
+        address=bao.url,
+        auth=VaultAuth(token=_given(folder, "token", bao.root_token)),
+        **settings,
+    )
+
+
 def _signing(aws: moto.Aws) -> dict[str, str]:
     return {"access_key_id": aws.access_key_id, "secret_access_key": aws.secret_access_key}
 
@@ -84,12 +108,27 @@ def aws() -> Iterator[moto.Aws]:
         _AWS.clear()
 
 
+_BAO: list[Bao] = []
+
+
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+    with Bao(tmp_path_factory.mktemp("bao")) as found:
+        found.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+        _BAO[:] = [found]
+        yield found
+        _BAO.clear()
+
+
 STORES: dict[str, Callable[[Path], Any]] = {
     "dotenv": _dotenv,
     "file": _file,
     "command": _command,
     "memory": _memory,
     "aws-secrets-manager": _secrets_manager,
+    "vault": _vault,
+    "vault of version 1": _vault_1,
 }
 
 
@@ -97,6 +136,8 @@ STORES: dict[str, Callable[[Path], Any]] = {
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param.startswith("aws"):
         request.getfixturevalue("aws")
+    if request.param.startswith("vault"):
+        request.getfixturevalue("bao")
     return STORES[request.param](tmp_path)
 
 
@@ -119,6 +160,15 @@ def test_a_write_over_a_newer_version_is_a_conflict(store: Any) -> None:
     with pytest.raises(Conflict):
         store.write(single("late-value"), old, NOTE)
     assert held(store) == "second-value"
+
+
+def test_a_field_that_is_not_there_yet_is_written_beside_the_others(store: Any) -> None:
+    if "key" not in {field.name for field in fields(store)} or store.key is None:
+        pytest.skip("it holds nothing but the key")
+    other = replace(store, key="ANOTHER")
+    assert other.read() is None
+    other.write(single("second-value"), "", NOTE)
+    assert (held(other), held(store)) == ("second-value", "first-value")
 
 
 def test_writing_the_same_value_again_is_another_version(store: Any) -> None:

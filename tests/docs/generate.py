@@ -28,7 +28,8 @@ def reference() -> str:
         "A playbook is a YAML file; its name without `.yaml` is the playbook's name. "
         "`rotator schema` prints the JSON Schema for editors, `rotator validate` every mistake.\n",
         "Durations are written like `30d`, `24h`, `10m`, `0s`. Secrets are never written out, only referred to: "
-        "`{env: NAME}`, `{file: PATH}`, `{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`; "
+        "`{env: NAME}`, `{file: PATH}`, `{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, "
+        "`{vault: PATH#FIELD}`; "
         "they are resolved at each use.\n",
         "## Keys of a playbook\n",
         *_table(Shape),

@@ -12,11 +12,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.servers import engine, moto
+from tests.servers import bao, engine, kube, moto, toxiproxy
 from tests.servers.server import Server, wipe
 from tests.servers.tools import Failed
 
-SERVERS: dict[str, type[Server]] = {"engine": engine.Engine}
+SERVERS: dict[str, type[Server]] = {
+    "bao": bao.Bao,
+    "engine": engine.Engine,
+    "kube": kube.Kube,
+    "toxiproxy": toxiproxy.Toxiproxy,
+}
 INSTALLED = {
     "moto": moto.install,
     "compose": engine.compose_2,

@@ -31,13 +31,16 @@ def mounts() -> list[str]:
 
 def empty(name: str, mark: str = "") -> bytes:
     """A docker-archive that any engine loads; images with different marks have different ids."""
-    layer = _layer(mark)
+    return _archive(name, _layer(mark), ["/bin/sleep", "86400"])
+
+
+def _archive(name: str, layer: bytes, command: list[str]) -> bytes:
     layer_id = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Cmd": ["/bin/sleep", "86400"], "WorkingDir": "/"},
+            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Cmd": command, "WorkingDir": "/"},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
             "history": [{"created": "2020-01-01T00:00:00Z", "created_by": "tests"}],
         }
@@ -46,6 +49,12 @@ def empty(name: str, mark: str = "") -> bytes:
     manifest = [{"Config": f"{config_id}.json", "RepoTags": [name], "Layers": [f"{layer_id}/layer.tar"]}]
     files = {f"{config_id}.json": config, f"{layer_id}/layer.tar": layer}
     return _tar({**files, "manifest.json": json.dumps(manifest).encode()}, {}, [])
+
+
+def busybox(name: str) -> bytes:
+    """A docker-archive of Debian's static busybox, which sleeps: it needs nothing of the machine."""
+    found = next(path for path in (Path("/bin/busybox"), Path("/usr/bin/busybox")) if path.exists())
+    return _archive(name, _tar({**_FILES, "sleep": found.read_bytes()}, {}, _FOLDERS), ["/sleep", "100000000"])
 
 
 def _layer(mark: str) -> bytes:
@@ -65,6 +74,6 @@ def _tar(files: dict[str, bytes], links: dict[str, str], folders: list[str]) -> 
             archive.addfile(entry)
         for path, data in files.items():
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), 0o644
+            entry.size, entry.mode = len(data), 0o755 if path == "sleep" else 0o644
             archive.addfile(entry, io.BytesIO(data))
     return out.getvalue()

@@ -197,11 +197,11 @@ class Server:
             with contextlib.suppress(OSError):
                 os.killpg(part.pid, signal.SIGKILL)  # what it left running in its group
 
-    def box(self) -> int:
-        """Process id of the first process of a new box: ending it ends everything in it."""
+    def box(self, *more: str) -> int:
+        """Process id of the first process of a new box: ending it ends everything in it. `more` is run in it first."""
         ready = self.dir / "box.ready"
         ready.unlink(missing_ok=True)
-        setup = "; ".join(("set -e", "ip link set lo up", *self._own_view()))
+        setup = "; ".join(("set -e", "ip link set lo up", *self._own_view(), *more))
         namespaces = ["-n", "-m", "-p", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--"]
         first = ["sh", "-c", f'{setup}; exec "$0" "$1" init "$2"', sys.executable, _BOXED, ready]
         pid = self.spawn("box", ["unshare", *namespaces, *first], grace=2, signal=signal.SIGKILL)

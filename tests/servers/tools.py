@@ -127,7 +127,8 @@ def digest(*things: Any) -> str:
 
 def apt(*packages: str, tools: Sequence[str]) -> None:
     """Install Debian packages unless all the tools are there. Skips the test where that may not be."""
-    missing = [tool for tool in tools if not shutil.which(tool, path=ENV["PATH"])]
+    there = (Path(tool).exists() if tool.startswith("/") else shutil.which(tool, path=ENV["PATH"]) for tool in tools)
+    missing = [tool for tool, found in zip(tools, there, strict=True) if not found]
     if not missing:
         return
     if os.geteuid() or not may_install():
