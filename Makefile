@@ -8,8 +8,15 @@ READY := .venv/ready
 demo: $(READY)
 	@$(BIN)/rotator demo
 
+# COVERAGE=1, as CI does: the walks of the model without, all else with coverage, and what it must have met.
 test: $(READY)
+ifdef COVERAGE
+	@$(BIN)/python -m pytest -q tests/model tests/simulation
+	@$(BIN)/python -m pytest -q --cov=rotator --cov-branch --cov-report= --ignore=tests/model --ignore=tests/simulation
+	@$(BIN)/python -m tests.covered
+else
 	@$(BIN)/python -m pytest -q
+endif
 
 lint: $(READY)
 	@$(BIN)/ruff check rotator tests

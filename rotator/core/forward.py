@@ -90,8 +90,6 @@ def _nothing_made(rotation: Rotation, failed: Failed) -> Rotation:
 
 def kill(rotation: Rotation, result: Result) -> Rotation:
     """--revoke-first: a person ordered that the old key die before the consumers have the new one."""
-    if isinstance(result, Unknown):
-        return rotation
     if isinstance(result, Failed):
         return replace(rotation.stuck("the old key could not be revoked: " + result.message), hint=result.hint)
     if not isinstance(result, Done):

@@ -52,7 +52,7 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
             return _compromise(rotation)
         case Order.REVOKE:
             return Refusal("a rotation is under way", "`rotator resume` or `rotator undo` it first")
-        case Order.CONFIRM:
+        case _:
             return Refusal("nothing waits for a confirmation")
 
 
@@ -99,7 +99,7 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
             return _confirm(debt)
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
-        case Order.UNDO:
+        case _:
             return _free_to_go_back(debt)
 
 

@@ -19,8 +19,8 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
     if playbook.provider.recovery is not Recovery.LABEL:
         return ()
     rotation, accounted = case.rotation, {debt.key.id for debt in case.debts if debt.open}
-    if rotation is not None:
-        accounted |= {key.id for key in (rotation.old, rotation.new) if key and (rotation.outcome is None)}
+    unfinished = (rotation.old, rotation.new) if rotation is not None and rotation.outcome is None else ()
+    accounted |= {key.id for key in unfinished if key}
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
         accounted |= {current.id} if current else set()

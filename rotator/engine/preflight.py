@@ -131,8 +131,6 @@ def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential, l
         return known
     if key.id:  # told by what stands beside the value
         return _told_by_itself(journal, playbook, key, listing)
-    if current is not None and current.same(key):
-        return current
     if not playbook.provider.can_list:
         if current is not None:
             raise RefusedError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from rotator.audit import chain
 from rotator.audit.record import Actor
@@ -101,10 +102,10 @@ class Session:
                 writing.record(unit, "refused", order=str(given), reason=changed.reason)
                 return changed
             writing.record(unit, "order", order=str(given), reason=reason)
-            if isinstance(changed, Rotation) and isinstance(unit, Rotation):
-                writing.put_rotation(unit, changed)
-            elif isinstance(changed, Debt) and isinstance(unit, Debt):
+            if isinstance(changed, Debt) and isinstance(unit, Debt):
                 writing.put_debt(unit, changed)
+            else:
+                writing.put_rotation(cast(Rotation, unit), cast(Rotation, changed))
         return None
 
     def answer(self, unit: Unit, call: Call, performed: Performed) -> None:

@@ -120,8 +120,7 @@ class Writing:
             self.record(changed, "decision", decision=_TOLD[changed.phase], reason=changed.attention)
             self.checkpoint()
         rotation = self.case.rotation
-        if rotation is None:
-            return
+        assert rotation is not None  # a debt is owed by one
         settled = turn.settle(rotation, self.case.debts)
         if settled is not rotation:
             self._put(settled)

@@ -125,10 +125,9 @@ def save(connection: Connection, before: Case, after: Case, at: float) -> None:
         elif (debt, after.intent_on(debt.id)) != (known[debt.id], before.intent_on(debt.id)):
             connection.execute(_SAVE_DEBT, {"this": debt.id, **row})
     rotation = after.rotation
-    if rotation is not None:
-        intent = after.intent_on(rotation.id)
-        if (rotation, intent) != (before.rotation, before.intent_on(rotation.id)):
-            connection.execute(_SAVE_ROTATION, {"this": rotation.id, **_rotation_row(rotation, intent, at)})
+    intent = after.intent_on(rotation.id) if rotation is not None else None
+    if rotation is not None and (rotation, intent) != (before.rotation, before.intent_on(rotation.id)):
+        connection.execute(_SAVE_ROTATION, {"this": rotation.id, **_rotation_row(rotation, intent, at)})
 
 
 def _rotation_row(rotation: Rotation, intent: Call | None, at: float) -> dict[str, Any]:

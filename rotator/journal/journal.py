@@ -81,12 +81,12 @@ def _has_key(database: Database) -> bool:
 
 
 def _begin_installation(connection: Connection, sealer: Sealer | None) -> str:
+    assert sealer is not None  # an empty journal's key was made, or given
     name = secrets.token_hex(4)
     put_setting(connection, "installation", name)
     # In clear on purpose: fingerprints must go on comparing when the sealing key is changed or lost.
     put_setting(connection, "fingerprint_key", base64.b64encode(secrets.token_bytes(32)).decode())
-    if sealer is not None:
-        put_setting(connection, "sealing_key", sealer.fingerprint)
+    put_setting(connection, "sealing_key", sealer.fingerprint)
     return name
 
 

@@ -31,11 +31,12 @@ from rotator.errors import (
     Unsupported,
 )
 from rotator.journal import cases, leases
-from rotator.model import Credential, Finding, Identity, Level, Note, NotYet
+from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, Note, NotYet
 from rotator.providers.memory import MemoryProvider
 from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request
+from rotator.stores.memory import MemoryStore
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)
@@ -386,3 +387,121 @@ def test_the_database_of_a_postgresql_journal_is_backed_up_by_itself(bench: Benc
         return
     with pytest.raises(JournalError, match="backed up by PostgreSQL"):
         upkeep.backup(journal, tmp_path / "copy.db")
+
+
+def test_a_probe_of_the_provider_that_it_does_not_have_is_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`provider` among the probes of a provider without one: the others stand in for the new key's own check."""
+    bench.playbook(more="verify: [{uses: provider}, {uses: memory, issuer: one}]")
+    assert bench.service.rotate("one", WAIT).code == 0
+    asked: list[str] = []
+
+    def probe(self: MemoryProvider, credential: Any) -> Identity:
+        asked.append("provider")
+        raise Unsupported("this provider has no cheap call")
+
+    monkeypatch.setattr(MemoryProvider, "probe", probe)
+    with bench.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation is not None
+        done = _performer(session, rotation).perform(Call(Op.PROBE, "generate", key=rotation.new))
+    assert isinstance(done.result, Done) and asked == ["provider"]
+
+
+def test_consumers_of_which_nothing_is_wanted_are_not_asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`evidence: none`: the look reads the stores alone."""
+    bench.playbook(more="evidence: none")
+    assert bench.service.rotate("one", WAIT).code == 0
+
+    def asked(self: MemoryRestarter, change: Any) -> Any:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(MemoryRestarter, "progress", asked)
+    with bench.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation is not None
+        looked = _performer(session, rotation).perform(Call(Op.LOOK, "verify", key=rotation.new))
+    assert isinstance(looked.result, Done)
+
+
+def test_a_store_of_both_versions_of_a_playbook_is_read_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.service.rotate("one", WAIT).code == 0
+    reads: list[str] = []
+    real = MemoryStore.read
+
+    def read(self: MemoryStore) -> Any:
+        reads.append(self.cell)
+        return real(self)
+
+    monkeypatch.setattr(MemoryStore, "read", read)
+    with bench.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation is not None
+        performer = _performer(session, rotation)
+        performer.perform(Call(Op.LOOK, "verify", key=rotation.new))
+        as_it_was = len(reads)
+        edited = replace(performer, today=replace(performer.then, file="edited.yaml"))
+        edited.perform(Call(Op.LOOK, "verify", key=rotation.new))
+    assert len(reads) == 2 * as_it_was
+
+
+def test_a_key_told_by_what_stands_beside_it_must_be_listed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An access key's id stands beside the secret: another user's is refused, ours is taken without a guess."""
+    with bench.service.session("one") as session:
+        book = session.books.today
+        assert book is not None
+
+        def identified(key_id: str) -> Key:
+            key = Key(key_id, "f" * 32, "mem…")
+            listing = book.provider.inventory
+            return preflight._identify(session.journal, book, key, Credential({"key": Secret("mem-x")}), listing)
+
+        (first,) = (record.id for record in book.provider.inventory())
+        assert identified(first).id == first
+        with pytest.raises(RefusedError, match="which the provider does not list"):
+            identified("another-users")
+
+
+def test_a_labelled_key_is_ours_only_with_its_rotation(bench: Bench) -> None:
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        rotation, book = session.case.rotation, session.books.today
+        assert rotation is not None and book is not None
+        ours = Label(session.journal.installation, "one", rotation.id, 1)
+        preflight._refuse_foreign_label(session.journal, book, KeyRecord("k", ours.text))
+        for foreign in (replace(ours, installation="elsewhere"), replace(ours, rotation="lost")):
+            with pytest.raises(RefusedError, match="does not know"):
+                preflight._refuse_foreign_label(session.journal, book, KeyRecord("k", foreign.text))
+
+
+def test_a_stray_that_the_rotation_took_as_its_own_is_no_debt(bench: Bench) -> None:
+    """A frozen process filled the slot; recovery read it again and went on with it."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation is not None and rotation.new is not None
+        other = Key("late", "e" * 32, "mem…late")
+        with session.journal.database.write() as connection:
+            for key in (rotation.new, other):
+                cases.add_stray(connection, "one", rotation.id, key, 0.0)
+        with session.journal.database.read() as connection:
+            strays = cases.strays(connection, "one")
+        session._settle(strays)
+        assert [debt.key for debt in session.case.debts if debt.open] == [other]
+
+
+def test_a_leaked_key_that_somebody_put_back_is_rotated_away_from_for_good(bench: Bench) -> None:
+    """Its debt is void while it is current, but nothing goes back to it."""
+    bench.playbook(revoke="", more="")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    leaked, cell = bench.stored, memory.WORLD.cell("one")
+    assert bench.service.rotate("one").code == 0
+    cell.values, cell.version, cell.note = {"key": Secret(leaked)}, cell.version + 1, None
+    with bench.service.session("one") as session:
+        (debt,) = session.case.debts
+        session.order(Order.COMPROMISED, debt)
+    report = bench.service.rotate("one")
+    assert report.rotation is not None and report.rotation.compromised and report.code == 0
+    assert leaked not in bench.live and bench.stored in bench.live

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from rotator.audit import chain, checkpoint, verify
+from rotator.audit import chain, checkpoint, stream, verify
+from rotator.audit import record as record_module
 from rotator.audit.record import Actor
 from rotator.errors import ConfigError
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.sealing import KeySource
+from rotator.secret import Secret
 
 ACTOR = Actor("alice", "host", "cli")
 
@@ -102,3 +105,55 @@ def test_an_exported_file_is_verified_without_the_journal(lines: list[dict[str, 
     path.write_text("not json\n")
     with pytest.raises(ConfigError, match="export.jsonl:1"):
         list(verify.lines_of_file(path))
+
+
+def test_a_column_edited_in_the_database_shows(journal: Journal, lines: list[dict[str, object]]) -> None:
+    """The columns are what is searched; they must say what the signed record says."""
+    from sqlalchemy import text
+
+    with journal.database.write() as connection:
+        connection.execute(text("UPDATE audit SET seq = 77 WHERE n = 3"))
+    with journal.database.read() as connection:
+        assert "was changed" in verify.verify(verify.lines_of(connection)).mistakes[0]
+
+
+def test_checkpoints_that_were_edited_or_dropped_show(journal: Journal, lines: list[dict[str, object]]) -> None:
+    with journal.database.write() as connection:
+        chain.append(connection, "r1", 2500.0, "outcome", ACTOR)
+        checkpoint.add(connection, journal, 3000.0)
+    with journal.database.read() as connection:
+        *records, first, second = verify.lines_of(connection)
+    assert verify.verify([*records, first, second]).whole
+    assert "does not follow" in verify.verify([*records, second]).mistakes[0]
+    assert "was changed" in verify.verify([*records, {**first, "time": "yesterday"}, second]).mistakes[0]
+
+
+def test_a_file_may_hold_other_lines_than_records(lines: list[dict[str, object]], tmp_path: Path) -> None:
+    """The stream goes where logs go."""
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(f'\n{{"level": "info"}}\n{json.dumps(line)}\n' for line in lines))
+    assert verify.verify(verify.lines_of_file(path)).whole
+
+
+def test_a_secret_in_a_persons_words_is_not_written_down(journal: Journal) -> None:
+    """And the chain is whole over what was written."""
+    leaked = Secret("sk-canary-in-a-reason-0123456789")
+    with journal.database.write() as connection:
+        chain.append(connection, "r1", 1000.0, "order", ACTOR, reason=f"it was in a log: {leaked.reveal()}")
+    with journal.database.read() as connection:
+        (record,) = verify.lines_of(connection)
+    assert "canary" not in json.dumps(record) and "it was in a log: ***" in str(record["reason"])
+    assert verify.verify([record]).whole
+
+
+def test_an_account_without_a_name_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert record_module._user() == f"uid {os.getuid()}"
+
+
+def test_a_stream_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        stream.Stream((str(tmp_path / "none" / "audit.jsonl"),))

@@ -228,3 +228,53 @@ def test_what_is_no_lock_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("sqlalchemy.Connection.begin", broken)
     with pytest.raises(JournalError, match="unable to open"), journal.database.write():
         pass
+
+
+def test_a_key_file_that_another_process_has_just_made_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two first starts at once: one makes the key, the other uses it."""
+    make = KeySource.make
+
+    def slower(self: KeySource) -> Secret:
+        make(self)
+        raise FileExistsError(self.file)
+
+    monkeypatch.setattr(KeySource, "make", slower)
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    assert value(journal, key) == "sk-canary-in-the-journal-0123"
+
+
+def test_a_journal_that_never_had_a_key_and_is_not_empty_gets_none(tmp_path: Path) -> None:
+    """A key is made together with an empty journal, and never again: something may be sealed under a lost one."""
+    journal = opened(tmp_path)
+    seal_one(journal)
+    with journal.database.write() as connection:
+        connection.execute(text("DELETE FROM meta WHERE name = 'sealing_key'"))
+    journal.database.close()
+    (tmp_path / "rotator.key").unlink()
+    with pytest.raises(ConfigError, match="no sealing key at"):
+        opened(tmp_path)
+
+
+def test_a_file_that_is_not_as_it_should_be_is_found_by_check(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.database.close()
+    with sqlite3.connect(tmp_path / "journal.db") as direct:
+        direct.execute("PRAGMA writable_schema = ON")
+        declared = direct.execute("SELECT sql FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]
+        loose = declared.replace(" NOT NULL", "")
+        direct.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'meta'", (loose,))
+    with sqlite3.connect(tmp_path / "journal.db") as direct:
+        direct.execute("INSERT INTO meta (name, value) VALUES ('odd', NULL)")
+        direct.execute("PRAGMA writable_schema = ON")
+        direct.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'meta'", (declared,))
+    found = upkeep.check(opened(tmp_path))
+    assert any("the file is damaged" in line for line in found)
+
+
+def test_what_the_database_says_for_no_known_reason_is_told_all_the_same(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with pytest.raises(JournalError, match="the journal's database failed"), journal.database.write() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
