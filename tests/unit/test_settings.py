@@ -1,0 +1,55 @@
+"""Settings: from rotator.toml, overridden by the environment, told where they are wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rotator.errors import ConfigError
+from rotator.settings import load
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    (tmp_path / "rotator.toml").write_text(
+        'home = "~/state"\nplaybooks = ["a", "b"]\nlog_level = "info"\nkey_file = "/keys/rotator"\n'
+        'audit_stream = ["stdout", "audit.jsonl"]\n'
+    )
+    found = load({"ROTATOR_LOG_LEVEL": "debug", "ROTATOR_PLAYBOOKS": f"c{os.pathsep}d"})
+    assert (found.home, found.log_level) == (Path("~/state").expanduser(), "debug")
+    assert found.playbooks == found.folders == (Path("c"), Path("d"))
+    assert found.key.file == Path("/keys/rotator") and found.audit_stream == ("stdout", "audit.jsonl")
+    assert found.url == f"sqlite:///{found.home / 'journal.db'}"
+    assert load({"ROTATOR_DATABASE_URL": "postgresql://db/rotator"}).url == "postgresql://db/rotator"
+
+
+def test_playbooks_are_usually_in_the_folder_playbooks(tmp_path: Path) -> None:
+    assert load({}).folders == (Path("playbooks"),)
+    (tmp_path / "playbooks").mkdir()
+    assert load({}).folders == (Path("playbooks"),)
+
+
+def test_state_is_where_the_service_manager_says_or_where_it_usually_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load({"STATE_DIRECTORY": "/var/lib/x:/var/lib/y"}).home == Path("/var/lib/x")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert load({}).home == Path("/var/lib/rotator")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert load({}).home.name == "rotator" and load({}).home != Path("/var/lib/rotator")
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml does not exist"):
+        load({"ROTATOR_CONFIG": str(tmp_path / "none.toml")})
+
+
+@pytest.mark.parametrize(("text", "words"), [("hom = 1", "unknown setting 'hom'"), ("home = ", "rotator.toml: ")])
+def test_a_wrong_file_is_told(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "rotator.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load({})
