@@ -159,11 +159,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running copy of a consumer, when it started (Unix seconds) and which key was read from it."""
+    """One running copy of a consumer, when it started (Unix seconds) and which key was read from it.
+
+    `left_alone`: it is not restarted for a change, as a job that runs to its end; no key dies that it may hold.
+    """
 
     name: str
     started_at: float | None = None
     holds: Secret | None = None
+    left_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

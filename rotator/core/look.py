@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rotator.core.state import Key
 from rotator.model import Evidence
@@ -23,9 +23,12 @@ class StoreFact:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFact:
+    """`left_alone`: it is not restarted for a change (a job that runs to its end); it must be gone before a key dies."""
+
     name: str
     started_at: float | None = None
     fingerprint: str | None = None
+    left_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,15 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
             strangers.append(store.name)
     present = _present_version_time(facts)
     for consumer in facts.consumers:
-        _judge(consumer, dying, present, facts.now, holders, unproven)
+        _judge(_that_matter(consumer, living), dying, present, facts.now, holders, unproven)
     return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
+
+
+def _that_matter(consumer: ConsumerFact, living: Key | None) -> ConsumerFact:
+    """Those that are left alone hold nobody up but the one who would let the old key die."""
+    if living is None:
+        return consumer
+    return replace(consumer, instances=tuple(one for one in consumer.instances if not one.left_alone))
 
 
 def _held(store: StoreFact) -> str | None:

@@ -95,12 +95,12 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
     match order:
         case Order.RESUME:
             return _resume_debt(debt)
-        case Order.CONFIRM:
-            return _confirm(debt)
+        case Order.UNDO:
+            return _free_to_go_back(debt)
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
         case _:
-            return _free_to_go_back(debt)
+            return _confirm(debt)
 
 
 _NO_WAY_BACK = "rotate again: `rotate NAME`"

@@ -52,7 +52,10 @@ def _consumer(journal: Journal, entry: ConsumerEntry, evidence: Evidence, change
     progress = entry.restarter.progress(change)
     instances = tuple(
         InstanceFact(
-            instance.name, instance.started_at, journal.fingerprint({"key": instance.holds}) if instance.holds else None
+            instance.name,
+            instance.started_at,
+            journal.fingerprint({"key": instance.holds}) if instance.holds else None,
+            instance.left_alone,
         )
         for instance in progress.instances
     )

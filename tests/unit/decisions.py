@@ -493,6 +493,13 @@ def _every_look() -> Iterator[str]:
         "holds it": (InstanceFact("1", 20.0, "f-old"), InstanceFact("", 20.0, "f-new")),
         "holds the new key": (InstanceFact("1", 9.0, "f-new"),),
     }
+    job = InstanceFact("job", 9.0, left_alone=True)
+    for which, found in {"a job": (job,), "a job and an older": (job, InstanceFact("1", 9.0))}.items():
+        for converged in (True, False):
+            consumer = ConsumerFact("c", Evidence.STARTED, converged, found)
+            for living in (None, NEW):
+                verdict = look.look(Facts((_STORE,), (consumer,), NOW), OLD, living)
+                yield f"{which}, converged {converged}, living {living} → {verdict.clear} {verdict.text!r}"
     for name, store in stores.items():
         for living in (None, NEW):
             verdict = look.look(Facts((store, replace(_STORE, name="t", written_at=15.0)), (), NOW), OLD, living)
