@@ -119,7 +119,7 @@ class Note:
 class Held:
     """What a store holds: its values (None where it is write-only), version, and the note left with them.
 
-    `written_at` (Unix seconds) is when the present version was written, where the store tells.
+    `written_at` (Unix seconds) is when the present version was written, `by` who wrote it, where the store tells.
     """
 
     values: Mapping[str, Secret] | None
@@ -127,6 +127,7 @@ class Held:
     note: Note | None = None
     written_at: float | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
 
 
 class Level(StrEnum):

@@ -8,7 +8,7 @@ the engine owns time. Raises `TransientError` (ask later), `PermanentError` and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from rotator.model import (
@@ -155,6 +155,22 @@ class Store(Protocol):
 
     def tidy(self, expect: str) -> None:
         """Remove what an interrupted write of ours left beside it."""
+
+
+@runtime_checkable
+class Nudged(Protocol):
+    """A store whose controller can be asked to fill it now. A field `follows` says that it is only read."""
+
+    def nudge(self, why: str) -> None:
+        """Idempotent for the same `why`."""
+
+
+@runtime_checkable
+class Beside(Protocol):
+    """A restarter that must know what the playbook's stores write."""
+
+    def beside(self, stores: Sequence[Any]) -> Restarter:
+        """Itself with it. Raises ConfigError."""
 
 
 class Restarter(Protocol):

@@ -9,6 +9,7 @@ import pytest
 
 from rotator import memory
 from tests.servers.engine import Engine
+from tests.servers.kube import Kube
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own, for the whole run."""
     pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
     with Engine(tmp_path_factory.mktemp("e")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """A cluster of our own, for the whole run."""
+    pytest.importorskip("kubernetes", reason="pip install 'rotator[kubernetes]'")
+    with Kube(tmp_path_factory.mktemp("k")) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-"""What is in a namespace: read now, or as a watch has it. One watch for each kind of object, however many are waited for.
+"""What is in a namespace: read now, or as a watch has it; one watch for each kind, however many are waited for.
 
 A watch lives in a thread of this process; it is begun by the first question and ends when nobody has asked for a while.
 What it shows may lag: who asks about a change looks for it in what is shown.

@@ -195,8 +195,9 @@ class Cluster:
         client = self._client()
         headers = {"accept": "application/json", "user-agent": "rotator"}
         headers["content-type"] = _KINDS.get(method, "application/json")
-        if token := client.configuration.get_api_key_with_prefix("authorization"):
-            headers["authorization"] = token
+        bearer = client.configuration.auth_settings().get("BearerToken") or {}
+        if bearer.get("value"):
+            headers["authorization"] = bearer["value"]
         url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         deadline.check()
         try:
@@ -279,7 +280,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class SecretRef:
-    """A Secret that a playbook writes, and which of its keys."""
+    """A Secret that a playbook writes, and which of its keys. `namespace` '': the context's."""
 
     cluster: Cluster
     namespace: str

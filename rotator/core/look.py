@@ -23,7 +23,7 @@ class StoreFact:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFact:
-    """`left_alone`: it is not restarted for a change (a job that runs to its end); it must be gone before a key dies."""
+    """`left_alone`: not restarted for a change (a job that runs to its end); it must be gone before a key dies."""
 
     name: str
     started_at: float | None = None

@@ -42,7 +42,7 @@ def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
         ours,
         row["at"] if ours and row else held.written_at,
         row["fingerprint"] if row else "",
-        held.note.installation if held.note and not ours else "",
+        "" if ours else held.by or (held.note.installation if held.note else ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,9 @@ from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
+from rotator.plugin import Nudged
 
+_TOLD = 8  # findings in the line of the step
 _SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
 
 
@@ -106,7 +108,7 @@ class Performer:
     def preflight(self, call: Call) -> Performed:
         checked = preflight.check(self.journal, self.then, self.rotation, self.case.debts)
         keep = ((checked.ready.old, checked.old),) if checked.old and checked.ready.old else ()
-        told = " · ".join(finding.text for finding in checked.findings if finding.level != "warning")
+        told = _shortly([finding.text for finding in checked.findings if finding.level != "warning"])
         return self._done(checked.ready, told, keep=keep, findings=checked.findings)
 
     def snapshot(self, call: Call) -> Performed:
@@ -154,11 +156,14 @@ class Performer:
         return self._done(Recovered(reread=key), keep=((key, slot),))
 
     def read(self, call: Call) -> Performed:
-        held = self.then.stores[call.target].store.read()
+        store = self.then.stores[call.target].store
+        held = store.read()
         if held is None:
             return self._done(Read("", ""))
         fingerprint = self.journal.fingerprint(held.values) if held.values is not None else None
         mine = call.key is not None and fingerprint == call.key.fingerprint
+        if not mine and self.then.stores[call.target].follows and isinstance(store, Nudged):
+            store.nudge(f"{self.rotation.id}.{call.step}")
         version = (self.then.stores[call.target].name, held.version, fingerprint or "") if mine else None
         return self._done(Read(fingerprint, held.version), store_version=version)
 
@@ -316,6 +321,12 @@ class Performer:
 
     def sweep(self, call: Call) -> Performed:
         return self._done(Swept(find_orphans(self.journal, self.then, self.case)))
+
+
+def _shortly(texts: Sequence[str]) -> str:
+    """`rotator plan` tells all of them."""
+    more = len(texts) - _TOLD
+    return " · ".join([*texts[:_TOLD], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _named(key: Key) -> str:

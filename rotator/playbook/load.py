@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weake
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
+from rotator.plugin import Beside
 from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False}, "restarter": {"allow_unhealthy": False}}
@@ -90,6 +91,11 @@ class Loader:
                     f"say `evidence: {restarter.evidence}`",
                 )
         stores = [(self._fitted(store, provider, index), extra) for index, (store, extra) in enumerate(stores)]
+        stores = [(_following(store, extra["follows"]), extra) for store, extra in stores]
+        restarters = [
+            (self._beside(restarter, [store for store, _ in stores], index), extra)
+            for index, (restarter, extra) in enumerate(restarters)
+        ]
         if len(self._mistakes) > before:
             return None
         handed = tuple(
@@ -108,6 +114,14 @@ class Loader:
                 ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
             ),
         )
+
+    def _beside(self, restarter: Any, stores: Sequence[Any], index: int) -> Any:
+        """The restarter, told what the stores write where it must know."""
+        try:
+            return restarter.beside(stores) if isinstance(restarter, Beside) else restarter
+        except RotatorError as error:
+            self._wrong(("restart", index), error.message, error.hint)
+            return restarter
 
     def _fitted(self, store: Any, provider: Any, index: int) -> Any:
         """The store with its `keys` in the provider's order, if they are what a key of this provider consists of."""
@@ -222,6 +236,12 @@ class Loader:
             if hasattr(part, "model_fields"):
                 return _helps(part)
         return {}
+
+
+def _following(store: Any, follows: bool) -> Any:
+    """Some stores look at other things when they are only read."""
+    knows = any(field.name == "follows" for field in fields(store))
+    return replace(store, follows=follows) if knows else store
 
 
 # How a value of the wanted kind is written, by pydantic's name of the mistake.

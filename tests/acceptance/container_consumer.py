@@ -1,4 +1,4 @@
-"""A service in a container: its key comes from its environment; it tries it when it starts, and ends if it is refused.
+"""A service in a container: its key comes from its environment, or a file; it tries it when it starts, or ends.
 
 python container_consumer.py ISSUER_ADDRESS      listens on port 8080; needs nothing but Python
 
@@ -16,7 +16,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-KEY = os.environ["OPENAI_API_KEY"]
+FILE = os.environ.get("OPENAI_API_KEY_FILE")
+KEY = Path(FILE).read_text().strip() if FILE else os.environ["OPENAI_API_KEY"]
 
 
 def ask() -> int:

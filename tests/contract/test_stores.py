@@ -20,8 +20,9 @@ from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, Perman
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
-from tests.servers import moto
+from tests.servers import manifests, moto
 from tests.servers.bao import Bao
+from tests.servers.kube import Kube
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 
@@ -108,6 +109,15 @@ def aws() -> Iterator[moto.Aws]:
         _AWS.clear()
 
 
+def _kubernetes(folder: Path) -> Any:
+    kube, name = _KUBE[0], f"contract{next(_NAMES)}"
+    kube.apply(manifests.secret(name, "default", KEY="first-value", other="1"))
+    return Registry().find("store", "kubernetes")(  # type: ignore[misc]
+        secret=f"default/{name}", key="KEY", kubeconfig=kube.env["KUBECONFIG"]
+    )
+
+
+_KUBE: list[Kube] = []
 _BAO: list[Bao] = []
 
 
@@ -129,6 +139,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "aws-secrets-manager": _secrets_manager,
     "vault": _vault,
     "vault of version 1": _vault_1,
+    "kubernetes": _kubernetes,
 }
 
 
@@ -138,6 +149,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         request.getfixturevalue("aws")
     if request.param.startswith("vault"):
         request.getfixturevalue("bao")
+    if request.param == "kubernetes":
+        _KUBE[:] = [request.getfixturevalue("kube")]
     return STORES[request.param](tmp_path)
 
 

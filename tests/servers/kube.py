@@ -11,8 +11,10 @@ import base64
 import contextlib
 import json
 import secrets
+import signal
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ import pytest
 
 from tests.servers import images
 from tests.servers.server import Server
-from tests.servers.tools import ENV, HOST, Failed, apt, free_port, go_build, may_install, run, wait_for
+from tests.servers.tools import ENV, HERE, HOST, Failed, apt, free_port, go_build, may_install, run, wait_for
 
 VERSION = "v1.35.4"
 IMAGE = "docker.io/library/rotator-app:1"
@@ -125,6 +127,43 @@ class Kube(Server):
         """The address at which pods reach the machine's 127.0.0.1:PORT."""
         self.forward(f"in-{port}", str(self.first), f"{_OUTSIDE}:{port}", "self", f"{HOST}:{port}")
         return f"{_OUTSIDE}:{port}"
+
+    def namespace(self, name: str) -> str:
+        """A new namespace with its default service account."""
+        self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        wait_for(f"namespace {name}", lambda: self.call("GET", account), 20)
+        return name
+
+    def outward(self, service: str, namespace: str) -> str:
+        """An address on the machine that leads to the ready pods of a Service."""
+        port, name = free_port(), f"{namespace}-{service}"
+        ready = self.dir / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        api = ["https://127.0.0.1:6443", self.token, self.dir / "ca.crt"]
+        argv = [sys.executable, HERE / "kube_balancer.py", f"{HOST}:{port}", *api, namespace, service, ready]
+        self.spawn(f"balancer-{name}", argv, box=self.first, grace=1, signal=signal.SIGKILL)
+        wait_for(name, ready.exists, 20, 0.02, self.ended)
+        self.forward(f"out-{name}", "self", f"{HOST}:{port}", str(self.first), f"{HOST}:{port}")
+        return f"http://{HOST}:{port}"
+
+    def get(self, kind: str, name: str, namespace: str) -> Any:
+        return json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--show-managed-fields"))
+
+    def pods(self, namespace: str, app: str = "") -> list[Any]:
+        """Pods that run, or are being ended."""
+        chosen = ["-l", f"app={app}"] if app else []
+        found = json.loads(self.kubectl("get", "pods", "-n", namespace, "-o", "json", *chosen))["items"]
+        return [one for one in found if one["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def rolled_out(self, *names: str, namespace: str, seconds: int = 60) -> None:
+        for name in names:
+            self.kubectl("rollout", "status", name, "-n", namespace, f"--timeout={seconds}s")
+
+    def variable(self, pod: str, namespace: str, variable: str) -> str:
+        """What a pod's first process was started with."""
+        told = self.kubectl("exec", pod, "-n", namespace, "--", "cat", "/proc/1/environ")
+        return next(word.partition("=")[2] for word in told.split("\0") if word.startswith(f"{variable}="))
 
     # --- its parts ---
     def _write(self, name: str, text: str, mode: int = 0o600) -> Path:
@@ -229,7 +268,7 @@ class Kube(Server):
         settings = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": _OUTSIDE,  # the API server asks it there for logs
+            "address": "127.0.0.1",
             "readOnlyPort": 0,
             "healthzBindAddress": "127.0.0.1",
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},

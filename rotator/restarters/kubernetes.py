@@ -1,0 +1,273 @@
+"""Restarter `kubernetes`: workloads restarted as `kubectl rollout restart` does it, in waves, watched to the end.
+
+A pod counts as new by what its template says: the change for which it was made, and when that was ordered, by our
+clock. So neither the whole seconds of Kubernetes' times nor another clock decide.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from rotator.clients import kube_views, kubernetes
+from rotator.clients.kube_views import Objects
+from rotator.clients.kubernetes import ClusterConnection, SecretRef
+from rotator.errors import ConfigError, NotFound, PermanentError, RotatorError
+from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
+from rotator.plugin import setting
+from rotator.restarters import workloads as judge
+from rotator.secret import redact
+
+_PAUSE = 0.3  # seconds between two looks at a wave
+_DISCOVER = "discover"
+_KINDS = {kind.lower(): kind for kind in judge.RESTARTABLE}
+_LOG_LINES = 20
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where to look in one namespace: users of these Secrets, or these workloads by kind and name."""
+
+    namespace: str
+    secrets: tuple[SecretRef, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        wanted = judge.RESTARTABLE if self.secrets else {kind for kind, _ in self.names}
+        return (*sorted(wanted), "Pod")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesRestarter(ClusterConnection):
+    """Restart Deployments, StatefulSets and DaemonSets as `kubectl rollout restart` does, and wait for their pods.
+
+    `discover` finds who takes the Secret of the playbook's store `kubernetes`, by env, envFrom or a volume. A workload
+    has converged when every pod of the change is ready and none from before runs.
+    """
+
+    workloads: list[str] | str = setting("`discover`, or a list: deployment/NAME or deployment/NAMESPACE/NAME")
+    wave: int = setting("How many workloads roll at a time", default=10)
+    secrets: tuple[SecretRef, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
+
+    evidence = Evidence.STARTED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.workloads, str) and self.workloads != _DISCOVER:
+            raise ConfigError("`workloads` is `discover` or a list", "for instance [deployment/paracle/paracle-api]")
+        for text in self.workloads if isinstance(self.workloads, list) else ():
+            if text.split("/")[0].lower() not in _KINDS or len(text.split("/")) not in (2, 3):
+                raise ConfigError(
+                    f"'{text}' is no workload", "deployment/NAME, statefulset/NAMESPACE/NAME, daemonset/NAME"
+                )
+        if self.wave < 1:
+            raise ConfigError("a wave has at least one workload", "for instance `wave: 10`")
+
+    def beside(self, stores: Sequence[Any]) -> KubernetesRestarter:
+        """With the Secrets that the playbook's stores write. Raises ConfigError if there is nothing to discover by."""
+        refs = [ref for store in stores if (ref := getattr(store, "secret_ref", None)) is not None]
+        found = tuple(ref for ref in refs if ref.cluster == self.cluster)
+        if self.workloads == _DISCOVER and not found:
+            raise ConfigError(
+                "there is no Secret to discover the users of", "add a store `kubernetes`, or list the workloads"
+            )
+        return replace(self, secrets=found)
+
+    @property
+    def name(self) -> str:
+        if isinstance(self.workloads, list):
+            return f"kubernetes {', '.join(self.workloads)}"
+        return f"kubernetes users of {', '.join(ref.name for ref in self.secrets)}"
+
+    # --- what the engine asks ---
+    def preflight(self) -> list[Finding]:
+        found: list[Finding] = []
+        for scope in self._scopes():
+            missing = list(self._missing(scope))
+            found += missing
+            if not any(finding.level is Level.ERROR for finding in missing):
+                found += self._health(scope)
+        return found
+
+    def restart(self, change: Change) -> NotYet | None:
+        for scope in self._scopes():
+            objects = self._watched(scope)
+            targets = self._targets(scope, objects)
+            told = [one for one in targets if judge.change_of(one) == change.id]
+            rolling = [one for one in told if not self._over(one, objects, change.id)]
+            for target in targets:
+                if judge.change_of(target) == change.id:
+                    continue
+                if len(rolling) >= self.wave:
+                    return NotYet(_PAUSE, text=f"{len(told) - len(rolling)} of {len(targets)} workloads are over")
+                self._order(scope, target, change)
+                told.append(target)
+                rolling.append(target)
+        return None
+
+    def progress(self, change: Change) -> Progress:
+        looking = change.id == "look"
+        total, current, waiting, instances = 0, 0, [], []
+        for scope in self._scopes():
+            objects = kube_views.now(self.cluster, scope.namespace, scope.kinds) if looking else self._watched(scope)
+            for target in self._targets(scope, objects):
+                pods = judge.pods_of(target, objects["Pod"])
+                instances += [self._instance(pod) for pod in pods]
+                total += 1
+                if all(map(judge.ready, pods)) if looking else self._over(target, objects, change.id):
+                    current += 1
+                else:
+                    waiting.append(self._words(target, pods, change.id))
+            instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
+        return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+
+    # --- whom ---
+    def _scopes(self) -> Iterator[_Scope]:
+        if isinstance(self.workloads, str):
+            secrets = [replace(ref, namespace=ref.namespace or self.cluster.namespace) for ref in self.secrets]
+            for namespace in sorted({ref.namespace for ref in secrets}):
+                yield _Scope(namespace, tuple(ref for ref in secrets if ref.namespace == namespace))
+            return
+        usual = self.secrets[0].namespace if self.secrets else ""
+        named: dict[str, list[tuple[str, str]]] = {}
+        for text in self.workloads:
+            kind, *where, name = text.split("/")
+            namespace = where[0] if where else usual or self.cluster.namespace
+            named.setdefault(namespace, []).append((_KINDS[kind.lower()], name))
+        for namespace, names in named.items():
+            yield _Scope(namespace, names=tuple(names))
+
+    def _watched(self, scope: _Scope) -> Objects:
+        return kube_views.watched(self.cluster, scope.namespace, scope.kinds)
+
+    def _targets(self, scope: _Scope, objects: Objects) -> list[Found]:
+        """Raises NotFound for one that was named and is not there."""
+        if scope.secrets:
+            found = [one for kind in judge.RESTARTABLE for one in objects[kind] if self._ways(scope, one)]
+            return sorted((one for one in found if not _left_alone(one)), key=judge.named)
+        there = {(kind, judge.meta(one)["name"]): one for kind in scope.kinds for one in objects[kind]}
+        for kind, name in scope.names:
+            if (kind, name) not in there:
+                raise NotFound(
+                    f"there is no {kind.lower()}/{name} in {scope.namespace}", "`kubectl get` shows their names"
+                )
+        return [there[one] for one in scope.names]
+
+    def _ways(self, scope: _Scope, found: Found) -> list[str]:
+        return [way for ref in scope.secrets for way in judge.uses(found, ref.name, ref.keys)]
+
+    def _others(self, scope: _Scope, objects: Objects) -> list[Found]:
+        """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what is left alone."""
+        restarted = {(one["kind"], judge.meta(one)["name"]) for one in self._targets(scope, objects)}
+        users = (pod for pod in judge.running(objects["Pod"]) if self._ways(scope, pod))
+        return [pod for pod in users if judge.owner(pod) not in restarted]
+
+    # --- before the start ---
+    def _missing(self, scope: _Scope) -> Iterator[Finding]:
+        """Each permission that is not there, with its rule."""
+        wanted = [("apps", f"{kind.lower()}s", verb) for kind in scope.kinds if kind != "Pod" for verb in _VERBS]
+        wanted += [("", "pods", "list"), ("", "pods", "watch")]
+        wanted += [("batch", "cronjobs", "list")] if scope.secrets else []
+        niceties = [("", "pods/log", "get"), ("", "events", "create")]
+        for group, resource, verb in [*wanted, *niceties]:
+            if not self.cluster.allowed(verb, group, resource, scope.namespace):
+                level = Level.WARNING if (group, resource, verb) in niceties else Level.ERROR
+                rule = f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
+                text = f"we may not {verb} {resource} in {scope.namespace}"
+                yield Finding(level, text, f"add the rule  {rule}  to the Role")
+
+    def _health(self, scope: _Scope) -> Iterator[Finding]:
+        objects = kube_views.now(self.cluster, scope.namespace, scope.kinds)
+        for target in self._targets(scope, objects):
+            text, hint = judge.hindrance(target)
+            ill = judge.illness(target)
+            if text or ill:
+                yield Finding(Level.ERROR, text or ill, hint or f"`kubectl describe {judge.named(target)}`")
+                continue
+            why = f" ({', '.join(self._ways(scope, target))})" if scope.secrets else ""
+            yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
+        for pod in self._others(scope, objects):
+            yield _not_ours(pod)
+        if scope.secrets:
+            for job in kube_views.now(self.cluster, scope.namespace, ["CronJob"])["CronJob"]:
+                if ways := self._ways(scope, job):
+                    text = f"{judge.named(job)} takes what the Secret holds at its next run ({', '.join(ways)})"
+                    yield Finding(Level.OK, text)
+
+    # --- while it rolls ---
+    def _order(self, scope: _Scope, target: Found, change: Change) -> None:
+        """One patch of the template, unless it has been ordered already: the watch may lag."""
+        where = kube_views.path(target["kind"], scope.namespace, judge.meta(target)["name"])
+        now = self.cluster.get(where)
+        if now is None or judge.change_of({**now, "kind": target["kind"]}) == change.id:
+            return
+        at = time.time()
+        told = {judge.CHANGE: f"{change.id}@{at:.6f}", judge.RESTARTED: _rfc3339(at)}
+        patch = {"spec": {"template": {"metadata": {"annotations": told}}}}
+        done = self.cluster.patch(where, patch, safe=True)
+        kubernetes.event(self.cluster, {**done, "kind": target["kind"]}, "KeyRotated", f"restarted for {change.id}")
+
+    def _over(self, target: Found, objects: Objects, change: str) -> bool:
+        """Whether it has converged. Raises PermanentError with its own words if it cannot."""
+        pods = judge.pods_of(target, objects["Pod"])
+        if judge.converged(target, pods, change):
+            return True
+        wrong = judge.trouble(target, pods, change)
+        if wrong is not None:
+            namespace = judge.meta(target)["namespace"]
+            said = self._last_words(namespace, wrong) if wrong.container else ""
+            hint = f"`kubectl -n {namespace} describe {judge.named(target)}` has its own words"
+            raise PermanentError(wrong.text + (f': "{said}"' if said else ""), hint)
+        return False
+
+    def _last_words(self, namespace: str, wrong: judge.Trouble) -> str:
+        query = {"container": wrong.container, "tailLines": str(_LOG_LINES)}
+        query |= {"previous": "true"} if wrong.previous else {}
+        try:
+            text = self.cluster.text(f"{kube_views.path('Pod', namespace, wrong.pod)}/log", **query)
+        except RotatorError:  # preflight has warned where we may not; it may be gone
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return redact(lines[-1])[:300] if lines else ""
+
+    def _words(self, target: Found, pods: Sequence[Found], change: str) -> str:
+        new = sum(judge.change_of(pod) == change and judge.ready(pod) for pod in pods)
+        old = sum(judge.change_of(pod) != change for pod in pods)
+        waits = judge.waits_for(pods)
+        more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
+        return f"{judge.named(target)} {new}/{judge.desired(target)}{more}"
+
+    def _instance(self, pod: Found) -> Instance:
+        """It was made when its template says so, by our clock, or, without, at the server's time, rounded down."""
+        _, _, ordered = judge.annotation(pod, judge.CHANGE).partition("@")
+        made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew - 1.0
+        return Instance(f"pod/{judge.meta(pod)['name']}", max(made, float(ordered or 0)))
+
+
+_VERBS = ("get", "list", "watch", "patch")
+
+
+def _left_alone(found: Found) -> bool:
+    return judge.annotation(found, judge.LEFT_ALONE) == "false"
+
+
+def _not_ours(pod: Found) -> Finding:
+    kind, name = judge.owner(pod)
+    where = judge.named(pod)
+    if kind == "Job":
+        return Finding(Level.WARNING, f"{where} of job/{name} runs to its end; the old key is not revoked before")
+    if kind in judge.RESTARTABLE:
+        text = f"{where} of {kind.lower()}/{name} is left alone; the old key is not revoked while it runs"
+        return Finding(Level.WARNING, text, f"restart it yourself, or remove {judge.LEFT_ALONE}")
+    whose = f"belongs to {kind} {name}" if kind else "belongs to nobody, who would start it again"
+    return Finding(
+        Level.WARNING, f"{where} {whose}; the old key is not revoked while it runs", "end it after the rotation"
+    )
+
+
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,212 @@
+"""What Kubernetes' objects say about a roll-out: who uses a Secret, which pods run with a change, what went wrong.
+
+Pure: objects are the API's JSON. Sources: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
+(conditions, "Deployment status") and https://kubernetes.io/docs/concepts/configuration/secret/ (ways to use one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CHANGE = "rotator/change"  # annotation of a template and so of its pods: the change for which it was restarted
+RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` leaves it
+LEFT_ALONE = "rotator/restart"  # annotation of a workload: "false" = not by rotator
+RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
+_ENDED = ("Succeeded", "Failed")
+# What a container waits for that does not come by waiting. ErrImagePull is tried again, and then becomes a back-off.
+_HOPELESS = {
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why pods with a change do not come up. `container`: whose log tells more, '' where none does."""
+
+    text: str
+    pod: str = ""
+    container: str = ""
+    previous: bool = False
+
+
+def meta(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    return found["metadata"]  # type: ignore[no-any-return]
+
+
+def annotation(found: Mapping[str, Any], name: str) -> str:
+    return str((meta(found).get("annotations") or {}).get(name, ""))
+
+
+def named(found: Mapping[str, Any]) -> str:
+    """As kubectl names it: deployment/api."""
+    return f"{str(found['kind']).lower()}/{meta(found)['name']}"
+
+
+def template(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the pods that it makes; a pod is its own."""
+    if found["kind"] == "Pod":
+        return found
+    spec = found["spec"]["jobTemplate"]["spec"] if found["kind"] == "CronJob" else found["spec"]
+    return spec["template"]  # type: ignore[no-any-return]
+
+
+def change_of(found: Mapping[str, Any]) -> str:
+    """The change that its pods are to be restarted for, or a pod was."""
+    made = template(found)
+    return str(((made.get("metadata") or {}).get("annotations") or {}).get(CHANGE, "")).partition("@")[0]
+
+
+# --- who uses a Secret ---
+def uses(found: Mapping[str, Any], secret: str, keys: Iterable[str]) -> list[str]:
+    """The ways in which its pods take one of these keys of a Secret; none: they do not."""
+    spec, wanted = template(found)["spec"], set(keys)
+    ways = [way for container in _containers(spec) for way in _by_environment(container, secret, wanted)]
+    ways += [f"volume {volume['name']}" for volume in spec.get("volumes") or () if _in_volume(volume, secret, wanted)]
+    return list(dict.fromkeys(ways))
+
+
+def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        yield from spec.get(kind) or ()
+
+
+def _by_environment(container: Mapping[str, Any], secret: str, keys: set[str]) -> Iterator[str]:
+    for entry in container.get("envFrom") or ():
+        if (entry.get("secretRef") or {}).get("name") == secret:
+            yield f"envFrom of {container['name']}"
+    for entry in container.get("env") or ():
+        ref = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+        if ref.get("name") == secret and ref.get("key") in keys:
+            yield f"env {entry['name']} of {container['name']}"
+
+
+def _in_volume(volume: Mapping[str, Any], secret: str, keys: set[str]) -> bool:
+    """Also where it is optional: a pod that starts next takes what is there then."""
+    sources = [(volume.get("secret") or {}, "secretName")]
+    sources += [(one.get("secret") or {}, "name") for one in (volume.get("projected") or {}).get("sources") or ()]
+    for source, name in sources:
+        items = {item.get("key") for item in source.get("items") or ()}
+        if source.get(name) == secret and (not items or items & keys):
+            return True
+    csi = (volume.get("csi") or {}).get("nodePublishSecretRef") or {}
+    return bool(csi.get("name") == secret)
+
+
+# --- whose pods ---
+def owner(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """Kind and name of what keeps a pod running: a Deployment for its ReplicaSet's pods; ('', '') for nobody."""
+    found = next((one for one in meta(pod).get("ownerReferences") or () if one.get("controller")), None)
+    if found is None:
+        return "", ""
+    kind, name = str(found["kind"]), str(found["name"])
+    made_of = f"-{(meta(pod).get('labels') or {}).get('pod-template-hash', '')}"
+    if kind == "ReplicaSet" and len(made_of) > 1 and name.endswith(made_of):
+        return "Deployment", name.removesuffix(made_of)
+    return kind, name
+
+
+def running(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those whose containers may run, also while they are being ended."""
+    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED]
+
+
+def pods_of(found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    mine = (found["kind"], meta(found)["name"])
+    return [pod for pod in running(pods) if owner(pod) == mine]
+
+
+def ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    up = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return up and not meta(pod).get("deletionTimestamp")
+
+
+def desired(found: Mapping[str, Any]) -> int:
+    """How many pods it should have."""
+    if found["kind"] == "DaemonSet":
+        return int((found.get("status") or {}).get("desiredNumberScheduled") or 0)
+    replicas = found["spec"].get("replicas")
+    return 1 if replicas is None else int(replicas)
+
+
+# --- before the start ---
+def hindrance(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Why it cannot be restarted as it is, and the way out; ('', '') where it can."""
+    spec, name = found["spec"], named(found)
+    strategy = spec.get("updateStrategy") or {}
+    if spec.get("paused"):
+        return f"{name} is paused: it would go on with the old key", f"kubectl rollout resume {name}"
+    if strategy.get("type") == "OnDelete":
+        return (
+            f"{name} replaces its pods only when somebody deletes them (OnDelete)",
+            f'updateStrategy RollingUpdate, or leave it alone: kubectl annotate {name} {LEFT_ALONE}="false"',
+        )
+    if (strategy.get("rollingUpdate") or {}).get("partition"):
+        return f"{name} keeps its first pods as they are (partition)", "set partition to 0"
+    return "", ""
+
+
+def illness(found: Mapping[str, Any]) -> str:
+    """What is wrong with it already, before anything was changed."""
+    status, wanted = found.get("status") or {}, desired(found)
+    have = int(status.get("numberReady" if found["kind"] == "DaemonSet" else "readyReplicas") or 0)
+    return f"{named(found)} is not well already: {have} of {wanted} pods are ready" if have < wanted else ""
+
+
+# --- while it rolls ---
+def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], change: str) -> bool:
+    """All pods have the change and are ready, as many as wanted; none from before runs any more."""
+    status = found.get("status") or {}
+    if change_of(found) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+        return False
+    if any(change_of(pod) != change for pod in pods):
+        return False
+    up = sum(ready(pod) for pod in pods)
+    available = status.get("numberAvailable" if found["kind"] == "DaemonSet" else "availableReplicas") or 0
+    return up >= desired(found) and int(available) >= desired(found) and len(pods) == up
+
+
+def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], change: str) -> Trouble | None:
+    """Why its roll-out cannot succeed, in the pods' own words where they have some."""
+    for pod in pods:
+        if change_of(pod) == change and (told := _in_pod(found, pod)):
+            return told
+    status = found.get("status") or {}
+    if change_of(found) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+        return None
+    for one in status.get("conditions") or ():
+        refused = one["type"] == "ReplicaFailure" and one["status"] == "True"
+        if refused or (one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"):
+            return Trouble(f"{named(found)}: {one.get('reason')}: {one.get('message', '')}")
+    return None
+
+
+def _in_pod(found: Mapping[str, Any], pod: Mapping[str, Any]) -> Trouble | None:
+    status = pod.get("status") or {}
+    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") not in _HOPELESS:
+            continue
+        ended = (one.get("lastState") or {}).get("terminated") or {}
+        code = f", exit {ended['exitCode']}" if "exitCode" in ended else ""
+        told = f": {waiting['message']}" if waiting.get("message") and not ended else ""
+        text = f"{named(found)}: {waiting['reason']}{code} (container {one['name']} of {meta(pod)['name']}){told}"
+        return Trouble(text, meta(pod)["name"], one["name"] if ended else "", bool(ended))
+    return None
+
+
+def waits_for(pods: Iterable[Mapping[str, Any]]) -> str:
+    """What the scheduler says of a pod that has no place yet."""
+    for pod in pods:
+        for one in (pod.get("status") or {}).get("conditions") or ():
+            if one["type"] == "PodScheduled" and one["status"] == "False":
+                return str(one.get("message", ""))
+    return ""

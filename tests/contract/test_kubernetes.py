@@ -1,0 +1,558 @@
+"""What is peculiar to Kubernetes: who wrote which key, who uses a Secret, roll-outs and how they fail, permissions.
+
+Everything is asked as the service account of deploy/kubernetes/rbac.yaml, at a real cluster with real pods.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rotator.clients import kube_views, kubernetes
+from rotator.clients.kubernetes import Cluster, SecretRef
+from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.model import Change, Level, Note, NotYet, Progress, single
+from rotator.playbook.load import Loader
+from rotator.playbook.mistakes import Mistake
+from rotator.playbook.registry import Registry
+from rotator.playbook.yaml import Document
+from rotator.restarters.kubernetes import KubernetesRestarter
+from rotator.stores.kubernetes import KubernetesStore
+from tests.servers import manifests
+from tests.servers.kube import Kube
+from tests.servers.tools import Failed, wait_for
+
+NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
+SECRET, KEY = "paracle-api-keys", "OPENAI_API_KEY"
+RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac.yaml"
+_count = itertools.count(1)
+
+
+class Space:
+    """A namespace with the Secret, and a kubeconfig of rotator's service account there."""
+
+    def __init__(self, kube: Kube) -> None:
+        self.kube, self.name = kube, kube.namespace(f"space{next(_count)}")
+        kube.kubectl("apply", "-n", self.name, "-f", str(RBAC))
+        token = kube.kubectl("create", "token", "rotator", "-n", self.name).strip()
+        self.kubeconfig = str(kube.kubeconfig(f"config-{self.name}", kube.port, token, self.name))
+        kube.apply(manifests.secret(SECRET, self.name, **{KEY: "first-value", "other": "1"}))
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.kubeconfig)
+
+    @property
+    def store(self) -> KubernetesStore:
+        return KubernetesStore(secret=f"{self.name}/{SECRET}", key=KEY, kubeconfig=self.kubeconfig)
+
+    def restarter(self, workloads: list[str] | str = "discover", **settings: Any) -> KubernetesRestarter:
+        made = KubernetesRestarter(workloads=workloads, kubeconfig=self.kubeconfig, **settings)
+        return made.beside([self.store])
+
+    def user(self, name: str, kind: str = "Deployment", replicas: int = 1, **more: Any) -> dict[str, Any]:
+        """A workload that takes the key into its environment."""
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
+        return manifests.workload(kind, name, self.name, spec, replicas, **more)
+
+    def run(self, *objects: dict[str, Any]) -> None:
+        self.kube.apply(*objects)
+        self.kube.rolled_out(
+            *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects), namespace=self.name
+        )
+
+    def data(self) -> dict[str, str]:
+        found = self.kube.get("secret", SECRET, self.name)["data"]
+        return {key: base64.b64decode(text).decode() for key, text in found.items()}
+
+    def held(self, app: str) -> list[str]:
+        """What the first process of each pod that runs was started with."""
+        pods = self.kube.pods(self.name, app)
+        up = [pod for pod in pods if "running" in pod["status"]["containerStatuses"][0]["state"]]
+        return [self.kube.variable(pod["metadata"]["name"], self.name, KEY) for pod in up]
+
+
+@pytest.fixture
+def space(kube: Kube) -> Iterator[Space]:
+    found = Space(kube)
+    yield found
+    kube.kubectl("delete", "namespace", found.name, "--wait=false")
+
+
+def change(name: str, since: float = 0.0) -> Change:
+    return Change(name, since, single("second-value"))
+
+
+def rolled(restarter: KubernetesRestarter, wanted: Change, seconds: float = 60.0) -> Progress:
+    """Restart and wait, as the engine does; the last progress."""
+    end = time.monotonic() + seconds
+    while restarter.restart(wanted) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    while not (progress := restarter.progress(wanted)).converged:
+        assert time.monotonic() < end, progress.text
+        time.sleep(0.05)
+    return progress
+
+
+def write(store: KubernetesStore, value: str) -> str:
+    held = store.read()
+    return store.write(single(value), held.version if held else "", NOTE)
+
+
+class TestSecrets:
+    def test_other_keys_labels_and_annotations_stay(self, space: Space) -> None:
+        space.kube.kubectl("label", "secret", SECRET, "-n", space.name, "team=a")
+        space.kube.kubectl("annotate", "secret", SECRET, "-n", space.name, "doc=here")
+        write(space.store, "second-value")
+        found = space.kube.get("secret", SECRET, space.name)
+        assert space.data() == {KEY: "second-value", "other": "1"}
+        assert found["metadata"]["labels"] == {"team": "a"} and found["metadata"]["annotations"]["doc"] == "here"
+
+    def test_a_change_of_another_key_or_label_is_no_change_of_ours(self, space: Space) -> None:
+        version = write(space.store, "second-value")
+        before = space.store.read()
+        space.kube.kubectl("label", "secret", SECRET, "-n", space.name, "team=b")
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", '{"stringData": {"other": "2"}}')
+        assert space.store.read() == before and before is not None
+        assert before.version == version and before.note == NOTE and before.by == ""
+        space.store.write(single("third-value"), version, NOTE)
+        assert space.data() == {KEY: "third-value", "other": "2"}
+
+    def test_two_playbooks_may_write_two_keys_of_one_secret(self, space: Space) -> None:
+        version = write(space.store, "second-value")
+        before = space.store.read()
+        other = replace(space.store, key="other")
+        assert write(other, "2") and space.store.read() == before and before is not None and before.version == version
+
+    def test_an_old_value_that_stood_there_for_a_moment_is_a_change_and_its_writer_is_named(self, space: Space) -> None:
+        version = write(space.store, "second-value")
+        for value in ("first-value", "second-value"):
+            patch = json.dumps({"stringData": {KEY: value}})
+            space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", patch, "--field-manager=argo-like")
+        held = space.store.read()
+        assert held is not None and held.version != version and held.note is None and held.by == "argo-like"
+        assert held.written_at is not None and time.time() - 60 < held.written_at < time.time() + 2
+        with pytest.raises(Conflict):
+            space.store.write(single("third-value"), version, NOTE)
+
+    def test_a_label_set_between_reading_and_writing_is_written_over_nothing(
+        self, space: Space, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held, put = space.store.read(), KubernetesStore._put
+        assert held is not None
+
+        def just_before(self: KubernetesStore, *arguments: Any) -> Any:
+            monkeypatch.setattr(KubernetesStore, "_put", put)
+            space.kube.kubectl("label", "secret", SECRET, "-n", space.name, "team=c")
+            return put(self, *arguments)
+
+        monkeypatch.setattr(KubernetesStore, "_put", just_before)
+        space.store.write(single("second-value"), held.version, NOTE)
+        assert space.kube.get("secret", SECRET, space.name)["metadata"]["labels"] == {"team": "c"}
+
+    def test_what_kubectl_apply_remembers_is_scrubbed(self, space: Space) -> None:
+        manifest = manifests.secret(SECRET, space.name, **{KEY: "first-value", "other": "1"})
+        space.kube.kubectl("delete", "secret", SECRET, "-n", space.name)
+        space.kube.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+        (finding,) = space.store.preflight()
+        assert finding.level is Level.WARNING and "kubectl apply" in finding.text
+        write(space.store, "second-value")
+        found = space.kube.get("secret", SECRET, space.name)
+        remembered = found["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        assert base64.b64encode(b"first-value").decode() not in remembered and '"other"' in remembered
+
+    def test_a_missing_secret_is_told_or_made(self, space: Space) -> None:
+        space.kube.kubectl("delete", "secret", SECRET, "-n", space.name)
+        assert space.store.read() is None
+        assert "there is no such Secret" in space.store.preflight()[0].text
+        with pytest.raises(NotFound):
+            write(space.store, "second-value")
+        making = KubernetesStore(
+            secret=f"{space.name}/{SECRET}", key=KEY, kubeconfig=space.kube.env["KUBECONFIG"], create=True
+        )
+        assert making.preflight() == []
+        version = write(making, "second-value")
+        held = making.read()
+        assert held is not None and held.version == version and held.note == NOTE
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"immutable": True}, "is immutable"),
+            ({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}}, "managed by Flux"),
+            ({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}}, "managed by Argo CD"),
+        ],
+    )
+    def test_what_must_not_be_written_is_told_before_anything(
+        self, space: Space, change: dict[str, Any], words: str
+    ) -> None:
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(change))
+        (finding,) = space.store.preflight()
+        assert finding.level is Level.ERROR and words in finding.text
+        assert replace(space.store, follows=True).preflight() == []
+
+    def test_a_secret_that_a_controller_owns_is_followed(self, space: Space) -> None:
+        owner = {"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "keys", "uid": "u-1"}
+        patch = {"metadata": {"ownerReferences": [{**owner, "controller": True}]}}
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
+        (finding,) = space.store.preflight()
+        assert "managed by ExternalSecret keys" in finding.text and "follows: true" in finding.hint
+        replace(space.store, follows=True).nudge("r1")  # there is no such object here: nobody is asked, nothing breaks
+
+    def test_a_docker_configuration_is_not_a_key(self, space: Space) -> None:
+        config = {**manifests.secret("pull", space.name), "type": "kubernetes.io/dockerconfigjson"}
+        config["data"] = {".dockerconfigjson": base64.b64encode(b'{"auths": {}}').decode()}
+        space.kube.apply(config)
+        store = KubernetesStore(
+            secret=f"{space.name}/pull", key=".dockerconfigjson", kubeconfig=space.kube.env["KUBECONFIG"]
+        )
+        assert "not a key but a file" in store.preflight()[0].text
+
+    def test_bytes_that_are_no_text_are_told(self, space: Space) -> None:
+        patch = {"data": {KEY: base64.b64encode(b"\xff\xfe").decode()}}
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
+        with pytest.raises(PermanentError, match="is no text"):
+            space.store.read()
+
+    def test_describe_tells_what_rotated(self, space: Space) -> None:
+        write(space.store, "second-value")
+        assert "KeyRotated" in space.kube.kubectl("describe", "secret", SECRET, "-n", space.name) or "KeyRotated" in (
+            space.kube.kubectl("get", "events", "-n", space.name)
+        )
+
+
+class TestRollouts:
+    def test_every_kind_is_restarted_once_and_runs_with_the_new_key(self, space: Space) -> None:
+        space.run(space.user("api", replicas=2), space.user("db", "StatefulSet"), space.user("agent", "DaemonSet"))
+        restarter = space.restarter()
+        before = {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)}
+        write(space.store, "second-value")
+        since = time.time()
+        progress = rolled(restarter, change("r1", since))
+        assert (progress.total, progress.current) == (3, 3)
+        assert [space.held(app) for app in ("api", "db", "agent")] == [
+            ["second-value"] * 2,
+            ["second-value"],
+            ["second-value"],
+        ]
+        after = {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)}
+        assert not before & after
+        assert all(one.started_at is not None and one.started_at > since for one in progress.instances)
+        assert rolled(space.restarter(), change("r1", since)).converged
+        assert {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)} == after, "the same change again is none"
+
+    def test_a_look_reads_what_is_so_now(self, space: Space) -> None:
+        """Pods from before a write are older than it, those of a roll-out younger; no watch is believed."""
+        space.run(space.user("api"))
+        since = time.time()
+        (old,) = space.restarter().progress(Change("look", since, single("x"))).instances
+        assert old.started_at is not None and old.started_at < since
+        rolled(space.restarter(), change("r1", since))
+        space.kube.kubectl("rollout", "undo", "deployment/api", "-n", space.name)
+        space.kube.rolled_out("deployment/api", namespace=space.name)
+        found = space.restarter().progress(Change("look", since, single("x"))).instances
+        assert len(found) == 1 and found[0].name == f"pod/{space.kube.pods(space.name)[0]['metadata']['name']}"
+
+    def test_waves_wait_for_each_other(self, space: Space) -> None:
+        space.run(*(space.user(f"app{number}") for number in range(4)))
+        restarter, seen = space.restarter(wave=2), 0
+        while isinstance(restarter.restart(change("r1")), NotYet):
+            told = [one for one in self._deployments(space) if self._told(one)]
+            ready = [
+                one
+                for one in told
+                if one["status"].get("updatedReplicas") == one["status"].get("availableReplicas") == 1
+            ]
+            seen = max(seen, len(told) - len(ready))
+            time.sleep(0.05)
+        assert len([one for one in self._deployments(space) if self._told(one)]) == 4 and seen <= 2
+
+    def _deployments(self, space: Space) -> list[Any]:
+        found: list[Any] = json.loads(space.kube.kubectl("get", "deployments", "-n", space.name, "-o", "json"))["items"]
+        return found
+
+    def _told(self, found: Any) -> bool:
+        return "rotator/change" in (found["spec"]["template"]["metadata"].get("annotations") or {})
+
+    def test_zero_replicas_have_converged_and_show_nothing(self, space: Space) -> None:
+        space.run(space.user("api", replicas=0))
+        assert [one.level for one in space.restarter().preflight()] == [Level.OK]
+        progress = rolled(space.restarter(), change("r1"))
+        assert progress.converged and progress.instances == ()
+
+    def test_scaling_in_the_middle_is_waited_for(self, space: Space) -> None:
+        space.run(space.user("api"))
+        assert space.restarter().restart(change("r1")) is None
+        space.kube.kubectl("scale", "deployment/api", "--replicas=3", "-n", space.name)
+        assert rolled(space.restarter(), change("r1")).converged
+        assert space.held("api") == ["first-value"] * 3
+
+    def test_a_workload_that_was_deleted_meanwhile_is_waited_for_by_nobody(self, space: Space) -> None:
+        space.run(space.user("api"), space.user("worker"))
+        assert space.restarter().restart(change("r1")) is None
+        space.kube.kubectl("delete", "deployment/worker", "-n", space.name)
+        assert rolled(space.restarter(), change("r1")).total == 1
+
+    def test_a_container_that_crashes_is_told_in_its_own_words(self, space: Space) -> None:
+        script = f"test \"${KEY}\" = first-value || {{ echo 'no good: '${KEY}; exit 3; }}; sleep 86400"
+        spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
+        space.run(manifests.workload("Deployment", "api", space.name, spec, 2))
+        write(space.store, "second-value-of-the-test")
+        assert space.restarter().restart(change("r1")) is None
+        with pytest.raises(PermanentError, match="deployment/api: CrashLoopBackOff, exit 3") as told:
+            rolled(space.restarter(), change("r1"))
+        assert "no good: " in str(told.value) and "kubectl" in told.value.hint
+        assert space.held("api") == ["first-value"] * 2, "the old pods serve on"
+
+    def test_an_image_that_is_not_there_is_told(self, space: Space) -> None:
+        space.run(space.user("api"))
+        image = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "rotator-none:9"}]}}}}
+        assert space.restarter().restart(change("r1")) is None
+        space.kube.kubectl("patch", "deployment/api", "-n", space.name, "-p", json.dumps(image))
+        with pytest.raises(PermanentError, match="ErrImageNeverPull"):
+            rolled(space.restarter(), change("r1"))
+
+    def test_a_quota_that_forbids_another_pod_is_told(self, space: Space) -> None:
+        space.run(space.user("api"))
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": {"pods": "1"}}}
+        space.kube.apply({**quota, "metadata": {"name": "one", "namespace": space.name}})
+        full = f"/api/v1/namespaces/{space.name}/resourcequotas/one"
+        wait_for("quota", lambda: space.kube.call("GET", full)["status"]["used"]["pods"] == "1", 20)
+        assert space.restarter().restart(change("r1")) is None
+        with pytest.raises(PermanentError, match="exceeded quota"):
+            rolled(space.restarter(), change("r1"))
+
+    def test_a_roll_out_that_never_gets_ready_ends_at_its_own_deadline(self, space: Space) -> None:
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
+        space.run(manifests.workload("Deployment", "api", space.name, spec, progressDeadlineSeconds=3))
+        probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "app", "readinessProbe": probe}]}}}}
+        space.kube.kubectl("patch", "deployment/api", "-n", space.name, "-p", json.dumps(patch))
+        assert space.restarter().restart(change("r1")) is None
+        with pytest.raises(PermanentError, match="ProgressDeadlineExceeded"):
+            rolled(space.restarter(), change("r1"))
+
+
+class TestDiscovery:
+    def ways(self, space: Space, spec: dict[str, Any], name: str) -> dict[str, Any]:
+        return manifests.workload("Deployment", name, space.name, spec, 0)
+
+    def test_every_way_to_take_the_key_is_found_and_no_other(self, space: Space) -> None:
+        item = [{"key": KEY, "path": "key"}]
+        projected = {"projected": {"sources": [{"secret": {"name": SECRET, "items": item, "optional": True}}]}}
+        init = {**manifests.pod()["containers"][0], "name": "init", "env": [manifests.from_secret(SECRET, KEY)]}
+        every = manifests.pod()
+        every["containers"][0]["envFrom"] = [{"secretRef": {"name": SECRET, "optional": True}}]
+        csi = {"csi": {"driver": "d", "readOnly": True, "nodePublishSecretRef": {"name": SECRET}}}
+        space.kube.apply(
+            self.ways(space, manifests.pod(env=[manifests.from_secret(SECRET, KEY, "MY_KEY")]), "env"),
+            self.ways(space, every, "envfrom"),
+            self.ways(space, manifests.pod(mounts={"/keys": {"secret": {"secretName": SECRET}}}), "volume"),
+            self.ways(space, manifests.pod(mounts={"/keys": projected}), "projected"),
+            self.ways(space, manifests.pod(mounts={"/keys": csi}), "csi"),
+            self.ways(space, manifests.pod(initContainers=[init]), "init"),
+            self.ways(space, manifests.pod(env=[manifests.from_secret(SECRET, "other")]), "other-key"),
+            self.ways(space, manifests.pod(env=[manifests.from_secret("another", KEY)]), "other-secret"),
+            self.ways(
+                space,
+                manifests.pod(
+                    mounts={"/keys": {"secret": {"secretName": SECRET, "items": [{"key": "other", "path": "x"}]}}}
+                ),
+                "other-item",
+            ),
+            self.ways(space, manifests.pod(), "nothing"),
+        )
+        found = [one.text for one in space.restarter().preflight()]
+        assert found == [
+            "restarts deployment/csi (volume v0)",
+            "restarts deployment/env (env MY_KEY of app)",
+            "restarts deployment/envfrom (envFrom of app)",
+            "restarts deployment/init (env OPENAI_API_KEY of init)",
+            "restarts deployment/projected (volume v0)",
+            "restarts deployment/volume (volume v0)",
+        ]
+
+    def test_a_cron_job_is_named_and_left_to_its_next_run(self, space: Space) -> None:
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)], restartPolicy="Never")
+        job = {"template": {"spec": spec}}
+        cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}}
+        meta = {"name": "nightly", "namespace": space.name}
+        space.kube.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": cron})
+        (finding,) = space.restarter().preflight()
+        assert "cronjob/nightly takes what the Secret holds at its next run" in finding.text
+
+    def test_a_running_job_a_lone_pod_and_one_left_alone_hold_the_old_key_up_and_nothing_else(
+        self, space: Space
+    ) -> None:
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)], restartPolicy="Never")
+        meta = {"name": "batch", "namespace": space.name}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": {"spec": spec}}}
+        lone = {"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "name": "lone"}, "spec": spec}
+        alone = space.user("alone")
+        alone["metadata"]["annotations"] = {"rotator/restart": "false"}
+        space.kube.apply(job, lone)
+        space.run(space.user("api"), alone)
+        wait_for("all four", lambda: len(space.kube.pods(space.name)) == 4, 30)
+        told = {one.text for one in space.restarter().preflight() if one.level is Level.WARNING}
+        assert any("job/batch runs to its end" in text for text in told)
+        assert any("pod/lone belongs to nobody" in text for text in told)
+        assert any("deployment/alone is left alone" in text for text in told)
+        progress = rolled(space.restarter(), change("r1"))
+        assert progress.total == 1 and sorted(one.left_alone for one in progress.instances) == [False, True, True, True]
+
+    def test_named_workloads_are_restarted_and_no_others(self, space: Space) -> None:
+        space.run(space.user("api"), space.user("worker"))
+        restarter = space.restarter(["deployment/api"])
+        assert [one.text for one in restarter.preflight()] == ["restarts deployment/api"]
+        assert rolled(restarter, change("r1")).total == 1
+        with pytest.raises(NotFound, match="no statefulset/none"):
+            space.restarter([f"statefulset/{space.name}/none"]).preflight()
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            ({"paused": True}, "is paused"),
+            ({"kind": "StatefulSet", "updateStrategy": {"type": "OnDelete"}}, "OnDelete"),
+            ({"kind": "StatefulSet", "updateStrategy": {"rollingUpdate": {"partition": 1}}}, "partition"),
+            ({"kind": "DaemonSet", "updateStrategy": {"type": "OnDelete"}}, "OnDelete"),
+        ],
+    )
+    def test_what_would_go_on_with_the_old_key_is_refused(self, space: Space, more: dict[str, Any], words: str) -> None:
+        space.kube.apply(space.user("api", more.pop("kind", "Deployment"), 0, **more))
+        (finding,) = space.restarter().preflight()
+        assert finding.level is Level.ERROR and words in finding.text
+
+    def test_what_is_not_well_already_is_told(self, space: Space) -> None:
+        spec = manifests.pod(["false"], env=[manifests.from_secret(SECRET, KEY)])
+        space.kube.apply(manifests.workload("Deployment", "api", space.name, spec))
+        (finding,) = space.restarter().preflight()
+        assert finding.level is Level.ERROR and "is not well already: 0 of 1 pods are ready" in finding.text
+
+
+class TestPermissions:
+    def test_each_missing_verb_is_named_with_its_rule(self, space: Space) -> None:
+        rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}]
+        role = json.dumps({"rules": rules})
+        space.kube.kubectl("patch", "role", "rotator", "-n", space.name, "--type=merge", "-p", role)
+        found = space.restarter(["deployment/api"]).preflight()
+        lacking = [one.text for one in found if one.level is Level.ERROR]
+        assert lacking == [
+            f"we may not watch deployments in {space.name}",
+            f"we may not patch deployments in {space.name}",
+            f"we may not list pods in {space.name}",
+            f"we may not watch pods in {space.name}",
+        ]
+        assert '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}' in found[1].hint
+        assert [one.text for one in found if one.level is Level.WARNING] == [
+            f"we may not get pods/log in {space.name}",
+            f"we may not create events in {space.name}",
+        ]
+        secret = [one.text for one in space.store.preflight()]
+        assert secret == [f"{space.store.name}: we may not {verb} this Secret" for verb in ("get", "patch")]
+        with pytest.raises(AccessDenied, match="secrets"):
+            space.store.read()
+
+    def test_without_events_and_logs_it_works_all_the_same(self, space: Space) -> None:
+        rules = yaml.safe_load(RBAC.read_text().split("---")[1])["rules"]
+        kept = [rule for rule in rules if rule["resources"][0] not in ("events", "pods/log")]
+        space.kube.kubectl(
+            "patch", "role", "rotator", "-n", space.name, "--type=merge", "-p", json.dumps({"rules": kept})
+        )
+        spec = manifests.pod(
+            ["sh", "-c", f"test ${KEY} = first-value && sleep 86400"], [manifests.from_secret(SECRET, KEY)]
+        )
+        space.run(manifests.workload("Deployment", "api", space.name, spec))
+        write(space.store, "second-value")
+        assert space.restarter().restart(change("r1")) is None
+        with pytest.raises(PermanentError, match="CrashLoopBackOff, exit 1"):
+            rolled(space.restarter(), change("r1"))
+
+
+class TestClusters:
+    def test_a_watch_that_may_not_list_says_so(self, space: Space) -> None:
+        with pytest.raises(AccessDenied, match="configmaps|secrets"):
+            kube_views.watched(space.cluster, space.name, ["Secret"])
+
+    def test_an_api_server_that_is_gone_for_a_moment_is_waited_for(self, space: Space) -> None:
+        """Killed and started again: nothing is lost, and watches go on."""
+        space.run(space.user("api"))
+        restarter = space.restarter()
+        assert restarter.restart(change("r1")) is None
+        space.kube.kill("apiserver")
+        with pytest.raises(TransientError):
+            space.store.read()
+        space.kube.restart("apiserver")
+        wait_for("apiserver", lambda: space.kube.call("GET", "/readyz"), 60)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                if restarter.progress(change("r1")).converged:
+                    break
+            except TransientError:
+                pass
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        assert space.store.read() is not None
+
+    def test_no_way_to_a_cluster_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("KUBECONFIG", raising=False)
+        with pytest.raises(ConfigError, match="no way to a cluster"):
+            Cluster().get("/version")
+        (tmp_path / "config").write_text("apiVersion: v1\nkind: Config\n")
+        with pytest.raises(ConfigError, match="no way to a cluster"):
+            Cluster(str(tmp_path / "config")).get("/version")
+
+    def test_the_current_context_and_its_namespace_are_those_of_kubectl(self, space: Space) -> None:
+        store = KubernetesStore(secret=SECRET, key=KEY, kubeconfig=space.kubeconfig)
+        held = store.read()
+        assert held is not None and space.cluster.namespace == space.name
+        assert kubernetes.Cluster(space.kubeconfig, "test").namespace == space.name
+        with pytest.raises(ConfigError):
+            kubernetes.Cluster(space.kubeconfig, "none").get("/version")
+
+
+def _loaded(text: str) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    Loader(Registry(), Document("p.yaml", yaml.safe_load(text), {}), mistakes).load("p")
+    return mistakes
+
+
+@pytest.mark.parametrize(
+    ("restart", "words"),
+    [
+        ("{uses: kubernetes, workloads: all}", "`discover` or a list"),
+        ("{uses: kubernetes, workloads: [job/x]}", "'job/x' is no workload"),
+        ("{uses: kubernetes, workloads: [deployment/a/b/c]}", "is no workload"),
+        ("{uses: kubernetes, workloads: discover, wave: 0}", "at least one"),
+        ("{uses: kubernetes, workloads: discover, context: other}", "no Secret to discover"),
+    ],
+)
+def test_a_playbook_that_cannot_work_is_told_without_a_cluster(restart: str, words: str) -> None:
+    store = "{uses: kubernetes, secret: a/b, key: K}"
+    (mistake,) = _loaded(f"generate: {{uses: memory, issuer: x}}\nstore: [{store}]\nrestart: [{restart}]\n")
+    assert words in mistake.text
+
+
+@pytest.mark.parametrize("secret", ["a/b/c", "a/"])
+def test_a_secret_is_named_as_kubectl_names_it(secret: str) -> None:
+    with pytest.raises(ConfigError, match="is no Secret"):
+        KubernetesStore(secret=secret, key="K")
+    with pytest.raises(ConfigError, match="either"):
+        KubernetesStore(secret="a/b")
+    assert SecretRef(Cluster(), "a", "b").keys == ()
+
+
+def test_an_answer_of_the_tests_server_is_no_answer_of_kubernetes(kube: Kube) -> None:
+    with pytest.raises(Failed, match="404"):
+        kube.call("GET", "/apis/nowhere/v1")
