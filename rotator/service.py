@@ -254,7 +254,23 @@ class Service:
                 names.discard(name)
         reports = self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
         self._reconcile(loaded)
-        return reports, loaded
+        return [*reports, *self._standing(names)], loaded
+
+    def _standing(self, looked_at: set[str]) -> list[Report]:
+        """Those that no clock moves on: who reads the exit code of `--due` alone must hear of them, too."""
+        with self.journal.database.read() as connection:
+            found = sorted(cases.that_need_attention(connection) - looked_at)
+            standing = [(name, cases.load(connection, name)) for name in found]
+        return [
+            Report(
+                name,
+                case.rotation if case.rotation and case.rotation.outcome is None else None,
+                case.debts,
+                Finish(None),
+                untouched=True,
+            )
+            for name, case in standing
+        ]
 
     def _urgent(self, name: str) -> bool:
         """Whether a pause does not hold this up: a leak, or a key that was made in vain."""

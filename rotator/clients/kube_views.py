@@ -25,6 +25,8 @@ _PATHS = {
     "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
     "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Secret": "/api/v1/namespaces/{}/secrets",
 }

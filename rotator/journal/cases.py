@@ -168,6 +168,15 @@ def due_playbooks(connection: Connection, now: float) -> list[str]:
     return sorted({name for name, due, state in found if due <= now or codec.seen_at(state) > now + CLOCKS_AGREE})
 
 
+def that_need_attention(connection: Connection) -> set[str]:
+    """Playbooks with a rotation or a debt that stands until a person acts."""
+    first = select(_ROTATIONS.c.playbook, _ROTATIONS.c.state).where(tables.ACTIVE)
+    second = select(_DEBTS.c.playbook, _DEBTS.c.state).where(tables.OPEN)
+    return {
+        name for query in (first, second) for name, state in connection.execute(query) if codec.needs_attention(state)
+    }
+
+
 def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -> Sequence[Any]:
     """The newest rotations first."""
     query = select(tables.rotations).order_by(tables.rotations.c.began.desc()).limit(limit)

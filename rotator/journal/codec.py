@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rotator.core.action import Call
-from rotator.core.state import Debt, Key, Rotation
+from rotator.core.state import Debt, Key, Phase, Rotation
 
 
 @lru_cache
@@ -40,6 +40,12 @@ def debt_of(text: str) -> Debt:
 def seen_at(text: str) -> float:
     """When this state was written, in Unix seconds, without reading all of it."""
     return float(json.loads(text).get("now", 0.0))
+
+
+def needs_attention(text: str) -> bool:
+    """Whether a rotation or a debt in this state stands until a person acts."""
+    found = json.loads(text)
+    return bool(found.get("attention")) or found.get("phase") == Phase.STUCK
 
 
 def call_of(text: str) -> Call:

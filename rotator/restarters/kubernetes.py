@@ -110,20 +110,52 @@ class KubernetesRestarter(ClusterConnection):
         return None
 
     def progress(self, change: Change) -> Progress:
-        looking = change.id == "look"
+        if change.id == "look":
+            return self._look()
         total, current, waiting, instances = 0, 0, [], []
         for scope in self._scopes():
-            objects = kube_views.now(self.cluster, scope.namespace, scope.kinds) if looking else self._watched(scope)
+            objects = self._watched(scope)
             for target in self._targets(scope, objects):
                 pods = judge.pods_of(target, objects["Pod"])
                 instances += [self._instance(pod) for pod in pods]
                 total += 1
-                if all(map(judge.ready, pods)) if looking else self._over(target, objects, change.id):
+                if self._over(target, objects, change.id):
                     current += 1
                 else:
                     waiting.append(self._words(target, pods, change.id))
             instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+
+    def _look(self) -> Progress:
+        """Read now, no watch is believed. What was rolled back since it was restarted has proven nothing."""
+        total, current, instances = 0, 0, []
+        for scope in self._scopes():
+            objects = kube_views.now(self.cluster, scope.namespace, (*scope.kinds, *_REVISIONS))
+            last = judge.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"])
+            targets = self._targets(scope, objects)
+            for target in [*targets, *self._strayed(scope, objects, targets, last)]:
+                pods = judge.pods_of(target, objects["Pod"])
+                back = judge.rolled_back(target, last.get((target["kind"], judge.meta(target)["name"]), 0.0))
+                instances += [
+                    replace(self._instance(pod), started_at=None) if back else self._instance(pod) for pod in pods
+                ]
+                total, current = total + 1, current + all(map(judge.ready, pods))
+            instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
+        return Progress(total, current, current == total, tuple(instances))
+
+    def _strayed(
+        self, scope: _Scope, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]
+    ) -> list[Found]:
+        """Workloads that were restarted for a change and, by their present template, take the Secret no more."""
+        known = {(one["kind"], judge.meta(one)["name"]) for one in targets}
+        return [
+            one
+            for kind in scope.kinds
+            for one in objects[kind]
+            if scope.secrets
+            and (kind, judge.meta(one)["name"]) in last
+            and (kind, judge.meta(one)["name"]) not in known
+        ]
 
     # --- whom ---
     def _scopes(self) -> Iterator[_Scope]:
@@ -171,6 +203,7 @@ class KubernetesRestarter(ClusterConnection):
         """Each permission that is not there, with its rule."""
         wanted = [("apps", f"{kind.lower()}s", verb) for kind in scope.kinds if kind != "Pod" for verb in _VERBS]
         wanted += [("", "pods", "list"), ("", "pods", "watch")]
+        wanted += [("apps", "replicasets", "list"), ("apps", "controllerrevisions", "list")]
         wanted += [("batch", "cronjobs", "list")] if scope.secrets else []
         niceties = [("", "pods/log", "get"), ("", "events", "create")]
         for group, resource, verb in [*wanted, *niceties]:
@@ -249,6 +282,7 @@ class KubernetesRestarter(ClusterConnection):
 
 
 _VERBS = ("get", "list", "watch", "patch")
+_REVISIONS = ("ReplicaSet", "ControllerRevision")  # what was rolled out before, as `kubectl rollout history` reads it
 
 
 def _left_alone(found: Found) -> bool:

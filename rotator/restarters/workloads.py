@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 CHANGE = "rotator/change"  # annotation of a template and so of its pods: the change for which it was restarted
@@ -62,6 +63,42 @@ def change_of(found: Mapping[str, Any]) -> str:
     """The change that its pods are to be restarted for, or a pod was."""
     made = template(found)
     return str(((made.get("metadata") or {}).get("annotations") or {}).get(CHANGE, "")).partition("@")[0]
+
+
+def ordered_at(made: Mapping[str, Any]) -> float:
+    """When the change of a template was ordered (Unix seconds); 0 without one."""
+    found = ((made.get("metadata") or {}).get("annotations") or {}).get(CHANGE, "")
+    try:
+        return float(str(found).partition("@")[2] or 0)
+    except ValueError:
+        return 0.0
+
+
+def restarted_at(made: Mapping[str, Any]) -> float:
+    """When somebody restarted it as `kubectl rollout restart` does; 0 if nobody did."""
+    found = ((made.get("metadata") or {}).get("annotations") or {}).get(RESTARTED, "")
+    try:
+        return datetime.fromisoformat(str(found)).timestamp() if found else 0.0
+    except ValueError:
+        return 0.0
+
+
+def last_orders(revisions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """When each workload was last restarted for a change, by the revisions that its controller keeps."""
+    found: dict[tuple[str, str], float] = {}
+    for one in revisions:
+        made = (one.get("data") or one)["spec"]["template"]
+        owner = next((who for who in meta(one).get("ownerReferences") or () if who.get("controller")), None)
+        if owner is not None and (at := ordered_at(made)):
+            whose = (str(owner["kind"]), str(owner["name"]))
+            found[whose] = max(found.get(whose, 0.0), at)
+    return found
+
+
+def rolled_back(found: Mapping[str, Any], last: float) -> bool:
+    """Whether it has left the change for which it was restarted, and nobody has restarted it since."""
+    made = template(found)
+    return ordered_at(made) < last and restarted_at(made) <= last
 
 
 # --- who uses a Secret ---

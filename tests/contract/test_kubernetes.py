@@ -6,7 +6,6 @@ Everything is asked as the service account of deploy/kubernetes/rbac.yaml, at a 
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -29,63 +28,17 @@ from rotator.restarters.kubernetes import KubernetesRestarter
 from rotator.stores.kubernetes import KubernetesStore
 from tests.servers import manifests
 from tests.servers.kube import Kube
+from tests.servers.kube_space import KEY, RBAC, SECRET, Space
 from tests.servers.tools import Failed, wait_for
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
-SECRET, KEY = "paracle-api-keys", "OPENAI_API_KEY"
-RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac.yaml"
-_count = itertools.count(1)
-
-
-class Space:
-    """A namespace with the Secret, and a kubeconfig of rotator's service account there."""
-
-    def __init__(self, kube: Kube) -> None:
-        self.kube, self.name = kube, kube.namespace(f"space{next(_count)}")
-        kube.kubectl("apply", "-n", self.name, "-f", str(RBAC))
-        token = kube.kubectl("create", "token", "rotator", "-n", self.name).strip()
-        self.kubeconfig = str(kube.kubeconfig(f"config-{self.name}", kube.port, token, self.name))
-        kube.apply(manifests.secret(SECRET, self.name, **{KEY: "first-value", "other": "1"}))
-
-    @property
-    def cluster(self) -> Cluster:
-        return Cluster(self.kubeconfig)
-
-    @property
-    def store(self) -> KubernetesStore:
-        return KubernetesStore(secret=f"{self.name}/{SECRET}", key=KEY, kubeconfig=self.kubeconfig)
-
-    def restarter(self, workloads: list[str] | str = "discover", **settings: Any) -> KubernetesRestarter:
-        made = KubernetesRestarter(workloads=workloads, kubeconfig=self.kubeconfig, **settings)
-        return made.beside([self.store])
-
-    def user(self, name: str, kind: str = "Deployment", replicas: int = 1, **more: Any) -> dict[str, Any]:
-        """A workload that takes the key into its environment."""
-        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
-        return manifests.workload(kind, name, self.name, spec, replicas, **more)
-
-    def run(self, *objects: dict[str, Any]) -> None:
-        self.kube.apply(*objects)
-        self.kube.rolled_out(
-            *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects), namespace=self.name
-        )
-
-    def data(self) -> dict[str, str]:
-        found = self.kube.get("secret", SECRET, self.name)["data"]
-        return {key: base64.b64decode(text).decode() for key, text in found.items()}
-
-    def held(self, app: str) -> list[str]:
-        """What the first process of each pod that runs was started with."""
-        pods = self.kube.pods(self.name, app)
-        up = [pod for pod in pods if "running" in pod["status"]["containerStatuses"][0]["state"]]
-        return [self.kube.variable(pod["metadata"]["name"], self.name, KEY) for pod in up]
 
 
 @pytest.fixture
 def space(kube: Kube) -> Iterator[Space]:
     found = Space(kube)
     yield found
-    kube.kubectl("delete", "namespace", found.name, "--wait=false")
+    found.close()
 
 
 def change(name: str, since: float = 0.0) -> Change:
@@ -451,6 +404,8 @@ class TestPermissions:
             f"we may not patch deployments in {space.name}",
             f"we may not list pods in {space.name}",
             f"we may not watch pods in {space.name}",
+            f"we may not list replicasets in {space.name}",
+            f"we may not list controllerrevisions in {space.name}",
         ]
         assert '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}' in found[1].hint
         assert [one.text for one in found if one.level is Level.WARNING] == [

@@ -287,6 +287,8 @@ def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) ->
     memory.WORLD.cell("one").values = {"key": Secret(before)}  # somebody puts the old key back meanwhile
     report = orders.order(bench.service, "one", Order.REVOKE, Request())
     assert before in bench.live and "holds" in report.held[0].attention
+    (standing,) = bench.service.due(Request())[0]
+    assert standing.held and standing.untouched, "no clock moves it on, and every run of --due says so"
 
 
 def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,16 @@ class Kube(Server):
         told = self.kubectl("exec", pod, "-n", namespace, "--", "cat", "/proc/1/environ")
         return next(word.partition("=")[2] for word in told.split("\0") if word.startswith(f"{variable}="))
 
+    def requests_of(self, account: str, namespace: str) -> Counter[str]:
+        """How often a service account has asked, by verb and resource."""
+        seen: dict[str, str] = {}
+        for line in (self.dir / "audit.log").read_text().splitlines():
+            told = json.loads(line)
+            if told["user"]["username"] == f"system:serviceaccount:{namespace}:{account}":
+                about = told.get("objectRef") or {}
+                seen[told["auditID"]] = f"{told['verb']} {about.get('resource', told['requestURI'])}"
+        return Counter(seen.values())
+
     # --- its parts ---
     def _write(self, name: str, text: str, mode: int = 0o600) -> Path:
         path = self.dir / name
@@ -231,7 +242,12 @@ class Kube(Server):
             "profiling": "false",
             "shutdown-delay-duration": "0s",
             "cert-dir": f"{d}/run",
+            "audit-policy-file": f"{d}/audit.json",
+            "audit-log-path": f"{d}/audit.log",
         }
+        counted = [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": counted}
+        self._write("audit.json", json.dumps({**policy, "omitStages": ["RequestReceived"]}))
         argv = [self.program, "kube-apiserver", *(f"--{name}={value}" for name, value in options.items())]
         self.spawn("apiserver", argv, box=self.first)
 
