@@ -8,6 +8,9 @@ from rotator.core.state import Key
 from rotator.model import Evidence
 
 
+TOLD = 6  # names in a verdict's text
+
+
 @dataclass(frozen=True, slots=True)
 class StoreFact:
     """A store as read now. `fingerprint`: "" holds nothing, None cannot tell what. `ours` says that the present
@@ -64,7 +67,8 @@ class Verdict:
         parts = [f"{name} holds the old key" for name in self.holders]
         parts += [f"{name} holds another key" for name in self.strangers]
         parts += [f"{name} may still hold the old key" for name in self.unproven]
-        return "; ".join(parts)
+        more = [f"and {len(parts) - TOLD} more"] if len(parts) > TOLD else []
+        return "; ".join(parts[:TOLD] + more)
 
 
 def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:

@@ -493,6 +493,10 @@ def _every_look() -> Iterator[str]:
         "holds it": (InstanceFact("1", 20.0, "f-old"), InstanceFact("", 20.0, "f-new")),
         "holds the new key": (InstanceFact("1", 9.0, "f-new"),),
     }
+    for many in (5, 6, 7, 9):
+        pods = tuple(InstanceFact(str(number), 9.0) for number in range(many))
+        verdict = look.look(Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, pods),), NOW), OLD)
+        yield f"{many} of them → {verdict.text!r}"
     job = InstanceFact("job", 9.0, left_alone=True)
     for which, found in {"a job": (job,), "a job and an older": (job, InstanceFact("1", 9.0))}.items():
         for converged in (True, False):
