@@ -36,9 +36,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """A cluster of our own, for the whole run."""
+    """A cluster of our own: up in five seconds, and none is idling while other tests run."""
     pytest.importorskip("kubernetes", reason="pip install 'rotator[kubernetes]'")
     with Kube(tmp_path_factory.mktemp("k")) as found:
         yield found
