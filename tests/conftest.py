@@ -37,6 +37,15 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
+def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A container engine of our own with swarm mode on."""
+    pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
+    with Engine(tmp_path_factory.mktemp("s")) as found:
+        found.swarm()
+        yield found
+
+
+@pytest.fixture(scope="module")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     """A cluster of our own: up in five seconds, and none is idling while other tests run."""
     pytest.importorskip("kubernetes", reason="pip install 'rotator[kubernetes]'")

@@ -30,6 +30,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "file": "rotator.stores.file:FileStore",
         "kubernetes": "rotator.stores.kubernetes:KubernetesStore",
         "memory": "rotator.stores.memory:MemoryStore",
+        "swarm": "rotator.stores.swarm:SwarmStore",
         "vault": "rotator.stores.vault:VaultStore",
     },
     "restarter": {
@@ -40,6 +41,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "memory": "rotator.restarters.memory:MemoryRestarter",
         "none": "rotator.restarters.none:NoneRestarter",
         "process": "rotator.restarters.process:ProcessRestarter",
+        "swarm": "rotator.restarters.swarm:SwarmRestarter",
     },
     "probe": {
         "command": "rotator.probes.command:CommandProbe",

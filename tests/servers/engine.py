@@ -83,6 +83,32 @@ class Engine(Server):
     def load(self, image: bytes) -> None:
         self.api.images.load(image)
 
+    def swarm(self) -> None:
+        """With swarm mode on; ports are published in mode host, as a small machine has no ipvs."""
+        self.cli("swarm", "init", "--listen-addr", f"{HOST}:2377", "--advertise-addr", HOST)
+
+    def service(self, name: str, *options: str, command: Sequence[str] = ("sleep", "1000")) -> None:
+        """`docker service create`, with the machine's programs in it; returns when it has converged."""
+        mounts = [
+            f"type=bind,source={one.split(':')[0]},target={one.split(':')[0]},readonly" for one in images.mounts()
+        ]
+        volumes = [word for mount in mounts for word in ("--mount", mount)]
+        patient = [
+            "--stop-grace-period",
+            "2s",
+            "--update-monitor",
+            "1s",
+            "--rollback-monitor",
+            "1s",
+            "--no-resolve-image",
+        ]
+        self.cli("service", "create", "-q", "--name", name, *patient, *volumes, *options, IMAGE, *command)
+
+    def in_tasks(self, service: str, *command: str) -> list[str]:
+        """What a command says in each running container of a service."""
+        found = self.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}").split()
+        return [self.cli("exec", one, *command).strip() for one in found]
+
     def outward(self, port: int) -> None:
         """The machine's 127.0.0.1:PORT leads to the port that a container publishes."""
         self.forward(f"out-{port}", "self", f"{HOST}:{port}", str(self.first), f"{HOST}:{port}")

@@ -1,0 +1,214 @@
+"""Restarter `swarm`: services get the newest secret of a family, or are made to start anew; their tasks are watched.
+
+A service's own update settings decide how many tasks go at a time. A task counts as new by its specification, which
+names the change and when it was ordered, by our clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rotator.clients import docker, swarm
+from rotator.clients.docker import EngineConnection
+from rotator.errors import ConfigError, NotFound, PermanentError
+from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
+from rotator.plugin import setting
+
+CHANGE = "rotator.change"  # label of the containers: the change for which they were made, and when it was ordered
+_FAMILY = "rotator.secret"
+_DISCOVER = "discover"
+_ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmRestarter(EngineConnection):
+    """Update services of Docker Swarm: the secret's reference is swapped, target file, owner and mode stay.
+
+    A service that does not take the secret, but reads the key elsewhere, is made to start anew (`--force`). A roll-back
+    by the service's own settings is recognised.
+    """
+
+    services: list[str] | str = setting("`discover`: who takes the secret of the store `swarm`; or a list of names")
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # families that the stores write; handed over when loaded
+
+    evidence = Evidence.STARTED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.services, str) and self.services != _DISCOVER:
+            raise ConfigError("`services` is `discover` or a list", "for instance [paracle_api]")
+
+    def beside(self, stores: Sequence[Any]) -> SwarmRestarter:
+        """With the secrets that the playbook's stores write. Raises ConfigError if there is nothing to discover by."""
+        found = tuple(
+            name for store in stores if (name := getattr(store, "swarm_secret", "")) and store.host == self.host
+        )
+        if self.services == _DISCOVER and not found:
+            raise ConfigError(
+                "there is no secret to discover the users of", "add a store `swarm`, or list the services"
+            )
+        return replace(self, secrets=found)
+
+    @property
+    def name(self) -> str:
+        return (
+            f"swarm {', '.join(self.services)}"
+            if isinstance(self.services, list)
+            else "swarm users of " + ", ".join(self.secrets)
+        )
+
+    # --- what the engine asks ---
+    def preflight(self) -> list[Finding]:
+        if not swarm.is_manager(self):
+            return [Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", "`host:` of a manager")]
+        found = []
+        for service in self._targets():
+            name, tasks = service["Spec"]["Name"], self._tasks(service)
+            up, wanted = sum(_runs(task) for task in tasks), self._wanted(service)
+            if (service.get("UpdateStatus") or {}).get("State") in (
+                "updating",
+                "paused",
+                "rollback_started",
+                "rollback_paused",
+            ):
+                text = f"service {name} is being updated: {service['UpdateStatus'].get('Message', '')}"
+                found.append(Finding(Level.ERROR, text, f"`docker service ps {name}`"))
+            elif up < wanted:
+                text = f"service {name} is not well already: {up} of {wanted} tasks run"
+                found.append(Finding(Level.ERROR, text, f"`docker service ps {name}`"))
+            else:
+                found.append(Finding(Level.OK, f"updates service {name}"))
+        return found
+
+    def restart(self, change: Change) -> None:
+        newest = self._newest()
+        for service in self._targets():
+            swarm.update(self, service["ID"], lambda spec: _ordered(spec, change.id, newest))
+
+    def progress(self, change: Change) -> Progress:
+        looking = change.id == "look"
+        total, current, waiting, instances = 0, 0, [], []
+        for service in self._targets():
+            tasks, total = self._tasks(service), total + 1
+            instances += [_instance(service, task) for task in tasks]
+            if looking or self._over(service, tasks, change.id):
+                current += 1
+            else:
+                new = sum(_change_of(task) == change.id and _runs(task) for task in tasks)
+                waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
+        return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+
+    # --- whom ---
+    def _targets(self) -> list[Found]:
+        services = {one["Spec"]["Name"]: one for one in swarm.services(self)}
+        if isinstance(self.services, list):
+            for name in self.services:
+                if name not in services:
+                    raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
+            return [services[name] for name in self.services]
+        mine = self._families()
+        users = [one for one in services.values() if any(ref["SecretName"] in mine for ref in _references(one["Spec"]))]
+        return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
+
+    def _families(self) -> dict[str, str]:
+        """Each secret's name, and the family that it is of."""
+        found = {}
+        for one in swarm.secrets(self):
+            name = one["Spec"]["Name"]
+            whose = (one["Spec"].get("Labels") or {}).get(_FAMILY) or name
+            if whose in self.secrets:
+                found[name] = whose
+        return found
+
+    def _newest(self) -> dict[str, tuple[str, str]]:
+        """For each secret of a family: id and name of the newest one."""
+        made = {one["Spec"]["Name"]: one for one in swarm.secrets(self)}
+        families = self._families()
+        last: dict[str, Found] = {}
+        for name, whose in families.items():
+            if whose not in last or _number(name, whose) > _number(last[whose]["Spec"]["Name"], whose):
+                last[whose] = made[name]
+        return {name: (last[whose]["ID"], last[whose]["Spec"]["Name"]) for name, whose in families.items()}
+
+    # --- while it rolls ---
+    def _tasks(self, service: Found) -> list[Found]:
+        """Those that may run."""
+        return [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] not in _ENDED]
+
+    def _wanted(self, service: Found) -> int:
+        mode = service["Spec"]["Mode"]
+        if "Replicated" in mode:
+            return int(mode["Replicated"].get("Replicas") or 0)
+        return sum(task["DesiredState"] == "running" for task in swarm.tasks(self, service["ID"]))
+
+    def _over(self, service: Found, tasks: Sequence[Found], change: str) -> bool:
+        """Whether every task of the change runs and none from before. Raises PermanentError if it was rolled back."""
+        name, status = service["Spec"]["Name"], service.get("UpdateStatus") or {}
+        if str(status.get("State", "")).startswith("rollback") or status.get("State") == "paused":
+            words = status.get("Message") or status["State"]
+            raise PermanentError(
+                f"service {name}: {words}{self._why(service)}", f"`docker service ps --no-trunc {name}`"
+            )
+        if _change_in(service["Spec"]["TaskTemplate"]) != change or any(_change_of(task) != change for task in tasks):
+            return False
+        up = sum(_runs(task) for task in tasks)
+        return up >= self._wanted(service) and up == len(tasks) and status.get("State") in (None, "completed")
+
+    def _why(self, service: Found) -> str:
+        """What the task that failed last said."""
+        failed = [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] in ("failed", "rejected")]
+        if not failed:
+            return ""
+        last = max(failed, key=lambda one: str(one["Status"].get("Timestamp", "")))
+        said = swarm.last_words(self, last)
+        return f" ({last['Status'].get('Err', 'failed')}" + (f': "{said}")' if said else ")")
+
+
+def _ordered(spec: dict[str, Any], change: str, newest: Mapping[str, tuple[str, str]]) -> bool:
+    """Put the change into a service's specification; False where it is there already."""
+    container = spec["TaskTemplate"]["ContainerSpec"]
+    if _change_in(spec["TaskTemplate"]) == change:
+        return False
+    for reference in container.get("Secrets") or ():
+        if reference["SecretName"] in newest:
+            reference["SecretID"], reference["SecretName"] = newest[reference["SecretName"]]
+    container["Labels"] = {**(container.get("Labels") or {}), CHANGE: f"{change}@{time.time():.6f}"}
+    return True
+
+
+def _references(spec: Found) -> Sequence[Found]:
+    found: Sequence[Found] = spec["TaskTemplate"]["ContainerSpec"].get("Secrets") or ()
+    return found
+
+
+def _label(template: Found) -> str:
+    container = template.get("ContainerSpec") or {}
+    return str((container.get("Labels") or {}).get(CHANGE, ""))
+
+
+def _change_in(template: Found) -> str:
+    return _label(template).partition("@")[0]
+
+
+def _change_of(task: Found) -> str:
+    return _change_in(task["Spec"])
+
+
+def _runs(task: Found) -> bool:
+    """A task with a health check runs once that is passed."""
+    return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
+
+
+def _number(name: str, whose: str) -> int:
+    return 0 if name == whose else int(name.rpartition("-r")[2])
+
+
+def _instance(service: Found, task: Found) -> Instance:
+    """Made when its specification says so, by our clock; else when the manager's clock says."""
+    ordered = _label(task["Spec"]).partition("@")[2]
+    made = docker.moment(task.get("CreatedAt", ""))
+    name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
+    return Instance(name, max(made, float(ordered or 0)))

@@ -1,0 +1,224 @@
+"""Docker Swarm: secrets that cannot change, services that get the next one, tasks that show it; at a real engine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rotator.clients import swarm as door
+from rotator.errors import ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.model import Change, Level, Note, Progress, single
+from rotator.restarters.swarm import SwarmRestarter
+from rotator.stores.swarm import SwarmStore
+from tests.servers.engine import Engine
+
+NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
+_count = itertools.count(1)
+
+
+class Family:
+    """A secret that people made, and services that take it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.name = engine, f"key{next(_count)}"
+        engine.cli("secret", "create", self.name, "-", input="first-value", stdin=None)
+        self.services: list[str] = []
+
+    @property
+    def store(self) -> SwarmStore:
+        return SwarmStore(secret=self.name, host=self.engine.host)
+
+    def restarter(self, services: list[str] | str = "discover") -> SwarmRestarter:
+        return SwarmRestarter(services=services, host=self.engine.host).beside([self.store])
+
+    def service(self, *options: str, command: list[str] | None = None, secret: bool = True) -> str:
+        name = f"{self.name}-service{len(self.services)}"
+        self.services.append(name)
+        takes = ["--secret", f"source={self.name},target=openai,mode=0440,uid=65534"] if secret else []
+        self.engine.service(name, *takes, *options, command=command or ["sleep", "1000"])
+        return name
+
+    def spec(self, service: str) -> Any:
+        return json.loads(self.engine.cli("service", "inspect", service))[0]["Spec"]
+
+    def write(self, value: str) -> str:
+        held = self.store.read()
+        return self.store.write(single(value), held.version if held else "", NOTE)
+
+    def close(self) -> None:
+        for name in self.services:
+            self.engine.cli("service", "rm", name)
+
+
+@pytest.fixture
+def family(swarm: Engine) -> Iterator[Family]:
+    found = Family(swarm)
+    yield found
+    found.close()
+
+
+def rolled(restarter: SwarmRestarter, change: Change, seconds: float = 60.0) -> Progress:
+    end = time.monotonic() + seconds
+    restarter.restart(change)
+    while not (progress := restarter.progress(change)).converged:
+        assert time.monotonic() < end, progress.text
+        time.sleep(0.1)
+    return progress
+
+
+def change(name: str, since: float = 0.0) -> Change:
+    return Change(name, since, single("second-value"))
+
+
+class TestSecrets:
+    def test_each_write_is_the_next_secret_with_its_note(self, family: Family) -> None:
+        before = family.store.read()
+        assert before is not None and before.values is None and before.version == family.name and before.note is None
+        version = family.write("second-value")
+        held = family.store.read()
+        assert held is not None and held.version == version == f"{family.name}-r1"
+        assert (
+            held.note == replace(NOTE, at=held.note.at if held.note else 0)
+            and abs((held.written_at or 0) - time.time()) < 60
+        )
+        assert family.write("third-value") == f"{family.name}-r2"
+
+    def test_a_write_over_a_newer_one_is_a_conflict(self, family: Family) -> None:
+        family.write("second-value")
+        with pytest.raises(Conflict):
+            family.store.write(single("late-value"), family.name, NOTE)
+        with pytest.raises(Conflict):  # two at the same moment: a name exists once
+            door.create_secret(family.store, f"{family.name}-r1", single("x").primary, {})
+
+    def test_retire_removes_the_one_with_the_revoked_key_and_no_other(self, family: Family) -> None:
+        family.write("second-value")
+        family.store.retire(f"{family.name}-r1")
+        assert (held := family.store.read()) is not None and held.version == f"{family.name}-r1", (
+            "it is the present one"
+        )
+        family.store.retire(family.name)
+        family.store.retire(family.name)
+        names = family.engine.cli("secret", "ls", "--format", "{{.Name}}").split()
+        assert family.name not in names and f"{family.name}-r1" in names
+
+    def test_one_that_is_in_use_is_told_with_its_users(self, family: Family) -> None:
+        service = family.service()
+        family.write("second-value")
+        with pytest.raises(PermanentError, match=service):
+            family.store.retire(family.name)
+
+    def test_what_cannot_work_is_told_before_anything(self, family: Family, engine: Engine) -> None:
+        assert family.store.preflight() == []
+        (missing,) = SwarmStore(secret="nobody-made-it", host=family.engine.host).preflight()
+        assert "no such secret" in missing.text and SwarmStore(secret="x", host=family.engine.host).read() is None
+        for plugin in (SwarmStore(secret="x", host=engine.host), SwarmRestarter(services=["x"], host=engine.host)):
+            (lone,) = plugin.preflight()
+            assert "no manager of a swarm" in lone.text
+        with pytest.raises(ConfigError, match="cannot be a secret's name"):
+            SwarmStore(secret="a b")
+
+
+class TestServices:
+    def test_the_reference_is_swapped_and_everything_else_stays(self, family: Family) -> None:
+        service = family.service("--replicas", "2", "--env", "A=1", "--label", "team=a", "--limit-memory", "64m")
+        before = family.spec(service)
+        family.write("second-value")
+        since = time.time()
+        progress = rolled(family.restarter(), change("r1", since))
+        assert (progress.total, progress.current, len(progress.instances)) == (1, 1, 2)
+        assert all(one.started_at is not None and one.started_at > since for one in progress.instances)
+        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["second-value"] * 2
+        after = family.spec(service)
+        reference = after["TaskTemplate"]["ContainerSpec"]["Secrets"][0]
+        assert reference["File"] == {"Name": "openai", "UID": "65534", "GID": "0", "Mode": 0o440}
+        assert reference["SecretName"] == f"{family.name}-r1"
+        for spec in (before, after):
+            del spec["TaskTemplate"]["ContainerSpec"]["Secrets"]
+            spec["TaskTemplate"]["ContainerSpec"].pop("Labels", None)
+        assert after == before
+
+    def test_the_same_change_again_is_none(self, family: Family) -> None:
+        service = family.service()
+        rolled(family.restarter(), change("r1"))
+        tasks = family.engine.in_tasks(service, "cat", "/proc/sys/kernel/random/boot_id")
+        version = json.loads(family.engine.cli("service", "inspect", service))[0]["Version"]
+        family.restarter().restart(change("r1"))
+        assert json.loads(family.engine.cli("service", "inspect", service))[0]["Version"] == version and tasks
+
+    def test_who_takes_the_secret_is_found_and_no_other(self, family: Family) -> None:
+        service = family.service()
+        family.service(secret=False)
+        assert [one.text for one in family.restarter().preflight()] == [f"updates service {service}"]
+
+    def test_a_service_that_reads_elsewhere_is_made_to_start_anew(self, family: Family) -> None:
+        service = family.service(secret=False)
+        before = family.engine.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}")
+        rolled(family.restarter([service]), change("r1"))
+        assert family.engine.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}") != before
+        with pytest.raises(NotFound, match="no service none"):
+            family.restarter(["none"]).restart(change("r1"))
+
+    def test_a_roll_back_by_the_services_own_settings_is_told_with_the_tasks_words(self, family: Family) -> None:
+        script = "grep -q first-value /run/secrets/openai || { echo no good; exit 7; }; sleep 1000"
+        service = family.service(
+            "--update-failure-action", "rollback", "--restart-condition", "none", command=["sh", "-c", script]
+        )
+        family.write("second-value")
+        with pytest.raises(PermanentError, match="no good") as told:
+            rolled(family.restarter(), change("r1"))
+        assert f"service {service}" in str(told.value)
+        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") in (["first-value"], [])
+        family.write("first-value")
+        rolled(family.restarter(), change("undo"))
+        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["first-value"]
+
+    def test_what_is_not_well_already_is_told(self, family: Family) -> None:
+        service = family.service()
+        family.engine.cli("service", "update", "-q", "--detach", "--args", "false", service)
+        time.sleep(1)
+        (finding,) = family.restarter().preflight()
+        assert finding.level is Level.ERROR and service in finding.text
+
+    def test_somebody_elses_update_in_between_is_written_after(
+        self, family: Family, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service, real = family.service(), door.service
+
+        def just_after(*arguments: Any) -> Any:
+            found = real(*arguments)
+            monkeypatch.setattr(door, "service", real)
+            family.engine.cli("service", "update", "-q", "--detach", "--label-add", "team=b", service)
+            return found
+
+        monkeypatch.setattr(door, "service", just_after)
+        family.restarter().restart(change("r1"))
+        spec = family.spec(service)
+        assert spec["Labels"] == {"team": "b"}
+        assert spec["TaskTemplate"]["ContainerSpec"]["Labels"]["rotator.change"].startswith("r1@")
+
+    def test_an_update_that_never_gets_its_turn_is_asked_again_later(
+        self, family: Family, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service, real = family.service(), door.service
+
+        def outdated(*arguments: Any) -> Any:
+            found = real(*arguments)
+            assert found is not None
+            found["Version"]["Index"] -= 1
+            return found
+
+        monkeypatch.setattr(door, "service", outdated)
+        with pytest.raises(TransientError, match="being updated by somebody else"):
+            family.restarter([service]).restart(change("r1"))
+
+    def test_settings_that_cannot_work_are_told(self) -> None:
+        with pytest.raises(ConfigError, match="`discover` or a list"):
+            SwarmRestarter(services="all")
+        with pytest.raises(ConfigError, match="no secret to discover"):
+            SwarmRestarter(services="discover").beside([])
