@@ -77,11 +77,19 @@ class SwarmStore(EngineConnection):
 
     def retire(self, version: str) -> None:
         """Remove the secret with the revoked key. Raises PermanentError, naming who uses it still."""
-        newest = self.read()
-        if version and (newest is None or newest.version != version):
-            try:
-                swarm.remove_secret(self, version)
-            except PermanentError as error:
+        family = self._family()
+        dying = next((number for number, one in family.items() if one["Spec"]["Name"] == version), None)
+        if dying is None or dying == max(family):
+            return
+        for number in sorted(family):  # with those from before, as an undone rotation leaves them
+            if number <= dying:
+                self._remove(family[number]["Spec"]["Name"], must=number == dying)
+
+    def _remove(self, name: str, must: bool) -> None:
+        try:
+            swarm.remove_secret(self, name)
+        except PermanentError as error:
+            if must:
                 hint = "detach it: `docker service update --secret-rm`"
                 raise PermanentError(f"{self.name}: {error.message}", hint) from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rotator.demo.world import DemoWorld
+from tests.servers.bao import Bao
 
 
 class AcceptanceWorld(DemoWorld):
@@ -43,3 +44,11 @@ def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
     found.traffic.start()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    """An OpenBao of our own."""
+    pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+    with Bao(tmp_path_factory.mktemp("bao")) as found:
+        yield found

@@ -6,23 +6,20 @@ Real etcd, API server, kubelet and containerd; OpenBao; the installed `rotate` a
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
-import secrets
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rotator.demo.world import Traffic, _installed
+from rotator.demo.world import _installed
+from tests.acceptance.issued import Issued
 from tests.servers import manifests
 from tests.servers.bao import Bao
 from tests.servers.kube import Kube
@@ -33,74 +30,35 @@ from tests.servers.toxiproxy import Toxiproxy
 BOUNDARY_STEP = int(os.environ.get("ROTATOR_KUBE_KILL_EVERY", "30"))  # 1 = every boundary: half an hour
 SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
-_PLAYBOOK = """\
-description: the key of a service in Kubernetes, kept in Vault, too
-generate:
-  uses: openai
-  project: proj_demo
-  admin_key: {{env: DEMO_ADMIN_KEY}}
-  base_url: http://127.0.0.1:{issuer}/v1
-store:
-  - {{uses: vault, path: secret/{space}, key: OPENAI_API_KEY, address: "{vault}", auth: {{file: "{folder}/token"}}}}
-  - {{uses: kubernetes, secret: {space}/{secret}, key: OPENAI_API_KEY, kubeconfig: "{kubeconfig}"}}
-restart:
-  - {{uses: kubernetes, workloads: discover, kubeconfig: "{kubeconfig}"}}
-verify:
-  - uses: provider
-  - {{uses: http, url: "{api}/", expect: {{status: 200}}}}
-  - {{uses: http, url: "{worker}/", expect: {{status: 200}}}}
-revoke: {{grace: {grace}, quiet: 0s, watch: 0s}}
-limits: {{step: 60s, pass_interval: 50ms, list_lag: 100ms}}
-"""
 
-
-class KubernetesWorld:
-    """An issuer, Vault, a Secret; three pods with the key in their environment, one with it in a volume; traffic."""
+class KubernetesWorld(Issued):
+    """Vault, a Secret; three pods with the key in their environment, one with it in a volume; traffic to both."""
 
     def __init__(self, folder: Path, kube: Kube, bao: Bao) -> None:
-        self.folder, self.kube, self.bao = folder, kube, bao
-        self.admin_key = f"sk-admin-{secrets.token_urlsafe(24)}"
-        self.environment = {
-            **os.environ,
-            "DEMO_ADMIN_KEY": self.admin_key,
-            "ROTATOR_HOME": str(folder / "state"),
-            "ROTATOR_PLAYBOOKS": str(folder / "playbooks"),
-        }
-        argv = [sys.executable, "-m", "rotator.demo.issuer", str(folder / "issuer.port")]
-        self.issuer_process = subprocess.Popen(argv, env=self.environment, cwd=folder)
-        wait_for("the issuer", lambda: (folder / "issuer.port").exists() and (folder / "issuer.port").read_text())
-        self.issuer = int((folder / "issuer.port").read_text())
-        made = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
-        self.first = str(made["api_key"]["value"])
+        super().__init__(folder)
+        self.kube, self.bao = kube, bao
         self.space = Space(kube, self.first)
         bao.put(self.space.name, **{KEY: self.first, "other": "1"})
         (folder / "token").write_text(bao.root_token)
-        (folder / "app").mkdir()
-        source = Path(__file__).with_name("container_consumer.py").read_text()
-        (folder / "app" / "consumer.py").write_text(source)
-        folder.chmod(0o755)
         self._pods(kube.inward(self.issuer))
-        (folder / "playbooks").mkdir()
         self.addresses = {name: kube.outward(name, self.space.name) for name in ("api", "worker")}
         self.playbook()
-        self.traffic = [Traffic(address, per_second=20) for address in self.addresses.values()]
-        for address in self.addresses.values():
-            wait_for("the service", lambda address=address: _serves(address), 30)
-        for traffic in self.traffic:
-            traffic.start(2)
+        self.serve(self.addresses.values())
 
     def playbook(self, grace: str = "0s", vault: str = "", kubeconfig: str = "") -> None:
-        text = _PLAYBOOK.format(
-            issuer=self.issuer,
-            space=self.space.name,
-            secret=SECRET,
-            vault=vault or self.bao.url,
-            folder=self.folder,
-            kubeconfig=kubeconfig or self.space.kubeconfig,
-            grace=grace,
-            **self.addresses,
+        config = kubeconfig or self.space.kubeconfig
+        in_vault = {"uses": "vault", "path": f"secret/{self.space.name}", "key": KEY, "address": vault or self.bao.url}
+        in_secret = {"uses": "kubernetes", "secret": f"{self.space.name}/{SECRET}", "key": KEY, "kubeconfig": config}
+        calls = [{"uses": "http", "url": f"{url}/", "expect": {"status": 200}} for url in self.addresses.values()]
+        self.write_playbook(
+            {
+                "description": "the key of a service in Kubernetes, kept in Vault, too",
+                "store": [{**in_vault, "auth": {"file": str(self.folder / "token")}}, in_secret],
+                "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config}],
+                "verify": [{"uses": "provider"}, *calls],
+                "revoke": {"grace": grace, "quiet": "0s", "watch": "0s"},
+            }
         )
-        (self.folder / "playbooks" / "app.yaml").write_text(text)
 
     def _pods(self, issuer: str) -> None:
         app, name = str(self.folder / "app"), self.space.name
@@ -112,31 +70,6 @@ class KubernetesWorld:
             manifests.workload("Deployment", "worker", name, by_file, 1),
         )
         self.kube.apply(manifests.service("api", name), manifests.service("worker", name))
-
-    def admin(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection(HOST, self.issuer, timeout=10)
-        headers = {"authorization": f"Bearer {self.admin_key}"}
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        return json.loads(connection.getresponse().read())
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*_installed("rotate"), "app", *(arguments or ("--wait",))],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def rotate(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        process = self.start(*arguments, **environment)
-        out, _ = process.communicate(timeout=300)
-        return process.returncode, out
-
-    @property
-    def live(self) -> list[str]:
-        return [key["value"] for key in self.admin("GET", "/_state")["live"]]
 
     @property
     def in_vault(self) -> str:
@@ -152,37 +85,11 @@ class KubernetesWorld:
         assert self.live == [key] and self.space.data() == {KEY: key, "other": "1"}
         assert self.bao.get(self.space.name) == {KEY: key, "other": "1"}
         assert self.pods_hold() == [key] * 3
-        for traffic in self.traffic:
-            assert not traffic.failures, traffic.failures[:3]
-
-    @property
-    def requests(self) -> int:
-        return sum(traffic.requests for traffic in self.traffic)
+        self.nobody_noticed()
 
     def close(self) -> None:
-        for traffic in self.traffic:
-            traffic.stop()
-        self.issuer_process.terminate()
-        self.issuer_process.wait(10)
+        super().close()
         self.space.close()
-
-
-def _serves(address: str) -> bool:
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == 200
-    except http.client.HTTPException as error:
-        raise OSError(str(error)) from error
-    finally:
-        connection.close()
-
-
-@pytest.fixture(scope="module")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
-    with Bao(tmp_path_factory.mktemp("bao")) as found:
-        yield found
 
 
 @pytest.fixture
@@ -222,14 +129,9 @@ def test_a_key_that_pods_cannot_work_with_is_undone(world: KubernetesWorld) -> N
 def test_a_kill_of_rotate_at_any_boundary_is_survived(
     world: KubernetesWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    counting = {
-        "PYTHONPATH": str(Path(__file__).parent / "killer"),
-        "COUNT_BOUNDARIES": str(world.folder / "boundaries"),
-    }
-    assert world.rotate(KILL_AT_BOUNDARY="10000", **counting)[0] == 0
-    boundaries, killed = int((world.folder / "boundaries").read_text()), 0
+    boundaries, killed = world.boundaries, 0
     for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
-        killed += world.rotate(KILL_AT_BOUNDARY=str(boundary), **counting)[0] == -signal.SIGKILL
+        killed += world.run_killed(boundary) == -signal.SIGKILL
         code, out = world.rotate()
         assert code == 0, out
         world.promises_hold()
@@ -352,8 +254,7 @@ def test_a_secret_that_is_put_back_stops_the_revocation_and_its_writer_is_named(
         code, _ = _due(world)
     assert process.returncode == code == 4, out
     assert "written by gitops" in _status(world) and world.first in world.live
-    for traffic in world.traffic:
-        assert not traffic.failures
+    world.nobody_noticed()
 
 
 def test_a_roll_back_during_grace_stops_the_revocation(world: KubernetesWorld) -> None:
@@ -387,51 +288,36 @@ def test_fifty_deployments_of_one_secret_are_restarted_in_waves_with_few_request
     tmp_path: Path, kube: Kube, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Discovered, ten at a time, watched by one watch for each kind. The API server counts what it was asked."""
-    issuer_argv = [sys.executable, "-m", "rotator.demo.issuer", str(tmp_path / "issuer.port")]
-    environment = {**os.environ, "DEMO_ADMIN_KEY": "sk-admin-of-fifty", "ROTATOR_HOME": str(tmp_path / "state")}
-    with subprocess.Popen(issuer_argv, env=environment) as issuer:
-        try:
-            wait_for("the issuer", lambda: (tmp_path / "issuer.port").read_text(), 20)
-            world = _Fifty(tmp_path, kube, int((tmp_path / "issuer.port").read_text()))
-            begun = time.monotonic()
-            done = subprocess.run(
-                [*_installed("rotate"), "app", "--wait"], env=environment, cwd=tmp_path, capture_output=True, text=True
-            )
-            took = time.monotonic() - begun
-            assert done.returncode == 0, done.stdout + done.stderr
-            held = {
-                kube.variable(one["metadata"]["name"], world.space.name, KEY) for one in kube.pods(world.space.name)
-            }
-            assert held == {world.space.data()[KEY]} != {world.first}
-            asked = kube.requests_of("rotator", world.space.name)
-            with capsys.disabled():
-                print(f"\n50 deployments: {took:.0f} s, {asked.total()} requests, {asked.total() / 50:.1f} a workload")
-            assert asked.total() <= 6 * 50, asked
-            world.space.close()
-        finally:
-            issuer.terminate()
+    world = _Fifty(tmp_path, kube)
+    try:
+        begun = time.monotonic()
+        code, out = world.rotate()
+        took = time.monotonic() - begun
+        assert code == 0, out
+        held = {kube.variable(one["metadata"]["name"], world.space.name, KEY) for one in kube.pods(world.space.name)}
+        assert held == {world.space.data()[KEY]} != {world.first}
+        asked = kube.requests_of("rotator", world.space.name)
+        with capsys.disabled():
+            print(f"\n50 deployments: {took:.0f} s, {asked.total()} requests, {asked.total() / 50:.1f} a workload")
+        assert asked.total() <= 6 * 50, asked
+    finally:
+        world.close()
 
 
-class _Fifty:
-    def __init__(self, folder: Path, kube: Kube, issuer: int) -> None:
-        connection = http.client.HTTPConnection(HOST, issuer, timeout=10)
-        path = "/v1/organization/projects/proj_demo/service_accounts"
-        connection.request("POST", path, '{"name": "by hand"}', {"authorization": "Bearer sk-admin-of-fifty"})
-        self.first = str(json.loads(connection.getresponse().read())["api_key"]["value"])
+class _Fifty(Issued):
+    def __init__(self, folder: Path, kube: Kube) -> None:
+        super().__init__(folder)
         self.space = Space(kube, self.first)
         self.space.run(*(self.space.user(f"app{number:02}") for number in range(50)))
-        (folder / "playbooks").mkdir()
         config, secret = self.space.kubeconfig, f"{self.space.name}/{SECRET}"
-        playbook = {
-            "generate": {
-                "uses": "openai",
-                "project": "proj_demo",
-                "admin_key": {"env": "DEMO_ADMIN_KEY"},
-                "base_url": f"http://127.0.0.1:{issuer}/v1",
-            },
-            "store": [{"uses": "kubernetes", "secret": secret, "key": KEY, "kubeconfig": config}],
-            "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config}],
-            "revoke": {"grace": "0s", "quiet": "0s", "watch": "0s"},
-            "limits": {"step": "300s", "pass_interval": "50ms", "list_lag": "100ms"},
-        }
-        (folder / "playbooks" / "app.yaml").write_text(json.dumps(playbook))
+        self.write_playbook(
+            {
+                "store": [{"uses": "kubernetes", "secret": secret, "key": KEY, "kubeconfig": config}],
+                "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config}],
+                "limits": {"step": "300s", "pass_interval": "50ms", "list_lag": "100ms"},
+            }
+        )
+
+    def close(self) -> None:
+        super().close()
+        self.space.close()

@@ -1,0 +1,126 @@
+"""What worlds with a real issuer of keys have in common: the issuer, the installed command, traffic to services."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rotator.demo.world import Traffic, _installed
+from tests.servers.tools import HOST, wait_for
+
+COUNTING = str(Path(__file__).parent / "killer")
+CONSUMER = Path(__file__).with_name("container_consumer.py")
+
+
+class Issued:
+    """A folder with state, playbooks and the service's program; an issuer with a first key, made by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.admin_key = f"sk-admin-{secrets.token_urlsafe(24)}"
+        self.environment = {
+            **os.environ,
+            "DEMO_ADMIN_KEY": self.admin_key,
+            "ROTATOR_HOME": str(folder / "state"),
+            "ROTATOR_PLAYBOOKS": str(folder / "playbooks"),
+        }
+        argv = [sys.executable, "-m", "rotator.demo.issuer", str(folder / "issuer.port")]
+        self.issuer_process = subprocess.Popen(argv, env=self.environment, cwd=folder)
+        wait_for("the issuer", lambda: (folder / "issuer.port").exists() and (folder / "issuer.port").read_text())
+        self.issuer = int((folder / "issuer.port").read_text())
+        made = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
+        self.first = str(made["api_key"]["value"])
+        self.traffic: list[Traffic] = []
+        for name in ("playbooks", "app"):
+            (folder / name).mkdir()
+        (folder / "app" / "consumer.py").write_text(CONSUMER.read_text())
+
+    def write_playbook(self, data: dict[str, Any]) -> None:
+        generate = {
+            "uses": "openai",
+            "project": "proj_demo",
+            "admin_key": {"env": "DEMO_ADMIN_KEY"},
+            "base_url": f"http://127.0.0.1:{self.issuer}/v1",
+        }
+        usual = {
+            "generate": generate,
+            "revoke": {"grace": "0s", "quiet": "0s", "watch": "0s"},
+            "limits": {"step": "60s", "pass_interval": "50ms", "list_lag": "100ms"},
+        }
+        (self.folder / "playbooks" / "app.yaml").write_text(json.dumps({**usual, **data}))
+
+    def serve(self, addresses: Iterable[str], per_second: int = 20) -> None:
+        """Traffic to each of these, once it answers."""
+        self.traffic = [Traffic(address, per_second=per_second) for address in addresses]
+        for traffic in self.traffic:
+            wait_for("the service", lambda url=traffic.url: serves(url), 30)
+        for traffic in self.traffic:
+            traffic.start(2)
+
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        connection = http.client.HTTPConnection(HOST, self.issuer, timeout=10)
+        headers = {"authorization": f"Bearer {self.admin_key}"}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        return json.loads(connection.getresponse().read())
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*_installed("rotate"), "app", *(arguments or ("--wait",))],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def rotate(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        process = self.start(*arguments, **environment)
+        out, _ = process.communicate(timeout=300)
+        return process.returncode, out
+
+    def run_killed(self, boundary: int) -> int:
+        """`rotate app --wait`, SIGKILLed at this journal boundary; its exit status."""
+        counting = {"PYTHONPATH": COUNTING, "COUNT_BOUNDARIES": str(self.folder / "boundaries")}
+        return self.rotate(KILL_AT_BOUNDARY=str(boundary), **counting)[0]
+
+    @property
+    def boundaries(self) -> int:
+        """How many there are, of a whole rotation."""
+        assert self.run_killed(10_000) == 0
+        return int((self.folder / "boundaries").read_text())
+
+    @property
+    def live(self) -> list[str]:
+        return [key["value"] for key in self.admin("GET", "/_state")["live"]]
+
+    @property
+    def requests(self) -> int:
+        return sum(traffic.requests for traffic in self.traffic)
+
+    def nobody_noticed(self) -> None:
+        for traffic in self.traffic:
+            assert not traffic.failures, traffic.failures[:3]
+
+    def close(self) -> None:
+        for traffic in self.traffic:
+            traffic.stop()
+        self.issuer_process.terminate()
+        self.issuer_process.wait(10)
+
+
+def serves(address: str) -> bool:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()

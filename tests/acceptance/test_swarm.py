@@ -1,0 +1,155 @@
+"""A key → Vault and a Swarm secret → a service of two tasks that read it from a file, under traffic."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.issued import Issued
+from tests.acceptance.test_containers import Balancer
+from tests.servers import images
+from tests.servers.bao import Bao
+from tests.servers.engine import Engine
+from tests.servers.tools import free_port, wait_for
+
+BOUNDARY_STEP = int(os.environ.get("ROTATOR_CONTAINER_KILL_EVERY", "24"))  # 1 = every boundary
+SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
+KEY = "OPENAI_API_KEY"
+
+
+class SwarmWorld(Issued):
+    """Two tasks on the host's network of the engine's box, each on a port of its own, a balancer before them."""
+
+    def __init__(self, folder: Path, engine: Engine, bao: Bao) -> None:
+        super().__init__(folder)
+        self.engine, self.bao, self.name = engine, bao, f"app{free_port()}"
+        bao.put(self.name, **{KEY: self.first, "other": "1"})
+        (folder / "token").write_text(bao.root_token)
+        engine.cli("secret", "create", self.name, "-", input=self.first, stdin=None)
+        inside = f"127.0.0.1:{self.issuer}"
+        engine.forward(f"in-{self.name}", str(engine.first), inside, "self", inside)
+        first_port = free_port()
+        ports = [first_port + slot for slot in (1, 2)]
+        for port in ports:
+            engine.outward(port)
+        engine.service(
+            self.name,
+            *("--network", "host", "--replicas", "2", "--secret", f"source={self.name},target=openai"),
+            *(
+                "--env",
+                f"{KEY}_FILE=/run/secrets/openai",
+                "--env",
+                "SLOT={{.Task.Slot}}",
+                "--env",
+                f"PORT={first_port}",
+            ),
+            *("--mount", f"type=bind,source={folder}/app,target=/app,readonly"),
+            *("--health-cmd", f"bash -c '</dev/tcp/127.0.0.1/$(({first_port} + SLOT))'", "--health-interval", "300ms"),
+            *("--update-failure-action", "rollback", "--update-max-failure-ratio", "0"),
+            command=[images.python(), "/app/consumer.py", inside],
+        )
+        handler = type("Here", (Balancer,), {"backends": ports})
+        self.balancer = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.balancer.daemon_threads = True
+        threading.Thread(target=self.balancer.serve_forever, daemon=True).start()
+        service = f"http://127.0.0.1:{self.balancer.server_port}"
+        self.write_playbook(
+            {
+                "description": "the key of a service in a swarm",
+                "store": [
+                    {
+                        "uses": "vault",
+                        "path": f"secret/{self.name}",
+                        "key": KEY,
+                        "address": bao.url,
+                        "auth": {"file": str(folder / "token")},
+                    },
+                    {"uses": "swarm", "secret": self.name, "host": engine.host},
+                ],
+                "restart": [{"uses": "swarm", "services": "discover", "host": engine.host}],
+                "verify": [
+                    {"uses": "provider"},
+                    {"uses": "http", "url": f"{service}/", "expect": {"status": 200}},
+                ],
+            }
+        )
+        self.serve([service])
+
+    def promises_hold(self, left: int = 1) -> None:
+        """One live key; Vault, the newest secret and both tasks have it; no other secret is left; nobody noticed."""
+        key = self.bao.get(self.name)[KEY]
+        assert self.live == [key]
+        assert self.engine.in_tasks(self.name, "cat", "/run/secrets/openai") == [key] * 2
+        names = [one for one in self.engine.cli("secret", "ls", "--format", "{{.Name}}").split() if self.name in one]
+        assert len(names) == left, names
+        self.nobody_noticed()
+
+    def close(self) -> None:
+        super().close()
+        self.balancer.shutdown()
+        self.balancer.server_close()
+        self.engine.cli("service", "rm", self.name)
+
+
+@pytest.fixture
+def world(tmp_path: Path, swarm: Engine, bao: Bao) -> Iterator[SwarmWorld]:
+    found = SwarmWorld(tmp_path, swarm, bao)
+    yield found
+    found.close()
+
+
+def test_a_key_goes_to_vault_and_into_both_tasks_and_nobody_notices(world: SwarmWorld) -> None:
+    code, out = world.rotate()
+    assert code == 0, out
+    world.promises_hold()
+    assert world.first not in world.live and world.requests > 20
+
+
+def test_a_key_that_the_tasks_cannot_work_with_is_undone(world: SwarmWorld) -> None:
+    """The service rolls itself back; rotator tells why, gives it the old key, and destroys the new one."""
+    (world.folder / "app" / "only").write_text(world.first)
+    code, out = world.rotate()
+    assert code == 3 and "I cannot work with this key" in out, out
+    assert world.live == [world.first]
+    world.promises_hold(left=3)  # the first, the one with the dead key, the one that holds the first key again
+    (world.folder / "app" / "only").unlink()
+    code, out = world.rotate()
+    assert code == 0, out
+    world.promises_hold()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_kill_of_rotate_at_any_boundary_is_survived(world: SwarmWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    boundaries, killed = world.boundaries, 0
+    for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
+        killed += world.run_killed(boundary) == -signal.SIGKILL
+        code, out = world.rotate()
+        assert code == 0, out
+        world.promises_hold()
+    with capsys.disabled():
+        print(f"\nswarm: {killed} of {boundaries} boundaries, {world.requests} requests, 0 failed")
+    assert killed > 0.6 * boundaries / BOUNDARY_STEP
+
+
+def test_an_engine_that_is_gone_for_ten_seconds_is_waited_for(world: SwarmWorld) -> None:
+    """dockerd is killed once the new secret is there, and with it, here, its tasks: they come back with the new key."""
+    process = world.start()
+    seen = f"{world.name}-r1"
+    wait_for("the secret", lambda: seen in world.engine.cli("secret", "ls"), 60, 0.05)
+    world.engine.kill("dockerd")
+    time.sleep(10)
+    (world.engine.dir / "own-pid").unlink(missing_ok=True)
+    world.engine.restart("dockerd")
+    wait_for("dockerd", world.engine.answers, 60, 0.1)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    key = world.bao.get(world.name)[KEY]
+    assert world.live == [key] and world.engine.in_tasks(world.name, "cat", "/run/secrets/openai") == [key] * 2
