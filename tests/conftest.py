@@ -10,6 +10,7 @@ import pytest
 from rotator import memory
 from tests.servers.engine import Engine
 from tests.servers.kube import Kube
+from tests.servers.systemd import Systemd
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own, for the whole run."""
     pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
     with Engine(tmp_path_factory.mktemp("e")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    """A systemd of our own, with an ssh server."""
+    with Systemd(tmp_path_factory.mktemp("systemd")) as found:
         yield found
 
 

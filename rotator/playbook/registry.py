@@ -42,6 +42,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "none": "rotator.restarters.none:NoneRestarter",
         "process": "rotator.restarters.process:ProcessRestarter",
         "swarm": "rotator.restarters.swarm:SwarmRestarter",
+        "systemd": "rotator.restarters.systemd:SystemdRestarter",
     },
     "probe": {
         "command": "rotator.probes.command:CommandProbe",

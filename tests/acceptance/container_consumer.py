@@ -3,7 +3,7 @@
 python container_consumer.py ISSUER_ADDRESS      listens on 8080, or PORT + SLOT; needs nothing but Python
 
 On SIGTERM it stops taking connections and finishes what it has begun, as a service behind a load balancer does.
-A file /app/only names the one key that it works with, if it is there.
+A file /app/only (or ONLY) names the one key that it works with, if it is there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
 
-only = Path("/app/only")
+only = Path(os.environ.get("ONLY", "/app/only"))
 if only.exists() and only.read_text() != KEY:
     sys.exit("I cannot work with this key")
 if ask() != 200:

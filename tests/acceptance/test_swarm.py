@@ -17,7 +17,7 @@ from tests.acceptance.test_containers import Balancer
 from tests.servers import images
 from tests.servers.bao import Bao
 from tests.servers.engine import Engine
-from tests.servers.tools import free_port, wait_for
+from tests.servers.tools import free_port, port_before, wait_for
 
 BOUNDARY_STEP = int(os.environ.get("ROTATOR_CONTAINER_KILL_EVERY", "24"))  # 1 = every boundary
 SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
@@ -35,7 +35,7 @@ class SwarmWorld(Issued):
         engine.cli("secret", "create", self.name, "-", input=self.first, stdin=None)
         inside = f"127.0.0.1:{self.issuer}"
         engine.forward(f"in-{self.name}", str(engine.first), inside, "self", inside)
-        first_port = free_port()
+        first_port = port_before(2)
         ports = [first_port + slot for slot in (1, 2)]
         for port in ports:
             engine.outward(port)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.servers import bao, engine, kube, moto, toxiproxy
+from tests.servers import bao, engine, kube, moto, systemd, toxiproxy
 from tests.servers.server import Server, wipe
 from tests.servers.tools import Failed
 
@@ -20,6 +20,7 @@ SERVERS: dict[str, type[Server]] = {
     "bao": bao.Bao,
     "engine": engine.Engine,
     "kube": kube.Kube,
+    "systemd": systemd.Systemd,
     "toxiproxy": toxiproxy.Toxiproxy,
 }
 INSTALLED = {

@@ -81,6 +81,19 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def port_before(count: int) -> int:
+    """A port after which as many are free."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as stack:
+            try:
+                for number in range(1, count + 1):
+                    stack.enter_context(socket.socket()).bind((HOST, first + number))
+            except (OSError, OverflowError):
+                continue
+            return first
+
+
 def proc_start(pid: int | None) -> int | None:
     """The start time of a process, which with its id names it for good; None when it is gone (or a zombie)."""
     if not pid:

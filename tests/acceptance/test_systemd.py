@@ -1,0 +1,134 @@
+"""A key → an EnvironmentFile and a file for LoadCredential → units of systemd over ssh, under traffic."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from rotator.demo.consumer import key_in
+from tests.acceptance.issued import Issued
+from tests.acceptance.test_containers import Balancer
+from tests.servers import images
+from tests.servers.systemd import Systemd
+from tests.servers.tools import free_port, port_before
+
+BOUNDARY_STEP = int(os.environ.get("ROTATOR_CONTAINER_KILL_EVERY", "24"))  # 1 = every boundary
+SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
+KEY = "OPENAI_API_KEY"
+
+
+class SystemdWorld(Issued):
+    """Two instances with the key in their environment, two with a credential; a balancer before each pair."""
+
+    def __init__(self, folder: Path, server: Systemd) -> None:
+        super().__init__(folder)
+        self.server, self.name = server, f"app{free_port()}"
+        self.env, self.file = server.shared / f"{self.name}.env", server.shared / f"{self.name}.key"
+        self.env.write_text(f"# of the service\n{KEY}={self.first}\nLOG=info\n")
+        self.file.write_text(self.first)
+        program = server.shared / self.name
+        program.mkdir()
+        (program / "consumer.py").write_text((folder / "app" / "consumer.py").read_text())
+        self.only = program / "only"
+        server.inward(self.issuer)
+        self.balancers: list[ThreadingHTTPServer] = []
+        start = f"{images.python()} /srv/shared/{self.name}/consumer.py 127.0.0.1:{self.issuer}"
+        only = f"ONLY=/srv/shared/{self.name}/only"
+        by_environment = self._pair("env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}")
+        file = f"/bin/sh -c 'export {KEY}_FILE=$CREDENTIALS_DIRECTORY/openai; exec {start}'"
+        by_file = self._pair("file", file, only, LoadCredential=f"openai:/srv/shared/{self.file.name}")
+        common = {"uses": "systemd", "host": server.name, "ssh_config": str(server.config), "settle": 0.5}
+        calls = [{"uses": "http", "url": f"{url}/", "expect": {"status": 200}} for url in (by_environment, by_file)]
+        self.write_playbook(
+            {
+                "description": "the key of services on a host",
+                "store": [
+                    {"uses": "dotenv", "path": str(self.env), "key": KEY},
+                    {"uses": "file", "path": str(self.file)},
+                ],
+                "restart": [
+                    {**common, "units": [f"{self.name}-env@*.service"], "env": KEY},
+                    {**common, "units": [f"{self.name}-file@*.service"]},
+                ],
+                "verify": [{"uses": "provider"}, *calls],
+            }
+        )
+        self.serve([by_environment, by_file])
+
+    def _pair(self, kind: str, start: str, only: str, **settings: str) -> str:
+        """Two instances on ports of their own, and a balancer; its address."""
+        base = port_before(2)
+        ports = [base + slot for slot in (1, 2)]
+        variables = f"{only} PORT={base} SLOT=%i"
+        self.server.unit(f"{self.name}-{kind}@.service", start, Environment=variables, **settings)
+        for slot, port in enumerate(ports, 1):
+            self.server.systemctl("start", f"{self.name}-{kind}@{slot}.service")
+            self.server.outward(port)
+        handler = type("Here", (Balancer,), {"backends": ports})
+        balancer = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        balancer.daemon_threads = True
+        threading.Thread(target=balancer.serve_forever, daemon=True).start()
+        self.balancers.append(balancer)
+        return f"http://127.0.0.1:{balancer.server_port}"
+
+    @property
+    def held(self) -> list[str]:
+        """What each instance by environment was started with."""
+        return [self.server.environment(f"{self.name}-env@{slot}.service")[KEY] for slot in (1, 2)]
+
+    def promises_hold(self) -> None:
+        """One live key; both files and the running processes have it; nobody noticed."""
+        key = key_in(self.env)
+        assert self.live == [key] == [self.file.read_text().strip()] and self.held == [key] * 2
+        assert self.env.read_text().startswith("# of the service\n") and self.env.read_text().endswith("LOG=info\n")
+        self.nobody_noticed()
+
+    def close(self) -> None:
+        super().close()
+        for balancer in self.balancers:
+            balancer.shutdown()
+            balancer.server_close()
+        self.server.systemctl("stop", f"{self.name}-*")
+
+
+@pytest.fixture
+def world(tmp_path: Path, systemd: Systemd) -> Iterator[SystemdWorld]:
+    found = SystemdWorld(tmp_path, systemd)
+    yield found
+    found.close()
+
+
+def test_a_key_goes_into_all_units_and_nobody_notices(world: SystemdWorld) -> None:
+    code, out = world.rotate()
+    assert code == 0, out
+    world.promises_hold()
+    assert world.first not in world.live and world.requests > 40
+
+
+def test_a_key_that_the_units_cannot_work_with_is_undone(world: SystemdWorld) -> None:
+    """The first instance ends: its own words are told, the second one has served on, the new key is destroyed."""
+    world.only.write_text(world.first)
+    code, out = world.rotate()
+    assert code == 3 and "I cannot work with this key" in out, out
+    assert world.live == [world.first]
+    world.promises_hold()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_kill_of_rotate_at_any_boundary_is_survived(world: SystemdWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    boundaries, killed = world.boundaries, 0
+    for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
+        killed += world.run_killed(boundary) == -signal.SIGKILL
+        code, out = world.rotate()
+        assert code == 0, out
+        world.promises_hold()
+    with capsys.disabled():
+        print(f"\nsystemd: {killed} of {boundaries} boundaries, {world.requests} requests, 0 failed")
+    assert killed > 0.6 * boundaries / BOUNDARY_STEP

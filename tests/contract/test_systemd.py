@@ -1,0 +1,265 @@
+"""systemd, here and by ssh: what a restart brings, what a unit says when it fails; at a real one as first process."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator.clients import systemd as door
+from rotator.clients.systemd import Host
+from rotator.errors import AccessDenied, ConfigError, NotFound, PermanentError, TransientError
+from rotator.model import Change, Evidence, Level, NotYet, Progress, single
+from rotator.restarters.systemd import SystemdRestarter
+from tests.servers.systemd import Systemd
+
+_count = itertools.count(1)
+
+
+class Service:
+    """A unit that takes its key from an environment file, on a host of the tests."""
+
+    def __init__(self, server: Systemd, start: str = "/bin/sleep 1000", **settings: str) -> None:
+        self.server, self.name = server, f"app{next(_count)}.service"
+        self.file = server.shared / f"{self.name}.env"
+        self.file.write_text("KEY=first-value\n")
+        server.unit(self.name, start, EnvironmentFile=f"/srv/shared/{self.file.name}", **settings)
+        server.systemctl("start", self.name)
+
+    def restarter(self, **settings: Any) -> SystemdRestarter:
+        return SystemdRestarter(
+            **{
+                "units": [self.name],
+                "host": self.server.name,
+                "ssh_config": str(self.server.config),
+                "settle": 0.3,
+                **settings,
+            }
+        )
+
+    @property
+    def key(self) -> str:
+        return self.server.environment(self.name)["KEY"]
+
+    @property
+    def invocation(self) -> str:
+        return self.server.systemctl("show", "-p", "InvocationID", "--value", self.name).strip()
+
+
+@pytest.fixture
+def service(systemd: Systemd) -> Iterator[Service]:
+    found = Service(systemd)
+    yield found
+    systemd.systemctl("stop", found.name)
+
+
+def change(since: float | None = None, name: str = "r1", value: str = "second-value") -> Change:
+    return Change(name, time.time() if since is None else since, single(value))
+
+
+def rolled(restarter: SystemdRestarter, wanted: Change, seconds: float = 30.0) -> Progress:
+    end = time.monotonic() + seconds
+    while restarter.restart(wanted) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    while not (progress := restarter.progress(wanted)).converged:
+        assert time.monotonic() < end, progress.text
+        time.sleep(0.05)
+    return progress
+
+
+def test_a_unit_is_restarted_once_and_has_the_new_key(service: Service) -> None:
+    service.file.write_text("KEY=second-value\n")
+    wanted, before = change(), service.invocation
+    progress = rolled(service.restarter(), wanted)
+    assert service.key == "second-value" and service.invocation != before
+    (instance,) = progress.instances
+    assert instance.started_at is not None and wanted.since < instance.started_at < time.time()
+    after = service.invocation
+    rolled(service.restarter(), wanted)
+    assert service.invocation == after, "the same change again is none"
+
+
+def test_success_is_told_only_once_it_has_stayed_up(service: Service) -> None:
+    wanted, begun = change(), time.monotonic()
+    rolled(service.restarter(settle=1.5), wanted)
+    assert time.monotonic() - begun >= 1.5
+
+
+@pytest.mark.parametrize("again", ["no", "always"])
+def test_a_unit_that_ends_with_the_new_key_is_told_in_its_own_words(systemd: Systemd, again: str) -> None:
+    """`systemctl restart` itself exits with 0."""
+    start = "/bin/sh -c 'test $KEY = first-value || { echo this key is no good; exit 7; }; exec sleep 1000'"
+    service = Service(systemd, start, Restart=again, RestartSec="1")
+    service.file.write_text("KEY=second-value\n")
+    with pytest.raises(PermanentError, match="exit-code, exit 7") as told:
+        rolled(service.restarter(settle=5), change())
+    assert "this key is no good" in str(told.value) and "journalctl" in told.value.hint
+    service.file.write_text("KEY=first-value\n")
+    rolled(service.restarter(), change(name="undo", value="first-value"))
+    assert service.key == "first-value"
+    systemd.systemctl("stop", service.name)
+
+
+def test_one_that_failed_too_often_is_started_all_the_same(systemd: Systemd) -> None:
+    service = Service(systemd, "/bin/sh -c 'test $KEY = good && exec sleep 1000'", Restart="always", RestartSec="10ms")
+    for _ in range(100):
+        if "start-limit-hit" in systemd.systemctl("show", "-p", "Result", service.name):
+            break
+        time.sleep(0.05)
+    service.file.write_text("KEY=good\n")
+    rolled(service.restarter(), change())
+    systemd.systemctl("stop", service.name)
+
+
+def test_the_key_is_read_from_the_main_process_as_proof(service: Service) -> None:
+    restarter = service.restarter(env="KEY")
+    assert restarter.evidence is Evidence.READ and service.restarter().evidence is Evidence.STARTED
+    service.file.write_text("KEY=second-value\n")
+    (instance,) = rolled(restarter, change()).instances
+    assert instance.holds == single("second-value").primary
+    before = service.invocation
+    rolled(restarter, change())
+    assert service.invocation == before, "what it holds already needs no restart"
+
+
+def test_a_look_shows_when_it_started(service: Service) -> None:
+    (instance,) = service.restarter().progress(Change("look", 0.0, single("x"))).instances
+    assert instance.started_at is not None and 0 < time.time() - instance.started_at < 60
+
+
+def test_a_unit_that_somebody_stopped_stays_so(service: Service) -> None:
+    service.server.systemctl("stop", service.name)
+    (finding,) = service.restarter().preflight()
+    assert finding.level is Level.OK and "will start with what the store holds" in finding.text
+    assert rolled(service.restarter(), change()).total == 0
+    assert "inactive" in service.server.systemctl("show", "-p", "ActiveState", service.name)
+
+
+def test_a_template_is_restarted_with_all_its_instances(systemd: Systemd) -> None:
+    systemd.unit("many@.service", "/bin/sleep 1000")
+    systemd.systemctl("start", "many@1.service", "many@2.service")
+    restarter = SystemdRestarter(
+        units=["many@*.service"], host=systemd.name, ssh_config=str(systemd.config), settle=0.2
+    )
+    assert rolled(restarter, change()).total == 2
+    systemd.systemctl("stop", "many@1.service", "many@2.service")
+
+
+def test_units_go_one_after_the_other_over_all_hosts(service: Service, systemd: Systemd) -> None:
+    """Each is up before the next one goes; the second host is the same machine by another name."""
+    second = Service(systemd)
+    hosts = [systemd.name, f"{systemd.name}-too"]
+    restarter = service.restarter(units=[service.name, second.name], host=hosts, settle=0.5)
+    wanted, before = change(), (service.invocation, second.invocation)
+    assert isinstance(restarter.restart(wanted), NotYet)
+    assert isinstance(restarter.restart(wanted), NotYet) and second.invocation == before[1], "the first is not up yet"
+    assert rolled(restarter, wanted).total == 4
+    assert service.invocation != before[0] and second.invocation != before[1]
+    assert restarter.name == f"systemd {service.name}, {second.name} on {', '.join(hosts)}"
+    systemd.systemctl("stop", second.name)
+
+
+def test_as_many_start_at_a_time_as_a_wave_has(service: Service, systemd: Systemd) -> None:
+    second = Service(systemd)
+    restarter = service.restarter(units=[service.name, second.name], wave=2)
+    assert restarter.restart(change()) is None
+    systemd.systemctl("stop", second.name)
+
+
+class TestBefore:
+    def test_what_runs_well_is_told(self, service: Service) -> None:
+        assert [one.text for one in service.restarter().preflight()] == [f"restarts {service.name} on unit-host"]
+
+    def test_what_is_not_there_is_told(self, service: Service) -> None:
+        (finding,) = service.restarter(units=["nobody.service"]).preflight()
+        assert finding.level is Level.ERROR and "there is no nobody.service" in finding.text
+        with pytest.raises(NotFound, match="no unit like none@"):
+            service.restarter(units=["none@*.service"]).preflight()
+
+    def test_what_is_not_well_already_is_told(self, systemd: Systemd) -> None:
+        service = Service(systemd, "/bin/false")
+        time.sleep(0.3)
+        (finding,) = service.restarter().preflight()
+        assert finding.level is Level.ERROR and "is not well already: failed/failed" in finding.text
+
+    def test_a_reload_that_would_keep_the_old_key_is_refused(self, systemd: Systemd, service: Service) -> None:
+        """An environment file and a loaded credential are read at the start alone."""
+        (finding,) = service.restarter(action="reload").preflight()
+        assert finding.level is Level.ERROR and "a reload keeps the old one" in finding.text
+        (systemd.shared / "credential").write_text("first-value")
+        systemd.unit(
+            "loads.service", "/bin/sleep 1000", LoadCredential="key:/srv/shared/credential", ExecReload="/bin/true"
+        )
+        systemd.systemctl("start", "loads.service")
+        (finding,) = service.restarter(units=["loads.service"], action="reload").preflight()
+        assert "LoadCredential" in finding.text
+        systemd.systemctl("stop", "loads.service")
+
+    def test_a_reload_is_one_where_the_service_reads_the_key_again(self, systemd: Systemd, service: Service) -> None:
+        systemd.unit("reads.service", "/bin/sleep 1000", ExecReload="/bin/touch /srv/shared/reloaded")
+        systemd.unit("deaf.service", "/bin/sleep 1000")
+        systemd.systemctl("start", "reads.service", "deaf.service")
+        restarter = service.restarter(units=["reads.service"], action="reload")
+        assert (
+            restarter.evidence is Evidence.ANSWERS
+            and restarter.preflight()[0].text == "reloads reads.service on unit-host"
+        )
+        before = systemd.systemctl("show", "-p", "InvocationID", "reads.service")
+        rolled(restarter, change())
+        assert (systemd.shared / "reloaded").exists()
+        assert systemd.systemctl("show", "-p", "InvocationID", "reads.service") == before
+        (finding,) = service.restarter(units=["deaf.service"], action="reload").preflight()
+        assert "cannot be reloaded" in finding.text
+        systemd.systemctl("stop", "reads.service", "deaf.service")
+
+    def test_a_variable_that_nobody_can_read_is_told(self, service: Service) -> None:
+        (finding,) = service.restarter(env="ANOTHER").preflight()
+        assert finding.level is Level.ERROR and "shows no variable ANOTHER" in finding.text
+
+    def test_settings_that_cannot_work_are_told(self) -> None:
+        with pytest.raises(ConfigError, match="no unit is named"):
+            SystemdRestarter(units=[])
+        with pytest.raises(ConfigError, match="at least one unit"):
+            SystemdRestarter(units=["a"], wave=0)
+        with pytest.raises(ConfigError, match="changes no environment"):
+            SystemdRestarter(units=["a"], action="reload", env="KEY")
+
+
+class TestHosts:
+    def test_a_host_that_is_not_reached_is_waited_for(self, tmp_path: Path) -> None:
+        config = tmp_path / "config"
+        config.write_text("Host gone\n HostName 127.0.0.1\n Port 1\n")
+        with pytest.raises(TransientError, match="gone is not reached"):
+            Host("gone", str(config)).run("true")
+
+    def test_a_key_that_is_refused_and_a_host_that_is_another_are_told(self, systemd: Systemd, tmp_path: Path) -> None:
+        text = systemd.config.read_text()
+        for old, new in (("/client\n", "/host\n"), ("/known_hosts\n", "/none\n")):
+            config = tmp_path / "config"
+            config.write_text(text.replace(old, new))
+            with pytest.raises(AccessDenied, match="unit-host: ") as told:
+                Host(systemd.name, str(config)).run("true")
+            assert "without a question" in told.value.hint
+
+    def test_a_host_that_is_frozen_is_asked_again_later(
+        self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(door, "_TIMEOUT", 0.5)
+        with pytest.raises(TransientError, match="did not answer"):
+            Host(systemd.name, str(systemd.config)).run("sleep 5")
+
+    def test_who_may_not_is_told_how_one_may(self, systemd: Systemd) -> None:
+        host = Host(systemd.name, str(systemd.config))
+        with pytest.raises(AccessDenied, match="authentication required"):
+            host.run("echo 'Interactive authentication required.' >&2; exit 1")
+        with pytest.raises(PermanentError, match="no such thing"):
+            host.run("echo no such thing >&2; exit 3")
+
+    def test_this_machine_needs_no_ssh(self) -> None:
+        assert Host().run("echo here") == "here\n" and str(Host()) == "this machine"
+        assert Host(sudo=True).systemctl(True, "restart", "a b") == "sudo -n systemctl --user restart 'a b'"
