@@ -25,6 +25,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "store": {
         "aws-secrets-manager": "rotator.stores.aws_secrets_manager:AwsSecretsManagerStore",
+        "aws-ssm": "rotator.stores.aws_ssm:AwsSsmStore",
         "command": "rotator.stores.command:CommandStore",
         "dotenv": "rotator.stores.dotenv:DotenvStore",
         "file": "rotator.stores.file:FileStore",

@@ -84,6 +84,18 @@ def _kv(folder: Path, mount: str, **settings: Any) -> Any:
     )
 
 
+def _ssm(folder: Path, **settings: str) -> Any:
+    aws, name = moto_of(folder), f"/contract/{next(_NAMES)}"
+    aws.client("ssm").put_parameter(Name=name, Type="SecureString", Value='{"other": 1, "KEY": "first-value"}')
+    return Registry().find("store", "aws-ssm")(  # type: ignore[misc]
+        parameter=name,
+        key="KEY",
+        region=moto.REGION,
+        endpoint_url=aws.url,
+        credentials={name: _given(folder, name, value) for name, value in _signing(aws).items()},
+    )
+
+
 def _signing(aws: moto.Aws) -> dict[str, str]:
     return {"access_key_id": aws.access_key_id, "secret_access_key": aws.secret_access_key}
 
@@ -137,6 +149,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "command": _command,
     "memory": _memory,
     "aws-secrets-manager": _secrets_manager,
+    "aws-ssm": _ssm,
     "vault": _vault,
     "vault of version 1": _vault_1,
     "kubernetes": _kubernetes,
@@ -425,3 +438,32 @@ class TestAwsReferences:
         store = Registry().find("store", "aws-secrets-manager")(secret="x", endpoint_url="http://127.0.0.1:9")  # type: ignore[misc]
         with pytest.raises(TransientError):
             store.read()
+
+
+class TestParameterStore:
+    """What is peculiar to AWS's parameters."""
+
+    def test_other_fields_and_the_type_stay(self, aws: moto.Aws, tmp_path: Path) -> None:
+        store = _ssm(tmp_path)
+        store.write(single("second-value"), store.read().version, NOTE)
+        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]
+        assert json.loads(found["Value"]) == {"other": 1, "KEY": "second-value"} and found["Type"] == "SecureString"
+
+    def test_the_whole_value_may_be_the_key(self, aws: moto.Aws, tmp_path: Path) -> None:
+        store = replace(_ssm(tmp_path), key=None)
+        store.write(single("second-value"), store.read().version, NOTE)
+        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]
+        assert found["Value"] == "second-value" and held(store) == "second-value"
+
+    def test_what_cannot_work_is_told(self, aws: moto.Aws, tmp_path: Path) -> None:
+        store = replace(_ssm(tmp_path), parameter="/nobody/made-it")
+        assert "does not exist" in store.preflight()[1].text and store.read() is None
+        with pytest.raises(NotFound, match="does not exist"):
+            store.write(single("x"), "", NOTE)
+        aws.client("ssm").put_parameter(Name="/plain", Type="String", Value="no JSON")
+        plain = replace(store, parameter="/plain")
+        assert "is a String" in plain.preflight()[1].text
+        with pytest.raises(PermanentError, match="not a JSON object"):
+            plain.read()
+        with pytest.raises(ConfigError, match="names a version"):
+            replace(store, parameter="/a:3")
