@@ -7,6 +7,7 @@ compared before and after, not with it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +34,9 @@ class AwsSsmStore(AwsConnection):
     write_only = False
 
     def __post_init__(self) -> None:
-        if ":" in self.parameter.removeprefix("arn:"):
-            raise ConfigError(
-                f"'{self.parameter}' names a version or a label", "the name alone: a rotation makes versions"
-            )
+        if not re.fullmatch(r"(arn:[\w-]+:ssm:[\w-]*:\d*:parameter/)?[\w./-]+", self.parameter):
+            hint = "a name or an ARN alone, without a version or label: a rotation makes versions"
+            raise ConfigError(f"'{self.parameter}' is no parameter's name", hint)
 
     @property
     def name(self) -> str:

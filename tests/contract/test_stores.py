@@ -465,5 +465,6 @@ class TestParameterStore:
         assert "is a String" in plain.preflight()[1].text
         with pytest.raises(PermanentError, match="not a JSON object"):
             plain.read()
-        with pytest.raises(ConfigError, match="names a version"):
+        with pytest.raises(ConfigError, match="no parameter's name"):
             replace(store, parameter="/a:3")
+        assert replace(store, parameter="arn:aws:ssm:eu-central-1:123456789012:parameter/a").key == "KEY"
