@@ -140,6 +140,91 @@ def test_a_kill_of_rotate_at_any_boundary_is_survived(
     assert killed > 0.6 * boundaries / BOUNDARY_STEP
 
 
+class Syncing:
+    """What External Secrets does: fills the Secret from Vault when it is asked to by an annotation, and only then."""
+
+    GROUP = "external-secrets.io"
+
+    def __init__(self, world: KubernetesWorld) -> None:
+        self._world, self._stop, self.syncs = world, threading.Event(), 0
+        kube, name = world.kube, world.space.name
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        names = {"plural": "externalsecrets", "singular": "externalsecret", "kind": "ExternalSecret"}
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        spec = {"group": self.GROUP, "names": names, "scope": "Namespaced", "versions": [version]}
+        meta = {"name": f"externalsecrets.{self.GROUP}"}
+        kube.apply(
+            {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": meta,
+                "spec": spec,
+            }
+        )
+        kube.kubectl("wait", "--for=condition=Established", f"crd/externalsecrets.{self.GROUP}", "--timeout=30s")
+        kube.apply(
+            {
+                "apiVersion": f"{self.GROUP}/v1",
+                "kind": "ExternalSecret",
+                "metadata": {"name": "keys", "namespace": name},
+            }
+        )
+        uid = kube.get("externalsecret", "keys", name)["metadata"]["uid"]
+        owner = {
+            "apiVersion": f"{self.GROUP}/v1",
+            "kind": "ExternalSecret",
+            "name": "keys",
+            "uid": uid,
+            "controller": True,
+        }
+        kube.kubectl(
+            "patch", "secret", SECRET, "-n", name, "-p", json.dumps({"metadata": {"ownerReferences": [owner]}})
+        )
+        rule = ["--verb=patch", f"--resource=externalsecrets.{self.GROUP}"]
+        kube.kubectl("create", "role", "syncs", "-n", name, *rule)
+        kube.kubectl("create", "rolebinding", "syncs", "-n", name, "--role=syncs", f"--serviceaccount={name}:rotator")
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        asked, name = "", self._world.space.name
+        while not self._stop.wait(0.2):
+            meta = self._world.kube.get("externalsecret", "keys", name)["metadata"]
+            wanted = (meta.get("annotations") or {}).get("force-sync", "")
+            if wanted != asked:
+                asked, self.syncs = wanted, self.syncs + 1
+                patch = json.dumps({"stringData": {KEY: self._world.in_vault}})
+                manager = "--field-manager=external-secrets"
+                self._world.kube.kubectl("patch", "secret", SECRET, "-n", name, "-p", patch, manager)
+
+    def __enter__(self) -> Syncing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def test_a_secret_that_a_controller_fills_is_followed(world: KubernetesWorld) -> None:
+    """Refused before anything is generated; declared as followed, it is asked to sync, and restarts wait for it."""
+    with Syncing(world) as controller:
+        code, out = world.rotate()
+        assert code == 6 and "managed by ExternalSecret keys" in out and "follows: true" in out, out
+        assert world.live == [world.first]
+        playbook = json.loads((world.folder / "playbooks" / "app.yaml").read_text())
+        playbook["store"][1]["follows"] = True
+        world.write_playbook(playbook)
+        code, out = world.rotate()
+        assert code == 0, out
+        assert world.first not in world.live and controller.syncs == 1
+        world.promises_hold()
+        (world.folder / "app" / "only").write_text(world.in_vault)
+        code, out = world.rotate()
+        assert code == 3, out
+        assert controller.syncs == 3, "there and back"
+        world.promises_hold()
+
+
 def _in_the_middle(
     world: KubernetesWorld, when: Callable[[], bool], down: Callable[[], None], up: Callable[[], None]
 ) -> str:
