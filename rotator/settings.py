@@ -22,6 +22,7 @@ class Settings:
     database_url: str = ""
     key_file: Path | None = None
     key_command: str = ""
+    seal_with: str = ""
     log_level: str = "warning"
     log_format: str = "text"
     audit_stream: tuple[str, ...] = ()
@@ -32,7 +33,8 @@ class Settings:
 
     @property
     def key(self) -> KeySource:
-        return KeySource(self.key_file or self.home / "rotator.key", command=self.key_command)
+        file = self.key_file or self.home / "rotator.key"
+        return KeySource(file, command=self.key_command, seal_with=self.seal_with)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -49,6 +51,7 @@ _ENVIRONMENT = {
     "database_url": "ROTATOR_DATABASE_URL",
     "key_file": "ROTATOR_KEY_FILE",
     "key_command": "ROTATOR_KEY_COMMAND",
+    "seal_with": "ROTATOR_SEAL_WITH",
     "log_level": "ROTATOR_LOG_LEVEL",
     "log_format": "ROTATOR_LOG_FORMAT",
     "audit_stream": "ROTATOR_AUDIT_STREAM",
@@ -66,6 +69,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=str(values.get("database_url", "")),
         key_file=Path(values["key_file"]).expanduser() if values.get("key_file") else None,
         key_command=str(values.get("key_command", "")),
+        seal_with=str(values.get("seal_with", "")),
         log_level=str(values.get("log_level", "warning")),
         log_format=str(values.get("log_format", "text")),
         audit_stream=_words(values.get("audit_stream")),

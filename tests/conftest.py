@@ -21,6 +21,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "DATABASE_URL",
         "KEY_FILE",
         "KEY_COMMAND",
+        "SEAL_WITH",
         "LOG_LEVEL",
         "AUDIT_STREAM",
         "KEY",

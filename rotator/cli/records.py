@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -231,17 +229,16 @@ def db_rekey(lost: bool) -> int:
     """Seal everything under a new key; the key file is replaced, a key from elsewhere is printed to be put there."""
     from rotator.clients import files
     from rotator.journal import upkeep
-    from rotator.secret import Secret
 
-    fresh = Secret(base64.b64encode(secrets.token_bytes(32)).decode())
     with closing(service()) as found:
+        fresh, kept = found.settings.key.new_key()
         path = found.settings.key.file
         beside = path.with_name(path.name + ".new")
         beside.touch(mode=0o600, exist_ok=True)
-        beside.write_text(fresh.reveal() + "\n")
+        beside.write_text(kept + "\n")
         count = upkeep.rekey(_open_for_rekey(found, lost), fresh, lost=lost)
         snapshot = files.read(path)
-        files.replace(path, (fresh.reveal() + "\n").encode(), snapshot.version if snapshot else "", "rekey")
+        files.replace(path, (kept + "\n").encode(), snapshot.version if snapshot else "", "rekey")
         beside.unlink()
     print(f"{count} credentials sealed anew; the new key is in {path}")
     return 0

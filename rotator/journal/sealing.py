@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rotator.clients.wrapping import Wrapper, is_wrapped
 from rotator.errors import ConfigError, JournalError
 from rotator.secret import Secret
 
@@ -67,29 +68,47 @@ class AesGcmSealer:
 
 @dataclass(frozen=True)
 class KeySource:
-    """Where the sealing key is: a file, or the environment, or the output of a command."""
+    """Where the sealing key is: a file, or the environment, or the output of a command; `seal_with` wraps it there."""
 
     file: Path
     environment: str = "ROTATOR_KEY"
     command: str = ""
+    seal_with: str = ""
 
     def load(self) -> Secret | None:
         """The key, or None where the file does not exist. Raises ConfigError for an unsafe or unreadable one."""
         if value := os.environ.get(self.environment):
-            return _checked(value, f"${self.environment}")
+            return self._opened(value, f"${self.environment}")
         if self.command:
             done = subprocess.run(self.command, shell=True, capture_output=True, text=True, timeout=30)  # noqa: S602
             if done.returncode != 0:
                 raise ConfigError(f"the key command ended with {done.returncode}", "run it by hand to see why")
-            return _checked(done.stdout, "the key command")
+            return self._opened(done.stdout, "the key command")
         if not self.file.exists():
             return None
         _refuse_open_file(self.file)
-        return _checked(self.file.read_text(), str(self.file))
+        return self._opened(self.file.read_text(), str(self.file))
+
+    def new_key(self) -> tuple[Secret, str]:
+        """A new sealing key, and what is to be kept of it: wrapped where the settings say by whom."""
+        if self.seal_with:
+            return Wrapper.parse(self.seal_with).make()
+        text = base64.b64encode(secrets.token_bytes(32)).decode()
+        return Secret(text), text
+
+    def _opened(self, text: str, where: str) -> Secret:
+        text = text.strip()
+        if not is_wrapped(text):
+            return _checked(text, where)
+        if not self.seal_with:
+            raise ConfigError(
+                f"{where} holds a wrapped key", "say by whom: `seal_with` in rotator.toml, ROTATOR_SEAL_WITH"
+            )
+        return _checked(Wrapper.parse(self.seal_with).open(text).reveal(), where)
 
     def make(self) -> Secret:
         """Create the key file, readable by its owner only; whole, or not at all. Raises FileExistsError."""
-        text = base64.b64encode(secrets.token_bytes(32)).decode()
+        key, text = self.new_key()
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, beside = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
         try:
@@ -100,7 +119,7 @@ class KeySource:
             os.link(beside, self.file)  # fails where another process was faster
         finally:
             Path(beside).unlink()
-        return Secret(text)
+        return key
 
 
 def _refuse_open_file(path: Path) -> None:
