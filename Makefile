@@ -12,7 +12,7 @@ demo: $(READY)
 test: $(READY)
 ifdef COVERAGE
 	@$(BIN)/python -m pytest -q tests/model tests/simulation
-	@$(BIN)/python -m pytest -q --cov=rotator --cov-branch --cov-report= --ignore=tests/model --ignore=tests/simulation
+	@$(BIN)/python -m pytest -q --cov=rotator --cov-branch --cov-report= --durations=20 --ignore=tests/model --ignore=tests/simulation
 	@$(BIN)/python -m tests.covered
 else
 	@$(BIN)/python -m pytest -q

@@ -57,6 +57,7 @@ class KubernetesWorld(Issued):
                 "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config}],
                 "verify": [{"uses": "provider"}, *calls],
                 "revoke": {"grace": grace, "quiet": "0s", "watch": "0s"},
+                "limits": {"step": "240s", "pass_interval": "50ms", "list_lag": "100ms"},
             }
         )
 
