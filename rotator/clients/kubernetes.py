@@ -189,6 +189,7 @@ class Cluster:
         query: Mapping[str, str],
         timeout: Any,
         stream: bool = False,
+        anonymous: bool = False,
     ) -> Any:
         import urllib3
 
@@ -196,7 +197,7 @@ class Cluster:
         headers = {"accept": "application/json", "user-agent": "rotator"}
         headers["content-type"] = _KINDS.get(method, "application/json")
         bearer = client.configuration.auth_settings().get("BearerToken") or {}
-        if bearer.get("value"):
+        if bearer.get("value") and not anonymous:
             headers["authorization"] = bearer["value"]
         url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         deadline.check()
@@ -222,6 +223,8 @@ class Cluster:
     def _refused(self, status: int, raw: bytes, method: str, path: str, safe: bool) -> RotatorError:
         words = _words(raw)
         if status in (401, 403):
+            if self._starting():
+                return TransientError(f"{self} is not ready: {words}")
             return AccessDenied(
                 f"Kubernetes refuses {method} {path}: {words}", "which Role has who asks? `kubectl auth can-i`"
             )
@@ -235,6 +238,17 @@ class Cluster:
             told = f"{self} answered {status}: {words}"
             return TransientError(told) if safe else OutcomeUnknown(told)
         return PermanentError(f"Kubernetes refuses {method} {path} ({status}): {words}")
+
+    def _starting(self) -> bool:
+        """Whether the server is not ready: before it has read its roles and accounts, it refuses everybody."""
+        import urllib3
+
+        timeout = urllib3.Timeout(total=deadline.remaining(_TIMEOUT))
+        try:
+            answer = self._send("GET", "/readyz", None, True, {}, timeout, anonymous=True)
+        except TransientError:
+            return True
+        return bool(answer.status >= 500)  # else it is ready, or does not tell strangers
 
     def _client(self) -> _Connected:
         file = self._file()

@@ -6,7 +6,9 @@ Everything is asked as the service account of deploy/kubernetes/rbac.yaml, at a 
 from __future__ import annotations
 
 import base64
+import http.server
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +20,7 @@ import yaml
 
 from rotator.clients import kube_views, kubernetes
 from rotator.clients.kubernetes import Cluster, SecretRef
-from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.model import Change, Level, Note, NotYet, Progress, single
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
@@ -511,3 +513,64 @@ def test_a_secret_is_named_as_kubectl_names_it(secret: str) -> None:
 def test_an_answer_of_the_tests_server_is_no_answer_of_kubernetes(kube: Kube) -> None:
     with pytest.raises(Failed, match="404"):
         kube.call("GET", "/apis/nowhere/v1")
+
+
+class _Odd(http.server.BaseHTTPRequestHandler):
+    """What servers and proxies say instead of an answer."""
+
+    status, body, ready = 200, b"", 200
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        asked = self.path.startswith("/readyz")
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.send_response(self.ready if asked else self.status)
+        self.send_header("content-length", "0" if asked else str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(b"" if asked else self.body)
+
+    do_PATCH = do_POST = do_GET
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ready", "safe", "kind", "words"),
+    [
+        (403, b'{"message": "forbidden"}', 200, True, AccessDenied, "forbidden"),
+        (403, b'{"message": "forbidden"}', 401, True, AccessDenied, "forbidden"),
+        (403, b'{"message": "roles are not read yet"}', 500, False, TransientError, "is not ready: roles are not read"),
+        (401, b"", 503, False, TransientError, "is not ready"),
+        (410, b'{"message": "too old"}', 200, True, NotFound, "too old"),
+        (409, b'{"message": "modified"}', 200, False, Conflict, "modified"),
+        (422, b'{"message": "invalid"}', 200, False, PermanentError, "invalid"),
+        (429, b'{"message": "slow down"}', 200, False, TransientError, "slow down"),
+        (500, b'{"message": "etcdserver: request timed out"}', 200, False, OutcomeUnknown, "etcdserver"),
+        (500, b'{"message": "etcdserver: request timed out"}', 200, True, TransientError, "etcdserver"),
+        (302, b"", 200, True, PermanentError, "302"),
+        (502, b"<html>bad gateway</html>", 200, True, TransientError, "bad gateway"),
+        (200, b"<html>log in</html>", 200, True, PermanentError, "does not answer as Kubernetes"),
+        (200, b'{"kind": "Sec', 200, False, OutcomeUnknown, "only in part"),
+    ],
+)
+def test_what_servers_and_proxies_say_is_told_by_intent(
+    status: int, body: bytes, ready: int, safe: bool, kind: Any, words: str, tmp_path: Path
+) -> None:
+    handler = type("Here", (_Odd,), {"status": status, "body": body, "ready": ready})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
+        "users": [{"name": "c", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    try:
+        with pytest.raises(kind, match=words):
+            Cluster(str(tmp_path / "config")).call("PATCH", "/api/v1/x", {"a": 1}, safe=safe)
+    finally:
+        server.shutdown()
+        server.server_close()
