@@ -66,6 +66,8 @@ class _Connected:
 
 _connected: dict[Cluster, _Connected] = {}
 _connecting = threading.Lock()
+_outages: dict[Cluster, list[tuple[float, float]]] = {}
+_ONE_OUTAGE = 30.0  # seconds between two failures that are of one outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,22 @@ class Cluster:
     def skew(self) -> float:
         """Seconds by which the server's clock was ahead of ours at its last answer; to about a second."""
         return self._client().skew
+
+    @property
+    def outages(self) -> list[tuple[float, float]]:
+        """When this process did not reach the server as it should: first and last failure (Unix seconds)."""
+        with _connecting:
+            return list(_outages.get(self, ()))
+
+    def _away(self) -> None:
+        """Note a failure. Who else depends on the server may have noticed it, too, and take a while to be back."""
+        now = time.time()
+        with _connecting:
+            found = _outages.setdefault(self, [])
+            if found and now - found[-1][1] < _ONE_OUTAGE:
+                found[-1] = (found[-1][0], now)
+            else:
+                found[:] = [*found[-9:], (now, now)]
 
     def get(self, path: str) -> dict[str, Any] | None:
         """An object, None where there is none."""
@@ -161,6 +179,7 @@ class Cluster:
                 *lines, left = (left + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            self._away()
             raise TransientError(f"{self}: the watch was cut: {redact(str(error))[:200]}") from error
         finally:
             answer.release_conn()
@@ -213,8 +232,10 @@ class Cluster:
                 preload_content=not stream,
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            self._away()
             raise TransientError(f"{self} cannot be reached", "is the API server up? `kubectl version`") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._away()
             words = f"{self} did not answer {method} {path}: {redact(str(error))[:200]}"
             if safe or isinstance(error, urllib3.exceptions.SSLError):
                 raise TransientError(words) from error
@@ -224,6 +245,7 @@ class Cluster:
         words = _words(raw)
         if status in (401, 403):
             if self._starting():
+                self._away()
                 return TransientError(f"{self} is not ready: {words}")
             return AccessDenied(
                 f"Kubernetes refuses {method} {path}: {words}", "which Role has who asks? `kubectl auth can-i`"
@@ -235,6 +257,7 @@ class Cluster:
         if status == 429:
             return TransientError(f"{self} is busy: {words}")
         if status >= 500:
+            self._away()
             told = f"{self} answered {status}: {words}"
             return TransientError(told) if safe else OutcomeUnknown(told)
         return PermanentError(f"Kubernetes refuses {method} {path} ({status}): {words}")

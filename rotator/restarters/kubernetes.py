@@ -25,6 +25,7 @@ _PAUSE = 0.3  # seconds between two looks at a wave
 _DISCOVER = "discover"
 _KINDS = {kind.lower(): kind for kind in judge.RESTARTABLE}
 _LOG_LINES = 20
+_NOTICED = 10.0  # seconds by which others may have noticed an outage before us
 Found = Mapping[str, Any]
 
 
@@ -52,6 +53,10 @@ class KubernetesRestarter(ClusterConnection):
 
     workloads: list[str] | str = setting("`discover`, or a list: deployment/NAME or deployment/NAMESPACE/NAME")
     wave: int = setting("How many workloads roll at a time", default=10)
+    calm: float = setting(
+        "Seconds for which nobody is restarted after an outage of the API server: kubelets may hold the old Secret",
+        default=60.0,
+    )
     secrets: tuple[SecretRef, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
 
     evidence = Evidence.STARTED
@@ -102,6 +107,9 @@ class KubernetesRestarter(ClusterConnection):
             for target in targets:
                 if judge.change_of(target) == change.id:
                     continue
+                if (left := self._until_calm()) > 0:
+                    words = "the API server was away: kubelets may still hold the old Secret"
+                    return NotYet(min(left, 5.0), text=f"{words} for {left:.0f} s")
                 if len(rolling) >= self.wave:
                     return NotYet(_PAUSE, text=f"{len(told) - len(rolling)} of {len(targets)} workloads are over")
                 self._order(scope, target, change)
@@ -111,7 +119,7 @@ class KubernetesRestarter(ClusterConnection):
 
     def progress(self, change: Change) -> Progress:
         if change.id == "look":
-            return self._look()
+            return self._look(change.since)
         total, current, waiting, instances = 0, 0, [], []
         for scope in self._scopes():
             objects = self._watched(scope)
@@ -126,7 +134,7 @@ class KubernetesRestarter(ClusterConnection):
             instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
-    def _look(self) -> Progress:
+    def _look(self, since: float) -> Progress:
         """Read now, no watch is believed. What was rolled back since it was restarted has proven nothing."""
         total, current, instances = 0, 0, []
         for scope in self._scopes():
@@ -136,6 +144,7 @@ class KubernetesRestarter(ClusterConnection):
             for target in [*targets, *self._strayed(scope, objects, targets, last)]:
                 pods = judge.pods_of(target, objects["Pod"])
                 back = judge.rolled_back(target, last.get((target["kind"], judge.meta(target)["name"]), 0.0))
+                back = back or any(self._doubtful(pod, since) for pod in pods)
                 instances += [
                     replace(self._instance(pod), started_at=None) if back else self._instance(pod) for pod in pods
                 ]
@@ -273,6 +282,19 @@ class KubernetesRestarter(ClusterConnection):
         waits = judge.waits_for(pods)
         more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
         return f"{judge.named(target)} {new}/{judge.desired(target)}{more}"
+
+    def _until_calm(self) -> float:
+        """Seconds until kubelets have surely seen the Secret as it is."""
+        return max((end + self.calm - time.time() for _, end in self.cluster.outages), default=0.0)
+
+    def _doubtful(self, pod: Found, since: float) -> bool:
+        """Whether it was made while its kubelet may have held the Secret as it was before it was written at `since`.
+
+        A kubelet keeps what its watch last told; cut off, it starts containers with that.
+        """
+        made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew
+        spans = [(begin - _NOTICED, end + self.calm) for begin, end in self.cluster.outages]
+        return any(begin <= made <= end and begin - self.calm <= since <= end for begin, end in spans)
 
     def _instance(self, pod: Found) -> Instance:
         """It was made when its template says so, by our clock, or, without, at the server's time, rounded down."""

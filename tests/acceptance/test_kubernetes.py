@@ -45,7 +45,7 @@ class KubernetesWorld(Issued):
         self.playbook()
         self.serve(self.addresses.values())
 
-    def playbook(self, grace: str = "0s", vault: str = "", kubeconfig: str = "") -> None:
+    def playbook(self, grace: str = "0s", vault: str = "", kubeconfig: str = "", calm: float = 40.0) -> None:
         config = kubeconfig or self.space.kubeconfig
         in_vault = {"uses": "vault", "path": f"secret/{self.space.name}", "key": KEY, "address": vault or self.bao.url}
         in_secret = {"uses": "kubernetes", "secret": f"{self.space.name}/{SECRET}", "key": KEY, "kubeconfig": config}
@@ -54,7 +54,7 @@ class KubernetesWorld(Issued):
             {
                 "description": "the key of a service in Kubernetes, kept in Vault, too",
                 "store": [{**in_vault, "auth": {"file": str(self.folder / "token")}}, in_secret],
-                "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config}],
+                "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config, "calm": calm}],
                 "verify": [{"uses": "provider"}, *calls],
                 "revoke": {"grace": grace, "quiet": "0s", "watch": "0s"},
                 "limits": {"step": "240s", "pass_interval": "50ms", "list_lag": "100ms"},
@@ -278,7 +278,7 @@ def test_a_bad_wire_delays_and_breaks_nothing(
         config = Path(world.space.kubeconfig)
         through = config.with_name(f"{config.name}-wire")
         through.write_text(config.read_text().replace(f"{HOST}:{world.kube.port}", api))
-        world.playbook(vault=f"http://{vault}", kubeconfig=str(through))
+        world.playbook(vault=f"http://{vault}", kubeconfig=str(through), calm=1.0)  # kubelets have another wire
 
         def down() -> None:
             for name in ("api", "vault"):

@@ -261,7 +261,7 @@ class TestRollouts:
     def test_a_container_that_crashes_is_told_in_its_own_words(self, space: Space) -> None:
         script = f"test \"${KEY}\" = first-value || {{ echo 'no good: '${KEY}; exit 3; }}; sleep 86400"
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
-        space.run(manifests.workload("Deployment", "api", space.name, spec, 2))
+        space.run(manifests.workload("Deployment", "api", space.name, spec, 2, minReadySeconds=3))
         write(space.store, "second-value-of-the-test")
         assert space.restarter().restart(change("r1")) is None
         with pytest.raises(PermanentError, match="deployment/api: CrashLoopBackOff, exit 3") as told:
@@ -460,6 +460,25 @@ class TestClusters:
             assert time.monotonic() < end
             time.sleep(0.2)
         assert space.store.read() is not None
+
+    def test_nobody_is_restarted_right_after_an_outage_and_pods_made_then_have_proven_nothing(
+        self, space: Space, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A kubelet that was cut off starts containers with the Secret that it saw last."""
+        space.run(space.user("api"))
+        outages: dict[Cluster, list[tuple[float, float]]] = {}
+        monkeypatch.setattr(kubernetes, "_outages", outages)
+        since = time.time()
+        outages[space.cluster] = [(since - 1, since)]
+        waits = space.restarter(calm=30).restart(change("r1", since))
+        assert isinstance(waits, NotYet) and "kubelets may still hold the old Secret" in waits.text
+        restarter = space.restarter(calm=0.1)
+        rolled(restarter, change("r1", since))
+        (sure,) = restarter.progress(Change("look", since, single("x"))).instances
+        outages[space.cluster] = [(since - 1, time.time())]
+        (unsure,) = restarter.progress(Change("look", since, single("x"))).instances
+        (written_before,) = restarter.progress(Change("look", since - 3600, single("x"))).instances
+        assert sure.started_at and not unsure.started_at and written_before.started_at == sure.started_at
 
     def test_no_way_to_a_cluster_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
