@@ -474,6 +474,7 @@ class TestClusters:
         assert isinstance(waits, NotYet) and "kubelets may still hold the old Secret" in waits.text
         restarter = space.restarter(calm=0.1)
         rolled(restarter, change("r1", since))
+        outages.clear()
         (sure,) = restarter.progress(Change("look", since, single("x"))).instances
         outages[space.cluster] = [(since - 1, time.time())]
         (unsure,) = restarter.progress(Change("look", since, single("x"))).instances
