@@ -88,6 +88,12 @@ class KubernetesRestarter(ClusterConnection):
             return f"kubernetes {', '.join(self.workloads)}"
         return f"kubernetes users of {', '.join(ref.name for ref in self.secrets)}"
 
+    @property
+    def _mark(self) -> str:
+        """What tells our restarts from those of another playbook, whose Secret the same workload may take, too."""
+        secrets = [f"{ref.namespace}/{ref.name}#{key}" for ref in self.secrets for key in ref.keys]
+        return judge.mark_of(secrets or self.workloads)
+
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
         found: list[Finding] = []
@@ -102,10 +108,10 @@ class KubernetesRestarter(ClusterConnection):
         for scope in self._scopes():
             objects = self._watched(scope)
             targets = self._targets(scope, objects)
-            told = [one for one in targets if judge.change_of(one) == change.id]
+            told = [one for one in targets if judge.change_of(one, self._mark) == change.id]
             rolling = [one for one in told if not self._over(one, objects, change.id)]
             for target in targets:
-                if judge.change_of(target) == change.id:
+                if judge.change_of(target, self._mark) == change.id:
                     continue
                 if (left := self._until_calm()) > 0:
                     words = "the API server was away: kubelets may still hold the old Secret"
@@ -139,11 +145,11 @@ class KubernetesRestarter(ClusterConnection):
         total, current, instances = 0, 0, []
         for scope in self._scopes():
             objects = kube_views.now(self.cluster, scope.namespace, (*scope.kinds, *_REVISIONS))
-            last = judge.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"])
+            last = judge.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"], self._mark)
             targets = self._targets(scope, objects)
             for target in [*targets, *self._strayed(scope, objects, targets, last)]:
                 pods = judge.pods_of(target, objects["Pod"])
-                back = judge.rolled_back(target, last.get((target["kind"], judge.meta(target)["name"]), 0.0))
+                back = judge.rolled_back(target, last.get(_whose(target), 0.0), self._mark)
                 back = back or any(self._doubtful(pod, since) for pod in pods)
                 instances += [
                     replace(self._instance(pod), started_at=None) if back else self._instance(pod) for pod in pods
@@ -156,15 +162,10 @@ class KubernetesRestarter(ClusterConnection):
         self, scope: _Scope, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]
     ) -> list[Found]:
         """Workloads that were restarted for a change and, by their present template, take the Secret no more."""
-        known = {(one["kind"], judge.meta(one)["name"]) for one in targets}
-        return [
-            one
-            for kind in scope.kinds
-            for one in objects[kind]
-            if scope.secrets
-            and (kind, judge.meta(one)["name"]) in last
-            and (kind, judge.meta(one)["name"]) not in known
-        ]
+        if not scope.secrets:
+            return []
+        lost = last.keys() - {_whose(one) for one in targets}
+        return [one for kind in scope.kinds for one in objects[kind] if _whose(one) in lost]
 
     # --- whom ---
     def _scopes(self) -> Iterator[_Scope]:
@@ -190,7 +191,7 @@ class KubernetesRestarter(ClusterConnection):
         if scope.secrets:
             found = [one for kind in judge.RESTARTABLE for one in objects[kind] if self._ways(scope, one)]
             return sorted((one for one in found if not _left_alone(one)), key=judge.named)
-        there = {(kind, judge.meta(one)["name"]): one for kind in scope.kinds for one in objects[kind]}
+        there = {_whose(one): one for kind in scope.kinds for one in objects[kind]}
         for kind, name in scope.names:
             if (kind, name) not in there:
                 raise NotFound(
@@ -203,7 +204,7 @@ class KubernetesRestarter(ClusterConnection):
 
     def _others(self, scope: _Scope, objects: Objects) -> list[Found]:
         """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what is left alone."""
-        restarted = {(one["kind"], judge.meta(one)["name"]) for one in self._targets(scope, objects)}
+        restarted = {_whose(one) for one in self._targets(scope, objects)}
         users = (pod for pod in judge.running(objects["Pod"]) if self._ways(scope, pod))
         return [pod for pod in users if judge.owner(pod) not in restarted]
 
@@ -245,10 +246,10 @@ class KubernetesRestarter(ClusterConnection):
         """One patch of the template, unless it has been ordered already: the watch may lag."""
         where = kube_views.path(target["kind"], scope.namespace, judge.meta(target)["name"])
         now = self.cluster.get(where)
-        if now is None or judge.change_of({**now, "kind": target["kind"]}) == change.id:
+        if now is None or judge.change_of({**now, "kind": target["kind"]}, self._mark) == change.id:
             return
         at = time.time()
-        told = {judge.CHANGE: f"{change.id}@{at:.6f}", judge.RESTARTED: _rfc3339(at)}
+        told = {self._mark: f"{change.id}@{at:.6f}", judge.RESTARTED: _rfc3339(at)}
         patch = {"spec": {"template": {"metadata": {"annotations": told}}}}
         done = self.cluster.patch(where, patch, safe=True)
         kubernetes.event(self.cluster, {**done, "kind": target["kind"]}, "KeyRotated", f"restarted for {change.id}")
@@ -256,9 +257,9 @@ class KubernetesRestarter(ClusterConnection):
     def _over(self, target: Found, objects: Objects, change: str) -> bool:
         """Whether it has converged. Raises PermanentError with its own words if it cannot."""
         pods = judge.pods_of(target, objects["Pod"])
-        if judge.converged(target, pods, change):
+        if judge.converged(target, pods, self._mark, change):
             return True
-        wrong = judge.trouble(target, pods, change)
+        wrong = judge.trouble(target, pods, self._mark, change)
         if wrong is not None:
             namespace = judge.meta(target)["namespace"]
             said = self._last_words(namespace, wrong) if wrong.container else ""
@@ -277,8 +278,8 @@ class KubernetesRestarter(ClusterConnection):
         return redact(lines[-1])[:300] if lines else ""
 
     def _words(self, target: Found, pods: Sequence[Found], change: str) -> str:
-        new = sum(judge.change_of(pod) == change and judge.ready(pod) for pod in pods)
-        old = sum(judge.change_of(pod) != change for pod in pods)
+        new = sum(judge.change_of(pod, self._mark) == change and judge.ready(pod) for pod in pods)
+        old = sum(judge.change_of(pod, self._mark) != change for pod in pods)
         waits = judge.waits_for(pods)
         more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
         return f"{judge.named(target)} {new}/{judge.desired(target)}{more}"
@@ -298,13 +299,17 @@ class KubernetesRestarter(ClusterConnection):
 
     def _instance(self, pod: Found) -> Instance:
         """It was made when its template says so, by our clock, or, without, at the server's time, rounded down."""
-        _, _, ordered = judge.annotation(pod, judge.CHANGE).partition("@")
+        _, _, ordered = judge.annotation(pod, self._mark).partition("@")
         made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew - 1.0
         return Instance(f"pod/{judge.meta(pod)['name']}", max(made, float(ordered or 0)))
 
 
 _VERBS = ("get", "list", "watch", "patch")
 _REVISIONS = ("ReplicaSet", "ControllerRevision")  # what was rolled out before, as `kubectl rollout history` reads it
+
+
+def _whose(found: Found) -> tuple[str, str]:
+    return str(found["kind"]), str(judge.meta(found)["name"])
 
 
 def _left_alone(found: Found) -> bool:

@@ -6,6 +6,8 @@ names the change and when it was ordered, by our clock.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,6 @@ from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import setting
 
-CHANGE = "rotator.change"  # label of the containers: the change for which they were made, and when it was ordered
 _FAMILY = "rotator.secret"
 _DISCOVER = "discover"
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
@@ -60,6 +61,12 @@ class SwarmRestarter(EngineConnection):
             else "swarm users of " + ", ".join(self.secrets)
         )
 
+    @property
+    def _mark(self) -> str:
+        """The label of containers that tells our updates from those of another playbook for the same service."""
+        what = json.dumps(sorted(self.secrets or self.services))
+        return f"rotator.change-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
         if not swarm.is_manager(self):
@@ -86,18 +93,18 @@ class SwarmRestarter(EngineConnection):
     def restart(self, change: Change) -> None:
         newest = self._newest()
         for service in self._targets():
-            swarm.update(self, service["ID"], lambda spec: _ordered(spec, change.id, newest))
+            swarm.update(self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest))
 
     def progress(self, change: Change) -> Progress:
         looking = change.id == "look"
         total, current, waiting, instances = 0, 0, [], []
         for service in self._targets():
             tasks, total = self._tasks(service), total + 1
-            instances += [_instance(service, task) for task in tasks]
+            instances += [_instance(service, task, self._mark) for task in tasks]
             if looking or self._over(service, tasks, change.id):
                 current += 1
             else:
-                new = sum(_change_of(task) == change.id and _runs(task) for task in tasks)
+                new = sum(_change_of(task, self._mark) == change.id and _runs(task) for task in tasks)
                 waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
@@ -152,7 +159,8 @@ class SwarmRestarter(EngineConnection):
             raise PermanentError(
                 f"service {name}: {words}{self._why(service)}", f"`docker service ps --no-trunc {name}`"
             )
-        if _change_in(service["Spec"]["TaskTemplate"]) != change or any(_change_of(task) != change for task in tasks):
+        ordered = _change_in(service["Spec"]["TaskTemplate"], self._mark)
+        if ordered != change or any(_change_of(task, self._mark) != change for task in tasks):
             return False
         up = sum(_runs(task) for task in tasks)
         return up >= self._wanted(service) and up == len(tasks) and status.get("State") in (None, "completed")
@@ -167,15 +175,15 @@ class SwarmRestarter(EngineConnection):
         return f" ({last['Status'].get('Err', 'failed')}" + (f': "{said}")' if said else ")")
 
 
-def _ordered(spec: dict[str, Any], change: str, newest: Mapping[str, tuple[str, str]]) -> bool:
+def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Mapping[str, tuple[str, str]]) -> bool:
     """Put the change into a service's specification; False where it is there already."""
     container = spec["TaskTemplate"]["ContainerSpec"]
-    if _change_in(spec["TaskTemplate"]) == change:
+    if _change_in(spec["TaskTemplate"], mark) == change:
         return False
     for reference in container.get("Secrets") or ():
         if reference["SecretName"] in newest:
             reference["SecretID"], reference["SecretName"] = newest[reference["SecretName"]]
-    container["Labels"] = {**(container.get("Labels") or {}), CHANGE: f"{change}@{time.time():.6f}"}
+    container["Labels"] = {**(container.get("Labels") or {}), mark: f"{change}@{time.time():.6f}"}
     return True
 
 
@@ -184,17 +192,17 @@ def _references(spec: Found) -> Sequence[Found]:
     return found
 
 
-def _label(template: Found) -> str:
+def _label(template: Found, mark: str) -> str:
     container = template.get("ContainerSpec") or {}
-    return str((container.get("Labels") or {}).get(CHANGE, ""))
+    return str((container.get("Labels") or {}).get(mark, ""))
 
 
-def _change_in(template: Found) -> str:
-    return _label(template).partition("@")[0]
+def _change_in(template: Found, mark: str) -> str:
+    return _label(template, mark).partition("@")[0]
 
 
-def _change_of(task: Found) -> str:
-    return _change_in(task["Spec"])
+def _change_of(task: Found, mark: str) -> str:
+    return _change_in(task["Spec"], mark)
 
 
 def _runs(task: Found) -> bool:
@@ -206,9 +214,9 @@ def _number(name: str, whose: str) -> int:
     return 0 if name == whose else int(name.rpartition("-r")[2])
 
 
-def _instance(service: Found, task: Found) -> Instance:
+def _instance(service: Found, task: Found, mark: str) -> Instance:
     """Made when its specification says so, by our clock; else when the manager's clock says."""
-    ordered = _label(task["Spec"]).partition("@")[2]
+    ordered = _label(task["Spec"], mark).partition("@")[2]
     made = docker.moment(task.get("CreatedAt", ""))
     name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
     return Instance(name, max(made, float(ordered or 0)))

@@ -6,12 +6,13 @@ Pure: objects are the API's JSON. Sources: https://kubernetes.io/docs/concepts/w
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-CHANGE = "rotator/change"  # annotation of a template and so of its pods: the change for which it was restarted
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` leaves it
 LEFT_ALONE = "rotator/restart"  # annotation of a workload: "false" = not by rotator
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
@@ -59,15 +60,20 @@ def template(found: Mapping[str, Any]) -> Mapping[str, Any]:
     return spec["template"]  # type: ignore[no-any-return]
 
 
-def change_of(found: Mapping[str, Any]) -> str:
+def mark_of(what: Iterable[str]) -> str:
+    """The annotation of templates, and so of pods, by which restarts for one thing are told from those for another."""
+    return f"rotator/change-{hashlib.sha256(json.dumps(sorted(what)).encode()).hexdigest()[:10]}"
+
+
+def change_of(found: Mapping[str, Any], mark: str) -> str:
     """The change that its pods are to be restarted for, or a pod was."""
     made = template(found)
-    return str(((made.get("metadata") or {}).get("annotations") or {}).get(CHANGE, "")).partition("@")[0]
+    return str(((made.get("metadata") or {}).get("annotations") or {}).get(mark, "")).partition("@")[0]
 
 
-def ordered_at(made: Mapping[str, Any]) -> float:
+def ordered_at(made: Mapping[str, Any], mark: str) -> float:
     """When the change of a template was ordered (Unix seconds); 0 without one."""
-    found = ((made.get("metadata") or {}).get("annotations") or {}).get(CHANGE, "")
+    found = ((made.get("metadata") or {}).get("annotations") or {}).get(mark, "")
     try:
         return float(str(found).partition("@")[2] or 0)
     except ValueError:
@@ -83,22 +89,22 @@ def restarted_at(made: Mapping[str, Any]) -> float:
         return 0.0
 
 
-def last_orders(revisions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+def last_orders(revisions: Iterable[Mapping[str, Any]], mark: str) -> dict[tuple[str, str], float]:
     """When each workload was last restarted for a change, by the revisions that its controller keeps."""
     found: dict[tuple[str, str], float] = {}
     for one in revisions:
         made = (one.get("data") or one)["spec"]["template"]
         owner = next((who for who in meta(one).get("ownerReferences") or () if who.get("controller")), None)
-        if owner is not None and (at := ordered_at(made)):
+        if owner is not None and (at := ordered_at(made, mark)):
             whose = (str(owner["kind"]), str(owner["name"]))
             found[whose] = max(found.get(whose, 0.0), at)
     return found
 
 
-def rolled_back(found: Mapping[str, Any], last: float) -> bool:
+def rolled_back(found: Mapping[str, Any], last: float, mark: str) -> bool:
     """Whether it has left the change for which it was restarted, and nobody has restarted it since."""
     made = template(found)
-    return ordered_at(made) < last and restarted_at(made) <= last
+    return ordered_at(made, mark) < last and restarted_at(made) <= last
 
 
 # --- who uses a Secret ---
@@ -199,25 +205,25 @@ def illness(found: Mapping[str, Any]) -> str:
 
 
 # --- while it rolls ---
-def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], change: str) -> bool:
+def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: str, change: str) -> bool:
     """All pods have the change and are ready, as many as wanted; none from before runs any more."""
     status = found.get("status") or {}
-    if change_of(found) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+    if change_of(found, mark) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
         return False
-    if any(change_of(pod) != change for pod in pods):
+    if any(change_of(pod, mark) != change for pod in pods):
         return False
     up = sum(ready(pod) for pod in pods)
     available = status.get("numberAvailable" if found["kind"] == "DaemonSet" else "availableReplicas") or 0
     return up >= desired(found) and int(available) >= desired(found) and len(pods) == up
 
 
-def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], change: str) -> Trouble | None:
+def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: str, change: str) -> Trouble | None:
     """Why its roll-out cannot succeed, in the pods' own words where they have some."""
     for pod in pods:
-        if change_of(pod) == change and (told := _in_pod(found, pod)):
+        if change_of(pod, mark) == change and (told := _in_pod(found, pod)):
             return told
     status = found.get("status") or {}
-    if change_of(found) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+    if change_of(found, mark) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
         return None
     for one in status.get("conditions") or ():
         refused = one["type"] == "ReplicaFailure" and one["status"] == "True"

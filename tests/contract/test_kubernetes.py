@@ -218,6 +218,23 @@ class TestRollouts:
         found = space.restarter().progress(Change("look", since, single("x"))).instances
         assert len(found) == 1 and found[0].name == f"pod/{space.kube.pods(space.name)[0]['metadata']['name']}"
 
+    def test_two_playbooks_may_restart_one_workload_and_do_not_hold_each_other_up(self, space: Space) -> None:
+        """Each knows its own restarts by a mark of its own, and looks at nobody who takes the other's Secret alone."""
+        space.kube.apply(manifests.secret("another", space.name, OTHER="first-value"))
+        both = manifests.pod(env=[manifests.from_secret(SECRET, KEY), manifests.from_secret("another", "OTHER")])
+        alone = manifests.pod(env=[manifests.from_secret("another", "OTHER")])
+        space.run(
+            manifests.workload("Deployment", "both", space.name, both),
+            manifests.workload("Deployment", "alone", space.name, alone),
+        )
+        since = time.time()
+        ours, theirs = space.restarter(), KubernetesRestarter(workloads="discover", kubeconfig=space.kubeconfig)
+        theirs = replace(theirs, secrets=(SecretRef(space.cluster, space.name, "another", ("OTHER",)),))
+        assert ours.restart(change("r1", since)) is None and theirs.restart(change("r2", since)) is None
+        assert (rolled(ours, change("r1", since)).total, rolled(theirs, change("r2", since)).total) == (1, 2)
+        (instance,) = ours.progress(Change("look", since, single("x"))).instances
+        assert instance.started_at is not None and instance.started_at > since
+
     def test_waves_wait_for_each_other(self, space: Space) -> None:
         space.run(*(space.user(f"app{number}") for number in range(4)))
         restarter, seen = space.restarter(wave=2), 0
@@ -237,7 +254,8 @@ class TestRollouts:
         return found
 
     def _told(self, found: Any) -> bool:
-        return "rotator/change" in (found["spec"]["template"]["metadata"].get("annotations") or {})
+        annotations = found["spec"]["template"]["metadata"].get("annotations") or {}
+        return any(name.startswith("rotator/change-") for name in annotations)
 
     def test_zero_replicas_have_converged_and_show_nothing(self, space: Space) -> None:
         space.run(space.user("api", replicas=0))

@@ -200,7 +200,8 @@ class TestServices:
         family.restarter().restart(change("r1"))
         spec = family.spec(service)
         assert spec["Labels"] == {"team": "b"}
-        assert spec["TaskTemplate"]["ContainerSpec"]["Labels"]["rotator.change"].startswith("r1@")
+        (label,) = spec["TaskTemplate"]["ContainerSpec"]["Labels"].items()
+        assert label[0].startswith("rotator.change-") and label[1].startswith("r1@")
 
     def test_an_update_that_never_gets_its_turn_is_asked_again_later(
         self, family: Family, monkeypatch: pytest.MonkeyPatch
