@@ -29,6 +29,7 @@ from tests.servers.toxiproxy import Toxiproxy
 
 BOUNDARY_STEP = int(os.environ.get("ROTATOR_KUBE_KILL_EVERY", "30"))  # 1 = every boundary: half an hour
 SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
+pytestmark = pytest.mark.timeout(1500)  # the first one may have to wait until Kubernetes is built
 
 
 class KubernetesWorld(Issued):
