@@ -30,6 +30,14 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"ROTATOR_{name}", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _no_coverage_of_what_is_killed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes by the hundred, most of them killed, would only be slower for it."""
+    if request.node.get_closest_marker("slow"):
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own, for the whole run."""
