@@ -505,3 +505,20 @@ def test_a_leaked_key_that_somebody_put_back_is_rotated_away_from_for_good(bench
     report = bench.service.rotate("one")
     assert report.rotation is not None and report.rotation.compromised and report.code == 0
     assert leaked not in bench.live and bench.stored in bench.live
+
+
+def test_a_lease_that_was_lost_in_a_call_is_no_answer_of_the_plugin(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lost it writes nothing more, not even that the call failed."""
+    assert bench.service.rotate("one", WAIT).code == 0
+
+    def lost(self: MemoryStore) -> Any:
+        raise LeaseLost("somebody else has it")
+
+    monkeypatch.setattr(MemoryStore, "read", lost)
+    with bench.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation is not None
+        with pytest.raises(LeaseLost):
+            _performer(session, rotation).perform(Call(Op.READ, "store"))
