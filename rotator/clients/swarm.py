@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotator.clients.docker import EngineConnection, call
-from rotator.errors import Conflict, NotFound, PermanentError, TransientError
+from rotator.errors import NotFound, PermanentError, TransientError
 from rotator.secret import Secret, redact
 
+FAMILY = "rotator.secret"  # label of a secret that rotator made: the name that people gave the first one
 _TRIES = 5  # managers and people update services, too
 
 
@@ -22,6 +23,18 @@ def is_manager(connection: EngineConnection) -> bool:
 def secrets(connection: EngineConnection) -> list[dict[str, Any]]:
     """All secrets, without their values: nobody can read these."""
     found: list[dict[str, Any]] = call(connection, lambda api: api.secrets())
+    return found
+
+
+def family(secrets: list[dict[str, Any]], name: str) -> dict[int, dict[str, Any]]:
+    """The secrets of this name by their number; the one that people made is number 0."""
+    found = {}
+    for one in secrets:
+        spec = one["Spec"]
+        if spec["Name"] == name:
+            found[0] = one
+        elif (spec.get("Labels") or {}).get(FAMILY) == name:
+            found[int(spec["Name"].rpartition("-r")[2])] = one
     return found
 
 
@@ -101,7 +114,4 @@ def _post(connection: EngineConnection, path: str, body: Any, **query: Any) -> d
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found
 
-    try:
-        return call(connection, post)
-    except Conflict as error:
-        raise Conflict(error.message) from error
+    return call(connection, post)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rotator.clients import programs
-from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
 from rotator.plugin import setting
 from rotator.secret import Secret, redact
 
@@ -22,14 +22,12 @@ _SHOWN = (
     "ActiveState",
     "SubState",
     "Result",
-    "InvocationID",
     "ExecMainStatus",
     "NRestarts",
     "ActiveEnterTimestampMonotonic",
     "ExecMainStartTimestampMonotonic",
     "MainPID",
     "CanReload",
-    "EnvironmentFiles",
 )
 
 
@@ -83,7 +81,7 @@ class Host:
     ssh_config: str | None = None
     sudo: bool = False
 
-    def run(self, script: str, *, user: bool = False, check: bool = True) -> str:
+    def run(self, script: str, *, check: bool = True) -> str:
         """What a shell says there. Raises TransientError (not reached), AccessDenied, PermanentError (it failed)."""
         argv = self._argv(script)
         try:
@@ -155,7 +153,7 @@ def _by_systemd(line: str) -> bool:
     return any(words in line for words in _OWN_LINES)
 
 
-def _unreached(host: Host, words: str) -> AccessDenied | TransientError | NotFound:
+def _unreached(host: Host, words: str) -> AccessDenied | TransientError:
     if "Permission denied" in words or "Host key verification failed" in words:
         return AccessDenied(
             f"{host}: {words}", f"`ssh {host.name} true` must work as rotator's user, without a question"

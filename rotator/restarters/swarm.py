@@ -19,7 +19,6 @@ from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import setting
 
-_FAMILY = "rotator.secret"
 _DISCOVER = "discover"
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 Found = Mapping[str, Any]
@@ -116,29 +115,19 @@ class SwarmRestarter(EngineConnection):
                 if name not in services:
                     raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
             return [services[name] for name in self.services]
-        mine = self._families()
+        mine = self._newest()
         users = [one for one in services.values() if any(ref["SecretName"] in mine for ref in _references(one["Spec"]))]
         return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
 
-    def _families(self) -> dict[str, str]:
-        """Each secret's name, and the family that it is of."""
-        found = {}
-        for one in swarm.secrets(self):
-            name = one["Spec"]["Name"]
-            whose = (one["Spec"].get("Labels") or {}).get(_FAMILY) or name
-            if whose in self.secrets:
-                found[name] = whose
-        return found
-
     def _newest(self) -> dict[str, tuple[str, str]]:
-        """For each secret of a family: id and name of the newest one."""
-        made = {one["Spec"]["Name"]: one for one in swarm.secrets(self)}
-        families = self._families()
-        last: dict[str, Found] = {}
-        for name, whose in families.items():
-            if whose not in last or _number(name, whose) > _number(last[whose]["Spec"]["Name"], whose):
-                last[whose] = made[name]
-        return {name: (last[whose]["ID"], last[whose]["Spec"]["Name"]) for name, whose in families.items()}
+        """For each secret of the families: id and name of the newest one of its family."""
+        there, found = swarm.secrets(self), {}
+        for name in self.secrets:
+            family = swarm.family(there, name)
+            for one in family.values():
+                newest = family[max(family)]
+                found[str(one["Spec"]["Name"])] = (str(newest["ID"]), str(newest["Spec"]["Name"]))
+        return found
 
     # --- while it rolls ---
     def _tasks(self, service: Found) -> list[Found]:
@@ -208,10 +197,6 @@ def _change_of(task: Found, mark: str) -> str:
 def _runs(task: Found) -> bool:
     """A task with a health check runs once that is passed."""
     return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
-
-
-def _number(name: str, whose: str) -> int:
-    return 0 if name == whose else int(name.rpartition("-r")[2])
 
 
 def _instance(service: Found, task: Found, mark: str) -> Instance:

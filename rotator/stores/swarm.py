@@ -16,8 +16,6 @@ from rotator.errors import ConfigError, Conflict, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import setting
 
-FAMILY = "rotator.secret"  # label: the name that people gave it
-
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmStore(EngineConnection):
@@ -71,7 +69,7 @@ class SwarmStore(EngineConnection):
             raise Conflict(f"{self.name} was changed by somebody else")
         name = f"{self.secret}-r{newest + 1}"
         told = {"key": note.key_id, "installation": note.installation, "rotation": note.rotation, "at": str(note.at)}
-        labels = {FAMILY: self.secret, **{f"rotator.{field}": text for field, text in told.items()}}
+        labels = {swarm.FAMILY: self.secret, **{f"rotator.{field}": text for field, text in told.items()}}
         swarm.create_secret(self, name, credential.primary, labels)
         return name
 
@@ -98,18 +96,7 @@ class SwarmStore(EngineConnection):
 
     def _family(self) -> dict[int, dict[str, Any]]:
         """The secrets of this name by their number; the one that people made is number 0."""
-        return family(swarm.secrets(self), self.secret)
-
-
-def family(secrets: list[dict[str, Any]], name: str) -> dict[int, dict[str, Any]]:
-    found = {}
-    for one in secrets:
-        spec = one["Spec"]
-        if spec["Name"] == name:
-            found[0] = one
-        elif (spec.get("Labels") or {}).get(FAMILY) == name:
-            found[int(spec["Name"].rpartition("-r")[2])] = one
-    return found
+        return swarm.family(swarm.secrets(self), self.secret)
 
 
 def _note(secret: Mapping[str, Any]) -> Note | None:

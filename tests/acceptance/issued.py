@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -95,6 +96,21 @@ class Issued:
         """How many there are, of a whole rotation."""
         assert self.run_killed(10_000) == 0
         return int((self.folder / "boundaries").read_text())
+
+    def promises_hold(self) -> None:
+        """One live key; stores and consumers have it; nobody noticed."""
+        raise NotImplementedError
+
+    def survives_kills(self, step: int, seed: int) -> str:
+        """Killed at every `step`th boundary, and each time carried on by the next run; what was seen."""
+        boundaries, killed = self.boundaries, 0
+        for boundary in range(1 + seed % step, boundaries + 1, step):
+            killed += self.run_killed(boundary) == -signal.SIGKILL
+            code, out = self.rotate()
+            assert code == 0, out
+            self.promises_hold()
+        assert killed > 0.6 * boundaries / step
+        return f"{killed} of {boundaries} boundaries, {self.requests} requests, 0 failed"
 
     @property
     def live(self) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -131,15 +130,9 @@ def test_a_key_that_pods_cannot_work_with_is_undone(world: KubernetesWorld) -> N
 def test_a_kill_of_rotate_at_any_boundary_is_survived(
     world: KubernetesWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    boundaries, killed = world.boundaries, 0
-    for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
-        killed += world.run_killed(boundary) == -signal.SIGKILL
-        code, out = world.rotate()
-        assert code == 0, out
-        world.promises_hold()
+    seen = world.survives_kills(BOUNDARY_STEP, SEED)
     with capsys.disabled():
-        print(f"\nkubernetes: {killed} of {boundaries} boundaries, {world.requests} requests, 0 failed")
-    assert killed > 0.6 * boundaries / BOUNDARY_STEP
+        print(f"\nkubernetes: {seen}")
 
 
 class Syncing:

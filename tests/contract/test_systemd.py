@@ -112,7 +112,7 @@ def test_one_that_failed_too_often_is_started_all_the_same(systemd: Systemd) -> 
             break
         time.sleep(0.05)
     service.file.write_text("KEY=good\n")
-    rolled(service.restarter(), change())
+    assert rolled(service.restarter(), change()).converged and service.key == "good"
     systemd.systemctl("stop", service.name)
 
 
