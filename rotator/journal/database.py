@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import tenacity
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -65,7 +65,7 @@ class Database:
         connection = self._kept if self._kept is not None else self._engine.connect()
         self._kept = None
         try:
-            _begin_patiently(connection)
+            _patiently(connection.begin)
             yield connection
             connection.commit()
         except BaseException:
@@ -168,17 +168,7 @@ def _engine(url: str) -> Engine:
 def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "busy_timeout=10"):
-        _pragma(connection, pragma)
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception(lambda e: _is_busy(e)),
-    reraise=True,
-    wait=tenacity.wait_random(0.002, 0.02),
-    stop=tenacity.stop_after_delay(_BUSY_FOR),
-)
-def _pragma(connection: sqlite3.Connection, pragma: str) -> None:
-    connection.execute("PRAGMA " + pragma)
+        _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
 
 
 def _sqlite_begin(connection: Connection) -> None:
@@ -191,21 +181,17 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(error)
 
 
-_patiently = tenacity.Retrying(
-    retry=tenacity.retry_if_exception(_is_busy),
-    wait=tenacity.wait_random(0.001, 0.015),
-    stop=tenacity.stop_after_delay(_BUSY_FOR),
-    reraise=True,
-)
-
-
-def _begin_patiently(connection: Connection) -> None:
+def _patiently(act: Callable[[], object]) -> None:
+    """Again while somebody else has the lock."""
     try:
-        connection.begin()
+        act()
     except (OperationalError, sqlite3.OperationalError) as error:
         if not _is_busy(error):
             raise
-        _patiently(connection.begin)
+        import tenacity  # late: most have the database to themselves
+
+        wait, stop = tenacity.wait_random(0.001, 0.02), tenacity.stop_after_delay(_BUSY_FOR)
+        tenacity.Retrying(retry=tenacity.retry_if_exception(_is_busy), wait=wait, stop=stop, reraise=True)(act)
 
 
 @contextmanager
