@@ -166,6 +166,13 @@ class Nudged(Protocol):
 
 
 @runtime_checkable
+class Several(Protocol):
+    """A store whose entry may mean several: the same file on many hosts."""
+
+    def each(self) -> Sequence[Store]: ...
+
+
+@runtime_checkable
 class Beside(Protocol):
     """A restarter that must know what the playbook's stores write."""
 

@@ -96,6 +96,12 @@ class Redactor:
 redact = Redactor()
 
 
+def last_line(lines: Iterable[str]) -> str:
+    """The last of them that says something, redacted and cut; '' where none does: what a program ended with."""
+    said = [line.strip() for line in lines if line.strip()]
+    return redact(said[-1])[:300] if said else ""
+
+
 def hint_of(text: str) -> str:
     """The few characters that let a person recognise a key: `sk-svc…x2Lk`; nothing of a short one."""
     if len(text) < 20:

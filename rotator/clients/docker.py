@@ -23,7 +23,7 @@ from rotator.errors import (
     TransientError,
 )
 from rotator.plugin import setting
-from rotator.secret import Secret, redact
+from rotator.secret import Secret, last_line, redact
 
 _TIMEOUT = 30.0
 _LOG_LINES = 20
@@ -201,8 +201,7 @@ def remove(connection: EngineConnection, name: str) -> None:
 def last_words(connection: EngineConnection, container: Container) -> str:
     """The last line that a container said that is not empty, redacted."""
     raw = call(connection, lambda api: api.logs(container.id, tail=_LOG_LINES))
-    lines = [line for line in raw.decode(errors="replace").splitlines() if line.strip()]
-    return redact(lines[-1].strip())[:300] if lines else "it said nothing"
+    return last_line(raw.decode(errors="replace").splitlines()) or "it said nothing"
 
 
 def image_id(connection: EngineConnection, name: str) -> str:

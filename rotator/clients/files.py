@@ -112,6 +112,13 @@ def _translate(path: Path, error: OSError) -> Exception:
     return PermanentError(f"{path} cannot be written: {error.strerror}")
 
 
+def mode(path: Path) -> tuple[int, bool]:
+    """The mode of a file, 0 without one, and whether its directory may be written (or is not there yet)."""
+    target = path.resolve()
+    there = target.parent.is_dir()
+    return (target.stat().st_mode if target.exists() else 0), not there or os.access(target.parent, os.W_OK)
+
+
 def tidy(path: Path, tag: str = "*") -> None:
     """Remove siblings that interrupted writes left."""
     target = path.resolve()

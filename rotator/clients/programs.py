@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from rotator import deadline
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.secret import Secret, redact
+from rotator.secret import Secret, last_line
 
 TEMPORARY = 75  # EX_TEMPFAIL: ask again later
 REJECTED = 77  # EX_NOPERM: the key was refused
@@ -50,8 +50,7 @@ class Ended:
     @property
     def words(self) -> str:
         """The last line it said, redacted."""
-        lines = [line for line in (self.err or self.out).strip().splitlines() if line.strip()]
-        return redact(lines[-1])[:300] if lines else "it said nothing"
+        return last_line((self.err or self.out).splitlines()) or "it said nothing"
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotator.clients.docker import EngineConnection, call
 from rotator.errors import NotFound, PermanentError, TransientError
-from rotator.secret import Secret, redact
+from rotator.secret import Secret, last_line
 
 FAMILY = "rotator.secret"  # label of a secret that rotator made: the name that people gave the first one
 _TRIES = 5  # managers and people update services, too
@@ -101,8 +101,7 @@ def last_words(connection: EngineConnection, task: Mapping[str, Any]) -> str:
         raw: bytes = call(connection, lambda api: api.logs(container, tail=20))
     except (PermanentError, TransientError):
         return ""
-    lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
-    return redact(lines[-1])[:300] if lines else ""
+    return last_line(raw.decode(errors="replace").splitlines())
 
 
 def _post(connection: EngineConnection, path: str, body: Any, **query: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one door to systemd: systemctl and journalctl, on this machine or by ssh with the user's own configuration."""
+"""The one door to systemd: systemctl and journalctl of a host."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from rotator.clients import programs
-from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
-from rotator.plugin import setting
-from rotator.secret import Secret, redact
+from rotator.clients.hosts import Host
+from rotator.secret import Secret, last_line
 
-_TIMEOUT = 30.0
-_UNREACHED = 255  # ssh's own exit status
-_DENIED = ("authentication required", "Access denied", "a password is required")  # polkit, D-Bus, sudo
 _OWN_LINES = ("Main process exited", "Failed with result", "Started ", "Scheduled restart", "Stopped ", "Starting ")
 _SHOWN = (
     "Id",
@@ -29,22 +25,6 @@ _SHOWN = (
     "MainPID",
     "CanReload",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostConnection:
-    """The settings of every plugin that works on hosts."""
-
-    host: str | list[str] | None = setting(
-        "Hosts as ssh knows them, one after the other; without any, this machine", default=None, connection=True
-    )
-    ssh_config: str | None = setting("Configuration file of ssh; else the user's own", default=None, connection=True)
-    sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
-
-    @property
-    def hosts(self) -> list[Host]:
-        names = [self.host] if isinstance(self.host, str) else self.host or [""]
-        return [Host(name, self.ssh_config, self.sudo) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,68 +54,52 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A machine, '' this one."""
+class Manager:
+    """systemd of a host: the system's, or the user's own."""
 
-    name: str = ""
-    ssh_config: str | None = None
-    sudo: bool = False
+    host: Host
+    user: bool = False
 
-    def run(self, script: str, *, check: bool = True) -> str:
-        """What a shell says there. Raises TransientError (not reached), AccessDenied, PermanentError (it failed)."""
-        argv = self._argv(script)
-        try:
-            ended = programs.run(argv, timeout=_TIMEOUT)
-        except OutcomeUnknown as error:
-            raise TransientError(f"{self} did not answer: {error.message}") from error
-        if self.name and ended.code == _UNREACHED:
-            raise _unreached(self, ended.words)
-        if any(words in ended.err for words in _DENIED):
-            hint = "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit rule"
-            raise AccessDenied(f"{self}: {ended.words}", hint)
-        if check and ended.code != 0:
-            raise PermanentError(f"{self}: {ended.words}")
-        return ended.out
-
-    def _argv(self, script: str) -> list[str]:
-        if not self.name:
-            return ["sh", "-c", script]
-        config = ["-F", self.ssh_config] if self.ssh_config else []
-        return ["ssh", *config, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", self.name, script]
-
-    def systemctl(self, user: bool, *words: str) -> str:
+    def systemctl(self, *words: str) -> str:
         """The command as it is written in a script."""
-        command = [*(["sudo", "-n"] if self.sudo else []), "systemctl", *(["--user"] if user else []), *words]
-        return shlex.join(command)
+        return self.host.command("systemctl", *(["--user"] if self.user else []), *words)
 
-    def units(self, names: Sequence[str], user: bool) -> list[Unit]:
+    def units(self, names: Sequence[str]) -> list[Unit]:
         """The units of these names; patterns mean those that are loaded."""
-        show = self.systemctl(user, "show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
+        show = self.systemctl("show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
         before = time.time()
-        told = self.run(f"{show} && echo && echo uptime && cat /proc/uptime")
+        told = self.host.run(f"{show} && echo && echo uptime && cat /proc/uptime")
         blocks, _, uptime = told.rpartition("uptime\n")
         return list(_units(blocks, float(uptime.split()[0]), before))
 
-    def files(self, unit: str, user: bool) -> str:
+    def order(self, action: Literal["restart", "reload"], names: Sequence[str]) -> None:
+        """Restart or reload units; the former returns at once."""
+        if action == "reload":
+            self.host.run(self.systemctl("reload", "--", *names))
+            return
+        # one that failed too often is not started again before that is forgotten
+        forget = self.systemctl("reset-failed", "--", *names)
+        self.host.run(f"{forget}; {self.systemctl('restart', '--no-block', '--', *names)}")
+
+    def files(self, unit: str) -> str:
         """Its unit file with all drop-ins."""
-        return self.run(self.systemctl(user, "cat", "--", unit), check=False)
+        return self.host.run(self.systemctl("cat", "--", unit), check=False)
 
     def variable(self, pid: int, name: str) -> Secret | None:
         """A variable of a process's environment, None where it has none, or we may not look."""
-        sudo = "sudo -n " if self.sudo else ""
-        script = f"{sudo}cat /proc/{pid}/environ 2>/dev/null | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}"
-        told = self.run(script, check=False)
+        shown = f"{self.host.command('cat', f'/proc/{pid}/environ')} 2>/dev/null"
+        told = self.host.run(f"{shown} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}", check=False)
         return Secret(told.strip("\n").partition("=")[2]) if told.strip() else None
 
-    def last_words(self, unit: str, user: bool) -> str:
+    def last_words(self, unit: str) -> str:
         """The last line of its journal, redacted; '' where we may not read it."""
-        sudo, mine = ("sudo -n " if self.sudo else ""), ("--user " if user else "")
-        told = self.run(f"{sudo}journalctl {mine}-q -o cat --no-pager -n 20 -u {shlex.quote(unit)}", check=False)
-        lines = [line.strip() for line in told.splitlines() if line.strip() and not _by_systemd(line)]
-        return redact(lines[-1])[:300] if lines else ""
+        mine = ["--user"] if self.user else []
+        command = self.host.command("journalctl", *mine, "-q", "-o", "cat", "--no-pager", "-n", "20", "-u", unit)
+        lines = self.host.run(command, check=False).splitlines()
+        return last_line(line for line in lines if not _by_systemd(line))
 
     def __str__(self) -> str:
-        return self.name or "this machine"
+        return str(self.host)
 
 
 def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
@@ -151,11 +115,3 @@ def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
 def _by_systemd(line: str) -> bool:
     """Systemd's own lines in a unit's journal say what its properties say."""
     return any(words in line for words in _OWN_LINES)
-
-
-def _unreached(host: Host, words: str) -> AccessDenied | TransientError:
-    if "Permission denied" in words or "Host key verification failed" in words:
-        return AccessDenied(
-            f"{host}: {words}", f"`ssh {host.name} true` must work as rotator's user, without a question"
-        )
-    return TransientError(f"{host} is not reached: {words}", f"ssh {host.name} true")

@@ -17,7 +17,7 @@ from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weake
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
-from rotator.plugin import Beside
+from rotator.plugin import Beside, Several
 from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False}, "restarter": {"allow_unhealthy": False}}
@@ -91,7 +91,7 @@ class Loader:
                     f"say `evidence: {restarter.evidence}`",
                 )
         stores = [(self._fitted(store, provider, index), extra) for index, (store, extra) in enumerate(stores)]
-        stores = [(_following(store, extra["follows"]), extra) for store, extra in stores]
+        stores = [(_following(one, extra["follows"]), extra) for store, extra in stores for one in _each(store)]
         restarters = [
             (self._beside(restarter, [store for store, _ in stores], index), extra)
             for index, (restarter, extra) in enumerate(restarters)
@@ -236,6 +236,11 @@ class Loader:
             if hasattr(part, "model_fields"):
                 return _helps(part)
         return {}
+
+
+def _each(store: Any) -> Sequence[Any]:
+    """The stores that an entry means."""
+    return store.each() if isinstance(store, Several) else [store]
 
 
 def _following(store: Any, follows: bool) -> Any:

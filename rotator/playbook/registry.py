@@ -32,6 +32,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "kubernetes": "rotator.stores.kubernetes:KubernetesStore",
         "memory": "rotator.stores.memory:MemoryStore",
         "swarm": "rotator.stores.swarm:SwarmStore",
+        "systemd-creds": "rotator.stores.systemd_creds:SystemdCredsStore",
         "vault": "rotator.stores.vault:VaultStore",
     },
     "restarter": {

@@ -19,7 +19,7 @@ from rotator.errors import ConfigError, NotFound, PermanentError, RotatorError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 from rotator.restarters import workloads as judge
-from rotator.secret import redact
+from rotator.secret import last_line
 
 _PAUSE = 0.3  # seconds between two looks at a wave
 _DISCOVER = "discover"
@@ -274,8 +274,7 @@ class KubernetesRestarter(ClusterConnection):
             text = self.cluster.text(f"{kube_views.path('Pod', namespace, wrong.pod)}/log", **query)
         except RotatorError:  # preflight has warned where we may not; it may be gone
             return ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return redact(lines[-1])[:300] if lines else ""
+        return last_line(text.splitlines())
 
     def _words(self, target: Found, pods: Sequence[Found], change: str) -> str:
         new = sum(judge.change_of(pod, self._mark) == change and judge.ready(pod) for pod in pods)

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rotator.clients.systemd import Host, HostConnection, Unit
+from rotator.clients.hosts import HostsConnection
+from rotator.clients.systemd import Manager, Unit
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
@@ -20,7 +21,7 @@ _STALE = r"^\s*((?:EnvironmentFile|(?:Load|Set|Import)Credential)(?:Encrypted)?)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SystemdRestarter(HostConnection):
+class SystemdRestarter(HostsConnection):
     """Restart units of systemd, on this machine or by ssh; success is a new invocation that stayed up for `settle`.
 
     A unit that is inactive stays so: it will start with what the store holds.
@@ -54,12 +55,21 @@ class SystemdRestarter(HostConnection):
             return Evidence.ANSWERS
         return Evidence.READ if self.env else Evidence.STARTED
 
+    @property
+    def _managers(self) -> list[Manager]:
+        return [Manager(host, self.user) for host in self.hosts]
+
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
-        return [finding for host in self.hosts for unit in self._units(host) for finding in self._check(host, unit)]
+        return [
+            finding
+            for manager in self._managers
+            for unit in self._units(manager)
+            for finding in self._check(manager, unit)
+        ]
 
-    def _check(self, host: Host, unit: Unit) -> list[Finding]:
-        where, shown = f"{unit.name} on {host}", unit.shown
+    def _check(self, manager: Manager, unit: Unit) -> list[Finding]:
+        where, shown = f"{unit.name} on {manager}", unit.shown
         if shown["LoadState"] != "loaded":
             return [Finding(Level.ERROR, f"there is no {where}", "`systemctl list-units` shows their names")]
         if shown["ActiveState"] == "inactive":
@@ -67,82 +77,74 @@ class SystemdRestarter(HostConnection):
         if unit.state != "active/running":
             return [Finding(Level.ERROR, f"{where} is not well already: {unit.state}", f"systemctl status {unit.name}")]
         if self.action == "reload":
-            stale = sorted(set(re.findall(_STALE, host.files(unit.name, self.user), re.MULTILINE)))
+            stale = sorted(set(re.findall(_STALE, manager.files(unit.name), re.MULTILINE)))
             if stale:
                 text = f"{where} reads its key when it starts ({', '.join(stale)}): a reload keeps the old one"
                 return [Finding(Level.ERROR, text, "`action: restart`")]
             if shown.get("CanReload") != "yes":
                 return [Finding(Level.ERROR, f"{where} cannot be reloaded", "`action: restart`")]
-        if self.env and host.variable(unit.pid, self.env) is None:
+        if self.env and manager.variable(unit.pid, self.env) is None:
             hint = "may rotator read /proc/PID/environ there? `sudo: true`"
             return [Finding(Level.ERROR, f"{where} shows no variable {self.env}", hint)]
         return [Finding(Level.OK, f"{self.action}s {where}")]
 
     def restart(self, change: Change) -> NotYet | None:
         room = self.wave if self.action == "restart" else len(self.units) * 1000
-        for host in self.hosts:
-            units = self._running(host)
-            due = [unit for unit in units if self._must(host, unit, change)]
-            room -= sum(unit not in due and not self._over(host, unit, change) for unit in units)
+        for manager in self._managers:
+            units = self._running(manager)
+            due = [unit for unit in units if self._must(manager, unit, change)]
+            room -= sum(unit not in due and not self._over(manager, unit, change) for unit in units)
             now, later = due[: max(0, room)], due[max(0, room) :]
             if now:
-                self._order(host, [unit.name for unit in now])
+                manager.order(self.action, [unit.name for unit in now])
                 room -= len(now)
             if later:
-                return NotYet(_PAUSE, text=f"{', '.join(unit.name for unit in later[:5])} on {host} wait for others")
+                return NotYet(_PAUSE, text=f"{', '.join(unit.name for unit in later[:5])} on {manager} wait for others")
         return None
-
-    def _order(self, host: Host, names: list[str]) -> None:
-        if self.action == "reload":
-            host.run(host.systemctl(self.user, "reload", "--", *names))
-            return
-        # one that failed too often is not started again before that is forgotten
-        forget = host.systemctl(self.user, "reset-failed", "--", *names)
-        host.run(f"{forget}; {host.systemctl(self.user, 'restart', '--no-block', '--', *names)}")
 
     def progress(self, change: Change) -> Progress:
         total, current, waiting, instances = 0, 0, [], []
-        for host in self.hosts:
-            for unit in self._running(host):
+        for manager in self._managers:
+            for unit in self._running(manager):
                 total += 1
-                holds = host.variable(unit.pid, self.env) if self.env and unit.pid else None
-                instances.append(Instance(f"{unit.name} on {host}", unit.started_at, holds))
-                if change.id == "look" or self._over(host, unit, change):
+                holds = manager.variable(unit.pid, self.env) if self.env and unit.pid else None
+                instances.append(Instance(f"{unit.name} on {manager}", unit.started_at, holds))
+                if change.id == "look" or self._over(manager, unit, change):
                     current += 1
                 else:
-                    waiting.append(f"{unit.name} on {host} is {unit.state}")
+                    waiting.append(f"{unit.name} on {manager} is {unit.state}")
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting[:5]))
 
     # --- one unit ---
-    def _units(self, host: Host) -> list[Unit]:
-        found = host.units(self.units, self.user)
+    def _units(self, manager: Manager) -> list[Unit]:
+        found = manager.units(self.units)
         if not found:
             words = ", ".join(self.units)
-            raise NotFound(f"{host} has no unit like {words}", "`systemctl list-units` shows their names")
+            raise NotFound(f"{manager} has no unit like {words}", "`systemctl list-units` shows their names")
         return found
 
-    def _running(self, host: Host) -> list[Unit]:
+    def _running(self, manager: Manager) -> list[Unit]:
         """Those that run, or would if they could; one that somebody stopped is left as it is."""
-        return [unit for unit in self._units(host) if unit.shown["ActiveState"] != "inactive"]
+        return [unit for unit in self._units(manager) if unit.shown["ActiveState"] != "inactive"]
 
-    def _must(self, host: Host, unit: Unit, change: Change) -> bool:
+    def _must(self, manager: Manager, unit: Unit, change: Change) -> bool:
         """Whether it has still to be restarted: by what its process holds, or, where that is not read, its start."""
         if self.action == "reload":
             return True  # nothing shows that it was; done twice it harms nobody
-        holds = host.variable(unit.pid, self.env) if self.env and unit.pid else None
+        holds = manager.variable(unit.pid, self.env) if self.env and unit.pid else None
         if holds is not None and change.credential.values:
             return holds != change.credential.primary
         return unit.started_at <= change.since
 
-    def _over(self, host: Host, unit: Unit, change: Change) -> bool:
+    def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:
         """Whether it is up with the change, and has stayed so. Raises PermanentError with its own words if it ended."""
         if self.action == "reload":
             return unit.state == "active/running"
         ended = unit.shown["ActiveState"] == "failed" or unit.shown["SubState"] == "auto-restart" or unit.restarts > 0
         if ended and unit.started_at > change.since:
-            said, shown = host.last_words(unit.name, self.user), unit.shown
+            said, shown = manager.last_words(unit.name), unit.shown
             words = f"{shown['Result']}, exit {shown['ExecMainStatus']}" + (f': "{said}"' if said else "")
-            hint = f"`journalctl -u {unit.name}` on {host} has more"
-            raise PermanentError(f"{unit.name} on {host} is {unit.state}: {words}", hint)
+            hint = f"`journalctl -u {unit.name}` on {manager} has more"
+            raise PermanentError(f"{unit.name} on {manager} is {unit.state}: {words}", hint)
         up = unit.state == "active/running" and unit.active_for >= self.settle
-        return up and not self._must(host, unit, change)
+        return up and not self._must(manager, unit, change)

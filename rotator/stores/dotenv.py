@@ -8,30 +8,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator.clients import files
 from rotator.errors import ConfigError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
 from rotator.stores import dotenv_syntax
+from rotator.stores.placed import PlacedStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class DotenvStore:
+class DotenvStore(PlacedStore):
     """Keep a credential in a .env file. Order, comments, quoting, `export`, owner, mode and a symlink stay.
 
     The file is replaced atomically. A change by somebody else in between is a conflict: it is read again.
     """
 
-    path: str = setting("The file, for instance /srv/app/.env")
     key: str | None = setting("The variable, for instance OPENAI_API_KEY", default=None)
     keys: Mapping[str, str] | None = setting(
         "Variables for credentials of several values, for instance {AWS_ACCESS_KEY_ID: access_key_id, …}", default=None
     )
 
-    compare_and_set = True
-    write_only = False
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.key is None) == (not self.keys):
             raise ConfigError("a dotenv store has either `key` or `keys`", "for instance `key: OPENAI_API_KEY`")
         for name in self._variables:
@@ -40,30 +37,22 @@ class DotenvStore:
 
     @property
     def name(self) -> str:
-        return f"dotenv {self.path}#{','.join(self._variables)}"
+        return f"dotenv {self.place}#{','.join(self._variables)}"
 
     @property
     def _variables(self) -> Mapping[str, str]:
         return self.keys if self.keys is not None else {str(self.key): "key"}
 
-    @property
-    def _path(self) -> Path:
-        return Path(self.path).expanduser()
-
     def preflight(self) -> list[Finding]:
-        """Warns when git would take the file, or others may read it."""
-        found = (
-            []
-            if ignored_by_git(self._path)
-            else [Finding(Level.WARNING, f"git does not ignore {self.path}", f"add {self._path.name} to .gitignore")]
-        )
-        snapshot = self._path.stat().st_mode if self._path.exists() else 0
-        if snapshot & 0o004:
-            found.append(Finding(Level.WARNING, f"{self.path} is readable by everyone", f"chmod 640 {self.path}"))
+        """Warns when git would take the file, too."""
+        found = super().preflight()
+        if self._host is None and not ignored_by_git(self._local):
+            hint = f"add {self._local.name} to .gitignore"
+            found.insert(0, Finding(Level.WARNING, f"git does not ignore {self.path}", hint))
         return found
 
     def read(self) -> Held | None:
-        snapshot = files.read(self._path)
+        snapshot = self._read()
         if snapshot is None:
             return None
         texts = {field: dotenv_syntax.get(snapshot.content, name) for name, field in self._variables.items()}
@@ -73,7 +62,7 @@ class DotenvStore:
         return Held(values, snapshot.version, written_at=snapshot.written_at, beside=beside)
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        snapshot = files.read(self._path)
+        snapshot = self._read()
         content = snapshot.content if snapshot else b""
         version = snapshot.version if snapshot else ""
         if expect:
@@ -83,13 +72,7 @@ class DotenvStore:
         for name, field in self._variables.items():
             text = credential.primary.reveal() if self.keys is None else credential.text(field)
             content = dotenv_syntax.put(content, name, text)
-        return files.replace(self._path, content, version, note.rotation).version
-
-    def retire(self, version: str) -> None:
-        return None
-
-    def tidy(self, expect: str) -> None:
-        files.tidy(self._path)
+        return self._replace(content, version, note.rotation)
 
 
 def ignored_by_git(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from rotator.demo.consumer import key_in
 from tests.acceptance.issued import Issued
 from tests.acceptance.test_containers import Balancer
-from tests.servers import images
+from tests.servers import images, moto
 from tests.servers.systemd import Systemd
 from tests.servers.tools import free_port, port_before
 
@@ -42,15 +43,13 @@ class SystemdWorld(Issued):
         by_environment = self._pair("env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}")
         file = f"/bin/sh -c 'export {KEY}_FILE=$CREDENTIALS_DIRECTORY/openai; exec {start}'"
         by_file = self._pair("file", file, only, LoadCredential=f"openai:/srv/shared/{self.file.name}")
-        common = {"uses": "systemd", "host": server.name, "ssh_config": str(server.config), "settle": 0.5}
+        self.there = {"host": server.name, "ssh_config": str(server.config)}
+        common = {"uses": "systemd", "settle": 0.5, **self.there}
         calls = [{"uses": "http", "url": f"{url}/", "expect": {"status": 200}} for url in (by_environment, by_file)]
         self.write_playbook(
             {
                 "description": "the key of services on a host",
-                "store": [
-                    {"uses": "dotenv", "path": str(self.env), "key": KEY},
-                    {"uses": "file", "path": str(self.file)},
-                ],
+                "store": self.stores(),
                 "restart": [
                     {**common, "units": [f"{self.name}-env@*.service"], "env": KEY},
                     {**common, "units": [f"{self.name}-file@*.service"]},
@@ -59,6 +58,12 @@ class SystemdWorld(Issued):
             }
         )
         self.serve([by_environment, by_file])
+
+    def stores(self) -> list[dict[str, object]]:
+        return [
+            {"uses": "dotenv", "path": f"/srv/shared/{self.env.name}", "key": KEY, **self.there},
+            {"uses": "file", "path": f"/srv/shared/{self.file.name}", **self.there},
+        ]
 
     def _pair(self, kind: str, start: str, only: str, **settings: str) -> str:
         """Two instances on ports of their own, and a balancer; its address."""
@@ -96,6 +101,35 @@ class SystemdWorld(Issued):
         self.server.systemctl("stop", f"{self.name}-*")
 
 
+class CloudWorld(SystemdWorld):
+    """The key is in a JSON secret of AWS, too."""
+
+    def __init__(self, folder: Path, server: Systemd, aws: moto.Aws) -> None:
+        self.aws = aws
+        super().__init__(folder, server)
+
+    def stores(self) -> list[dict[str, object]]:
+        client, secret = self.aws.client("secretsmanager"), f"app/{self.name}"
+        client.create_secret(Name=secret, SecretString=json.dumps({"owner": "team-a", KEY: self.first}))
+        self.environment |= self.aws.environment
+        return [{"uses": "aws-secrets-manager", "secret": secret, "key": KEY}, *super().stores()]
+
+    def promises_hold(self) -> None:
+        super().promises_hold()
+        # the stage is named: without, moto goes by the version that was put first
+        client, secret = self.aws.client("secretsmanager"), f"app/{self.name}"
+        found = client.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")["SecretString"]
+        assert json.loads(found) == {"owner": "team-a", KEY: self.live[0]}
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, systemd: Systemd) -> Iterator[CloudWorld]:
+    with moto.running() as aws:
+        found = CloudWorld(tmp_path, systemd, aws)
+        yield found
+        found.close()
+
+
 @pytest.fixture
 def world(tmp_path: Path, systemd: Systemd) -> Iterator[SystemdWorld]:
     found = SystemdWorld(tmp_path, systemd)
@@ -119,9 +153,27 @@ def test_a_key_that_the_units_cannot_work_with_is_undone(world: SystemdWorld) ->
     world.promises_hold()
 
 
+def test_a_key_goes_into_secrets_manager_files_and_units_and_nobody_notices(cloud: CloudWorld) -> None:
+    code, out = cloud.rotate()
+    assert code == 0, out
+    cloud.promises_hold()
+    assert cloud.first not in cloud.live and cloud.requests > 40
+
+
+def test_a_key_that_units_cannot_work_with_leaves_secrets_manager_with_the_old_one(cloud: CloudWorld) -> None:
+    cloud.only.write_text(cloud.first)
+    code, out = cloud.rotate()
+    assert code == 3 and "I cannot work with this key" in out, out
+    assert cloud.live == [cloud.first]
+    cloud.promises_hold()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_a_kill_of_rotate_at_any_boundary_is_survived(world: SystemdWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = world.survives_kills(BOUNDARY_STEP, SEED)
+@pytest.mark.parametrize("where", ["world", "cloud"])
+def test_a_kill_of_rotate_at_any_boundary_is_survived(
+    where: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = request.getfixturevalue(where).survives_kills(BOUNDARY_STEP, SEED)
     with capsys.disabled():
-        print(f"\nsystemd: {seen}")
+        print(f"\nsystemd ({where}): {seen}")

@@ -23,6 +23,7 @@ from rotator.reference import Reference
 from tests.servers import manifests, moto
 from tests.servers.bao import Bao
 from tests.servers.kube import Kube
+from tests.servers.systemd import Systemd
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 
@@ -129,6 +130,31 @@ def _kubernetes(folder: Path) -> Any:
     )
 
 
+def _on_host(folder: Path, uses: str, **settings: Any) -> Any:
+    server, name = _HOST[0], f"contract{next(_NAMES)}"
+    place = {"path": f"/srv/shared/{name}", "host": server.name, "ssh_config": str(server.config)}
+    return Registry().find("store", uses)(**place, **settings)  # type: ignore[misc]
+
+
+def _dotenv_on_host(folder: Path) -> Any:
+    store = _on_host(folder, "dotenv", key="KEY")
+    (_HOST[0].shared / Path(store.path).name).write_text("A=1\nKEY=first-value\nB=2\n")
+    return store
+
+
+def _file_on_host(folder: Path) -> Any:
+    store = _on_host(folder, "file")
+    (_HOST[0].shared / Path(store.path).name).write_text("first-value\n")
+    return store
+
+
+def _systemd_creds(folder: Path) -> Any:
+    store = _on_host(folder, "systemd-creds", with_key="host")  # `auto` wants its key on a disk, or a TPM
+    store.write(single("first-value"), "", NOTE)
+    return store
+
+
+_HOST: list[Systemd] = []
 _KUBE: list[Kube] = []
 _BAO: list[Bao] = []
 
@@ -153,6 +179,9 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "vault": _vault,
     "vault of version 1": _vault_1,
     "kubernetes": _kubernetes,
+    "dotenv on a host": _dotenv_on_host,
+    "file on a host": _file_on_host,
+    "systemd-creds": _systemd_creds,
 }
 
 
@@ -164,6 +193,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         request.getfixturevalue("bao")
     if request.param == "kubernetes":
         _KUBE[:] = [request.getfixturevalue("kube")]
+    if request.param.endswith("host") or request.param == "systemd-creds":
+        _HOST[:] = [request.getfixturevalue("systemd")]
     return STORES[request.param](tmp_path)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +13,18 @@ from typing import Any
 
 import pytest
 
-from rotator.clients import systemd as door
-from rotator.clients.systemd import Host
-from rotator.errors import AccessDenied, ConfigError, NotFound, PermanentError, TransientError
-from rotator.model import Change, Evidence, Level, NotYet, Progress, single
+from rotator.clients import host_files, hosts
+from rotator.clients.hosts import Host
+from rotator.clients.systemd import Manager
+from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.model import Change, Evidence, Level, Note, NotYet, Progress, single
 from rotator.restarters.systemd import SystemdRestarter
+from rotator.secret import Secret
+from rotator.stores.dotenv import DotenvStore
+from rotator.stores.systemd_creds import SystemdCredsStore
 from tests.servers.systemd import Systemd
 
+NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 _count = itertools.count(1)
 
 
@@ -249,7 +257,7 @@ class TestHosts:
     def test_a_host_that_is_frozen_is_asked_again_later(
         self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(door, "_TIMEOUT", 0.5)
+        monkeypatch.setattr(hosts, "_TIMEOUT", 0.5)
         with pytest.raises(TransientError, match="did not answer"):
             Host(systemd.name, str(systemd.config)).run("sleep 5")
 
@@ -262,4 +270,146 @@ class TestHosts:
 
     def test_this_machine_needs_no_ssh(self) -> None:
         assert Host().run("echo here") == "here\n" and str(Host()) == "this machine"
-        assert Host(sudo=True).systemctl(True, "restart", "a b") == "sudo -n systemctl --user restart 'a b'"
+        assert (
+            Manager(Host(sudo=True), user=True).systemctl("restart", "a b") == "sudo -n systemctl --user restart 'a b'"
+        )
+
+
+class TestFilesOnHosts:
+    """Stores over ssh do what they do here: see test_stores.py for what every store must."""
+
+    def store(self, systemd: Systemd, name: str, **settings: Any) -> Any:
+        place = {"path": f"/srv/shared/{name}", "host": systemd.name, "ssh_config": str(systemd.config), **settings}
+        return DotenvStore(key="KEY", **place)
+
+    def test_mode_owner_and_symlink_are_kept_and_nothing_is_left_beside(self, systemd: Systemd) -> None:
+        folder = systemd.shared / "kept"
+        folder.mkdir()
+        (folder / "real env").write_text("A=1\nKEY=first-value\n")
+        (folder / "real env").chmod(0o640)
+        os.chown(folder / "real env", 1234, 2345)
+        (folder / ".env").symlink_to("real env")
+        store = self.store(systemd, "kept/.env")
+        store.write(single("second-value"), store.read().version, NOTE)
+        status = (folder / "real env").stat()
+        assert (folder / ".env").is_symlink() and (folder / "real env").read_text() == "A=1\nKEY=second-value\n"
+        assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, 1234, 2345)
+        assert sorted(path.name for path in folder.iterdir()) == [".env", "real env"]
+
+    def test_what_an_interrupted_write_left_is_tidied(self, systemd: Systemd) -> None:
+        store, left = self.store(systemd, "tidied.env"), systemd.shared / ".tidied.env.rotator-01DEAD"
+        left.write_text("half")
+        store.tidy("")
+        assert not left.exists()
+
+    def test_an_absent_file_is_made_for_its_owner_only(self, systemd: Systemd) -> None:
+        store = self.store(systemd, "made.env")
+        assert store.read() is None
+        store.write(single("new-value"), "", NOTE)
+        assert stat.S_IMODE((systemd.shared / "made.env").stat().st_mode) == 0o600
+        assert store.read().values["key"] == single("new-value").primary
+
+    def test_what_comes_only_in_part_is_not_written(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection that is cut in the middle ends the input of the shell, which lives on."""
+        store = self.store(systemd, "cut.env")
+        store.write(single("first-value"), "", NOTE)
+        monkeypatch.setattr(host_files, "Secret", lambda text: Secret(text[:-4]))
+        with pytest.raises(TransientError, match="in part only"):
+            store.write(single("second-value"), store.read().version, NOTE)
+        assert (systemd.shared / "cut.env").read_text() == "KEY=first-value\n"
+
+    def test_a_full_disk_loses_nothing(self, systemd: Systemd) -> None:
+        systemd.ssh(
+            "mkdir -p /run/full && mount -t tmpfs -o size=8k none /run/full && echo KEY=first-value >/run/full/env"
+        )
+        store = self.store(systemd, "", path="/run/full/env")
+        systemd.ssh("cat /dev/zero >/run/full/filler || true")
+        with pytest.raises(TransientError, match="No space left") as told:
+            store.write(single("second-value"), store.read().version, NOTE)
+        assert "nothing was changed" in told.value.hint
+        assert systemd.ssh("cat /run/full/env; ls -A /run/full; umount /run/full").split() == [
+            "KEY=first-value",
+            "env",
+            "filler",
+        ]
+
+    def test_what_may_not_be_written_is_told_before_a_key_is_made(self, systemd: Systemd) -> None:
+        systemd.ssh("mkdir -p /run/ro && mount -t tmpfs none /run/ro && echo KEY=first-value >/run/ro/env")
+        systemd.ssh("chmod 644 /run/ro/env && mount -o remount,ro /run/ro")
+        store = self.store(systemd, "", path="/run/ro/env")
+        readable, locked = store.preflight()
+        assert readable.level is Level.WARNING and readable.text == "unit-host:/run/ro/env is readable by everyone"
+        assert locked.level is Level.ERROR and "its directory may not be written" in locked.text
+        with pytest.raises(AccessDenied, match="Read-only"):
+            store.write(single("second-value"), store.read().version, NOTE)
+        systemd.ssh("umount /run/ro")
+
+    def test_a_directory_that_is_not_there_is_told(self, systemd: Systemd) -> None:
+        store = self.store(systemd, "", path="/nowhere/at/all/env")
+        assert store.read() is None
+        with pytest.raises(NotFound, match="the directory of /nowhere/at/all/env does not exist on unit-host"):
+            store.write(single("second-value"), "", NOTE)
+
+    def test_a_file_that_cannot_be_one_of_secrets_is_refused(self, systemd: Systemd) -> None:
+        (systemd.shared / "large.env").write_text("A=1\n" * 200_000)
+        with pytest.raises(PermanentError, match="larger than a file of secrets"):
+            self.store(systemd, "large.env").read()
+
+    def test_a_write_whose_end_is_not_known_is_told_as_that(self, systemd: Systemd, monkeypatch: Any) -> None:
+        store = self.store(systemd, "lost.env")
+        store.write(single("first-value"), "", NOTE)
+        version = store.read().version
+        monkeypatch.setattr(hosts, "_TIMEOUT", 0.01)
+        with pytest.raises(OutcomeUnknown):
+            host_files.replace(Host(systemd.name, str(systemd.config)), store.path, b"KEY=second", version, "r1")
+        with pytest.raises(TransientError):
+            store.read()
+
+    def test_a_list_of_hosts_means_a_store_on_each(self, systemd: Systemd) -> None:
+        first, second = self.store(systemd, "each.env", host=["web-1", "web-2"]).each()
+        assert (first.name, second.name) == (
+            "dotenv web-1:/srv/shared/each.env#KEY",
+            "dotenv web-2:/srv/shared/each.env#KEY",
+        )
+
+    def test_paths_that_mean_something_else_there_are_refused(self) -> None:
+        for settings in ({"host": "web-1", "path": ".env"}, {"sudo": True, "path": "~/.env"}):
+            with pytest.raises(ConfigError, match="no absolute path"):
+                DotenvStore(key="KEY", **settings)
+        with pytest.raises(ConfigError, match="empty list"):
+            DotenvStore(key="KEY", path="/a", host=[])
+
+    def test_the_home_folder_is_the_one_there(self, systemd: Systemd) -> None:
+        store = self.store(systemd, "", path="~/of-home.env")
+        store.write(single("first-value"), "", NOTE)
+        assert systemd.ssh("cat /root/of-home.env") == "KEY=first-value\n"
+
+
+class TestEncryptedCredentials:
+    def test_a_unit_gets_the_plain_text_and_no_file_has_it(self, systemd: Systemd) -> None:
+        store = SystemdCredsStore(
+            path="/srv/shared/sealed",
+            credential="openai",
+            with_key="host",
+            host=systemd.name,
+            ssh_config=str(systemd.config),
+        )
+        store.write(single("first-value"), "", NOTE)
+        assert "first-value" not in (systemd.shared / "sealed").read_text()
+        loads = {"LoadCredentialEncrypted": "openai:/srv/shared/sealed", "Type": "oneshot"}
+        systemd.unit("sealed.service", "/bin/sh -c 'cp $CREDENTIALS_DIRECTORY/openai /srv/shared/opened'", **loads)
+        systemd.systemctl("start", "sealed.service")
+        assert (systemd.shared / "opened").read_text() == "first-value"
+
+    def test_one_that_another_host_encrypted_is_told_in_systemds_words(self, systemd: Systemd) -> None:
+        (systemd.shared / "strange").write_text("bm90IG9mIHRoaXMgaG9zdA==\n")
+        store = SystemdCredsStore(path="/srv/shared/strange", host=systemd.name, ssh_config=str(systemd.config))
+        with pytest.raises(PermanentError, match="is not decrypted"):
+            store.read()
+
+    def test_a_host_without_systemd_creds_is_told_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        for name in ("sh", "python3"):
+            (tmp_path / name).symlink_to(shutil.which(name) or "/bin/sh")
+        (finding,) = SystemdCredsStore(path=str(tmp_path / "sealed")).preflight()
+        assert finding.level is Level.ERROR and "has no systemd-creds" in finding.text

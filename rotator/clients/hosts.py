@@ -1,0 +1,103 @@
+"""The one door to hosts: a shell, on this machine or by ssh with the user's own configuration."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from rotator.clients import programs
+from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
+from rotator.plugin import setting
+from rotator.secret import Secret
+
+_TIMEOUT = 30.0
+_UNREACHED = 255  # ssh's own exit status
+_NEVER_BEGAN = (
+    "Connection refused",
+    "Could not resolve",
+    "No route to host",
+    "Connection timed out",
+    "Permission denied",
+)
+_DENIED = ("authentication required", "Access denied", "a password is required")  # polkit, D-Bus, sudo
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostsConnection:
+    """The settings of every plugin that works on hosts."""
+
+    host: str | list[str] | None = setting(
+        "Hosts as ssh knows them, one after the other; without any, this machine", default=None, connection=True
+    )
+    ssh_config: str | None = setting("Configuration file of ssh; else the user's own", default=None, connection=True)
+    sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
+
+    @property
+    def hosts(self) -> list[Host]:
+        names = [self.host] if isinstance(self.host, str) else self.host or [""]
+        return [Host(name, self.ssh_config, self.sudo) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine, '' this one."""
+
+    name: str = ""
+    ssh_config: str | None = None
+    sudo: bool = False
+
+    def run(self, script: str, *, check: bool = True) -> str:
+        """What a shell says there; the same script again must do no harm.
+
+        Raises TransientError (not reached), AccessDenied, PermanentError (it failed).
+        """
+        ended = self.repeated(script)
+        if check and ended.code != 0:
+            raise PermanentError(f"{self}: {ended.words}")
+        return ended.out
+
+    def repeated(self, script: str, stdin: Secret | None = None) -> programs.Ended:
+        """As `ended`, for what can be run again: raises TransientError where the end is not known."""
+        try:
+            return self.ended(script, stdin)
+        except OutcomeUnknown as error:
+            raise TransientError(error.message, error.hint) from error
+
+    def ended(self, script: str, stdin: Secret | None = None) -> programs.Ended:
+        """How a shell ended there, which read `stdin`.
+
+        Raises TransientError (it never began), OutcomeUnknown (it may have), AccessDenied.
+        """
+        try:
+            ended = programs.run(self._argv(script), stdin=stdin, timeout=_TIMEOUT)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(f"{self} did not answer: {error.message}") from error
+        if self.name and ended.code == _UNREACHED:
+            raise _unreached(self, ended)
+        if any(words in ended.err for words in _DENIED):
+            hint = "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit rule"
+            raise AccessDenied(f"{self}: {ended.words}", hint)
+        return ended
+
+    def _argv(self, script: str) -> list[str]:
+        if not self.name:
+            return ["sh", "-c", script]
+        config = ["-F", self.ssh_config] if self.ssh_config else []
+        return ["ssh", *config, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", self.name, script]
+
+    def command(self, *words: str) -> str:
+        """A command as it is written in a script."""
+        return shlex.join([*(["sudo", "-n"] if self.sudo else []), *words])
+
+    def __str__(self) -> str:
+        return self.name or "this machine"
+
+
+def _unreached(host: Host, ended: programs.Ended) -> Exception:
+    words = ended.words
+    if "Permission denied" in words or "Host key verification failed" in words:
+        return AccessDenied(
+            f"{host}: {words}", f"`ssh {host.name} true` must work as rotator's user, without a question"
+        )
+    told = f"{host} is not reached: {words}", f"ssh {host.name} true"
+    return TransientError(*told) if any(one in ended.err for one in _NEVER_BEGAN) else OutcomeUnknown(*told)

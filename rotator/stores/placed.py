@@ -1,0 +1,85 @@
+"""What stores that are files have in common: a file of this machine, or of hosts reached by ssh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from rotator.clients import files, host_files
+from rotator.clients.files import Snapshot
+from rotator.clients.hosts import Host
+from rotator.errors import ConfigError
+from rotator.model import Finding, Level
+from rotator.plugin import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedStore:
+    """The settings of every store that is a file."""
+
+    path: str = setting("The file, for instance /srv/app/.env")
+    host: str | list[str] | None = setting(
+        "Host as ssh knows it; a list: the same file on each, a store of its own; without any, this machine",
+        default=None,
+    )
+    ssh_config: str | None = setting("Configuration file of ssh; else the user's own", default=None, connection=True)
+    sudo: bool = setting("Read and write by `sudo -n`", default=False, connection=True)
+
+    compare_and_set = True
+    write_only = False
+
+    def __post_init__(self) -> None:
+        if self.host == []:
+            raise ConfigError("`host` is an empty list", "name one, or leave it out for this machine")
+        if self.sudo and not self.path.startswith("/"):
+            raise ConfigError(f"{self.path} is no absolute path", "`sudo` has another home; begin with /")
+        if self.host and not self.path.startswith(("/", "~/")):
+            raise ConfigError(f"{self.path} is no absolute path", "on a host it begins with / or ~/")
+
+    def each(self) -> list[Self]:
+        """One store for each host."""
+        return [replace(self, host=host) for host in self.host] if isinstance(self.host, list) else [self]
+
+    @property
+    def place(self) -> str:
+        """As `scp` names it."""
+        return f"{self.host}:{self.path}" if self.host else self.path
+
+    @property
+    def _host(self) -> Host | None:
+        """None where Python reads and writes the file itself."""
+        return Host(str(self.host or ""), self.ssh_config, self.sudo) if self.host or self.sudo else None
+
+    @property
+    def _local(self) -> Path:
+        return Path(self.path).expanduser()
+
+    def preflight(self) -> list[Finding]:
+        """Warns when others may read the file; an error where its directory may not be written."""
+        mode, open_ = host_files.mode(self._host, self.path) if self._host else files.mode(self._local)
+        found = []
+        if mode & 0o004:
+            found.append(Finding(Level.WARNING, f"{self.place} is readable by everyone", f"chmod 640 {self.path}"))
+        if not open_:
+            text = f"{self.place} cannot be replaced: its directory may not be written"
+            found.append(Finding(Level.ERROR, text, "run rotator as its owner, or `sudo: true`"))
+        return found
+
+    def retire(self, version: str) -> None:
+        """The file holds one version only."""
+
+    def tidy(self, expect: str) -> None:
+        if self._host:
+            host_files.tidy(self._host, self.path)
+        else:
+            files.tidy(self._local)
+
+    def _read(self) -> Snapshot | None:
+        return host_files.read(self._host, self.path) if self._host else files.read(self._local)
+
+    def _replace(self, content: bytes, expect: str, tag: str) -> str:
+        """The new version."""
+        if self._host:
+            return host_files.replace(self._host, self.path, content, expect, tag).version
+        return files.replace(self._local, content, expect, tag).version
