@@ -41,7 +41,13 @@ _DENIED = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-_GONE = {"NoSuchEntity", "ResourceNotFoundException", "ParameterNotFound"}
+_GONE = {
+    "ClusterNotFoundException",
+    "NoSuchEntity",
+    "ParameterNotFound",
+    "ResourceNotFoundException",
+    "ServiceNotFoundException",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def _loader() -> Any:
     return botocore.session.get_session().get_component("data_loader")
 
 
-def call(account: Account, service: str, operation: str, *, safe: bool, **parameters: Any) -> dict[str, Any]:
+def call(account: Account, service: str, operation: str, /, *, safe: bool, **parameters: Any) -> dict[str, Any]:
     """One request, sent once. `safe`: it may be sent twice.
 
     Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, NotFound,
@@ -130,7 +136,7 @@ def call(account: Account, service: str, operation: str, *, safe: bool, **parame
     return answer
 
 
-def pages(account: Account, service: str, operation: str, field: str, **parameters: Any) -> list[Any]:
+def pages(account: Account, service: str, operation: str, field: str, /, **parameters: Any) -> list[Any]:
     """All items of a listing."""
     made = _client(account, service)
     found: list[Any] = []

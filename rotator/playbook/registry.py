@@ -39,6 +39,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "command": "rotator.restarters.command:CommandRestarter",
         "compose": "rotator.restarters.compose:ComposeRestarter",
         "docker": "rotator.restarters.docker:DockerRestarter",
+        "ecs": "rotator.restarters.ecs:EcsRestarter",
         "kubernetes": "rotator.restarters.kubernetes:KubernetesRestarter",
         "memory": "rotator.restarters.memory:MemoryRestarter",
         "none": "rotator.restarters.none:NoneRestarter",

@@ -91,7 +91,7 @@ def running() -> Iterator[Aws]:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [str(server), "-H", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNSIGNED)},
+        env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNSIGNED), "MOTO_ECS_SERVICE_RUNNING": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
