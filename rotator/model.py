@@ -173,13 +173,17 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a restart has come. `converged` is the restarter's own word that it is over."""
+    """How far a restart has come. `converged` is the restarter's own word that it is over.
+
+    `again`: seconds until the next look at the latest; small where a look costs nothing.
+    """
 
     total: int
     current: int
     converged: bool
     instances: tuple[Instance, ...] = ()
     text: str = ""
+    again: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ A redirect is never followed: the key must not travel to another host.
 from __future__ import annotations
 
 import json
+import os
+import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -18,10 +21,14 @@ from rotator.errors import OutcomeUnknown, PermanentError, TransientError
 from rotator.secret import redact
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 LIMIT = 10_000_000  # bytes of an answer; a listing of ten thousand keys is far below
 _TIMEOUT = 20.0
+_TRUSTED = 60.0  # seconds until certificates are read again
+_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SAFE = ("GET", "HEAD")
 
 
@@ -135,8 +142,19 @@ def _client() -> httpx.Client:
     import httpx
 
     return httpx.Client(
-        timeout=deadline.remaining(_TIMEOUT), follow_redirects=False, headers={"user-agent": f"rotator/{__version__}"}
+        timeout=deadline.remaining(_TIMEOUT),
+        follow_redirects=False,
+        headers={"user-agent": f"rotator/{__version__}"},
+        verify=_trust(int(time.monotonic() // _TRUSTED), *map(os.environ.get, _TRUST)),
     )
+
+
+@lru_cache(maxsize=1)
+def _trust(minute: int, *named: str | None) -> ssl.SSLContext:
+    """Whom we trust; reading that costs more than most requests, so it is read anew each minute."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _read(answer: httpx.Response, request: Request) -> bytes:

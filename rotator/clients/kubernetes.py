@@ -126,18 +126,6 @@ class Cluster:
         """A merge patch: what it does not name stays. With metadata.resourceVersion it is compare-and-set."""
         return self.call("PATCH", path, body, safe=safe, query={"fieldManager": manager})
 
-    def allowed(self, verb: str, group: str, resource: str, namespace: str, name: str = "") -> bool:
-        """Whether we may do this, by the server's own word."""
-        plain, _, sub = resource.partition("/")
-        asked = {"verb": verb, "group": group, "resource": plain, "subresource": sub, "namespace": namespace}
-        body = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {**asked, "name": name}},
-        }
-        told = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body, safe=True)
-        return bool(told.get("status", {}).get("allowed"))
-
     def text(self, path: str, **query: str) -> str:
         """An answer that is no JSON, as a container's log."""
         return self._request("GET", path, None, True, query).decode(errors="replace")

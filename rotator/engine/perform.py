@@ -195,7 +195,7 @@ class Performer:
             return self._done(detail=text)
         waited = self.clock.now() - self.rotation.since
         told = f"{text}: {progress.text}" if progress.text else text
-        return Performed(Later(self.clock.now(), min(2.0, max(0.05, waited / 8)), text=told))
+        return Performed(Later(self.clock.now(), min(progress.again, max(0.05, waited / 8)), text=told))
 
     def probe(self, call: Call) -> Performed:
         """The key by itself, at its provider; by the playbook's probes where the provider has none."""

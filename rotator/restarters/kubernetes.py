@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rotator.clients import kube_views, kubernetes
+from rotator.clients.kube_access import Access
 from rotator.clients.kube_views import Objects
 from rotator.clients.kubernetes import ClusterConnection, SecretRef
 from rotator.errors import ConfigError, NotFound, PermanentError, RotatorError
@@ -21,7 +22,7 @@ from rotator.plugin import setting
 from rotator.restarters import workloads as judge
 from rotator.secret import last_line
 
-_PAUSE = 0.3  # seconds between two looks at a wave
+_PAUSE = 0.1  # seconds between two looks, which the watches answer
 _DISCOVER = "discover"
 _KINDS = {kind.lower(): kind for kind in judge.RESTARTABLE}
 _LOG_LINES = 20
@@ -138,7 +139,8 @@ class KubernetesRestarter(ClusterConnection):
                 else:
                     waiting.append(self._words(target, pods, change.id))
             instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
-        return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+        text = "; ".join(waiting[:5])
+        return Progress(total, current, current == total, tuple(instances), text, again=_PAUSE)
 
     def _look(self, since: float) -> Progress:
         """Read now, no watch is believed. What was rolled back since it was restarted has proven nothing."""
@@ -216,8 +218,9 @@ class KubernetesRestarter(ClusterConnection):
         wanted += [("apps", "replicasets", "list"), ("apps", "controllerrevisions", "list")]
         wanted += [("batch", "cronjobs", "list")] if scope.secrets else []
         niceties = [("", "pods/log", "get"), ("", "events", "create")]
+        access = Access(self.cluster, scope.namespace)
         for group, resource, verb in [*wanted, *niceties]:
-            if not self.cluster.allowed(verb, group, resource, scope.namespace):
+            if not access.may(verb, group, resource):
                 level = Level.WARNING if (group, resource, verb) in niceties else Level.ERROR
                 rule = f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
                 text = f"we may not {verb} {resource} in {scope.namespace}"

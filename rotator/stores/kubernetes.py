@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotator.clients import kube_views, kubernetes
+from rotator.clients.kube_access import Access
 from rotator.clients.kubernetes import ClusterConnection, SecretRef
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
@@ -88,9 +89,9 @@ class KubernetesStore(ClusterConnection):
 
     def _lacking(self) -> Iterator[Finding]:
         namespace, name = self._place
-        verbs = ("get",) if self.follows else ("get", "patch")
-        for verb in verbs:
-            if not self.cluster.allowed(verb, "", "secrets", namespace, name):
+        access = Access(self.cluster, namespace)
+        for verb in ("get",) if self.follows else ("get", "patch"):
+            if not access.may(verb, "", "secrets", name):
                 rule = f'{{apiGroups: [""], resources: ["secrets"], resourceNames: ["{name}"], verbs: ["{verb}"]}}'
                 text = f"{self.name}: we may not {verb} this Secret"
                 yield Finding(Level.ERROR, text, f"add the rule  {rule}  to the Role in {namespace}")

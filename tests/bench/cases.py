@@ -235,10 +235,18 @@ def _log_line(number: int, alive: list) -> str:  # type: ignore[type-arg]
     return json.dumps(found)
 
 
+def cluster() -> None:
+    """on a real Kubernetes and Vault: a script by hand, `rotate`, the daemon, taking turns"""
+    from tests.bench.cluster import cluster as measured
+
+    measured()
+
+
 CASES: dict[str, Callable[[], None]] = {
     "rotation": rotation,
     "commands": commands,
     "waiting": waiting,
     "history": history,
     "redactor": redactor,
+    "cluster": cluster,
 }
