@@ -204,9 +204,8 @@ class Vault:
         try:
             return _token_of(self._send(None, "POST", path, body, True, {}))
         except (AccessDenied, PermanentError) as error:
-            raise AccessDenied(
-                f"Vault refuses to log us in ({path}): {error.message}", "are role and secret id right?"
-            ) from error
+            right = "are role and secret id right?" if approle else "is the role bound to this service account?"
+            raise AccessDenied(f"Vault refuses to log us in ({path}): {error.message}", right) from error
 
     def _renewed(self, held: _Token) -> _Token:
         if held.renewable:

@@ -116,10 +116,21 @@ class KeySource:
                 file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(beside, self.file)  # fails where another process was faster
+            _put_in_place(Path(beside), self.file)
         finally:
-            Path(beside).unlink()
+            Path(beside).unlink(missing_ok=True)
         return key
+
+
+def _put_in_place(made: Path, target: Path) -> None:
+    """Raises FileExistsError where another process was faster."""
+    try:
+        os.link(made, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is taken first
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        made.rename(target)
 
 
 def _refuse_open_file(path: Path) -> None:

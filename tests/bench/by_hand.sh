@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The five steps as a careful person scripts them: kubectl, Vault's HTTP API by curl, the issuer.
 # ISSUER ADMIN_KEY VAULT VAULT_TOKEN SPACE SECRET KEY KUBECTL SERVICES ("url url")
+# CAREFUL=1: the old key goes when the old pods have ended, not while they finish what they have begun
 set -euo pipefail
 project=$ISSUER/v1/organization/projects/proj_demo
 admin=(-sS --fail -H "authorization: Bearer $ADMIN_KEY")
@@ -16,8 +17,13 @@ curl "${vault[@]}" -o /dev/null -X PATCH -H 'content-type: application/merge-pat
   -d "{\"data\": {\"$KEY\": \"$new\"}}" "$VAULT/v1/secret/data/$SPACE"
 $KUBECTL patch secret "$SECRET" --type merge -p "{\"data\": {\"$KEY\": \"$(printf %s "$new" | base64 -w0)\"}}" >/dev/null
 # 3. the services
+before=$($KUBECTL get pods -o name)
 $KUBECTL rollout restart deployment/api deployment/worker >/dev/null
 for name in api worker; do $KUBECTL rollout status "deployment/$name" --timeout=120s >/dev/null; done
+if [ -n "${CAREFUL:-}" ]; then
+  # shellcheck disable=SC2086
+  $KUBECTL wait --for=delete --timeout=120s $before >/dev/null
+fi
 # 4. a call with the key, and one through each service
 curl -sS --fail -o /dev/null -H "authorization: Bearer $new" "$ISSUER/v1/models"
 for url in $SERVICES; do curl -sS --fail -o /dev/null "$url/"; done

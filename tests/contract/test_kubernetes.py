@@ -20,6 +20,7 @@ import yaml
 
 from rotator.clients import kube_views, kubernetes
 from rotator.clients.kubernetes import Cluster, SecretRef
+from rotator.clients.vault import KubernetesLogin, VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.model import Change, Level, Note, NotYet, Progress, single
 from rotator.playbook.load import Loader
@@ -28,10 +29,12 @@ from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
 from rotator.restarters.kubernetes import KubernetesRestarter
 from rotator.stores.kubernetes import KubernetesStore
+from rotator.stores.vault import VaultStore
 from tests.servers import manifests
+from tests.servers.bao import Bao
 from tests.servers.kube import Kube
 from tests.servers.kube_space import KEY, RBAC, SECRET, Space
-from tests.servers.tools import Failed, wait_for
+from tests.servers.tools import HOST, Failed, wait_for
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
 
@@ -612,3 +615,45 @@ def test_what_servers_and_proxies_say_is_told_by_intent(
     finally:
         server.shutdown()
         server.server_close()
+
+
+class TestVaultsLogin:
+    """OpenBao asks this cluster who a service account's token belongs to (TokenReview)."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+        pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+        with Bao(tmp_path_factory.mktemp("bao")) as found:
+            yield found
+
+    @pytest.fixture
+    def store(self, space: Space, bao: Bao, tmp_path: Path) -> VaultStore:
+        kube, name = space.kube, space.name
+        bao.put(name, KEY="first-value")
+        if "kubernetes/" not in bao.call("GET", "sys/auth"):
+            bao.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+        server = {"kubernetes_host": f"https://{HOST}:{kube.port}", "token_reviewer_jwt": kube.token}
+        authority = (kube.dir / "ca.crt").read_text()
+        bao.call("POST", "auth/kubernetes/config", {**server, "kubernetes_ca_cert": authority})
+        rules = f'path "secret/data/{name}" {{ capabilities = ["read", "create", "update"] }}'
+        bao.call("PUT", f"sys/policies/acl/{name}", {"policy": rules})
+        bound = {"bound_service_account_names": ["rotator"], "bound_service_account_namespaces": [name]}
+        bao.call("POST", f"auth/kubernetes/role/{name}", {**bound, "policies": [name], "ttl": "60s"})
+        (tmp_path / "token").write_text(kube.kubectl("create", "token", "rotator", "-n", name))
+        login = KubernetesLogin(role=name, token_file=str(tmp_path / "token"))
+        return VaultStore(path=f"secret/{name}", key="KEY", address=bao.url, auth=VaultAuth(kubernetes=login))
+
+    def test_the_pods_service_account_logs_in(self, store: VaultStore) -> None:
+        held = store.read()
+        assert held is not None and held.values == single("first-value").values
+        store.write(single("second-value"), held.version, NOTE)
+        assert (again := store.read()) is not None and again.values == single("second-value").values
+
+    def test_another_service_account_is_refused_with_the_path(
+        self, space: Space, store: VaultStore, tmp_path: Path
+    ) -> None:
+        (tmp_path / "token").write_text(space.kube.kubectl("create", "token", "default", "-n", space.name))
+        with pytest.raises(AccessDenied, match="refuses to log us in .auth/kubernetes/login.") as told:
+            store.read()
+        assert "service account" in told.value.hint

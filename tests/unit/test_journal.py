@@ -278,3 +278,17 @@ def test_what_the_database_says_for_no_known_reason_is_told_all_the_same(tmp_pat
     journal = opened(tmp_path)
     with pytest.raises(JournalError, match="the journal's database failed"), journal.database.write() as connection:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+def test_a_key_file_is_made_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # what vfat answers
+
+    monkeypatch.setattr("os.link", refused)
+    journal = opened(tmp_path)
+    key = seal_one(journal)
+    assert value(journal, key) == "sk-canary-in-the-journal-0123"
+    assert (tmp_path / "rotator.key").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        KeySource(tmp_path / "rotator.key").make()
+    assert sorted(path.name for path in tmp_path.glob("*rotator.key*")) == ["rotator.key"]
