@@ -24,6 +24,7 @@ _PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Rollout": "/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts",
     "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
     "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",

@@ -13,41 +13,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rotator.clients import kube_views, kubernetes
-from rotator.clients.kube_access import Access
 from rotator.clients.kube_views import Objects
 from rotator.clients.kubernetes import ClusterConnection, SecretRef
-from rotator.errors import ConfigError, NotFound, PermanentError, RotatorError
+from rotator.errors import ConfigError, PermanentError, RotatorError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 from rotator.restarters import workloads as judge
+from rotator.restarters.kube_users import KINDS, REVISIONS, Scope, scopes, whose
 from rotator.secret import last_line
 
 _PAUSE = 0.1  # seconds between two looks, which the watches answer
 _DISCOVER = "discover"
-_KINDS = {kind.lower(): kind for kind in judge.RESTARTABLE}
 _LOG_LINES = 20
 _NOTICED = 10.0  # seconds by which others may have noticed an outage before us
 Found = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """Where to look in one namespace: users of these Secrets, or these workloads by kind and name."""
-
-    namespace: str
-    secrets: tuple[SecretRef, ...] = ()
-    names: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        wanted = judge.RESTARTABLE if self.secrets else {kind for kind, _ in self.names}
-        return (*sorted(wanted), "Pod")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRestarter(ClusterConnection):
     """Restart Deployments, StatefulSets and DaemonSets as `kubectl rollout restart` does, and wait for their pods.
 
+    Argo Rollouts, where the cluster has them, go the same way by their own strategy.
     `discover` finds who takes the Secret of the playbook's store `kubernetes`, by env, envFrom or a volume. A workload
     has converged when every pod of the change is ready and none from before runs.
     """
@@ -66,9 +52,10 @@ class KubernetesRestarter(ClusterConnection):
         if isinstance(self.workloads, str) and self.workloads != _DISCOVER:
             raise ConfigError("`workloads` is `discover` or a list", "for instance [deployment/paracle/paracle-api]")
         for text in self.workloads if isinstance(self.workloads, list) else ():
-            if text.split("/")[0].lower() not in _KINDS or len(text.split("/")) not in (2, 3):
+            if text.split("/")[0].lower() not in KINDS or len(text.split("/")) not in (2, 3):
                 raise ConfigError(
-                    f"'{text}' is no workload", "deployment/NAME, statefulset/NAMESPACE/NAME, daemonset/NAME"
+                    f"'{text}' is no workload",
+                    "deployment/NAME, statefulset/NAMESPACE/NAME, daemonset/NAME, rollout/NAME",
                 )
         if self.wave < 1:
             raise ConfigError("a wave has at least one workload", "for instance `wave: 10`")
@@ -99,16 +86,16 @@ class KubernetesRestarter(ClusterConnection):
     def preflight(self) -> list[Finding]:
         found: list[Finding] = []
         for scope in self._scopes():
-            missing = list(self._missing(scope))
+            missing = list(scope.missing())
             found += missing
             if not any(finding.level is Level.ERROR for finding in missing):
-                found += self._health(scope)
+                found += scope.health()
         return found
 
     def restart(self, change: Change) -> NotYet | None:
         for scope in self._scopes():
-            objects = self._watched(scope)
-            targets = self._targets(scope, objects)
+            objects = scope.watched()
+            targets = scope.targets(objects)
             told = [one for one in targets if judge.change_of(one, self._mark) == change.id]
             rolling = [one for one in told if not self._over(one, objects, change.id)]
             for target in targets:
@@ -129,8 +116,8 @@ class KubernetesRestarter(ClusterConnection):
             return self._look(change.since)
         total, current, waiting, instances = 0, 0, [], []
         for scope in self._scopes():
-            objects = self._watched(scope)
-            for target in self._targets(scope, objects):
+            objects = scope.watched()
+            for target in scope.targets(objects):
                 pods = judge.pods_of(target, objects["Pod"])
                 instances += [self._instance(pod) for pod in pods]
                 total += 1
@@ -138,7 +125,7 @@ class KubernetesRestarter(ClusterConnection):
                     current += 1
                 else:
                     waiting.append(self._words(target, pods, change.id))
-            instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
+            instances += [replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)]
         text = "; ".join(waiting[:5])
         return Progress(total, current, current == total, tuple(instances), text, again=_PAUSE)
 
@@ -146,106 +133,25 @@ class KubernetesRestarter(ClusterConnection):
         """Read now, no watch is believed. What was rolled back since it was restarted has proven nothing."""
         total, current, instances = 0, 0, []
         for scope in self._scopes():
-            objects = kube_views.now(self.cluster, scope.namespace, (*scope.kinds, *_REVISIONS))
+            objects = scope.now(*REVISIONS)
             last = judge.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"], self._mark)
-            targets = self._targets(scope, objects)
-            for target in [*targets, *self._strayed(scope, objects, targets, last)]:
+            targets = scope.targets(objects)
+            for target in [*targets, *scope.strayed(objects, targets, last)]:
                 pods = judge.pods_of(target, objects["Pod"])
-                back = judge.rolled_back(target, last.get(_whose(target), 0.0), self._mark)
+                back = judge.rolled_back(target, last.get(whose(target), 0.0), self._mark)
                 back = back or any(self._doubtful(pod, since) for pod in pods)
                 instances += [
                     replace(self._instance(pod), started_at=None) if back else self._instance(pod) for pod in pods
                 ]
                 total, current = total + 1, current + all(map(judge.ready, pods))
-            instances += [replace(self._instance(pod), left_alone=True) for pod in self._others(scope, objects)]
+            instances += [replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)]
         return Progress(total, current, current == total, tuple(instances))
 
-    def _strayed(
-        self, scope: _Scope, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]
-    ) -> list[Found]:
-        """Workloads that were restarted for a change and, by their present template, take the Secret no more."""
-        if not scope.secrets:
-            return []
-        lost = last.keys() - {_whose(one) for one in targets}
-        return [one for kind in scope.kinds for one in objects[kind] if _whose(one) in lost]
-
-    # --- whom ---
-    def _scopes(self) -> Iterator[_Scope]:
-        if isinstance(self.workloads, str):
-            secrets = [replace(ref, namespace=ref.namespace or self.cluster.namespace) for ref in self.secrets]
-            for namespace in sorted({ref.namespace for ref in secrets}):
-                yield _Scope(namespace, tuple(ref for ref in secrets if ref.namespace == namespace))
-            return
-        usual = self.secrets[0].namespace if self.secrets else ""
-        named: dict[str, list[tuple[str, str]]] = {}
-        for text in self.workloads:
-            kind, *where, name = text.split("/")
-            namespace = where[0] if where else usual or self.cluster.namespace
-            named.setdefault(namespace, []).append((_KINDS[kind.lower()], name))
-        for namespace, names in named.items():
-            yield _Scope(namespace, names=tuple(names))
-
-    def _watched(self, scope: _Scope) -> Objects:
-        return kube_views.watched(self.cluster, scope.namespace, scope.kinds)
-
-    def _targets(self, scope: _Scope, objects: Objects) -> list[Found]:
-        """Raises NotFound for one that was named and is not there."""
-        if scope.secrets:
-            found = [one for kind in judge.RESTARTABLE for one in objects[kind] if self._ways(scope, one)]
-            return sorted((one for one in found if not _left_alone(one)), key=judge.named)
-        there = {_whose(one): one for kind in scope.kinds for one in objects[kind]}
-        for kind, name in scope.names:
-            if (kind, name) not in there:
-                raise NotFound(
-                    f"there is no {kind.lower()}/{name} in {scope.namespace}", "`kubectl get` shows their names"
-                )
-        return [there[one] for one in scope.names]
-
-    def _ways(self, scope: _Scope, found: Found) -> list[str]:
-        return [way for ref in scope.secrets for way in judge.uses(found, ref.name, ref.keys)]
-
-    def _others(self, scope: _Scope, objects: Objects) -> list[Found]:
-        """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what is left alone."""
-        restarted = {_whose(one) for one in self._targets(scope, objects)}
-        users = (pod for pod in judge.running(objects["Pod"]) if self._ways(scope, pod))
-        return [pod for pod in users if judge.owner(pod) not in restarted]
-
-    # --- before the start ---
-    def _missing(self, scope: _Scope) -> Iterator[Finding]:
-        """Each permission that is not there, with its rule."""
-        wanted = [("apps", f"{kind.lower()}s", verb) for kind in scope.kinds if kind != "Pod" for verb in _VERBS]
-        wanted += [("", "pods", "list"), ("", "pods", "watch")]
-        wanted += [("apps", "replicasets", "list"), ("apps", "controllerrevisions", "list")]
-        wanted += [("batch", "cronjobs", "list")] if scope.secrets else []
-        niceties = [("", "pods/log", "get"), ("", "events", "create")]
-        access = Access(self.cluster, scope.namespace)
-        for group, resource, verb in [*wanted, *niceties]:
-            if not access.may(verb, group, resource):
-                level = Level.WARNING if (group, resource, verb) in niceties else Level.ERROR
-                rule = f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
-                text = f"we may not {verb} {resource} in {scope.namespace}"
-                yield Finding(level, text, f"add the rule  {rule}  to the Role")
-
-    def _health(self, scope: _Scope) -> Iterator[Finding]:
-        objects = kube_views.now(self.cluster, scope.namespace, scope.kinds)
-        for target in self._targets(scope, objects):
-            text, hint = judge.hindrance(target)
-            ill = judge.illness(target)
-            if text or ill:
-                yield Finding(Level.ERROR, text or ill, hint or f"`kubectl describe {judge.named(target)}`")
-                continue
-            why = f" ({', '.join(self._ways(scope, target))})" if scope.secrets else ""
-            yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
-        for pod in self._others(scope, objects):
-            yield _not_ours(pod)
-        if scope.secrets:
-            for job in kube_views.now(self.cluster, scope.namespace, ["CronJob"])["CronJob"]:
-                if ways := self._ways(scope, job):
-                    text = f"{judge.named(job)} takes what the Secret holds at its next run ({', '.join(ways)})"
-                    yield Finding(Level.OK, text)
+    def _scopes(self) -> Iterator[Scope]:
+        return scopes(self.cluster, self.workloads, self.secrets)
 
     # --- while it rolls ---
-    def _order(self, scope: _Scope, target: Found, change: Change) -> None:
+    def _order(self, scope: Scope, target: Found, change: Change) -> None:
         """One patch of the template, unless it has been ordered already: the watch may lag."""
         where = kube_views.path(target["kind"], scope.namespace, judge.meta(target)["name"])
         now = self.cluster.get(where)
@@ -282,7 +188,7 @@ class KubernetesRestarter(ClusterConnection):
     def _words(self, target: Found, pods: Sequence[Found], change: str) -> str:
         new = sum(judge.change_of(pod, self._mark) == change and judge.ready(pod) for pod in pods)
         old = sum(judge.change_of(pod, self._mark) != change for pod in pods)
-        waits = judge.waits_for(pods)
+        waits = judge.waits_for(pods) or judge.pauses(target)
         more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
         return f"{judge.named(target)} {new}/{judge.desired(target)}{more}"
 
@@ -304,32 +210,6 @@ class KubernetesRestarter(ClusterConnection):
         _, _, ordered = judge.annotation(pod, self._mark).partition("@")
         made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew - 1.0
         return Instance(f"pod/{judge.meta(pod)['name']}", max(made, float(ordered or 0)))
-
-
-_VERBS = ("get", "list", "watch", "patch")
-_REVISIONS = ("ReplicaSet", "ControllerRevision")  # what was rolled out before, as `kubectl rollout history` reads it
-
-
-def _whose(found: Found) -> tuple[str, str]:
-    return str(found["kind"]), str(judge.meta(found)["name"])
-
-
-def _left_alone(found: Found) -> bool:
-    return judge.annotation(found, judge.LEFT_ALONE) == "false"
-
-
-def _not_ours(pod: Found) -> Finding:
-    kind, name = judge.owner(pod)
-    where = judge.named(pod)
-    if kind == "Job":
-        return Finding(Level.WARNING, f"{where} of job/{name} runs to its end; the old key is not revoked before")
-    if kind in judge.RESTARTABLE:
-        text = f"{where} of {kind.lower()}/{name} is left alone; the old key is not revoked while it runs"
-        return Finding(Level.WARNING, text, f"restart it yourself, or remove {judge.LEFT_ALONE}")
-    whose = f"belongs to {kind} {name}" if kind else "belongs to nobody, who would start it again"
-    return Finding(
-        Level.WARNING, f"{where} {whose}; the old key is not revoked while it runs", "end it after the rotation"
-    )
 
 
 def _rfc3339(at: float) -> str:

@@ -16,7 +16,9 @@ from typing import Any
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` leaves it
 LEFT_ALONE = "rotator/restart"  # annotation of a workload: "false" = not by rotator
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
+ROLLOUT = "Rollout"  # of Argo, where the cluster has them
 _ENDED = ("Succeeded", "Failed")
+_MADE_BY = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": ROLLOUT}  # labels of ReplicaSets' pods
 # What a container waits for that does not come by waiting. ErrImagePull is tried again, and then becomes a back-off.
 _HOPELESS = {
     "CrashLoopBackOff",
@@ -57,7 +59,7 @@ def template(found: Mapping[str, Any]) -> Mapping[str, Any]:
     if found["kind"] == "Pod":
         return found
     spec = found["spec"]["jobTemplate"]["spec"] if found["kind"] == "CronJob" else found["spec"]
-    return spec["template"]  # type: ignore[no-any-return]
+    return spec.get("template") or {"spec": {}}  # a Rollout may leave its own to a Deployment
 
 
 def mark_of(what: Iterable[str]) -> str:
@@ -150,9 +152,10 @@ def owner(pod: Mapping[str, Any]) -> tuple[str, str]:
     if found is None:
         return "", ""
     kind, name = str(found["kind"]), str(found["name"])
-    made_of = f"-{(meta(pod).get('labels') or {}).get('pod-template-hash', '')}"
-    if kind == "ReplicaSet" and len(made_of) > 1 and name.endswith(made_of):
-        return "Deployment", name.removesuffix(made_of)
+    for label, maker in _MADE_BY.items():
+        made_of = f"-{(meta(pod).get('labels') or {}).get(label, '')}"
+        if kind == "ReplicaSet" and len(made_of) > 1 and name.endswith(made_of):
+            return maker, name.removesuffix(made_of)
     return kind, name
 
 
@@ -185,7 +188,11 @@ def hindrance(found: Mapping[str, Any]) -> tuple[str, str]:
     """Why it cannot be restarted as it is, and the way out; ('', '') where it can."""
     spec, name = found["spec"], named(found)
     strategy = spec.get("updateStrategy") or {}
+    if "template" not in spec:
+        return f"{name} takes its pods from another workload (workloadRef)", "name that one instead"
     if spec.get("paused"):
+        if found["kind"] == ROLLOUT:
+            return f"{name} is paused: it would go on with the old key", f"`paused: false` in {name}"
         return f"{name} is paused: it would go on with the old key", f"kubectl rollout resume {name}"
     if strategy.get("type") == "OnDelete":
         return (
@@ -208,7 +215,7 @@ def illness(found: Mapping[str, Any]) -> str:
 def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: str, change: str) -> bool:
     """All pods have the change and are ready, as many as wanted; none from before runs any more."""
     status = found.get("status") or {}
-    if change_of(found, mark) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+    if change_of(found, mark) != change or not _seen(found):
         return False
     if any(change_of(pod, mark) != change for pod in pods):
         return False
@@ -223,13 +230,20 @@ def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: s
         if change_of(pod, mark) == change and (told := _in_pod(found, pod)):
             return told
     status = found.get("status") or {}
-    if change_of(found, mark) != change or int(status.get("observedGeneration") or 0) < int(meta(found)["generation"]):
+    if change_of(found, mark) != change or not _seen(found):
         return None
+    if found["kind"] == ROLLOUT and (status.get("abort") or status.get("phase") == "Degraded"):
+        return Trouble(f"{named(found)}: {status.get('phase', 'Degraded')}: {status.get('message', 'aborted')}")
     for one in status.get("conditions") or ():
         refused = one["type"] == "ReplicaFailure" and one["status"] == "True"
         if refused or (one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"):
             return Trouble(f"{named(found)}: {one.get('reason')}: {one.get('message', '')}")
     return None
+
+
+def _seen(found: Mapping[str, Any]) -> bool:
+    """Whether its controller has seen it as it is. A Rollout's tells the generation as a text."""
+    return int((found.get("status") or {}).get("observedGeneration") or 0) >= int(meta(found)["generation"])
 
 
 def _in_pod(found: Mapping[str, Any], pod: Mapping[str, Any]) -> Trouble | None:
@@ -244,6 +258,12 @@ def _in_pod(found: Mapping[str, Any], pod: Mapping[str, Any]) -> Trouble | None:
         text = f"{named(found)}: {waiting['reason']}{code} (container {one['name']} of {meta(pod)['name']}){told}"
         return Trouble(text, meta(pod)["name"], one["name"] if ended else "", bool(ended))
     return None
+
+
+def pauses(found: Mapping[str, Any]) -> str:
+    """Why a Rollout waits for somebody or some time, '' where it does not."""
+    standing = (found.get("status") or {}).get("pauseConditions") or ()
+    return ", ".join(str(one.get("reason", "")) for one in standing)
 
 
 def waits_for(pods: Iterable[Mapping[str, Any]]) -> str:

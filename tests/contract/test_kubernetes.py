@@ -27,12 +27,15 @@ from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
+from rotator.restarters import kube_users
+from rotator.restarters import workloads as judge
 from rotator.restarters.kubernetes import KubernetesRestarter
 from rotator.stores.kubernetes import KubernetesStore
 from rotator.stores.vault import VaultStore
 from tests.servers import manifests
 from tests.servers.bao import Bao
 from tests.servers.kube import Kube
+from tests.servers.kube_rollouts import GROUP, Rollouts
 from tests.servers.kube_space import KEY, RBAC, SECRET, Space
 from tests.servers.tools import HOST, Failed, wait_for
 
@@ -657,3 +660,84 @@ class TestVaultsLogin:
         with pytest.raises(AccessDenied, match="refuses to log us in .auth/kubernetes/login.") as told:
             store.read()
         assert "service account" in told.value.hint
+
+
+class TestArgoRollouts:
+    @pytest.fixture
+    def rollouts(self, space: Space) -> Iterator[Rollouts]:
+        with Rollouts(space.kube, space.name) as found:
+            kube_users._rollouts.cache_clear()
+            yield found
+        space.kube.kubectl("delete", f"crd/rollouts.{GROUP}")
+        kube_users._rollouts.cache_clear()
+
+    def up(self, space: Space, rollouts: Rollouts) -> None:
+        rollouts.make("canary", manifests.pod(env=[manifests.from_secret(SECRET, KEY)]), 2)
+        wait_for("the rollout", lambda: space.held("canary") == ["first-value"] * 2, 30)
+
+    def test_one_is_found_and_restarted_once_by_its_own_controller(self, space: Space, rollouts: Rollouts) -> None:
+        rollouts.allow()
+        self.up(space, rollouts)
+        restarter = space.restarter()
+        assert "restarts rollout/canary (env OPENAI_API_KEY of app)" in [one.text for one in restarter.preflight()]
+        write(space.store, "second-value")
+        wanted = change("r1", time.time())
+        progress = rolled(restarter, wanted)
+        assert space.held("canary") == ["second-value"] * 2 and progress.total == 1
+        assert all((one.started_at or 0) > wanted.since for one in progress.instances)
+        before = {pod["metadata"]["uid"] for pod in space.kube.pods(space.name, "canary")}
+        rolled(restarter, wanted)
+        assert {pod["metadata"]["uid"] for pod in space.kube.pods(space.name, "canary")} == before
+
+    def test_a_step_that_waits_for_a_person_is_told_and_the_old_pods_are_seen(
+        self, space: Space, rollouts: Rollouts
+    ) -> None:
+        rollouts.allow()
+        self.up(space, rollouts)
+        rollouts.paused = True
+        restarter, wanted = space.restarter(["rollout/canary"]), change("r1", time.time())
+        assert restarter.restart(wanted) is None
+
+        def told() -> bool:
+            return "CanaryPauseStep" in restarter.progress(wanted).text
+
+        wait_for("the pause", told, 20)
+        assert not restarter.progress(wanted).converged
+        rollouts.paused = False
+        rolled(restarter, wanted)
+
+    def test_without_the_rule_it_is_told_and_its_pods_hold_the_old_key_up(
+        self, space: Space, rollouts: Rollouts
+    ) -> None:
+        self.up(space, rollouts)
+        space.run(space.user("api"))
+        restarter = space.restarter()
+        told = [one for one in restarter.preflight() if one.level is Level.WARNING]
+        assert any("may not see the Argo Rollouts" in one.text and "argoproj.io" in one.hint for one in told)
+        assert any("of rollout/canary is left alone" in one.text for one in told)
+        progress = rolled(restarter, change("r1", time.time()))
+        assert progress.total == 1 and sum(one.left_alone for one in progress.instances) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"phase": "Degraded", "message": "ProgressDeadlineExceeded: it timed out"}, "it timed out"),
+        ({"abort": True, "phase": "Degraded", "message": "RolloutAborted: metric failed"}, "metric failed"),
+    ],
+)
+def test_a_rollout_that_argo_gave_up_is_told_in_its_words(status: dict[str, Any], words: str) -> None:
+    template = {"metadata": {"annotations": {"mark": "r1@1.0"}}, "spec": {}}
+    meta = {"name": "canary", "generation": 3}
+    found = {"kind": "Rollout", "metadata": meta, "spec": {"template": template}}
+    assert judge.trouble({**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1") is None
+    told = judge.trouble({**found, "status": {**status, "observedGeneration": "3"}}, [], "mark", "r1")
+    assert told is not None and "rollout/canary: Degraded" in told.text and words in told.text
+
+
+def test_a_rollout_without_a_template_of_its_own_is_not_restarted() -> None:
+    found = {"kind": "Rollout", "metadata": {"name": "canary"}, "spec": {"workloadRef": {"name": "api"}}}
+    assert judge.uses(found, "keys", ["KEY"]) == []
+    assert "workloadRef" in judge.hindrance(found)[0]
+    found["spec"] = {"template": {"spec": {}}, "paused": True}
+    assert "rollout/canary is paused" in judge.hindrance(found)[0]
