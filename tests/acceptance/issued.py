@@ -5,11 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,33 @@ from tests.servers.tools import HOST, wait_for
 
 COUNTING = str(Path(__file__).parent / "killer")
 CONSUMER = Path(__file__).with_name("container_consumer.py")
+
+
+class Balancer(BaseHTTPRequestHandler):
+    """In front of both containers; one that does not take a request is passed over, as nginx's next_upstream does."""
+
+    backends: list[int]
+    turn = 0
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        type(self).turn += 1
+        ordered = [self.backends[(self.turn + i) % len(self.backends)] for i in range(len(self.backends))]
+        for port in ordered:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            try:
+                connection.request("GET", "/")
+                status = connection.getresponse().status
+                break
+            except (OSError, http.client.HTTPException):
+                status = 503
+            finally:
+                connection.close()
+        self.send_response(status)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
 
 class Issued:
@@ -39,6 +70,7 @@ class Issued:
         made = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
         self.first = str(made["api_key"]["value"])
         self.traffic: list[Traffic] = []
+        self._balancers: list[ThreadingHTTPServer] = []
         for name in ("playbooks", "app"):
             (folder / name).mkdir()
         (folder / "app" / "consumer.py").write_text(CONSUMER.read_text())
@@ -64,6 +96,14 @@ class Issued:
             wait_for("the service", lambda url=traffic.url: serves(url), 30)
         for traffic in self.traffic:
             traffic.start(2)
+
+    def balance(self, backends: Sequence[int]) -> str:
+        """The address of a balancer before these ports."""
+        balancer = ThreadingHTTPServer((HOST, 0), type("Here", (Balancer,), {"backends": list(backends)}))
+        balancer.daemon_threads = True
+        threading.Thread(target=balancer.serve_forever, daemon=True).start()
+        self._balancers.append(balancer)
+        return f"http://{HOST}:{balancer.server_port}"
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         connection = http.client.HTTPConnection(HOST, self.issuer, timeout=10)
@@ -101,16 +141,26 @@ class Issued:
         """One live key; stores and consumers have it; nobody noticed."""
         raise NotImplementedError
 
-    def survives_kills(self, step: int, seed: int) -> str:
-        """Killed at every `step`th boundary, and each time carried on by the next run; what was seen."""
-        boundaries, killed = self.boundaries, 0
+    def survives_kills(self, step: int, seed: int, instants: int = 0) -> str:
+        """Killed at every `step`th boundary and at instants, each time carried on by the next run; what was seen."""
+        boundaries, killed, rng = self.boundaries, 0, random.Random(seed)
         for boundary in range(1 + seed % step, boundaries + 1, step):
             killed += self.run_killed(boundary) == -signal.SIGKILL
-            code, out = self.rotate()
-            assert code == 0, out
-            self.promises_hold()
+            self._carried_on()
+        for _ in range(instants):
+            process = self.start()
+            time.sleep(rng.uniform(0.3, 6.0))
+            process.kill()
+            process.communicate()
+            self._carried_on()
         assert killed > 0.6 * boundaries / step
-        return f"{killed} of {boundaries} boundaries, {self.requests} requests, 0 failed"
+        more = f" and {instants} random instants" if instants else ""
+        return f"{killed} of {boundaries} boundaries{more}, {self.requests} requests, 0 failed"
+
+    def _carried_on(self) -> None:
+        code, out = self.rotate()
+        assert code == 0, out
+        self.promises_hold()
 
     @property
     def live(self) -> list[str]:
@@ -127,6 +177,9 @@ class Issued:
     def close(self) -> None:
         for traffic in self.traffic:
             traffic.stop()
+        for balancer in self._balancers:
+            balancer.shutdown()
+            balancer.server_close()
         self.issuer_process.terminate()
         self.issuer_process.wait(10)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.issued import Issued
-from tests.acceptance.test_containers import Balancer
 from tests.servers import images
 from tests.servers.bao import Bao
 from tests.servers.engine import Engine
@@ -54,11 +51,7 @@ class SwarmWorld(Issued):
             *("--update-failure-action", "rollback", "--update-max-failure-ratio", "0"),
             command=[images.python(), "/app/consumer.py", inside],
         )
-        handler = type("Here", (Balancer,), {"backends": ports})
-        self.balancer = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.balancer.daemon_threads = True
-        threading.Thread(target=self.balancer.serve_forever, daemon=True).start()
-        service = f"http://127.0.0.1:{self.balancer.server_port}"
+        service = self.balance(ports)
         self.write_playbook(
             {
                 "description": "the key of a service in a swarm",
@@ -92,8 +85,6 @@ class SwarmWorld(Issued):
 
     def close(self) -> None:
         super().close()
-        self.balancer.shutdown()
-        self.balancer.server_close()
         self.engine.cli("service", "rm", self.name)
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from rotator.demo.consumer import key_in
 from tests.acceptance.issued import Issued
-from tests.acceptance.test_containers import Balancer
 from tests.servers import images, moto
 from tests.servers.systemd import Systemd
 from tests.servers.tools import free_port, port_before
@@ -37,7 +34,6 @@ class SystemdWorld(Issued):
         (program / "consumer.py").write_text((folder / "app" / "consumer.py").read_text())
         self.only = program / "only"
         server.inward(self.issuer)
-        self.balancers: list[ThreadingHTTPServer] = []
         start = f"{images.python()} /srv/shared/{self.name}/consumer.py 127.0.0.1:{self.issuer}"
         only = f"ONLY=/srv/shared/{self.name}/only"
         by_environment = self._pair("env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}")
@@ -74,12 +70,7 @@ class SystemdWorld(Issued):
         for slot, port in enumerate(ports, 1):
             self.server.systemctl("start", f"{self.name}-{kind}@{slot}.service")
             self.server.outward(port)
-        handler = type("Here", (Balancer,), {"backends": ports})
-        balancer = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        balancer.daemon_threads = True
-        threading.Thread(target=balancer.serve_forever, daemon=True).start()
-        self.balancers.append(balancer)
-        return f"http://127.0.0.1:{balancer.server_port}"
+        return self.balance(ports)
 
     @property
     def held(self) -> list[str]:
@@ -95,9 +86,6 @@ class SystemdWorld(Issued):
 
     def close(self) -> None:
         super().close()
-        for balancer in self.balancers:
-            balancer.shutdown()
-            balancer.server_close()
         self.server.systemctl("stop", f"{self.name}-*")
 
 

@@ -22,7 +22,7 @@ from rotator.clients import kube_views, kubernetes
 from rotator.clients.kubernetes import Cluster, SecretRef
 from rotator.clients.vault import KubernetesLogin, VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.model import Change, Level, Note, NotYet, Progress, single
+from rotator.model import Change, Level, Note, NotYet, single
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
@@ -32,6 +32,7 @@ from rotator.restarters import workloads as judge
 from rotator.restarters.kubernetes import KubernetesRestarter
 from rotator.stores.kubernetes import KubernetesStore
 from rotator.stores.vault import VaultStore
+from tests.contract.rolling import rolled
 from tests.servers import manifests
 from tests.servers.bao import Bao
 from tests.servers.kube import Kube
@@ -51,18 +52,6 @@ def space(kube: Kube) -> Iterator[Space]:
 
 def change(name: str, since: float = 0.0) -> Change:
     return Change(name, since, single("second-value"))
-
-
-def rolled(restarter: KubernetesRestarter, wanted: Change, seconds: float = 60.0) -> Progress:
-    """Restart and wait, as the engine does; the last progress."""
-    end = time.monotonic() + seconds
-    while restarter.restart(wanted) is not None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    while not (progress := restarter.progress(wanted)).converged:
-        assert time.monotonic() < end, progress.text
-        time.sleep(0.05)
-    return progress
 
 
 def write(store: KubernetesStore, value: str) -> str:

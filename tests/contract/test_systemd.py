@@ -17,11 +17,12 @@ from rotator.clients import host_files, hosts
 from rotator.clients.hosts import Host
 from rotator.clients.systemd import Manager
 from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.model import Change, Evidence, Level, Note, NotYet, Progress, single
+from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.restarters.systemd import SystemdRestarter
 from rotator.secret import Secret
 from rotator.stores.dotenv import DotenvStore
 from rotator.stores.systemd_creds import SystemdCredsStore
+from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
@@ -67,17 +68,6 @@ def service(systemd: Systemd) -> Iterator[Service]:
 
 def change(since: float | None = None, name: str = "r1", value: str = "second-value") -> Change:
     return Change(name, time.time() if since is None else since, single(value))
-
-
-def rolled(restarter: SystemdRestarter, wanted: Change, seconds: float = 30.0) -> Progress:
-    end = time.monotonic() + seconds
-    while restarter.restart(wanted) is not None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    while not (progress := restarter.progress(wanted)).converged:
-        assert time.monotonic() < end, progress.text
-        time.sleep(0.05)
-    return progress
 
 
 def test_a_unit_is_restarted_once_and_has_the_new_key(service: Service) -> None:

@@ -12,7 +12,7 @@ from rotator.core import forward
 from rotator.core.state import DebtPhase
 from tests.simulation.simulator import Broken, Simulation
 
-ROTATIONS = int(os.environ.get("ROTATOR_SIMULATED", "300"))
+ROTATIONS = int(os.environ.get("ROTATOR_SIMULATED", "150"))
 FIRST = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 
