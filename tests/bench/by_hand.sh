@@ -21,8 +21,7 @@ before=$($KUBECTL get pods -o name)
 $KUBECTL rollout restart deployment/api deployment/worker >/dev/null
 for name in api worker; do $KUBECTL rollout status "deployment/$name" --timeout=120s >/dev/null; done
 if [ -n "${CAREFUL:-}" ]; then
-  # shellcheck disable=SC2086
-  $KUBECTL wait --for=delete --timeout=120s $before >/dev/null
+  while $KUBECTL get pods -o name | grep -qxF "$before"; do sleep 0.2; done
 fi
 # 4. a call with the key, and one through each service
 curl -sS --fail -o /dev/null -H "authorization: Bearer $new" "$ISSUER/v1/models"
