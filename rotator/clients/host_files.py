@@ -24,7 +24,9 @@ _DENIED = ("Permission denied", "Operation not permitted", "Read-only file syste
 # $p: the file, symlinks followed. A version is inode, time of change and the beginning of the content's hash.
 _STAT = """stat -c '%i %.9Y' -- "$p\""""
 _READ = f"""
-[ -e "$p" ] || exit {_NO_FILE}
+if ! told=$(stat -- "$p" 2>&1)
+then case $told in *"No such file or directory"*) exit {_NO_FILE};; *) echo "$told" >&2; exit 1;; esac
+fi
 [ "$(stat -c %s -- "$p")" -lt 500000 ] || exit {_LARGE}
 {_STAT} && date +%s.%N && base64 -w0 <"$p"
 """

@@ -12,13 +12,7 @@ from rotator.secret import Secret
 
 _TIMEOUT = 30.0
 _UNREACHED = 255  # ssh's own exit status
-_NEVER_BEGAN = (
-    "Connection refused",
-    "Could not resolve",
-    "No route to host",
-    "Connection timed out",
-    "Permission denied",
-)
+_NEVER_BEGAN = ("ssh: connect to host", "ssh: Could not resolve hostname")
 _DENIED = ("authentication required", "Access denied", "a password is required")  # polkit, D-Bus, sudo
 
 

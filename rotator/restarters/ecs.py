@@ -34,7 +34,7 @@ Found = Mapping[str, Any]
 class EcsRestarter(AwsConnection):
     """Deploy services of Amazon ECS anew, all at a time; each keeps its own deployment settings.
 
-    A service has converged when its new deployment is complete and no other one is left.
+    A service has converged when its new deployment is complete and no task from before runs, or is drained still.
     """
 
     services: list[str] = setting("Names of services")
@@ -91,11 +91,13 @@ class EcsRestarter(AwsConnection):
         services, skew = self._found()
         current, waiting, instances = 0, [], []
         for service in services:
-            instances += [_instance(task, skew) for task in self._tasks(service["serviceName"], "RUNNING")]
-            if change.id == "look" or self._over(service, change.since, skew):
+            tasks = self._running(service["serviceName"])
+            instances += [_instance(task, skew) for task in tasks]
+            old = sum(_made(task, skew) <= change.since for task in tasks)
+            if change.id == "look" or (self._over(service, change.since, skew) and not old):
                 current += 1
             else:
-                waiting.append(_words(service))
+                waiting.append(_words(service, old))
         return Progress(len(services), current, current == len(services), tuple(instances), "; ".join(waiting[:5]))
 
     # --- what AWS says ---
@@ -117,6 +119,11 @@ class EcsRestarter(AwsConnection):
             found += answer["services"]
         return found, skew
 
+    def _running(self, service: str) -> list[Found]:
+        """Those that may serve, also while they are drained."""
+        ending = [task for task in self._tasks(service, "STOPPED") if task.get("lastStatus") != "STOPPED"]
+        return [*self._tasks(service, "RUNNING"), *ending]
+
     def _tasks(self, service: str, status: str) -> list[Found]:
         arns: list[str] = aws.pages(
             self.account,
@@ -136,7 +143,7 @@ class EcsRestarter(AwsConnection):
     def _over(self, service: Found, since: float, skew: float) -> bool:
         """Whether its new deployment is complete. Raises PermanentError with ECS's and the tasks' own words."""
         if not service["desiredCount"]:
-            return True  # its tasks will start with what the store holds
+            return True  # its next tasks will start with what the store holds
         mine = _deployments(service, since, skew)
         for one in mine:
             if one.get("rolloutState") == "FAILED" or int(one.get("failedTasks") or 0) >= _FAILED_TASKS:
@@ -145,7 +152,7 @@ class EcsRestarter(AwsConnection):
                     + self._why(service["serviceName"], one["id"]),
                     f"`aws ecs describe-services --cluster {self.cluster} --services {service['serviceName']}`",
                 )
-        # an older one that is left is draining still
+        # an older one that is left has tasks still
         only = mine if len(service["deployments"]) == 1 else []
         return any(one.get("rolloutState", "COMPLETED") == "COMPLETED" and _full(one) for one in only)
 
@@ -193,10 +200,9 @@ def _full(deployment: Found) -> bool:
     return int(deployment["runningCount"]) >= int(deployment["desiredCount"])
 
 
-def _words(service: Found) -> str:
+def _words(service: Found, old: int) -> str:
     new = next((one for one in service["deployments"] if one["status"] == "PRIMARY"), service)
-    left = len(service["deployments"]) - 1
-    more = f", {left} deployments from before" if left > 0 else ""
+    more = f", {old} from before" if old else ""
     return f"service {service['serviceName']} {new['runningCount']}/{new['desiredCount']}{more}"
 
 

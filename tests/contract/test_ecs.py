@@ -131,10 +131,16 @@ class TestRollOuts:
         ecs, wanted = Ecs(monkeypatch), change(time.time() - 10)
         assert self.restarter.restart(wanted) is None and ecs.forced == 1
         progress = self.restarter.progress(wanted)
-        assert not progress.converged and progress.text == "service api 0/2, 1 deployments from before"
+        assert not progress.converged and progress.text == "service api 0/2"
         ecs.service["deployments"][0].update(runningCount=2, rolloutState="COMPLETED")
         assert not self.restarter.progress(wanted).converged, "the one from before drains still"
         ecs.service["deployments"].pop()
+        drained = {"taskArn": "task/old", "createdAt": ecs.clock(wanted.since - 100), "lastStatus": "DEACTIVATING"}
+        ecs.tasks["STOPPED"] = [drained]
+        progress = self.restarter.progress(wanted)
+        assert not progress.converged and progress.text == "service api 2/2, 1 from before"
+        assert [one.name for one in progress.instances] == ["task old"], "it may serve still"
+        drained["lastStatus"] = "STOPPED"
         assert self.restarter.progress(wanted).converged
         assert self.restarter.restart(wanted) is None and ecs.forced == 1
 
@@ -157,7 +163,12 @@ class TestRollOuts:
         ecs.service["deployments"][0].update(rolloutState="FAILED", rolloutStateReason=reason)
         new = ecs.service["deployments"][0]["id"]
         container = {"name": "api", "exitCode": 7, "reason": "this key is no good"}
-        stopped = {"taskArn": "task/1", "startedBy": new, "stoppedReason": "Essential container in task exited"}
+        stopped = {
+            "taskArn": "task/1",
+            "lastStatus": "STOPPED",
+            "startedBy": new,
+            "stoppedReason": "Essential container in task exited",
+        }
         ecs.tasks["STOPPED"] = [{**stopped, "containers": [container]}]
         with pytest.raises(PermanentError, match="circuit breaker") as told:
             self.restarter.progress(wanted)

@@ -6,6 +6,8 @@ import itertools
 import os
 import shutil
 import stat
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +260,20 @@ class TestHosts:
         with pytest.raises(PermanentError, match="no such thing"):
             host.run("echo no such thing >&2; exit 3")
 
+    def test_a_connection_that_ssh_keeps_open_for_others_holds_nothing_up(
+        self, systemd: Systemd, tmp_path: Path
+    ) -> None:
+        """ControlPersist, which many have in their configuration: a master in the background keeps standard error."""
+        sockets = tempfile.mkdtemp(prefix="s")  # a socket's path is short
+        kept = f" ControlMaster auto\n ControlPersist 20\n ControlPath {sockets}/%p\n"
+        config = tmp_path / "config"
+        config.write_text(systemd.config.read_text() + kept)
+        host, begun = Host(systemd.name, str(config)), time.monotonic()
+        assert [host.run("echo here") for _ in range(3)] == ["here\n"] * 3
+        assert time.monotonic() - begun < 10
+        subprocess.run(["ssh", "-F", str(config), "-O", "exit", systemd.name], check=True, capture_output=True)
+        shutil.rmtree(sockets)
+
     def test_this_machine_needs_no_ssh(self) -> None:
         assert Host().run("echo here") == "here\n" and str(Host()) == "this machine"
         assert (
@@ -339,6 +355,10 @@ class TestFilesOnHosts:
         assert store.read() is None
         with pytest.raises(NotFound, match="the directory of /nowhere/at/all/env does not exist on unit-host"):
             store.write(single("second-value"), "", NOTE)
+
+    def test_a_path_that_cannot_be_looked_at_is_not_an_absent_file(self, systemd: Systemd) -> None:
+        with pytest.raises(PermanentError, match="Not a directory"):
+            self.store(systemd, "", path="/etc/passwd/env").read()
 
     def test_a_file_that_cannot_be_one_of_secrets_is_refused(self, systemd: Systemd) -> None:
         (systemd.shared / "large.env").write_text("A=1\n" * 200_000)
