@@ -22,6 +22,7 @@ _SHOWN = (
     "NRestarts",
     "ActiveEnterTimestampMonotonic",
     "ExecMainStartTimestampMonotonic",
+    "StateChangeTimestampMonotonic",
     "MainPID",
     "CanReload",
 )
@@ -29,11 +30,12 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as its host shows it. `started_at`: Unix seconds by this machine's clock, at the earliest; 0 if never."""
+    """A unit as its host shows it. Times are Unix seconds by this machine's clock, at the earliest; 0 if never."""
 
     shown: Mapping[str, str]
     active_for: float  # seconds since it became active
-    started_at: float
+    started_at: float  # its main process
+    changed_at: float  # its state
 
     @property
     def name(self) -> str:
@@ -107,9 +109,13 @@ def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
         shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" not in shown:
             continue
-        active = int(shown.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
-        started = int(shown.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
-        yield Unit(shown, uptime - active if active else 0.0, before - (uptime - started) if started else 0.0)
+        booted = before - uptime
+        active, started, changed = (
+            int(shown.get(f"{name}TimestampMonotonic") or 0) / 1e6
+            for name in ("ActiveEnter", "ExecMainStart", "StateChange")
+        )
+        lasting = uptime - active if active else 0.0
+        yield Unit(shown, lasting, booted + started if started else 0.0, booted + changed if changed else 0.0)
 
 
 def _by_systemd(line: str) -> bool:

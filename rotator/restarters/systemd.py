@@ -92,6 +92,8 @@ class SystemdRestarter(HostsConnection):
         room = self.wave if self.action == "restart" else len(self.units) * 1000
         for manager in self._managers:
             units = self._running(manager)
+            for unit in units:
+                self._must_not_have_ended(manager, unit, change)
             due = [unit for unit in units if self._must(manager, unit, change)]
             room -= sum(unit not in due and not self._over(manager, unit, change) for unit in units)
             now, later = due[: max(0, room)], due[max(0, room) :]
@@ -138,13 +140,19 @@ class SystemdRestarter(HostsConnection):
 
     def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:
         """Whether it is up with the change, and has stayed so. Raises PermanentError with its own words if it ended."""
+        self._must_not_have_ended(manager, unit, change)
         if self.action == "reload":
             return unit.state == "active/running"
-        ended = unit.shown["ActiveState"] == "failed" or unit.shown["SubState"] == "auto-restart" or unit.restarts > 0
-        if ended and unit.started_at > change.since:
-            said, shown = manager.last_words(unit.name), unit.shown
-            words = f"{shown['Result']}, exit {shown['ExecMainStatus']}" + (f': "{said}"' if said else "")
-            hint = f"`journalctl -u {unit.name}` on {manager} has more"
-            raise PermanentError(f"{unit.name} on {manager} is {unit.state}: {words}", hint)
         up = unit.state == "active/running" and unit.active_for >= self.settle
         return up and not self._must(manager, unit, change)
+
+    def _must_not_have_ended(self, manager: Manager, unit: Unit, change: Change) -> None:
+        """One that cannot start at all (its EnvironmentFile is gone) has no new process, but another state."""
+        down = unit.shown["ActiveState"] == "failed" or unit.shown["SubState"] == "auto-restart"
+        since = max(unit.started_at, unit.changed_at) if down else unit.started_at
+        if (down or unit.restarts > 0) and since > change.since:
+            said, shown = manager.last_words(unit.name), unit.shown
+            code = f", exit {shown['ExecMainStatus']}" if shown["ExecMainStatus"] != "0" else ""
+            words = f"{shown['Result']}{code}" + (f': "{said}"' if said else "")
+            hint = f"`journalctl -u {unit.name}` on {manager} has more"
+            raise PermanentError(f"{unit.name} on {manager} is {unit.state}: {words}", hint)

@@ -28,6 +28,7 @@ from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
+DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
 _count = itertools.count(1)
 
 
@@ -88,6 +89,13 @@ def test_success_is_told_only_once_it_has_stayed_up(service: Service) -> None:
     wanted, begun = change(), time.monotonic()
     rolled(service.restarter(settle=1.5), wanted)
     assert time.monotonic() - begun >= 1.5
+
+
+def test_a_unit_that_cannot_even_start_is_told_at_once(service: Service) -> None:
+    """There is no new process whose end could be seen."""
+    service.file.unlink()
+    with pytest.raises(PermanentError, match="is failed/failed: resources"):
+        rolled(service.restarter(), change(), 10)
 
 
 @pytest.mark.parametrize("again", ["no", "always"])
@@ -279,6 +287,39 @@ class TestHosts:
         assert (
             Manager(Host(sudo=True), user=True).systemctl("restart", "a b") == "sudo -n systemctl --user restart 'a b'"
         )
+
+
+class TestSudo:
+    def test_the_rules_of_the_documentation_suffice_and_give_nothing_more(self, systemd: Systemd) -> None:
+        rules = DOCS.read_text().split("```text\n")[1].split("```")[0]
+        config = systemd.user("rotator", rules)
+        systemd.unit("app@.service", "/bin/sleep 1000", EnvironmentFile="/srv/shared/app.env")
+        (systemd.shared / "app.env").write_text("KEY=first-value\n")
+        systemd.systemctl("start", "app@1.service", "app@2.service")
+        (systemd.shared / "app.env").write_text("KEY=second-value\n")
+        place = {"host": systemd.name, "ssh_config": str(config), "sudo": True}
+        restarter = SystemdRestarter(units=["app@*.service"], env="KEY", settle=0.2, **place)
+        assert [one.level for one in restarter.preflight()] == [Level.OK] * 2
+        progress = rolled(restarter, change())
+        assert [one.holds for one in progress.instances] == [single("second-value").primary] * 2
+        (systemd.shared / "app.env").unlink()
+        with pytest.raises(PermanentError, match="app@..service on unit-host is failed/failed: resources"):
+            rolled(restarter, change(name="r2", value="third-value"))
+        host = Host(systemd.name, str(config), sudo=True)
+        for words in (
+            ["cat", "/etc/shadow"],
+            ["cat", "/proc/1/environ", "/etc/shadow"],
+            ["systemctl", "stop", "app@1"],
+        ):
+            with pytest.raises(AccessDenied):
+                host.run(host.command(*words))
+        systemd.systemctl("stop", "app@*")
+
+    def test_without_sudo_it_is_told_what_would_help(self, systemd: Systemd, service: Service) -> None:
+        config = systemd.user("stranger", "root ALL=(ALL) ALL\n")
+        with pytest.raises(AccessDenied) as told:
+            rolled(service.restarter(ssh_config=str(config)), change())
+        assert "`sudo: true`" in told.value.hint
 
 
 class TestFilesOnHosts:

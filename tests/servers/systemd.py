@@ -56,8 +56,9 @@ class Systemd(Server):
     def install(cls) -> None:
         if not may_install():  # root: `make test` is for Python alone
             pytest.skip("systemd is tested in a container of its own: CI=1 make test, as root")
-        tools = ("systemd-nspawn", "dbus-daemon", "sshd", "ssh-keygen", "/lib/systemd/systemd", "nsenter")
-        apt("systemd", "systemd-container", "dbus", "openssh-server", "openssh-client", tools=tools)
+        tools = ("systemd-nspawn", "dbus-daemon", "sshd", "ssh-keygen", "/lib/systemd/systemd", "nsenter", "sudo")
+        packages = ("systemd", "systemd-container", "dbus", "openssh-server", "openssh-client", "sudo")
+        apt(*packages, tools=tools)
 
     def up(self) -> dict[str, Any]:
         self.shared, self.config, self.port = self.dir / "srv", self.dir / "ssh" / "config", free_port()
@@ -121,6 +122,17 @@ class Systemd(Server):
 
     def ssh(self, script: str) -> str:
         return run(["ssh", "-F", self.config, "-o", "BatchMode=yes", self.name, script])
+
+    def user(self, name: str, sudoers: str) -> Path:
+        """A user who may do by sudo what these rules say; ssh's configuration in which the host is reached as them."""
+        home = f"/home/{name}"
+        self.ssh(f"echo {name}:x:1500:1500::{home}:/bin/sh >>/etc/passwd; mkdir -p {home} /etc/pam.d")
+        self.ssh("for one in auth account session; do echo $one required pam_permit.so; done >/etc/pam.d/sudo")
+        (self.shared / "sudoers").write_text(sudoers)
+        self.ssh("install -m 440 /srv/shared/sudoers /etc/sudoers && visudo -cf /etc/sudoers")
+        config = self.dir / "ssh" / f"config-{name}"
+        config.write_text(self.config.read_text().replace("User root", f"User {name}"))
+        return config
 
     def systemctl(self, *arguments: str) -> str:
         return run(self.inside("systemctl", *arguments))
