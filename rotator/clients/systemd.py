@@ -11,6 +11,7 @@ from typing import Literal
 from rotator.clients.hosts import Host
 from rotator.secret import Secret, last_line
 
+_USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
 _OWN_LINES = ("Main process exited", "Failed with result", "Started ", "Scheduled restart", "Stopped ", "Starting ")
 _SHOWN = (
     "Id",
@@ -64,7 +65,9 @@ class Manager:
 
     def systemctl(self, *words: str) -> str:
         """The command as it is written in a script."""
-        return self.host.command("systemctl", *(["--user"] if self.user else []), *words)
+        if self.user:  # a daemon or cron has no session that would say where the user's manager is
+            return f"{_USERS_OWN} {self.host.command('systemctl', '--user', *words)}"
+        return self.host.command("systemctl", *words)
 
     def units(self, names: Sequence[str]) -> list[Unit]:
         """The units of these names; patterns mean those that are loaded."""

@@ -41,6 +41,8 @@ class SystemdRestarter(HostsConnection):
             raise ConfigError("no unit is named", "for instance `units: [app.service]`")
         if self.wave < 1:
             raise ConfigError("a wave has at least one unit", "for instance `wave: 1`")
+        if self.user and self.sudo:
+            raise ConfigError("`user` is the user's own manager, `sudo` is root's", "one of them")
         if self.env and self.action == "reload":
             raise ConfigError("a reload changes no environment", "`action: restart`, or leave `env` out")
 

@@ -234,6 +234,8 @@ class TestBefore:
             SystemdRestarter(units=[])
         with pytest.raises(ConfigError, match="at least one unit"):
             SystemdRestarter(units=["a"], wave=0)
+        with pytest.raises(ConfigError, match="`sudo` is root's"):
+            SystemdRestarter(units=["a"], user=True, sudo=True)
         with pytest.raises(ConfigError, match="changes no environment"):
             SystemdRestarter(units=["a"], action="reload", env="KEY")
 
@@ -284,9 +286,24 @@ class TestHosts:
 
     def test_this_machine_needs_no_ssh(self) -> None:
         assert Host().run("echo here") == "here\n" and str(Host()) == "this machine"
-        assert (
-            Manager(Host(sudo=True), user=True).systemctl("restart", "a b") == "sudo -n systemctl --user restart 'a b'"
-        )
+        assert Manager(Host(sudo=True)).systemctl("restart", "a b") == "sudo -n systemctl restart 'a b'"
+
+
+def test_a_unit_of_the_users_own_manager_is_restarted(systemd: Systemd) -> None:
+    """Over a connection without a session, as a daemon's: nothing says where that manager is."""
+    own = {"Type": "notify", "Delegate": "yes", "Environment": "XDG_RUNTIME_DIR=/run/user/0 HOME=/root"}
+    systemd.ssh("mkdir -p -m 700 /run/user/0 && mkdir -p /run/systemd/user")
+    systemd.ssh("printf '[Service]\\nExecStart=/bin/sleep 1000\\n' >/run/systemd/user/mine.service")
+    systemd.unit("own-manager.service", "/lib/systemd/systemd --user", **own)
+    systemd.systemctl("start", "own-manager.service")
+    systemd.ssh("XDG_RUNTIME_DIR=/run/user/0 systemctl --user start mine.service")
+    place = {"host": systemd.name, "ssh_config": str(systemd.config), "user": True}
+    restarter = SystemdRestarter(units=["mine.service"], settle=0.2, **place)
+    assert [one.text for one in restarter.preflight()] == ["restarts mine.service on unit-host"]
+    wanted = change()
+    (instance,) = rolled(restarter, wanted).instances
+    assert instance.started_at is not None and instance.started_at > wanted.since
+    systemd.systemctl("stop", "own-manager.service")
 
 
 class TestSudo:
