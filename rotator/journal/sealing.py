@@ -126,9 +126,7 @@ def _put_in_place(made: Path, target: Path) -> None:
     """Raises FileExistsError where another process was faster."""
     try:
         os.link(made, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: the name is taken first
+    except OSError:  # it is there already, which the next line says, too; or a file system has no hard links
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         made.rename(target)
 

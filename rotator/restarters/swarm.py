@@ -16,10 +16,11 @@ from typing import Any
 from rotator.clients import docker, swarm
 from rotator.clients.docker import EngineConnection
 from rotator.errors import ConfigError, NotFound, PermanentError
-from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
+from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 
 _DISCOVER = "discover"
+_PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 Found = Mapping[str, Any]
 
@@ -89,10 +90,15 @@ class SwarmRestarter(EngineConnection):
                 found.append(Finding(Level.OK, f"updates service {name}"))
         return found
 
-    def restart(self, change: Change) -> None:
+    def restart(self, change: Change) -> NotYet | None:
         newest = self._newest()
         for service in self._targets():
+            status = service.get("UpdateStatus") or {}
+            if status.get("State") == "rollback_started":
+                # another update now would take the tasks that serve before those that failed are back
+                return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} rolls itself back")
             swarm.update(self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest))
+        return None
 
     def progress(self, change: Change) -> Progress:
         looking = change.id == "look"

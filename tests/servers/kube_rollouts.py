@@ -6,6 +6,7 @@ and docs/features/restart.md; the pods are made by Kubernetes' own ReplicaSets.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -63,11 +64,9 @@ class Rollouts:
 
     def _run(self) -> None:
         while not self._stop.wait(0.1):
-            for rollout in self.kube.call("GET", self._path)["items"]:
-                try:
+            with contextlib.suppress(Failed):  # its kind is not served yet, or somebody else wrote in between
+                for rollout in self.kube.call("GET", self._path)["items"]:
                     self._reconcile(rollout)
-                except Failed:
-                    continue  # written by somebody else in between: the next round sees it
 
     def _reconcile(self, rollout: dict[str, Any]) -> None:
         name, spec = rollout["metadata"]["name"], rollout["spec"]
