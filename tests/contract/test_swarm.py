@@ -178,6 +178,22 @@ class TestServices:
         rolled(family.restarter(), change("undo"))
         assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["first-value"]
 
+    def test_a_service_that_rolls_itself_back_is_left_to_it(
+        self, family: Family, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second update meanwhile would take the tasks that serve before the failed ones are back."""
+        service, real = family.service(), door.services
+
+        def rolling(connection: Any) -> list[Any]:
+            return [{**one, "UpdateStatus": {"State": "rollback_started"}} for one in real(connection)]
+
+        before = family.spec(service)
+        with monkeypatch.context() as patch:
+            patch.setattr(door, "services", rolling)
+            told = family.restarter().restart(change("undo"))
+        assert told is not None and "rolls itself back" in told.text and family.spec(service) == before
+        rolled(family.restarter(), change("undo"))
+
     def test_what_is_not_well_already_is_told(self, family: Family) -> None:
         service = family.service()
         family.engine.cli("service", "update", "-q", "--detach", "--args", "false", service)
