@@ -13,9 +13,10 @@ import pytest
 
 from rotator.clients import swarm as door
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError, TransientError
-from rotator.model import Change, Level, Note, Progress, single
+from rotator.model import Change, Level, Note, single
 from rotator.restarters.swarm import SwarmRestarter
 from rotator.stores.swarm import SwarmStore
+from tests.contract.rolling import rolled
 from tests.servers.engine import Engine
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
@@ -61,15 +62,6 @@ def family(swarm: Engine) -> Iterator[Family]:
     found = Family(swarm)
     yield found
     found.close()
-
-
-def rolled(restarter: SwarmRestarter, change: Change, seconds: float = 60.0) -> Progress:
-    end = time.monotonic() + seconds
-    restarter.restart(change)
-    while not (progress := restarter.progress(change)).converged:
-        assert time.monotonic() < end, progress.text
-        time.sleep(0.1)
-    return progress
 
 
 def change(name: str, since: float = 0.0) -> Change:
