@@ -29,6 +29,7 @@ from tests.servers.systemd import Systemd
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
+_REFUSED = "ssh: connect to host web-1 port 22: Connection refused"
 _count = itertools.count(1)
 
 
@@ -269,6 +270,22 @@ class TestHosts:
             host.run("echo 'Interactive authentication required.' >&2; exit 1")
         with pytest.raises(PermanentError, match="no such thing"):
             host.run("echo no such thing >&2; exit 3")
+
+    def test_a_connection_that_is_lost_on_the_way_is_told_from_one_never_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only the second is sure to have done nothing."""
+        for name, words in (("lost", "Read from remote host: Connection timed out"), ("never", _REFUSED)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "ssh").write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 255\n")
+            (tmp_path / name / "ssh").chmod(0o755)
+        path = os.environ["PATH"]
+        monkeypatch.setenv("PATH", f"{tmp_path}/lost:{path}")
+        with pytest.raises(OutcomeUnknown, match="Connection timed out"):
+            Host("web-1").ended("true")
+        monkeypatch.setenv("PATH", f"{tmp_path}/never:{path}")
+        with pytest.raises(TransientError, match="Connection refused"):
+            Host("web-1").ended("true")
 
     def test_a_connection_that_ssh_keeps_open_for_others_holds_nothing_up(
         self, systemd: Systemd, tmp_path: Path
