@@ -10,7 +10,6 @@ import hashlib
 import shlex
 import time
 
-from rotator import deadline
 from rotator.clients.files import Snapshot
 from rotator.clients.hosts import Host
 from rotator.clients.programs import Ended
@@ -73,7 +72,6 @@ def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: 
 
     Raises Conflict if somebody wrote in between, AccessDenied, TransientError, OutcomeUnknown, LeaseLost.
     """
-    deadline.check()
     sent = Secret(f"{hashlib.sha256(content).hexdigest()}\n{base64.b64encode(content).decode()}")
     body = _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
     ended = host.ended(_script(host, path, body), sent)

@@ -101,10 +101,10 @@ class EcsRestarter(AwsConnection):
         return Progress(len(services), current, current == len(services), tuple(instances), "; ".join(waiting[:5]))
 
     # --- what AWS says ---
-    def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """A deployment that is forced twice is one more deployment: every request may be sent again."""
         of = {} if operation == "describe_task_definition" else {"cluster": self.cluster}
-        return aws.call(self.account, _SERVICE, operation, safe=safe, **of, **parameters)
+        return aws.call(self.account, _SERVICE, operation, safe=True, **of, **parameters)
 
     def _found(self) -> tuple[list[Found], float]:
         """The services, and by how much AWS's clock is ahead of ours. Raises NotFound for one that is not there."""
