@@ -219,10 +219,13 @@ class Session:
         try:
             with self._writing() as writing:
                 writing.outcome(unit, call, performed, took, recovered)
-                return writing.next(intend)
+                following = writing.next(intend)
         except LeaseLost:
             self._stray(unit, performed)
             raise
+        for key, made in performed.keep:  # as its seal would open
+            self._opened[key] = Credential(made.values, key.id or made.id, key.hint)
+        return following
 
     # --- strays: what a process made after it had lost its lease ---
     def _stray(self, unit: Unit, performed: Performed) -> None:

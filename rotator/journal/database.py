@@ -57,7 +57,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to read from."""
-        with _told(self), self._engine.connect().execution_options(reading=True) as connection:
+        with _told(self), self._engine.connect() as connection:
+            self._start(connection, "BEGIN")
             yield connection
 
     @contextmanager
@@ -65,7 +66,7 @@ class Database:
         connection = self._kept if self._kept is not None else self._engine.connect()
         self._kept = None
         try:
-            _patiently(connection.begin)
+            self._start(connection, "BEGIN IMMEDIATE")
             yield connection
             connection.commit()
         except BaseException:
@@ -75,6 +76,13 @@ class Database:
             self._kept = connection
         else:
             connection.close()
+
+    def _start(self, connection: Connection, how: str) -> None:
+        """Not by an event of SQLAlchemy: an engine that has one asks for more at each statement."""
+        connection.begin()
+        if self.is_sqlite:
+            raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+            _patiently(partial(raw.execute, how))
 
     def prepare(self) -> bool:
         """Make the tables in an empty database; refuse one of another version. True if it was empty."""
@@ -161,7 +169,6 @@ def _engine(url: str) -> Engine:
     except ModuleNotFoundError as error:
         raise JournalError(f"a PostgreSQL journal needs {error.name}", "pip install 'rotator[postgres]'") from error
     event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
@@ -169,12 +176,6 @@ def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "busy_timeout=10"):
         _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("reading")
-    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
-    raw.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _is_busy(error: BaseException) -> bool:
