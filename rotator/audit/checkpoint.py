@@ -13,6 +13,7 @@ from rotator.audit.record import GENESIS, canonical, rfc3339
 from rotator.journal import tables
 from rotator.journal.database import serialise
 from rotator.journal.journal import Journal, put_setting, setting
+from rotator.journal.sealing import Sealer
 from rotator.secret import Secret
 
 _CONTEXT = "audit signing key"
@@ -30,6 +31,8 @@ _HEADS = select(_AUDIT.c.chain, _AUDIT.c.seq, _AUDIT.c.hash).join(
     _GROWN, (_AUDIT.c.chain == _GROWN.c.chain) & (_AUDIT.c.seq == _GROWN.c.seq)
 )
 _ADD = insert(_CHECKPOINTS)
+_SETTINGS = tables.meta.c
+_KEY_PAIR = select(_SETTINGS.name, _SETTINGS.value).where(_SETTINGS.name.in_(("audit_public_key", "audit_private_key")))
 
 
 def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
@@ -40,16 +43,17 @@ def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] |
     since = previous["upto"] if previous else 0
     if upto <= since or journal.sealer is None:
         return None
+    public, private = _key_pair(connection, journal)
     body = {
         "checkpoint": (previous["n"] if previous else 0) + 1,
         "time": rfc3339(at),
         "upto": upto,
         "heads": _heads(connection, since, upto),
         "prev": previous["hash"] if previous else GENESIS,
-        "key": public_key(connection, journal),
+        "key": public,
     }
     text = canonical(body)
-    signature = _sign(connection, journal, text)
+    signature = _sign(journal.sealer, private, text)
     connection.execute(
         _ADD, {"n": body["checkpoint"], "upto": upto, "body": text, "hash": hash_of(text), "signature": signature}
     )
@@ -87,13 +91,21 @@ def renew_key(connection: Connection, journal: Journal) -> str:
     return public
 
 
-def _sign(connection: Connection, journal: Journal, text: str) -> str:
+def _key_pair(connection: Connection, journal: Journal) -> tuple[str, str]:
+    """The installation's public key and its private one, sealed; made on first use, and if the sealing key was lost."""
+    known: dict[str, str] = {row[0]: row[1] for row in connection.execute(_KEY_PAIR)}
+    if not known.get("audit_public_key"):
+        renew_key(connection, journal)
+        return _key_pair(connection, journal)
+    return known["audit_public_key"], known["audit_private_key"]
+
+
+def _sign(sealer: Sealer, private: str, text: str) -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    assert journal.sealer is not None
-    raw = journal.sealer.open(setting(connection, "audit_private_key"), _CONTEXT)
-    private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(raw.reveal()))
-    return base64.b64encode(private.sign(text.encode())).decode()
+    raw = sealer.open(private, _CONTEXT)
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(raw.reveal()))
+    return base64.b64encode(key.sign(text.encode())).decode()
 
 
 def signed_by(public: str, text: str, signature: str) -> bool:
