@@ -106,7 +106,7 @@ class _Watch:
             if event.get("type") == "BOOKMARK":
                 continue
             with self._changed:
-                held = self._held or {}
+                held = self._held = {} if self._held is None else self._held
                 if event.get("type") == "DELETED":
                     held.pop(_uid(found), None)
                 else:
