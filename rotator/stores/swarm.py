@@ -74,13 +74,18 @@ class SwarmStore(EngineConnection):
         return name
 
     def retire(self, version: str) -> None:
-        """Remove the secret with the revoked key. Raises PermanentError, naming who uses it still."""
+        """Remove the secret with the revoked key. Raises PermanentError, naming who uses it still.
+
+        With it go those from before, as an undone rotation leaves them, and twins of the newest one: a write whose
+        answer was lost is done again, as nobody can read what a secret holds.
+        """
         family = self._family()
         dying = next((number for number, one in family.items() if one["Spec"]["Name"] == version), None)
         if dying is None or dying == max(family):
             return
-        for number in sorted(family):  # with those from before, as an undone rotation leaves them
-            if number <= dying:
+        newest = _note(family.pop(max(family)))
+        for number in sorted(family):
+            if number <= dying or _twins(_note(family[number]), newest):
                 self._remove(family[number]["Spec"]["Name"], must=number == dying)
 
     def _remove(self, name: str, must: bool) -> None:
@@ -97,6 +102,10 @@ class SwarmStore(EngineConnection):
     def _family(self) -> dict[int, dict[str, Any]]:
         """The secrets of this name by their number; the one that people made is number 0."""
         return swarm.family(swarm.secrets(self), self.secret)
+
+
+def _twins(one: Note | None, other: Note | None) -> bool:
+    return one is not None and other is not None and (one.key_id, one.rotation) == (other.key_id, other.rotation)
 
 
 def _note(secret: Mapping[str, Any]) -> Note | None:
