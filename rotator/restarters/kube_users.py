@@ -116,6 +116,10 @@ class Scope:
                 continue
             why = f" ({', '.join(self.ways(target))})" if self.secrets else ""
             yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
+            if target["kind"] == "StatefulSet" and not Access(self.cluster, self.namespace).may("delete", "", "pods"):
+                text = f"we may not delete pods in {self.namespace}: where a key does not work, {judge.named(target)}"
+                hint = _rule("", "pods", ("delete",))
+                yield Finding(Level.WARNING, f"{text} waits for its broken pod until somebody deletes it", hint)
         for pod in self.others(objects):
             yield _not_ours(pod)
         if self.secrets:

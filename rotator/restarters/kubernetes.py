@@ -15,7 +15,7 @@ from typing import Any
 from rotator.clients import kube_views, kubernetes
 from rotator.clients.kube_views import Objects
 from rotator.clients.kubernetes import ClusterConnection, SecretRef
-from rotator.errors import ConfigError, PermanentError, RotatorError
+from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, RotatorError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 from rotator.restarters import workloads as judge
@@ -97,6 +97,7 @@ class KubernetesRestarter(ClusterConnection):
             objects = scope.watched()
             targets = scope.targets(objects)
             told = [one for one in targets if judge.change_of(one, self._mark) == change.id]
+            self._unblock(scope, told, objects, change.id)
             rolling = [one for one in told if not self._over(one, objects, change.id)]
             for target in targets:
                 if judge.change_of(target, self._mark) == change.id:
@@ -109,6 +110,8 @@ class KubernetesRestarter(ClusterConnection):
                 self._order(scope, target, change)
                 told.append(target)
                 rolling.append(target)
+            if blocked := [judge.named(one) for one in targets if self._blocking(one, objects, change.id)]:
+                return NotYet(_PAUSE, text=f"broken pods of {', '.join(blocked)} are replaced")
         return None
 
     def progress(self, change: Change) -> Progress:
@@ -162,6 +165,27 @@ class KubernetesRestarter(ClusterConnection):
         patch = {"spec": {"template": {"metadata": {"annotations": told}}}}
         done = self.cluster.patch(where, patch, safe=True)
         kubernetes.event(self.cluster, {**done, "kind": target["kind"]}, "KeyRotated", f"restarted for {change.id}")
+
+    def _blocking(self, target: Found, objects: Objects, change: str) -> list[Found]:
+        return judge.blocking(target, judge.pods_of(target, objects["Pod"]), self._mark, change)
+
+    def _unblock(self, scope: Scope, told: Sequence[Found], objects: Objects, change: str) -> None:
+        """Delete what a StatefulSet would wait for, once its controller knows what to make instead."""
+        for target in told:
+            for pod in self._blocking(target, objects, change) if judge.seen(target) else ():
+                self._delete(scope, target, pod)
+
+    def _delete(self, scope: Scope, target: Found, pod: Found) -> None:
+        name, uid = judge.meta(pod)["name"], judge.meta(pod)["uid"]
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            self.cluster.call("DELETE", kube_views.path("Pod", scope.namespace, name), options, safe=True)
+        except (NotFound, Conflict):
+            return  # it is another one by now
+        except AccessDenied as error:
+            text = f"{judge.named(target)} waits for its broken pod/{name}, which we may not delete"
+            hint = f"kubectl -n {scope.namespace} delete pod {name}, then `rotator resume`"
+            raise AccessDenied(text, hint) from error
 
     def _over(self, target: Found, objects: Objects, change: str) -> bool:
         """Whether it has converged. Raises PermanentError with its own words if it cannot."""

@@ -215,7 +215,7 @@ def illness(found: Mapping[str, Any]) -> str:
 def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: str, change: str) -> bool:
     """All pods have the change and are ready, as many as wanted; none from before runs any more."""
     status = found.get("status") or {}
-    if change_of(found, mark) != change or not _seen(found):
+    if change_of(found, mark) != change or not seen(found):
         return False
     if any(change_of(pod, mark) != change for pod in pods):
         return False
@@ -224,13 +224,35 @@ def converged(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark:
     return up >= desired(found) and int(available) >= desired(found) and len(pods) == up
 
 
+def blocking(
+    found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], mark: str, change: str
+) -> list[Mapping[str, Any]]:
+    """Broken pods from before `change`: a StatefulSet's controller waits for them for ever before it makes others.
+
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+    """
+    if found["kind"] != "StatefulSet":
+        return []
+    before = (pod for pod in pods if change_of(pod, mark) != change)
+    return [pod for pod in before if not ready(pod) and not meta(pod).get("deletionTimestamp") and _broken(pod)]
+
+
+def _broken(pod: Mapping[str, Any]) -> bool:
+    """Whether a container of it waits in vain or has ended before: one that crashes looks well in between."""
+    return any(
+        (one.get("lastState") or {}).get("terminated")
+        or ((one.get("state") or {}).get("waiting") or {}).get("reason") in _HOPELESS
+        for one in _told_of(pod)
+    )
+
+
 def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: str, change: str) -> Trouble | None:
     """Why its roll-out cannot succeed, in the pods' own words where they have some."""
     for pod in pods:
         if change_of(pod, mark) == change and (told := _in_pod(found, pod)):
             return told
     status = found.get("status") or {}
-    if change_of(found, mark) != change or not _seen(found):
+    if change_of(found, mark) != change or not seen(found):
         return None
     if found["kind"] == ROLLOUT and (status.get("abort") or status.get("phase") == "Degraded"):
         return Trouble(f"{named(found)}: {status.get('phase', 'Degraded')}: {status.get('message', 'aborted')}")
@@ -241,14 +263,19 @@ def trouble(found: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], mark: s
     return None
 
 
-def _seen(found: Mapping[str, Any]) -> bool:
+def seen(found: Mapping[str, Any]) -> bool:
     """Whether its controller has seen it as it is. A Rollout's tells the generation as a text."""
     return int((found.get("status") or {}).get("observedGeneration") or 0) >= int(meta(found)["generation"])
 
 
-def _in_pod(found: Mapping[str, Any], pod: Mapping[str, Any]) -> Trouble | None:
+def _told_of(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The status of each of its containers."""
     status = pod.get("status") or {}
-    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _in_pod(found: Mapping[str, Any], pod: Mapping[str, Any]) -> Trouble | None:
+    for one in _told_of(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") not in _HOPELESS:
             continue

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from rotator.clients.kubernetes import Cluster
 from rotator.restarters.kubernetes import KubernetesRestarter
@@ -50,6 +54,12 @@ class Space:
         self.kube.rolled_out(
             *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects), namespace=self.name
         )
+
+    def may(self, kept: Callable[[dict[str, Any]], bool]) -> None:
+        """From now on only these rules of the manifest."""
+        rules = [rule for rule in yaml.safe_load(RBAC.read_text().split("---")[1])["rules"] if kept(rule)]
+        patch = json.dumps({"rules": rules})
+        self.kube.kubectl("patch", "role", "rotator", "-n", self.name, "--type=merge", "-p", patch)
 
     def data(self) -> dict[str, str]:
         found = self.kube.get("secret", SECRET, self.name)["data"]
