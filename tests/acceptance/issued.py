@@ -21,6 +21,7 @@ from rotator.demo.world import Traffic, _installed
 from tests.servers.tools import HOST, wait_for
 
 COUNTING = str(Path(__file__).parent / "killer")
+STEPS = ("generate", "write", "restart", "verify", "revoke")  # the act that each of the five steps is about
 CONSUMER = Path(__file__).with_name("container_consumer.py")
 
 
@@ -131,6 +132,10 @@ class Issued:
         counting = {"PYTHONPATH": COUNTING, "COUNT_BOUNDARIES": str(self.folder / "boundaries")}
         return self.rotate(KILL_AT_BOUNDARY=str(boundary), **counting)[0]
 
+    def run_killed_after(self, act: str) -> int:
+        """The same, SIGKILLed once it has done this and told nobody, its journal included; its exit status."""
+        return self.rotate(PYTHONPATH=COUNTING, KILL_AFTER=act)[0]
+
     @property
     def boundaries(self) -> int:
         """How many there are, of a whole rotation."""
@@ -142,8 +147,14 @@ class Issued:
         raise NotImplementedError
 
     def survives_kills(self, step: int, seed: int, instants: int = 0) -> str:
-        """Killed at every `step`th boundary and at instants, each time carried on by the next run; what was seen."""
+        """Killed in each of the five steps, at every `step`th boundary and at instants; what was seen.
+
+        Each time the next run carries it on, and the promises hold.
+        """
         boundaries, killed, rng = self.boundaries, 0, random.Random(seed)
+        for act in STEPS:
+            assert self.run_killed_after(act) == -signal.SIGKILL, act
+            self._carried_on()
         for boundary in range(1 + seed % step, boundaries + 1, step):
             killed += self.run_killed(boundary) == -signal.SIGKILL
             self._carried_on()
@@ -155,7 +166,7 @@ class Issued:
             self._carried_on()
         assert killed > 0.6 * boundaries / step
         more = f" and {instants} random instants" if instants else ""
-        return f"{killed} of {boundaries} boundaries{more}, {self.requests} requests, 0 failed"
+        return f"each of the five steps, {killed} of {boundaries} boundaries{more}, {self.requests} requests, 0 failed"
 
     def _carried_on(self) -> None:
         code, out = self.rotate()

@@ -179,7 +179,7 @@ def test_an_access_key_survives_a_kill_at_any_boundary(world: AwsWorld, capsys: 
 
 def test_a_lost_answer_to_create_access_key_leaves_one_key(world: AwsWorld) -> None:
     """Killed after IAM made the key and before the journal knows: found by difference, deactivated, then destroyed."""
-    done = world.rotate(PYTHONPATH=str(Path(__file__).parent / "killer"), KILL_AFTER_CREATE="1")
+    done = world.rotate(PYTHONPATH=str(Path(__file__).parent / "killer"), KILL_AFTER="generate")
     assert done.returncode == -signal.SIGKILL and len(world.keys) == 2
     again = world.rotate()
     assert again.returncode == 0, again.stdout + again.stderr

@@ -1,4 +1,7 @@
-"""Put on PYTHONPATH of the installed `rotate`: SIGKILL at the n-th journal boundary (before or after a transaction)."""
+"""Put on PYTHONPATH of the installed `rotate`: SIGKILL at the n-th journal boundary (before or after a transaction),
+
+or once an act is done, before anybody was told.
+"""
 
 import contextlib
 import itertools
@@ -29,13 +32,15 @@ if "KILL_AT_BOUNDARY" in os.environ:
 
     Database.write = write
 
-if "KILL_AFTER_CREATE" in os.environ:
-    from rotator.providers.aws_iam import AwsIamProvider
+if "KILL_AFTER" in os.environ:
+    from rotator.engine.perform import Performer
 
-    _generate = AwsIamProvider.generate
+    _perform = Performer.perform
 
-    def generate(self, label, like):  # type: ignore[no-untyped-def]
-        _generate(self, label, like)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def perform(self, call):  # type: ignore[no-untyped-def]
+        performed = _perform(self, call)
+        if call.op == os.environ["KILL_AFTER"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return performed
 
-    AwsIamProvider.generate = generate
+    Performer.perform = perform
