@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +42,7 @@ class SystemdWorld(Issued):
         by_environment = self._pair("env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}")
         file = f"/bin/sh -c 'export {KEY}_FILE=$CREDENTIALS_DIRECTORY/openai; exec {start}'"
         by_file = self._pair("file", file, only, LoadCredential=f"openai:/srv/shared/{self.file.name}")
-        self.there = {"host": server.name, "ssh_config": str(server.config)}
+        self.there = {"host": server.name, "ssh_config": str(self._one_connection())}
         common = {"uses": "systemd", "settle": 0.5, **self.there}
         calls = [{"uses": "http", "url": f"{url}/", "expect": {"status": 200}} for url in (by_environment, by_file)]
         self.write_playbook(
@@ -54,6 +57,14 @@ class SystemdWorld(Issued):
             }
         )
         self.serve([by_environment, by_file])
+
+    def _one_connection(self) -> Path:
+        """ssh's configuration as docs/systemd.md has it: one connection for all, which outlives a killed `rotate`."""
+        self.sockets = Path(tempfile.mkdtemp(prefix="ssh"))  # a socket's path is short
+        config = self.folder / "ssh_config"
+        kept = f"ControlMaster auto\nControlPath {self.sockets}/%p\nControlPersist 60\n"
+        config.write_text(f"{self.server.config.read_text()}\nHost *\n{kept}")
+        return config
 
     def stores(self) -> list[dict[str, object]]:
         return [
@@ -87,6 +98,8 @@ class SystemdWorld(Issued):
     def close(self) -> None:
         super().close()
         self.server.systemctl("stop", f"{self.name}-*")
+        subprocess.run(["ssh", "-F", self.there["ssh_config"], "-O", "exit", self.server.name], capture_output=True)
+        shutil.rmtree(self.sockets)
 
 
 class CloudWorld(SystemdWorld):
