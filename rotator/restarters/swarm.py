@@ -23,6 +23,7 @@ _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 Found = Mapping[str, Any]
+Newest = Mapping[str, tuple[str, str]]  # secret of a family → id and name of the newest one of its family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class SwarmRestarter(EngineConnection):
         if not swarm.is_manager(self):
             return [Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", "`host:` of a manager")]
         found = []
-        for service in self._targets():
+        for service in self._targets(self._newest()):
             name, tasks = service["Spec"]["Name"], self._tasks(service)
             up, wanted = sum(_runs(task) for task in tasks), self._wanted(service)
             if (service.get("UpdateStatus") or {}).get("State") in (
@@ -92,7 +93,7 @@ class SwarmRestarter(EngineConnection):
 
     def restart(self, change: Change) -> NotYet | None:
         newest = self._newest()
-        for service in self._targets():
+        for service in self._targets(newest):
             status = service.get("UpdateStatus") or {}
             if status.get("State") == "rollback_started":
                 # another update now would take the tasks that serve before those that failed are back
@@ -101,11 +102,11 @@ class SwarmRestarter(EngineConnection):
         return None
 
     def progress(self, change: Change) -> Progress:
-        looking = change.id == "look"
+        looking, newest = change.id == "look", self._newest()
         total, current, waiting, instances = 0, 0, [], []
-        for service in self._targets():
+        for service in self._targets(newest):
             tasks, total = self._tasks(service), total + 1
-            instances += [_instance(service, task, self._mark) for task in tasks]
+            instances += [_instance(service, task, self._mark, newest) for task in tasks]
             if looking or self._over(service, tasks, change.id):
                 current += 1
             else:
@@ -114,19 +115,19 @@ class SwarmRestarter(EngineConnection):
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
     # --- whom ---
-    def _targets(self) -> list[Found]:
+    def _targets(self, newest: Newest) -> list[Found]:
         services = {one["Spec"]["Name"]: one for one in swarm.services(self)}
         if isinstance(self.services, list):
             for name in self.services:
                 if name not in services:
                     raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
             return [services[name] for name in self.services]
-        mine = self._newest()
-        users = [one for one in services.values() if any(ref["SecretName"] in mine for ref in _references(one["Spec"]))]
+        users = [one for one in services.values() if any(_taken(one["Spec"]["TaskTemplate"], newest))]
         return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
 
-    def _newest(self) -> dict[str, tuple[str, str]]:
-        """For each secret of the families: id and name of the newest one of its family."""
+    def _newest(self) -> Newest:
+        if not self.secrets:
+            return {}
         there, found = swarm.secrets(self), {}
         for name in self.secrets:
             family = swarm.family(there, name)
@@ -170,7 +171,7 @@ class SwarmRestarter(EngineConnection):
         return f" ({last['Status'].get('Err', 'failed')}" + (f': "{said}")' if said else ")")
 
 
-def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Mapping[str, tuple[str, str]]) -> bool:
+def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Newest) -> bool:
     """Put the change into a service's specification; False where it is there already."""
     container = spec["TaskTemplate"]["ContainerSpec"]
     if _change_in(spec["TaskTemplate"], mark) == change:
@@ -182,9 +183,10 @@ def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Mapping[str, 
     return True
 
 
-def _references(spec: Found) -> Sequence[Found]:
-    found: Sequence[Found] = spec["TaskTemplate"]["ContainerSpec"].get("Secrets") or ()
-    return found
+def _taken(template: Found, newest: Newest) -> list[str]:
+    """Names of the families' secrets that its tasks have."""
+    references = (template.get("ContainerSpec") or {}).get("Secrets") or ()
+    return [str(one["SecretName"]) for one in references if one["SecretName"] in newest]
 
 
 def _label(template: Found, mark: str) -> str:
@@ -205,9 +207,15 @@ def _runs(task: Found) -> bool:
     return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
 
 
-def _instance(service: Found, task: Found, mark: str) -> Instance:
-    """Made when its specification says so, by our clock; else when the manager's clock says."""
+def _instance(service: Found, task: Found, mark: str, newest: Newest) -> Instance:
+    """Made when its specification says so, by our clock; else when the manager's clock says.
+
+    With a secret from before it has proven nothing, however young it is: a service that was rolled back, or deployed
+    anew from its file.
+    """
     ordered = _label(task["Spec"], mark).partition("@")[2]
     made = docker.moment(task.get("CreatedAt", ""))
     name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
+    if stale := [one for one in _taken(task["Spec"], newest) if newest[one][1] != one]:
+        return Instance(f"{name} with {', '.join(stale)}")
     return Instance(name, max(made, float(ordered or 0)))

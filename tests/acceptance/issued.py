@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import random
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -126,6 +128,33 @@ class Issued:
         process = self.start(*arguments, **environment)
         out, _ = process.communicate(timeout=300)
         return process.returncode, out
+
+    def in_grace(self, seconds: int = 12) -> subprocess.Popen[str]:
+        """`rotate app --wait`, past its pivot, the old key in its grace."""
+        path = self.folder / "playbooks" / "app.yaml"
+        playbook = json.loads(path.read_text())
+        playbook["revoke"]["grace"] = f"{seconds}s"
+        path.write_text(json.dumps(playbook))
+        process = self.start()
+
+        def over() -> bool:
+            with contextlib.suppress(sqlite3.Error), sqlite3.connect(self.folder / "state" / "journal.db") as journal:
+                return bool(journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0] == 1)
+            return False
+
+        wait_for("the pivot", over, 60, 0.05, lambda: "rotate ended" if process.poll() is not None else "")
+        return process
+
+    def command(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another of the installed commands."""
+        return subprocess.run(
+            [*_installed(script), *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     def run_killed(self, boundary: int) -> int:
         """`rotate app --wait`, SIGKILLed at this journal boundary; its exit status."""

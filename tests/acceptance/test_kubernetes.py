@@ -5,11 +5,8 @@ Real etcd, API server, kubelet and containerd; OpenBao; the installed `rotate` a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from rotator.demo.world import _installed
 from tests.acceptance.issued import Issued
 from tests.servers import manifests
 from tests.servers.bao import Bao
@@ -45,7 +41,7 @@ class KubernetesWorld(Issued):
         self.playbook()
         self.serve(self.addresses.values())
 
-    def playbook(self, grace: str = "0s", vault: str = "", kubeconfig: str = "", calm: float = 40.0) -> None:
+    def playbook(self, vault: str = "", kubeconfig: str = "", calm: float = 40.0) -> None:
         config = kubeconfig or self.space.kubeconfig
         in_vault = {"uses": "vault", "path": f"secret/{self.space.name}", "key": KEY, "address": vault or self.bao.url}
         in_secret = {"uses": "kubernetes", "secret": f"{self.space.name}/{SECRET}", "key": KEY, "kubeconfig": config}
@@ -56,7 +52,6 @@ class KubernetesWorld(Issued):
                 "store": [{**in_vault, "auth": {"file": str(self.folder / "token")}}, in_secret],
                 "restart": [{"uses": "kubernetes", "workloads": "discover", "kubeconfig": config, "calm": calm}],
                 "verify": [{"uses": "provider"}, *calls],
-                "revoke": {"grace": grace, "quiet": "0s", "watch": "0s"},
                 "limits": {"step": "240s", "pass_interval": "50ms", "list_lag": "100ms"},
             }
         )
@@ -308,58 +303,33 @@ class Reverting:
         self._thread.join()
 
 
-def _verified(world: KubernetesWorld) -> subprocess.Popen[str]:
-    """A rotation past its pivot, its old key in its grace."""
-    world.playbook(grace="12s")
-    process = world.start()
-
-    def over() -> bool:
-        with contextlib.suppress(sqlite3.Error), sqlite3.connect(world.folder / "state" / "journal.db") as journal:
-            return bool(journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0] == 1)
-        return False
-
-    wait_for("the pivot", over, 60, 0.05, lambda: "rotate ended" if process.poll() is not None else "")
-    return process
-
-
-def _status(world: KubernetesWorld) -> str:
-    command = [*_installed("rotator"), "show", "app"]
-    return subprocess.run(command, env=world.environment, cwd=world.folder, capture_output=True, text=True).stdout
-
-
 def test_a_secret_that_is_put_back_stops_the_revocation_and_its_writer_is_named(world: KubernetesWorld) -> None:
-    process = _verified(world)
+    process = world.in_grace()
     with Reverting(world):
         out, _ = process.communicate(timeout=120)
-        code, _ = _due(world)
-    assert process.returncode == code == 4, out
-    assert "written by gitops" in _status(world) and world.first in world.live
+        due = world.command("rotate", "--due")
+    assert process.returncode == due.returncode == 4, out
+    assert "written by gitops" in world.command("rotator", "show", "app").stdout and world.first in world.live
     world.nobody_noticed()
 
 
 def test_a_roll_back_during_grace_stops_the_revocation(world: KubernetesWorld) -> None:
     """What it was rolled back to may take its key from anywhere; restarted on purpose, it counts again."""
-    process = _verified(world)
+    process = world.in_grace()
     key, name = world.in_vault, world.space.name
     world.kube.kubectl("rollout", "undo", "deployment/api", "-n", name)
     world.kube.rolled_out("deployment/api", namespace=name)
     out, _ = process.communicate(timeout=120)
-    code, _ = _due(world)
-    assert process.returncode == code == 4 and world.first in world.live, out
-    assert "pod/api-" in _status(world) and "may still hold key_" in _status(world)
+    due = world.command("rotate", "--due")
+    assert process.returncode == due.returncode == 4 and world.first in world.live, out
+    told = world.command("rotator", "show", "app").stdout
+    assert "pod/api-" in told and "may still hold key_" in told
     world.kube.kubectl("rollout", "restart", "deployment/api", "-n", name)
     world.kube.rolled_out("deployment/api", namespace=name)
-    resume = [*_installed("rotator"), "resume", "app", "--wait"]
-    done = subprocess.run(resume, env=world.environment, cwd=world.folder, capture_output=True, text=True, timeout=120)
+    done = world.command("rotator", "resume", "app", "--wait")
     assert done.returncode == 0, done.stdout + done.stderr
     assert world.pods_hold() == [key] * 3
     world.promises_hold()
-
-
-def _due(world: KubernetesWorld) -> tuple[int, str]:
-    command = [*_installed("rotate"), "--due"]
-    done = subprocess.run(command, env=world.environment, cwd=world.folder, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.slow

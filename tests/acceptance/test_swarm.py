@@ -115,6 +115,21 @@ def test_a_key_that_the_tasks_cannot_work_with_is_undone(world: SwarmWorld) -> N
     world.promises_hold()
 
 
+def test_a_roll_back_during_grace_stops_the_revocation(world: SwarmWorld) -> None:
+    """Its new tasks start with the secret of before; given the newest one again, they count."""
+    process = world.in_grace()
+    world.engine.cli("service", "rollback", world.name)
+    out, _ = process.communicate(timeout=120)
+    due = world.command("rotate", "--due")
+    assert process.returncode == due.returncode == 4 and world.first in world.live, out
+    told = world.command("rotator", "show", "app").stdout
+    assert f"{world.name}.1 with {world.name} may still hold key_" in told, told
+    world.engine.cli("service", "rollback", world.name)
+    done = world.command("rotator", "resume", "app", "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr
+    world.promises_hold()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_kill_of_rotate_at_any_boundary_is_survived(world: SwarmWorld, capsys: pytest.CaptureFixture[str]) -> None:

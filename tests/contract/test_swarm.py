@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from rotator.restarters.swarm import SwarmRestarter
 from rotator.stores.swarm import SwarmStore
 from tests.contract.rolling import rolled
 from tests.servers.engine import Engine
+from tests.servers.tools import run
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
 _count = itertools.count(1)
@@ -143,6 +146,28 @@ class TestServices:
             del spec["TaskTemplate"]["ContainerSpec"]["Secrets"]
             spec["TaskTemplate"]["ContainerSpec"].pop("Labels", None)
         assert after == before
+
+    def test_a_service_that_was_rolled_back_by_hand_has_proven_nothing(self, family: Family) -> None:
+        """Its tasks are younger than the newest secret, and have the one before."""
+        service = family.service()
+        family.write("second-value")
+        since = time.time()
+        rolled(family.restarter(), change("r1", since))
+        family.engine.cli("service", "rollback", service)
+        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["first-value"]
+        (instance,) = family.restarter().progress(Change("look", since, single("x"))).instances
+        assert instance.started_at is None and instance.name == f"{service}.1 with {family.name}"
+        family.engine.cli("service", "rollback", service)
+        (instance,) = family.restarter().progress(Change("look", since, single("x"))).instances
+        assert instance.started_at is not None and instance.started_at > since
+
+    def test_a_stack_file_can_name_the_newest_by_the_command_of_the_docs(self, family: Family) -> None:
+        for number in range(11):
+            family.write(f"value {number}")
+        text = (Path(__file__).parents[2] / "docs" / "swarm.md").read_text()
+        (command,) = re.findall(r"^OPENAI_KEY_SECRET=\$\((.*)\)$", text, re.MULTILINE)
+        words = command.replace("openai_key", family.name).replace("docker ", f"docker -H {family.engine.host} ", 1)
+        assert run(["sh", "-c", words]).strip() == f"{family.name}-r11"
 
     def test_the_same_change_again_is_none(self, family: Family) -> None:
         service = family.service()
