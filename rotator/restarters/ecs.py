@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -34,17 +34,22 @@ Found = Mapping[str, Any]
 class EcsRestarter(AwsConnection):
     """Deploy services of Amazon ECS anew, all at a time; each keeps its own deployment settings.
 
-    A service has converged when its new deployment is complete and no task from before runs, or is drained still.
+    A service has converged when its new deployment is complete and no task from before is left, not even to drain.
     """
 
     services: list[str] = setting("Names of services")
     cluster: str = setting("Their cluster", default="default")
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
 
     evidence = Evidence.STARTED
 
     def __post_init__(self) -> None:
         if not self.services:
             raise ConfigError("no service is named", "for instance `services: [api]`")
+
+    def beside(self, stores: Sequence[Any]) -> EcsRestarter:
+        """With the secrets and parameters that the playbook's stores write."""
+        return replace(self, secrets=tuple(bare(name) for one in stores if (name := getattr(one, "aws_secret", ""))))
 
     @property
     def name(self) -> str:
@@ -65,17 +70,21 @@ class EcsRestarter(AwsConnection):
             ready = f"{service['runningCount']} of {service['desiredCount']} tasks run"
             yield Finding(Level.ERROR, f"{where} is not well already, or being deployed: {ready}", hint)
         else:
-            yield from self._fixed(where, service["taskDefinition"])
+            for secret in self._fixed(service["taskDefinition"]):
+                level = Level.ERROR if self.secrets else Level.WARNING
+                text = f"{where} takes {secret['name']} from a fixed version: {secret['valueFrom']}"
+                yield Finding(level, text, "leave the version out" + ("" if self.secrets else " if it is this key"))
             yield Finding(Level.OK, f"deploys {where} anew")
 
-    def _fixed(self, where: str, definition: str) -> Iterator[Finding]:
-        """Tasks that name a version would start with the old key again."""
+    def _fixed(self, definition: str) -> list[Found]:
+        """What tasks of it would take from before: fixed versions of our secrets; of any, where none is known."""
         found = self._call("describe_task_definition", taskDefinition=definition)["taskDefinition"]
-        for container in found["containerDefinitions"]:
-            for secret in container.get("secrets") or ():
-                if is_fixed(secret["valueFrom"]):
-                    text = f"{where} takes {secret['name']} from a fixed version: {secret['valueFrom']}"
-                    yield Finding(Level.WARNING, text, "leave the version out if it is this key")
+        secrets = [one for container in found["containerDefinitions"] for one in container.get("secrets") or ()]
+        return [
+            one
+            for one in secrets
+            if is_fixed(one["valueFrom"]) and (not self.secrets or bare(one["valueFrom"]) in self.secrets)
+        ]
 
     def restart(self, change: Change) -> NotYet | None:
         services, skew = self._found()
@@ -92,13 +101,24 @@ class EcsRestarter(AwsConnection):
         current, waiting, instances = 0, [], []
         for service in services:
             tasks = self._running(service["serviceName"])
-            instances += [_instance(task, skew) for task in tasks]
+            instances += self._shown(tasks, skew) if change.id == "look" else [_instance(task, skew) for task in tasks]
             old = sum(_made(task, skew) <= change.since for task in tasks)
             if change.id == "look" or (self._over(service, change.since, skew) and not old):
                 current += 1
             else:
                 waiting.append(_words(service, old))
         return Progress(len(services), current, current == len(services), tuple(instances), "; ".join(waiting[:5]))
+
+    def _shown(self, tasks: Sequence[Found], skew: float) -> list[Instance]:
+        """A task with a version from before has proven nothing, however young it is."""
+        definitions = {str(task.get("taskDefinitionArn", "")) for task in tasks} if self.secrets else set()
+        fixed = {one for one in definitions if one and self._fixed(one)}
+        return [
+            replace(_instance(task, skew), started_at=None)
+            if task.get("taskDefinitionArn") in fixed
+            else _instance(task, skew)
+            for task in tasks
+        ]
 
     # --- what AWS says ---
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -172,6 +192,16 @@ def is_fixed(value_from: str) -> bool:
     if found := _FIXED.search(value_from):
         return bool(found["version"]) or found["stage"] not in ("", "AWSCURRENT")
     return ":secretsmanager:" not in value_from and bool(re.search(r"(^|/)[\w.-]+:\d+$", value_from))
+
+
+def bare(reference: str) -> str:
+    """The secret or parameter that a `valueFrom`, an ARN or a name is about, without what is around its name."""
+    name = reference
+    if found := re.search(r":secret:([^:]+)", reference):
+        name = re.sub(r"-[A-Za-z0-9]{6}$", "", found[1])  # AWS's own, at each ARN's end
+    elif ":secretsmanager:" not in reference:
+        name = re.sub(r":\d+$", "", re.sub(r"^arn:[\w-]+:ssm:[\w-]*:\d*:parameter", "", reference))
+    return name.strip("/")
 
 
 def _portions(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -46,6 +46,11 @@ class AwsSecretsManagerStore(AwsConnection):
         fields = self.key or ",".join(self.keys or ())
         return f"aws-secrets-manager {self.secret}" + (f"#{fields}" if fields else "")
 
+    @property
+    def aws_secret(self) -> str:
+        """For a restarter that must know who takes a fixed version of it."""
+        return self.secret
+
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
         return aws.call(self.account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters)
 

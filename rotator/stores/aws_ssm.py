@@ -42,6 +42,11 @@ class AwsSsmStore(AwsConnection):
     def name(self) -> str:
         return f"aws-ssm {self.parameter}" + (f"#{self.key}" if self.key else "")
 
+    @property
+    def aws_secret(self) -> str:
+        """For a restarter that must know who takes a fixed version of it."""
+        return self.parameter
+
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
         return aws.call(self.account, _SERVICE, operation, safe=safe, Name=self.parameter, **parameters)
 

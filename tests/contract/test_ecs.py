@@ -14,7 +14,8 @@ import pytest
 from rotator.clients import aws as door
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Level, NotYet, single
-from rotator.restarters.ecs import EcsRestarter, is_fixed
+from rotator.restarters.ecs import EcsRestarter, bare, is_fixed
+from rotator.stores.aws_secrets_manager import AwsSecretsManagerStore
 from tests.servers import moto
 
 _count = itertools.count(1)
@@ -74,6 +75,10 @@ class TestAtMoto:
         self.ecs.update_service(cluster="main", service=name, taskDefinition=name)
         warning, _ = restarter.preflight()
         assert warning.level is Level.WARNING and "OPENAI_API_KEY from a fixed version" in warning.text
+        error, _ = restarter.beside([AwsSecretsManagerStore(secret="app/openai")]).preflight()
+        assert error.level is Level.ERROR and "OPENAI_API_KEY from a fixed version" in error.text
+        (fine,) = restarter.beside([AwsSecretsManagerStore(secret="app/another")]).preflight()
+        assert fine.level is Level.OK, "a fixed version of what this playbook does not write is nobody's trouble"
 
 
 _SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app/openai-AbCdEf"
@@ -83,7 +88,7 @@ class Ecs:
     """Answers of AWS to a service with one deployment after the other; `ahead`: seconds of its clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ahead: float = 0.0) -> None:
-        self.ahead, self.forced = ahead, 0
+        self.ahead, self.forced, self.value_from = ahead, 0, ""
         self.service: dict[str, Any] = {
             "serviceName": "api",
             "status": "ACTIVE",
@@ -112,7 +117,8 @@ class Ecs:
             everywhere = [*self.tasks["RUNNING"], *self.tasks["STOPPED"]]
             return {"tasks": [one for one in everywhere if one["taskArn"] in asked["tasks"]], **common}
         if operation == "describe_task_definition":
-            return {"taskDefinition": {"containerDefinitions": []}, **common}
+            secrets = [{"name": "OPENAI_API_KEY", "valueFrom": self.value_from}] if self.value_from else []
+            return {"taskDefinition": {"containerDefinitions": [{"secrets": secrets}]}, **common}
         assert operation == "update_service" and asked["forceNewDeployment"]
         self.forced += 1
         self.service["deployments"][0]["status"] = "ACTIVE"
@@ -155,6 +161,18 @@ class TestRollOuts:
         assert ecs.forced == 1
         instances = {one.name: one.started_at for one in self.restarter.progress(change(since)).instances}
         assert instances["task old"] < since < instances["task new"] < time.time()  # type: ignore[operator]
+
+    @pytest.mark.parametrize(("version", "proven"), [("", True), (":::0a1b2c3d", False), (":KEY:AWSPREVIOUS:", False)])
+    def test_a_task_with_a_version_from_before_has_proven_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, version: str, proven: bool
+    ) -> None:
+        """Deployed meanwhile from a definition that names one: it is young, and has the old key."""
+        ecs, since = Ecs(monkeypatch), time.time() - 10
+        ecs.value_from = f"{_SECRET}{version}"
+        ecs.tasks["RUNNING"] = [{"taskArn": "task/1", "createdAt": ecs.clock(since + 4), "taskDefinitionArn": "api:2"}]
+        restarter = self.restarter.beside([AwsSecretsManagerStore(secret=_SECRET)])
+        (instance,) = restarter.progress(Change("look", since, single("x"))).instances
+        assert (instance.started_at is not None) is proven
 
     def test_a_deployment_that_the_circuit_breaker_ends_is_told_with_its_tasks(self, monkeypatch: Any) -> None:
         ecs, wanted = Ecs(monkeypatch), change(time.time() - 10)
@@ -225,3 +243,8 @@ class TestRollOuts:
 )
 def test_a_reference_to_one_version_for_ever_is_recognised(value_from: str, fixed: bool) -> None:
     assert is_fixed(value_from) is fixed
+    assert bare(value_from) in ("app/openai", "openai"), "and whose it is"
+
+
+def test_a_name_or_an_arn_of_a_store_is_what_tasks_take() -> None:
+    assert {bare(one) for one in ("app/openai", _SECRET, "/app/openai", f"{_SECRET}:KEY::")} == {"app/openai"}
