@@ -93,6 +93,17 @@ class Cluster:
         with _connecting:
             return list(_outages.get(self, ()))
 
+    @property
+    def configuration(self) -> Any:
+        """Of the package kubernetes."""
+        return self._client().configuration
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header by which we are known, if it is not by a certificate."""
+        bearer = self.configuration.auth_settings().get("BearerToken") or {}
+        return {"authorization": bearer["value"]} if bearer.get("value") else {}
+
     def _away(self) -> None:
         """Note a failure. Who else depends on the server may have noticed it, too, and take a while to be back."""
         now = time.time()
@@ -201,11 +212,8 @@ class Cluster:
         import urllib3
 
         client = self._client()
-        headers = {"accept": "application/json", "user-agent": "rotator"}
+        headers = {"accept": "application/json", "user-agent": "rotator", **({} if anonymous else self.authorization)}
         headers["content-type"] = _KINDS.get(method, "application/json")
-        bearer = client.configuration.auth_settings().get("BearerToken") or {}
-        if bearer.get("value") and not anonymous:
-            headers["authorization"] = bearer["value"]
         url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         deadline.check()
         try:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from rotator.clients import kube_views
+from rotator.clients import kube_exec, kube_views
 from rotator.clients.kube_access import Access
 from rotator.clients.kube_views import Objects
 from rotator.clients.kubernetes import Cluster, SecretRef
 from rotator.errors import AccessDenied, NotFound
 from rotator.model import Finding, Level
 from rotator.restarters import workloads as judge
+from rotator.secret import Secret
 
 KINDS = {kind.lower(): kind for kind in (*judge.RESTARTABLE, judge.ROLLOUT)}
 REVISIONS = ("ReplicaSet", "ControllerRevision")  # what was rolled out before, as `kubectl rollout history` reads it
@@ -32,6 +33,7 @@ class Scope:
     namespace: str
     secrets: tuple[SecretRef, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    env: str | None = None  # variable that is read in each pod
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ class Scope:
         wanted += [("", "pods", "list"), ("", "pods", "watch")]
         wanted += [("apps", "replicasets", "list"), ("apps", "controllerrevisions", "list")]
         wanted += [("batch", "cronjobs", "list")] if self.secrets else []
+        wanted += [("", "pods/exec", verb) for verb in kube_exec.VERBS] if self.env else []
         niceties = [("", "pods/log", "get"), ("", "events", "create")]
         access = Access(self.cluster, self.namespace)
         for group, resource, verb in [*wanted, *niceties]:
@@ -116,6 +119,7 @@ class Scope:
                 continue
             why = f" ({', '.join(self.ways(target))})" if self.secrets else ""
             yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
+            yield from self._unreadable(target, objects)
             if target["kind"] == "StatefulSet" and not Access(self.cluster, self.namespace).may("delete", "", "pods"):
                 text = f"we may not delete pods in {self.namespace}: where a key does not work, {judge.named(target)}"
                 hint = _rule("", "pods", ("delete",))
@@ -128,14 +132,40 @@ class Scope:
                     text = f"{judge.named(job)} takes what the Secret holds at its next run ({', '.join(ways)})"
                     yield Finding(Level.OK, text)
 
+    def _unreadable(self, target: Found, objects: Objects) -> Iterator[Finding]:
+        """Why what its pods were started with cannot be read."""
+        if not self.env:
+            return
+        if not judge.shows(target, self.env):
+            text = f"{judge.named(target)} has no variable {self.env}"
+            yield Finding(Level.ERROR, text, "an entry of its own, without `env`, for who takes the key otherwise")
+            return
+        for pod in filter(judge.ready, judge.pods_of(target, objects["Pod"])):
+            if None in self.held(pod):
+                hint = f"`kubectl exec` there must work; else leave `env` out for {judge.named(target)}"
+                text = f"pod/{judge.meta(pod)['name']} does not show {self.env} by `printenv`"
+                yield Finding(Level.ERROR, text, hint)
+            return  # one of them is enough
 
-def scopes(cluster: Cluster, workloads: list[str] | str, secrets: Iterable[SecretRef]) -> Iterator[Scope]:
+    def held(self, pod: Found) -> list[Secret | None]:
+        """What each of its containers was started with that has the variable; empty where nothing is read."""
+        if not self.env:
+            return []
+        name = judge.meta(pod)["name"]
+        return [
+            kube_exec.variable(self.cluster, self.namespace, name, one, self.env) for one in judge.shows(pod, self.env)
+        ]
+
+
+def scopes(
+    cluster: Cluster, workloads: list[str] | str, secrets: Iterable[SecretRef], env: str | None = None
+) -> Iterator[Scope]:
     """One for each namespace."""
     refs = list(secrets)
     if isinstance(workloads, str):
         known = [replace(ref, namespace=ref.namespace or cluster.namespace) for ref in refs]
         for namespace in sorted({ref.namespace for ref in known}):
-            yield Scope(cluster, namespace, tuple(ref for ref in known if ref.namespace == namespace))
+            yield Scope(cluster, namespace, tuple(ref for ref in known if ref.namespace == namespace), env=env)
         return
     usual = refs[0].namespace if refs else ""
     named: dict[str, list[tuple[str, str]]] = {}
@@ -144,7 +174,7 @@ def scopes(cluster: Cluster, workloads: list[str] | str, secrets: Iterable[Secre
         namespace = where[0] if where else usual or cluster.namespace
         named.setdefault(namespace, []).append((KINDS[kind.lower()], name))
     for namespace, names in named.items():
-        yield Scope(cluster, namespace, names=tuple(names))
+        yield Scope(cluster, namespace, names=tuple(names), env=env)
 
 
 @lru_cache(maxsize=256)

@@ -44,9 +44,11 @@ class KubernetesRestarter(ClusterConnection):
         "Seconds for which nobody is restarted after an outage of the API server: kubelets may hold the old Secret",
         default=60.0,
     )
+    env: str | None = setting(
+        "Variable that holds the key, read in each pod by exec (`printenv`) as proof; needs a rule for pods/exec",
+        default=None,
+    )
     secrets: tuple[SecretRef, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
-
-    evidence = Evidence.STARTED
 
     def __post_init__(self) -> None:
         if isinstance(self.workloads, str) and self.workloads != _DISCOVER:
@@ -75,6 +77,10 @@ class KubernetesRestarter(ClusterConnection):
         if isinstance(self.workloads, list):
             return f"kubernetes {', '.join(self.workloads)}"
         return f"kubernetes users of {', '.join(ref.name for ref in self.secrets)}"
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence.READ if self.env else Evidence.STARTED
 
     @property
     def _mark(self) -> str:
@@ -143,15 +149,15 @@ class KubernetesRestarter(ClusterConnection):
                 pods = judge.pods_of(target, objects["Pod"])
                 back = judge.rolled_back(target, last.get(whose(target), 0.0), self._mark)
                 back = back or any(self._doubtful(pod, since) for pod in pods)
-                instances += [
-                    replace(self._instance(pod), started_at=None) if back else self._instance(pod) for pod in pods
-                ]
+                for pod in pods:
+                    shown = replace(self._instance(pod), started_at=None) if back else self._instance(pod)
+                    instances += [replace(shown, holds=held) for held in scope.held(pod)] or [shown]
                 total, current = total + 1, current + all(map(judge.ready, pods))
             instances += [replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)]
         return Progress(total, current, current == total, tuple(instances))
 
     def _scopes(self) -> Iterator[Scope]:
-        return scopes(self.cluster, self.workloads, self.secrets)
+        return scopes(self.cluster, self.workloads, self.secrets, self.env)
 
     # --- while it rolls ---
     def _order(self, scope: Scope, target: Found, change: Change) -> None:

@@ -145,6 +145,15 @@ def _in_volume(volume: Mapping[str, Any], secret: str, keys: set[str]) -> bool:
     return bool(csi.get("name") == secret)
 
 
+def shows(found: Mapping[str, Any], variable: str) -> list[str]:
+    """Names of the containers that have this variable, by its name or with all that a Secret or ConfigMap holds."""
+    return [
+        str(one["name"])
+        for one in template(found)["spec"].get("containers") or ()
+        if one.get("envFrom") or any(entry["name"] == variable for entry in one.get("env") or ())
+    ]
+
+
 # --- whose pods ---
 def owner(pod: Mapping[str, Any]) -> tuple[str, str]:
     """Kind and name of what keeps a pod running: a Deployment for its ReplicaSet's pods; ('', '') for nobody."""

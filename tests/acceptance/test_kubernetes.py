@@ -111,6 +111,18 @@ def test_a_key_goes_to_vault_and_into_all_pods_and_nobody_notices(
         print(f"\nkubernetes and vault: {took:.1f} s, {world.requests} requests, 0 failed")
 
 
+def test_what_each_pod_was_started_with_is_read_where_the_playbook_wants_it(world: KubernetesWorld) -> None:
+    """`env:` for those by environment; the one with a mounted Secret has an entry of its own."""
+    world.space.may(lambda rule: True, {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]})
+    playbook = json.loads((world.folder / "playbooks" / "app.yaml").read_text())
+    (usual,) = playbook["restart"]
+    named = [{**usual, "workloads": [f"deployment/{world.space.name}/{name}"]} for name in ("api", "worker")]
+    world.write_playbook({**playbook, "restart": [{**named[0], "env": KEY}, named[1]]})
+    code, out = world.rotate()
+    assert code == 0 and "(read)" in out, out
+    world.promises_hold()
+
+
 def test_a_key_that_pods_cannot_work_with_is_undone(world: KubernetesWorld) -> None:
     """The new pods crash at start: their own words are told, the old ones serve on, the new key is destroyed."""
     (world.folder / "app" / "only").write_text(world.first)

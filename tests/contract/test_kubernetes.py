@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-from rotator.clients import kube_views, kubernetes
+from rotator.clients import kube_exec, kube_views, kubernetes
 from rotator.clients.kubernetes import Cluster, SecretRef
 from rotator.clients.vault import KubernetesLogin, VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.model import Change, Level, Note, NotYet, single
+from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
@@ -446,6 +446,63 @@ class TestDiscovery:
         space.kube.apply(manifests.workload("Deployment", "api", space.name, spec))
         (finding,) = space.restarter().preflight()
         assert finding.level is Level.ERROR and "is not well already: 0 of 1 pods are ready" in finding.text
+
+
+EXEC = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]}
+
+
+class TestReading:
+    """`env`: what a container was started with, by exec."""
+
+    def test_a_pod_that_started_late_with_the_old_key_is_told_from_others(self, space: Space) -> None:
+        """As where its kubelet had the Secret of before: it is young, and holds the old key."""
+        space.may(lambda rule: True, EXEC)
+        space.run(space.user("api", replicas=2))
+        since = time.time()
+        space.kube.kubectl("rollout", "restart", "deployment/api", "-n", space.name)
+        space.kube.rolled_out("deployment/api", namespace=space.name)
+        write(space.store, "second-value")
+        look = Change("look", since, single("x"))
+        read = space.restarter(env=KEY)
+        assert read.evidence is Evidence.READ and space.restarter().evidence is Evidence.STARTED
+        assert all(one.level is Level.OK for one in read.preflight()), read.preflight()
+        held = [one.holds.reveal() for one in read.progress(look).instances if one.holds]
+        assert held == ["first-value"] * 2
+        assert all((one.started_at or 0) > since - 2 for one in space.restarter().progress(look).instances)
+        rolled(read, change("r1", since))
+        assert [one.holds.reveal() for one in read.progress(look).instances if one.holds] == ["second-value"] * 2
+
+    def test_each_container_that_has_the_variable_is_read(self, space: Space) -> None:
+        space.may(lambda rule: True, EXEC)
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
+        more = {**spec["containers"][0], "name": "more", "env": [], "envFrom": [{"secretRef": {"name": SECRET}}]}
+        spec["containers"] += [more, {**more, "name": "without", "envFrom": []}]
+        space.run(manifests.workload("Deployment", "api", space.name, spec))
+        found = space.restarter(env=KEY).progress(Change("look", 0.0, single("x"))).instances
+        assert [one.holds.reveal() for one in found if one.holds] == ["first-value"] * 2
+
+    def test_what_cannot_be_read_is_told_before_the_start(self, space: Space) -> None:
+        space.run(space.user("api"))
+        missing = [one.text for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR]
+        assert missing == [f"we may not {verb} pods/exec in {space.name}" for verb in ("get", "create")]
+        with pytest.raises(AccessDenied, match="does not let us look") as told:
+            space.restarter(env=KEY).progress(Change("look", 0.0, single("x")))
+        assert "pods/exec" in told.value.hint
+        space.may(lambda rule: True, EXEC)
+        (error,) = [one for one in space.restarter(env="NOT_THERE").preflight() if one.level is Level.ERROR]
+        assert "deployment/api has no variable NOT_THERE" in error.text and "entry of its own" in error.hint
+
+    def test_a_container_that_says_nothing_has_proven_nothing(self, space: Space) -> None:
+        """No printenv in the image, or the pod is gone meanwhile."""
+        space.may(lambda rule: True, EXEC)
+        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY), {"name": "PATH", "value": "/nowhere"}])
+        spec["containers"][0]["command"][0] = "/usr/bin/sleep"
+        space.run(manifests.workload("Deployment", "api", space.name, spec))
+        (error,) = [one for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR]
+        assert "does not show OPENAI_API_KEY by `printenv`" in error.text
+        (instance,) = space.restarter(env=KEY).progress(Change("look", 0.0, single("x"))).instances
+        assert instance.holds is None
+        assert kube_exec.variable(space.cluster, space.name, "not-there", "app", KEY) is None
 
 
 class TestPermissions:

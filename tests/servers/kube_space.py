@@ -55,9 +55,9 @@ class Space:
             *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects), namespace=self.name
         )
 
-    def may(self, kept: Callable[[dict[str, Any]], bool]) -> None:
-        """From now on only these rules of the manifest."""
-        rules = [rule for rule in yaml.safe_load(RBAC.read_text().split("---")[1])["rules"] if kept(rule)]
+    def may(self, kept: Callable[[dict[str, Any]], bool] = lambda rule: True, *more: dict[str, Any]) -> None:
+        """From now on only these rules of the manifest, and these."""
+        rules = [rule for rule in yaml.safe_load(RBAC.read_text().split("---")[1])["rules"] if kept(rule)] + [*more]
         patch = json.dumps({"rules": rules})
         self.kube.kubectl("patch", "role", "rotator", "-n", self.name, "--type=merge", "-p", patch)
 
