@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from rotator.clients import kube_exec, kube_views
@@ -34,6 +34,7 @@ class Scope:
     secrets: tuple[SecretRef, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     env: str | None = None  # variable that is read in each pod
+    held_in: frozenset[str] = frozenset()  # names of the Secrets that a container may have it from as a whole
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -136,7 +137,7 @@ class Scope:
         """Why what its pods were started with cannot be read."""
         if not self.env:
             return
-        if not judge.shows(target, self.env):
+        if not judge.shows(target, self.env, self.held_in):
             text = f"{judge.named(target)} has no variable {self.env}"
             yield Finding(Level.ERROR, text, "an entry of its own, without `env`, for who takes the key otherwise")
             return
@@ -153,7 +154,8 @@ class Scope:
             return []
         name = judge.meta(pod)["name"]
         return [
-            kube_exec.variable(self.cluster, self.namespace, name, one, self.env) for one in judge.shows(pod, self.env)
+            kube_exec.variable(self.cluster, self.namespace, name, one, self.env)
+            for one in judge.shows(pod, self.env, self.held_in)
         ]
 
 
@@ -162,10 +164,11 @@ def scopes(
 ) -> Iterator[Scope]:
     """One for each namespace."""
     refs = list(secrets)
+    scope = partial(Scope, cluster, env=env, held_in=frozenset(ref.name for ref in refs))
     if isinstance(workloads, str):
         known = [replace(ref, namespace=ref.namespace or cluster.namespace) for ref in refs]
         for namespace in sorted({ref.namespace for ref in known}):
-            yield Scope(cluster, namespace, tuple(ref for ref in known if ref.namespace == namespace), env=env)
+            yield scope(namespace, tuple(ref for ref in known if ref.namespace == namespace))
         return
     usual = refs[0].namespace if refs else ""
     named: dict[str, list[tuple[str, str]]] = {}
@@ -174,7 +177,7 @@ def scopes(
         namespace = where[0] if where else usual or cluster.namespace
         named.setdefault(namespace, []).append((KINDS[kind.lower()], name))
     for namespace, names in named.items():
-        yield Scope(cluster, namespace, names=tuple(names), env=env)
+        yield scope(namespace, names=tuple(names))
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -145,12 +145,13 @@ def _in_volume(volume: Mapping[str, Any], secret: str, keys: set[str]) -> bool:
     return bool(csi.get("name") == secret)
 
 
-def shows(found: Mapping[str, Any], variable: str) -> list[str]:
-    """Names of the containers that have this variable, by its name or with all that a Secret or ConfigMap holds."""
+def shows(found: Mapping[str, Any], variable: str, secrets: Collection[str]) -> list[str]:
+    """Names of the containers that have this variable, by its name or with all that one of these Secrets holds."""
     return [
         str(one["name"])
         for one in template(found)["spec"].get("containers") or ()
-        if one.get("envFrom") or any(entry["name"] == variable for entry in one.get("env") or ())
+        if any(entry["name"] == variable for entry in one.get("env") or ())
+        or any((entry.get("secretRef") or {}).get("name") in secrets for entry in one.get("envFrom") or ())
     ]
 
 

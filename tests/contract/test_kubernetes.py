@@ -476,7 +476,8 @@ class TestReading:
         space.may(lambda rule: True, EXEC)
         spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
         more = {**spec["containers"][0], "name": "more", "env": [], "envFrom": [{"secretRef": {"name": SECRET}}]}
-        spec["containers"] += [more, {**more, "name": "without", "envFrom": []}]
+        unrelated = [{"configMapRef": {"name": "settings", "optional": True}}]
+        spec["containers"] += [more, {**more, "name": "without", "envFrom": unrelated}]
         space.run(manifests.workload("Deployment", "api", space.name, spec))
         found = space.restarter(env=KEY).progress(Change("look", 0.0, single("x"))).instances
         assert [one.holds.reveal() for one in found if one.holds] == ["first-value"] * 2
