@@ -80,6 +80,11 @@ class Container:
         """Its last start, in Unix seconds by this machine's clock; 0 for one that never ran."""
         return max(0.0, moment(self.state.get("StartedAt", "")) - self.skew)
 
+    @property
+    def made_at(self) -> float:
+        """When it was made, and with it its environment; the same clock."""
+        return max(0.0, moment(self.raw.get("Created", "")) - self.skew)
+
     def variable(self, name: str) -> Secret | None:
         """A variable of the environment that the container was made with."""
         start = f"{name}="

@@ -25,6 +25,15 @@ class ContainerSettings(EngineConnection):
     def evidence(self) -> Evidence:
         return Evidence.READ if self.env else Evidence.STARTED
 
+    @property
+    def recreates(self) -> bool:
+        """Whether containers are made anew."""
+        return True
+
+    def began(self, container: Container) -> float:
+        """Since when it has what it has: an environment is as old as its container, however often that started."""
+        return container.made_at if self.recreates else container.started_at
+
     def check(self, container: Container) -> list[Finding]:
         """What speaks against restarting it now."""
         if not container.running:
@@ -39,13 +48,13 @@ class ContainerSettings(EngineConnection):
         return []
 
     def has(self, container: Container, change: Change) -> bool:
-        """What its environment holds decides; where that is not known, when it started."""
+        """What its environment holds decides; where that is not known, when it began."""
         if not container.running:
             return False
         holds = container.variable(self.env) if self.env else None
         if holds is not None and change.credential.values:
             return holds == change.credential.primary
-        return change.since < container.started_at <= time.time() + 1
+        return change.since < self.began(container) <= time.time() + 1
 
     def ready(self, container: Container) -> bool:
         return docker.ready(self, container, self.settle)
@@ -54,7 +63,7 @@ class ContainerSettings(EngineConnection):
         """Raises PermanentError, with its own words, for one that was restarted for the change and has ended."""
         if self.has(container, change):
             return False
-        if container.started_at > change.since and not container.running:
+        if self.began(container) > change.since and not container.running:
             self.ready(container)
         return True
 
@@ -69,6 +78,6 @@ class ContainerSettings(EngineConnection):
             else:
                 waiting.append(f"{container.name} is {'starting' if container.running else 'not running'}")
             holds = container.variable(self.env) if self.env else None
-            started_at = container.started_at if container.running else 0.0
-            instances.append(Instance(f"{container.name}@{container.id[:12]}", started_at, holds))
+            began = self.began(container) if container.running else 0.0
+            instances.append(Instance(f"{container.name}@{container.id[:12]}", began, holds))
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting))

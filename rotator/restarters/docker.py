@@ -37,6 +37,10 @@ class DockerRestarter(ContainerSettings):
         return "docker " + ", ".join(self.containers)
 
     @property
+    def recreates(self) -> bool:
+        return self.env_file is not None
+
+    @property
     def _env_file(self) -> Path | None:
         return Path(self.env_file).expanduser() if self.env_file else None
 

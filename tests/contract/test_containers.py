@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,22 @@ def _configuration(raw: Any) -> Any:
     }
     mounts = sorted((mount.get("Name", ""), mount["Destination"], mount["RW"]) for mount in raw["Mounts"])
     return config, host, networks, mounts, raw["Image"]
+
+
+def test_one_that_was_only_started_again_has_still_the_environment_of_before(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path
+) -> None:
+    """By its restart policy, or with the engine: it is young, and has the old key."""
+    name, file = names("app"), _env_file(tmp_path)
+    engine.run(name, "--env-file", str(file))
+    _env_file(tmp_path, "new-value")
+    change, restarter = _change(), _restarter(engine, file, name, env=None)
+    engine.cli("restart", name)
+    assert all((one.started_at or 0) < change.since for one in restarter.progress(change).instances)
+    assert not restarter.progress(change).converged
+    _carried_out(restarter, change)
+    assert engine.variable(name, "KEY") == "new-value"
+    assert all((one.started_at or 0) > change.since for one in restarter.progress(change).instances)
 
 
 @pytest.mark.parametrize("options", [(), ("--rm",), ("--restart", "always")], ids=["plain", "rm", "always"])
@@ -332,6 +349,20 @@ def test_a_service_scaled_by_hand_stays_so_and_others_are_not_touched(
     )
     after = door.labelled(plugin, {"com.docker.compose.service": "web"})
     assert [found.id for found in after] == [found.id for found in web]
+
+
+def test_a_service_that_was_only_started_again_is_recreated(engine: Engine, compose: tuple[str, Path]) -> None:
+    program, folder = compose
+    engine.compose(program, folder, "up", "-d")
+    restarter = _compose(engine, program, folder, "app")
+    (before,) = restarter._containers("app")
+    (folder / "app.env").write_text("KEY=new-value\n")
+    change = _change()
+    engine.cli("restart", before.name)
+    restarter = replace(restarter, env=None)
+    _carried_out(restarter, change)
+    (after,) = restarter._containers("app")
+    assert after.id != before.id and engine.variable(after.name, "KEY") == "new-value"
 
 
 def test_a_compose_that_is_killed_midway_is_finished_by_the_next_run(engine: Engine, compose: tuple[str, Path]) -> None:
