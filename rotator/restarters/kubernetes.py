@@ -231,15 +231,17 @@ class KubernetesRestarter(ClusterConnection):
 
         A kubelet keeps what its watch last told; cut off, it starts containers with that.
         """
-        made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew
+        made = max(self._made(pod), judge.ordered_at(pod, self._mark))
         spans = [(begin - _NOTICED, end + self.calm) for begin, end in self.cluster.outages]
         return any(begin <= made <= end and begin - self.calm <= since <= end for begin, end in spans)
 
     def _instance(self, pod: Found) -> Instance:
         """It was made when its template says so, by our clock, or, without, at the server's time, rounded down."""
-        _, _, ordered = judge.annotation(pod, self._mark).partition("@")
-        made = (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew - 1.0
-        return Instance(f"pod/{judge.meta(pod)['name']}", max(made, float(ordered or 0)))
+        return Instance(f"pod/{judge.meta(pod)['name']}", max(self._made(pod) - 1.0, judge.ordered_at(pod, self._mark)))
+
+    def _made(self, pod: Found) -> float:
+        """In whole seconds of the server's clock, rounded down, and so by ours; to about a second."""
+        return (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew
 
 
 def _rfc3339(at: float) -> str:

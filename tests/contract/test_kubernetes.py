@@ -819,6 +819,19 @@ def test_a_rollout_that_argo_gave_up_is_told_in_its_words(status: dict[str, Any]
     assert told is not None and "rollout/canary: Degraded" in told.text and words in told.text
 
 
+@pytest.mark.parametrize(("annotations", "proven"), [({}, False), ({"{mark}": "r1@1051.2"}, True)])
+def test_a_pod_that_was_ordered_once_it_was_calm_is_not_doubted(
+    monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str], proven: bool
+) -> None:
+    """Its creation is told in whole seconds of a clock that is known to half a second: our order tells more."""
+    restarter = KubernetesRestarter(workloads=["deployment/api"], calm=40.0)
+    monkeypatch.setattr(Cluster, "outages", [(1000.0, 1010.9)])
+    monkeypatch.setattr(Cluster, "skew", 0.6)
+    told = {name.format(mark=restarter._mark): text for name, text in annotations.items()}
+    meta = {"name": "api-1", "creationTimestamp": "1970-01-01T00:17:31Z", "annotations": told}
+    assert restarter._doubtful({"kind": "Pod", "metadata": meta}, since=1005.0) is not proven
+
+
 def test_a_rollout_without_a_template_of_its_own_is_not_restarted() -> None:
     found = {"kind": "Rollout", "metadata": {"name": "canary"}, "spec": {"workloadRef": {"name": "api"}}}
     assert judge.uses(found, "keys", ["KEY"]) == []
