@@ -84,6 +84,14 @@ class SwarmWorld(Issued):
         assert len(names) == left, names
         self.nobody_noticed()
 
+    def _carried_on(self) -> None:
+        """An engine may fail to start a container by its own race; the service rolls back, so do we; then again."""
+        code, out = self.rotate()
+        if code == 3 and "device or resource busy" in out:
+            code, out = self.rotate()
+        assert code == 0, out
+        self.promises_hold()
+
     def close(self) -> None:
         super().close()
         self.engine.cli("service", "rm", self.name)
