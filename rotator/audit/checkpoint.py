@@ -71,10 +71,9 @@ def _heads(connection: Connection, since: int, upto: int) -> dict[str, list[Any]
 
 def public_key(connection: Connection, journal: Journal) -> str:
     """The installation's Ed25519 public key, base64; made on first use."""
-    known = setting(connection, "audit_public_key")
-    if known or journal.sealer is None:
-        return known
-    return renew_key(connection, journal)
+    if journal.sealer is None:
+        return setting(connection, "audit_public_key")
+    return _key_pair(connection, journal)[0]
 
 
 def renew_key(connection: Connection, journal: Journal) -> str:

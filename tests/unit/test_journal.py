@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from rotator.audit import checkpoint
 from rotator.core.state import Key
 from rotator.errors import ConfigError, JournalError
 from rotator.journal import credentials, tables, upkeep
+from rotator.journal import database as database_door
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.sealing import AesGcmSealer, KeySource
@@ -110,6 +113,26 @@ def test_a_backup_is_a_whole_journal_without_the_key(tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
     with pytest.raises(JournalError, match="exists already"):
         upkeep.backup(journal, tmp_path / "copy.db")
+
+
+def test_the_public_key_is_made_once_and_is_told_without_the_sealing_key(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with journal.database.write() as connection:
+        first = checkpoint.public_key(connection, journal)
+        assert first and checkpoint.public_key(connection, journal) == first
+        assert checkpoint.public_key(connection, replace(journal, sealer=None)) == first
+
+
+def test_only_a_lock_is_waited_for() -> None:
+    tried = []
+
+    def act() -> None:
+        tried.append(1)
+        raise sqlite3.OperationalError("no such table: rotations")
+
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        database_door._patiently(act)
+    assert len(tried) == 1
 
 
 def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
