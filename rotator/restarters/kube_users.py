@@ -111,7 +111,7 @@ class Scope:
 
     def health(self) -> Iterator[Finding]:
         """Who is restarted, and why; what would not work; whose pods will be in the way."""
-        objects = self.now()
+        objects, access = self.now(), Access(self.cluster, self.namespace)
         for target in self.targets(objects):
             text, hint = judge.hindrance(target)
             ill = judge.illness(target)
@@ -121,7 +121,7 @@ class Scope:
             why = f" ({', '.join(self.ways(target))})" if self.secrets else ""
             yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
             yield from self._unreadable(target, objects)
-            if target["kind"] == "StatefulSet" and not Access(self.cluster, self.namespace).may("delete", "", "pods"):
+            if target["kind"] == "StatefulSet" and not access.may("delete", "", "pods"):
                 text = f"we may not delete pods in {self.namespace}: where a key does not work, {judge.named(target)}"
                 hint = _rule("", "pods", ("delete",))
                 yield Finding(Level.WARNING, f"{text} waits for its broken pod until somebody deletes it", hint)
