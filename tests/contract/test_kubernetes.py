@@ -297,7 +297,7 @@ class TestRollouts:
         """The controller makes no other pod before it is well; undone, it would never be."""
         script = f"test ${KEY} = first-value || exit 3; sleep 86400"
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
-        space.run(manifests.workload("StatefulSet", "db", space.name, spec, 2))
+        space.run(manifests.workload("StatefulSet", "db", space.name, spec, 2, minReadySeconds=3))
         write(space.store, "second-value")
         assert space.restarter().restart(change("r1")) is None
         with pytest.raises(PermanentError, match="statefulset/db: CrashLoopBackOff, exit 3"):
@@ -310,7 +310,7 @@ class TestRollouts:
         space.may(lambda rule: rule["verbs"] != ["delete"])
         script = f"test ${KEY} = first-value || exit 3; sleep 86400"
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
-        space.run(manifests.workload("StatefulSet", "db", space.name, spec))
+        space.run(manifests.workload("StatefulSet", "db", space.name, spec, minReadySeconds=3))
         (warning,) = [one for one in space.restarter().preflight() if one.level is Level.WARNING]
         assert "may not delete pods" in warning.text and 'verbs: ["delete"]' in warning.hint
         write(space.store, "second-value")
