@@ -42,7 +42,7 @@ mutants: $(READY)
 $(READY): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: there is no Python 3.11 or newer"; echo "hint: install it (Debian: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "error: the virtual environment could not be made"; echo "hint: Debian keeps it apart: apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || { echo "error: the packages could not be installed"; echo "hint: is the package index reachable? pip config list"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock || { echo "error: the packages could not be installed"; echo "hint: is the package index reachable? pip config list"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 

@@ -52,11 +52,13 @@ def setting(
 
 
 class ProviderDefaults:
-    """What holds for most providers: keys of one value, no quota, usage told at once."""
+    """What holds for most providers: keys of one value, no quota, usage not told, new keys known everywhere at once."""
 
     fields: tuple[str, ...] = ("key",)
     quota: int = 0
     usage_lag: float = 0.0
+    tells_use: bool = False
+    propagation: float = 0.0
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
         return {}
@@ -78,7 +80,15 @@ class Provider(Protocol):
 
     @property
     def usage_lag(self) -> float:
-        """Seconds by which the last use is told late."""
+        """Seconds by which the last use is told late: its granularity, or the provider's delay."""
+
+    @property
+    def tells_use(self) -> bool:
+        """Whether the inventory tells when each key was last used. False: an old key has no quiet step."""
+
+    @property
+    def propagation(self) -> float:
+        """Seconds until a new key is known at every edge of the provider, as documented or measured; 0 = at once."""
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
         """What stands beside the values in stores (model.BESIDE)."""

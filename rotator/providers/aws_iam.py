@@ -38,6 +38,7 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     can_deactivate = True
     can_list = True
     list_lag = 15.0  # IAM is eventually consistent
+    tells_use = True
     quota = 2
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
