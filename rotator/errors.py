@@ -56,6 +56,10 @@ class OutcomeUnknown(PluginError):
     """The call may or may not have had its effect (time-out, connection lost after sending)."""
 
 
+class Unreadable(OutcomeUnknown):
+    """It happened, but the answer cannot be read or used: asking again would only make another."""
+
+
 class PermanentError(PluginError):
     """Asking again would give the same answer."""
 

@@ -18,6 +18,7 @@ class Op(StrEnum):
     REVOKE = "revoke"
     DEACTIVATE = "deactivate"
     REACTIVATE = "reactivate"
+    RECOGNISE = "recognise"
     PROBE = "probe"  # a key by itself, at its provider
     READ = "read"
     WRITE = "write"
@@ -107,10 +108,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Crashed or timed out: it may have happened."""
+    """Crashed or timed out: it may have happened. `unreadable`: it did, and asking again would end the same."""
 
     at: float
     message: str = "interrupted"
+    hint: str = ""
+    unreadable: bool = False
 
 
 Result = Done | Later | Failed | Unknown
@@ -119,13 +122,15 @@ Result = Done | Later | Failed | Unknown
 @dataclass(frozen=True, slots=True)
 class Ready:
     """What preflight learned. `versions` has the present version of each store; `superseded` are keys of ours that
-    are neither in the stores nor owed yet; `wait` says why the rotation cannot begin now (a debt fills the quota)."""
+    are neither in the stores nor owed yet; `wait` says why the rotation cannot begin now (a debt fills the quota);
+    `listed` are the ids of all keys that the provider lists, where it lists them by label."""
 
     old: Key | None
     old_dead: bool = False
     versions: tuple[str, ...] = ()
     superseded: tuple[Key, ...] = ()
     wait: str = ""
+    listed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,15 @@ class Recovered:
     found: tuple[Key, ...] = ()
     reread: Key | None = None
     ambiguous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Whether the provider shows the new key. Without `problem` and not `shown`: not yet, a list may lag behind."""
+
+    shown: bool = False
+    problem: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
 _PROOFS = 3
+_UNTOLD = 600.0  # seconds until a provider that did not say when a key was last used is asked again
 
 _CALLS: dict[DebtPhase, Op] = {
     P.QUIET: Op.QUIET,
@@ -98,12 +99,25 @@ def _woken(debt: Debt) -> Debt:
 
 
 def _look_again(debt: Debt) -> Debt:
-    """From the look that stopped it; the attention stays until that look passes."""
-    return debt.to(P.SUSPECT) if debt.cause is Cause.DISCARDED else _look_phase(debt)
+    """From the look that stopped it, or its quiet; the attention stays until the look passes."""
+    if debt.cause is Cause.DISCARDED:
+        return debt.to(P.SUSPECT)
+    return _from_quiet(debt)
+
+
+def _from_quiet(debt: Debt) -> Debt:
+    """Quiet and the look are only worth something right before their act: both are asked again."""
+    return debt.to(P.QUIET) if _asks_quiet(debt) else _look_phase(debt)
 
 
 def _look_phase(debt: Debt) -> Debt:
     return debt.to(P.LAST_LOOK if debt.deactivated else P.LOOK)
+
+
+def _asks_quiet(debt: Debt) -> bool:
+    """Before the first act that disturbs. A leaked key is not waited for, nor one that nobody can use any more."""
+    told = debt.plan.tells_use is not False
+    return told and debt.plan.policy.quiet > 0 and debt.cause is Cause.ROTATED and not debt.deactivated
 
 
 def _again(debt: Debt, failed: Failed) -> Debt:
@@ -112,8 +126,8 @@ def _again(debt: Debt, failed: Failed) -> Debt:
     pause = failed.retry_in if failed.retry_in is not None else debt.plan.policy.backoff(tries)
     lasting = debt.now - debt.since >= debt.plan.policy.deadline
     attention = failed.message if lasting else debt.attention
-    if debt.phase in (P.REVOKE, P.DEACTIVATE):  # a look is only worth something right before its act
-        debt = replace(_look_phase(debt), since=debt.since)
+    if debt.phase in (P.REVOKE, P.DEACTIVATE):
+        debt = replace(_from_quiet(debt), since=debt.since)
     return replace(debt.later(pause), tries=tries, attention=attention)
 
 
@@ -122,25 +136,35 @@ def _grace(debt: Debt, result: Result) -> Debt:
 
 
 def _after_grace(debt: Debt) -> Debt:
-    return debt.to(P.QUIET) if debt.plan.policy.quiet > 0 else _before_look(debt)
+    """Where the provider does not tell when a key was last used, grace alone protects whoever still uses it."""
+    return debt.to(P.QUIET) if _asks_quiet(debt) else _before_look(debt)
 
 
 def _quiet(debt: Debt, result: Result) -> Debt:
-    """Quiet long enough? `Done.data` is when the key was last used by others than us, None if never."""
+    """Quiet long enough? `Done.data` is when the key was last used by others than us, None if never.
+
+    A provider that tells the last use, and does not now, has not said that the key is unused.
+    """
     if isinstance(result, Failed):
-        return _before_look(debt) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
+        if result.kind is Kind.UNSUPPORTED and debt.plan.tells_use is None:
+            return _before_look(debt)
+        return _not_quiet(debt, f"when {debt.key} was last used cannot be told: {result.message}", _UNTOLD)
     if not isinstance(result, Done):
         return debt
     used = result.data if isinstance(result.data, (int, float)) else None
     if used is None or debt.now - used >= debt.plan.policy.quiet:
         return _before_look(debt)
+    return _not_quiet(debt, f"{debt.key} is still being used", used + debt.plan.policy.quiet - debt.now)
+
+
+def _not_quiet(debt: Debt, why: str, pause: float) -> Debt:
     if debt.now - debt.since >= debt.plan.policy.quiet_deadline:
-        return debt.held(f"{debt.key} is still being used")
-    return debt.later(max(1.0, used + debt.plan.policy.quiet - debt.now))
+        return debt.held(why)
+    return debt.later(max(1.0, pause))
 
 
 def _before_look(debt: Debt) -> Debt:
-    return debt.to(P.BASELINE if _soaks(debt) else P.LOOK)
+    return _act(debt, P.BASELINE if _soaks(debt) else P.LOOK)
 
 
 def _soaks(debt: Debt) -> bool:
@@ -152,7 +176,7 @@ def _baseline(debt: Debt, result: Result) -> Debt:
     """A probe that fails already says nothing when it fails in soak."""
     if isinstance(result, Unknown):
         return debt
-    return replace(debt.to(P.LOOK), probes_pass=isinstance(result, Done))
+    return replace(_act(debt, P.LOOK), probes_pass=isinstance(result, Done))
 
 
 def _look(debt: Debt, result: Result) -> Debt:
@@ -175,7 +199,7 @@ def _look(debt: Debt, result: Result) -> Debt:
 
 
 def _act(debt: Debt, phase: P) -> Debt:
-    """After a passed look; the tries that failed before it go on being counted."""
+    """The next step towards the key's end; the tries that failed before it go on being counted."""
     since = debt.since if debt.tries else debt.now
     return replace(debt.to(phase), tries=debt.tries, since=since)
 
@@ -186,7 +210,7 @@ def _deactivate(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Failed):
         unable = result.kind is Kind.UNSUPPORTED
         return replace(debt.to(P.REVOKE), revoke_intended=True) if unable else debt.held(result.message)
-    return debt.to(P.LOOK)  # a lost answer: look before doing it again
+    return _from_quiet(debt)  # a lost answer: ask again before doing it again
 
 
 def _soak(debt: Debt, result: Result) -> Debt:
@@ -226,12 +250,12 @@ def _suspect(debt: Debt, result: Result) -> Debt:
 
 
 def _revoke(debt: Debt, result: Result) -> Debt:
-    """After a lost answer look again before repeating: the world may have changed meanwhile."""
+    """After a lost answer ask again before repeating: the world may have changed meanwhile."""
     if isinstance(result, Done):
         return debt.to(P.PROVE)
     if isinstance(result, Failed):
         return debt.held(f"{debt.key} could not be revoked: {result.message}")
-    return _look_phase(debt)
+    return _from_quiet(debt)
 
 
 def _prove(debt: Debt, result: Result) -> Debt:

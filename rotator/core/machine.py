@@ -1,6 +1,6 @@
 """The rotation as a pure machine: `next_action` says what to do now, `apply` what a result taught.
 
-Both are tables over phases; the rows live in `forward`, `recover` and `undo`.
+Both are tables over phases; the rows live in `generate`, `recover`, `forward` and `undo`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from rotator.core import forward, patience, recover, undo
+from rotator.core import forward, generate, patience, recover, undo
 from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Later, Op, Result, WaitUntil
 from rotator.core.state import Phase, Rotation
 
@@ -17,11 +17,12 @@ Row = Callable[[Rotation, Result], Rotation]
 _CALLS: dict[Phase, Callable[[Rotation], Action]] = {
     Phase.PREFLIGHT: lambda r: Call(Op.PREFLIGHT, "preflight"),
     Phase.SNAPSHOT: lambda r: Call(Op.SNAPSHOT, "generate", attempt=r.attempt),
-    Phase.GENERATE: forward.ask_or_generate,
+    Phase.GENERATE: generate.ask_or_generate,
     Phase.RECOVER: lambda r: Call(Op.RECOVER, "generate", attempt=r.attempt),
     Phase.DISCARD: recover.discard_call,
     Phase.KILL: lambda r: Call(Op.REVOKE, "revoke", key=r.old),
     Phase.REVIVE: lambda r: Call(Op.REACTIVATE, "generate", key=r.new),
+    Phase.RECOGNISE: lambda r: Call(Op.RECOGNISE, "generate", key=r.new, attempt=r.attempt),
     Phase.CHECK: lambda r: Call(Op.PROBE, "generate", key=r.new),
     Phase.READ: lambda r: Call(Op.READ, "store", r.target, r.new),
     Phase.WRITE: lambda r: Call(Op.WRITE, "store", r.target, r.new, expect=r.writes[r.target].expect),
@@ -29,6 +30,7 @@ _CALLS: dict[Phase, Callable[[Rotation], Action]] = {
     Phase.CONVERGE: lambda r: Call(Op.PROGRESS, "restart", r.target, r.new, handle=r.handle, round=r.round),
     Phase.VERIFY: lambda r: Call(Op.VERIFY, "verify", key=r.new),
     Phase.LOOK: lambda r: Call(Op.LOOK, "verify", key=r.old),
+    Phase.WAY_BACK: lambda r: Call(Op.PROBE, "undo", r.target, r.old),
     Phase.RESTORE_READ: lambda r: Call(Op.READ, "undo", r.target, r.old),
     Phase.RESTORE: lambda r: Call(Op.WRITE, "undo", r.target, r.old, expect=r.writes[r.target].expect),
     Phase.UNDO_RESTART: lambda r: Call(Op.RESTART, "undo", r.target, r.old, handle=r.handle, round=r.round),
@@ -40,20 +42,22 @@ _CALLS: dict[Phase, Callable[[Rotation], Action]] = {
 }
 
 _ROWS: dict[Phase, Row] = {
-    Phase.PREFLIGHT: forward.preflight,
-    Phase.SNAPSHOT: forward.snapshot,
-    Phase.GENERATE: forward.generate,
+    Phase.PREFLIGHT: generate.preflight,
+    Phase.SNAPSHOT: generate.snapshot,
+    Phase.GENERATE: generate.generate,
     Phase.RECOVER: recover.recover,
     Phase.DISCARD: recover.discard,
-    Phase.KILL: forward.kill,
-    Phase.REVIVE: forward.revive,
-    Phase.CHECK: forward.check,
+    Phase.KILL: generate.kill,
+    Phase.REVIVE: generate.revive,
+    Phase.RECOGNISE: generate.recognise,
+    Phase.CHECK: generate.check,
     Phase.READ: forward.read,
     Phase.WRITE: forward.write,
     Phase.RESTART: forward.restart,
     Phase.CONVERGE: forward.converge,
     Phase.VERIFY: forward.verify,
     Phase.LOOK: forward.look,
+    Phase.WAY_BACK: undo.way_back,
     Phase.RESTORE_READ: undo.restore_read,
     Phase.RESTORE: undo.restore,
     Phase.UNDO_RESTART: undo.restart,
@@ -78,13 +82,19 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
     if rotation.phase not in _ROWS:
         return rotation
     if rotation.wake is not None:
-        return replace(rotation, wake=None) if isinstance(result, Done) else rotation
+        return _woken(rotation) if isinstance(result, Done) else rotation
     if isinstance(result, Later):
         result = patience.not_yet(rotation, result)
         if isinstance(result, Later):
             return rotation.later(result.retry_in, result.handle)
-    if isinstance(result, Failed) and not result.permanent:
+    if isinstance(result, Failed) and not result.permanent and rotation.phase is not Phase.WAY_BACK:
         result = patience.run_out(rotation, result)
         if not result.permanent:
             return patience.again(rotation, result)
     return _ROWS[rotation.phase](rotation, result)
+
+
+def _woken(rotation: Rotation) -> Rotation:
+    """A wait is over. The previous key is not written back on what was seen before it."""
+    asks_again = rotation.phase in (Phase.RESTORE_READ, Phase.RESTORE)
+    return replace(rotation, wake=None, phase=Phase.WAY_BACK if asks_again else rotation.phase)

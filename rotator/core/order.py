@@ -61,7 +61,7 @@ def _resume(rotation: Rotation) -> Rotation | Refusal:
         return replace(rotation, wake=None) if rotation.wake is not None else rotation
     all_gone = rotation.came_from is Phase.DISCARD and not rotation.found
     if rotation.came_from is Phase.RECOVER or all_gone:  # the person has looked and removed what was there
-        return recover.once_more(replace(rotation, problem="", question=""))
+        return recover.once_more(replace(rotation, problem="", question="", last_create=False), looked=True)
     return replace(rotation.to(rotation.came_from, rotation.target), round=0, question="", problem="")
 
 
@@ -75,9 +75,19 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
         if rotation.forward_only:
             return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
+    if phase is Phase.RECOGNISE:
+        return _give_up(rotation)
     if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (phase is Phase.GENERATE and rotation.plan.supplied):
         return undo.settled(replace(rotation, problem="undone by a person's order"))
     return Refusal("a key may just have been made", "let it be found first: `rotate NAME` carries on")
+
+
+def _give_up(rotation: Rotation) -> Rotation | Refusal:
+    """A new key that nothing holds, and whose id is not certain: by its label a sweep may find it, else a person."""
+    if rotation.plan.overlap is Overlap.NONE:
+        return Refusal("the new key may have killed the previous one", "`rotator resume` goes on to the new one")
+    name = f"{rotation.new}, attempt {rotation.attempt} of {rotation.id}"
+    return undo.settled(replace(rotation, problem="undone by a person's order", possible_orphan=name))
 
 
 def _compromise(rotation: Rotation) -> Rotation | Refusal:

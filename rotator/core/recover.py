@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rotator.core import forward
+from rotator.core import generate
 from rotator.core.action import Action, Call, Done, Failed, Op, Recovered, Result
 from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation
 from rotator.model import Overlap, Recovery
@@ -19,12 +19,12 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
     if found.ambiguous:
         return _unknowable(rotation, found.ambiguous, "")
     if found.reread is not None:
-        return forward.made(rotation, found.reread)
+        return generate.made(rotation, found.reread)
     left = tuple(key for key in found.found if not key.same(rotation.old))
     if left:
         return replace(rotation.to(Phase.DISCARD), found=left)
-    if rotation.plan.recovery is Recovery.REREAD:  # the slot is what it was: the create did not happen
-        return forward.begin_attempt(rotation)
+    if rotation.plan.recovery is Recovery.REREAD and not rotation.last_create:  # the slot is what it was: no create
+        return generate.begin_attempt(rotation)
     seen_for = rotation.now - rotation.since  # the create may have happened until its answer was known to be lost
     if seen_for < rotation.plan.policy.list_lag:
         return rotation.later(rotation.plan.policy.list_lag - seen_for)
@@ -34,6 +34,7 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
 def _unknowable(rotation: Rotation, message: str, hint: str) -> Rotation:
     """There may be a key that nobody can find or touch: name it, and let a person look."""
     name = f"attempt {rotation.attempt} of {rotation.id}"
+    message = rotation.problem if rotation.last_create else message
     rotation = replace(rotation, possible_orphan=name)
     question = f"{message or 'the answer to a create was lost'}: look in the provider's console for the key of {name}"
     return replace(rotation.stuck(question), hint=hint or "destroy it there, then `rotator resume`")
@@ -60,8 +61,9 @@ def discard(rotation: Rotation, result: Result) -> Rotation:
 
 def next_attempt(rotation: Rotation) -> Rotation:
     """Create again under the next number, a few times at most."""
-    if rotation.attempt >= rotation.plan.policy.creates:
+    if rotation.last_create or rotation.attempt >= rotation.plan.policy.creates:
         problem = f"the provider's answer to a create was lost {rotation.attempt} times"
+        problem = rotation.problem if rotation.last_create else problem
         if rotation.plan.overlap is Overlap.NONE:  # the old key may be dead: there is no way back, only a person
             return rotation.stuck(problem)
         if rotation.revoke_first and rotation.old is not None:
@@ -70,11 +72,12 @@ def next_attempt(rotation: Rotation) -> Rotation:
     return once_more(rotation)
 
 
-def once_more(rotation: Rotation) -> Rotation:
+def once_more(rotation: Rotation, looked: bool = False) -> Rotation:
     """Create under the next number: nothing of the earlier ones is left, or a person said so.
 
-    What was found may still fill a quota until its debt is paid: preflight waits for that.
+    What was found may still fill a quota until its debt is paid: preflight waits for that. It also sees what a person
+    has changed meanwhile (`looked`).
     """
-    if rotation.plan.quota:
+    if rotation.plan.quota or looked:
         return replace(rotation.to(Phase.PREFLIGHT), attempt=rotation.attempt + 1, found=())
-    return forward.begin_attempt(replace(rotation, attempt=rotation.attempt + 1, found=()))
+    return generate.begin_attempt(replace(rotation, attempt=rotation.attempt + 1, found=()))

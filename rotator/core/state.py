@@ -42,10 +42,12 @@ class Policy:
     soak: float = 600.0
     watch: float = 3_600.0
     list_lag: float = 30.0
+    propagation: float = 0.0  # until a new key is known at every edge of the provider
     creates: int = 3
     passes: int = 3
     pass_interval: float = 1.0
     rounds: int = 3
+    refusals: int = 3  # in a row, until a key that worked counts as dead
     look_again: float = 3_600.0
     first_retry: float = 1.0
     longest_retry: float = 60.0
@@ -80,6 +82,7 @@ class Plan:
     can_list: bool = True
     supplied: bool = False
     quota: int = 0  # how many keys there can be, 0 where nobody knows
+    tells_use: bool | None = None  # does the provider tell when a key was last used? None: a journal from before
     policy: Policy = field(default_factory=Policy)
 
 
@@ -93,6 +96,7 @@ class Phase(StrEnum):
     DISCARD = "discard"  # generate: what that create left
     KILL = "kill"  # revoke: --revoke-first
     REVIVE = "revive"  # generate: going back to a deactivated key
+    RECOGNISE = "recognise"  # generate: the provider shows the new key by its own id
     CHECK = "check"  # generate: the new key by itself
     READ = "read"  # store: read before (again) writing
     WRITE = "write"  # store
@@ -100,6 +104,7 @@ class Phase(StrEnum):
     CONVERGE = "converge"  # restart
     VERIFY = "verify"  # verify
     LOOK = "look"  # verify
+    WAY_BACK = "way back"  # undo: is the previous key alive, right before it is written?
     RESTORE_READ = "restore read"  # undo
     RESTORE = "restore"  # undo
     UNDO_RESTART = "undo restart"  # undo
@@ -124,6 +129,7 @@ FORWARD_AFTER_GENERATE = frozenset(
 )
 UNDOING = frozenset(
     {
+        Phase.WAY_BACK,
         Phase.RESTORE_READ,
         Phase.RESTORE,
         Phase.UNDO_RESTART,
@@ -133,8 +139,9 @@ UNDOING = frozenset(
         Phase.SETTLE,
     }
 )
-# Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may be deactivated.
-DANGER = (FORWARD_AFTER_GENERATE | UNDOING | {Phase.STUCK}) - {Phase.SETTLE}
+# Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may be deactivated;
+# nor while it is not certain which of the provider's keys is the new one.
+DANGER = (FORWARD_AFTER_GENERATE | UNDOING | {Phase.RECOGNISE, Phase.STUCK}) - {Phase.SETTLE}
 
 
 class Outcome(StrEnum):
@@ -190,10 +197,12 @@ class Rotation:
     passes: int = 0
     round: int = 0  # restarts of all consumers so far: each is a change of its own
     round_at: float = 0.0
+    alive_at: float = 0.0  # when the previous key was last asked on the way back, and not refused
     handle: str = ""
     attempt: int = 1
     asked_at: float = 0.0  # when the create of this attempt was intended
-    snapshot: tuple[str, ...] = ()
+    snapshot: tuple[str, ...] = ()  # before the create: ids in the list, or the fingerprint of what the slot held
+    last_create: bool = False  # what it made cannot be used, and nor could what another would make
     found: tuple[Key, ...] = ()
     old: Key | None = None
     new: Key | None = None

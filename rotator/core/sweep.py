@@ -51,3 +51,23 @@ def new_since(
     if record.created_at is not None and record.created_at < asked_at - slack:
         return (), f"{record.id} is not in the earlier list but older than our request"
     return (Key(record.id, "", record.hint),), ""
+
+
+def not_shown(in_force: Iterable[Key], inventory: Iterable[KeyRecord]) -> tuple[Key, ...]:
+    """Keys in force that an inventory lacks under their own ids. Then it is not the list of our keys that we take it
+    for (another project, other ids), and nothing is destroyed on its word."""
+    ids = {record.id for record in inventory}
+    return tuple(key for key in in_force if key.id not in ids)
+
+
+def of_later_attempts(inventory: Iterable[KeyRecord], label: Label) -> tuple[Key, ...]:
+    """Keys that this rotation made after the attempt that the journal knows of: the journal is older than the world."""
+    found = [(record, Label.parse(record.label)) for record in inventory]
+    return tuple(
+        Key(record.id, "", record.hint)
+        for record, other in found
+        if other is not None
+        and (other.installation, other.playbook, other.rotation)
+        == (label.installation, label.playbook[:60], label.rotation)
+        and other.attempt > label.attempt
+    )

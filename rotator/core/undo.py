@@ -15,19 +15,45 @@ def begin(rotation: Rotation, failed: Failed) -> Rotation:
     rotation = replace(rotation, problem=failed.message, hint=failed.hint)
     if rotation.forward_only or rotation.old is None:
         return rotation.stuck(f"the consumers cannot go on to the new key, and nothing goes back: {failed.message}")
-    return _restore(rotation, 0)
+    return restore_from(rotation, 0)
 
 
-def _restore(rotation: Rotation, target: int) -> Rotation:
+def restore_from(rotation: Rotation, target: int) -> Rotation:
     """The next store that a write was ever intended for; then the consumers, if any store was touched."""
     stores = len(rotation.plan.stores)
     while target < stores and not rotation.writes[target].intended:
         target += 1
     if target < stores:
-        return rotation.to(Phase.RESTORE_READ, target)
+        return rotation.to(Phase.WAY_BACK, target)
     if any(write.touched for write in rotation.writes):
         return begin_restarts(rotation)
     return rotation.to(Phase.UNDO_VERIFY)
+
+
+def way_back(rotation: Rotation, result: Result) -> Rotation:
+    """The key that is about to be written back: refused several times, it is dead. Who cannot tell goes on."""
+    match result:
+        case Failed(kind=Kind.REJECTED):
+            return _refused(rotation, result)
+        case Done() | Failed():
+            return replace(_next_step(rotation, Phase.RESTORE_READ), alive_at=rotation.now)
+        case _:
+            return rotation
+
+
+def _next_step(rotation: Rotation, phase: Phase) -> Rotation:
+    """For the same store; what failed before goes on being counted, and its deadline."""
+    since = rotation.since if rotation.tries else rotation.now
+    return replace(rotation.to(phase, rotation.target), tries=rotation.tries, since=since)
+
+
+def _refused(rotation: Rotation, failed: Failed) -> Rotation:
+    """The previous key died meanwhile: from here on only forward, once more from the check of the new one."""
+    refusals = rotation.passes + 1
+    if refusals < rotation.plan.policy.refusals:
+        return replace(rotation.later(rotation.plan.policy.backoff(refusals)), passes=refusals)
+    problem = f"nothing goes back to {rotation.old}, which is refused now ({failed.message}); {rotation.problem}"
+    return replace(rotation.to(Phase.CHECK), forward_only=True, round=0, problem=problem, hint=failed.hint)
 
 
 def restore_read(rotation: Rotation, result: Result) -> Rotation:
@@ -45,18 +71,18 @@ def restore_read(rotation: Rotation, result: Result) -> Rotation:
         return _follow(rotation, holds_old)
     if holds_new or (holds_old and state.uncertain):
         rotation = rotation.with_write(expect=found.version, touched=True)
-        tries = rotation.tries
-        return replace(rotation.to(Phase.RESTORE, rotation.target), tries=tries)
+        asked_long_ago = rotation.now - rotation.alive_at > rotation.plan.policy.longest_retry
+        return _next_step(rotation, Phase.WAY_BACK if asked_long_ago else Phase.RESTORE)
     if not holds_old:
         rotation = rotation.with_write(touched=True)  # somebody's own value: consumers may have read ours before it
-    return _restore(rotation, rotation.target + 1)
+    return restore_from(rotation, rotation.target + 1)
 
 
 def _follow(rotation: Rotation, holds_old: bool) -> Rotation:
     """A followed store that lags is waited for without end: nothing else would be safe."""
     rotation = rotation.with_write(touched=True)
     if holds_old:
-        return _restore(rotation.with_write(at=rotation.now), rotation.target + 1)
+        return restore_from(rotation.with_write(at=rotation.now), rotation.target + 1)
     tries = rotation.tries + 1
     return replace(rotation.later(rotation.plan.policy.backoff(tries)), tries=tries)
 
@@ -65,9 +91,9 @@ def restore(rotation: Rotation, result: Result) -> Rotation:
     match result:
         case Done(data=Written(version=version)):
             rotation = rotation.with_write(version=version, expect=version, at=rotation.now, uncertain=False)
-            return _restore(rotation, rotation.target + 1)
+            return restore_from(rotation, rotation.target + 1)
         case Unknown():
-            return rotation.with_write(uncertain=True).to(Phase.RESTORE_READ, rotation.target)
+            return rotation.with_write(uncertain=True).to(Phase.WAY_BACK, rotation.target)
         case Failed(kind=Kind.CONFLICT) if rotation.tries < rotation.plan.policy.rounds:
             return replace(rotation.to(Phase.RESTORE_READ, rotation.target), tries=rotation.tries + 1)
         case Failed():
@@ -110,6 +136,8 @@ def _not_back(rotation: Rotation, failed: Failed) -> Rotation:
 
 def verify(rotation: Rotation, result: Result) -> Rotation:
     """The old key must work before the new one dies. 'Cannot tell' is waited for without end."""
+    if isinstance(result, Failed) and result.kind is Kind.REJECTED and not rotation.back:
+        return _refused(rotation, result)
     if isinstance(result, Failed):
         return replace(rotation.stuck(f"the previous key is refused: {result.message}"), hint=result.hint)
     return rotation.to(Phase.UNDO_LOOK) if isinstance(result, Done) else rotation
@@ -125,7 +153,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
     if verdict.clear or not any(write.touched for write in rotation.writes):
         return settle(rotation)
     if rotation.round < 2 * rotation.plan.policy.rounds:
-        return _restore(replace(rotation, round=rotation.round + 1), 0)
+        return restore_from(replace(rotation, round=rotation.round + 1), 0)
     text = verdict.text.replace("old key", "new key")
     return rotation.stuck(f"the new key cannot be destroyed: {text}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rotator.core import sweep
 from rotator.core.state import Key
+from rotator.engine import recovery
+from rotator.errors import PermanentError
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
@@ -14,16 +16,18 @@ from rotator.playbook.playbook import Playbook
 def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key, ...]:
     """Keys that this installation made for this playbook and that nothing accounts for.
 
-    Nothing, if the provider cannot list by label, or any store cannot say which key it holds.
+    Nothing, if the provider cannot list by label, or any store cannot say which key it holds. Raises PermanentError if
+    the list does not show the keys in force: an "orphan" may then be one of them under another id.
     """
     if playbook.provider.recovery is not Recovery.LABEL:
         return ()
-    rotation, accounted = case.rotation, {debt.key.id for debt in case.debts if debt.open}
-    unfinished = (rotation.old, rotation.new) if rotation is not None and rotation.outcome is None else ()
-    accounted |= {key.id for key in unfinished if key}
+    rotation, debts = case.rotation, [debt.key for debt in case.debts if debt.open]
+    in_force: list[Key] = []
+    if rotation is not None and rotation.outcome is None:
+        in_force += [key for key in (rotation.old, rotation.new) if key is not None]
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
-        accounted |= {current.id} if current else set()
+        in_force += [current] if current is not None else []
         for entry in playbook.stores:
             held = entry.store.read()
             if held is None:
@@ -33,9 +37,16 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
             )
             if known is None:
                 return ()
-            accounted.add(known.id)
+            in_force.append(known)
     listed = playbook.provider.inventory()
     labels = [label.rotation for record in listed if (label := Label.parse(record.label)) is not None]
     with journal.database.read() as connection:
         rotations = cases.known_rotations(connection, playbook.name, labels)
-    return sweep.orphans(listed, sweep.Known(journal.installation, playbook.name, rotations, accounted))
+    accounted = {key.id for key in (*in_force, *debts)}
+    found = sweep.orphans(listed, sweep.Known(journal.installation, playbook.name, rotations, accounted))
+    if found and (hidden := recovery.not_shown(journal, playbook, dict.fromkeys(in_force), listed)):
+        raise PermanentError(
+            f"nothing is swept: the provider's list does not show {', '.join(map(str, hidden))}, which is in force",
+            "is it the list of the right project, and does `each.id` name the ids by which keys are revoked?",
+        )
+    return found

@@ -7,20 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rotator import deadline
-from rotator.core import sweep
 from rotator.core.action import (
     Call,
     Done,
     Later,
     Op,
     Read,
-    Recovered,
     Swept,
     Written,
 )
 from rotator.core.look import Facts
 from rotator.core.state import Debt, Key, Rotation
-from rotator.engine import facts, preflight
+from rotator.engine import facts, preflight, recovery
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import Performed, failure
@@ -39,7 +37,6 @@ from rotator.playbook.playbook import Playbook
 from rotator.plugin import Nudged
 
 _TOLD = 8  # findings in the line of the step
-_SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
 
 
 @dataclass
@@ -129,31 +126,12 @@ class Performer:
         return self._done(key, _named(key), keep=((key, made),))
 
     def recover(self, call: Call) -> Performed:
-        provider = self.then.provider
-        match provider.recovery:
-            case Recovery.LABEL:
-                return self._done(Recovered(sweep.left_by(provider.inventory(), self.label(call.attempt))))
-            case Recovery.DIFFERENCE:
-                before = self.rotation.snapshot + self._known_ids()  # a snapshot may lag behind, too
-                found, why = sweep.new_since(provider.inventory(), before, self.rotation.asked_at, _SLACK)
-                return self._done(Recovered(found, ambiguous=why))
-            case Recovery.REREAD:
-                return self._reread()
-            case _:
-                return self._done(Recovered(ambiguous="the answer to a create was lost and the provider cannot list"))
+        found = recovery.left_by_a_lost_create(self, call.attempt)
+        return self._done(found.recovered, keep=(found.value,) if found.value else ())
 
-    def _known_ids(self) -> tuple[str, ...]:
-        """Every key of this playbook that the journal ever saw: none of them is what a lost create left."""
-        with self.journal.database.read() as connection:
-            return credentials.ids(connection, self.then.name)
-
-    def _reread(self) -> Performed:
-        like = self.credential(self.rotation.old) if self.rotation.old else None
-        slot = self.then.provider.reread(like)
-        if slot is None or self.journal.fingerprint(slot.values) in self.rotation.snapshot:
-            return self._done(Recovered())
-        key = self.journal.key_of(slot)
-        return self._done(Recovered(reread=key), keep=((key, slot),))
+    def recognise(self, call: Call) -> Performed:
+        assert call.key is not None
+        return self._done(recovery.shows(self, call.key, call.attempt))
 
     def read(self, call: Call) -> Performed:
         store = self.then.stores[call.target].store
@@ -224,7 +202,11 @@ class Performer:
         old = self.credential(rotation.old)
         if not old.values:
             return
-        before, after = self.then.provider.probe(old).facts, self.then.provider.probe(new).facts
+        try:
+            before = self.then.provider.probe(old).facts
+        except PermanentError:  # it died meanwhile, or shows nothing: there is nothing to be like
+            return
+        after = self.then.provider.probe(new).facts
         other = [name for name, value in before.items() if after.get(name, value) != value]
         if other:
             raise PermanentError(
@@ -277,9 +259,19 @@ class Performer:
         return self._done(detail=str(call.key))
 
     def quiet(self, call: Call) -> Performed:
+        """When it was last used, as late as the provider may tell it. A key that the list lacks is not a quiet one."""
         record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
+        if record is None and not self._is_refused(self.with_value(call.key)):
+            raise PermanentError(f"the provider's list does not show {call.key}")
         used = record.last_used_at if record else None
         return self._done(used + self.then.provider.usage_lag if used is not None else None)
+
+    def _is_refused(self, credential: Credential) -> bool:
+        try:
+            self.then.provider.probe(credential)
+        except Rejected:
+            return True
+        return False
 
     def watch(self, call: Call) -> Performed:
         credential = self._current() or self._held()
@@ -307,11 +299,7 @@ class Performer:
                 r.id for r in self.then.provider.inventory() if r.active
             }
             return self._done(gone)
-        try:
-            self.then.provider.probe(credential)
-        except Rejected:
-            return self._done(True)
-        return self._done(False)
+        return self._done(self._is_refused(credential))
 
     def retire(self, call: Call) -> Performed:
         assert isinstance(self.unit, Debt)
@@ -342,6 +330,7 @@ _ROWS: dict[Op, Callable[[Performer, Call], Performed]] = {
     Op.REVOKE: Performer.revoke,
     Op.DEACTIVATE: Performer.deactivate,
     Op.REACTIVATE: Performer.reactivate,
+    Op.RECOGNISE: Performer.recognise,
     Op.PROBE: Performer.probe,
     Op.READ: Performer.read,
     Op.WRITE: Performer.write,

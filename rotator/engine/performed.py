@@ -14,6 +14,7 @@ from rotator.errors import (
     Rejected,
     RotatorError,
     TransientError,
+    Unreadable,
     Unsupported,
 )
 from rotator.model import Credential, Finding
@@ -37,7 +38,7 @@ class Performed:
 def failure(call: Call, error: Exception, at: float) -> Result:
     """A plugin's error as the saga knows it."""
     if isinstance(error, OutcomeUnknown) and call.op in UNREPEATABLE:
-        return Unknown(at, error.message)
+        return Unknown(at, error.message, error.hint, isinstance(error, Unreadable))
     if isinstance(error, OutcomeUnknown | TransientError):
         return Failed(at, error.message, error.hint, False, Kind.OTHER, getattr(error, "retry_in", None))
     if isinstance(error, RotatorError):

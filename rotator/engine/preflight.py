@@ -13,7 +13,7 @@ from rotator.core.state import DEAD_PHASES, Debt, Key, Rotation
 from rotator.errors import RefusedError, Rejected, Unsupported
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
-from rotator.model import Credential, Finding, Held, KeyRecord, Label, Level, Overlap
+from rotator.model import Credential, Finding, Held, KeyRecord, Label, Level, Overlap, Recovery
 from rotator.playbook.playbook import Playbook
 from rotator.secret import hint_of
 
@@ -72,12 +72,14 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
         old = Credential(old.values, key.id, key.hint)
     versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
     dead = old is not None and bool(old.values) and _is_dead(playbook, old)
+    by_label = playbook.provider.recovery is Recovery.LABEL and not rotation.back
     ready = Ready(
         key,
         dead,
         versions,
         _superseded(journal, playbook, key, debts, listing),
         "" if rotation.back else _wait(playbook, key, debts, listing),
+        tuple(record.id for record in listing()) if by_label else (),
     )
     return Checked(ready, tuple(findings), old if old is not None and old.values else None)
 

@@ -54,7 +54,8 @@ class Playbook:
             can_deactivate=self.provider.can_deactivate,
             can_list=self.provider.can_list,
             quota=self.provider.quota,
-            policy=self.shape.policy(self.provider.list_lag),
+            tells_use=self.provider.tells_use and self.provider.can_list,
+            policy=self.shape.policy(self.provider.list_lag, self.provider.propagation),
         )
 
     def credential_in(self, held: Held) -> Credential:

@@ -83,7 +83,7 @@ class Shape(Model):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
 
-    def policy(self, list_lag: float) -> Policy:
+    def policy(self, list_lag: float, propagation: float) -> Policy:
         """The patience of a rotation by this playbook."""
         return Policy(
             deadline=self.limits.step,
@@ -93,6 +93,7 @@ class Shape(Model):
             soak=self.revoke.soak,
             watch=self.revoke.watch,
             list_lag=self.limits.list_lag if self.limits.list_lag is not None else list_lag,
+            propagation=propagation,
             passes=self.limits.passes,
             pass_interval=self.limits.pass_interval,
         )

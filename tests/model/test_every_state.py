@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, machine, recover, sweep, turn, undo
+from rotator.core import fence, forward, generate, machine, recover, sweep, turn, undo
 from rotator.core.action import Done, Recovered
 from rotator.core.state import DebtPhase, Key, Phase
 from rotator.model import Overlap, Recovery
+from tests.model import world as world_of
 from tests.model.explore import explore
 from tests.model.world import Broken, Config
 
@@ -27,6 +29,7 @@ KINDS = [
 ]
 
 
+_LISTED = (Recovery.LABEL, Recovery.DIFFERENCE)  # without a list no id can be held against another
 FULL = bool(os.environ.get("ROTATOR_FULL"))
 
 
@@ -45,8 +48,15 @@ def configs() -> list[Config]:
     deep = [
         Config(overlap=overlap, recovery=recovery, can_deactivate=off, faults=2) for overlap, recovery, off in KINDS
     ]
+    believed = [
+        Config(overlap=overlap, recovery=recovery, can_deactivate=off, answers=answers, deaths=deaths)
+        for (overlap, recovery, off), answers, deaths in itertools.product(
+            KINDS if FULL else KINDS[:3], ("its own", "unknown", "old"), (0, 1)
+        )
+        if (answers, deaths) != ("its own", 0) and (answers == "its own" or recovery in _LISTED)
+    ]
     both = [Config(can_deactivate=off, prior_debt=True, regret=True) for off in (True, False)]
-    return wide + (deep + both if FULL else [])
+    return wide + believed + (deep + both if FULL else [])
 
 
 def _regrets(stores: int, consumers: int, prior: bool) -> bool:
@@ -126,7 +136,29 @@ def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatc
     """A debt acts whatever the rotation is doing, even on the key that the rotation may go back to."""
     monkeypatch.setattr(turn, "may_act", lambda debt, rotation: True)
     monkeypatch.setattr(turn, "current_again", lambda rotation, debts: ())
+    go_back_unasked(monkeypatch)  # else the way back is found closed, and no harm is done
     return [Config(prior_debt=True, faults=2, strangers=1)]
+
+
+def believe_the_id_of_a_create(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The new key goes to the stores unseen, and a sweep takes any list for the whole truth."""
+    monkeypatch.setattr(generate, "_to_recognise", lambda rotation: rotation.to(Phase.CHECK))
+    monkeypatch.setattr(sweep, "not_shown", lambda in_force, inventory: ())
+    return [Config(answers="unknown")]
+
+
+def go_back_unasked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Undo writes the previous key without asking whether it lives."""
+    monkeypatch.setitem(
+        machine._ROWS, Phase.WAY_BACK, lambda rotation, result: rotation.to(Phase.RESTORE_READ, rotation.target)
+    )
+    monkeypatch.setattr(world_of, "_commit_rotation", unasked(world_of._commit_rotation))
+    return [Config(deaths=1)]
+
+
+def unasked(commit):
+    """Nobody was asked: what is written then is judged as it is."""
+    return lambda *given: replace(commit(*given), asked=False)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +170,12 @@ def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatc
         undo_restarts_only_the_first,
         resume_without_fencing,
         a_debt_is_paid_while_its_key_is_current_again,
+        believe_the_id_of_a_create,
+        go_back_unasked,
     ],
 )
 def test_a_machine_broken_on_purpose_breaks_a_promise(breakage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check can fail: each of six classic mistakes is found by the same walk."""
+    """The check can fail: each of these classic mistakes is found by the same walk."""
     for config in breakage(monkeypatch):
         with pytest.raises(Broken):
             explore(config)

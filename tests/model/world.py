@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, keep, machine, order, sweep, turn
+from rotator.core import fence, keep, machine, order, recognise, sweep, turn
 from rotator.core.action import (
     Ask,
     Call,
@@ -17,6 +17,7 @@ from rotator.core.action import (
     Op,
     Read,
     Ready,
+    Recognised,
     Recovered,
     Swept,
     Unknown,
@@ -57,6 +58,8 @@ class Config:
     faults: int = 1
     strangers: int = 1
     regret: bool = False  # a person may want the previous key back after the pivot
+    answers: str = "its own"  # the id that a create answers: its own, unknown (to the list), or old (the old key's)
+    deaths: int = 0  # the old key may die at any moment: a leak scanner, a colleague, its expiry
 
     @property
     def plan(self) -> Plan:
@@ -74,6 +77,7 @@ class Config:
             look_again=0,
             creates=2,
             rounds=2,
+            refusals=1,
         )
         evidence = (Evidence.STARTED, Evidence.READ)
         return Plan(
@@ -131,7 +135,9 @@ class World:
     people: int = 1
     looked: bool = False  # the last thing that happened was a look that passed
     strays: frozenset[str] = frozenset()
-    believed: str = "old"  # the key that the journal takes for the current one
+    believed: Key = Key("old", "old")  # the key that the journal takes for the current one
+    deaths: int = 0
+    asked: bool = False  # whether the old key lives was asked right before
 
     # --- the world's own laws ---
     def key(self, key_id: str) -> IssuedKey | None:
@@ -206,6 +212,7 @@ def initial(config: Config) -> World:
         sealed,
         faults=config.faults,
         strangers=config.strangers,
+        deaths=config.deaths,
     )
 
 
@@ -217,9 +224,10 @@ def perform(world: World, call: Call) -> tuple[World, Done | Failed]:
         return _change_key(world, call)
     if op is Op.GENERATE:
         world, key_id = world.issue(call.attempt)
-        return world, Done(0, Key(key_id, key_id))
+        answered = {"its own": key_id, "unknown": f"x-{key_id}", "old": "old"}[world.config.answers]
+        return world, Done(0, Key(answered, key_id))
     if op is Op.WRITE:
-        return _write(world, call.target, call.key.id, call.expect)
+        return _write(world, call.target, call.key.fingerprint or call.key.id, call.expect)
     if op is Op.RESTART:
         return world.start(call.target), Done(0)
     return world, _observe(world, call)
@@ -244,7 +252,7 @@ def _write(world: World, target: int, value: str, expect: str) -> tuple[World, D
     if str(world.stores[target].version) != expect:
         return world, Failed(0, "changed meanwhile", kind=Kind.CONFLICT)
     key = world.key(value)
-    if key is None or key.state != LIVE:
+    if (key is None or key.state != LIVE) and not world.asked:  # the instant after asking cannot be closed by anyone
         raise Broken(f"promise 1: writing {value}, which is {key and key.state}, to a store")
     world = world.put(target, value)
     return world, Done(0, Written(str(world.stores[target].version)))
@@ -261,16 +269,20 @@ def _observe(world: World, call: Call) -> Done | Failed:
         case Op.READ:
             store = world.stores[call.target]
             return Done(0, Read(store.value, str(store.version)))
+        case Op.RECOGNISE:
+            return Done(0, _recognise(world, call))
         case Op.PROBE:
-            key = world.key(call.key.id)
-            return Done(0) if key and key.state == LIVE else Failed(0, "refused")
+            key = world.key(call.key.fingerprint or call.key.id)
+            kind = Kind.REJECTED if call.step == "undo" else Kind.OTHER  # a new key is refused for good at once
+            return Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=kind)
         case Op.LOOK:
             return Done(0, facts(world))
         case Op.SUSPECT:
             suspect = world.key(call.key.id)  # a colleague whose key stops working uses or reactivates it within soak
             return Done(0, suspect.state == OFF and suspect.ours)
         case Op.PROVE:
-            return Done(0, True)
+            proven = world.key(call.key.fingerprint or call.key.id)
+            return Done(0, proven is None or proven.state != LIVE)
         case Op.SWEEP:
             return Done(0, Swept(sweep_orphans(world)))
         case _:
@@ -292,9 +304,12 @@ def _preflight(world: World) -> Done | Failed:
     others = tuple(
         Key(k.id, k.id)
         for k in world.keys
-        if k.id == world.believed and k.state == LIVE and k.id != value and k.id not in owed
+        if k.id == world.believed.id and k.state == LIVE and k.id != value and k.id not in owed
     )
-    return Done(0, Ready(Key(value, value), key.state != LIVE, tuple(str(s.version) for s in world.stores), others))
+    listed = tuple(k.id for k in world.keys if k.state != DEAD)
+    versions = tuple(str(s.version) for s in world.stores)
+    by_label = world.config.recovery is Recovery.LABEL
+    return Done(0, Ready(Key(value, value), key.state != LIVE, versions, others, "", listed if by_label else ()))
 
 
 def _recover(world: World, attempt: int) -> Recovered:
@@ -309,6 +324,17 @@ def _recover(world: World, attempt: int) -> Recovered:
         found, why = sweep.new_since(inventory(world), rotation.snapshot, 0, 1)
         return Recovered(tuple(Key(k.id, k.id) for k in found), ambiguous=why)
     return Recovered(ambiguous="the provider cannot list keys")
+
+
+def _recognise(world: World, call: Call) -> Recognised:
+    before, config = world.rotation.snapshot, world.config
+    if config.recovery is Recovery.REREAD:
+        fresh = [k for k in world.keys if k.state == LIVE and k.id not in before]
+        return recognise.in_slot(fresh[-1].id if fresh else None, call.key, before)
+    if config.recovery is Recovery.DIFFERENCE:
+        return recognise.by_difference(inventory(world), call.key, before)
+    label = Label(INSTALLATION, "p", "r", call.attempt)
+    return recognise.by_label(inventory(world), call.key, label, before, lambda hint: True)
 
 
 def inventory(world: World) -> list[KeyRecord]:
@@ -328,16 +354,18 @@ def sweep_orphans(world: World) -> tuple[Key, ...]:
     if world.config.recovery is not Recovery.LABEL:
         return ()
     rotation = world.rotation
-    accounted = {store.value for store in world.stores} | {d.key.id for d in world.debts if d.open}
-    accounted |= {k.id for k in (rotation.old, rotation.new) if k and rotation.phase is not Phase.ENDED}
-    accounted |= {current(world)}
+    in_force = {Key(store.value, store.value) for store in world.stores} | {world.believed}
+    in_force |= {k for k in (rotation.old, rotation.new) if k and rotation.phase is not Phase.ENDED}
+    accounted = {k.id for k in in_force} | {d.key.id for d in world.debts if d.open}
     known = sweep.Known(INSTALLATION, "p", {"r"}, accounted)
-    return tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
+    refused = {k.id for k in world.keys if k.state == DEAD}
+    hidden = [k for k in sweep.not_shown(in_force, inventory(world)) if k.fingerprint not in refused]
+    return () if hidden else tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
 
 
 def current(world: World) -> str:
     """The id of the key that the journal believes in."""
-    return world.believed
+    return world.believed.fingerprint or world.believed.id
 
 
 def facts(world: World) -> Facts:
@@ -383,20 +411,26 @@ def _passed_look(before: Debt, after: Debt) -> bool:
 def _commit_rotation(world: World, changed: Rotation, result: object, before: Rotation) -> World:
     sealed, believed = world.sealed, world.believed
     if changed.pivoted and changed.new is not None:
-        believed = changed.new.id
+        believed = changed.new
     elif before.phase is Phase.PREFLIGHT and changed.old is not None and changed.phase is not Phase.ENDED:
-        believed = changed.old.id
+        believed = changed.old
     if isinstance(result, Done) and changed.new is not None:
-        sealed |= {changed.new.id}
+        sealed |= {changed.new.fingerprint or changed.new.id}
     if before.phase is Phase.PREFLIGHT and changed.old is not None:
-        sealed |= {changed.old.id}
+        sealed |= {changed.old.fingerprint or changed.old.id}
     debts = world.debts
     void = {debt.id for debt in turn.current_again(changed, debts)}
     debts = tuple(debt_machine.void(debt) if debt.id in void else debt for debt in debts)
     for owed in changed.owed:
         debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
     return replace(
-        world, rotation=replace(changed, owed=()), debts=debts, sealed=sealed, looked=False, believed=believed
+        world,
+        rotation=replace(changed, owed=()),
+        debts=debts,
+        sealed=sealed,
+        looked=False,
+        believed=believed,
+        asked=changed.phase in (Phase.RESTORE_READ, Phase.RESTORE),
     )
 
 
@@ -406,7 +440,7 @@ def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True)
 
 
 def _erase_seals(world: World) -> World:
-    needed = {key.id for key in keep.still_needed(world.rotation, world.debts)}
+    needed = {key.fingerprint or key.id for key in keep.still_needed(world.rotation, world.debts)}
     return replace(world, sealed=world.sealed & needed)
 
 

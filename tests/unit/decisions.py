@@ -16,9 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, keep, look, machine, order, patience, sweep, turn
-from rotator.core.action import Done, Failed, Kind, Later, Read, Ready, Recovered, Result, Swept, Unknown, Written
+from rotator.core import fence, forward, keep, look, lost, machine, order, patience, recognise, sweep, turn
+from rotator.core.action import (
+    Done,
+    Failed,
+    Kind,
+    Later,
+    Read,
+    Ready,
+    Recognised,
+    Recovered,
+    Result,
+    Swept,
+    Unknown,
+    Written,
+)
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
+from rotator.core.lost import Lost, Strange
 from rotator.core.order import Order
 from rotator.core.state import (
     Cause,
@@ -104,6 +118,10 @@ RESULTS: dict[str, Result] = {
     "done, ready, one superseded": Done(NOW, Ready(OLD, False, ("3", "4"), (OTHER,))),
     "done, ready, no room": Done(NOW, Ready(OLD, False, ("3", "4"), (), "its place is taken")),
     "done, a key": Done(NOW, OTHER),
+    "done, shown": Done(NOW, Recognised(shown=True)),
+    "done, not shown yet": Done(NOW, Recognised()),
+    "done, another id": Done(NOW, Recognised(problem="another id", hint="look there")),
+    "done, another id, no hint": Done(NOW, Recognised(problem="another id")),
     "done, recovered nothing": Done(NOW, Recovered()),
     "done, recovered one": Done(NOW, Recovered((OTHER,))),
     "done, recovered the old one": Done(NOW, Recovered((OLD,))),
@@ -120,6 +138,7 @@ RESULTS: dict[str, Result] = {
     "later": Later(NOW, 3.0, "handle", "soon"),
     "later, without words": Later(NOW, 3.0),
     "unknown": Unknown(NOW),
+    "unknown, unreadable": Unknown(NOW, "no key in it", "see", True),
     "failed, without words": Failed(NOW, ""),
     "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
     "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
@@ -203,6 +222,15 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "two slots, no old key": {**_plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD), "old": None},
     "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
     "reread": {**_plan(recovery=Recovery.REREAD), "found": (OTHER,)},
+    "reread, the last create": {**_plan(recovery=Recovery.REREAD), "last_create": True, "problem": "no key in it"},
+    "the last create": {"last_create": True, "problem": "no key in it"},
+    "no passes but one": _policy(passes=1),
+    "propagation": _policy(propagation=6.0, passes=3),
+    "propagation, second try": {**_policy(propagation=6.0, passes=3), "tries": 1},
+    "alive a moment ago": {"alive_at": NOW - 1},
+    "alive a moment ago, second try": {"alive_at": NOW - 1, "tries": 1},
+    "two refusals": {"passes": 2},
+    "back, third try": {"back": True, "tries": 2},
     "no recovery": _plan(recovery=Recovery.NONE),
     "a list that lags": {"since": NOW - 6.5},
     "a list that lagged": {"since": NOW - 7},
@@ -247,6 +275,8 @@ DEBTS: dict[str, dict[str, Any]] = {
     "short watch": _policy(watch=0.5),
     "slow retries": {**_policy(first_retry=5.0), "probes_pass": True, "deactivated": True},
     "no quiet": _policy(quiet=0.0),
+    "use is told": _plan(tells_use=True),
+    "use is not told": _plan(tells_use=False),
     "no watch": _policy(watch=0.0),
     "no overlap": _plan(overlap=Overlap.NONE),
     "with attention": {"attention": "look here"},
@@ -381,6 +411,7 @@ def groups() -> dict[str, Group]:
     found["debts alone, and going back"] = _alone
     found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
     found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
+    found["what a lost create left, and whether a new key is shown"] = _ours
     return found
 
 
@@ -557,6 +588,59 @@ def _sweeps() -> Iterator[str]:
     for key in keys:
         same = [shown(other) for other in (*keys, None) if key.same(other)]
         yield f"key {shown(key)} → {key!s}; same as {same}"
+
+
+def _ours() -> Iterator[str]:
+    strange = Strange("s", "f-x", (OTHER,))
+    for name, facts in {
+        "nothing": Lost(()),
+        "one": Lost((OTHER,)),
+        "not certain": Lost((), "2 new keys"),
+        "a later attempt": Lost((OTHER,), later=(NEW, OLD)),
+        "cannot be read": Lost((OTHER,), blind=("s", "t")),
+        "nothing left, cannot be read": Lost((), blind=("s",)),
+        "a store holds it": Lost((OTHER,), strange=(strange,)),
+        "not certain, a store holds one": Lost((), "2 new keys", strange=(strange,)),
+        "two stores hold it": Lost((OTHER,), strange=(strange, replace(strange, store="t"))),
+        "two stores hold two": Lost((OTHER,), strange=(strange, Strange("t", "f-y", (OTHER,)))),
+        "a store holds one of two": Lost((OTHER, NEW), strange=(replace(strange, may_be=(OTHER, NEW)),)),
+        "two stores, two ids": Lost((OTHER, NEW), strange=(strange, replace(strange, may_be=(NEW,)))),
+        "a store holds a stranger": Lost((OTHER,), strange=(Strange("s", "f-x"),)),
+        "a store and an instance": Lost((OTHER,), strange=(strange,), shown=frozenset({"f-x"})),
+        "a store, and an instance another": Lost((OTHER,), strange=(strange,), shown=frozenset({"f-y"})),
+        "an instance": Lost((OTHER,), shown=frozenset({"f-x"})),
+        "used": Lost((OTHER,), used=(OTHER,)),
+        "the old one is hidden": Lost((OTHER,), hidden=(OLD,)),
+        "nothing left, the old one is hidden": Lost((), hidden=(OLD,)),
+    }.items():
+        yield f"{name} → {shown(lost.what_it_left(facts))}"
+    label = Label("inst", "p", "r", 1)
+    ours, foreign = KeyRecord("new", label.text, "h"), KeyRecord("b", "made by hand", "g")
+    for name, (listed, key, before) in {
+        "shown": ([foreign, ours], NEW, ()),
+        "not yet": ([foreign], NEW, ()),
+        "there before": ([ours], NEW, ("new",)),
+        "there before, ours is another": ([foreign, replace(ours, id="c")], Key("b"), ("b",)),
+        "under another id": ([replace(ours, id="c")], NEW, ()),
+        "without an id": ([ours], Key("", "f-new"), ()),
+        "without an id, not yet": ([foreign], Key("", "f-new"), ()),
+        "without our label": ([replace(ours, label="x")], NEW, ()),
+        "two": ([ours, replace(ours, id="c")], NEW, ()),
+        "of another value": ([replace(ours, hint="no")], NEW, ()),
+    }.items():
+        by_label = recognise.by_label(listed, key, label, before, lambda hint: hint != "no")
+        yield f"{name} → {shown(by_label)}; by difference {shown(recognise.by_difference(listed, key, before))}"
+    slots = [(None, ()), ("f-new", ()), ("f-new", ("f-old",)), ("f-new", ("f-new",)), ("f-old", ("f-old",))]
+    yield f"slots → {[shown(recognise.in_slot(slot, NEW, before)) for slot, before in slots]}"
+    hints = ["", "sk-ab", "yz", "sk-…yz", "sk-...yz", "sk-***yz", "sk-x…yz", "sk-…xx", "key"]
+    yield f"hints contradicted → {[hint for hint in hints if recognise.contradicts(hint, 'sk-abcdwxyz')]}"
+    hidden = sweep.not_shown([OLD, NEW], [KeyRecord("new")])
+    later = [replace(ours, label=replace(label, attempt=n).text) for n in (1, 2)]
+    others = [
+        replace(later[1], label=replace(label, attempt=3, **one).text) for one in ({"rotation": "q"}, {"playbook": "q"})
+    ]
+    found = sweep.of_later_attempts([*later, *others, foreign], label)
+    yield f"not shown → {shown(hidden)}; of later attempts → {shown(found)}"
 
 
 def text() -> str:

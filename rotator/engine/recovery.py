@@ -1,0 +1,197 @@
+"""Which of the provider's keys is ours: what a lost create left, and whether a new key is shown as it was answered.
+
+Nothing is destroyed on the word of a list that does not show the keys in force, nor where a store or a running instance
+holds what was found: after an old journal was restored, "what a lost create left" may be the key in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rotator.core import lost, recognise, sweep
+from rotator.core.action import Recognised, Recovered
+from rotator.core.lost import Lost, Strange
+from rotator.core.state import Key
+from rotator.engine import facts
+from rotator.errors import Rejected, RotatorError
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+from rotator.model import Credential, Held, KeyRecord, Recovery
+from rotator.playbook.playbook import Playbook
+from rotator.secret import Secret, hint_of
+
+if TYPE_CHECKING:
+    from rotator.engine.perform import Performer
+
+_SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What recovery found, and the value of a key that turned out to be in force."""
+
+    recovered: Recovered
+    value: tuple[Key, Credential] | None = None
+
+
+def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
+    """Whether the provider shows the new key, by the kind of list that it has."""
+    provider, before = performer.then.provider, performer.rotation.snapshot
+    if provider.recovery is Recovery.REREAD:
+        slot = _slot(performer)
+        return recognise.in_slot(performer.journal.fingerprint(slot.values) if slot else None, new, before)
+    if provider.recovery is Recovery.DIFFERENCE:
+        return recognise.by_difference(provider.inventory(), new, before)
+    value = performer.with_value(new).primary.reveal()
+
+    def fits(hint: str) -> bool:
+        return not recognise.contradicts(hint, value)
+
+    return recognise.by_label(provider.inventory(), new, performer.label(attempt), before, fits)
+
+
+def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:
+    """What the create of this attempt left, by the kind that the provider declares."""
+    provider = performer.then.provider
+    match provider.recovery:
+        case Recovery.REREAD:
+            return _in_the_slot(performer)
+        case Recovery.NONE:
+            return Found(Recovered(ambiguous="the answer to a create was lost and the provider cannot list"))
+    records = provider.inventory()
+    label = performer.label(attempt)
+    if provider.recovery is Recovery.LABEL:
+        seen = Lost(sweep.left_by(records, label), later=sweep.of_later_attempts(records, label))
+        candidates = seen.left
+    else:
+        before = {*performer.rotation.snapshot, *_known_ids(performer)}  # a snapshot may lag behind, too
+        seen = Lost(*sweep.new_since(records, before, performer.rotation.asked_at, _SLACK))
+        candidates = tuple(Key(record.id, "", record.hint) for record in records if record.id not in before)
+    if not candidates:
+        return Found(lost.what_it_left(seen))
+    values: dict[str, Mapping[str, Secret]] = {}
+    recovered = lost.what_it_left(_looked_at(performer, seen, candidates, records, values))
+    current = recovered.reread
+    if current is None:
+        return Found(recovered)
+    value = Credential(values[current.fingerprint], current.id, hint_of(_primary(values[current.fingerprint])))
+    current = replace(current, hint=value.hint)
+    return Found(Recovered(reread=current), (current, value))
+
+
+def not_shown(
+    journal: Journal, playbook: Playbook, in_force: Iterable[Key], records: Sequence[KeyRecord]
+) -> tuple[Key, ...]:
+    """Keys in force that the list lacks. One that its provider refuses is not in force any more."""
+    return tuple(key for key in sweep.not_shown(in_force, records) if not _refused(journal, playbook, key))
+
+
+def _refused(journal: Journal, playbook: Playbook, key: Key) -> bool:
+    with journal.database.read() as connection:
+        credential = credentials.value_of(connection, journal.sealer, playbook.name, key)
+    held = [entry.store.read() for entry in playbook.stores] if credential is None else []
+    values = [found.values for found in held if found is not None and found.values is not None]
+    values = [found for found in values if journal.fingerprint(found) == key.fingerprint]
+    values += [credential.values] if credential is not None else []
+    try:
+        for found in values[:1]:
+            playbook.provider.probe(Credential(found, key.id, key.hint))
+    except RotatorError as error:
+        return isinstance(error, Rejected)
+    return False
+
+
+def _old(performer: Performer) -> tuple[Key, ...]:
+    old = performer.rotation.old
+    return (old,) if old is not None else ()
+
+
+def _known_ids(performer: Performer) -> tuple[str, ...]:
+    """Every key of this playbook that the journal ever saw: none of them is what a lost create left."""
+    with performer.journal.database.read() as connection:
+        return credentials.ids(connection, performer.then.name)
+
+
+def _slot(performer: Performer) -> Credential | None:
+    old = performer.rotation.old
+    return performer.then.provider.reread(performer.credential(old) if old else None)
+
+
+def _in_the_slot(performer: Performer) -> Found:
+    slot = _slot(performer)
+    if slot is None or performer.journal.fingerprint(slot.values) in performer.rotation.snapshot:
+        return Found(Recovered())
+    key = performer.journal.key_of(slot)
+    return Found(Recovered(reread=key), (key, slot))
+
+
+# --- who holds what was found? ---
+def _looked_at(
+    performer: Performer,
+    seen: Lost,
+    candidates: Sequence[Key],
+    records: Sequence[KeyRecord],
+    values: dict[str, Mapping[str, Secret]],
+) -> Lost:
+    """With what stores and instances hold that this journal never saw; `values` gets what stands in the stores."""
+    strange: list[Strange] = []
+    blind: list[str] = []
+    for index, entry in enumerate(performer.then.stores):
+        held, writes = entry.store.read(), performer.rotation.writes
+        if held is None:
+            continue
+        if held.values is None:
+            if index >= len(writes) or held.version != writes[index].replaced:
+                blind.append(entry.name)
+            continue
+        fingerprint = performer.journal.fingerprint(held.values)
+        if not _known(performer, fingerprint):
+            may_be = tuple(key for key in candidates if _is(performer, held, key))
+            strange.append(Strange(entry.name, fingerprint, may_be))
+            values[fingerprint] = held.values
+    used = {record.id for record in records if record.last_used_at is not None}
+    return replace(
+        seen,
+        strange=tuple(strange),
+        blind=tuple(blind),
+        shown=_shown_by_instances(performer),
+        used=tuple(key for key in seen.left if key.id in used),
+        hidden=not_shown(performer.journal, performer.then, _old(performer), records),
+    )
+
+
+def _primary(values: Mapping[str, Secret]) -> str:
+    return next(iter(values.values())).reveal()
+
+
+def _known(performer: Performer, fingerprint: str) -> bool:
+    old = performer.rotation.old
+    if old is not None and old.fingerprint == fingerprint:
+        return True
+    with performer.journal.database.read() as connection:
+        return credentials.known(connection, performer.then.name, fingerprint) is not None
+
+
+def _shown_by_instances(performer: Performer) -> frozenset[str]:
+    """Fingerprints that running instances show and the journal never saw."""
+    playbooks = [performer.then]
+    found = facts.gather(performer.journal, playbooks, _current(performer), performer.clock.now())
+    prints = {one.fingerprint for consumer in found.consumers for one in consumer.instances if one.fingerprint}
+    return frozenset(one for one in prints if not _known(performer, one))
+
+
+def _current(performer: Performer) -> Credential | None:
+    with performer.journal.database.read() as connection:
+        key = cases.current_key(connection, performer.then.name)
+    return performer.credential(key) if key else None
+
+
+def _is(performer: Performer, held: Held, key: Key) -> bool:
+    """Whether what a store holds is this key: by the id that stands beside it, its note, or the provider's hint."""
+    beside = performer.then.provider.id_of(held.beside)
+    if beside or (held.note is not None and held.note.key_id):
+        return key.id in (beside, held.note.key_id if held.note is not None else "")
+    value = _primary(held.values or {})
+    return bool(key.hint) and not recognise.contradicts(key.hint, value)

@@ -1,0 +1,248 @@
+"""What rotator believes: a key is destroyed only by an id that its provider shows, and never while it is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rotator import memory, orders
+from rotator.core.order import Order
+from rotator.core.state import Outcome, Phase
+from rotator.errors import OutcomeUnknown, PermanentError, Unreadable, Unsupported
+from rotator.model import Credential, KeyRecord, Label
+from rotator.providers.memory import MemoryProvider
+from rotator.secret import Secret
+from rotator.service import Request
+from tests.integration.conftest import Bench
+
+WAIT = Request(wait=True)
+_generate, _inventory, _probe = MemoryProvider.generate, MemoryProvider.inventory, MemoryProvider.probe
+
+
+def _answers(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
+    """The issuer makes the key; what it answers is `change` of it."""
+    monkeypatch.setattr(MemoryProvider, "generate", lambda self, label, like: change(_generate(self, label, like)))
+
+
+def _lists(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[KeyRecord]], list[KeyRecord]]) -> None:
+    monkeypatch.setattr(MemoryProvider, "inventory", lambda self: change(_inventory(self)))
+
+
+@pytest.mark.parametrize("answered", ["keys/2", "", "one-key1"])
+def test_a_key_answered_under_another_id_than_listed_is_brought_nowhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, answered: str
+) -> None:
+    """Its sweep would revoke it in production one day. No store is written, nothing is revoked, both ids are named."""
+    before = bench.stored
+    _answers(monkeypatch, lambda made: replace(made, id=answered))
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.STUCK
+    assert "one-key2" in report.rotation.question and answered in report.rotation.question
+    assert bench.stored == before and len(bench.live) == 2
+    bench.service.due(Request())
+    assert len(bench.live) == 2
+    given_up = orders.order(bench.service, "one", Order.UNDO, Request())
+    assert given_up.code == 0 and given_up.rotation is not None
+    assert given_up.rotation.outcome is Outcome.ROLLED_BACK and given_up.rotation.possible_orphan
+    with bench.service.session("one") as session:
+        assert session.reconcile() == 1  # by its label, since the key in force is shown by its own id
+    assert before in bench.live
+
+
+def test_an_issuer_without_a_list_that_answers_the_old_id_is_not_believed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.playbook(provider=", can_list: false, recovery: none")
+    _answers(monkeypatch, lambda made: replace(made, id="one-key1"))
+    orders.adopt(bench.service, "one", "one-key1")
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None and "key in force" in report.rotation.question
+    assert bench.stored in bench.live
+
+
+@pytest.mark.parametrize("slots", ["two slots", "none"])
+def test_a_slot_shows_its_new_key(bench: Bench, slots: str) -> None:
+    bench.playbook(provider=f", overlap: {slots}, recovery: reread", more="allow_downtime: true")
+    bench.issuer.overlap = memory.Overlap(slots)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored]
+
+
+def test_nothing_is_swept_by_a_list_that_lacks_the_key_in_force(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        assert session.case.rotation is not None
+        label = Label(session.journal.installation, "one", session.case.rotation.id, 7)
+        bench.issuer.create(label.text)
+        _lists(monkeypatch, lambda found: [replace(one, id=f"keys/{one.id}") for one in found])
+        with pytest.raises(PermanentError, match="one-key2, which is in force"):
+            session.reconcile()
+        monkeypatch.setattr(MemoryProvider, "probe", _unable)
+        with pytest.raises(PermanentError, match="in force"):
+            session.reconcile()
+    assert len(bench.live) == 2 and bench.stored in bench.live
+
+
+def _unable(self: MemoryProvider, credential: Credential) -> Any:
+    raise Unsupported("no probe")
+
+
+# --- a create whose answer was lost; or a journal from a backup, to which it seems so ---
+def _loses(monkeypatch: pytest.MonkeyPatch, then: Callable[[Any], None]) -> list[Any]:
+    """The first create is answered to nobody; `then` is what happens in the world meanwhile."""
+    made: list[Any] = []
+
+    def generate(self: MemoryProvider, label: Label, like: Credential | None) -> Any:
+        found = _generate(self, label, like)
+        made.append(found)
+        if len(made) == 1:
+            then(found)
+            raise OutcomeUnknown("no answer")
+        return found
+
+    monkeypatch.setattr(MemoryProvider, "generate", generate)
+    return made
+
+
+def _holds(value: Secret) -> None:
+    cell = memory.WORLD.cell("one")
+    cell.values, cell.version = {"key": value}, cell.version + 1
+
+
+@pytest.mark.parametrize("recovery", ["label", "difference"])
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_a_lost_create_left_is_not_discarded_when_the_stores_hold_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, recovery: str, noted: bool
+) -> None:
+    """It is this rotation's new key: read from the store, verified; the one before is the debt."""
+    bench.playbook(provider=f", recovery: {recovery}, can_deactivate: true")
+
+    def in_production(made: Credential) -> None:
+        _holds(made.primary)
+        if noted:
+            memory.WORLD.cell("one").note = memory.Note(made.id, "i", "r", 0.0)
+
+    made = _loses(monkeypatch, in_production)
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 0, report
+    assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored] == [bench.consumer.holds]
+
+
+def test_a_strangers_value_in_the_stores_keeps_what_was_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _loses(monkeypatch, lambda made: _holds(Secret("mem-strange-value-of-somebody")))
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None
+    assert "a key that this journal does not know" in report.rotation.question and len(bench.live) == 2
+
+
+def test_a_store_that_was_written_since_and_cannot_be_read_keeps_what_was_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    assert bench.service.rotate("one", WAIT).code == 0
+    path.write_text(path.read_text().replace("cell: one}", "cell: one, write_only: true}"))
+    cell = memory.WORLD.cell("one")
+
+    def written(made: Credential) -> None:
+        cell.version += 1
+
+    _loses(monkeypatch, written)
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None and "cannot be read" in report.rotation.question
+    assert len(bench.live) == 2
+
+
+@pytest.mark.parametrize("store", ["write-only", "emptied"])
+def test_a_store_that_nobody_wrote_does_not_hold_what_was_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    path, cell = bench.folder / "playbooks" / "one.yaml", memory.WORLD.cell("one")
+    assert bench.service.rotate("one", WAIT).code == 0
+    if store == "write-only":
+        path.write_text(path.read_text().replace("cell: one}", "cell: one, write_only: true}"))
+
+    def emptied(made: Credential) -> None:
+        if store == "emptied":
+            cell.values = None
+
+    made = _loses(monkeypatch, emptied)
+    bench.service.rotate("one", WAIT)
+    assert made[0].primary.reveal() not in bench.live
+
+
+def test_a_key_in_use_was_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _loses(monkeypatch, lambda made: bench.issuer.use(made.primary.reveal()) and None)
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None and "is being used" in report.rotation.question
+    assert len(bench.live) == 2
+    again = orders.order(bench.service, "one", Order.RESUME, Request())  # a person has looked: preflight looks, too
+    assert again.rotation is not None and again.rotation.outcome is Outcome.VERIFIED
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_list_that_lacks_the_key_in_force_is_no_word_to_destroy_by(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    """Unless that key is refused: then it is not in force any more."""
+
+    def hidden(made: Credential) -> None:
+        bench.issuer.hidden.add("one-key1")
+        if not alive:
+            bench.issuer.keys["one-key1"].state = "dead"
+
+    made = _loses(monkeypatch, hidden)
+    report = bench.service.rotate("one", WAIT)
+    assert report.rotation is not None
+    if alive:
+        assert report.code == 4 and "which is in force" in report.rotation.question and len(bench.live) == 2
+    else:
+        assert report.code == 0 and made[0].primary.reveal() not in bench.live and bench.live == [bench.stored]
+
+
+def test_a_create_that_answers_without_a_key_is_made_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def generate(self: MemoryProvider, label: Label, like: Credential | None) -> Any:
+        made.append(_generate(self, label, like).id)  # type: ignore[union-attr]
+        raise Unreadable("the answer to the create has no key at `answer.secret`")
+
+    monkeypatch.setattr(MemoryProvider, "generate", generate)
+    before = bench.stored
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 3 and report.rotation is not None and "answer.secret" in report.rotation.problem
+    assert len(made) == 1 and bench.live == [before] == [bench.stored]
+
+
+def test_the_old_key_may_die_while_it_is_rotated_away_from(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its refusal is not taken for one of the new key, and nothing goes back to it."""
+
+    def dies(made: Credential) -> Credential:
+        bench.issuer.keys["one-key1"].state = "dead"
+        return made
+
+    _answers(monkeypatch, dies)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_key_that_the_list_lacks_is_not_quiet_unless_it_is_dead(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    bench.playbook()
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("quiet: 0s", "quiet: 1h"))
+
+    def hidden(made: Credential) -> Credential:
+        bench.issuer.hidden.add("one-key1")
+        if not alive:
+            bench.issuer.keys["one-key1"].state = "dead"
+        return made
+
+    _answers(monkeypatch, hidden)
+    report = bench.service.rotate("one")
+    assert report.code == 0 and bool([debt for debt in report.debts if str(debt.phase) == "quiet"]) is alive
+    assert ("one-key1" in bench.issuer.live) is alive
