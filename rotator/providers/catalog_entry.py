@@ -144,6 +144,7 @@ class CatalogEntry(_Model):
     overlap: Literal["many"] = "many"
     quota: int = 0
     list_lag: float = 30.0
+    propagation: float = 0.0  # seconds until a new key is known everywhere, as documented or measured
     settings: dict[str, SettingEntry]
     api: Api
     create: tuple[Create, ...]

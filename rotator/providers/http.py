@@ -58,6 +58,19 @@ class HttpProvider(ProviderDefaults):
     def list_lag(self) -> float:
         return self.entry.list_lag
 
+    @property
+    def tells_use(self) -> bool:  # type: ignore[override]
+        return self.entry.list_ is not None and bool(self.entry.list_.each.last_used)
+
+    @property
+    def usage_lag(self) -> float:  # type: ignore[override]
+        """What is told as the last use may be older than the last use by so much."""
+        return self.entry.last_used.granularity if self.entry.last_used else 0.0
+
+    @property
+    def propagation(self) -> float:  # type: ignore[override]
+        return self.entry.propagation
+
     def preflight(self) -> list[Finding]:
         """Lists the keys: shows that the administrator's credential works, and how full a quota is."""
         if not self.can_list:
