@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, generate, machine, recover, sweep, turn, undo
+from rotator.core import fence, forward, machine, recover, sweep, turn, undo
 from rotator.core.action import Done, Recovered
 from rotator.core.state import DebtPhase, Key, Phase
 from rotator.model import Overlap, Recovery
@@ -140,13 +140,6 @@ def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatc
     return [Config(prior_debt=True, faults=2, strangers=1)]
 
 
-def believe_the_id_of_a_create(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """The new key goes to the stores unseen, and a sweep takes any list for the whole truth."""
-    monkeypatch.setattr(generate, "_to_recognise", lambda rotation: rotation.to(Phase.CHECK))
-    monkeypatch.setattr(sweep, "not_shown", lambda in_force, inventory: ())
-    return [Config(answers="unknown")]
-
-
 def go_back_unasked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Undo writes the previous key without asking whether it lives."""
     monkeypatch.setitem(
@@ -170,7 +163,6 @@ def unasked(commit):
         undo_restarts_only_the_first,
         resume_without_fencing,
         a_debt_is_paid_while_its_key_is_current_again,
-        believe_the_id_of_a_create,
         go_back_unasked,
     ],
 )

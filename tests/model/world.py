@@ -354,13 +354,19 @@ def sweep_orphans(world: World) -> tuple[Key, ...]:
     if world.config.recovery is not Recovery.LABEL:
         return ()
     rotation = world.rotation
-    in_force = {Key(store.value, store.value) for store in world.stores} | {world.believed}
+    in_force = {_journaled(world, store.value) for store in world.stores} | {world.believed}
     in_force |= {k for k in (rotation.old, rotation.new) if k and rotation.phase is not Phase.ENDED}
     accounted = {k.id for k in in_force} | {d.key.id for d in world.debts if d.open}
     known = sweep.Known(INSTALLATION, "p", {"r"}, accounted)
     refused = {k.id for k in world.keys if k.state == DEAD}
     hidden = [k for k in sweep.not_shown(in_force, inventory(world)) if k.fingerprint not in refused]
     return () if hidden else tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
+
+
+def _journaled(world: World, value: str) -> Key:
+    """The key with this value, under the id by which the journal knows it."""
+    known = (world.rotation.new, world.rotation.old, world.believed)
+    return next((key for key in known if key is not None and key.fingerprint == value), Key(value, value))
 
 
 def current(world: World) -> str:
