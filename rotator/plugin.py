@@ -38,17 +38,34 @@ def setting(
     default_factory: Any = dataclasses.MISSING,
     connection: bool = False,
     alias: str = "",
+    path: bool = False,
+    elsewhere: str = "",
+    program: bool = False,
 ) -> Any:
     """A setting of a plugin. `connection` settings come from today's playbook, not the one a rotation began with.
 
-    `alias` is its name in a playbook where a method already has that name.
+    `alias` is its name in a playbook where a method already has that name. A `path` is absolute when the plugin gets
+    it: a relative one begins in the playbook's folder; where the setting `elsewhere` is given, it is another machine's
+    and stays as it is. A `program` is a list: program, arguments; a path in its first word is treated alike.
     """
-    metadata = {"help": help, "connection": connection, "spelled": alias}
+    metadata = {
+        "help": help,
+        "connection": connection,
+        "spelled": alias,
+        "path": path,
+        "elsewhere": elsewhere,
+        "program": program,
+    }
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def playbook_folder() -> Any:
+    """The folder of the playbook, '' without one: no setting, handed over when it is loaded. Programs run there."""
+    return dataclasses.field(default="", repr=False, metadata={"hidden": True, "folder": True})
 
 
 class ProviderDefaults:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,23 @@ _HINT = "refer to it, for instance {env: NAME} or {file: /run/credentials/NAME}"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a secret is to be had. Files and vaults change, so `resolve()` is asked at each call, never kept."""
+    """Where a secret is to be had. Files and vaults change, so `resolve()` is asked at each call, never kept.
+
+    A playbook's files and programs are absolute by then; its programs run in its `folder`.
+    """
 
     kind: str
     value: str | tuple[str, ...]
+    folder: str = field(default="", repr=False, metadata={"folder": True})
+
+    def __post_init__(self) -> None:
+        if self.kind != "command":  # the same reference, whichever playbook it stands in
+            object.__setattr__(self, "folder", "")
 
     def resolve(self) -> Secret:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
-        text = _resolver(self.kind)(self.value).strip("\r\n")
+        resolver = partial(_command, folder=self.folder) if self.kind == "command" else _resolver(self.kind)
+        text = resolver(self.value).strip("\r\n")
         if not text:
             raise NotFound(f"{self} is empty", "put the credential there")
         return Secret(text)
@@ -97,9 +107,11 @@ def _file(path: str | tuple[str, ...]) -> str:
         raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
 
 
-def _command(argv: str | tuple[str, ...]) -> str:
+def _command(argv: str | tuple[str, ...], folder: str = "") -> str:
+    if folder and not Path(folder).is_dir():
+        raise NotFound(f"the folder {folder} does not exist", "programs run in their playbook's folder: was it moved?")
     try:
-        done = subprocess.run(list(argv), capture_output=True, text=True, timeout=30)
+        done = subprocess.run(list(argv), capture_output=True, text=True, timeout=30, cwd=folder or None)
     except FileNotFoundError as error:
         raise NotFound(f"the program {argv[0]} does not exist", "give its full path") from error
     except subprocess.TimeoutExpired as error:

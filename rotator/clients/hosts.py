@@ -23,7 +23,9 @@ class HostsConnection:
     host: str | list[str] | None = setting(
         "Hosts as ssh knows them, one after the other; without any, this machine", default=None, connection=True
     )
-    ssh_config: str | None = setting("Configuration file of ssh; else the user's own", default=None, connection=True)
+    ssh_config: str | None = setting(
+        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True
+    )
     sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
 
     @property

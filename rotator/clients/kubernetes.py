@@ -45,7 +45,10 @@ class ClusterConnection:
 
     context: str | None = setting("Context of the kubeconfig; else the current one", default=None, connection=True)
     kubeconfig: str | None = setting(
-        "File; else KUBECONFIG or ~/.kube/config, or, in a pod, its service account", default=None, connection=True
+        "File; else KUBECONFIG or ~/.kube/config, or, in a pod, its service account",
+        default=None,
+        connection=True,
+        path=True,
     )
 
     @property

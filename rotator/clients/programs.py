@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rotator import deadline
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, TransientError
@@ -59,9 +60,15 @@ def run(
     stdin: Secret | None = None,
     env: Mapping[str, str | Secret] | None = None,
     timeout: float = 60.0,
+    cwd: str = "",
 ) -> Ended:
-    """Run a program to its end. Raises NotFound, OutcomeUnknown (time-out), LeaseLost."""
+    """Run a program to its end, in the folder `cwd` ('' = where we are).
+
+    Raises NotFound, OutcomeUnknown (time-out), LeaseLost.
+    """
     deadline.check()
+    if cwd and not Path(cwd).is_dir():
+        raise NotFound(f"the folder {cwd} does not exist", "programs run in their playbook's folder: was it moved?")
     read_end, write_end = os.pipe()
     os.set_inheritable(read_end, True)
     extra = {name: value.reveal() if isinstance(value, Secret) else value for name, value in (env or {}).items()}
@@ -75,6 +82,7 @@ def run(
         env={**os.environ, **extra},
         pass_fds=(read_end,),
         start_new_session=True,
+        cwd=cwd or None,
     )
     os.close(read_end)
     try:

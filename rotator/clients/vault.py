@@ -57,7 +57,7 @@ class KubernetesLogin:
 
     role: str = setting("Name of the role in Vault")
     mount: str = setting("Where the method is mounted", default="kubernetes")
-    token_file: str = setting("The service account's token", default=_SERVICE_ACCOUNT)
+    token_file: str = setting("The service account's token", default=_SERVICE_ACCOUNT, path=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class VaultAuth:
     __pydantic_config__ = STRICT
 
     token: Reference | None = setting("A token, as a reference", default=None)
-    file: str | None = setting("A file with a token that an agent keeps fresh", default=None)
+    file: str | None = setting("A file with a token that an agent keeps fresh", default=None, path=True)
     approle: AppRole | None = setting("Log in by AppRole: role_id, secret_id, mount", default=None)
     kubernetes: KubernetesLogin | None = setting("Log in as the pod's service account: role, mount", default=None)
 
@@ -84,7 +84,9 @@ class VaultConnection:
         "Server, for instance https://vault:8200; else VAULT_ADDR", default=None, connection=True
     )
     namespace: str | None = setting("Namespace; else VAULT_NAMESPACE", default=None, connection=True)
-    ca_cert: str | None = setting("File with the authority to trust; else VAULT_CACERT", default=None, connection=True)
+    ca_cert: str | None = setting(
+        "File with the authority to trust; else VAULT_CACERT", default=None, connection=True, path=True
+    )
     auth: VaultAuth = setting(
         "How to log in: {token: {env: NAME}}, {file: PATH}, {approle: {role_id, secret_id}} or {kubernetes: {role}}; "
         "else VAULT_TOKEN or ~/.vault-token",

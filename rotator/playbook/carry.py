@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, RotatorError
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
+from rotator.playbook.places import PARTS, Places, absolute, file_from_here, working_directory
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, settings_of
-from rotator.playbook.yaml import Document
-
-_KINDS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
+from rotator.playbook.yaml import Document, Path_
 
 
 def kept(playbook: Playbook) -> str:
     """What a rotation keeps of its playbook, as JSON."""
-    return json.dumps({"file": playbook.file, "data": playbook.definition})
+    return json.dumps({"file": playbook.file, "folder": playbook.folder, "data": playbook.definition})
 
 
 def playbook_of(name: str, definition: str, today: Playbook | None, registry: Registry) -> Playbook:
-    """The playbook that a rotation began with, connected as today. Raises ConfigError if it loads no more."""
+    """The playbook that a rotation began with, connected as today.
+
+    Raises ConfigError if it loads no more, or if it is from before paths were kept absolute and nobody can be certain
+    which files it means.
+    """
     found = json.loads(definition)
-    data = copy.deepcopy(found["data"])
-    if today is not None:
-        if data == dict(today.definition):
-            return today
+    data, folder = copy.deepcopy(found["data"]), found.get("folder")
+    from_before = folder is None
+    if today is not None and (from_before or not Path(folder).is_dir()):
+        folder = today.folder  # where it was moved, programs run there, too
+    folder = folder or absolute(Path(found["file"]).parent, working_directory())
+    if today is not None and data != today.definition:
         _connect(data, today.definition, registry)
+    if from_before:
+        data = _from_before(name, data, folder, today, registry)
+    if today is not None and data == today.definition:
+        return today
     mistakes: list[Mistake] = []
-    loaded = Loader(registry, Document(found["file"], data, {}), mistakes).load(name)
+    loaded = Loader(registry, Document(found["file"], data, {}, folder), mistakes, kept=True).load(name)
     if mistakes or not loaded:
         why = mistakes[0].text if mistakes else "it is empty"
         raise ConfigError(
@@ -42,7 +54,7 @@ def playbook_of(name: str, definition: str, today: Playbook | None, registry: Re
 
 
 def _connect(data: dict[str, Any], today: Mapping[str, Any], registry: Registry) -> None:
-    for part, kind in _KINDS.items():
+    for part, kind in PARTS.items():
         for then, now in zip(_entries(data.get(part)), _entries(today.get(part)), strict=False):
             plugin = registry.find(kind, str(then.get("uses"))) if then.get("uses") == now.get("uses") else None
             if plugin is None:
@@ -55,3 +67,60 @@ def _connect(data: dict[str, Any], today: Mapping[str, Any], registry: Registry)
 def _entries(value: Any) -> list[dict[str, Any]]:
     found = value if isinstance(value, list) else [value]
     return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _from_before(
+    name: str, data: dict[str, Any], folder: str, today: Playbook | None, registry: Registry
+) -> dict[str, Any]:
+    """A definition with paths as they were written, each made absolute where it is certain what it means."""
+
+    def unfit(where: Path_, text: str, hint: str) -> None:
+        raise ConfigError(f"{name} was begun with {text}", hint)
+
+    def find(kind: str, uses: str) -> type[Any] | None:
+        try:
+            return registry.find(kind, uses)
+        except RotatorError:
+            return None  # said when it is loaded
+
+    return _Before(folder, unfit, False, name, today.written if today else {}).playbook(data, find)
+
+
+@dataclass(frozen=True)
+class _Before(Places):
+    """A rotation from before: a relative path began wherever rotator was started, and nobody wrote down where.
+
+    It is certain where both readings are one place, or where today's playbook has the absolute path by now.
+    """
+
+    name: str = ""
+    today: Any = None
+
+    def _found(self, value: str, expanded: str, where: Path_) -> str:
+        path, here = absolute(expanded, self.folder), absolute(expanded, working_directory())
+        if os.path.realpath(path) == os.path.realpath(here):
+            return path
+        if said := self._said(expanded, where):
+            return said
+        raise ConfigError(
+            f"the rotation of {self.name} was begun with the relative path {value}: "
+            f"is it {path}, by the playbook's folder, or {here}, by the working directory?",
+            f"write the absolute path into the playbook in place of {value}, then order the same again",
+        )
+
+    def _argument(self, word: Any, where: Path_) -> Any:
+        here = file_from_here(word) if isinstance(word, str) else ""
+        same = os.path.realpath(here) == os.path.realpath(absolute(word, self.folder)) if here else True
+        return word if same else self._found(word, word, where)
+
+    def _said(self, path: str, where: Path_) -> str:
+        """The absolute path that a person wrote at the same place since, if it ends as the old one does; or ''."""
+        now = self.today
+        for step in where:
+            try:
+                now = now[step]
+            except (LookupError, TypeError):
+                return ""
+        said = Path(os.path.expanduser(now)) if isinstance(now, str) else Path()  # noqa: PTH111
+        ending = tuple(part for part in Path(path).parts if part != "..")
+        return absolute(said, "/") if said.is_absolute() and said.parts[-len(ending) :] == ending else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from rotator.errors import ConfigError
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
+from rotator.playbook.places import absolute, working_directory
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import load
@@ -58,6 +59,7 @@ class Directory:
         for path in files:
             shown = _shown(path)
             document, mistakes = load(path, shown)
+            document.folder = absolute(path.parent, working_directory())
             if not mistakes:
                 for playbook in Loader(registry, document, mistakes).load(path.stem):
                     if playbook.name in loaded.playbooks:
@@ -77,7 +79,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _shown(path: Path) -> str:
     try:
-        return str(path.relative_to(Path.cwd()))
+        return str(path.relative_to(working_directory()))
     except ValueError:
         return str(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from rotator.errors import RotatorError
 from rotator.model import BESIDE
 from rotator.playbook.mistakes import Mistake, nearest
+from rotator.playbook.places import Places, in_folder, working_directory
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
@@ -31,12 +33,17 @@ def _adapter(plugin: Any) -> TypeAdapter[Any]:
 
 
 class Loader:
-    """Loads one document. `mistakes` has everything that was wrong."""
+    """Loads one document. `mistakes` has everything that was wrong.
 
-    def __init__(self, registry: Registry, document: Document, mistakes: list[Mistake]) -> None:
+    `kept`: a rotation keeps it, it is not what a person has in a folder now.
+    """
+
+    def __init__(self, registry: Registry, document: Document, mistakes: list[Mistake], kept: bool = False) -> None:
         self._registry = registry
         self._document = document
         self._mistakes = mistakes
+        self._folder = document.folder or working_directory()
+        self._places = Places(self._folder, self._wrong, moved=not kept)
 
     def load(self, name: str) -> list[Playbook]:
         """The playbooks of the document: one, or one for each entry of `for_each`."""
@@ -76,6 +83,7 @@ class Loader:
         before = len(self._mistakes)
         if not _NAME.fullmatch(name):
             self._wrong((), f"'{name}' cannot be a playbook's name", "use a-z, 0-9, - and _ in the file's name")
+        written, data = data, self._places.playbook(data, self._found)
         shape = self._shape(data)
         provider = self._plugin("provider", data.get("generate"), ("generate",))
         stores = self._entries("store", data.get("store"), ("store",))
@@ -109,6 +117,8 @@ class Loader:
             provider=provider,
             probes=handed,
             definition=data,
+            written=written,
+            folder=self._folder,
             stores=tuple(StoreEntry(store.name, store, extra["follows"]) for store, extra in stores),
             consumers=tuple(
                 ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
@@ -188,6 +198,12 @@ class Loader:
             return None
         return self._make(plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses)
 
+    def _found(self, kind: str, uses: str) -> type[Any] | None:
+        """The plugin's class; what is wrong about it is said where it is made."""
+        with contextlib.suppress(RotatorError):
+            return self._registry.find(kind, uses)
+        return None
+
     def _make(self, plugin: type[Any], data: Mapping[str, Any], path: Path_, uses: str) -> Any:
         helps = {setting.name: setting.help for setting in settings_of(plugin)}
         settings = {setting.name: setting.field for setting in settings_of(plugin)}
@@ -203,7 +219,8 @@ class Loader:
                 self._wrong((*path, name), f"'{name}' is empty", _meant(name, helps))
         try:
             adapter = _adapter(plugin)  # type: ignore[arg-type]
-            return adapter.validate_python({settings[k]: v for k, v in data.items() if k in settings})
+            made = adapter.validate_python({settings[k]: v for k, v in data.items() if k in settings})
+            return in_folder(made, self._folder)
         except ValidationError as error:
             for found in error.errors():
                 location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))

@@ -29,7 +29,10 @@ class ConsumerEntry:
 
 @dataclass(frozen=True)
 class Playbook:
-    """What to rotate, how and when. `definition` is the YAML's data, which a rotation keeps."""
+    """What to rotate, how and when. `definition` is the YAML's data with absolute paths, which a rotation keeps.
+
+    `written` is the data as a person wrote it; its relative paths begin in `folder`, and programs run there.
+    """
 
     name: str
     file: str
@@ -40,6 +43,8 @@ class Playbook:
     consumers: tuple[ConsumerEntry, ...]
     probes: tuple[Probe, ...]
     definition: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def plan(self) -> Plan:

@@ -19,11 +19,15 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class Document:
-    """The data of a file and where each part of it stands: path -> (line, column), counted from 1."""
+    """The data of a file and where each part of it stands: path -> (line, column), counted from 1.
+
+    Its relative paths begin in `folder` ('' = the working directory).
+    """
 
     file: str
     data: Any
     places: dict[Path_, tuple[int, int]]
+    folder: str = ""
 
     def mistake(self, path: Path_, text: str, hint: str = "") -> Mistake:
         """A mistake at the deepest known part of `path`."""

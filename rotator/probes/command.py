@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from rotator.clients import programs
 from rotator.errors import OutcomeUnknown, Rejected, TransientError
 from rotator.model import Credential
-from rotator.plugin import setting
+from rotator.plugin import playbook_folder, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandProbe:
     """Run a program with the key on its standard input. 0 = it works, 77 = refused, 75 = ask again later."""
 
-    run: list[str] = setting("The program and its arguments")
+    run: list[str] = setting("The program and its arguments", program=True)
     timeout: float = setting("Seconds that it may take", default=60.0)
+    folder: str = playbook_folder()
 
     @property
     def name(self) -> str:
@@ -23,7 +24,7 @@ class CommandProbe:
 
     def probe(self, credential: Credential) -> None:
         try:
-            ended = programs.run(self.run, stdin=credential.primary, timeout=self.timeout)
+            ended = programs.run(self.run, stdin=credential.primary, timeout=self.timeout, cwd=self.folder)
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error
         if ended.code == programs.REJECTED:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rotator.clients import programs
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
-from rotator.plugin import ProviderDefaults, setting
+from rotator.plugin import ProviderDefaults, playbook_folder, setting
 from rotator.secret import Secret, hint_of
 
 
@@ -22,13 +23,18 @@ class CommandProvider(ProviderDefaults):
     Exit 75 = ask again later; `probe` exit 77 = the key is refused.
     """
 
-    generate_argv: list[str] = setting("Makes a key; it bears the label in $ROTATOR_LABEL", alias="generate")
-    revoke_argv: list[str] | None = setting(
-        "Destroys the key $ROTATOR_KEY_ID; gone already = success", default=None, alias="revoke"
+    generate_argv: list[str] = setting(
+        "Makes a key; it bears the label in $ROTATOR_LABEL", alias="generate", program=True
     )
-    list_argv: list[str] | None = setting("Lists all keys as JSON", default=None, alias="list")
-    probe_argv: list[str] | None = setting("Tries the key on its standard input", default=None, alias="probe")
+    revoke_argv: list[str] | None = setting(
+        "Destroys the key $ROTATOR_KEY_ID; gone already = success", default=None, alias="revoke", program=True
+    )
+    list_argv: list[str] | None = setting("Lists all keys as JSON", default=None, alias="list", program=True)
+    probe_argv: list[str] | None = setting(
+        "Tries the key on its standard input", default=None, alias="probe", program=True
+    )
     timeout: float = setting("Seconds that each may take", default=60.0)
+    folder: str = playbook_folder()
 
     overlap = Overlap.MANY
     supplied = False
@@ -49,7 +55,7 @@ class CommandProvider(ProviderDefaults):
         return []
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
-        ended = programs.run(self.generate_argv, env={"ROTATOR_LABEL": label.text}, timeout=self.timeout)
+        ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
         if ended.code not in (0, programs.TEMPORARY):
             raise OutcomeUnknown(f"{self.generate_argv[0]} ended with {ended.code}: {ended.words}")
         text = programs.expect_success(ended, self.generate_argv).out.strip()
@@ -66,7 +72,7 @@ class CommandProvider(ProviderDefaults):
         if not self.list_argv:
             raise Unsupported("the playbook has no list command")
         argv = self.list_argv
-        found = _json(programs.expect_success(programs.run(argv, timeout=self.timeout), argv).out)
+        found = _json(programs.expect_success(self._run(argv), argv).out)
         if not isinstance(found, list):
             raise PermanentError(f"{argv[0]} must print a JSON list of keys")
         return [
@@ -90,13 +96,13 @@ class CommandProvider(ProviderDefaults):
         if not self.revoke_argv:
             raise Unsupported("the playbook has no revoke command", "destroy the key by hand, or add one")
         stdin = credential.primary if credential.values else None
-        ended = programs.run(self.revoke_argv, stdin=stdin, env={"ROTATOR_KEY_ID": credential.id}, timeout=self.timeout)
+        ended = self._run(self.revoke_argv, stdin=stdin, env={"ROTATOR_KEY_ID": credential.id})
         programs.expect_success(ended, self.revoke_argv)
 
     def probe(self, credential: Credential) -> Identity:
         if not self.probe_argv:
             raise Unsupported("the playbook has no probe command for this provider")
-        ended = programs.run(self.probe_argv, stdin=credential.primary, timeout=self.timeout)
+        ended = self._run(self.probe_argv, stdin=credential.primary)
         if ended.code == programs.REJECTED:
             raise Rejected(f"the key is refused: {ended.words}")
         programs.expect_success(ended, self.probe_argv)
@@ -104,6 +110,9 @@ class CommandProvider(ProviderDefaults):
 
     def looks_right(self, value: Secret) -> str:
         return ""
+
+    def _run(self, argv: Sequence[str], **given: Any) -> programs.Ended:
+        return programs.run(argv, timeout=self.timeout, cwd=self.folder, **given)
 
 
 def _json(text: str) -> Any:

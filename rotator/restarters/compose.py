@@ -10,7 +10,7 @@ from rotator.clients import docker, programs
 from rotator.clients.docker import Container
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, RotatorError, TransientError
 from rotator.model import Change, Finding, Level, NotYet, Progress
-from rotator.plugin import setting
+from rotator.plugin import playbook_folder, setting
 from rotator.restarters.containers import PAUSE, ContainerSettings
 
 _LABEL = "com.docker.compose."
@@ -21,12 +21,17 @@ class ComposeRestarter(ContainerSettings):
     """Recreate services of a Compose project one after the other, each ready before the next."""
 
     services: list[str] = setting("Names of the services, in the order in which they are recreated")
-    file: str | None = setting("The Compose file, where the containers' own labels do not tell it", default=None)
+    file: str | None = setting(
+        "The Compose file, where the containers' own labels do not tell it", default=None, path=True
+    )
     project: str | None = setting("The project, where several have such a service", default=None)
     command: list[str] | None = setting(
-        "How Compose is called; else `docker compose`, or docker-compose where that is not there", default=None
+        "How Compose is called; else `docker compose`, or docker-compose where that is not there",
+        default=None,
+        program=True,
     )
     timeout: float = setting("Seconds that one service may take to be recreated", default=120.0)
+    folder: str = playbook_folder()
 
     @property
     def name(self) -> str:
@@ -110,7 +115,7 @@ class ComposeRestarter(ContainerSettings):
         argv += ["--scale", f"{service}={len(numbers)}", service]
         environment = {"DOCKER_HOST": self.host} if self.host else {}
         try:
-            ended = programs.run(argv, env=environment, timeout=self.timeout)
+            ended = programs.run(argv, env=environment, timeout=self.timeout, cwd=self.folder)
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error  # it is looked at, then done again
         if ended.code != 0:

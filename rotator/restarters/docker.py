@@ -26,6 +26,7 @@ class DockerRestarter(ContainerSettings):
         "The file of `docker run --env-file`, usually the one that a dotenv store writes: it is read only when a "
         "container is made, so they are made anew, with the same image, networks, mounts and limits",
         default=None,
+        path=True,
     )
 
     def __post_init__(self) -> None:

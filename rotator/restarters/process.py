@@ -26,7 +26,7 @@ class ProcessRestarter:
     holds the key.
     """
 
-    pid_file: str = setting("File with the process id, for instance /run/app.pid")
+    pid_file: str = setting("File with the process id, for instance /run/app.pid", path=True)
     signal: str = setting("HUP, USR2, TERM, …", default="HUP")
     env: str | None = setting(
         "Variable that holds the key in the process's environment, read from /proc as proof", default=None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotator.clients import programs
 from rotator.errors import Conflict
 from rotator.model import Credential, Finding, Held, Level, Note
-from rotator.plugin import setting
+from rotator.plugin import playbook_folder, setting
 from rotator.secret import Secret
 
 
@@ -16,11 +16,12 @@ from rotator.secret import Secret
 class CommandStore:
     """Run programs: `write` gets the value on its standard input, `read` prints it. Exit 75 = ask again later."""
 
-    write_argv: list[str] = setting("Gets the new value on its standard input", alias="write")
+    write_argv: list[str] = setting("Gets the new value on its standard input", alias="write", program=True)
     read_argv: list[str] | None = setting(
-        "Prints the value; without it the store is write-only", default=None, alias="read"
+        "Prints the value; without it the store is write-only", default=None, alias="read", program=True
     )
     timeout: float = setting("Seconds that each may take", default=60.0)
+    folder: str = playbook_folder()
 
     compare_and_set = False
 
@@ -38,7 +39,8 @@ class CommandStore:
     def read(self) -> Held | None:
         if self.read_argv is None:
             return Held(None, "")
-        text = programs.expect_success(programs.run(self.read_argv, timeout=self.timeout), self.read_argv).out
+        ended = programs.run(self.read_argv, timeout=self.timeout, cwd=self.folder)
+        text = programs.expect_success(ended, self.read_argv).out
         value = text.strip("\r\n")
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
@@ -48,7 +50,9 @@ class CommandStore:
         if self.read_argv and (present.version if present else "") != expect:
             raise Conflict(f"{self.name} was changed by somebody else")
         environment = {"ROTATOR_KEY_ID": note.key_id, "ROTATOR_ROTATION": note.rotation}
-        ended = programs.run(self.write_argv, stdin=credential.primary, env=environment, timeout=self.timeout)
+        ended = programs.run(
+            self.write_argv, stdin=credential.primary, env=environment, timeout=self.timeout, cwd=self.folder
+        )
         programs.expect_success(ended, self.write_argv)
         return _version(credential.primary.reveal()) if self.read_argv else note.rotation
 

@@ -18,12 +18,14 @@ from rotator.plugin import setting
 class PlacedStore:
     """The settings of every store that is a file."""
 
-    path: str = setting("The file, for instance /srv/app/.env")
+    path: str = setting("The file, for instance /srv/app/.env", path=True, elsewhere="host")
     host: str | list[str] | None = setting(
         "Host as ssh knows it; a list: the same file on each, a store of its own; without any, this machine",
         default=None,
     )
-    ssh_config: str | None = setting("Configuration file of ssh; else the user's own", default=None, connection=True)
+    ssh_config: str | None = setting(
+        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True
+    )
     sudo: bool = setting("Read and write by `sudo -n`", default=False, connection=True)
 
     compare_and_set = True

@@ -1,0 +1,199 @@
+"""Where the paths of a playbook are: a relative one begins in the playbook's folder, wherever rotator was started.
+
+The folder is the one that was named, made absolute but not followed through links: the files of a mounted ConfigMap are
+links into a folder whose name changes with each version, and a release is often reached through a link `current`.
+"""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rotator.playbook.yaml import Path_
+from rotator.reference import Reference
+
+PARTS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
+
+Find = Callable[[str, str], type[Any] | None]
+Wrong = Callable[[Path_, str, str], None]
+
+
+def absolute(path: str | Path, folder: str | Path) -> str:
+    """The path from `folder` on, without `.` and `..`.
+
+    A `..` behind a link stays: the kernel follows the link first, and so would the path without it lead elsewhere.
+    """
+    joined = str(Path(folder, path))
+    if ".." not in Path(joined).parts:
+        return joined
+    plain = os.path.normpath(joined)
+    return plain if os.path.realpath(plain) == os.path.realpath(joined) else joined
+
+
+def working_directory() -> str:
+    """Where rotator was started; the root where that folder is gone by now."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "/"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Makes the paths of entries absolute. `wrong` is told what cannot be a path.
+
+    `moved` is false for the playbook that a rotation keeps: its paths were absolute from the beginning.
+    """
+
+    folder: str
+    wrong: Wrong
+    moved: bool = True
+
+    def playbook(self, data: Mapping[str, Any], find: Find) -> dict[str, Any]:
+        """A playbook's data with absolute paths; `find` gives a plugin by kind and name, None where there is none."""
+        return {part: self._part(PARTS.get(part, ""), value, (part,), find) for part, value in data.items()}
+
+    def _part(self, kind: str, value: Any, where: Path_, find: Find) -> Any:
+        if kind and isinstance(value, list):
+            return [self._part(kind, entry, (*where, index), find) for index, entry in enumerate(value)]
+        plugin = find(kind, str(value.get("uses"))) if kind and isinstance(value, dict) else None
+        return self.settings(plugin, value, where) if plugin is not None else value
+
+    def settings(self, plugin: type[Any], data: Mapping[str, Any], where: Path_) -> dict[str, Any]:
+        """The settings of a plugin (or of a setting with settings), its paths absolute."""
+        found = dict(data)
+        for name, declared, kind in _declared(plugin):  # type: ignore[arg-type]
+            if name not in found:
+                continue
+            value, here = found[name], (*where, name)
+            if declared.get("path"):
+                if not found.get(declared.get("elsewhere", "")):
+                    found[name] = self._each(self._path, value, here)
+            elif declared.get("program"):
+                found[name] = self._program(value, here)
+            else:
+                found[name] = self._inside(kind, value, here)
+        return found
+
+    def _inside(self, kind: Any, value: Any, where: Path_) -> Any:
+        """A value whose type says where its paths are: a reference, or settings of a setting."""
+        if kind is Reference:
+            return self._reference(value, where)
+        if isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
+            return self.settings(kind, value, where)
+        for part in typing.get_args(kind):
+            of_values = typing.get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping)
+            if of_values:
+                value = {name: self._inside(part, one, (*where, name)) for name, one in value.items()}
+            elif typing.get_origin(kind) is list and isinstance(value, list):
+                value = [self._inside(part, one, (*where, index)) for index, one in enumerate(value)]
+            else:
+                value = self._inside(part, value, where)
+        return value
+
+    def _reference(self, value: Any, where: Path_) -> Any:
+        if not isinstance(value, Mapping) or len(value) != 1:
+            return value  # told by the reference itself
+        ((kind, named),) = value.items()
+        if kind == "file":
+            return {kind: self._path(named, (*where, kind))}
+        return {kind: self._program(named, (*where, kind))} if kind == "command" else value
+
+    def _each(self, one: Callable[[Any, Path_], Any], value: Any, where: Path_) -> Any:
+        if isinstance(value, list):
+            return [one(each, (*where, index)) for index, each in enumerate(value)]
+        return one(value, where)
+
+    def _program(self, value: Any, where: Path_) -> Any:
+        """Program and arguments. A program without a slash is looked for on the PATH."""
+        if not isinstance(value, list):
+            return value
+        if not value or not str(value[0]).strip():
+            self.wrong(where, f"'{where[-1]}' names no program", "a list: [program, argument, …]")
+            return value
+        program, *arguments = value
+        if isinstance(program, str) and ("/" in program or "\0" in program):
+            program = self._path(program, (*where, 0))
+        return [program, *(self._argument(word, (*where, 1 + n)) for n, word in enumerate(arguments))]
+
+    def _path(self, value: Any, where: Path_) -> Any:
+        if not isinstance(value, str) or not value:
+            return value  # told as a value that is none
+        if unfit := _unfit(value):
+            self.wrong(where, f"{value!r} cannot be a path: {unfit}", "put it on one line, without quotes")
+            return value
+        expanded = os.path.expanduser(value)  # noqa: PTH111  (Path's raises where there is no such user)
+        if expanded.startswith("~"):
+            hint = f"write the absolute path; a name that begins with ~ is ./{value}"
+            self.wrong(where, f"there is no user {value.split('/')[0][1:] or 'that we run as'} here: {value}", hint)
+            return value
+        return self._found(value, expanded, where)
+
+    def _found(self, value: str, expanded: str, where: Path_) -> str:
+        """The absolute path of what a playbook of today names."""
+        path = absolute(expanded, self.folder)
+        before = absolute(expanded, working_directory())
+        if self.moved and before != path and not os.path.lexists(path) and os.path.lexists(before):
+            told = f"{value} begins in the playbook's folder: {path} is not there, but {before} is"
+            self.wrong(where, told, f"move it there, or write {before}")
+        return path
+
+    def _argument(self, word: Any, where: Path_) -> Any:
+        """An argument stays as it is: only the program knows whether it is a path."""
+        before = self.moved and isinstance(word, str) and file_from_here(word)
+        if before and not os.path.lexists(absolute(word, self.folder)):
+            told = f"programs run in the playbook's folder, where {word} is not; {before} is"
+            self.wrong(where, told, f"move it there, or write {before}")
+        return word
+
+
+def in_folder(value: Any, folder: str) -> Any:
+    """A plugin (or what its settings are made of) that is told the playbook's folder wherever it asks for it."""
+    if isinstance(value, Mapping):
+        found = {name: in_folder(one, folder) for name, one in value.items()}
+        return found if any(found[name] is not one for name, one in value.items()) else value
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    told = {}
+    for field in fields(value):
+        if field.init:
+            now = getattr(value, field.name)
+            then = folder if field.metadata.get("folder") else in_folder(now, folder)
+            if then is not now:
+                told[field.name] = then
+    return replace(value, **told) if told else value
+
+
+def file_from_here(word: str) -> str:
+    """The file that a relative argument names in the working directory, or ''."""
+    if not word or _unfit(word) or word.startswith("-"):
+        return ""
+    path = absolute(word, working_directory())
+    return path if not Path(word).is_absolute() and Path(path).is_file() else ""
+
+
+def _unfit(text: str) -> str:
+    """Why this cannot be a path that anybody means, or ''."""
+    if not text.strip():
+        return "it is blank"
+    if not text.isprintable():
+        return "it has a character that cannot be seen"
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _declared(plugin: type[Any]) -> tuple[tuple[str, Mapping[str, Any], Any], ...]:
+    """Of each setting: its name in a playbook, what was declared of it, its type."""
+    return tuple(_declarations(plugin))
+
+
+def _declarations(plugin: type[Any]) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+    kinds = typing.get_type_hints(plugin)
+    for field in fields(plugin):
+        if field.init and "help" in field.metadata:
+            yield field.metadata.get("spelled") or field.name, field.metadata, kinds[field.name]
