@@ -151,6 +151,8 @@ class Session:
         unit, action = turn.turn(self.case.rotation, self.case.acting)
         if not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
+        if unit is not None:
+            self.books.of(rotation_id(unit))  # one that does not open is told before anything is intended
         with self._writing() as writing:
             return writing.next()
 

@@ -83,24 +83,24 @@ def _from_before(
         except RotatorError:
             return None  # said when it is loaded
 
-    return _Before(folder, unfit, False, name, today.written if today else {}).playbook(data, find)
+    return _Before(folder, unfit, False, name, today).playbook(data, find)
 
 
 @dataclass(frozen=True)
 class _Before(Places):
     """A rotation from before: a relative path began wherever rotator was started, and nobody wrote down where.
 
-    It is certain where both readings are one place, or where today's playbook has the absolute path by now.
+    It is certain where both readings are one place, or where a person has said by now which one it is.
     """
 
     name: str = ""
-    today: Any = None
+    today: Playbook | None = None
 
     def _found(self, value: str, expanded: str, where: Path_) -> str:
         path, here = absolute(expanded, self.folder), absolute(expanded, working_directory())
         if os.path.realpath(path) == os.path.realpath(here):
             return path
-        if said := self._said(expanded, where):
+        if said := self._said(value, expanded, where):
             return said
         raise ConfigError(
             f"the rotation of {self.name} was begun with the relative path {value}: "
@@ -113,14 +113,23 @@ class _Before(Places):
         same = os.path.realpath(here) == os.path.realpath(absolute(word, self.folder)) if here else True
         return word if same else self._found(word, word, where)
 
-    def _said(self, path: str, where: Path_) -> str:
-        """The absolute path that a person wrote at the same place since, if it ends as the old one does; or ''."""
-        now = self.today
-        for step in where:
-            try:
-                now = now[step]
-            except (LookupError, TypeError):
-                return ""
-        said = Path(os.path.expanduser(now)) if isinstance(now, str) else Path()  # noqa: PTH111
+    def _said(self, value: str, path: str, where: Path_) -> str:
+        """What today's playbook means at the same place, where a person wrote something else there since; or ''.
+
+        It must end as the old path does: another file is not the one that the rotation began with.
+        """
+        if self.today is None or _at(self.today.written, where) == value:
+            return ""
+        said = _at(self.today.definition, where)
         ending = tuple(part for part in Path(path).parts if part != "..")
-        return absolute(said, "/") if said.is_absolute() and said.parts[-len(ending) :] == ending else ""
+        return str(said) if isinstance(said, str) and Path(said).parts[-len(ending) :] == ending else ""
+
+
+def _at(data: Any, where: Path_) -> Any:
+    """What stands at a place of a playbook's data; None where there is no such place."""
+    for step in where:
+        try:
+            data = data[step]
+        except (LookupError, TypeError):
+            return None
+    return data

@@ -302,6 +302,13 @@ class TestARotationFromBefore:
         assert found.stores[0].name == "dotenv /srv/app/.env#KEY"
         assert found.consumers[0].restarter.pid_file == "/srv/app/run/x.pid"  # type: ignore[attr-defined]
 
+    def test_goes_on_with_the_path_from_the_playbooks_folder_that_a_person_wrote_since(self, folder: Path) -> None:
+        """Run from the project's folder, `app/.env` was the project's; now it is `../app/.env`."""
+        held = self.before(folder, PLAYBOOK.replace("./.env", "app/.env").replace("run/x.pid", "/run/x.pid"))
+        text = PLAYBOOK.replace("./.env", "../app/.env").replace("run/x.pid", "/run/x.pid")
+        found = carry.playbook_of("one", held, only(folder, text), Registry())
+        assert found.stores[0].name == f"dotenv {folder.parent}/app/.env#KEY"
+
     def test_another_file_is_not_taken_for_it(self, folder: Path) -> None:
         held, text = self.before(folder), PLAYBOOK.replace("./.env", "/srv/app/other.env")
         with pytest.raises(ConfigError, match="relative path ./.env"):
