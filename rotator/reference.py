@@ -100,7 +100,7 @@ def _env(name: str | tuple[str, ...]) -> str:
 
 def _file(path: str | tuple[str, ...]) -> str:
     try:
-        return Path(str(path)).expanduser().read_text()
+        return Path(str(path)).read_text()
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "put the credential there, mode 0600") from error
     except OSError as error:

@@ -14,6 +14,7 @@ from rotator.engine.keeper import short
 from rotator.errors import ConfigError, RotatorError
 from rotator.journal import cases, codec
 from rotator.playbook.durations import words as span
+from rotator.playbook.places import meant
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service
 
@@ -214,18 +215,22 @@ def plan(name: str, as_json: bool) -> int:
         except RotatorError as error:
             words.say(error.message, error.hint)
             return 6
-    steps = _steps(playbook)
+    steps, paths = _steps(playbook), meant(playbook.written, playbook.definition)
     if as_json:
         show_json(
             {
                 "playbook": name,
                 "steps": steps,
+                "folder": playbook.folder,
+                "paths": paths,
                 "findings": [{"level": str(f.level), "text": f.text, "hint": f.hint} for f in findings],
             }
         )
     else:
         for step, text in steps.items():
             print(f"  {step:<10} {text}")
+        if paths:
+            print(f"  {'paths':<10} {' · '.join(f'{written} is {path}' for written, path in paths.items())}")
         marks = {Level.OK: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
         for finding in findings:
             print(f"  {marks[finding.level]} {finding.text}" + (f" ({finding.hint})" if finding.hint else ""))

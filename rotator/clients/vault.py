@@ -180,7 +180,7 @@ class Vault:
     def _token(self) -> tuple[Secret, bool]:
         """The token to ask with, and whether it was given rather than had by logging in."""
         if self.auth.file is not None:
-            return Secret(_text(Path(self.auth.file).expanduser())), True
+            return Secret(_text(Path(self.auth.file))), True
         if self.auth.token is not None:
             return self.auth.token.resolve(), True
         if self.auth.approle is None and self.auth.kubernetes is None:

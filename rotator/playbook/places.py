@@ -169,6 +169,16 @@ def in_folder(value: Any, folder: str) -> Any:
     return replace(value, **told) if told else value
 
 
+def meant(written: Any, definition: Any) -> dict[str, str]:
+    """Each path that was not written as it is meant, with the absolute one."""
+    if isinstance(written, str):
+        return {written: definition} if written != definition else {}
+    if not isinstance(written, Mapping | list):
+        return {}
+    names = written.keys() if isinstance(written, Mapping) else range(len(written))
+    return {then: now for name in names for then, now in meant(written[name], definition[name]).items()}
+
+
 def file_from_here(word: str) -> str:
     """The file that a relative argument names in the working directory, or ''."""
     if not word or _unfit(word) or word.startswith("-"):

@@ -92,7 +92,7 @@ class ComposeRestarter(ContainerSettings):
 
     @property
     def _file(self) -> Path:
-        return Path(self.file or "").expanduser().resolve()
+        return Path(self.file or "").resolve()
 
     def _recreate(self, service: str, containers: list[Container]) -> None:
         """As many as there are: a number that was scaled by hand is not in the file.

@@ -43,7 +43,7 @@ class DockerRestarter(ContainerSettings):
 
     @property
     def _env_file(self) -> Path | None:
-        return Path(self.env_file).expanduser() if self.env_file else None
+        return Path(self.env_file) if self.env_file else None
 
     def preflight(self) -> list[Finding]:
         found = [finding for name in self.containers for finding in self._check(name)]

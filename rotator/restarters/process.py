@@ -45,7 +45,7 @@ class ProcessRestarter:
 
     @property
     def _path(self) -> Path:
-        return Path(self.pid_file).expanduser()
+        return Path(self.pid_file)
 
     def preflight(self) -> list[Finding]:
         _number(self.signal)

@@ -55,7 +55,7 @@ class PlacedStore:
 
     @property
     def _local(self) -> Path:
-        return Path(self.path).expanduser()
+        return Path(self.path)
 
     def preflight(self) -> list[Finding]:
         """Warns when others may read the file; an error where its directory may not be written."""
