@@ -149,10 +149,9 @@ class Session:
         self._mind_the_clock()
         self._wake()
         unit, action = turn.turn(self.case.rotation, self.case.acting)
-        if not (isinstance(action, Call) and action.op in EFFECTS):
+        if unit is None or not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
-        if unit is not None:
-            self.books.of(rotation_id(unit))  # one that does not open is told before anything is intended
+        self.books.of(rotation_id(unit))  # one that does not open is told before anything is intended
         with self._writing() as writing:
             return writing.next()
 

@@ -32,7 +32,8 @@ def reference() -> str:
         "`{vault: PATH#FIELD}`; "
         "they are resolved at each use.\n",
         "A relative path (of a file, of a program with a slash, in `{file: PATH}`) begins in the playbook's folder, "
-        "wherever rotator is started, and programs run in that folder. `~` is the home of who runs rotator. Paths are "
+        "wherever rotator is started, and programs run in that folder (as it is named: links "
+        "are not followed). `~` is the home of who runs rotator. Paths are "
         "kept and shown absolute; on another host (`host:`) they are written absolute, or begin with `~/`.\n",
         "## Keys of a playbook\n",
         *_table(Shape),
