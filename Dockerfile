@@ -3,7 +3,7 @@ WORKDIR /src
 COPY requirements-all.lock pyproject.toml README.md LICENSE ./
 COPY rotator ./rotator
 RUN python -m venv /opt/rotator \
- && /opt/rotator/bin/pip install --no-cache-dir --require-hashes -r requirements-all.lock \
+ && /opt/rotator/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-all.lock \
  && /opt/rotator/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.12-slim

@@ -1,11 +1,13 @@
 # `make demo` and `make test` are all the set-up there is: they make their own environment in .venv.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+RUNS := .venv/runs
 READY := .venv/ready
+INSTALL := python -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint soak bench mutants lock clean
 
-demo: $(READY)
+demo: $(RUNS)
 	@$(BIN)/rotator demo
 
 # COVERAGE=1, as CI does: generated cases without, all else with coverage, and what it must have met.
@@ -20,7 +22,7 @@ else
 endif
 
 lint: $(READY)
-	@$(BIN)/ruff check rotator tests
+	@$(BIN)/ruff check rotator tests .ci/environment.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
@@ -33,23 +35,29 @@ bench: $(READY)
 
 # Mutation testing of the core, in an environment of its own: a quarter of an hour. What may survive is in the file.
 mutants: $(READY)
-	@test -x .venv-mutants/bin/mutmut || { $(PYTHON) -m venv .venv-mutants && .venv-mutants/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock && .venv-mutants/bin/python -m pip install -q --disable-pip-version-check "mutmut>=3.8,<4"; }
+	@test -x .venv-mutants/bin/mutmut || { $(PYTHON) -m venv .venv-mutants && .venv-mutants/bin/$(INSTALL) --no-deps --require-hashes -r requirements.lock && .venv-mutants/bin/$(INSTALL) "mutmut>=3.8,<4"; }
 	@rm -rf mutants && .venv-mutants/bin/python -m mutmut run > mutants.log 2>&1 || true
 	@.venv-mutants/bin/python -m mutmut results | grep -oE "rotator\.core\.[^:]*: survived" | sort > mutants.survived
 	@diff tests/unit/equivalent_mutants.txt mutants.survived && echo "no mutant survives that changes behaviour"
 
-# The environment, from the lock file with its hashes.
-$(READY): pyproject.toml requirements.lock
-	@test -n "$(PYTHON)" || { echo "error: there is no Python 3.11 or newer"; echo "hint: install it (Debian: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "error: the virtual environment could not be made"; echo "hint: Debian keeps it apart: apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock || { echo "error: the packages could not be installed"; echo "hint: is the package index reachable? pip config list"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# The environment, from the locks with their hashes: what the demo needs; what tests need is added to it.
+$(RUNS): pyproject.toml requirements-demo.lock
+	@test -n "$(PYTHON)" || { echo "error: there is no Python 3.11 or newer" >&2; echo "hint: install it (Debian: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) .ci/environment.py requirements-demo.lock .
+	@touch $(RUNS)
+
+$(READY): $(RUNS) requirements.lock
+	@$(PYTHON) .ci/environment.py requirements.lock
 	@touch $(READY)
 
-# Everything that CI, the image and developers install; also shows that all extras resolve together.
+# For the demo; for CI and developers; for the image. Extras stay in: pip 23 asks for them, and must find them with hashes.
+# The last one also shows that all extras resolve together.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header
 lock:
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml build-requirements.in -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra all pyproject.toml -o requirements-all.lock
+	@test -x $(BIN)/uv || $(MAKE) $(READY)
+	@$(COMPILE) --extra dev pyproject.toml build-requirements.in -o requirements.lock
+	@$(COMPILE) --constraint requirements.lock pyproject.toml build-requirements.in -o requirements-demo.lock
+	@$(COMPILE) --extra all pyproject.toml -o requirements-all.lock
 
 clean:
 	rm -rf .venv .venv-mutants mutants mutants.log mutants.survived .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
