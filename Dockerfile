@@ -2,6 +2,8 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY requirements-all.lock pyproject.toml README.md LICENSE ./
 COPY rotator ./rotator
+COPY playbooks ./playbooks
+COPY deploy ./deploy
 RUN python -m venv /opt/rotator \
  && /opt/rotator/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-all.lock \
  && /opt/rotator/bin/pip install --no-cache-dir --no-deps .

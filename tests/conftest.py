@@ -42,7 +42,7 @@ def _no_coverage_of_what_is_killed(request: pytest.FixtureRequest, monkeypatch: 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own, for the whole run."""
-    pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
+    pytest.importorskip("docker", reason="the extra 'docker' is not installed")
     with Engine(tmp_path_factory.mktemp("e")) as found:
         yield found
 
@@ -57,7 +57,7 @@ def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
 @pytest.fixture(scope="module")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own with swarm mode on."""
-    pytest.importorskip("docker", reason="pip install 'rotator[docker]'")
+    pytest.importorskip("docker", reason="the extra 'docker' is not installed")
     with Engine(tmp_path_factory.mktemp("s")) as found:
         found.swarm()
         yield found
@@ -66,7 +66,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     """A cluster of our own: up in five seconds, and none is idling while other tests run."""
-    pytest.importorskip("kubernetes", reason="pip install 'rotator[kubernetes]'")
+    pytest.importorskip("kubernetes", reason="the extra 'kubernetes' is not installed")
     with Kube(tmp_path_factory.mktemp("k")) as found:
         yield found
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from rotator import installed
 from rotator.cli import words
 from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
 
@@ -158,6 +159,9 @@ def plugins(name: str, as_json: bool) -> int:
         print(f"{row['kind']:<10} {row['name']:<12} {row['help']}")
         for setting in row["settings"] if name else []:
             print(f"             {setting['name']}{'' if setting['required'] else '?'}: {setting['help']}")
+    if not name:
+        print(f"examples of playbooks: {installed.shared('playbooks')}")
+        print(f"units and manifests:   {installed.shared('deploy')}")
     if not found:
         words.say(f"there is no plugin '{name}'", "`rotator plugins` lists them")
         return 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from rotator import deadline
+from rotator import deadline, installed
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -92,7 +92,7 @@ def _sdk() -> Any:
     try:
         import boto3
     except ModuleNotFoundError as error:
-        raise ConfigError("AWS needs boto3", "pip install 'rotator[aws]'") from error
+        raise ConfigError("AWS needs boto3", installed.way_to("aws")) from error
     return boto3
 
 

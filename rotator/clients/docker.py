@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from rotator import deadline
+from rotator import deadline, installed
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -111,7 +111,7 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
         import docker
         import requests
     except ModuleNotFoundError as error:
-        raise ConfigError("containers need the package docker", "pip install 'rotator[docker]'") from error
+        raise ConfigError("containers need the package docker", installed.way_to("docker")) from error
     deadline.check()
     client = None
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from rotator import deadline
+from rotator import deadline, installed
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -292,7 +292,7 @@ class Cluster:
             config: Any = import_module("kubernetes.config")
             client: Any = import_module("kubernetes.client")
         except ModuleNotFoundError as error:
-            raise ConfigError("Kubernetes needs the package kubernetes", "pip install 'rotator[kubernetes]'") from error
+            raise ConfigError("Kubernetes needs the package kubernetes", installed.way_to("kubernetes")) from error
         made, namespace = client.Configuration(), "default"
         try:
             if file[0]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rotator import deadline
+from rotator import deadline, installed
 from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.plugin import STRICT, setting
 from rotator.reference import Reference
@@ -222,7 +222,7 @@ class Vault:
             import hvac.adapters
             import requests
         except ModuleNotFoundError as error:
-            raise ConfigError("Vault needs the package hvac", "pip install 'rotator[vault]'") from error
+            raise ConfigError("Vault needs the package hvac", installed.way_to("vault")) from error
         adapter = hvac.adapters.RawAdapter(
             base_uri=self.url,
             token=token.reveal() if token else None,

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from rotator import installed
 from rotator.clients import procfs
 from rotator.errors import JournalError
 from rotator.journal import tables
@@ -167,7 +168,7 @@ def _engine(url: str) -> Engine:
             return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         engine = create_engine(parsed, connect_args={"timeout": 0.01, "check_same_thread": False})
     except ModuleNotFoundError as error:
-        raise JournalError(f"a PostgreSQL journal needs {error.name}", "pip install 'rotator[postgres]'") from error
+        raise JournalError(f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")) from error
     event.listen(engine, "connect", _sqlite_connect)
     return engine
 

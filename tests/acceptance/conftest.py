@@ -49,6 +49,6 @@ def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
     """An OpenBao of our own."""
-    pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
     with Bao(tmp_path_factory.mktemp("bao")) as found:
         yield found

@@ -140,7 +140,7 @@ class AwsWorld:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[AwsWorld]:
-    pytest.importorskip("boto3", reason="pip install 'rotator[aws]'")
+    pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
     with moto.running() as aws:
         found = AwsWorld(tmp_path, aws)
         found.traffic.start()

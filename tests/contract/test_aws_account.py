@@ -17,7 +17,7 @@ from rotator.errors import AccessDenied
 from rotator.model import single
 from rotator.stores.aws_secrets_manager import AwsSecretsManagerStore
 
-pytest.importorskip("boto3", reason="pip install 'rotator[aws]'")
+pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
 
 _ASSUMED = """\
 <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>

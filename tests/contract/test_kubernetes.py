@@ -710,7 +710,7 @@ class TestVaultsLogin:
     @pytest.fixture(scope="class")
     @staticmethod
     def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-        pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+        pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
         with Bao(tmp_path_factory.mktemp("bao")) as found:
             yield found
 

@@ -22,7 +22,7 @@ from tests.servers.bao import Bao
 from tests.servers.tools import free_port
 from tests.servers.toxiproxy import Toxiproxy
 
-pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
 POLICY = """

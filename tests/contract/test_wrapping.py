@@ -20,7 +20,7 @@ from tests.servers.bao import Bao
 
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    pytest.importorskip("hvac", reason="pip install 'rotator[vault]'")
+    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
     with Bao(tmp_path_factory.mktemp("bao")) as found:
         found.call("POST", "sys/mounts/transit", {"type": "transit"})
         found.call("POST", "transit/keys/rotator", {})
@@ -29,7 +29,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[moto.Aws]:
-    pytest.importorskip("boto3", reason="pip install 'rotator[aws]'")
+    pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
     with moto.running() as found:
         yield found
 

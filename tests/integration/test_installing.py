@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rotator import installed
 from tests.servers.index import Index, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -197,3 +200,70 @@ def test_make_leaves_what_it_does_not_know_to_pips_own_words(checkout: Checkout,
     index.add("thing", "1.0")
     said = checkout.make(lock="thing==1.0\n", PIP_INDEX_URL=index.url)
     assert "Hashes are required in --require-hashes mode" in said and "hint:" not in said
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built without the network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    subprocess.run(argv, check=True, capture_output=True, text=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_examples_and_deploy_files_are_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert wheel.name.startswith("rotatord-")
+    for folder in ("playbooks", "deploy"):
+        for path in (ROOT / folder).rglob("*"):
+            assert path.is_dir() or f"rotator/share/{path.relative_to(ROOT)}" in names
+    assert "rotator/providers/catalog/openai.yaml" in names and not [name for name in names if "tests" in name]
+
+
+def test_what_is_installed_from_the_wheel_says_where_its_examples_are(wheel: Path, tmp_path: Path) -> None:
+    """`rotator plugins` names directories that are there, and the examples load."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    site = next((tmp_path / "env/lib").glob("python*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(site)
+    # Its dependencies are this environment's, behind its own packages.
+    (site / "dependencies.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    argv = [tmp_path / "env/bin/python", "-m", "rotator", "plugins"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    places = {"examples of playbooks:": "openai-prod.yaml", "units and manifests:": "systemd/rotator.timer"}
+    for title, file in places.items():
+        folder = Path(re.search(rf"^{title} +(.*)$", said, re.M)[1])  # type: ignore[index]
+        assert folder.is_relative_to(site) and (folder / file).is_file()
+
+
+NAMED = re.compile(r"pip3? install[^\n`]*[\s'\"]rotator(?![a-z])|\brotator\[")
+
+
+def test_nobody_is_sent_to_the_stranger_who_has_the_name_rotator() -> None:
+    """`pip install rotator` gets another program, with the same command."""
+    assert NAMED.search("pip install rotator") and NAMED.search("see `rotator[aws]`")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name] or [
+        path for folder in ("rotator", "docs", "playbooks", "deploy") for path in (ROOT / folder).rglob("*")
+    ]
+    found = [
+        f"{path.relative_to(ROOT)}: {hit[0]}"
+        for path in paths
+        if path.is_file() and path != Path(__file__)
+        for hit in NAMED.finditer(path.read_text(errors="replace"))
+    ]
+    assert not found
+
+
+def test_a_missing_extra_is_told_with_a_command_for_this_environment() -> None:
+    """It works from a wheel, a checkout or an index alike: it asks for the packages, not for us."""
+    told = installed.way_to("aws")
+    assert told.startswith(f"{sys.executable} -m pip install 'boto3")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert declared["name"] == installed.DISTRIBUTION
+    for extra in declared["optional-dependencies"]:
+        assert " -m pip install '" in installed.way_to(extra)
+
+
+def test_a_missing_extra_is_named_where_rotator_runs_from_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "DISTRIBUTION", "rotatord-not-installed")
+    assert installed.way_to("aws") == "install rotatord-not-installed with its extra 'aws'"

@@ -223,7 +223,7 @@ def test_without_its_driver_postgresql_names_the_extra(monkeypatch: pytest.Monke
     monkeypatch.setattr("rotator.journal.database.create_engine", missing)
     with pytest.raises(JournalError, match="needs psycopg") as told:
         Database("postgresql://nowhere/x")
-    assert "rotator[postgres]" in told.value.hint
+    assert "pip install 'psycopg[binary]" in told.value.hint
 
 
 def test_a_writer_waits_for_another_process_and_says_what_the_disk_says(tmp_path: Path) -> None:
