@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ class Settings:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Playbooks: as set, else ./playbooks, else /etc/rotator/playbooks."""
+        """Playbooks: as set, else ./playbooks, else /etc/rotator/playbooks. Both, where neither is there."""
         if self.playbooks:
             return self.playbooks
         usual = (Path("playbooks"), Path("/etc/rotator/playbooks"))
-        return tuple(path for path in usual if path.is_dir())[:1] or usual[:1]
+        return tuple(path for path in usual if _may_be(stat.S_ISDIR, path))[:1] or usual
 
 
 _ENVIRONMENT = {
@@ -79,7 +80,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def _file(environment: Mapping[str, str]) -> dict[str, Any]:
     named = environment.get("ROTATOR_CONFIG")
     candidates = [Path(named)] if named else [Path("rotator.toml"), Path("/etc/rotator/rotator.toml")]
-    path = next((path for path in candidates if path.is_file()), None)
+    path = next((path for path in candidates if _may_be(stat.S_ISREG, path)), None)
     if path is None:
         if named:
             raise ConfigError(f"{named} does not exist", "ROTATOR_CONFIG names it")
@@ -103,6 +104,16 @@ def _default_home(environment: Mapping[str, str]) -> str:
     from platformdirs import user_state_dir
 
     return user_state_dir("rotator")
+
+
+def _may_be(kind: Callable[[int], bool], path: Path) -> bool:
+    """Whether it is of this kind, or cannot be looked at: then that is told when it is read, not passed over."""
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _paths(value: Any) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from rotator.cli import words
-from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
+from rotator.cli.common import CONTEXT, closing, json_option, service, show_json, worst
 from rotator.core.state import Phase
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.explain import Explanation, explain
@@ -31,6 +31,7 @@ class Checked:
     ok: bool
     text: str
     hint: str = ""
+    code: int = 1  # of the process, where it is not ok
 
 
 def _print(found: list[Checked], as_json: bool) -> int:
@@ -41,7 +42,7 @@ def _print(found: list[Checked], as_json: bool) -> int:
             print(f"{'✓' if one.ok else '✗'} {one.name}: {one.text}")
             if one.hint and not one.ok:
                 print(f"  hint: {one.hint}", file=sys.stderr)
-    return 0 if all(one.ok for one in found) else 1
+    return worst([one.code for one in found if not one.ok])
 
 
 @click.command("check", context_settings=CONTEXT)
@@ -137,7 +138,7 @@ def _explain(told: Explanation, as_json: bool) -> int:
 def _examine(found: Service) -> Iterator[Checked]:
     loaded = found.playbooks()
     for mistake in loaded.mistakes:
-        yield Checked(mistake.place, False, mistake.text, mistake.hint)
+        yield Checked(mistake.place, False, mistake.text, mistake.hint, code=2)
     try:
         journal = found.journal
     except RotatorError as error:

@@ -30,13 +30,10 @@ def status(as_json: bool) -> int:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
     if as_json:
         show_json(rows)
-    elif rows:
-        width = max(len(row["playbook"]) for row in rows)
+    else:
+        width = max((len(row["playbook"]) for row in rows), default=0)
         for row in rows:
             print(f"{row['playbook']:<{width}}  {row['state']:<16}  {row['rotated']:<18}  {row['next']}")
-    else:
-        which = "no playbook loads" if loaded.mistakes else "no playbooks"
-        print(f"{which} in {', '.join(map(str, found.settings.folders))}")
     return 4 if any(row["attention"] for row in rows) else 2 if loaded.mistakes else 0
 
 
@@ -262,8 +259,7 @@ def validate(as_json: bool) -> int:
     from rotator import settings
     from rotator.playbook.directory import Directory
 
-    folders = settings.load().folders
-    loaded = Directory(folders).load()
+    loaded = Directory(settings.load().folders).load()
     if as_json:
         show_json(
             {
@@ -274,9 +270,5 @@ def validate(as_json: bool) -> int:
     else:
         for mistake in loaded.mistakes:
             words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
-        where = ", ".join(map(str, folders))
-        if not loaded.files:
-            words.say(f"there are no playbooks in {where}", "ROTATOR_PLAYBOOKS names another directory")
-            return 2
-        print(f"{where}: {len(loaded.playbooks)} right, {len(loaded.mistakes)} mistakes")
+        print(f"{', '.join(loaded.looked)}: {len(loaded.playbooks)} right, {len(loaded.mistakes)} mistakes")
     return 2 if loaded.mistakes else 0

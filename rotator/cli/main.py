@@ -65,6 +65,8 @@ def rotate_command(
         raise click.UsageError("name the playbooks to rotate, or say --due")
     if revoke_first and not compromised:
         raise click.UsageError("--revoke-first is for a leaked key: say --compromised, too")
+    if dry_run and due:
+        raise click.UsageError("--dry-run is for playbooks by name; `rotator status` tells which are due")
     if dry_run:
         from rotator.cli.inspect import plan
 
@@ -122,11 +124,12 @@ def _due(request: Request, as_json: bool) -> int:
             if one.code not in (75, 5):
                 words.report(one)
         good = len(loaded.playbooks)
-        broken = len({mistake.file for mistake in loaded.mistakes})
-        said = f"{len(loaded.mistakes)} mistakes in {broken} of {loaded.files} playbooks; the other " if broken else ""
+        broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
+        said = f"{len(loaded.mistakes)} mistakes in {broken} of {loaded.files} playbooks; " if broken else ""
+        said += "the other " if broken and good else ""
         rotated = sum(not one.untouched and one.error is None for one in reports)
         print(
-            f"{said}{good} {'were' if good != 1 else 'was'} looked at, "
+            f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at, "
             f"{rotated or 'nothing'} {'rotated' if rotated else 'was due'}."
         )
     codes = [0 if one.code in (75, 5) else 4 if one.code == 0 and one.held else one.code for one in reports]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rotator import installed
 from rotator.errors import ConfigError
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
@@ -13,14 +17,20 @@ from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import load
 
+Seen = tuple[tuple[str, int, int, int], ...]
+
 
 @dataclass
 class Loaded:
-    """What a directory holds: the playbooks that are right, and every mistake of those that are not."""
+    """What directories hold: the playbooks that are right, and every mistake of those that are not.
+
+    No playbook at all is a mistake of each directory. `looked` tells the directories, absolute.
+    """
 
     playbooks: dict[str, Playbook] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     files: int = 0
+    looked: tuple[str, ...] = ()
 
     def mistakes_of(self, name: str) -> list[Mistake]:
         return [mistake for mistake in self.mistakes if Path(mistake.file).stem == name]
@@ -32,10 +42,14 @@ class Loaded:
         broken = self.mistakes_of(name)
         if broken:
             raise ConfigError(f"{broken[0].place}: {broken[0].text}", broken[0].hint)
-        known = (
-            nearest(name, self.playbooks) if self.playbooks else "there is none; `rotator validate` says where it looks"
-        )
-        raise ConfigError(f"there is no playbook '{name}'", known)
+        hint = nearest(name, self.playbooks) if self.playbooks else _directories()
+        raise ConfigError(f"there is no playbook '{name}' in {', '.join(self._places())}", hint)
+
+    def _places(self) -> Iterator[str]:
+        """The directories that were looked at, and what is wrong with each."""
+        wrong = {mistake.file: mistake.text for mistake in self.mistakes if mistake.file in self.looked}
+        for place in self.looked:
+            yield f"{place} ({wrong[place]})" if place in wrong else place
 
 
 class Directory:
@@ -43,19 +57,31 @@ class Directory:
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self.paths = paths
-        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._seen: tuple[Seen, list[Mistake]] = ((), [])
         self._loaded = Loaded()
 
     def load(self) -> Loaded:
-        files = [path for folder in self.paths for path in _files(folder)]
-        seen = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+        files: dict[Path, os.stat_result] = {}
+        wrong: list[Mistake] = []
+        for folder in self.paths:
+            for path, found in _look(folder):
+                if isinstance(found, Mistake):
+                    wrong.append(found)
+                else:
+                    files[path] = found
+        seen = tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in files.items()), wrong
         if seen != self._seen or not self._loaded.files:
-            self._loaded, self._seen = self._read(files), seen
+            self._loaded, self._seen = self._read(list(files), wrong), seen
         return self._loaded
 
-    def _read(self, files: list[Path]) -> Loaded:
-        loaded = Loaded(files=len(files))
-        registry = Registry(tuple(path if path.is_dir() else path.parent for path in self.paths))
+    def _read(self, files: list[Path], wrong: list[Mistake]) -> Loaded:
+        looked = tuple(str(folder.absolute()) for folder in self.paths)
+        told = {mistake.file for mistake in wrong}
+        loaded = Loaded(mistakes=list(wrong), files=len(files) + len(told - set(looked)), looked=looked)
+        if not loaded.files:
+            empty = [place for place in looked if place not in told]
+            loaded.mistakes += [_whole(place, "the directory holds no playbook", _directories()) for place in empty]
+        registry = Registry(self.paths)
         for path in files:
             shown = _shown(path)
             document, mistakes = load(path, shown)
@@ -71,10 +97,49 @@ class Directory:
         return loaded
 
 
-def _files(folder: Path) -> list[Path]:
-    if folder.is_file():
-        return [folder]
-    return sorted(path for pattern in ("*.yaml", "*.yml") for path in folder.glob(pattern) if path.is_file())
+def _look(folder: Path) -> Iterator[tuple[Path, os.stat_result | Mistake]]:
+    """The playbook files of a directory (or the one that is named instead), and what keeps others from being read."""
+    try:
+        single = folder.stat()
+        paths = [folder] if stat.S_ISREG(single.st_mode) else sorted(folder.iterdir())
+    except OSError as error:
+        yield folder, _whole(str(folder.absolute()), f"the directory {_why(error)}", _directories())
+        return
+    for path in paths:
+        # Emacs keeps a link `.#NAME.yaml` to nowhere while NAME.yaml is edited.
+        if path == folder or (path.suffix in (".yaml", ".yml") and not path.name.startswith(".#")):
+            yield path, _examined(path)
+
+
+def _examined(path: Path) -> os.stat_result | Mistake:
+    """What the file system says of a playbook, or why it is none."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        if path.is_symlink() and isinstance(error, FileNotFoundError):
+            text = f"is a link to {path.readlink()}, which does not exist"
+            return _whole(_shown(path), text, "mend or remove the link")
+        return _whole(_shown(path), _why(error), "a text file, readable here")
+    if not stat.S_ISREG(found.st_mode):
+        what = "directory" if stat.S_ISDIR(found.st_mode) else "device, pipe or socket"
+        return _whole(_shown(path), f"is a {what}, not a playbook", "a playbook is a text file; rename this")
+    return found
+
+
+def _whole(place: str, text: str, hint: str) -> Mistake:
+    """A mistake of a file or directory as a whole."""
+    return Mistake(place, 0, 0, text, hint)
+
+
+def _why(error: OSError) -> str:
+    return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+
+
+def _directories() -> str:
+    return (
+        "ROTATOR_PLAYBOOKS, or `playbooks` in rotator.toml, names the directories of playbooks; "
+        f"examples are in {installed.shared('playbooks')}"
+    )
 
 
 def _shown(path: Path) -> str:

@@ -11,6 +11,8 @@ from rotator.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
+    """`line` and `column` count from 1; 0 where the file, or a directory, is wrong as a whole."""
+
     file: str
     line: int
     column: int
@@ -19,7 +21,7 @@ class Mistake:
 
     @property
     def place(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 class PlaybookMistakes(ConfigError):

@@ -76,8 +76,16 @@ class Registry:
         return found.load() if found else None
 
     def _catalog(self) -> Mapping[str, Path]:
-        own = {path.stem: path for folder in self.folders for path in sorted(folder.glob("providers/*.yaml"))}
+        own = {path.stem: path for folder in self.folders for path in _catalog_beside(folder)}
         return {**own, **shipped()}
+
+
+def _catalog_beside(folder: Path) -> list[Path]:
+    """Catalog files of a directory of playbooks, or beside a playbook; none where this user may not look."""
+    try:
+        return sorted((folder if folder.is_dir() else folder.parent).glob("providers/*.yaml"))
+    except PermissionError:
+        return []
 
 
 @lru_cache

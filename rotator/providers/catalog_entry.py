@@ -168,9 +168,11 @@ class CatalogEntry(_Model):
 
 
 def load_entry(path: Path) -> CatalogEntry:
-    """A catalog file. Raises ConfigError naming the file and the first mistake."""
+    """A catalog file. Raises ConfigError naming the file and why it cannot be read, or its first mistake."""
     try:
         return CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", "a text file, readable here") from error
     except (ValueError, yaml.YAMLError, re.error, TypeError) as error:
         first = str(error).split("\n\n")[0].replace("\n", " ")
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -226,3 +227,55 @@ def test_every_verb_explains_itself(run: Callable[..., Said]) -> None:
     for verb in cli.commands:
         said = run(verb, "--help")
         assert said.code == 0 and "Usage:" in said.out
+
+
+LOOKING = ["rotate --due", "rotate one", "rotate one --dry-run", "plan one", "validate", "status", "doctor"]
+
+
+@pytest.mark.parametrize("verb", LOOKING)
+@pytest.mark.parametrize("wrong", ["a directory that is not there", "an empty directory", "nothing is said or there"])
+def test_no_playbook_is_no_success(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, wrong: str
+) -> None:
+    """A clock that rotates nothing for ever must not be green: exit 2, and where playbooks were looked for."""
+    (home / "empty").mkdir()
+    looked = [str(home / "typo")]
+    if wrong == "an empty directory":
+        looked = [str(home / "empty")]
+    elif wrong == "nothing is said or there":
+        monkeypatch.chdir(home / "empty")
+        looked = [str(home / "empty/playbooks"), "/etc/rotator/playbooks"]
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", "" if len(looked) > 1 else looked[0])
+    said = run(*verb.split())
+    told = said.out + said.err
+    assert said.code == 2 and all(place in told for place in looked) and "ROTATOR_PLAYBOOKS" in said.err, said
+    assert "Traceback" not in told
+
+
+def test_a_missing_directory_beside_a_good_one_is_told_and_the_good_one_works(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leak must be stopped though another directory is not mounted; the clock does what it can, and exits 2."""
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", f"{home / 'playbooks'}{os.pathsep}{home / 'gone'}")
+    assert run("rotate", "one", "--wait").code == 0
+    said = run("rotate", "--due")
+    assert said.code == 2 and f"{home / 'gone'}: the directory does not exist" in said.err
+    assert "1 was looked at, nothing was due" in said.out
+
+
+def test_what_the_journal_knows_is_shown_though_its_playbook_is_gone(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (home / "playbooks" / "one.yaml").read_text()
+    (home / "playbooks" / "one.yaml").write_text(text.replace("grace: 0s", "grace: 1h"))
+    run("rotate", "one")
+    run("rotate", "one")
+    (home / "playbooks" / "one.yaml").unlink()
+    said = run("status")
+    assert said.code == 2 and "its playbook is gone" in said.out and "holds no playbook" in said.err
+
+
+def test_a_dry_run_of_whatever_is_due_is_refused(run: Callable[..., Said]) -> None:
+    """It planned nothing, and was green."""
+    said = run("rotate", "--due", "--dry-run")
+    assert said.code == 2 and "`rotator status` tells which are due" in said.err

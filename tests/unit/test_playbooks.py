@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -115,6 +119,90 @@ def test_a_change_on_disk_is_seen(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(GOOD)
     assert list(directory.load().playbooks) == ["one"]
     assert directory.load() is directory.load(), "read again only when something changed"
+
+
+def test_what_is_no_playbook_is_told_each_with_its_sentence_and_the_good_one_loads(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "link.yml").symlink_to("nowhere.yaml")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / ".#good.yaml").symlink_to("me@host.42")  # Emacs, while good.yaml is edited
+    found = load(tmp_path, good=GOOD)
+    assert {Path(m.place).name: m.text for m in found.mistakes} == {
+        "folder.yaml": "is a directory, not a playbook",
+        "link.yml": "is a link to nowhere.yaml, which does not exist",
+        "loop.yaml": "cannot be read: Too many levels of symbolic links",
+        "pipe.yaml": "is a device, pipe or socket, not a playbook",
+    }
+    assert all(m.hint for m in found.mistakes) and list(found.playbooks) == ["good"] and found.files == 5
+
+
+@contextlib.contextmanager
+def somebody() -> Iterator[None]:
+    """A user who may not read what is closed: whoever runs the tests, if that is not root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_told_and_is_read_once_it_may() -> None:
+    """A file, a directory, a directory on the way."""
+    with tempfile.TemporaryDirectory(prefix="rotator-test-") as folder:
+        one, two, inner = Path(folder, "one"), Path(folder, "two"), Path(folder, "two", "inner")
+        Path(folder).chmod(0o755)
+        one.mkdir()
+        inner.mkdir(parents=True)
+        load(one, a=GOOD)  # plugins are imported by now
+        (one / "a.yaml").chmod(0)
+        two.chmod(0)
+        directory = Directory((one, two, inner))
+        with somebody():
+            found = directory.load()
+        two.chmod(0o755)
+        (one / "a.yaml").chmod(0o644)
+        with somebody():
+            then = directory.load()
+    assert {m.place: m.text for m in found.mistakes} == {
+        f"{one / 'a.yaml'}:1:1": "cannot be read: Permission denied",
+        str(two): "the directory cannot be read: Permission denied",
+        str(inner): "the directory cannot be read: Permission denied",
+    }
+    assert not then.mistakes and list(then.playbooks) == ["a"], "a changed permission is seen, too"
+
+
+def test_no_playbook_at_all_is_a_mistake_of_each_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories are told as they were looked at: absolute."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    found = Directory((Path("empty"), Path("none"))).load()
+    assert {m.place: m.text for m in found.mistakes} == {
+        f"{tmp_path}/empty": "the directory holds no playbook",
+        f"{tmp_path}/none": "the directory does not exist",
+    }
+    assert all("ROTATOR_PLAYBOOKS" in m.hint and str(ROOT / "playbooks") in m.hint for m in found.mistakes)
+    with pytest.raises(ConfigError) as told:
+        found.get("x")
+    text = f"there is no playbook 'x' in {tmp_path}/empty (the directory holds no playbook), {tmp_path}/none (the"
+    assert str(told.value).startswith(text)
+
+
+def test_an_empty_directory_beside_a_full_one_is_all_right(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one.yaml").write_text(GOOD)
+    assert not Directory((tmp_path, tmp_path / "empty")).load().mistakes
+    assert list(Directory((tmp_path / "one.yaml",)).load().playbooks) == ["one"], "a file is named itself"
+
+
+def test_a_catalog_file_that_cannot_be_read_is_a_mistake_of_the_playbook(tmp_path: Path) -> None:
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "ours.yaml").symlink_to("nowhere")
+    text = only(tmp_path, GOOD.replace("uses: openai", "uses: ours"))[1]
+    assert text.endswith("providers/ours.yaml cannot be read: No such file or directory")
 
 
 def test_for_each_makes_one_playbook_for_each(tmp_path: Path) -> None:

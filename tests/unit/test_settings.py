@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from rotator.errors import ConfigError
 from rotator.settings import load
+from tests.unit.test_playbooks import somebody
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 
 
 def test_playbooks_are_usually_in_the_folder_playbooks(tmp_path: Path) -> None:
-    assert load({}).folders == (Path("playbooks"),)
+    assert load({}).folders == (Path("playbooks"), Path("/etc/rotator/playbooks")), "both are told to hold none"
     (tmp_path / "playbooks").mkdir()
     assert load({}).folders == (Path("playbooks"),)
 
@@ -46,6 +48,15 @@ def test_state_is_where_the_service_manager_says_or_where_it_usually_is(monkeypa
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.toml does not exist"):
         load({"ROTATOR_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_a_file_that_may_not_be_read_is_told_not_passed_over() -> None:
+    """Its directory is closed to this user: nobody knows what is in it, and its settings would count."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "closed").mkdir(mode=0)
+        Path(folder).chmod(0o755)
+        with somebody(), pytest.raises(ConfigError, match="Permission denied"):
+            load({"ROTATOR_CONFIG": f"{folder}/closed/rotator.toml"})
 
 
 @pytest.mark.parametrize(("text", "words"), [("hom = 1", "unknown setting 'hom'"), ("home = ", "rotator.toml: ")])
