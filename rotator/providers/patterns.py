@@ -1,0 +1,48 @@
+"""What all keys of a provider begin with, by the pattern of its keys."""
+
+from __future__ import annotations
+
+from re import _parser  # type: ignore[attr-defined]  # a pattern's parts, as `re` itself sees them
+from typing import Any
+
+_MANY = 64  # beginnings of one pattern that are followed
+_CHOICES = 8  # a class of no more characters is a few alternatives, not something random
+
+
+def literal_prefix(pattern: str, value: str) -> str:
+    """The longest fixed beginning that the pattern allows and that the value has: `sk-svcacct-` of OpenAI's."""
+    heads = _heads(list(_parser.parse(pattern)))
+    return max((head for head, _ in heads if value.startswith(head)), key=len, default="")
+
+
+def _heads(parts: list[Any]) -> list[tuple[str, bool]]:
+    """The fixed beginnings of what the parts match; True where that is all of it, so that what comes next goes on."""
+    heads = [("", True)]
+    for part in parts:
+        following = _of(part)
+        ended = [head for head in heads if not head[1]]
+        heads = ended + [(head + more, whole) for head, on in heads if on for more, whole in following]
+        if len(heads) > _MANY or not any(on for _, on in heads):
+            break
+    return heads
+
+
+def _of(part: Any) -> list[tuple[str, bool]]:
+    kind, found = str(part[0]), part[1]
+    match kind:
+        case "LITERAL":
+            return [(chr(found), True)]
+        case "AT":
+            return [("", True)]
+        case "IN" if len(found) <= _CHOICES and all(str(one[0]) == "LITERAL" for one in found):
+            return [(chr(one[1]), True) for one in found]
+        case "SUBPATTERN":
+            return _heads(list(found[-1]))
+        case "BRANCH":
+            return [head for branch in found[1] for head in _heads(list(branch))]
+        case "MAX_REPEAT" | "MIN_REPEAT" if found[:2] == (0, 1):
+            return [("", True), *_heads(list(found[2]))]
+        case "MAX_REPEAT" | "MIN_REPEAT" if found[0] == found[1] and found[0] <= _CHOICES:
+            return _heads(list(found[2]) * found[0])
+        case _:
+            return [("", False)]
