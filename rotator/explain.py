@@ -9,9 +9,9 @@ from rotator.core import machine, turn
 from rotator.core.action import Ask, Call, Done, Failed, Op, WaitUntil
 from rotator.core.look import Facts, look
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
+from rotator.engine import preflight
 from rotator.engine.keeper import short
 from rotator.engine.perform import Performer
-from rotator.engine.preflight import findings_of
 from rotator.errors import RotatorError
 from rotator.journal import cases, leases
 from rotator.journal.cases import Case
@@ -70,7 +70,7 @@ def explain(service: Service, name: str) -> Explanation:
     for debt in case.debts:
         _debt(told, service, playbook, case, debt)
     if playbook is not None:
-        _would_break(told, playbook)
+        _would_break(told, service, playbook)
     told.next.sort(key=lambda one: one.at if one.at is not None else float("inf"))
     return told
 
@@ -172,8 +172,9 @@ def _holders(told: Explanation, service: Service, playbook: Playbook, case: Case
         told.why.append(f"{debt.key} cannot be judged: {result.message}")
 
 
-def _would_break(told: Explanation, playbook: Playbook) -> None:
+def _would_break(told: Explanation, service: Service, playbook: Playbook) -> None:
     try:
-        told.breaks += [f.text for f in findings_of(playbook) if f.level is Level.ERROR]
+        found = preflight.examine(service.journal, playbook, service.clock.now())
+        told.breaks += [finding.text for finding in found if finding.level is Level.ERROR]
     except RotatorError as error:
         told.breaks.append(error.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ulid import ULID
@@ -11,14 +12,14 @@ from rotator.core.action import Ask, Call, Done, Op
 from rotator.core.order import Order, Refusal, begin_back, go_back
 from rotator.core.state import DebtPhase, Key, Phase
 from rotator.core.turn import Unit
+from rotator.engine import identity
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
-from rotator.engine.preflight import hint_matches
 from rotator.engine.runner import Session
 from rotator.errors import RefusedError
 from rotator.journal import cases, credentials, pauses
 from rotator.journal.pauses import Pause
-from rotator.model import Credential
+from rotator.model import Credential, Held
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Supplied
@@ -122,40 +123,41 @@ def _sealed(service: Service, name: str, key: Key | None) -> Credential | None:
 
 
 def adopt(service: Service, name: str, key_id: str = "") -> Key:
-    """Take the key that the stores hold as the current one. Raises RefusedError where that is not one key."""
+    """Take the key that the stores hold as the current one. Raises RefusedError where that is not one key, or where
+    the provider's list objects to its id."""
     playbook = service.playbooks().get(name)
     with service.session(name) as session:
         rotation = session.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
             raise RefusedError(f"{name} has an unfinished rotation", f"`rotate {name}` carries it on")
-        held = [found for entry in playbook.stores if (found := entry.store.read()) is not None and found.values]
-        prints = {service.journal.fingerprint(found.values) for found in held if found.values}
-        if len(prints) != 1 or held[0].values is None:
-            raise RefusedError(
-                "the stores do not hold one key" if held else "no store holds a key",
-                "put the same key into each store first",
-            )
-        credential = playbook.credential_in(held[0])
-        known_id = key_id or credential.id or _match(playbook, credential)
-        key = replace(service.journal.key_of(credential), id=known_id)
+        held = {entry.name: entry.store.read() for entry in playbook.stores}
+        credential = _held(service, playbook, [found for found in held.values() if found is not None], key_id)
         now = service.clock.now()
+        known_id, told_by = identity.chosen(playbook, credential, key_id, now)
+        key = replace(service.journal.key_of(credential), id=known_id) if credential.values else Key(known_id)
         with service.journal.database.write() as connection:
             cases.remember_playbook(connection, name, kept(playbook))
             credentials.remember(connection, name, "adopted", key, now)
             cases.set_current(connection, name, key)
-            record = service.note(connection, "adopted", playbook=name, key=str(key), fingerprint=key.fingerprint)
+            for store, found in held.items():
+                if found is not None and found.values is None:  # a person says that it is there
+                    written = found.written_at or now
+                    cases.set_store_version(connection, name, store, found.version, key.fingerprint, written)
+            fields = {"fingerprint": key.fingerprint, "id_told_by": told_by}
+            record = service.note(connection, "adopted", playbook=name, key=str(key), **fields)
         service.stream.emit([record])
         return key
 
 
-def _match(playbook: Playbook, credential: Credential) -> str:
-    if not playbook.provider.can_list:
-        return ""
-    value = credential.primary.reveal()
-    matching = [record for record in playbook.provider.inventory() if hint_matches(record.hint, value)]
-    if len(matching) != 1:
-        raise RefusedError(
-            f"{len(matching)} of the provider's keys could be this one",
-            f"say which: `rotator adopt {playbook.name} --id ID`",
-        )
-    return matching[0].id
+def _held(service: Service, playbook: Playbook, held: Sequence[Held], key_id: str) -> Credential:
+    """The one key that the stores hold; without a value where none can be read and a person gives its id."""
+    readable = [found for found in held if found.values]
+    prints = {service.journal.fingerprint(found.values) for found in readable if found.values}
+    if len(prints) == 1:
+        return playbook.credential_in(readable[0])
+    if not prints and key_id and any(found.values is None for found in held):
+        return Credential({})
+    raise RefusedError(
+        "the stores do not hold one key" if prints else "no store shows the key that it holds",
+        "put the same key into each store first" if prints or not held else "give its id at the provider: `--id ID`",
+    )

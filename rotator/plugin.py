@@ -68,6 +68,9 @@ def playbook_folder() -> Any:
     return dataclasses.field(default="", repr=False, metadata={"hidden": True, "folder": True})
 
 
+_LONGEST_PREFIX = 16  # characters: sk-ant-api03- and github_pat_ are shorter
+
+
 class ProviderDefaults:
     """What holds for most providers: keys of one value, no quota, usage not told, new keys known everywhere at once."""
 
@@ -82,6 +85,10 @@ class ProviderDefaults:
 
     def id_of(self, beside: Mapping[str, str]) -> str:
         return ""
+
+    def literal_prefix(self, value: Secret) -> str:
+        """Without a pattern nobody knows where the random part begins: after no more than this, in all keys we know."""
+        return value.reveal()[:_LONGEST_PREFIX]
 
 
 class Provider(Protocol):
@@ -112,6 +119,9 @@ class Provider(Protocol):
 
     def id_of(self, beside: Mapping[str, str]) -> str:
         """The key's id, where what stands beside its values tells it, or ''."""
+
+    def literal_prefix(self, value: Secret) -> str:
+        """The part of this key that all keys of its kind begin with: it tells none from another."""
 
     @property
     def overlap(self) -> Overlap: ...

@@ -163,7 +163,7 @@ def _examine(found: Service) -> Iterator[Checked]:
 
 
 def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:  # type: ignore[no-untyped-def]
-    from rotator.engine.preflight import findings_of
+    from rotator.engine import preflight
 
     with found.journal.database.read() as connection:
         case, current = cases.load(connection, name), cases.current_key(connection, name)
@@ -173,7 +173,7 @@ def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:
         if debt.open and debt.attention:
             yield Checked(name, False, words.debt_words(debt), f"`rotator show {name}`")
     try:
-        findings = findings_of(playbook)
+        findings = preflight.examine(found.journal, playbook, found.clock.now())
         if current is not None and current.id and playbook.provider.can_list:
             if current.id not in {record.id for record in playbook.provider.inventory()}:
                 yield Checked(

@@ -208,7 +208,7 @@ def plan(name: str, as_json: bool) -> int:
     with closing(service()) as found:
         playbook = found.playbooks().get(name)
         try:
-            findings = preflight.findings_of(playbook)
+            findings = preflight.examine(found.journal, playbook, found.clock.now())
         except RotatorError as error:
             words.say(error.message, error.hint)
             return 6

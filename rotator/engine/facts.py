@@ -24,7 +24,7 @@ def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential 
             consumers.setdefault(consumer.name, (consumer, wanted.evidence))
     since = max((store.written_at or 0.0 for store in stores.values()), default=0.0)
     change = Change("look", since, current or Credential({}))
-    found = tuple(_consumer(journal, entry, evidence, change) for entry, evidence in consumers.values())
+    found = tuple(consumer_fact(journal, entry, evidence, change) for entry, evidence in consumers.values())
     return Facts(tuple(stores.values()), found, now)
 
 
@@ -46,7 +46,7 @@ def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
     )
 
 
-def _consumer(journal: Journal, entry: ConsumerEntry, evidence: Evidence, change: Change) -> ConsumerFact:
+def consumer_fact(journal: Journal, entry: ConsumerEntry, evidence: Evidence, change: Change) -> ConsumerFact:
     if evidence is Evidence.NONE:
         return ConsumerFact(entry.name, evidence)
     progress = entry.restarter.progress(change)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 
 from rotator.core.action import Ready
-from rotator.core.state import DEAD_PHASES, Debt, Key, Rotation
-from rotator.errors import RefusedError, Rejected, Unsupported
+from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
+from rotator.engine import baseline, identity
+from rotator.engine.identity import Listing
+from rotator.errors import RefusedError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
-from rotator.model import Credential, Finding, Held, KeyRecord, Label, Level, Overlap, Recovery
+from rotator.model import Credential, Finding, Level, Overlap, Recovery
 from rotator.playbook.playbook import Playbook
-from rotator.secret import hint_of
 
-Listing = Callable[[], list[KeyRecord]]
 
-_ADOPT = "say which key it is: `rotator adopt {name}` (its id: `rotator adopt {name} --id ID`)"
+class Urgency(Enum):
+    """A leaked key is not held up by findings about consumers; one that must die at once, not by any."""
+
+    NONE = "none"
+    LEAKED = "leaked"
+    AT_ONCE = "at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,14 @@ class Checked:
     old: Credential | None
 
 
-def findings_of(playbook: Playbook, making: bool = True) -> list[Finding]:
+def findings_of(playbook: Playbook, making: bool = True, urgency: Urgency = Urgency.NONE) -> list[Finding]:
     """What provider (if a key is to be made), stores and restarters say before the start. Changes nothing."""
     said = playbook.provider.preflight() if making else []
     found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
     for store in playbook.stores:
-        found += store.store.preflight()
+        found += _excused(store.store.preflight(), urgency is Urgency.AT_ONCE)
     for consumer in playbook.consumers:
-        for finding in consumer.restarter.preflight():
-            excused = finding.level is Level.ERROR and consumer.allow_unhealthy
-            found.append(Finding(Level.WARNING, finding.text, finding.hint) if excused else finding)
+        found += _excused(consumer.restarter.preflight(), consumer.allow_unhealthy or urgency is not Urgency.NONE)
     if making and playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
         found.append(
             Finding(
@@ -52,153 +54,96 @@ def findings_of(playbook: Playbook, making: bool = True) -> list[Finding]:
     return found
 
 
+def _excused(findings: Sequence[Finding], excused: bool) -> list[Finding]:
+    """Errors become words."""
+    if not excused:
+        return list(findings)
+    return [Finding(Level.WARNING if f.level is Level.ERROR else f.level, f.text, f.hint) for f in findings]
+
+
 def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> Checked:
     """Raises RefusedError (nothing was changed) or what a plugin raised."""
     listing = cache(playbook.provider.inventory)  # asked for once, where anything asks for it
     for entry in playbook.stores:
         entry.store.tidy("")
-    findings = findings_of(playbook, making=not rotation.back)
-    wrong = [finding for finding in findings if finding.level is Level.ERROR]
-    if wrong:
-        raise RefusedError("; ".join(finding.text for finding in wrong), wrong[0].hint)
-    held = {entry.name: entry.store.read() for entry in playbook.stores}
-    _refuse_strangers_notes(journal, playbook, held)
-    old = _held_key(journal, playbook, held)
-    key = journal.key_of(old) if old is not None and old.values else (Key(old.id, "", old.hint) if old else None)
-    if key is not None and old is not None:
-        key = replace(key, id=key.id or old.id)
-        _refuse_shared(journal, playbook, key)
-        key = _identify(journal, playbook, key, old, listing)
-        old = Credential(old.values, key.id, key.hint)
-    versions = tuple(found.version if (found := held[entry.name]) else "" for entry in playbook.stores)
-    dead = old is not None and bool(old.values) and _is_dead(playbook, old)
+    findings = findings_of(playbook, not rotation.back, _urgency(rotation))
+    _refuse(findings)
+    measured = _measure(journal, playbook, rotation, listing)
+    _refuse(measured.findings)
+    key = measured.key
     by_label = playbook.provider.recovery is Recovery.LABEL and not rotation.back
     ready = Ready(
         key,
-        dead,
-        versions,
+        measured.dead,
+        measured.versions,
         _superseded(journal, playbook, key, debts, listing),
         "" if rotation.back else _wait(playbook, key, debts, listing),
         tuple(record.id for record in listing()) if by_label else (),
     )
-    return Checked(ready, tuple(findings), old if old is not None and old.values else None)
+    return Checked(ready, (*findings, *measured.findings), measured.old)
 
 
-def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> None:
-    notes = [found.note.rotation for found in held.values() if found is not None and found.note is not None]
+def examine(journal: Journal, playbook: Playbook, now: float) -> list[Finding]:
+    """What a rotation that began now would be told and refused. Changes nothing. Raises what a plugin raises."""
+    found = findings_of(playbook)
     with journal.database.read() as connection:
-        known = cases.known_rotations(connection, playbook.name, notes)
-    for name, found in held.items():
-        note = found.note if found else None
-        if note is None:
-            continue
-        if note.installation != journal.installation:
-            raise RefusedError(
-                f"{name} was written by another rotator (installation {note.installation})",
-                _ADOPT.format(name=playbook.name),
-            )
-        if note.rotation not in known:
-            raise RefusedError(
-                f"{name} was written by a rotation that this journal does not know ({note.rotation})",
-                "was the journal restored from a backup? " + _ADOPT.format(name=playbook.name),
-            )
+        running = cases.load(connection, playbook.name).rotation
+    if running is not None and running.phase is not Phase.ENDED:
+        return found  # it is under way: stores and consumers hold what it left so far
+    try:
+        rotation = Rotation("", playbook.name, playbook.plan, now=now)
+        return [*found, *_measure(journal, playbook, rotation, cache(playbook.provider.inventory)).findings]
+    except RefusedError as error:
+        return [*found, Finding(Level.ERROR, error.message, error.hint)]
 
 
-def _held_key(journal: Journal, playbook: Playbook, held: dict[str, Held | None]) -> Credential | None:
-    """The one credential that all stores hold; from the journal where none can be read."""
-    readable = {name: found for name, found in held.items() if found is not None and found.values is not None}
-    prints = {journal.fingerprint(found.values) for found in readable.values() if found.values}
-    if len(prints) > 1:
-        shown = ", ".join(
-            f"{name} holds {hint_of(playbook.credential_in(found).primary.reveal())}"
-            for name, found in readable.items()
-        )
-        raise RefusedError(f"the stores disagree: {shown}", "put the right key into each, then rotate again")
-    if readable:
-        return playbook.credential_in(next(iter(readable.values())))
+def _refuse(findings: Sequence[Finding]) -> None:
+    wrong = [finding for finding in findings if finding.level is Level.ERROR]
+    if wrong:
+        raise RefusedError("; ".join(finding.text for finding in wrong), wrong[0].hint)
+
+
+def _urgency(rotation: Rotation) -> Urgency:
+    if rotation.revoke_first:
+        return Urgency.AT_ONCE
+    return Urgency.LEAKED if rotation.compromised else Urgency.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The key that stores and consumers hold, and its value where it is known."""
+
+    key: Key | None
+    old: Credential | None
+    dead: bool
+    versions: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> _Measured:
+    """The baseline: one key, in every store and consumer, and it is known which. Raises RefusedError."""
+    urgency = _urgency(rotation)
+    stores = baseline.read(journal, playbook, rotation.now)
+    fingerprint = baseline.fingerprint(playbook, stores, fill_all=urgency is Urgency.AT_ONCE)
+    findings = identity.unknown_to_the_journal(journal, playbook, listing()) if playbook.provider.can_list else []
+    held = stores.holding(fingerprint)
+    old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
+    key, dead = (Key(old.id, "", old.hint) if old else None), False
+    if old is not None and old.values:
+        key, taken = identity.identify(journal, playbook, old, rotation.now, listing)
+        old, dead = Credential(old.values, key.id, key.hint), taken is False
+    shown = baseline.consumers(journal, playbook, stores, old)
+    findings += _excused(shown, rotation.back or urgency is not Urgency.NONE)
+    return _Measured(key, old if old and old.values else None, dead, stores.versions, tuple(findings))
+
+
+def _sealed(journal: Journal, playbook: Playbook, current: Key | None) -> Credential | None:
+    """The journal's current key, where no store shows one."""
+    if current is None:
+        return None
     with journal.database.read() as connection:
-        current = cases.current_key(connection, playbook.name)
-        if current is None:
-            return None
         sealed = credentials.value_of(connection, journal.sealer, playbook.name, current)
     return sealed or Credential({}, current.id, current.hint)
-
-
-def _identify(journal: Journal, playbook: Playbook, key: Key, old: Credential, listing: Listing) -> Key:
-    """The key's id: from the journal, else by its hint from the provider's inventory, else refuse."""
-    with journal.database.read() as connection:
-        known = credentials.known(connection, playbook.name, key.fingerprint) if key.fingerprint else key
-        current = cases.current_key(connection, playbook.name)
-    if known is not None:
-        return known
-    if key.id:  # told by what stands beside the value
-        return _told_by_itself(journal, playbook, key, listing)
-    if not playbook.provider.can_list:
-        if current is not None:
-            raise RefusedError(
-                f"the stores hold {key.hint}, which is not the key that this journal knows",
-                _ADOPT.format(name=playbook.name),
-            )
-        return key
-    matching = [r for r in listing() if hint_matches(r.hint, old.primary.reveal())]
-    if len(matching) != 1:
-        many = "none" if not matching else f"{len(matching)}"
-        raise RefusedError(
-            f"{many} of the provider's keys could be the one that the stores hold ({key.hint})",
-            _ADOPT.format(name=playbook.name),
-        )
-    _refuse_foreign_label(journal, playbook, matching[0])
-    return Key(matching[0].id, key.fingerprint, key.hint)
-
-
-def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, listing: Listing) -> Key:
-    record = next((one for one in listing() if one.id == key.id), None)
-    if record is None:
-        raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
-    _refuse_foreign_label(journal, playbook, record)
-    return key
-
-
-def _refuse_foreign_label(journal: Journal, playbook: Playbook, record: KeyRecord) -> None:
-    """A key that a rotator made, but not one of this journal: it was lost, or is another's."""
-    label = Label.parse(record.label)
-    if label is None:
-        return
-    with journal.database.read() as connection:
-        known = cases.known_rotations(connection, playbook.name, (label.rotation,))
-    if label.installation != journal.installation or not known:
-        raise RefusedError(
-            f"the stores hold {record.id}, made by a rotation that this journal does not know",
-            "was the journal lost, or restored from a backup? " + _ADOPT.format(name=playbook.name),
-        )
-
-
-def hint_matches(hint: str, value: str) -> bool:
-    """Whether a provider's redacted form (`sk-svc...x2Lk`, `sk-***x2Lk`) can be of this value."""
-    parts = re.split(r"\.{2,}|…|\*+", hint)
-    if len(parts) == 1:
-        return bool(hint) and len(hint) >= 4 and value.startswith(hint)
-    return len(parts[0]) + len(parts[-1]) >= 4 and value.startswith(parts[0]) and value.endswith(parts[-1])
-
-
-def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
-    if not key.fingerprint:
-        return
-    with journal.database.read() as connection:
-        other = credentials.known_anywhere(connection, key.fingerprint, playbook.name)
-    if other:
-        raise RefusedError(f"the playbook {other} has the same key", "a key belongs to one playbook: give each its own")
-
-
-def _is_dead(playbook: Playbook, old: Credential) -> bool:
-    """The old key may be dead or expired already: then there is no way back to it."""
-    try:
-        playbook.provider.probe(old)
-    except Rejected:
-        return True
-    except Unsupported:
-        return False
-    return False
 
 
 def _superseded(
@@ -227,17 +172,8 @@ def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: L
         return ""
     if blocking:
         return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
-    others = ", ".join(_told(record) for record in records if key is None or record.id != key.id)
+    others = ", ".join(identity.told(record) for record in records if key is None or record.id != key.id)
     raise RefusedError(
         f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",
         "delete one that nobody needs, or `rotator adopt` the playbook that it belongs to",
     )
-
-
-def _told(record: KeyRecord) -> str:
-    used = f"last used {_day(record.last_used_at)}" if record.last_used_at else "never used"
-    return f"{record.id} (made {_day(record.created_at)}, {used}{'' if record.active else ', inactive'})"
-
-
-def _day(at: float | None) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d") if at else "nobody knows when"

@@ -37,6 +37,7 @@ def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]
         if setting.required:
             required.append(setting.name)
     if kind == "store":
+        found["create"] = {"type": "boolean", "description": "It may hold no key yet: it is filled with its first one"}
         found["follows"] = {"type": "boolean", "description": "A controller fills it: it is only read, and waited for"}
     if kind == "restarter":
         found["allow_unhealthy"] = {"type": "boolean", "description": "Begin although a consumer is unhealthy"}

@@ -22,7 +22,7 @@ from rotator.playbook.yaml import Document, Path_
 from rotator.plugin import Beside, Several
 from rotator.probes.provider import ProviderProbe
 
-_EXTRA = {"store": {"follows": False}, "restarter": {"allow_unhealthy": False}}
+_EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -99,7 +99,7 @@ class Loader:
                     f"say `evidence: {restarter.evidence}`",
                 )
         stores = [(self._fitted(store, provider, index), extra) for index, (store, extra) in enumerate(stores)]
-        stores = [(_following(one, extra["follows"]), extra) for store, extra in stores for one in _each(store)]
+        stores = [(_handed(one, extra), extra) for store, extra in stores for one in _each(store)]
         restarters = [
             (self._beside(restarter, [store for store, _ in stores], index), extra)
             for index, (restarter, extra) in enumerate(restarters)
@@ -119,7 +119,7 @@ class Loader:
             definition=data,
             written=written,
             folder=self._folder,
-            stores=tuple(StoreEntry(store.name, store, extra["follows"]) for store, extra in stores),
+            stores=tuple(StoreEntry(store.name, store, extra["follows"], extra["create"]) for store, extra in stores),
             consumers=tuple(
                 ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
             ),
@@ -176,6 +176,8 @@ class Loader:
             for name in extra:
                 if name in data:
                     extra[name] = data[name] is True
+                    if not isinstance(data[name], bool):
+                        self._wrong((*path, name), f"{_spoken((*path, name))}: not a truth value", "true or false")
             data = {name: value for name, value in data.items() if name not in extra}
         plugin = self._plugin(kind, data, path)
         return (plugin, extra) if plugin is not None else None
@@ -260,10 +262,10 @@ def _each(store: Any) -> Sequence[Any]:
     return store.each() if isinstance(store, Several) else [store]
 
 
-def _following(store: Any, follows: bool) -> Any:
-    """Some stores look at other things when they are only read."""
-    knows = any(field.name == "follows" for field in fields(store))
-    return replace(store, follows=follows) if knows else store
+def _handed(store: Any, extra: Mapping[str, bool]) -> Any:
+    """The store, told what its entry says besides its settings, where it must know."""
+    known = {field.name for field in fields(store)}
+    return replace(store, **{name: value for name, value in extra.items() if name in known})
 
 
 # How a value of the wanted kind is written, by pydantic's name of the mistake.

@@ -18,6 +18,7 @@ class StoreEntry:
     name: str
     store: Store
     follows: bool = False
+    create: bool = False  # it may hold nothing: the key that is made is its first
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rotator.clients import http
 from rotator.errors import ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, Rejected, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.providers import templates
+from rotator.providers import patterns, templates
 from rotator.providers.catalog_entry import CatalogEntry, RequestTemplate, entry_at
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
@@ -183,6 +183,11 @@ class HttpProvider(ProviderDefaults):
         if self.entry.pattern and not re.fullmatch(self.entry.pattern, value.reveal()):
             return f"it does not look like a key of {self.entry.name}"
         return ""
+
+    def literal_prefix(self, value: Secret) -> str:
+        if not self.entry.pattern or self.looks_right(value):
+            return super().literal_prefix(value)
+        return patterns.literal_prefix(self.entry.pattern, value.reveal())
 
     @property
     def _base(self) -> str:

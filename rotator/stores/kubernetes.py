@@ -38,8 +38,8 @@ class KubernetesStore(ClusterConnection):
     secret: str = setting("NAMESPACE/NAME, or NAME in the context's namespace")
     key: str | None = setting("Key of the Secret, for instance OPENAI_API_KEY", default=None)
     keys: Mapping[str, str] | None = setting("Keys for credentials of several values: {KEY: value}", default=None)
-    create: bool = setting("Make the Secret if there is none", default=False)
-    follows: bool = field(default=False, repr=False)  # handed over when the playbook is loaded
+    create: bool = field(default=False, repr=False)  # both handed over when the playbook is loaded
+    follows: bool = field(default=False, repr=False)
 
     compare_and_set = True
     write_only = False

@@ -25,7 +25,7 @@ generate:
   list: [{python}, {folder}/keys.py, list, {folder}/keys.json]
   revoke: [{python}, {folder}/keys.py, revoke, {folder}/keys.json]
   probe: [{python}, {folder}/keys.py, probe, {folder}/keys.json]
-store: {{uses: file, path: {folder}/key}}
+store: {{uses: file, path: {folder}/key, create: true}}
 revoke: {{grace: 0s, quiet: 0s, watch: 0s}}
 limits: {{pass_interval: 1ms, list_lag: 0s, step: 2s}}
 """

@@ -15,7 +15,7 @@ from rotator import memory, orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.order import Order
 from rotator.core.state import Cause, Debt, Key, Outcome, Phase
-from rotator.engine import preflight
+from rotator.engine import identity
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
 from rotator.engine.performed import failure
@@ -142,6 +142,8 @@ def test_consumers_are_restarted_in_waves(bench: Bench, monkeypatch: pytest.Monk
 def test_a_leaked_key_dies_with_its_stores_empty(bench: Bench) -> None:
     """Nothing is held any more, and the key is revoked by what the journal knows of it."""
     assert bench.service.rotate("one", WAIT).code == 0
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one", "cell: one, create: true"))
     memory.WORLD.cell("one").values = None
     report = bench.service.rotate("one", Request(compromised=True, wait=True))
     assert report.code == 0, report
@@ -306,13 +308,6 @@ def test_the_boot_is_unknown_where_proc_does_not_tell(monkeypatch: pytest.Monkey
         leases.boot_id.cache_clear()
 
 
-def test_hints_are_compared_as_providers_write_them() -> None:
-    matches = preflight.hint_matches
-    assert matches("sk-abc…wxyz", "sk-abc-and-more-wxyz") and matches("sk-***wxyz", "sk-anything-wxyz")
-    assert matches("sk-abcdef", "sk-abcdefgh") and not matches("", "sk-abc") and not matches("sk-", "sk-abc")
-    assert not matches("a…b", "a-and-b"), "two characters are no hint"
-
-
 def test_an_order_that_is_refused_is_in_the_audit(bench: Bench) -> None:
     assert bench.service.rotate("one", WAIT).code == 0
     with bench.service.session("one") as session:
@@ -366,13 +361,15 @@ def test_an_old_key_whose_value_nobody_knows_is_no_measure(bench: Bench) -> None
 
 
 def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> None:
-    """The stores hold another key of ours; the one that the journal believed in is gone at the provider."""
+    """The stores hold a key that a person adopted; the one that the journal believed in is gone at the provider."""
     assert bench.service.rotate("one", WAIT).code == 0
     believed = bench.stored
     by_hand = bench.issuer.create("by hand")
     bench.issuer.by_value(believed).state = "dead"  # type: ignore[union-attr]
     cell = memory.WORLD.cell("one")
     cell.values, cell.version, cell.note = {"key": Secret(by_hand.value)}, cell.version + 1, None
+    assert "not the key that this journal knows" in _refused(bench)
+    assert orders.adopt(bench.service, "one").id == by_hand.record.id
     assert bench.service.rotate("one", WAIT).code == 0
     assert bench.live == [bench.stored]
 
@@ -454,8 +451,7 @@ def test_a_key_told_by_what_stands_beside_it_must_be_listed(bench: Bench, monkey
 
         def identified(key_id: str) -> Key:
             key = Key(key_id, "f" * 32, "mem…")
-            listing = book.provider.inventory
-            return preflight._identify(session.journal, book, key, Credential({"key": Secret("mem-x")}), listing)
+            return identity._told_by_itself(session.journal, book, key, True, book.provider.inventory)
 
         (first,) = (record.id for record in book.provider.inventory())
         assert identified(first).id == first
@@ -469,10 +465,9 @@ def test_a_labelled_key_is_ours_only_with_its_rotation(bench: Bench) -> None:
         rotation, book = session.case.rotation, session.books.today
         assert rotation is not None and book is not None
         ours = Label(session.journal.installation, "one", rotation.id, 1)
-        preflight._refuse_foreign_label(session.journal, book, KeyRecord("k", ours.text))
+        assert not identity._foreign(session.journal, book, [KeyRecord("k", ours.text), KeyRecord("l", "by hand")])
         for foreign in (replace(ours, installation="elsewhere"), replace(ours, rotation="lost")):
-            with pytest.raises(RefusedError, match="does not know"):
-                preflight._refuse_foreign_label(session.journal, book, KeyRecord("k", foreign.text))
+            assert identity._foreign(session.journal, book, [KeyRecord("k", foreign.text)]) == {"k"}
 
 
 def test_a_stray_that_the_rotation_took_as_its_own_is_no_debt(bench: Bench) -> None:

@@ -31,7 +31,7 @@ def test_a_question_to_a_person_names_the_verb(bench: Bench) -> None:
 
 def test_a_pause_a_refusal_and_a_missing_consumer_are_told(bench: Bench) -> None:
     orders.pause(bench.service, "all", bench.service.clock.now() + 60, "the launch")
-    memory.WORLD.cell("one").values = {"key": Secret("mem-strange")}
+    memory.WORLD.cell("one").values = {"key": Secret("something else")}
     assert bench.service.rotate("one", Request(compromised=True)).code == 6
     told = explain(bench.service, "one")
     assert any("the launch" in why for why in told.why) and any("refused" in why for why in told.why)

@@ -1,0 +1,167 @@
+"""Reading what stores and consumers hold before anything is made, and refusing what is no baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rotator.core import baseline as core
+from rotator.core.baseline import Refusal, StoreState, Why
+from rotator.core.state import Key
+from rotator.engine import facts
+from rotator.engine.identity import ADOPT
+from rotator.errors import RefusedError, RotatorError
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+from rotator.model import Change, Credential, Evidence, Finding, Held, Level
+from rotator.playbook.playbook import Playbook, StoreEntry
+from rotator.secret import hint_of
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What each store holds, by its name; and the journal's current key."""
+
+    held: Mapping[str, Held | None]
+    current: Key | None
+    states: tuple[StoreState, ...]
+    own: frozenset[str]  # fingerprints, of those that are held, that the journal knows as keys of this playbook
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        return tuple(found.version if found else "" for found in self.held.values())
+
+    def holding(self, fingerprint: str) -> Held | None:
+        """A store's content with this key, one that rotator writes before one that follows."""
+        states = sorted(self.states, key=lambda state: state.follows)
+        return next((self.held[s.name] for s in states if s.fingerprint and s.fingerprint == fingerprint), None)
+
+
+def read(journal: Journal, playbook: Playbook, now: float) -> Stores:
+    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a store."""
+    held = {entry.name: entry.store.read() for entry in playbook.stores}
+    _refuse_strangers_notes(journal, playbook, held)
+    prints = {name: _print(journal, found) for name, found in held.items()}
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+        own = frozenset(p for p in set(prints.values()) if p and credentials.known(connection, playbook.name, p))
+        rows = {name: cases.store_version(connection, playbook.name, name) for name in held}
+    youngest = max((row["at"] for row in rows.values() if row), default=float("-inf"))
+    recent = now - youngest < playbook.plan.policy.deadline
+    states = tuple(
+        _state(entry, held[entry.name], prints[entry.name], rows[entry.name], current, recent, own)
+        for entry in playbook.stores
+    )
+    return Stores(held, current, states, own)
+
+
+def _print(journal: Journal, held: Held | None) -> str | None:
+    """The fingerprint of what is held: "" nothing, None cannot tell."""
+    if held is None:
+        return ""
+    if held.values is None:
+        return None
+    return journal.fingerprint(held.values) if held.values else ""
+
+
+def _state(
+    entry: StoreEntry,
+    held: Held | None,
+    fingerprint: str | None,
+    row: Mapping[str, str] | None,
+    current: Key | None,
+    recent: bool,
+    own: frozenset[str],
+) -> StoreState:
+    state = StoreState(
+        entry.name,
+        fingerprint,
+        entry.create,
+        entry.follows,
+        lagging=entry.follows and recent and fingerprint in own,
+    )
+    if held is None or fingerprint is not None or row is None or not held.version:
+        return state
+    if row["version"] == held.version:
+        return StoreState(entry.name, None, entry.create, entry.follows, wrote=row["fingerprint"])
+    ours = held.note is not None and current is not None and held.note.key_id == current.id
+    return StoreState(entry.name, None, entry.create, entry.follows, changed=not ours)
+
+
+def fingerprint(playbook: Playbook, stores: Stores, fill_all: bool) -> str:
+    """That of the key that all stores hold, "" where none tells. Raises RefusedError where they are no baseline."""
+    current = stores.current.fingerprint if stores.current else ""
+    found = core.baseline(stores.states, current, stores.own, fill_all)
+    if isinstance(found, Refusal):
+        raise RefusedError(*_words(playbook, stores, found))
+    return found.fingerprint
+
+
+def _words(playbook: Playbook, stores: Stores, refusal: Refusal) -> tuple[str, str]:
+    name, first = playbook.name, refusal.stores[0]
+    match refusal.why:
+        case Why.EMPTY:
+            return (
+                "; ".join(f"{store} {refusal.why}" for store in refusal.stores),
+                "is the path right, and the variable or field in it? `create: true` in the playbook if this is to be "
+                "its first key",
+            )
+        case Why.DISAGREE:
+            shown = ", ".join(_holds(playbook, stores, store) for store in refusal.stores)
+            return f"the stores disagree: {shown}", "put the right key into each, then rotate again"
+        case Why.CHANGED:
+            return f"{first} {refusal.why}", "find out who; then " + ADOPT.format(name=name)
+    return (
+        f"{_holds(playbook, stores, first)}, which is not the key that this journal knows ({stores.current})",
+        "is the path right, and the variable or field in it? If it is the key in use, " + ADOPT.format(name=name),
+    )
+
+
+def _holds(playbook: Playbook, stores: Stores, name: str) -> str:
+    held = stores.held[name]
+    if held is None or not held.values:
+        return f"{name} holds the key of our last write"
+    return f"{name} holds {hint_of(playbook.credential_in(held).primary.reveal())}"
+
+
+def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[str, Held | None]) -> None:
+    notes = [found.note.rotation for found in held.values() if found is not None and found.note is not None]
+    with journal.database.read() as connection:
+        known = cases.known_rotations(connection, playbook.name, notes)
+    for name, found in held.items():
+        note = found.note if found else None
+        if note is None:
+            continue
+        if note.installation != journal.installation:
+            raise RefusedError(
+                f"{name} was written by another rotator (installation {note.installation})",
+                ADOPT.format(name=playbook.name),
+            )
+        if note.rotation not in known:
+            raise RefusedError(
+                f"{name} was written by a rotation that this journal does not know ({note.rotation})",
+                "was the journal restored from a backup? " + ADOPT.format(name=playbook.name),
+            )
+
+
+def consumers(journal: Journal, playbook: Playbook, stores: Stores, old: Credential | None) -> list[Finding]:
+    """What consumers show that could be read: an error each that shows another key than the stores hold."""
+    wanted = journal.fingerprint(old.values) if old is not None and old.values else ""
+    if not wanted and any(state.fingerprint != "" for state in stores.states):
+        return []  # a write-only store's first key: nobody knows what they ought to show
+    since = max((found.written_at or 0.0 for found in stores.held.values() if found), default=0.0)
+    change = Change("look", since, old or Credential({}))
+    read, found = [], []
+    for plan, entry in zip(playbook.plan.consumers, playbook.consumers, strict=True):
+        if plan.evidence is not Evidence.READ:
+            continue
+        try:
+            read.append(facts.consumer_fact(journal, entry, plan.evidence, change))
+        except RotatorError as error:
+            found.append(Finding(Level.WARNING, f"{entry.name} does not show which key it has: {error.message}"))
+    shown = core.shown(read, wanted)
+    text = "{name} shows another key than the stores hold" if wanted else "{name} shows a key, but no store holds one"
+    hint = "does it read another variable or file? If it only was not restarted, restart it"
+    found += [Finding(Level.ERROR, text.format(name=name), hint) for name in shown.another]
+    found += [Finding(Level.WARNING, text.format(name=name)) for name in shown.left_alone]
+    return found + [Finding(Level.WARNING, f"{name} does not show which key it has") for name in shown.nothing]

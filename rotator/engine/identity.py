@@ -1,0 +1,210 @@
+"""Which key the stores hold: known to the journal, told by its provider, or refused with those that it could be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rotator.core import identity
+from rotator.core.state import Key
+from rotator.errors import RefusedError, Rejected, Unsupported
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+from rotator.model import Credential, Finding, KeyRecord, Label, Level
+from rotator.playbook.playbook import Playbook
+from rotator.secret import Secret, hint_of
+
+Listing = Callable[[], list[KeyRecord]]
+
+ADOPT = "say which key it is: `rotator adopt {name}` (its id: `rotator adopt {name} --id ID`)"
+_ADOPT_ID = "say which key it is: `rotator adopt {name} --id ID`"
+_RESTORED = "was the journal lost, or restored from a backup? "
+_REFUSALS = 3  # in a row: one may be an edge that lags
+_TOLD = 6  # candidates in a message
+
+
+def accepted(playbook: Playbook, credential: Credential) -> bool | None:
+    """Whether the provider accepts the key now; None where it cannot be asked. Raises what else the probe raises."""
+    for _ in range(_REFUSALS):
+        try:
+            playbook.provider.probe(credential)
+        except Rejected:
+            continue
+        except Unsupported:
+            return None
+        return True
+    return False
+
+
+def identify(
+    journal: Journal, playbook: Playbook, credential: Credential, now: float, listing: Listing
+) -> tuple[Key, bool | None]:
+    """The key that the stores hold with its id at the provider, and whether that accepts it.
+
+    Raises RefusedError where it is not sure which key it is.
+    """
+    key = journal.key_of(credential)
+    _refuse_shared(journal, playbook, key)
+    with journal.database.read() as connection:
+        known = credentials.known(connection, playbook.name, key.fingerprint)
+        current = cases.current_key(connection, playbook.name)
+    if current is not None and current.id and current.fingerprint == key.fingerprint:
+        known = current  # a person may have adopted it anew, with another id
+    if known is not None:
+        key = replace(known, id=known.id or key.id)
+        return key, accepted(playbook, replace(credential, id=key.id))
+    if wrong := playbook.provider.looks_right(credential.primary):
+        raise RefusedError(
+            f"the stores hold something else than a key ({key.hint}): {wrong}",
+            "is the path right, and the variable or field in it?",
+        )
+    taken = accepted(playbook, credential)
+    if key.id:
+        return _told_by_itself(journal, playbook, key, taken, listing), taken
+    if not playbook.provider.can_list:
+        return key, taken
+    return _in_the_list(journal, playbook, key, credential.primary, taken, now, listing), taken
+
+
+def _in_the_list(
+    journal: Journal, playbook: Playbook, key: Key, value: Secret, taken: bool | None, now: float, listing: Listing
+) -> Key:
+    literal, foreign = playbook.provider.literal_prefix(value), _foreign(journal, playbook, listing())
+    found = identity.identify(listing(), value.reveal(), literal, now, taken, foreign)
+    if isinstance(found, identity.Match):
+        return replace(key, id=found.record.id)
+    if taken is False and not found.candidates and _tells_its_keys(playbook):
+        return key  # dead and gone: no other key can be taken for it
+    restored = _RESTORED if any(record.id in foreign for record in found.candidates) else ""
+    raise RefusedError(
+        f"it is not sure which key the stores hold ({key.hint}): {found.why}{_listed(found.candidates)}",
+        restored + _hint(playbook),
+    )
+
+
+def _hint(playbook: Playbook) -> str:
+    return _ADOPT_ID.format(name=playbook.name)
+
+
+def _listed(records: Iterable[KeyRecord]) -> str:
+    records = tuple(records)
+    more = f"; and {len(records) - _TOLD} more" if len(records) > _TOLD else ""
+    return ": " + "; ".join(map(told, records[:_TOLD])) + more if records else ""
+
+
+def told(record: KeyRecord) -> str:
+    """A listed key as a person recognises it."""
+    used = f"last used {_day(record.last_used_at)}" if record.last_used_at else "never used"
+    parts = [record.hint, f"made {_day(record.created_at)}", used, "" if record.active else "inactive"]
+    label = f"'{record.label}'" if record.label else ""
+    return f"{record.id} ({', '.join(filter(None, [*parts, label]))})"
+
+
+def _day(at: float | None) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d") if at else "nobody knows when"
+
+
+def _tells_its_keys(playbook: Playbook) -> bool:
+    """Whether the provider would say so if this were no key of its own, but a password that its probe refuses, too."""
+    return bool(playbook.provider.looks_right(Secret(" ")))
+
+
+def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, taken: bool | None, listing: Listing) -> Key:
+    """What stands beside the value tells its id: it must be listed, unless the key is dead."""
+    record = next((one for one in listing() if one.id == key.id), None)
+    if record is None and taken is False:
+        return key
+    if record is None:
+        raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
+    if taken is False and record.active:
+        raise RefusedError(
+            f"the stores hold {key.id}, which the provider lists as active, with a value that it refuses",
+            "are id and value of one key? Put both of them into each store",
+        )
+    if _foreign(journal, playbook, [record]):
+        raise RefusedError(
+            f"the stores hold {record.id}, made by a rotation that this journal does not know",
+            _RESTORED + ADOPT.format(name=playbook.name),
+        )
+    return key
+
+
+def _foreign(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]) -> set[str]:
+    """Ids of keys that a rotator made, but no rotation of this playbook in this journal: it was lost, or another's."""
+    labels = {record.id: label for record in records if (label := Label.parse(record.label)) is not None}
+    with journal.database.read() as connection:
+        known = cases.known_rotations(connection, playbook.name, [label.rotation for label in labels.values()])
+    mine = {
+        label for label in labels.values() if label.installation == journal.installation and label.rotation in known
+    }
+    return {key_id for key_id, label in labels.items() if label not in mine}
+
+
+def unknown_to_the_journal(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]) -> list[Finding]:
+    """Keys that this very installation made for this playbook, by rotations that its journal does not know."""
+    with journal.database.read() as connection:
+        seen = credentials.ids(connection, playbook.name)
+    records = [record for record in records if record.id not in seen]
+    foreign = _foreign(journal, playbook, records)
+    found = []
+    for record in records:
+        label = Label.parse(record.label)
+        if label is None or record.id not in foreign:
+            continue
+        if (label.installation, label.playbook) == (journal.installation, playbook.name[:60]):
+            text = f"{record.id} was made by rotation {label.rotation}, which this journal does not know"
+            found.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
+    return found
+
+
+def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
+    with journal.database.read() as connection:
+        other = credentials.known_anywhere(connection, key.fingerprint, playbook.name)
+    if other:
+        raise RefusedError(f"the playbook {other} has the same key", "a key belongs to one playbook: give each its own")
+
+
+def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
+    """The id of the key that a person adopts, and who told it. Raises RefusedError where the provider's list objects.
+
+    A label of a lost journal's rotation is no objection: adopting is the way out of that.
+    """
+    beside = credential.id
+    if key_id and beside and key_id != beside:
+        raise RefusedError(f"the stores hold {beside}, not {key_id}", "leave --id out, or put the right key into each")
+    if not playbook.provider.can_list:
+        return (beside, "what stands beside its value") if beside else (key_id, "a person" if key_id else "nobody")
+    records = playbook.provider.inventory()
+    if key_id or beside:
+        _refuse_contradiction(playbook, credential, key_id or beside, records)
+        return (beside, "what stands beside its value") if beside else (key_id, "a person")
+    if not credential.values:
+        raise RefusedError("no store shows its key", _hint(playbook))
+    literal = playbook.provider.literal_prefix(credential.primary)
+    taken = accepted(playbook, credential)
+    found = identity.identify(records, credential.primary.reveal(), literal, now, taken)
+    if isinstance(found, identity.Refusal):
+        raise RefusedError(
+            f"it is not sure which key the stores hold: {found.why}{_listed(found.candidates)}", _hint(playbook)
+        )
+    return found.record.id, "the provider's list"
+
+
+def _refuse_contradiction(
+    playbook: Playbook, credential: Credential, key_id: str, records: Iterable[KeyRecord]
+) -> None:
+    records = tuple(records)
+    record = next((one for one in records if one.id == key_id), None)
+    if record is None:
+        raise RefusedError(
+            f"the provider does not list {key_id}{_listed(records)}", "is it a key of another project? Give a listed id"
+        )
+    if not credential.values or credential.id:
+        return
+    value = credential.primary.reveal()
+    if identity.agreement(record, value, playbook.provider.literal_prefix(credential.primary)) is None:
+        raise RefusedError(
+            f"{key_id} is another key: the provider shows it as {record.hint}, the stores hold {hint_of(value)}",
+            f"leave --id out, or put the right key into each store: `rotator adopt {playbook.name}`",
+        )
