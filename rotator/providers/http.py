@@ -143,6 +143,8 @@ class HttpProvider(ProviderDefaults):
         self._call(switch.request, {"id": _id(credential)})
 
     def revoke(self, credential: Credential) -> None:
+        if not credential.id and credential.values and self._refuses(credential):
+            return  # it was dead when it was found, so no list told its id
         owner = self._owner(_id(credential))
         last: PermanentError | None = None
         for case in self.entry.revoke:
@@ -178,6 +180,13 @@ class HttpProvider(ProviderDefaults):
         templates.check(self.entry, request, answer, "the key")
         data = answer.json() if probe.identity else None
         return Identity({name: _identity(path, answer, data) for name, path in probe.identity.items()})
+
+    def _refuses(self, credential: Credential) -> bool:
+        try:
+            self.probe(credential)
+        except Rejected:
+            return True
+        return False
 
     def looks_right(self, value: Secret) -> str:
         if self.entry.pattern and not re.fullmatch(self.entry.pattern, value.reveal()):
