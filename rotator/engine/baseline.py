@@ -144,9 +144,14 @@ def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[
             )
 
 
-def consumers(journal: Journal, playbook: Playbook, stores: Stores, old: Credential | None) -> list[Finding]:
-    """What consumers show that could be read: an error each that shows another key than the stores hold."""
-    wanted = journal.fingerprint(old.values) if old is not None and old.values else ""
+def consumers(
+    journal: Journal, playbook: Playbook, stores: Stores, key: Key | None, old: Credential | None
+) -> list[Finding]:
+    """What consumers show that could be read: an error each that shows another key than `key`, which the stores hold.
+
+    `old` has its value, where that is known.
+    """
+    wanted = key.fingerprint if key else ""
     if not wanted and any(state.fingerprint != "" for state in stores.states):
         return []  # a write-only store's first key: nobody knows what they ought to show
     since = max((found.written_at or 0.0 for found in stores.held.values() if found), default=0.0)

@@ -84,7 +84,9 @@ def _in_the_list(
 
 
 def _hint(playbook: Playbook) -> str:
-    return _ADOPT_ID.format(name=playbook.name)
+    return "is it a key of another project or account? This list has none of those; else " + _ADOPT_ID.format(
+        name=playbook.name
+    )
 
 
 def _listed(records: Iterable[KeyRecord]) -> str:

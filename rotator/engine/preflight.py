@@ -128,11 +128,13 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
     findings = identity.unknown_to_the_journal(journal, playbook, listing()) if playbook.provider.can_list else []
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
-    key, dead = (Key(old.id, "", old.hint) if old else None), False
+    key, dead = stores.current, False
     if old is not None and old.values:
         key, taken = identity.identify(journal, playbook, old, rotation.now, listing)
         old, dead = Credential(old.values, key.id, key.hint), taken is False
-    shown = baseline.consumers(journal, playbook, stores, old)
+    if dead:
+        findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
+    shown = baseline.consumers(journal, playbook, stores, key, old)
     findings += _excused(shown, rotation.back or urgency is not Urgency.NONE)
     return _Measured(key, old if old and old.values else None, dead, stores.versions, tuple(findings))
 

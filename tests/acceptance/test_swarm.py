@@ -63,6 +63,7 @@ class SwarmWorld(Issued):
                         "key": KEY,
                         "address": bao.url,
                         "auth": {"file": str(folder / "token")},
+                        "create": True,
                     },
                     {"uses": "swarm", "secret": self.name, "host": engine.host},
                 ],

@@ -127,7 +127,7 @@ class Dakora(_Issuer):
 @contextlib.contextmanager
 def serving(kind: type[_Issuer]) -> Iterator[str]:
     """The server's address, while it runs."""
-    handler = type(kind.__name__, (kind,), {"keys": {}})
+    handler = type(kind.__name__, (kind,), {"keys": getattr(kind, "keys", {})})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
