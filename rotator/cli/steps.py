@@ -29,6 +29,7 @@ class StepLine:
     failed: str = ""
     waiting: str = ""
     tries: int = 0
+    warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
         mark = "✗" if self.failed else "✓"
@@ -83,6 +84,7 @@ class StepView:
                 "ok": not line.failed,
                 "detail": redact(line.failed or " · ".join(dict.fromkeys(line.done))),
                 "seconds": round(line.took, 3),
+                **({"warnings": [redact(text) for text in line.warnings]} if line.warnings else {}),
             }
         )
         if self._quiet:
@@ -90,6 +92,8 @@ class StepView:
         where = f"{playbook}: " if self._many else ""
         text = f"{where}{line.text()}"
         print(f"{text:<100} {line.took:7.1f} s", flush=True)
+        for warning in line.warnings:
+            print(f"{where}  {'':<{_WIDTH}} ! {redact(warning)}", flush=True)
 
 
 def _learn(line: StepLine, call: Call, performed: Performed) -> None:
@@ -101,6 +105,7 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
         line.failed = result.message
     elif isinstance(result, Done):
         line.waiting = line.failed = ""
+        line.warnings = tuple(finding.text for finding in performed.findings if finding.level == "warning")
         words = performed.detail or _words(call)
         if words:
             line.done.append(words)

@@ -15,7 +15,7 @@ from rotator import memory, orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.order import Order
 from rotator.core.state import Cause, Debt, Key, Outcome, Phase
-from rotator.engine import identity
+from rotator.engine import identity, preflight
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
 from rotator.engine.performed import failure
@@ -517,3 +517,136 @@ def test_a_lease_that_was_lost_in_a_call_is_no_answer_of_the_plugin(
         assert rotation is not None
         with pytest.raises(LeaseLost):
             _performer(session, rotation).perform(Call(Op.READ, "store"))
+
+
+def _showing(bench: Bench) -> memory.Consumer:
+    """Its consumer shows which key it has."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("consumers: [one]", "consumers: [one], evidence: read"))
+    return bench.consumer
+
+
+def test_a_consumer_that_shows_another_key_is_refused_by_name(bench: Bench) -> None:
+    """It reads another variable, or another file: it would go on with a key that is revoked."""
+    _showing(bench).holds = "mem-another-key-xxxxxxxxxxxxxxxxxxxxxx"
+    live = bench.live
+    assert "memory one one shows another key than the stores hold" in _refused(bench)
+    assert bench.live == live and bench.stored == live[0]
+
+
+def test_a_consumer_that_shows_a_key_while_the_stores_hold_none_is_refused(bench: Bench) -> None:
+    """`create: true` at a wrong path: the key is somewhere else."""
+    _showing(bench)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one}", "cell: typo, create: true}"))
+    assert "shows a key, but no store holds one" in _refused(bench)
+
+
+def test_a_leaked_key_is_not_held_up_by_what_a_consumer_shows(bench: Bench) -> None:
+    """It is told, and the consumer is restarted like all others."""
+    leaked = bench.stored
+    _showing(bench).holds = "mem-another-key-xxxxxxxxxxxxxxxxxxxxxx"
+    assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds] != [leaked]
+    with bench.service.journal.database.read() as connection:
+        told = connection.execute(text("SELECT count(*) FROM audit WHERE record LIKE '%shows another key%'")).scalar()
+    assert told == 1
+
+
+def test_a_leaked_key_is_not_held_up_by_a_consumer_that_is_down(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryRestarter, "preflight", lambda self: [Finding(Level.ERROR, "it is down", "start it")])
+    assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_a_key_that_must_die_at_once_is_not_held_up_by_a_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was added, empty, and one that complains."""
+    leaked = bench.stored
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("store: [", "store: [{uses: memory, cell: added}, "))
+    monkeypatch.setattr(MemoryStore, "preflight", lambda self: [Finding(Level.ERROR, "its disk is full", "")])
+    at_once = Request(compromised=True, revoke_first=True, wait=True)
+    assert "its disk is full" in _refused(bench)
+    assert bench.service.rotate("one", at_once).code == 0
+    assert leaked not in bench.live and bench.stored in bench.live
+
+
+def test_a_consumer_that_shows_nothing_is_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _showing(bench).holds = ""
+    assert bench.service.rotate("one", WAIT).code == 0
+    bench.consumer.holds = bench.stored
+    real = MemoryRestarter.progress
+
+    def down(self: MemoryRestarter, change: Any) -> Any:
+        if change.id == "look" and change.credential.values and change.credential.primary.reveal() == first:
+            raise PermanentError("it does not answer")
+        return real(self, change)
+
+    first = bench.stored
+    monkeypatch.setattr(MemoryRestarter, "progress", down)
+    book = bench.service.playbooks().get("one")
+    found = preflight.examine(bench.service.journal, book, time.time())
+    assert ["does not show which key it has: it does not answer" in one.text for one in found] == [True]
+    assert found[0].level is Level.WARNING
+
+
+def test_a_followed_store_may_hold_an_earlier_key_only_as_long_as_it_may_lag(bench: Bench) -> None:
+    """As long after our last write as a rotation would wait for it."""
+    first, two = bench.stored, memory.WORLD.cell("two")
+    two.values, two.version = {"key": Secret(first)}, 1
+    assert bench.service.rotate("one", WAIT).code == 0
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one}]", "cell: one}, {uses: memory, cell: two, follows: true}]"))
+    book, journal = bench.service.playbooks().get("one"), bench.service.journal
+    assert not preflight.examine(journal, book, time.time())
+    (found,) = preflight.examine(journal, book, time.time() + 60)
+    assert found.level is Level.ERROR and "the stores disagree" in found.text
+    two.values = {"key": Secret(bench.issuer.create("by hand").value)}
+    (found,) = preflight.examine(journal, book, time.time())
+    assert "the stores disagree" in found.text, "a key that is none of ours is no lag"
+
+
+def test_a_write_only_store_that_somebody_else_wrote_is_refused_until_a_person_adopts(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one", "cell: one, write_only: true"))
+    assert bench.service.rotate("one", WAIT).code == 0
+    by_hand, cell = bench.issuer.create("by hand"), memory.WORLD.cell("one")
+    cell.values, cell.version, cell.note = {"key": Secret(by_hand.value)}, cell.version + 1, None
+    assert "was written by somebody else since our last write" in _refused(bench)
+    with pytest.raises(RefusedError, match="no store shows"):
+        orders.adopt(bench.service, "one")
+    assert orders.adopt(bench.service, "one", by_hand.record.id).id == by_hand.record.id
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert by_hand.value not in bench.live and bench.stored in bench.live
+
+
+def test_a_key_that_was_adopted_anew_has_the_id_that_was_said_last(bench: Bench) -> None:
+    """A provider that cannot list: the first id was a mistake, and it is not what is revoked."""
+    bench.playbook(provider=", can_list: false, recovery: none")
+    first = next(iter(bench.issuer.keys))
+    colleague = bench.issuer.create("a colleague's")
+    orders.adopt(bench.service, "one", colleague.record.id)
+    orders.adopt(bench.service, "one", first)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert colleague.value in bench.live and bench.issuer.keys[first].state == "dead"
+
+
+def test_a_journal_that_is_older_than_the_world_is_told(bench: Bench) -> None:
+    """A key of ours, by a rotation that this journal does not know: it is not touched, and it is said."""
+    lost = Label(bench.service.journal.installation, "one", "01LOSTROTATION", 1)
+    stray = bench.issuer.create(lost.text)
+    other = bench.issuer.create(replace(lost, installation="elsewhere").text)
+    book = bench.service.playbooks().get("one")
+    (found,) = preflight.examine(bench.service.journal, book, time.time())
+    assert found.level is Level.WARNING and "01LOSTROTATION, which this journal does not know" in found.text
+    assert stray.record.id in found.text and "restored from a backup" in found.hint
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert {stray.value, other.value} <= set(bench.live)
+
+
+def test_what_would_be_refused_is_told_before(bench: Bench) -> None:
+    """By `plan`, `doctor` and its `--explain`, without anything being begun."""
+    memory.WORLD.cell("one").values = None
+    book = bench.service.playbooks().get("one")
+    (found,) = preflight.examine(bench.service.journal, book, time.time())
+    assert found.level is Level.ERROR and found.text == "memory one holds no key" and "create: true" in found.hint
