@@ -135,6 +135,7 @@ def plugins(name: str, as_json: bool) -> int:
     """Providers, stores, restarters and probes; with NAME, its settings."""
     from rotator import settings
     from rotator.playbook.registry import KINDS, Registry, settings_of
+    from rotator.providers.catalog_entry import catalog
 
     registry = Registry(settings.load().folders)
     found: list[dict[str, Any]] = []
@@ -161,6 +162,7 @@ def plugins(name: str, as_json: bool) -> int:
             print(f"             {setting['name']}{'' if setting['required'] else '?'}: {setting['help']}")
     if not name:
         print(f"examples of playbooks: {installed.shared('playbooks')}")
+        print(f"files of providers:    {catalog()}")
         print(f"units and manifests:   {installed.shared('deploy')}")
     if not found:
         words.say(f"there is no plugin '{name}'", "`rotator plugins` lists them")

@@ -180,11 +180,15 @@ def load_entry(path: Path) -> CatalogEntry:
         ) from error
 
 
+def catalog() -> Path:
+    """The directory of the catalog files that come with rotator."""
+    return Path(str(resources.files("rotator.providers") / "catalog"))
+
+
 @lru_cache
 def shipped() -> dict[str, Path]:
     """The catalog files that come with rotator, by provider name."""
-    folder = Path(str(resources.files("rotator.providers") / "catalog"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(catalog().glob("*.yaml"))}
 
 
 @lru_cache

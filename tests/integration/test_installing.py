@@ -229,7 +229,11 @@ def test_what_is_installed_from_the_wheel_says_where_its_examples_are(wheel: Pat
     (site / "dependencies.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
     argv = [tmp_path / "env/bin/python", "-m", "rotator", "plugins"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    places = {"examples of playbooks:": "openai-prod.yaml", "units and manifests:": "systemd/rotator.timer"}
+    places = {
+        "examples of playbooks:": "openai-prod.yaml",
+        "files of providers:": "openai.yaml",
+        "units and manifests:": "systemd/rotator.timer",
+    }
     for title, file in places.items():
         folder = Path(re.search(rf"^{title} +(.*)$", said, re.M)[1])  # type: ignore[index]
         assert folder.is_relative_to(site) and (folder / file).is_file()
