@@ -65,10 +65,10 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     values |= {name: environment[variable] for name, variable in _ENVIRONMENT.items() if environment.get(variable)}
     values.setdefault("home", _default_home(environment))
     return Settings(
-        home=Path(values["home"]).expanduser(),
+        home=_path("home", values["home"]),
         playbooks=_paths(values.get("playbooks")),
         database_url=str(values.get("database_url", "")),
-        key_file=Path(values["key_file"]).expanduser() if values.get("key_file") else None,
+        key_file=_path("key_file", values["key_file"]) if values.get("key_file") else None,
         key_command=str(values.get("key_command", "")),
         seal_with=str(values.get("seal_with", "")),
         log_level=str(values.get("log_level", "warning")),
@@ -117,7 +117,17 @@ def _may_be(kind: Callable[[int], bool], path: Path) -> bool:
 
 
 def _paths(value: Any) -> tuple[Path, ...]:
-    return tuple(Path(part).expanduser() for part in _words(value))
+    parts = _words(value)
+    if value and not parts:
+        raise ConfigError(f"playbooks: '{value}' names no directory", "directories, separated by ':'")
+    return tuple(_path("playbooks", part) for part in parts)
+
+
+def _path(name: str, value: Any) -> Path:
+    try:
+        return Path(value).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"{name}: {value} is no path here", "write it out: /absolute/path") from error
 
 
 def _words(value: Any) -> tuple[str, ...]:

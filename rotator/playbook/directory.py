@@ -75,7 +75,7 @@ class Directory:
         return self._loaded
 
     def _read(self, files: list[Path], wrong: list[Mistake]) -> Loaded:
-        looked = tuple(str(folder.absolute()) for folder in self.paths)
+        looked = tuple(_absolute(folder) for folder in self.paths)
         told = {mistake.file for mistake in wrong}
         loaded = Loaded(mistakes=list(wrong), files=len(files) + len(told - set(looked)), looked=looked)
         if not loaded.files:
@@ -103,7 +103,7 @@ def _look(folder: Path) -> Iterator[tuple[Path, os.stat_result | Mistake]]:
         single = folder.stat()
         paths = [folder] if stat.S_ISREG(single.st_mode) else sorted(folder.iterdir())
     except OSError as error:
-        yield folder, _whole(str(folder.absolute()), f"the directory {_why(error)}", _directories())
+        yield folder, _whole(_absolute(folder), f"the directory {_why(error)}", _directories())
         return
     for path in paths:
         # Emacs keeps a link `.#NAME.yaml` to nowhere while NAME.yaml is edited.
@@ -145,8 +145,15 @@ def _directories() -> str:
 def _shown(path: Path) -> str:
     try:
         return str(path.relative_to(working_directory()))
-    except ValueError:
+    except (ValueError, OSError):  # elsewhere, or the working directory is gone
         return str(path)
+
+
+def _absolute(folder: Path) -> str:
+    try:
+        return str(folder.absolute())
+    except OSError:  # the working directory is gone
+        return str(folder)
 
 
 def _shared_fields(playbooks: dict[str, Playbook]) -> list[Mistake]:

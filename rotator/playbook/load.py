@@ -59,6 +59,8 @@ class Loader:
 
     def _for_each(self, name: str, data: dict[str, Any], variants: list[Any]) -> list[Playbook]:
         found = []
+        if not variants:
+            self._wrong(("for_each",), "for_each has no entry: no playbook comes of this file", "`- {name: eu, …}`")
         for index, variant in enumerate(variants):
             if not isinstance(variant, dict) or "name" not in variant:
                 self._wrong(("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`")

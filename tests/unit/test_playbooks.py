@@ -191,6 +191,21 @@ def test_no_playbook_at_all_is_a_mistake_of_each_directory(tmp_path: Path, monke
     assert str(told.value).startswith(text)
 
 
+def test_a_file_of_no_playbooks_is_a_mistake(tmp_path: Path) -> None:
+    assert "no playbook comes of this file" in only(tmp_path, GOOD + "for_each: []\n")[1]
+
+
+def test_playbooks_are_found_where_the_working_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "playbooks").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert not load(tmp_path / "playbooks", one=GOOD).mistakes
+    assert Directory((Path("playbooks"),)).load().mistakes[0].place == "playbooks"
+
+
 def test_an_empty_directory_beside_a_full_one_is_all_right(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "one.yaml").write_text(GOOD)

@@ -64,3 +64,14 @@ def test_a_wrong_file_is_told(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "rotator.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         load({})
+
+
+@pytest.mark.parametrize("name", ["home", "key_file", "playbooks"])
+def test_a_home_that_nobody_has_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: ~nobody-has-this/x is no path here"):
+        load({f"ROTATOR_{name.upper()}": "~nobody-has-this/x"})
+
+
+def test_playbooks_of_nothing_but_separators_are_no_default() -> None:
+    with pytest.raises(ConfigError, match="names no directory"):
+        load({"ROTATOR_PLAYBOOKS": " : "})
