@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any, ClassVar
 import pytest
 
 from rotator import orders
+from rotator.engine import preflight
 from rotator.errors import RefusedError
+from rotator.model import Label, Level
 from rotator.service import Request, Service
 from rotator.settings import Settings
 from tests.servers import issuers
@@ -204,6 +208,33 @@ def test_a_field_that_holds_something_else_is_refused(shop: Shop) -> None:
     shop.env.write_text(shop.env.read_text() + "PASSWORD=correct-horse-battery-staple\n")
     shop.playbook(shop.store(key="PASSWORD"))
     assert "something else than a key" in shop.refused()
+
+
+def test_a_wrong_field_of_a_json_document_is_refused(shop: Shop) -> None:
+    """Read by a program: the field is not there, so there is nothing to rotate."""
+    document = shop.folder / "secrets.json"
+    document.write_text(json.dumps({"openrouter": {"key": shop.held}}))
+    program = "import json, sys; print(json.load(open(sys.argv[1]))['openrouter'].get(sys.argv[2], ''))"
+
+    def kept(field: str) -> str:
+        read = json.dumps([sys.executable, "-c", program, str(document), field])
+        return f"{{uses: command, read: {read}, write: [/bin/false]}}"
+
+    shop.playbook(shop.store(), kept("api_key"))
+    assert "command false holds no key" in shop.refused()
+    shop.playbook(shop.store(), kept("key"))
+    book = shop.service.playbooks().get("shop")
+    assert not [one for one in preflight.examine(shop.service.journal, book, 1e10) if one.level is Level.ERROR]
+
+
+def test_a_label_of_a_lost_journal_is_not_taken_for_ours_until_a_person_adopts(shop: Shop) -> None:
+    lost = Label("0ld0ld00", "shop", "01LOSTROTATION", 1)
+    shop.keys[shop.first]["name"] = lost.text
+    told = shop.refused()
+    assert "made by a rotation that this journal does not know" in told and "rotator adopt shop --id" in told
+    assert "was the journal lost, or restored from a backup?" in told
+    assert orders.adopt(shop.service, "shop").id == shop.first
+    assert shop.service.rotate("shop", WAIT).code == 0 and shop.first not in shop.keys
 
 
 def test_a_variable_with_another_key_is_refused_where_the_journal_knows_the_one_in_force(shop: Shop) -> None:

@@ -449,14 +449,20 @@ def test_a_key_told_by_what_stands_beside_it_must_be_listed(bench: Bench, monkey
         book = session.books.today
         assert book is not None
 
-        def identified(key_id: str) -> Key:
+        def identified(key_id: str, taken: bool = True) -> Key:
             key = Key(key_id, "f" * 32, "mem…")
-            return identity._told_by_itself(session.journal, book, key, True, book.provider.inventory)
+            return identity._told_by_itself(session.journal, book, key, taken, book.provider.inventory)
 
         (first,) = (record.id for record in book.provider.inventory())
         assert identified(first).id == first
         with pytest.raises(RefusedError, match="which the provider does not list"):
             identified("another-users")
+        assert identified("deleted", taken=False).id == "deleted", "it is dead: there is nothing to revoke"
+        with pytest.raises(RefusedError, match="with a value that it refuses"):
+            identified(first, taken=False)  # the id of one key beside the value of another
+        foreign = bench.issuer.create(Label("elsewhere", "one", "01LOST", 1).text)
+        with pytest.raises(RefusedError, match="does not know"):
+            identified(foreign.record.id)
 
 
 def test_a_labelled_key_is_ours_only_with_its_rotation(bench: Bench) -> None:
