@@ -206,9 +206,9 @@ def plan(name: str, as_json: bool) -> int:
     from rotator.model import Level
 
     with closing(service()) as found:
-        playbook = found.playbooks().get(name)
+        playbook, journal = found.playbooks().get(name), found.journal
         try:
-            findings = preflight.examine(found.journal, playbook, found.clock.now())
+            findings = preflight.examine(journal, playbook, found.clock.now())
         except RotatorError as error:
             words.say(error.message, error.hint)
             return 6

@@ -46,6 +46,7 @@ class Baseline:
 
 class Why(StrEnum):
     EMPTY = "holds no key"
+    LOST = "holds no key any more, though one is in force"
     CHANGED = "was written by somebody else since our last write"
     DISAGREE = "holds another key than the other stores"
     UNKNOWN = "holds a key that the journal does not know"
@@ -58,12 +59,17 @@ class Refusal:
 
 
 def baseline(
-    stores: Sequence[StoreState], current: str, own: Collection[str] = (), fill_all: bool = False
+    stores: Sequence[StoreState],
+    current: str,
+    own: Collection[str] = (),
+    fill_all: bool = False,
+    lost: bool = False,
 ) -> Baseline | Refusal:
     """What the stores hold, or why nothing may be made yet.
 
     `current` is the fingerprint of the journal's current key ("" where it knows none), `own` those of all its keys.
     `fill_all`: a person ordered that the key die at once; empty stores are filled without having been asked.
+    `lost`: the current key is to be replaced although no store holds it any more.
     """
     judged = [store for store in stores if not store.lagging]
     prints = dict.fromkeys(store.held for store in judged if store.held)
@@ -72,6 +78,8 @@ def baseline(
     empty = tuple(store for store in stores if store.fingerprint == "")
     if missing := tuple(store.name for store in empty if not (store.create or fill_all)):
         return Refusal(Why.EMPTY, missing)
+    if current and len(empty) == len(stores) and not lost:
+        return Refusal(Why.LOST, tuple(store.name for store in stores))
     if changed := tuple(store.name for store in stores if store.changed):
         return Refusal(Why.CHANGED, changed)
     held = next(iter(prints), "")

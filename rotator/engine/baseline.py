@@ -88,10 +88,10 @@ def _state(
     return StoreState(entry.name, None, entry.create, entry.follows, changed=not ours)
 
 
-def fingerprint(playbook: Playbook, stores: Stores, fill_all: bool) -> str:
+def fingerprint(playbook: Playbook, stores: Stores, fill_all: bool, lost: bool) -> str:
     """That of the key that all stores hold, "" where none tells. Raises RefusedError where they are no baseline."""
     current = stores.current.fingerprint if stores.current else ""
-    found = core.baseline(stores.states, current, stores.own, fill_all)
+    found = core.baseline(stores.states, current, stores.own, fill_all, lost)
     if isinstance(found, Refusal):
         raise RefusedError(*_words(playbook, stores, found))
     return found.fingerprint
@@ -109,6 +109,11 @@ def _words(playbook: Playbook, stores: Stores, refusal: Refusal) -> tuple[str, s
         case Why.DISAGREE:
             shown = ", ".join(_holds(playbook, stores, store) for store in refusal.stores)
             return f"the stores disagree: {shown}", "put the right key into each, then rotate again"
+        case Why.LOST:
+            return (
+                "; ".join(f"{store} {refusal.why} ({stores.current})" for store in refusal.stores),
+                f"is the path right? Put it back; if it is lost, `rotate {name} --compromised` makes another",
+            )
         case Why.CHANGED:
             return f"{first} {refusal.why}", "find out who; then " + ADOPT.format(name=name)
     return (

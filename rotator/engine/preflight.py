@@ -124,8 +124,12 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
     """The baseline: one key, in every store and consumer, and it is known which. Raises RefusedError."""
     urgency = _urgency(rotation)
     stores = baseline.read(journal, playbook, rotation.now)
-    fingerprint = baseline.fingerprint(playbook, stores, fill_all=urgency is Urgency.AT_ONCE)
-    findings = identity.unknown_to_the_journal(journal, playbook, listing()) if playbook.provider.can_list else []
+    fingerprint = baseline.fingerprint(
+        playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=urgency is not Urgency.NONE
+    )
+    findings: list[Finding] = []
+    if playbook.provider.can_list and not rotation.back:  # the way back needs nothing of the provider's list
+        findings = identity.unknown_to_the_journal(journal, playbook, listing())
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False

@@ -656,3 +656,27 @@ def test_what_would_be_refused_is_told_before(bench: Bench) -> None:
     book = bench.service.playbooks().get("one")
     (found,) = preflight.examine(bench.service.journal, book, time.time())
     assert found.level is Level.ERROR and found.text == "memory one holds no key" and "create: true" in found.hint
+
+
+def test_a_path_that_was_changed_makes_no_first_key_anew(bench: Bench) -> None:
+    """`create: true` stood there since the first key; the one in force is where the old path leads."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("cell: one", "cell: one, create: true"))
+    assert bench.service.rotate("one", WAIT).code == 0
+    path.write_text(path.read_text().replace("cell: one", "cell: moved"))
+    live = bench.live
+    assert "memory moved holds no key any more, though one is in force" in _refused(bench) and bench.live == live
+
+
+def test_going_back_asks_nothing_of_the_providers_list(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
+    first = bench.stored
+    assert bench.service.rotate("one").code == 0
+
+    def inventory(self: MemoryProvider) -> Any:
+        raise AccessDenied("the administrator's key is gone")
+
+    monkeypatch.setattr(MemoryProvider, "inventory", inventory)
+    report = orders.order(bench.service, "one", Order.UNDO, Request())
+    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED and bench.stored == first

@@ -33,6 +33,13 @@ def test_a_store_that_holds_nothing_is_filled_only_where_the_playbook_says_so() 
     assert baseline([A, followed], "ours") == Baseline("ours"), "a controller fills it"
 
 
+def test_a_first_key_is_not_made_while_the_journal_knows_one() -> None:
+    """`create: true` is still there, and the path was changed: the key in force is somewhere else."""
+    created = replace(EMPTY, create=True)
+    assert baseline([created], "ours") == Refusal(Why.LOST, ("b",))
+    assert baseline([created], "ours", lost=True) == Baseline("", ("b",)), "a leaked key is replaced all the same"
+
+
 def test_stores_that_hold_different_keys_are_not_chosen_from() -> None:
     assert baseline([A, replace(A, name="b", fingerprint="other")], "ours") == Refusal(Why.DISAGREE, ("a", "b"))
     assert baseline([A, FOLLOWED], "ours") == Refusal(Why.DISAGREE, ("a", "b"))
