@@ -170,6 +170,7 @@ def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
 def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
     """The id of the key that a person adopts, and who told it. Raises RefusedError where the provider's list objects.
 
+    `key_id` is what the person said, or ''; then `credential` has its value.
     A label of a lost journal's rotation is no objection: adopting is the way out of that.
     """
     beside = credential.id
@@ -181,8 +182,6 @@ def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) 
     if key_id or beside:
         _refuse_contradiction(playbook, credential, key_id or beside, records)
         return (beside, "what stands beside its value") if beside else (key_id, "a person")
-    if not credential.values:
-        raise RefusedError("no store shows its key", _hint(playbook))
     literal = playbook.provider.literal_prefix(credential.primary)
     taken = accepted(playbook, credential)
     found = identity.identify(records, credential.primary.reveal(), literal, now, taken)

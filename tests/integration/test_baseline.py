@@ -152,6 +152,8 @@ def test_the_one_key_whose_hint_agrees_is_rotated(shop: Shop) -> None:
 def test_two_keys_that_agree_are_told_apart_by_a_person(shop: Shop) -> None:
     twin = shop.made("twin", lambda _: shop.keys[shop.first]["label"])
     assert shop.first in (told := shop.refused()) and twin in told
+    with pytest.raises(RefusedError, match="2 of the provider's keys could be it"):
+        orders.adopt(shop.service, "shop")
     assert orders.adopt(shop.service, "shop", shop.first).id == shop.first
     assert shop.service.rotate("shop", WAIT).code == 0
     assert twin in shop.keys and shop.first not in shop.keys

@@ -680,3 +680,30 @@ def test_going_back_asks_nothing_of_the_providers_list(bench: Bench, monkeypatch
     monkeypatch.setattr(MemoryProvider, "inventory", inventory)
     report = orders.order(bench.service, "one", Order.UNDO, Request())
     assert report.rotation and report.rotation.outcome is Outcome.VERIFIED and bench.stored == first
+
+
+def test_an_id_that_stands_beside_the_value_is_not_overruled(bench: Bench) -> None:
+    book, (first,) = bench.service.playbooks().get("one"), bench.issuer.keys
+    beside = Credential({"key": Secret(bench.stored)}, first)
+    assert identity.chosen(book, beside, "", time.time()) == (first, "what stands beside its value")
+    with pytest.raises(RefusedError, match=f"the stores hold {first}, not another"):
+        identity.chosen(book, beside, "another", time.time())
+
+
+def test_a_write_only_store_that_holds_another_key_of_ours_disagrees(bench: Bench) -> None:
+    """Its version is that of our last write; somebody put the key from before back into the other store."""
+    path, first, hidden = bench.folder / "playbooks" / "one.yaml", bench.stored, memory.WORLD.cell("hidden")
+    path.write_text(
+        path.read_text().replace("cell: one}", "cell: one}, {uses: memory, cell: hidden, write_only: true}")
+    )
+    hidden.values, hidden.version = {"key": Secret(first)}, 1
+    assert bench.service.rotate("one", WAIT).code == 0 and hidden.values == {"key": Secret(bench.stored)}
+    memory.WORLD.cell("one").values = {"key": Secret(first)}
+    assert "memory hidden holds the key of our last write" in _refused(bench)
+
+
+def test_what_an_unfinished_rotation_left_so_far_is_no_finding(bench: Bench) -> None:
+    memory.WORLD.consumers.pop("one")
+    assert bench.service.rotate("one", Request(compromised=True)).code == 4
+    memory.WORLD.cell("one").values = None
+    assert not preflight.examine(bench.service.journal, bench.service.playbooks().get("one"), time.time())

@@ -54,6 +54,7 @@ def test_a_right_playbook_loads(tmp_path: Path) -> None:
     [
         (("pid_file", "pidfile"), "5:21", "unknown key 'pidfile'", "did you mean 'pid_file'?"),
         (("uses: openai", "uses: opnai"), "1:18", "there is no provider 'opnai'", "did you mean 'openai'?"),
+        (("_API_KEY}", "_API_KEY, create: soon}"), "3:68", "not a truth value", "true or false"),
         (("{env: ADMIN}", "sk-admin-written-out"), "1:54", "a secret written out in a playbook", ""),
         (("{env: ADMIN}", "{evn: ADMIN}"), "1:54", "unknown kind of reference 'evn'", ""),
         (("store:", "stores:"), "2:1", "unknown key 'stores'", "did you mean 'store'?"),
