@@ -135,10 +135,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What recovery found: keys that the lost create left, or the slot's new key, read again."""
+    """What recovery found: keys that the lost create left, or the new key, read again from its slot or a store;
+    `beside` it are keys that appeared as well and that nobody can account for."""
 
     found: tuple[Key, ...] = ()
     reread: Key | None = None
+    beside: tuple[Key, ...] = ()
     ambiguous: str = ""
 
 

@@ -32,6 +32,7 @@ class Lost:
     shown: frozenset[str] = frozenset()  # fingerprints that running instances show and the journal never saw
     used: tuple[Key, ...] = ()  # of `left`: used by somebody
     hidden: tuple[Key, ...] = ()  # in force, and not in the list
+    candidates: tuple[Key, ...] = ()  # `left`; where that is not certain, all that appeared
 
 
 def what_it_left(lost: Lost) -> Recovered:
@@ -57,7 +58,8 @@ def _in_force(lost: Lost) -> Recovered:
     everywhere = all(len(one.may_be) == 1 for one in lost.strange)
     if len(prints) == 1 and len(keys) == 1 and everywhere and lost.shown <= prints:
         found = next(iter(keys.values()))
-        return Recovered(reread=Key(found.id, next(iter(prints)), found.hint))
+        beside = tuple(key for key in lost.candidates if key.id != found.id)
+        return Recovered(reread=Key(found.id, next(iter(prints)), found.hint), beside=beside)
     who = ", ".join(one.store for one in lost.strange) or "a running instance"
     return _ask(f"{who} holds a key that this journal does not know")
 

@@ -94,6 +94,14 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
     return _ROWS[rotation.phase](rotation, result)
 
 
+def picked_up(rotation: Rotation) -> Rotation:
+    """By another process, perhaps much later: what preflight saw is read again before a key is made."""
+    asked = bool(rotation.handle) or rotation.plan.supplied
+    if rotation.phase is Phase.SNAPSHOT or (rotation.phase is Phase.GENERATE and not asked):
+        return replace(rotation.to(Phase.PREFLIGHT), wake=rotation.wake)
+    return rotation
+
+
 def _woken(rotation: Rotation) -> Rotation:
     """A wait is over. The previous key is not written back on what was seen before it."""
     asks_again = rotation.phase in (Phase.RESTORE_READ, Phase.RESTORE)

@@ -3,7 +3,6 @@ of them alone: a key is destroyed by its id, so an id that means another key wou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
 
 from rotator.core.action import Recognised
@@ -12,11 +11,11 @@ from rotator.model import KeyRecord, Label
 
 
 def by_label(
-    inventory: Iterable[KeyRecord], new: Key, label: Label, before: Collection[str], fits: Callable[[str], bool]
+    inventory: Iterable[KeyRecord], new: Key, label: Label, before: Collection[str], fits: Callable[[KeyRecord], bool]
 ) -> Recognised:
     """In a list that shows labels: its own id *and* our label, a hint that fits its value, and not there before.
 
-    `fits` says whether a hint can be of the new value.
+    `fits` says whether a record can be of the new value, by its hint.
     """
     records = list(inventory)
     mine = [record for record in records if new.id and record.id == new.id]
@@ -35,7 +34,7 @@ def by_label(
     if not labelled:
         problem = f"the list shows {new.id} without our label, as '{mine[0].label}'"
         return Recognised(problem=problem, hint=_LABEL)
-    if not fits(mine[0].hint):
+    if not fits(mine[0]):
         return Recognised(problem=f"the list shows {new.id} as {mine[0].hint}, which is not its value", hint=_HINT)
     return Recognised(shown=True)
 
@@ -55,14 +54,6 @@ def in_slot(slot: str | None, new: Key, before: Collection[str]) -> Recognised:
     if slot is not None and slot != new.fingerprint:
         return Recognised(problem="the slot holds another key than the create answered")
     return Recognised(shown=slot is not None)
-
-
-def contradicts(hint: str, value: str) -> bool:
-    """Whether a provider's masked form (`sk-svc...x2Lk`, `dkr_ab`) cannot be of this value; an empty one can."""
-    parts = re.split(r"\.{2,}|…|\*+", hint)
-    if len(parts) == 1:
-        return not (value.startswith(hint) or value.endswith(hint))
-    return not (value.startswith(parts[0]) and value.endswith(parts[-1]))
 
 
 _ANSWER = "look at `answer.id` of the create and `each.id` of the list in the provider's catalog file (or program)"

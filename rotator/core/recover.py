@@ -19,7 +19,8 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
     if found.ambiguous:
         return _unknowable(rotation, found.ambiguous, "")
     if found.reread is not None:
-        return generate.made(rotation, found.reread)
+        names = ", ".join(str(key) for key in found.beside)
+        return generate.made(replace(rotation, possible_orphan=names or rotation.possible_orphan), found.reread)
     left = tuple(key for key in found.found if not key.same(rotation.old))
     if left:
         return replace(rotation.to(Phase.DISCARD), found=left)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rotator.core import lost, recognise, sweep
+from rotator.core import identity, lost, recognise, sweep
 from rotator.core.action import Recognised, Recovered
 from rotator.core.lost import Lost, Strange
 from rotator.core.state import Key
@@ -46,8 +46,8 @@ def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
         return recognise.by_difference(provider.inventory(), new, before)
     value = performer.with_value(new).primary.reveal()
 
-    def fits(hint: str) -> bool:
-        return not recognise.contradicts(hint, value)
+    def fits(record: KeyRecord) -> bool:
+        return identity.agreement(record, value, "") is not None
 
     return recognise.by_label(provider.inventory(), new, performer.label(attempt), before, fits)
 
@@ -78,7 +78,7 @@ def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:
         return Found(recovered)
     value = Credential(values[current.fingerprint], current.id, hint_of(_primary(values[current.fingerprint])))
     current = replace(current, hint=value.hint)
-    return Found(Recovered(reread=current), (current, value))
+    return Found(replace(recovered, reread=current), (current, value))
 
 
 def not_shown(
@@ -154,6 +154,7 @@ def _looked_at(
     used = {record.id for record in records if record.last_used_at is not None}
     return replace(
         seen,
+        candidates=tuple(candidates),
         strange=tuple(strange),
         blind=tuple(blind),
         shown=_shown_by_instances(performer),
@@ -189,9 +190,13 @@ def _current(performer: Performer) -> Credential | None:
 
 
 def _is(performer: Performer, held: Held, key: Key) -> bool:
-    """Whether what a store holds is this key: by the id that stands beside it, its note, or the provider's hint."""
-    beside = performer.then.provider.id_of(held.beside)
-    if beside or (held.note is not None and held.note.key_id):
-        return key.id in (beside, held.note.key_id if held.note is not None else "")
-    value = _primary(held.values or {})
-    return bool(key.hint) and not recognise.contradicts(key.hint, value)
+    """Whether what a store holds is this key: by the id beside it, its note, or enough characters of the hint."""
+    provider, values = performer.then.provider, held.values or {}
+    if beside := provider.id_of(held.beside):
+        return key.id == beside
+    value = _primary(values)
+    agreeing = identity.agreement(KeyRecord(key.id, hint=key.hint), value, provider.literal_prefix(Secret(value)))
+    if agreeing is None:
+        return False
+    noted = held.note.key_id if held.note is not None else ""
+    return key.id == noted if noted else agreeing >= identity.ENOUGH

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from rotator.core import order, turn
+from rotator.core import machine, order, turn
 from rotator.core.action import Ask, Call, Done, Failed, Finish, Op, Swept, Unknown, WaitUntil
 from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.engine.performed import EFFECTS
 from rotator.model import Overlap, Recovery
 from tests.model.world import (
     DEAD,
     LIVE,
     OFF,
+    Backup,
     Broken,
     Config,
     IssuedKey,
@@ -20,8 +22,11 @@ from tests.model.world import (
     Zombie,
     commit,
     current,
+    holds_unknown,
     initial,
     perform,
+    restore,
+    rotated_on,
     sweep_orphans,
 )
 
@@ -53,6 +58,7 @@ def successors(world: World) -> Iterator[tuple[str, World]]:
         yield from _person(world, unit)
     else:
         yield from _time_passes(world)
+    yield from _restores(world, unit, action)
     yield from _regrets(world)
     yield from _strangers(world, action)
     yield from _late(world)
@@ -75,7 +81,10 @@ def _engine(world: World, unit: Rotation | Debt, call: Call) -> Iterator[tuple[s
     if world.faults <= 0:
         return
     poorer = replace(world, faults=world.faults - 1, fence=world.fence + 1, looked=False)
-    yield f"{name}: crash before", commit(poorer, unit, Unknown(0))
+    if call.op is Op.SNAPSHOT:  # a read has no intent that would be unknown
+        yield f"{name}: crash before", replace(poorer, rotation=machine.picked_up(poorer.rotation))
+    else:
+        yield f"{name}: crash before", commit(poorer, unit, Unknown(0))
     poorer_after, result = perform(poorer, call)
     yield f"{name}: crash after", commit(poorer_after, unit, Unknown(0))
     same_fence = replace(poorer, fence=world.fence)
@@ -125,6 +134,30 @@ def _person(world: World, unit: Rotation | Debt | None) -> Iterator[tuple[str, W
             if isinstance(changed, Debt):
                 debts = tuple(changed if d.id == unit.id else d for d in world.debts)
                 yield "a person says resume", replace(world, debts=debts, people=world.people - 1, looked=False)
+
+
+def _restores(world: World, unit: Rotation | Debt | None, action: object) -> Iterator[tuple[str, World]]:
+    """A backup is taken at any moment before the end; once all has ended it is put in the journal's place."""
+    if not world.config.older_journal or world.restored:
+        return
+    if world.backup is None and world.rotation.phase is not Phase.ENDED:
+        then = Backup(world.rotation, world.debts, world.sealed, world.known, world.believed)
+        yield "a backup is taken", replace(world, backup=then)
+    over = world.rotation.phase is Phase.ENDED and not any(debt.open for debt in world.debts)
+    if world.backup is None or not over:
+        return
+    later = [("", world)]
+    if world.rotation.outcome is Outcome.VERIFIED and world.config.overlap is Overlap.MANY:
+        later += [
+            (", a rotation later", rotated_on(world, grace=False)),
+            (", in its grace", rotated_on(world, grace=True)),
+        ]
+    for when, now in later:
+        old = restore(now)
+        yield f"the backup is restored{when}", replace(old, rotation=machine.picked_up(old.rotation))
+        owner, intended = turn.turn(old.rotation, old.debts)
+        if isinstance(intended, Call) and intended.op in EFFECTS and owner is not None:
+            yield f"the backup is restored{when}, with its intent", commit(old, owner, Unknown(0))
 
 
 def _regrets(world: World) -> Iterator[tuple[str, World]]:
@@ -188,16 +221,20 @@ def judge(world: World, last: bool) -> None:
         return
     quiet = rotation.phase is Phase.STUCK or any(d.open for d in world.debts) or rotation.possible_orphan
     in_use = {store.value for store in world.stores} | {current(world)}
-    strange = "strange" in in_use  # nothing is swept while a store holds a key that nobody knows
+    refused = rotation.outcome is Outcome.REFUSED and world.config.start != "old"  # nothing was changed
+    strange = holds_unknown(world)  # nothing is swept then, and it is said
     for key in world.keys:
-        if key.ours and key.state == LIVE and key.label and key.id not in in_use and not quiet and not strange:
+        nobodys = key.ours and key.state == LIVE and key.label and key.id not in in_use
+        # A journal from before any of it, and a list without labels: nothing tells that this one is ours.
+        untold = world.restored and world.config.recovery is not Recovery.LABEL and key.id not in world.known
+        if nobodys and not quiet and not strange and not refused and not untold:
             raise Broken(f"promise 2: {key.id} lives on, nobody knows why")
         if key.state == OFF and not quiet:
             raise Broken(f"{key.id} stays deactivated without a debt")
     if rotation.phase is Phase.ENDED and not quiet and not strange and world.config.strangers == world.strangers:
         key = world.key(world.stores[0].value)
         died = world.deaths < world.config.deaths and key is not None and key.id == "old"
-        if key is None or (key.state == DEAD and not died):
+        if (key is None or (key.state == DEAD and not died)) and not refused:
             raise Broken("promise 1: the stores hold a dead key")
     if (
         rotation.phase is Phase.ENDED

@@ -6,6 +6,7 @@ import itertools
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -48,15 +49,40 @@ def configs() -> list[Config]:
     deep = [
         Config(overlap=overlap, recovery=recovery, can_deactivate=off, faults=2) for overlap, recovery, off in KINDS
     ]
-    believed = [
-        Config(overlap=overlap, recovery=recovery, can_deactivate=off, answers=answers, deaths=deaths)
-        for (overlap, recovery, off), answers, deaths in itertools.product(
-            KINDS if FULL else KINDS[:3], ("its own", "unknown", "old"), (0, 1)
-        )
-        if (answers, deaths) != ("its own", 0) and (answers == "its own" or recovery in _LISTED)
-    ]
     both = [Config(can_deactivate=off, prior_debt=True, regret=True) for off in (True, False)]
-    return wide + believed + (deep + both if FULL else [])
+    return wide + believed() + (deep + both if FULL else [])
+
+
+# What rotator may wrongly believe: ids that disagree, hints that tell little, stores that hold nothing or a stranger's
+# key, an old key that dies at any moment, a journal from before.
+BELIEFS: list[dict[str, Any]] = [
+    {"answers": "unknown"},
+    {"answers": "old"},
+    {"first": True},
+    {"first": True, "hints": "thin"},
+    {"hints": "thin"},
+    {"start": "nothing"},
+    {"start": "strange"},
+    {"first": True, "start": "strange", "hints": "thin"},
+    {"deaths": 1},
+    {"older_journal": True},
+]
+
+
+def believed() -> list[Config]:
+    """Each belief alone beside a fault and a stranger, and all pairs; in full, the pairs beside a fault, too."""
+    found = {}
+    for (overlap, recovery, off), compromised in itertools.product(KINDS, (False, True)):
+        kind = {"overlap": overlap, "recovery": recovery, "can_deactivate": off, "compromised": compromised}
+        for one, other in itertools.combinations_with_replacement(BELIEFS, 2):
+            both = {**one, **other}
+            if "answers" in both and recovery not in _LISTED:
+                continue
+            luck = int(one is other or FULL)
+            luck = 0 if both.get("older_journal") and not FULL else luck
+            config = Config(**kind, **both, faults=luck, strangers=luck)
+            found[config] = config
+    return list(found)
 
 
 def _regrets(stores: int, consumers: int, prior: bool) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from rotator.core import baseline, fence, identity, keep, lost, machine, order, recognise, sweep, turn
 from rotator.core import debt as debt_machine
-from rotator.core import fence, keep, machine, order, recognise, sweep, turn
 from rotator.core.action import (
     Ask,
     Call,
@@ -23,7 +23,9 @@ from rotator.core.action import (
     Unknown,
     Written,
 )
+from rotator.core.baseline import StoreState
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
+from rotator.core.lost import Lost, Strange
 from rotator.core.state import (
     Cause,
     ConsumerPlan,
@@ -60,6 +62,10 @@ class Config:
     regret: bool = False  # a person may want the previous key back after the pivot
     answers: str = "its own"  # the id that a create answers: its own, unknown (to the list), or old (the old key's)
     deaths: int = 0  # the old key may die at any moment: a leak scanner, a colleague, its expiry
+    first: bool = False  # the journal knows no key yet: what the stores hold must be found in the provider's list
+    hints: str = "good"  # what the list shows of a value: "good" is enough to know it, "thin" could be anybody's
+    start: str = "old"  # what the stores hold at the start: the old key, nothing, or a key of another project
+    older_journal: bool = False  # a backup of the journal, taken at any moment, is restored at any later one
 
     @property
     def plan(self) -> Plan:
@@ -117,6 +123,16 @@ class Zombie(NamedTuple):
     result: Done
 
 
+class Backup(NamedTuple):
+    """The journal as it was once, and whether what it was about to do was written down."""
+
+    rotation: Rotation
+    debts: tuple[Debt, ...]
+    sealed: frozenset[str]
+    known: frozenset[str]
+    believed: Key
+
+
 @dataclass(frozen=True)
 class World:
     config: Config
@@ -137,6 +153,9 @@ class World:
     strays: frozenset[str] = frozenset()
     believed: Key = Key("old", "old")  # the key that the journal takes for the current one
     deaths: int = 0
+    known: frozenset[str] = frozenset()  # values that the journal ever saw
+    backup: Backup | None = None
+    restored: bool = False
     asked: bool = False  # whether the old key lives was asked right before
 
     # --- the world's own laws ---
@@ -201,18 +220,22 @@ def initial(config: Config) -> World:
         keys.append(IssuedKey("older", "slot" if config.overlap is Overlap.TWO_SLOTS else ""))
         owed = Debt("d0", "p", "r0", Key("older", "older"), Cause.ROTATED, config.plan)
         debts, sealed = (debt_machine.begin(owed),), sealed | {"older"}
-    versions = (0,) * config.stores
+    versions, held = (0,) * config.stores, {"old": "old", "nothing": "", "strange": "strange"}[config.start]
+    if config.start == "strange":  # ours is of a project that this list does not show; a colleague's is in it
+        keys = [IssuedKey("colleague", "", LIVE, ours=False)]
     return World(
         config,
         tuple(keys),
-        (Store("old"),) * config.stores,
-        (Consumer("old", versions),) * config.consumers,
+        (Store(held),) * config.stores,
+        (Consumer("old" if config.start == "nothing" else held, versions),) * config.consumers,
         rotation,
         debts,
         sealed,
         faults=config.faults,
         strangers=config.strangers,
         deaths=config.deaths,
+        known=frozenset() if config.first else sealed,
+        believed=Key() if config.first else Key("old", "old"),
     )
 
 
@@ -231,6 +254,28 @@ def perform(world: World, call: Call) -> tuple[World, Done | Failed]:
     if op is Op.RESTART:
         return world.start(call.target), Done(0)
     return world, _observe(world, call)
+
+
+def restore(world: World) -> World:
+    """The backup of the journal in place of the one that knows what happened since."""
+    then = world.backup
+    assert then is not None
+    fields = {name: getattr(then, name) for name in then._fields}
+    return replace(world, **fields, fence=world.fence + 1, restored=True, zombie=None, looked=False, asked=False)
+
+
+def rotated_on(world: World, grace: bool) -> World:
+    """Another rotation ran to its end meanwhile; its old key lives on in its grace, or is revoked."""
+    before = world.stores[0].value
+    for index in range(len(world.stores)):
+        world = world.put(index, "later")
+    world = world.with_key(IssuedKey("later", "z1"))
+    for index in range(len(world.consumers)):
+        world = world.start(index)
+    for key in world.keys:
+        if key.ours and key.id not in ("later", before if grace else "") and key.state != DEAD:
+            world = world.with_key(key._replace(state=DEAD))
+    return world
 
 
 def _change_key(world: World, call: Call) -> tuple[World, Done]:
@@ -290,14 +335,16 @@ def _observe(world: World, call: Call) -> Done | Failed:
 
 
 def _preflight(world: World) -> Done | Failed:
-    values = {store.value for store in world.stores}
-    if len(values) > 1:
-        return Failed(0, "stores disagree")
-    value = values.pop()
+    states = [StoreState(f"s{i}", store.value) for i, store in enumerate(world.stores)]
+    found = baseline.baseline(states, world.believed.fingerprint, world.known)
+    if isinstance(found, baseline.Refusal):
+        return Failed(0, str(found.why))
+    value = found.fingerprint
+    identified = _identified(world, value)
+    if identified is None:
+        return Failed(0, "it is not sure which key the stores hold")
     key = world.key(value)
-    if key is None or not key.ours:
-        return Failed(0, "unknown key in the stores")
-    others_owed = any(d.open and d.key.id != value for d in world.debts)
+    others_owed = any(d.open and d.key.fingerprint != value for d in world.debts)
     if world.config.overlap is Overlap.TWO_SLOTS and others_owed and not world.rotation.back:
         return Done(0, Ready(None, wait="the idle slot is still in its grace"))
     owed = {d.key.id for d in world.debts}
@@ -309,21 +356,67 @@ def _preflight(world: World) -> Done | Failed:
     listed = tuple(k.id for k in world.keys if k.state != DEAD)
     versions = tuple(str(s.version) for s in world.stores)
     by_label = world.config.recovery is Recovery.LABEL
-    return Done(0, Ready(Key(value, value), key.state != LIVE, versions, others, "", listed if by_label else ()))
+    dead = key is None or key.state != LIVE
+    return Done(0, Ready(identified, dead, versions, others, "", listed if by_label else ()))
+
+
+def _identified(world: World, value: str) -> Key | None:
+    """The key that the stores hold, by its own id; known to the journal, or found by what the list shows of it."""
+    if value in world.known:
+        return _journaled(world, value)
+    if world.config.recovery is Recovery.NONE:
+        return Key(value, value)  # nothing is ever listed: the first key is taken as found
+    accepted = (key := world.key(value)) is not None and key.state == LIVE
+    found = identity.identify(inventory(world), _text(value), "sk-", 0, accepted)
+    return Key(found.record.id, value) if isinstance(found, identity.Match) else None
+
+
+def _text(value: str) -> str:
+    """A value as it would look: enough random characters."""
+    return f"sk-{value}{value[::-1]}{value}"
 
 
 def _recover(world: World, attempt: int) -> Recovered:
     config, rotation = world.config, world.rotation
-    if config.recovery is Recovery.LABEL:
-        left = sweep.left_by(inventory(world), Label(INSTALLATION, "p", "r", attempt))
-        return Recovered(tuple(Key(k.id, k.id) for k in left))
     if config.recovery is Recovery.REREAD:
         fresh = [k for k in world.keys if k.state == LIVE and k.id not in rotation.snapshot]
         return Recovered(reread=Key(fresh[-1].id, fresh[-1].id) if fresh else None)
-    if config.recovery is Recovery.DIFFERENCE:
-        found, why = sweep.new_since(inventory(world), rotation.snapshot, 0, 1)
-        return Recovered(tuple(Key(k.id, k.id) for k in found), ambiguous=why)
-    return Recovered(ambiguous="the provider cannot list keys")
+    if config.recovery is Recovery.NONE:
+        return Recovered(ambiguous="the provider cannot list keys")
+    records = inventory(world)
+    if config.recovery is Recovery.LABEL:
+        label = Label(INSTALLATION, "p", "r", attempt)
+        seen = Lost(sweep.left_by(records, label), later=sweep.of_later_attempts(records, label))
+        candidates = seen.left
+    else:
+        before = {*rotation.snapshot, *world.known}
+        seen = Lost(*sweep.new_since(records, before, 0, 1))
+        candidates = tuple(Key(record.id) for record in records if record.id not in before)
+    return lost.what_it_left(_looked_at(world, seen, candidates))
+
+
+def _looked_at(world: World, seen: Lost, candidates: tuple[Key, ...]) -> Lost:
+    """Who holds what was found, as the engine finds it out."""
+    unknown = [
+        (i, store.value) for i, store in enumerate(world.stores) if store.value and store.value not in world.known
+    ]
+    named = world.config.hints == "good"
+    strange = tuple(
+        Strange(f"s{i}", value, tuple(key for key in candidates if key.id == value and named)) for i, value in unknown
+    )
+    plans = zip(world.config.plan.consumers, world.consumers, strict=True)
+    shown = {consumer.holds for plan, consumer in plans if plan.evidence is Evidence.READ}
+    used = {consumer.holds for consumer in world.consumers}
+    old = world.rotation.old
+    hidden = sweep.not_shown([old] if old else [], inventory(world))
+    return replace(
+        seen,
+        candidates=candidates,
+        strange=strange,
+        shown=frozenset(shown - world.known),
+        used=tuple(key for key in seen.left if key.id in used),
+        hidden=tuple(key for key in hidden if (k := world.key(key.fingerprint)) is None or k.state != DEAD),
+    )
 
 
 def _recognise(world: World, call: Call) -> Recognised:
@@ -334,24 +427,37 @@ def _recognise(world: World, call: Call) -> Recognised:
     if config.recovery is Recovery.DIFFERENCE:
         return recognise.by_difference(inventory(world), call.key, before)
     label = Label(INSTALLATION, "p", "r", call.attempt)
-    return recognise.by_label(inventory(world), call.key, label, before, lambda hint: True)
+    return recognise.by_label(inventory(world), call.key, label, before, lambda record: True)
 
 
 def inventory(world: World) -> list[KeyRecord]:
     labelled = world.config.recovery is Recovery.LABEL
 
     def label(key: IssuedKey) -> str:
-        return Label(INSTALLATION, "p", "r", int(key.label)).text if labelled and key.label.isdigit() else key.label
+        if not labelled or not key.label.removeprefix("z").isdigit():
+            return key.label
+        rotation = (
+            "z" if key.label.startswith("z") else "r"
+        )  # of a later rotation, which an older journal does not know
+        return Label(INSTALLATION, "p", rotation, int(key.label.removeprefix("z"))).text
+
+    def hint(key: IssuedKey) -> str:
+        return f"sk-…{_text(key.id)[-8:]}" if world.config.hints == "good" else "sk-…"
 
     return [
-        KeyRecord(k.id, label(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
+        KeyRecord(k.id, label(k), hint(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
         for k in world.keys
         if k.state != DEAD
     ]
 
 
+def holds_unknown(world: World) -> bool:
+    """A store holds a key that the journal never saw: nothing is swept until a person has said which it is."""
+    return any(store.value and store.value not in world.known for store in world.stores)
+
+
 def sweep_orphans(world: World) -> tuple[Key, ...]:
-    if world.config.recovery is not Recovery.LABEL:
+    if world.config.recovery is not Recovery.LABEL or holds_unknown(world):
         return ()
     rotation = world.rotation
     in_force = {_journaled(world, store.value) for store in world.stores} | {world.believed}
@@ -437,6 +543,7 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
         looked=False,
         believed=believed,
         asked=changed.phase in (Phase.RESTORE_READ, Phase.RESTORE),
+        known=world.known | sealed,
     )
 
 
@@ -459,11 +566,15 @@ __all__ = [
     "Config",
     "Finish",
     "World",
+    "Backup",
     "commit",
     "facts",
     "field",
+    "holds_unknown",
     "initial",
     "order",
     "perform",
+    "restore",
+    "rotated_on",
     "sweep_orphans",
 ]

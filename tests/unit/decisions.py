@@ -126,6 +126,7 @@ RESULTS: dict[str, Result] = {
     "done, recovered one": Done(NOW, Recovered((OTHER,))),
     "done, recovered the old one": Done(NOW, Recovered((OLD,))),
     "done, reread": Done(NOW, Recovered(reread=OTHER)),
+    "done, reread, and one beside it": Done(NOW, Recovered(reread=OTHER, beside=(NEW, OLD))),
     "done, ambiguous": Done(NOW, Recovered((OTHER,), ambiguous="2 new keys")),
     "done, read the old key": Done(NOW, Read("f-old", "9")),
     "done, read the new key": Done(NOW, Read("f-new", "9")),
@@ -374,7 +375,7 @@ def groups() -> dict[str, Group]:
         f"clock {off:+} s": lambda rotation, off=off: patience.set_back(rotation, NOW - 1 + off)
         for off in (-301, -300, -299, 0, 301)
     }
-    ahead = {"next": machine.next_action, "restart since": _since}
+    ahead = {"next": machine.next_action, "restart since": _since, "picked up": machine.picked_up}
     begun: dict[str, Callable[[Any], Any]] = {
         "next": debt_machine.next_action,
         "begin": debt_machine.begin,
@@ -601,6 +602,7 @@ def _ours() -> Iterator[str]:
         "nothing left, cannot be read": Lost((), blind=("s",)),
         "a store holds it": Lost((OTHER,), strange=(strange,)),
         "not certain, a store holds one": Lost((), "2 new keys", strange=(strange,)),
+        "not certain, a store holds one of two": Lost((), "2", strange=(strange,), candidates=(NEW, OTHER)),
         "two stores hold it": Lost((OTHER,), strange=(strange, replace(strange, store="t"))),
         "two stores hold two": Lost((OTHER,), strange=(strange, Strange("t", "f-y", (OTHER,)))),
         "a store holds one of two": Lost((OTHER, NEW), strange=(replace(strange, may_be=(OTHER, NEW)),)),
@@ -628,12 +630,10 @@ def _ours() -> Iterator[str]:
         "two": ([ours, replace(ours, id="c")], NEW, ()),
         "of another value": ([replace(ours, hint="no")], NEW, ()),
     }.items():
-        by_label = recognise.by_label(listed, key, label, before, lambda hint: hint != "no")
+        by_label = recognise.by_label(listed, key, label, before, lambda record: record.hint != "no")
         yield f"{name} → {shown(by_label)}; by difference {shown(recognise.by_difference(listed, key, before))}"
     slots = [(None, ()), ("f-new", ()), ("f-new", ("f-old",)), ("f-new", ("f-new",)), ("f-old", ("f-old",))]
     yield f"slots → {[shown(recognise.in_slot(slot, NEW, before)) for slot, before in slots]}"
-    hints = ["", "sk-ab", "yz", "sk-…yz", "sk-...yz", "sk-***yz", "sk-x…yz", "sk-…xx", "key"]
-    yield f"hints contradicted → {[hint for hint in hints if recognise.contradicts(hint, 'sk-abcdwxyz')]}"
     hidden = sweep.not_shown([OLD, NEW], [KeyRecord("new")])
     later = [replace(ours, label=replace(label, attempt=n).text) for n in (1, 2)]
     others = [
