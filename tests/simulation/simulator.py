@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,10 @@ class World:
     crashed: bool = False
     bad_keys: bool = False
     meddled: bool = False
+    died: bool = False  # the provider killed a key in force
+    restored: bool = False  # the journal is older than the world
+    backup: Path | None = None
+    take_backup: Callable[[World], None] = lambda world: None
     faults: int = 0
     lagging_since: float = 0.0
     trace: list[str] = field(default_factory=list)
@@ -105,6 +110,10 @@ class World:
     def around(self, what: str, act: Any, *, unknown: bool = False) -> Any:
         """Do it, with whatever may go wrong before and after."""
         self.trace.append(what)
+        if self.strikes("a backup of the journal is taken", 0.3):
+            self.take_backup(self)
+        if self.strikes("the key in force dies", 0.1):
+            self.kill_the_key_in_force()
         if self.strikes(f"crash before {what}"):
             raise Crash
         if self.strikes(f"{what} fails for now"):
@@ -126,6 +135,13 @@ class World:
         ]
         if users and self.issuer.by_value(value).state == "live":
             raise Broken(f"promise 1: {doing} {credential.id} while {users} hold it")
+
+    def kill_the_key_in_force(self) -> None:
+        """A leak scanner, a colleague, its expiry: what the first store holds is refused from now on."""
+        cell = memory.WORLD.cells[f"{self.name}-s0"]
+        found = self.issuer.by_value(next(iter(cell.values.values())).reveal()) if cell.values else None
+        if found is not None and found.state == "live":
+            found.state, self.died = "dead", True
 
     def meddle(self) -> None:
         """Somebody restarts a consumer, or puts an old or a strange value into a store."""
@@ -159,6 +175,9 @@ class UnluckyProvider(Wrapped):
         if world.strikes("the listing lags"):
             world.issuer.hidden.add(made.id)
             world.lagging_since = world.clock.at
+        listed = world.recovery in (Recovery.LABEL, Recovery.DIFFERENCE)
+        if listed and world.strikes("the create answers another id", 0.2):
+            return replace(made, id=world.rng.choice([f"keys/{made.id}", next(iter(world.issuer.keys)), ""]))
         return made
 
     def inventory(self) -> Any:
@@ -189,7 +208,8 @@ class UnluckyStore(Wrapped):
     def write(self, credential: Any, expect: str, note: Any) -> str:
         self._world.meddle()
         value = credential.primary.reveal()
-        if not self._world.issuer.accepts(value) and not self._world.meddled:
+        world = self._world
+        if not world.issuer.accepts(value) and not (world.meddled or world.died or world.restored):
             raise Broken("promise 1: a dead key is written to a store")
         return self._world.around("write", lambda: self._plugin.write(credential, expect, note), unknown=True)
 
@@ -301,6 +321,7 @@ class Simulation:
         _inhabit(memory.World(now=self.clock.now))
         self._playbooks = {world.name: build(world)}
         world.faults = rng.choice((0, 1, 2, 4, 8))
+        world.take_backup = self._back_up
         self._world = world
         try:
             for _ in range(rotations):
@@ -325,6 +346,27 @@ class Simulation:
             jump = world.rng.choice((-3600.0, 2_600_000.0))
             self.clock.at += jump
             self.clock.jumped += jump
+        if world.backup is not None and world.rng.random() < 0.5:
+            self._restore(world)
+
+    def _back_up(self, world: World) -> None:
+        world.backup = self._settings.home / "backup.db"
+        source, target = (sqlite3.connect(self._settings.home / name) for name in ("journal.db", "backup.db"))
+        source.backup(target)
+        source.close()
+        target.close()
+
+    def _restore(self, world: World) -> None:
+        """The journal as it was; whatever is unfinished in it goes on, as a clock would carry it on."""
+        assert world.backup is not None
+        world.trace.append("— the journal from before —")
+        self._service.close_after_crash()  # type: ignore[attr-defined]
+        for end in ("", "-wal", "-shm"):
+            (self._settings.home / f"journal.db{end}").unlink(missing_ok=True)
+        shutil.copy(world.backup, self._settings.home / "journal.db")
+        world.backup, world.restored = None, True
+        self._service = self._fresh()
+        self._until_settled(world, Request(only_if_due=True))
 
     def _regret(self, world: World) -> None:
         """A person wants the previous key back; whatever becomes of it, the next run carries on."""
@@ -385,11 +427,17 @@ class Simulation:
         assert rotation is not None
         attention = rotation.phase is Phase.STUCK or rotation.possible_orphan or any(d.open for d in debts)
         live = {key.record.id: key.value for key in world.issuer.keys.values() if key.state == "live"}
-        if attention or world.meddled:
+        stored = {v.reveal() for cell in memory.WORLD.cells.values() for v in (cell.values or {}).values()}
+        if world.restored and not world.died and not world.meddled and not stored <= set(live.values()):
+            raise Broken("promise 1: after an old journal was restored the stores hold a dead key")
+        if attention or world.meddled or world.restored:
+            return
+        if world.died and rotation.outcome is not Outcome.VERIFIED:
             return
         if rotation.phase is not Phase.ENDED:
             raise Broken(f"the rotation does not end: {rotation.phase}, {rotation.problem}")
-        stored = {v.reveal() for cell in memory.WORLD.cells.values() for v in (cell.values or {}).values()}
+        if world.died and stored.isdisjoint(live.values()):
+            return  # it died after the last rotation
         if len(stored) != 1 or stored != set(live.values()):
             unlabelled = world.recovery in (Recovery.DIFFERENCE, Recovery.NONE) and stored <= set(live.values())
             if not unlabelled or rotation.outcome is Outcome.VERIFIED and not self._named(world):
