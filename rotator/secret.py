@@ -38,8 +38,10 @@ class Secret:
     def forms(self) -> frozenset[str]:
         """How it may be echoed: plainly, and in the encodings of URLs, JSON, Python and base64."""
         if self._forms is None:
-            text, encoded = self._text, base64.b64encode(self._text.encode()).decode()
-            written = {urllib.parse.quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
+            text = self._text
+            encoded = base64.b64encode(text.encode(errors="replace")).decode()
+            quoted = urllib.parse.quote(text, safe="", errors="replace")  # a lone surrogate has no UTF-8
+            written = {quoted, json.dumps(text)[1:-1], repr(text)[1:-1]}
             forms = {text, encoded, encoded.rstrip("="), *written}
             self._forms = frozenset(form for form in forms if len(form) >= _MIN_REDACTED)
         return self._forms

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import tenacity
 
 from rotator import __version__, deadline
-from rotator.errors import OutcomeUnknown, PermanentError, TransientError
-from rotator.secret import redact
+from rotator.errors import OutcomeUnknown, PermanentError, TransientError, Unreadable
+from rotator.secret import Secret, redact
 
 if TYPE_CHECKING:
     import ssl
@@ -30,6 +32,9 @@ _TIMEOUT = 20.0
 _TRUSTED = 60.0  # seconds until certificates are read again
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SAFE = ("GET", "HEAD")
+_LONGEST_WAIT = 3600.0  # seconds of a Retry-After that are believed; the engine caps at the step's deadline besides
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
+    secrets: tuple[Secret, ...] = ()  # what its headers hold: alive, and so redacted, as long as its answer is read
 
     @property
     def safe(self) -> bool:
@@ -55,7 +61,7 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. Raises PermanentError with the first words of what came instead."""
         try:
-            return json.loads(self.body) if self.body else {}
+            return parsed(self.body) if self.body else {}
         except (ValueError, RecursionError) as error:
             kind = self.headers.get("content-type", "no content type")
             start = redact(self.body[:80].decode(errors="replace")).split("\n")[0]
@@ -68,19 +74,39 @@ class Answer:
     def text(self) -> str:
         """The first words of the body, for a person, redacted."""
         try:
-            found = json.loads(self.body)
+            found = parsed(self.body)
             error = found.get("error", found) if isinstance(found, dict) else found
-            words = error.get("message", error) if isinstance(error, dict) else error
-            return redact(str(words))[:300]
+            words = str(error.get("message", error) if isinstance(error, dict) else error)
         except (ValueError, RecursionError):
-            return redact(self.body[:300].decode(errors="replace"))
+            words = self.body[:300].decode(errors="replace")
+        return _CONTROL.sub(" ", redact(words)[:300])
+
+
+def parsed(text: str | bytes) -> Any:
+    """JSON of somebody else's. Lone surrogates, which no journal, log or URL can hold, become U+FFFD.
+
+    Raises ValueError (no JSON, a number of more than 4,300 digits), RecursionError.
+    """
+    return _encodable(json.loads(text))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(found) for name, found in value.items()}
+    return [_encodable(found) for found in value] if isinstance(value, list) else value
+
+
+class Redirected(PermanentError):
+    """The server sends us elsewhere. Whether it did what it was asked before, nobody knows."""
 
 
 def send(request: Request) -> Answer:
     """One request, one answer of any status below 300 or from 400.
 
-    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe request may have), PermanentError (redirected,
-    or too long an answer), LeaseLost.
+    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe request may have), Unreadable (it did, but its
+    answer is too long or garbled), Redirected, PermanentError (cannot be sent, or too long an answer), LeaseLost.
     """
     if not request.safe:
         return _send(request)
@@ -119,13 +145,15 @@ def _send(request: Request) -> Answer:
                 answer.close()
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise _Flaky(f"{host} cannot be reached: {_words(error)}", "is it up, and the address right?") from error
+    except httpx.LocalProtocolError as error:  # told before anything is sent
+        raise PermanentError(f"not a request that can be sent: {_words(error)}") from error
     except httpx.HTTPError as error:
         raise _lost(request, host, error) from error
     except (httpx.InvalidURL, UnicodeError) as error:
         raise PermanentError(f"not a usable address or header: {_words(error)}") from error
     if 300 <= answer.status_code < 400:
-        raise PermanentError(
-            f"{host} redirects to {redact(answer.headers.get('location', 'elsewhere'))}",
+        raise Redirected(
+            f"{host} redirects ({answer.status_code}) to {_elsewhere(answer.headers.get('location', ''))}",
             "give the final address; a key is never sent after a redirect",
         )
     return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
@@ -136,6 +164,14 @@ def _host(request: Request) -> str:
         return urllib.parse.urlsplit(request.url).hostname or request.url
     except ValueError as error:
         raise PermanentError(f"not a usable address: {error}") from error
+
+
+def _elsewhere(location: str) -> str:
+    """The host alone: the rest may hold a key."""
+    try:
+        return redact(urllib.parse.urlsplit(location).hostname or "another path")
+    except ValueError:
+        return "elsewhere"
 
 
 def _client() -> httpx.Client:
@@ -164,15 +200,17 @@ def _read(answer: httpx.Response, request: Request) -> bytes:
         deadline.check()
         if len(body) > LIMIT:
             words = f"{_host(request)} answers with more than {LIMIT // 1_000_000} MB"
-            raise PermanentError(words) if request.safe else OutcomeUnknown(words)
+            raise PermanentError(words) if request.safe else Unreadable(words)
     return bytes(body)
 
 
 def _lost(request: Request, host: str, error: httpx.HTTPError) -> TransientError | OutcomeUnknown:
+    import httpx
+
     words = f"{host} did not answer {request.method}: {_words(error)}"
     if request.safe:
         return _Flaky(words)
-    return OutcomeUnknown(words)
+    return Unreadable(words) if isinstance(error, httpx.DecodingError) else OutcomeUnknown(words)
 
 
 def _words(error: Exception) -> str:
@@ -180,15 +218,34 @@ def _words(error: Exception) -> str:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds that the server asks to wait."""
-    value = answer.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
+    """Seconds that the server asks to wait, at most an hour; None where it does not say (RFC 9110, 10.2.3).
+
+    A date is counted from the answer's own Date where it has one: the two clocks may differ.
+    """
+    value = answer.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), _LONGEST_WAIT)
+    at = _http_date(value)
+    if at is None:
+        return None
+    return min(max(0.0, at - (_http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT)
 
 
-def passing(answer: Answer, request: Request, who: str) -> None:
-    """Raises for an answer that says 'not now' (429, 5xx): Transient, or unknown where it may have happened."""
-    if answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers):
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, IndexError, ArithmeticError):
+        return None
+
+
+def passing(answer: Answer, request: Request, who: str, said: str) -> None:
+    """Raises for an answer that says 'not now' (429, 5xx): Transient, or unknown where it may have happened.
+
+    `said` is what it says, fit to be shown. 429 is told before the work; 503 not always: a gateway says it, too, of a
+    server that was at work.
+    """
+    if answer.status == 429 or (answer.status == 503 and request.safe and "retry-after" in answer.headers):
         raise TransientError(f"{who} is busy ({answer.status})", retry_in=retry_after(answer))
     if answer.status >= 500 or answer.status == 408:
-        words = f"{who} answered {answer.status}: {answer.text}"
-        raise TransientError(words) if request.safe else OutcomeUnknown(words)
+        words = f"{who} answered {answer.status}: {said}"
+        raise TransientError(words, retry_in=retry_after(answer)) if request.safe else OutcomeUnknown(words)

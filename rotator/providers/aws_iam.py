@@ -13,9 +13,10 @@ from typing import Any
 
 from rotator.clients import aws
 from rotator.clients.aws import Account, AwsConnection
-from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, Rejected, Unsupported
+from rotator.errors import AccessDenied, NotFound, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
+from rotator.providers import reading
 from rotator.secret import Secret, hint_of
 
 _REFUSED = ("InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClientException")
@@ -30,6 +31,9 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
 
     user: str | None = setting("The IAM user; without it, the one whose key signs", default=None)
     usage_lag: float = setting("Seconds by which AWS may tell the last use late", default=14_400.0)
+    # IAM is eventually consistent (IAM User Guide, "Troubleshoot IAM": changes are not always visible at once) and
+    # gives no number; fresh keys were seen refused for some 5 s (hashicorp/vault #687): twice that.
+    propagation: float = setting("Seconds until a new key is known at every edge of AWS", default=10.0)
 
     fields = ("secret_access_key",)
     overlap = Overlap.MANY
@@ -70,27 +74,32 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
         answer = aws.call(self.account, "iam", "create_access_key", safe=False, **self._of_user())
         made = answer.get("AccessKey", {})
         if not made.get("SecretAccessKey") or not made.get("AccessKeyId"):
-            raise OutcomeUnknown("IAM answered a create without a key")
+            raise Unreadable(
+                f"IAM answered a create without a key; its fields are {', '.join(sorted(map(str, made))) or 'none'}",
+                "AccessKey.SecretAccessKey and AccessKey.AccessKeyId are looked for",
+            )
         key_id = str(made["AccessKeyId"])
         values = {"secret_access_key": Secret(made["SecretAccessKey"])}
-        return Credential(values, key_id, hint_of(key_id), created_at=_moment(made.get("CreateDate")))
+        return Credential(values, key_id, hint_of(key_id), created_at=reading.moment(made.get("CreateDate")))
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported("IAM shows a secret access key only once")
 
     def inventory(self) -> list[KeyRecord]:
         found = aws.pages(self.account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user())
-        return [self._record(item) for item in found]
+        return reading.distinct(self._record(item) for item in found)
 
     def _record(self, item: Mapping[str, Any]) -> KeyRecord:
-        key_id = str(item["AccessKeyId"])
+        key_id = reading.key_id(item.get("AccessKeyId"))
+        if not key_id:
+            raise PermanentError("IAM lists an access key without an id", "is the endpoint's address right?")
         used = aws.call(self.account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id)
         last = used.get("AccessKeyLastUsed", {}).get("LastUsedDate")
         return KeyRecord(
             key_id,
             hint=hint_of(key_id),
-            created_at=_moment(item.get("CreateDate")),
-            last_used_at=_moment(last),
+            created_at=reading.moment(item.get("CreateDate")),
+            last_used_at=reading.last_use(last),
             active=item.get("Status") == "Active",
         )
 
@@ -134,7 +143,3 @@ def _id(credential: Credential) -> str:
     if not credential.id:
         raise PermanentError("the access key's id is not known", "`rotator adopt` it with its id")
     return credential.id
-
-
-def _moment(value: Any) -> float | None:
-    return float(value.timestamp()) if hasattr(value, "timestamp") else None

@@ -6,12 +6,18 @@ import re
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rotator.errors import ConfigError
+
+HEADER = "header:"  # begins an identity that is a header of the answer, not a JMESPath
+OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
+
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Model(BaseModel):
@@ -116,7 +122,9 @@ class ProbeEntry(_Requesting):
 
 
 class LastUsed(_Model):
-    granularity: float
+    """That the list tells when a key was last used, and by how many seconds too early it may tell it."""
+
+    granularity: Seconds
 
 
 class SettingEntry(_Model):
@@ -143,8 +151,9 @@ class CatalogEntry(_Model):
     pattern: str = ""
     overlap: Literal["many"] = "many"
     quota: int = 0
-    list_lag: float = 30.0
-    propagation: float = 0.0  # seconds until a new key is known everywhere, as documented or measured
+    list_lag: Seconds = 30.0
+    propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
+    recovery: Literal["label", "difference"] = "label"
     settings: dict[str, SettingEntry]
     api: Api
     create: tuple[Create, ...]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rotator.clients import programs
-from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unsupported
+from rotator.clients.http import parsed
+from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientError, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, playbook_folder, setting
-from rotator.secret import Secret, hint_of
+from rotator.providers import reading
+from rotator.secret import Secret, hint_of, last_line
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandProvider(ProviderDefaults):
     """Run programs. ROTATOR_LABEL, ROTATOR_KEY_ID are in their environment; a secret comes by standard input.
 
-    `generate` prints {"key": "…", "id": "…"} (or the bare key); `list` prints
-    [{"id", "label", "created_at", "active"}].
+    `generate` prints {"key": "…", "id": "…"}, with the id that `list` prints; where there is no `list`, the bare key
+    will do. `list` prints [{"id", "label", "hint", "created_at", "expires_at", "last_used_at", "active"}]: all but the
+    id may be left out; dates as ISO 8601, RFC 2822 or Unix time.
     Exit 75 = ask again later; `probe` exit 77 = the key is refused.
     """
 
@@ -34,6 +36,9 @@ class CommandProvider(ProviderDefaults):
         "Tries the key on its standard input", default=None, alias="probe", program=True
     )
     timeout: float = setting("Seconds that each may take", default=60.0)
+    tells_use: bool = setting("Whether `list` prints when each key was last used (last_used_at)", default=False)
+    usage_lag: float = setting("Seconds by which it may tell the last use late", default=0.0)
+    propagation: float = setting("Seconds until a new key is known everywhere", default=0.0)
     folder: str = playbook_folder()
 
     overlap = Overlap.MANY
@@ -55,15 +60,40 @@ class CommandProvider(ProviderDefaults):
         return []
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
-        ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
-        if ended.code not in (0, programs.TEMPORARY):
-            raise OutcomeUnknown(f"{self.generate_argv[0]} ended with {ended.code}: {ended.words}")
-        text = programs.expect_success(ended, self.generate_argv).out.strip()
-        data = _json(text) if text.startswith("{") else {"key": text}
-        if not isinstance(data, dict) or not data.get("key"):
-            raise OutcomeUnknown(f"{self.generate_argv[0]} printed no key")
-        value = Secret(str(data["key"]))
-        return Credential(values={"key": value}, id=str(data.get("id", "")), hint=hint_of(value.reveal()))
+        """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""
+        name = self.generate_argv[0]
+        try:
+            ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
+        except UnicodeError as error:
+            raise Unreadable(f"{name} printed what is not UTF-8") from error
+        if ended.code not in (0, programs.TEMPORARY):  # what it printed may hold the key: only its errors are told
+            raise OutcomeUnknown(f"{name} ended with {ended.code}: {last_line(ended.err.splitlines()) or 'no word'}")
+        if ended.code == programs.TEMPORARY:
+            raise TransientError(f"{name} asks to be run again later: {last_line(ended.err.splitlines()) or 'no word'}")
+        return self._made(name, ended.out.strip())
+
+    def _made(self, name: str, text: str) -> Credential:
+        data = _printed(text) if text.startswith("{") else {"key": text}
+        found = data.get("key")
+        if not isinstance(found, str) or not found:
+            raise Unreadable(f"{name} printed no key", 'print {"key": "…", "id": "…"}, or the key alone')
+        value = Secret(found)
+        reason = _no_secret(found) if text.startswith("{") else reading.no_header(found)
+        if reason:
+            raise Unreadable(f"{name} printed a key that cannot be one: {reason}")
+        key_id = reading.key_id(data.get("id"))
+        if self.list_argv and not key_id:
+            raise Unreadable(
+                f"{name} printed a key without its id, and there is a list: nobody could tell which of the list it is",
+                'print {"key": "…", "id": "…"} with the id that the `list` command prints',
+            )
+        return Credential(
+            values={"key": value},
+            id=key_id,
+            hint=hint_of(found),
+            created_at=reading.moment(data.get("created_at")),
+            expires_at=reading.moment(data.get("expires_at")),
+        )
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported("a program shows a key only once")
@@ -75,16 +105,7 @@ class CommandProvider(ProviderDefaults):
         found = _json(programs.expect_success(self._run(argv), argv).out)
         if not isinstance(found, list):
             raise PermanentError(f"{argv[0]} must print a JSON list of keys")
-        return [
-            KeyRecord(
-                id=str(key["id"]),
-                label=str(key.get("label", "")),
-                created_at=key.get("created_at"),
-                active=bool(key.get("active", True)),
-            )
-            for key in found
-            if isinstance(key, dict) and "id" in key
-        ]
+        return reading.distinct(_record(argv[0], key) for key in found)
 
     def deactivate(self, credential: Credential) -> None:
         raise Unsupported("programs cannot deactivate")
@@ -115,8 +136,40 @@ class CommandProvider(ProviderDefaults):
         return programs.run(argv, timeout=self.timeout, cwd=self.folder, **given)
 
 
+def _record(name: str, key: Any) -> KeyRecord:
+    """Raises PermanentError for an item without an id: left out, it would count as gone."""
+    key_id = reading.text(key.get("id")) if isinstance(key, dict) else ""
+    if reason := reading.unfit(key_id):
+        raise PermanentError(f"{name} lists a key whose id cannot be one: it is {reason}", "each has an `id`")
+    return KeyRecord(
+        id=key_id,
+        label=reading.told(key.get("label")),
+        hint=reading.told(key.get("hint")),
+        created_at=reading.moment(key.get("created_at")),
+        expires_at=reading.moment(key.get("expires_at")),
+        last_used_at=reading.last_use(key.get("last_used_at")),
+        active=reading.flag(key.get("active")),
+    )
+
+
+def _no_secret(text: str) -> str:
+    """Why a text in JSON cannot be a secret, or '': it may be a certificate or a pass phrase, with blanks and lines."""
+    return "there are characters in it that are none" if "\0" in text or "\ufffd" in text else ""
+
+
+def _printed(text: str) -> dict[str, Any]:
+    """What `generate` printed. Raises Unreadable, which shows nothing of it: it may hold the key."""
+    try:
+        found = parsed(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Unreadable("what `generate` printed begins as JSON, but is none", "print one JSON object, nothing else")
+    return found
+
+
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return parsed(text)
+    except (ValueError, RecursionError) as error:
         raise PermanentError("the program's output is not JSON") from error

@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rotator.clients import http
-from rotator.errors import ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, Rejected, Unsupported
+from rotator.errors import (
+    ConfigError,
+    Conflict,
+    NotFound,
+    PermanentError,
+    PluginError,
+    Rejected,
+    TransientError,
+    Unreadable,
+    Unsupported,
+)
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.providers import patterns, templates
-from rotator.providers.catalog_entry import CatalogEntry, RequestTemplate, entry_at
+from rotator.providers import patterns, reading, templates
+from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate, entry_at
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
@@ -40,7 +50,7 @@ class HttpProvider(ProviderDefaults):
 
     @property
     def recovery(self) -> Recovery:
-        return Recovery.LABEL if self.can_list else Recovery.NONE
+        return Recovery(self.entry.recovery) if self.can_list else Recovery.NONE
 
     @property
     def can_list(self) -> bool:
@@ -80,31 +90,31 @@ class HttpProvider(ProviderDefaults):
         return [Finding(Level.OK, f"{count}{of} keys")]
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
+        """A new key. Raises Unreadable where one may have been made that nobody can use."""
         create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)
         if create is None:
             raise Unsupported(f"{self.entry.name} has no way to create a key with these settings")
-        answer = self._call(create.request, {"label": label.text})
+        request = self._request(create.request, {"label": label.text})
         try:
-            data = answer.json()
-            secret = templates.text(create.answer.secret, data)
-        except PermanentError as error:
-            raise OutcomeUnknown(f"the answer to a create is not readable: {error.message}") from error
-        if not secret:
-            raise OutcomeUnknown(f"{self.entry.name} answered a create without a key")
+            answer = http.send(request)
+        except http.Redirected as error:
+            raise Unreadable(error.message, error.hint) from error
+        templates.check_create(self.entry, request, answer, self._who)
         found = create.answer
+        secret, data = templates.secret_in(self.entry, found.secret, answer)
         return Credential(
-            values={"key": Secret(secret)},
-            id=templates.text(found.id, data),
-            hint=hint_of(secret),
-            created_at=templates.moment(templates.pick(found.created, data)),
-            expires_at=templates.moment(templates.pick(found.expires, data)),
+            values={"key": secret},
+            id=reading.key_id(reading.pick(found.id, data)),
+            hint=hint_of(secret.reveal()),
+            created_at=reading.moment(reading.pick(found.created, data)),
+            expires_at=reading.moment(reading.pick(found.expires, data)),
         )
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported(f"{self.entry.name} shows a key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        return [self._record(item) for item in self._items()]
+        return reading.distinct(self._record(item) for item in self._items())
 
     def _items(self) -> list[Any]:
         listing = self.entry.list_
@@ -118,17 +128,16 @@ class HttpProvider(ProviderDefaults):
 
     def _record(self, item: Any) -> KeyRecord:
         each = self.entry.list_.each  # type: ignore[union-attr]
-        names = [templates.text(path, item) for path in each.label]
+        names = [reading.told(reading.pick(path, item)) for path in each.label]
         label = next((name for name in names if Label.parse(name)), next((name for name in names if name), ""))
-        active = bool(templates.pick(each.active, item)) if each.active else True
         return KeyRecord(
-            id=templates.text(each.id, item),
+            id=reading.key_id(reading.pick(each.id, item)),
             label=label,
-            hint=templates.text(each.hint, item),
-            created_at=templates.moment(templates.pick(each.created, item)),
-            expires_at=templates.moment(templates.pick(each.expires, item)),
-            last_used_at=templates.moment(templates.pick(each.last_used, item)),
-            active=active,
+            hint=reading.told(reading.pick(each.hint, item)),
+            created_at=reading.moment(reading.pick(each.created, item)),
+            expires_at=reading.moment(reading.pick(each.expires, item)),
+            last_used_at=reading.last_use(reading.pick(each.last_used, item)),
+            active=reading.flag(reading.pick(each.active, reading.plain(item))),
         )
 
     def deactivate(self, credential: Credential) -> None:
@@ -143,19 +152,34 @@ class HttpProvider(ProviderDefaults):
         self._call(switch.request, {"id": _id(credential)})
 
     def revoke(self, credential: Credential) -> None:
+        """Destroys the key. An answer that says "gone already" is believed only if nothing speaks against it."""
         if not credential.id and credential.values and self._refuses(credential):
             return  # it was dead when it was found, so no list told its id
         owner = self._owner(_id(credential))
-        last: PermanentError | None = None
+        last: PluginError | None = None
         for case in self.entry.revoke:
-            if case.when == "owned" and not owner:
+            if case.when and not (owner if case.when == OWNED else self._given(case.when)):
                 continue
             try:
-                self._call(case.request, {"id": _id(credential), "owner": owner}, gone=case.gone)
-                return
+                answer = self._call(case.request, {"id": _id(credential), "owner": owner}, gone=case.gone)
             except (Conflict, NotFound) as error:
                 last = error
+                continue
+            if answer.status not in case.gone or self._is_gone(credential):
+                return
+            last = TransientError(
+                f"{self.entry.name} answers {answer.status} ('gone') to {case.request.method}, yet "
+                + (f"lists {credential.id} still" if self.can_list else f"{credential.id} is not refused"),
+                "is it a key of another project or account, or does the listing only lag?",
+            )
         raise last or Unsupported(f"{self.entry.name} cannot revoke this key")
+
+    def _is_gone(self, credential: Credential) -> bool:
+        """By the listing; where there is none, by the key itself."""
+        each = self.entry.list_.each if self.entry.list_ else None
+        if each is not None:
+            return credential.id not in {reading.key_id(reading.pick(each.id, item)) for item in self._items()}
+        return bool(credential.values) and self._refuses(credential)
 
     def _owner(self, key_id: str) -> str:
         """The account that rotator made for this key alone, or ''."""
@@ -163,23 +187,25 @@ class HttpProvider(ProviderDefaults):
         if each is None or not each.owner:
             return ""
         items = self._items()
-        mine = next((item for item in items if templates.text(each.id, item) == key_id), None)
-        owner = templates.text(each.owner, mine) if mine is not None else ""
-        shared = [item for item in items if owner and templates.text(each.owner, item) == owner]
-        ours = mine is not None and Label.parse(templates.text(each.owner_label, mine)) is not None
-        return owner if ours and len(shared) == 1 else ""
+        mine = next((item for item in items if reading.key_id(reading.pick(each.id, item)) == key_id), None)
+        owner = reading.key_id(reading.pick(each.owner, mine))
+        shared = [item for item in items if owner and reading.key_id(reading.pick(each.owner, item)) == owner]
+        ours = mine is not None and Label.parse(reading.told(reading.pick(each.owner_label, mine))) is not None
+        return owner if ours and len({reading.key_id(reading.pick(each.id, item)) for item in shared}) == 1 else ""
 
     def probe(self, credential: Credential) -> Identity:
+        """One call with the key itself. A fact of its identity that the answer does not tell is left out."""
         probe = self.entry.probe
-        request = templates.build(
-            probe.request, self._base, self.entry.api.auth, {"key": credential.primary}, self._values()
-        )
+        key = credential.primary
+        if reason := reading.no_header(key.reveal()):
+            raise PermanentError(f"the key cannot stand in a header: {reason}", "is it the key, and the whole of it?")
+        request = templates.build(probe.request, self._base, self.entry.api.auth, {"key": key}, self._values())
         answer = http.send(request)
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
         templates.check(self.entry, request, answer, "the key")
-        data = answer.json() if probe.identity else None
-        return Identity({name: _identity(path, answer, data) for name, path in probe.identity.items()})
+        facts = {name: _identity(path, answer) for name, path in probe.identity.items()}
+        return Identity({name: fact for name, fact in facts.items() if fact})
 
     def _refuses(self, credential: Credential) -> bool:
         try:
@@ -208,6 +234,17 @@ class HttpProvider(ProviderDefaults):
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name, entry in self.entry.settings.items() if not entry.secret}
 
+    @property
+    def _who(self) -> str:
+        """The settings that hold the administrator's credential, for messages."""
+        return " or ".join(name for name, entry in self.entry.settings.items() if entry.secret) or "the request"
+
+    def _request(self, template: RequestTemplate, values: Mapping[str, Any]) -> http.Request:
+        """A request with the administrator's credential, resolved now."""
+        given = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
+        secrets = {name: reference.resolve() for name, reference in given.items() if reference is not None}
+        return templates.build(template, self._base, self.entry.api.auth, secrets, {**self._values(), **values})
+
     def _call(
         self,
         template: RequestTemplate,
@@ -215,15 +252,11 @@ class HttpProvider(ProviderDefaults):
         query: Mapping[str, str] | None = None,
         gone: tuple[int, ...] = (),
     ) -> http.Answer:
-        """A call with the administrator's credential, resolved now."""
-        secrets = {name: getattr(self, name).resolve() for name, entry in self.entry.settings.items() if entry.secret}
-        request = templates.build(template, self._base, self.entry.api.auth, secrets, {**self._values(), **values})
+        request = self._request(template, values)
         if query:
             request = dataclasses.replace(request, query={**request.query, **query})
         answer = http.send(request)
-        if answer.status in gone:
-            return answer
-        return templates.check(self.entry, request, answer, " or ".join(secrets) or "the request")
+        return answer if answer.status in gone else templates.check(self.entry, request, answer, self._who)
 
 
 def _id(credential: Credential) -> str:
@@ -232,10 +265,15 @@ def _id(credential: Credential) -> str:
     return credential.id
 
 
-def _identity(path: str, answer: http.Answer, data: Any) -> str:
-    if path.startswith("header:"):
-        return answer.headers.get(path.removeprefix("header:"), "")
-    return str(templates.pick(path, data))
+def _identity(path: str, answer: http.Answer) -> str:
+    """A fact of whom a key belongs to; '' where the answer does not tell it."""
+    if path.startswith(HEADER):
+        return answer.headers.get(path.removeprefix(HEADER).lower(), "")
+    try:
+        found = reading.pick(path, answer.json())
+    except PermanentError:
+        return ""
+    return "" if found is None else str(found)
 
 
 @lru_cache

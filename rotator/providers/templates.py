@@ -1,127 +1,250 @@
-"""Request templates and answers of catalog providers: filling in, paging, reading out, translating statuses."""
+"""Request templates and answers of catalog providers: filling in, authentication, paging, translating statuses."""
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jmespath
-
 from rotator.clients import http
-from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, QuotaExceeded, Unsupported
-from rotator.providers.catalog_entry import Auth, CatalogEntry, Listing, RequestTemplate
-from rotator.secret import Secret
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    PermanentError,
+    QuotaExceeded,
+    Unreadable,
+)
+from rotator.providers import reading
+from rotator.providers.catalog_entry import Auth, CatalogEntry, Listing, Pages, RequestTemplate
+from rotator.secret import Secret, redact
 
-_FIELD = re.compile(r"\{(\w+)\}")
+FIELD = re.compile(r"\{(\w+)\}")
 _MOST_PAGES = 1000
+# A limit on keys, not on requests a minute.
+_FULL = re.compile(r"(?<!rate[ _-])(?<![a-z])limits?(?![a-z])|quota|maximum|too many (?!requests)", re.I)
+_UNPAID = re.compile(
+    r"insufficient[ _](quota|credits?|balance|funds)|out of credits?|credit balance|check your [a-z ]*billing", re.I
+)
+# A create that is answered so was refused before the work: who asks, what is asked for, and how often, are looked at
+# first (RFC 9110 and 6585; 422 is what frameworks answer to a body that does not validate). 400, 409 and 3xx are not
+# here: gateways answer so for a server behind them that had done the work, and 409 is also "there is one already".
+REFUSALS = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 429, 431})
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
     """The template with {names} filled in; a JSON field whose only content is an absent value is left out."""
     if isinstance(template, str):
-        whole = _FIELD.fullmatch(template)
+        whole = FIELD.fullmatch(template)
         if whole:
             return values.get(whole[1])
-        return _FIELD.sub(lambda found: str(values.get(found[1], "")), template)
+        return FIELD.sub(lambda found: _or_nothing(values.get(found[1])), template)
     if isinstance(template, Mapping):
         filled = {name: fill(value, values) for name, value in template.items()}
         return {name: value for name, value in filled.items() if value is not None}
     return [fill(value, values) for value in template] if isinstance(template, list) else template
 
 
+def _or_nothing(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 def build(
     template: RequestTemplate, base: str, auth: Auth, secrets: Mapping[str, Secret], values: Mapping[str, Any]
 ) -> http.Request:
-    """A request with its authentication; values in the path are quoted."""
-    quoted = {name: urllib.parse.quote(str(value), safe="") for name, value in values.items() if value is not None}
-    path = _FIELD.sub(lambda found: quoted.get(found[1], ""), template.path)
+    """A request with its authentication; values in the path are quoted.
+
+    Raises PermanentError for a value that would lead to another address, ConfigError for a secret that is no header.
+    """
     query = {name: str(value) for name, value in fill(template.query, values).items()}
+    # Without what stands around it: so does every recipient read it (RFC 9110, 5.5).
+    tidy = {name: Secret(secret.reveal().strip(" \t\r\n")) for name, secret in secrets.items()}
     return http.Request(
         template.method,
-        base.rstrip("/") + path,
-        headers(template.auth or auth, secrets),
+        base.rstrip("/") + FIELD.sub(lambda found: _part(found[1], values.get(found[1])), template.path),
+        headers(template.auth or auth, tidy),
         query,
         fill(template.json_body, values),
+        tuple(tidy.values()),
     )
 
 
+def _part(name: str, value: Any) -> str:
+    part = _or_nothing(value)
+    if reason := reading.unfit(part):
+        raise PermanentError(
+            f"the {name} cannot be part of an address: it is {reason}", "nothing was sent; where does it come from?"
+        )
+    return urllib.parse.quote(part, safe="")
+
+
 def headers(auth: Auth, secrets: Mapping[str, Secret]) -> dict[str, str]:
-    if auth.bearer:
-        return {"authorization": f"Bearer {secrets[auth.bearer].reveal()}"}
-    return {auth.header: secrets[auth.value].reveal()} if auth.header else {}
+    name = auth.bearer or auth.value
+    if not name:
+        return {}
+    value = secrets[name].reveal()
+    if reason := reading.no_header(value):
+        raise ConfigError(f"{name} cannot stand in a header: {reason}", f"put the right one where {name} refers to")
+    return {"authorization": f"Bearer {value}"} if auth.bearer else {auth.header: value}
 
 
 def check(entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str) -> http.Answer:
     """The answer if it is a good one; else the error that its status means. `credential` names who asked."""
     who = entry.name
-    http.passing(answer, request, who)
     if answer.status < 300:
         return answer
-    words = f"{who} answered {answer.status} to {request.method} {httpx_path(request.url)}: {answer.text}"
+    shown, said = _shown(entry, answer), _said(answer)
+    words = f"{who} answered {answer.status} to {request.method} {_path(request.url)}: {shown}"
+    if answer.status == 402 or (answer.status in (400, 403, 429) and _UNPAID.search(said)):
+        raise PermanentError(words, f"the account has no credit left: {entry.console}")
+    http.passing(answer, request, who, shown)
+    if answer.status in (400, 403, 409, 422) and _FULL.search(said):
+        raise QuotaExceeded(words, f"delete a key that nobody needs: {entry.console}")
     match answer.status:
         case 401:
-            raise AccessDenied(f"{who} refuses {credential} (401): {answer.text}", "is it still valid?")
+            raise AccessDenied(f"{who} refuses {credential} (401): {shown}", "is it still valid?")
         case 403:
             raise AccessDenied(words, f"{credential} lacks a permission; see {entry.docs}")
         case 404:
             raise NotFound(words, "are the project and the address right?")
-        case 402 | 409:
+        case 409:
             raise Conflict(words)
-        case _ if re.search(r"limit|quota|maximum", answer.text, re.I):
-            raise QuotaExceeded(words, f"delete a key that nobody needs: {entry.console}")
         case _:
             raise PermanentError(words)
 
 
-def httpx_path(url: str) -> str:
+def check_create(entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str) -> http.Answer:
+    """As `check`, for a request that makes a key: what is no clear refusal may have made one (Unreadable).
+
+    A quota that is full is a refusal, whatever its status.
+    """
+    try:
+        return check(entry, request, answer, credential)
+    except QuotaExceeded:
+        raise
+    except PermanentError as error:
+        if answer.status in REFUSALS:
+            raise
+        raise Unreadable(error.message, error.hint or "it may have made a key all the same") from error
+
+
+def _said(answer: http.Answer) -> str:
+    """All that a JSON error says, its codes too; a page of a proxy says nothing about keys."""
+    try:
+        found = answer.json()
+    except PermanentError:
+        return ""
+    return json.dumps(found.get("error", found) if isinstance(found, dict) else found)[:5000]
+
+
+def _shown(entry: CatalogEntry, answer: http.Answer) -> str:
+    """An error's words without what looks like a key of this provider: it may be a new one, which nobody knows yet."""
+    return re.sub(entry.pattern, "***", answer.text) if entry.pattern else answer.text
+
+
+def _path(url: str) -> str:
     return urllib.parse.urlsplit(url).path
 
 
-def pick(path: str, data: Any) -> Any:
-    """What a JMESPath finds; None for an empty path."""
-    return jmespath.search(path, data) if path else None
+def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secret, Any]:
+    """The new key in the answer to a create, and all of the answer. Raises Unreadable, which shows names only."""
+    where = f"{entry.name} answered a create ({answer.status})"
+    try:
+        data = answer.json() if answer.body.strip() else None
+    except PermanentError as error:
+        kind = answer.headers.get("content-type", "no content type")[:80]
+        raise Unreadable(
+            f"{where} with what is not JSON but {redact(kind)}", "is a proxy's login page in between?"
+        ) from error
+    found = reading.pick(path, data)
+    if not isinstance(found, str):
+        what = f"{_kind(found)} at `{path}`" if found is not None else f"nothing at `{path}`"
+        raise Unreadable(
+            f"{where} without a key: {what} (answer.secret); {_fields(data)}",
+            "correct answer.secret in the catalog file, or is this another version of the API?",
+        )
+    secret = Secret(found)  # known to the redactor before anything else is said
+    if reason := reading.no_header(found):
+        raise Unreadable(f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)")
+    return secret, data
 
 
-def text(path: str, data: Any) -> str:
-    found = pick(path, data)
-    return "" if found is None else str(found)
+def _kind(value: Any) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
+    return kinds.get(type(value), "something else")
 
 
-def moment(value: Any) -> float | None:
-    """Unix seconds from a number or an ISO text (naive = UTC)."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, (int, float)):
-        return float(value)
-    found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+def _fields(data: Any) -> str:
+    """Names only, and only what looks like a name: values may be the key."""
+    if not isinstance(data, dict):
+        return "the answer is empty" if data is None else f"the answer is {_kind(data)}"
+    names = [redact(name) for name in data if re.fullmatch(r"[A-Za-z_][\w-]{0,39}", name)]
+    return f"its fields are {', '.join(names[:20])}" if names else "it has no fields"
 
 
-def pages(listing: Listing, send: Any) -> Iterator[Any]:
-    """Every listed item over all pages. `send(query)` asks for one page and gives its JSON."""
+def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
+    """Every listed item over all pages. `send(query)` asks for one page and gives its JSON.
+
+    Raises PermanentError where the end cannot be reached: half a list would tell that keys are gone.
+    """
     paging = listing.pages
     query: dict[str, str] = {}
+    ids: set[str] = set()
+    cursors: set[str] = set()
     seen = 0
     for _ in range(_MOST_PAGES):
         data = send(query)
-        items = pick(listing.each.in_, data)
-        if not isinstance(items, list) or not all(text(listing.each.id, item) for item in items):
-            raise PermanentError(  # never an empty list: it would mean that a key is gone
-                "the listing of keys has another shape than expected", "is a proxy in between, or the API a newer one?"
+        items = _items(listing, data)
+        page = {reading.key_id(reading.pick(listing.each.id, item)) for item in items}
+        if paging is not None and paging.offset and page and page <= ids:
+            raise PermanentError(
+                "the listing of keys does not get on: a page repeats the keys of those before",
+                f"does the API know `{paging.offset}`? (pages.offset)",
             )
         yield from items
+        ids |= page
         seen += len(items)
-        if paging is None or not items:
+        if paging is None:
             return
         if paging.cursor:
-            if not pick(paging.more, data):
+            cursor = _next(paging, data, cursors)
+            if cursor is None:
                 return
-            query = {paging.cursor: text(paging.last, data)}
+            query = {paging.cursor: cursor}
         elif len(items) < paging.size:
             return
         else:
             query = {paging.offset: str(seen)}
-    raise Unsupported(f"the listing of keys has more than {_MOST_PAGES} pages")
+    raise PermanentError(f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages")
+
+
+def _items(listing: Listing, data: Any) -> list[Any]:
+    items = reading.pick(listing.each.in_, data)
+    found = [reading.text(reading.pick(listing.each.id, item)) for item in items] if isinstance(items, list) else [""]
+    if not all(found):
+        raise PermanentError(  # never an empty list: it would mean that a key is gone
+            "the listing of keys has another shape than expected", "is a proxy in between, or the API a newer one?"
+        )
+    for one in found:
+        if reason := reading.unfit(one):
+            raise PermanentError(f"the listing shows a key whose id cannot be one: it is {reason}")
+    return items  # type: ignore[no-any-return]
+
+
+def _next(paging: Pages, data: Any, cursors: set[str]) -> str | None:
+    """The cursor of the next page, None at the end. Raises PermanentError for one that stands still."""
+    more = reading.pick(paging.more, data)
+    if not more or (isinstance(more, str) and more.lower() == "false"):
+        return None
+    cursor = reading.text(reading.pick(paging.last, data))
+    if not cursor or cursor in cursors:
+        raise PermanentError(
+            "the listing of keys does not get on: it says that there is more, "
+            + ("but not where" if not cursor else "and begins again"),
+            f"is `{paging.last}` where the next page's cursor stands? (pages.last)",
+        )
+    cursors.add(cursor)
+    return cursor

@@ -30,6 +30,7 @@ generate:
   region: {region}
   endpoint_url: {url}
   usage_lag: 0
+  propagation: 0
 store:
   - uses: aws-secrets-manager
     secret: app/aws

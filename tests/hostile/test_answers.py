@@ -17,7 +17,7 @@ import pytest
 from rotator import deadline
 from rotator.clients import http
 from rotator.clients.http import Request
-from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError
+from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError, Unreadable
 from rotator.model import Label, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
@@ -90,7 +90,7 @@ _PAGE = "<html><body>Please log in to the corporate proxy</body></html>"
 
 # behaviour, what a listing (GET) becomes, what a create (POST) becomes
 HOSTILE: dict[str, tuple[Behaviour, type[RotatorError], type[RotatorError]]] = {
-    "HTML instead of JSON": (answering("200 OK", _PAGE, "text/html"), PermanentError, OutcomeUnknown),
+    "HTML instead of JSON": (answering("200 OK", _PAGE, "text/html"), PermanentError, Unreadable),
     "a proxy's login page": (
         answering("407 Proxy Authentication Required", _PAGE, "text/html"),
         PermanentError,
@@ -99,19 +99,37 @@ HOSTILE: dict[str, tuple[Behaviour, type[RotatorError], type[RotatorError]]] = {
     "a redirect to another host": (
         answering("307 Temporary Redirect", more="location: http://127.0.0.1:1/elsewhere\r\n"),
         PermanentError,
-        PermanentError,
+        Unreadable,
     ),
-    "more than ten megabytes": (endless, PermanentError, OutcomeUnknown),
+    "more than ten megabytes": (endless, PermanentError, Unreadable),
     "half an answer": (saying("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"), TransientError, OutcomeUnknown),
     "nothing of HTTP": (saying("SSH-2.0-OpenSSH_9.2\r\n"), TransientError, OutcomeUnknown),
     "a reset": (resetting, TransientError, OutcomeUnknown),
-    "no content": (saying("HTTP/1.1 204 No Content\r\n\r\n"), RotatorError, OutcomeUnknown),
+    "no content": (saying("HTTP/1.1 204 No Content\r\n\r\n"), RotatorError, Unreadable),
     "a wrong length": (saying("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"), RotatorError, OutcomeUnknown),
-    "JSON that is no object": (answering("200 OK", "[]"), RotatorError, OutcomeUnknown),
-    "JSON of another shape": (answering("200 OK", '{"data": {"a": 1}, "value": 7}'), RotatorError, OutcomeUnknown),
-    "deeply nested JSON": (answering("200 OK", "[" * 100_000), RotatorError, OutcomeUnknown),
+    "JSON that is no object": (answering("200 OK", "[]"), RotatorError, Unreadable),
+    "JSON of another shape": (answering("200 OK", '{"data": {"a": 1}, "value": 7}'), RotatorError, Unreadable),
+    "deeply nested JSON": (answering("200 OK", "[" * 100_000), RotatorError, Unreadable),
     "headers without end": (saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200_000), RotatorError, OutcomeUnknown),
     "an overloaded server": (answering("503 Service Unavailable", "{}"), TransientError, OutcomeUnknown),
+    "an overloaded server that says when": (
+        answering("503 Service Unavailable", "{}", more="retry-after: 7\r\n"),
+        TransientError,
+        OutcomeUnknown,
+    ),
+    "a compression that is none": (
+        answering("200 OK", "{}", more="content-encoding: gzip\r\n"),
+        TransientError,
+        Unreadable,
+    ),
+    "a bad request": (answering("400 Bad Request", "{}"), PermanentError, Unreadable),
+    "a conflict": (answering("409 Conflict", "{}"), PermanentError, Unreadable),
+    "a refusal before the work": (answering("422 Unprocessable Entity", "{}"), PermanentError, PermanentError),
+    "an account out of credit": (
+        answering("429 Too Many Requests", '{"error": {"message": "pay", "code": "insufficient_quota"}}'),
+        PermanentError,
+        PermanentError,
+    ),
     "too many requests": (
         answering("429 Too Many Requests", "{}", more="retry-after: 7\r\n"),
         TransientError,
@@ -189,5 +207,78 @@ def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
 
 
 def test_a_header_that_would_smuggle_another_is_refused() -> None:
-    with serving(answering("200 OK", "{}")) as url, pytest.raises((PermanentError, OutcomeUnknown, TransientError)):
+    with serving(answering("200 OK", "{}")) as url, pytest.raises(PermanentError):
         http.send(Request("GET", url, headers={"authorization": "Bearer a\r\nx-evil: 1"}))
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("31536000", 3600),
+        ("9" * 5000, 3600),
+        ("\u00b2", None),
+        ("\u0667", None),
+        ("-5", None),
+        ("1e3", None),
+        ("soon", None),
+        ("", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Sun, 06 Nov 2094 08:49:37 GMT", 3600),
+        ("Sun, 99 Nov 2094 08:49:37 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(told: str, seconds: float | None) -> None:
+    assert http.retry_after(http.Answer(429, {"retry-after": told}, b"")) == seconds
+
+
+def test_a_date_to_wait_for_is_counted_from_the_servers_own_clock() -> None:
+    """A server whose clock is years behind asks for twenty seconds, and gets them."""
+    dates = {"date": "Sun, 06 Nov 1994 08:49:37 GMT", "retry-after": "Sun, 06 Nov 1994 08:49:57 GMT"}
+    assert http.retry_after(http.Answer(503, dates, b"")) == 20
+
+
+def test_a_redirect_is_told_by_its_host_alone(tmp_path: Path) -> None:
+    """The new key may stand in the address that a create redirects to."""
+    made = "sk-nobody-knows-this-one-yet-0123456789"
+    redirect = answering("303 See Other", more=f"location: https://console.example/keys/7?key={made}\r\n")
+    with serving(redirect) as url, pytest.raises(Unreadable, match=r"redirects \(303\) to console\.example$") as told:
+        provider(url, tmp_path).generate(LABEL, None)
+    assert made not in told.value.message + told.value.hint
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "500 Internal Server Error", "403 Forbidden"])
+def test_an_error_that_names_the_new_key_does_not_tell_it(status: str, tmp_path: Path) -> None:
+    made = "sk-svcacct-nobody-knows-this-one-yet-0123456789"
+    body = f'{{"error": {{"message": "stored {made} but not its audit"}}}}'
+    with serving(answering(status, body)) as url, pytest.raises(RotatorError, match="stored") as told:
+        provider(url, tmp_path).generate(LABEL, None)
+    assert made not in told.value.message + told.value.hint
+
+
+def test_half_a_character_in_an_error_does_not_stay_for_ever(tmp_path: Path) -> None:
+    """A lone surrogate has no UTF-8: no journal, audit log or terminal could hold the sentence."""
+    body = r'{"error": {"message": "no \ud800 such \u0007 project"}}'
+    with serving(answering("404 Not Found", body)) as url, pytest.raises(PermanentError) as told:
+        provider(url, tmp_path).inventory()
+    assert "no \ufffd such   project" in told.value.message
+    told.value.message.encode()
+
+
+def test_each_probe_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """So that passes meet different edges of a provider, not one of them several times."""
+    accepted: list[int] = []
+
+    def keeping(connection: socket.socket) -> None:
+        accepted.append(connection.fileno())
+        for _ in range(9):  # whoever came would be served nine times
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"data\":[]}")
+            if not connection.recv(65536):
+                return
+
+    with serving(keeping) as url:
+        probed = provider(url, tmp_path)
+        for _ in range(3):
+            probed.probe(single(KEY))
+    assert len(accepted) == 3
