@@ -96,7 +96,7 @@ def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
         for key, setting in entry.settings.items()
         if setting.required
     }
-    return provider_class(shipped()[name])(base_url=base or entry.api.base or "http://localhost", **unused)
+    return provider_class(name, entry)(base_url=base or entry.api.base or "http://localhost", **unused)
 
 
 @click.command("doctor", context_settings=CONTEXT)

@@ -14,7 +14,7 @@ from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
 from rotator.playbook.places import absolute, working_directory
 from rotator.playbook.playbook import Playbook
-from rotator.playbook.registry import Registry
+from rotator.playbook.registry import Registry, catalog_files
 from rotator.playbook.yaml import load
 
 Seen = tuple[tuple[str, int, int, int], ...]
@@ -69,7 +69,10 @@ class Directory:
                     wrong.append(found)
                 else:
                     files[path] = found
-        seen = tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in files.items()), wrong
+        beside = {path: _examined(path) for path in catalog_files(self.paths)}
+        catalog = {path: found for path, found in beside.items() if isinstance(found, os.stat_result)}
+        stats = {**files, **catalog}.items()
+        seen = tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in stats), wrong
         if seen != self._seen or not self._loaded.files:
             self._loaded, self._seen = self._read(list(files), wrong), seen
         return self._loaded
@@ -92,7 +95,7 @@ class Directory:
                         other = loaded.playbooks[playbook.name].file
                         mistakes.append(document.mistake((), f"{other} has a playbook '{playbook.name}' already"))
                     loaded.playbooks.setdefault(playbook.name, playbook)
-            loaded.mistakes += sorted(set(mistakes))
+            loaded.mistakes += sorted(set(mistakes) - set(loaded.mistakes))  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
 

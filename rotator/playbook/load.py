@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
 from rotator.model import BESIDE
-from rotator.playbook.mistakes import Mistake, nearest
+from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
 from rotator.playbook.registry import Registry, helps_below, settings_of
@@ -194,6 +194,11 @@ class Loader:
             return None
         try:
             plugin = self._registry.find(kind, uses)
+        except PlaybookMistakes as error:  # of a catalog file
+            self._mistakes += error.mistakes
+            first = error.mistakes[0]
+            self._wrong((*path, "uses"), f"the catalog file of '{uses}' is wrong", f"{first.place}: {first.text}")
+            return None
         except RotatorError as error:
             self._wrong((*path, "uses"), error.message, error.hint)
             return None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from rotator.playbook import catalog
 from rotator.providers.catalog_entry import shipped
-from rotator.providers.http import provider_class
 
 KINDS = ("provider", "store", "restarter", "probe")
 
@@ -66,18 +66,22 @@ class Registry:
         return sorted({*_BUILT_IN[kind], *_entry_points(kind), *(self._catalog() if kind == "provider" else ())})
 
     def find(self, kind: str, name: str) -> type[Any] | None:
-        """The plugin's class, None if there is none. Raises ConfigError for a broken catalog file."""
+        """The plugin's class, None if there is none. Raises PlaybookMistakes for a catalog file that is wrong."""
         if name in _BUILT_IN[kind]:
             module, _, attribute = _BUILT_IN[kind][name].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
         if kind == "provider" and name in self._catalog():
-            return provider_class(self._catalog()[name])
+            return catalog.provider(self._catalog()[name])
         found = _entry_points(kind).get(name)
         return found.load() if found else None
 
     def _catalog(self) -> Mapping[str, Path]:
-        own = {path.stem: path for folder in self.folders for path in _catalog_beside(folder)}
-        return {**own, **shipped()}
+        return {**{path.stem: path for path in catalog_files(self.folders)}, **shipped()}
+
+
+def catalog_files(folders: Iterable[Path]) -> list[Path]:
+    """Users' own catalog files, beside their playbooks."""
+    return [path for folder in folders for path in _catalog_beside(folder)]
 
 
 def _catalog_beside(folder: Path) -> list[Path]:

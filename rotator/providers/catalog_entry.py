@@ -1,23 +1,22 @@
-"""A provider as data: the shape of a catalog file, checked when it is loaded."""
+"""A provider as data: the shape of a catalog file. What its words must mean besides is in catalog_proof."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from rotator.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 HEADER = "header:"  # begins an identity that is a header of the answer, not a JMESPath
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Refusal = Annotated[int, Field(ge=400, le=499)]  # a status
 
 
 class _Model(BaseModel):
@@ -37,31 +36,24 @@ class RequestTemplate(_Model):
 
     method: str
     path: str
-    json_body: Any = None
+    json_body: Any = Field(default=None, alias="json")
     query: dict[str, str] = {}
     auth: Auth | None = None
 
+    @model_validator(mode="before")
     @classmethod
-    def of(cls, value: Any) -> RequestTemplate:
-        if isinstance(value, RequestTemplate):
+    def _method(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
             return value
-        methods = [name for name in value if name.isupper()]
-        if len(methods) != 1:
-            raise ValueError("a request has exactly one method, for instance {GET: /models}")
+        methods = [name for name in value if isinstance(name, str) and name.isupper()]
+        if len(methods) != 1 or {"method", "path"} & value.keys():
+            raise ValueError("a request has exactly one method, with its path: {GET: /models}")
         rest = {name: found for name, found in value.items() if name != methods[0]}
-        if "json" in rest:
-            rest["json_body"] = rest.pop("json")
-        return cls(method=methods[0], path=value[methods[0]], **rest)
+        return {**rest, "method": methods[0], "path": value[methods[0]]}
 
 
 class _Requesting(_Model):
-    when: str = ""  # a setting that must be given, or `owned`: the key's owner was made by rotator for it alone
     request: RequestTemplate
-
-    @field_validator("request", mode="before")
-    @classmethod
-    def _request(cls, value: Any) -> Any:
-        return RequestTemplate.of(value)
 
 
 class AnswerPaths(_Model):
@@ -75,6 +67,9 @@ class AnswerPaths(_Model):
 
 
 class Create(_Requesting):
+    """The first whose `when` (a setting that need not be given) is given makes the key."""
+
+    when: str = ""
     answer: AnswerPaths
 
 
@@ -100,7 +95,7 @@ class Pages(_Model):
     last: str = ""
     more: str = ""
     offset: str = ""
-    size: int = 100
+    size: int = Field(default=100, ge=1)
 
 
 class Listing(_Requesting):
@@ -113,11 +108,17 @@ class Switch(_Requesting):
 
 
 class Revoke(_Requesting):
-    gone: tuple[int, ...] = ()
+    """`when`: a setting that must be given, or `owned`: the key's owner was made by rotator for it alone.
+
+    `gone`: what is answered for a key that does not exist; believed if the list, or the key itself, says the same.
+    """
+
+    when: str = ""
+    gone: tuple[Refusal, ...] = ()
 
 
 class ProbeEntry(_Requesting):
-    refused: tuple[int, ...] = (401,)
+    refused: tuple[Refusal, ...] = (401,)
     identity: dict[str, str] = {}
 
 
@@ -131,11 +132,12 @@ class SettingEntry(_Model):
     help: str = ""
     secret: bool = False
     required: bool = True
-    default: Any = None
+    default: str | None = None
 
+    @model_validator(mode="before")
     @classmethod
-    def of(cls, value: dict[str, Any]) -> SettingEntry:
-        return cls(required="default" not in value, **value)
+    def _required(cls, value: Any) -> Any:
+        return {"required": "default" not in value, **value} if isinstance(value, dict) else value
 
 
 class Api(_Model):
@@ -150,7 +152,7 @@ class CatalogEntry(_Model):
     env: tuple[str, ...] = ()
     pattern: str = ""
     overlap: Literal["many"] = "many"
-    quota: int = 0
+    quota: int = Field(default=0, ge=0)
     list_lag: Seconds = 30.0
     propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
     recovery: Literal["label", "difference"] = "label"
@@ -164,29 +166,22 @@ class CatalogEntry(_Model):
     revoke: tuple[Revoke, ...]
     probe: ProbeEntry
 
-    @field_validator("settings", mode="before")
-    @classmethod
-    def _settings(cls, value: Any) -> Any:
-        return {name: SettingEntry.of(entry) for name, entry in value.items()}
+    @cached_property
+    def in_paths(self) -> frozenset[str]:
+        """Names whose values become parts of an address."""
+        listing = (self.list_,) if self.list_ else ()
+        switches = [switch for switch in (self.deactivate, self.reactivate) if switch]
+        parts: list[_Requesting] = [*self.create, *listing, *switches, *self.revoke, self.probe]
+        return frozenset(name for part in parts for name in re.findall(r"\{(\w+)\}", part.request.path))
 
     @field_validator("pattern")
     @classmethod
     def _pattern(cls, value: str) -> str:
-        re.compile(value)
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
         return value
-
-
-def load_entry(path: Path) -> CatalogEntry:
-    """A catalog file. Raises ConfigError naming the file and why it cannot be read, or its first mistake."""
-    try:
-        return CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", "a text file, readable here") from error
-    except (ValueError, yaml.YAMLError, re.error, TypeError) as error:
-        first = str(error).split("\n\n")[0].replace("\n", " ")
-        raise ConfigError(
-            f"{path} is not a provider: {first}", "compare it with the shipped ones: `rotator plugins`"
-        ) from error
 
 
 def catalog() -> Path:
@@ -202,7 +197,8 @@ def shipped() -> dict[str, Path]:
 
 @lru_cache
 def entry_at(path: Path) -> CatalogEntry:
-    return load_entry(path)
+    """A shipped file. A user's own is read by rotator.playbook.catalog, which proves it."""
+    return CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def key_patterns() -> list[str]:

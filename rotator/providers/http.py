@@ -6,8 +6,6 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rotator.clients import http
@@ -25,7 +23,7 @@ from rotator.errors import (
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
 from rotator.providers import patterns, reading, templates
-from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate, entry_at
+from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
@@ -43,6 +41,11 @@ class HttpProvider(ProviderDefaults):
     def __post_init__(self) -> None:
         if not (self.base_url or self.entry.api.base):
             raise ConfigError(f"{self.entry.name} needs base_url", "it is self-hosted: there is no default address")
+        given = {name: value for name, value in self._values().items() if value is not None}
+        for name in self.entry.in_paths & given.keys():
+            if reason := reading.unfit(given[name]):
+                hint = f"{name}: {self.entry.settings[name].help}"
+                raise ConfigError(f"'{name}' cannot be part of an address: it is {reason}", hint)
 
     @property
     def overlap(self) -> Overlap:
@@ -276,18 +279,17 @@ def _identity(path: str, answer: http.Answer) -> str:
     return "" if found is None else str(found)
 
 
-@lru_cache
-def provider_class(path: Path) -> type[HttpProvider]:
-    """The plugin class of a catalog file: its settings are the class's fields."""
-    entry = entry_at(path)
+def provider_class(name: str, entry: CatalogEntry) -> type[HttpProvider]:
+    """The plugin class of a catalog file's entry: its settings are the class's fields."""
     fields: list[Any] = []
-    for name, found in entry.settings.items():
+    for setting_name, found in entry.settings.items():
         kind: Any = Reference if found.secret else str
         if found.required:
-            fields.append((name, kind, setting(found.help, connection=found.secret)))
+            fields.append((setting_name, kind, setting(found.help, connection=found.secret)))
         else:
-            fields.append((name, kind | None, setting(found.help, default=found.default, connection=found.secret)))
-    made = make_dataclass(f"{path.stem.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True)
+            optional = setting(found.help, default=found.default, connection=found.secret)
+            fields.append((setting_name, kind | None, optional))
+    made = make_dataclass(f"{name.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True)
     made.entry = entry  # type: ignore[attr-defined]
     made.__doc__ = f"Keys of {entry.name}. Source: {entry.docs}"
     return made
