@@ -125,7 +125,7 @@ def _due(request: Request, as_json: bool) -> int:
                 words.report(one)
         good = len(loaded.playbooks)
         broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
-        said = f"{len(loaded.mistakes)} mistakes in {broken} of {loaded.files} playbooks; " if broken else ""
+        said = f"{len(loaded.mistakes)} mistakes in {broken} files; " if broken else ""
         said += "the other " if broken and good else ""
         rotated = sum(not one.untouched and one.error is None for one in reports)
         print(

@@ -16,7 +16,16 @@ import jsonschema
 import pytest
 
 from rotator import memory
-from rotator.errors import AccessDenied, PermanentError, QuotaExceeded, Rejected, Unsupported
+from rotator.errors import (
+    AccessDenied,
+    OutcomeUnknown,
+    PermanentError,
+    QuotaExceeded,
+    Rejected,
+    TransientError,
+    Unreadable,
+    Unsupported,
+)
 from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
 from rotator.providers import catalog_entry
@@ -26,6 +35,7 @@ from rotator.secret import Secret
 from tests.servers import issuers, moto
 
 LABEL = Label("inst", "play", "01ROTATION", 1)
+NOON = 1793534400.0  # 2026-11-01T12:00:00Z
 _SCRIPT = """
 import json, os, pathlib, sys
 store = pathlib.Path(sys.argv[2]); keys = json.loads(store.read_text()) if store.exists() else {}
@@ -287,6 +297,73 @@ class TestOperator:
         old = self.provider.accept(Secret("sk-abcdef123456789"), None)
         with pytest.raises(PermanentError, match="old key"):
             self.provider.accept(Secret("sk-abcdef123456789\n"), old)
+
+
+class TestCommand:
+    """What a user's own program prints is read as strictly as an issuer's answer, and told as little of."""
+
+    @staticmethod
+    def _of(tmp_path: Path, generate: str, listed: str | None = None) -> Any:
+        def argv(name: str, text: str) -> list[str]:
+            path = tmp_path / name
+            path.write_text(f"import sys\n{text}\n")
+            return [sys.executable, str(path)]
+
+        found = None if listed is None else argv("list.py", f"print({listed!r})")
+        return _find("command")(generate_argv=argv("generate.py", generate), list_argv=found)
+
+    def test_a_bare_key_will_do_where_there_is_no_list(self, tmp_path: Path) -> None:
+        made = self._of(tmp_path, "print('cmd-0123456789')").generate(LABEL, None)
+        assert (made.primary.reveal(), made.id) == ("cmd-0123456789", "")
+
+    @pytest.mark.parametrize("printed", ["cmd-0123456789", '{"key": "cmd-0123456789"}', '{"key": "cmd-0", "id": ".."}'])
+    def test_a_key_without_an_id_is_refused_where_there_is_a_list(self, printed: str, tmp_path: Path) -> None:
+        """Nobody could tell which of the listed keys it is."""
+        with pytest.raises(Unreadable, match="without its id") as told:
+            self._of(tmp_path, f"print({printed!r})", "[]").generate(LABEL, None)
+        assert "the id that the `list` command prints" in told.value.hint and "cmd-0" not in told.value.message
+
+    def test_an_id_may_be_a_number(self, tmp_path: Path) -> None:
+        made = self._of(tmp_path, """print('{"key": "cmd-0123456789", "id": 7}')""", "[]").generate(LABEL, None)
+        assert made.id == "7"
+
+    @pytest.mark.parametrize(
+        "printed",
+        ["", "{", '{"key": ""}', '{"key": null}', '{"key": 7}', '{"kye": "cmd-secret"}', "making a key…\ncmd-secret"]
+        + ["cmd secret", "cmd-s\u00e9cret", '{"key": "cmd-secret", "id": 1', r'{"key": "cmd-secret\u0000"}'],
+    )
+    def test_what_is_no_key_is_told_without_showing_it(self, printed: str, tmp_path: Path) -> None:
+        with pytest.raises(Unreadable) as told:
+            self._of(tmp_path, f"sys.stdout.buffer.write({printed.encode()!r})").generate(LABEL, None)
+        assert "secret" not in told.value.message + told.value.hint
+
+    def test_what_is_not_utf_8_is_no_key(self, tmp_path: Path) -> None:
+        with pytest.raises(Unreadable, match="UTF-8"):
+            self._of(tmp_path, r"sys.stdout.buffer.write(b'cmd-\xff')").generate(LABEL, None)
+
+    def test_a_certificate_may_have_lines(self, tmp_path: Path) -> None:
+        made = self._of(tmp_path, r"""print('{"key": "-----BEGIN\\nKEY-----"}')""").generate(LABEL, None)
+        assert made.primary.reveal() == "-----BEGIN\nKEY-----"
+
+    @pytest.mark.parametrize(("code", "kind"), [(1, OutcomeUnknown), (75, TransientError)])
+    def test_a_program_that_printed_a_key_and_failed_does_not_tell_it(
+        self, code: int, kind: type[Exception], tmp_path: Path
+    ) -> None:
+        with pytest.raises(kind) as told:
+            self._of(tmp_path, f"print('cmd-0123456789'); sys.exit({code})").generate(LABEL, None)
+        assert "cmd-0123456789" not in str(told.value)
+
+    def test_dates_are_read_in_any_form_and_active_in_words(self, tmp_path: Path) -> None:
+        listed = """[{"id": 1, "label": "a", "created_at": "2026-11-01T12:00:00Z", "last_used_at": 1793534400000},
+            {"id": "2", "active": "false", "created_at": "soon", "expires_at": "Sun, 01 Nov 2026 12:00:00 GMT"}]"""
+        one, two = self._of(tmp_path, "", listed).inventory()
+        assert (one.id, one.label, one.created_at, one.last_used_at, one.active) == ("1", "a", NOON, NOON, True)
+        assert (two.id, two.created_at, two.expires_at, two.active) == ("2", None, NOON, False)
+
+    @pytest.mark.parametrize("listed", ["{}", "7", "x", '[{"label": "a"}]', "[7]", '[{"id": null}]', '[{"id": ".."}]'])
+    def test_a_list_that_cannot_be_read_is_not_an_empty_one(self, listed: str, tmp_path: Path) -> None:
+        with pytest.raises(PermanentError):
+            self._of(tmp_path, "", listed).inventory()
 
 
 def test_the_redactor_knows_every_shipped_pattern() -> None:

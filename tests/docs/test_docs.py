@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from rotator.cli.main import cli, rotate_command
+from rotator.playbook import catalog
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
@@ -55,6 +56,12 @@ def test_playbooks_in_the_documentation_load(path: Path, tmp_path: Path) -> None
             mistakes: list[Mistake] = []
             Loader(Registry((tmp_path,)), Document(path.name, data, {}), mistakes).load("example")
             assert not mistakes, mistakes
+
+
+def test_the_catalog_file_in_the_documentation_is_right(tmp_path: Path) -> None:
+    (body,) = (body for body in blocks(DOCS / "catalog.md", "yaml") if body.startswith("name:"))
+    (tmp_path / "acme.yaml").write_text(body)
+    assert catalog.load(tmp_path / "acme.yaml").name == "Acme"
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
