@@ -28,8 +28,9 @@ from rotator.reference import Reference
 from rotator.secret import Secret, redact
 
 _TIMEOUT = 20.0
-_BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "ServiceUnavailable"}
+_BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 _BROKEN = {"InternalFailure", "InternalServiceError", "ServiceFailure", "InternalError", "RequestTimeout"}
+_BROKEN |= {"ServiceUnavailable"}  # also said by what stands before a server that was at work
 _DENIED = {
     "AccessDenied",
     "AccessDeniedException",
@@ -205,6 +206,8 @@ def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
         return TransientError(words, "is the endpoint right, and reachable?")
     if isinstance(error, boto.HTTPClientError | ResponseParserError):
         return TransientError(words) if safe else OutcomeUnknown(words)
+    if not safe and (isinstance(error, boto.IncompleteReadError) or not isinstance(error, boto.BotoCoreError)):
+        return OutcomeUnknown(words)  # raised over an answer; what is wrong with a request is a BotoCoreError
     return PermanentError(words)
 
 
