@@ -39,7 +39,10 @@ class Reference:
     def resolve(self) -> Secret:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
         resolver = partial(_command, folder=self.folder) if self.kind == "command" else _resolver(self.kind)
-        text = resolver(self.value).strip("\r\n")
+        try:
+            text = resolver(self.value).strip("\r\n")
+        except UnicodeDecodeError as error:
+            raise PermanentError(f"{self} is not UTF-8", "put the credential there as text") from error
         if not text:
             raise NotFound(f"{self} is empty", "put the credential there")
         return Secret(text)

@@ -67,7 +67,11 @@ class HttpProbe:
         import jmespath
 
         for expression in self.expect.body:
-            if not jmespath.search(expression, answer.json()):
+            try:
+                met = jmespath.search(expression, answer.json())
+            except jmespath.exceptions.JMESPathError:  # the body is of a kind that it does not fit
+                met = False
+            if not met:
                 raise PermanentError(f"{self.name}: the answer does not meet `{expression}`")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from rotator.plugin import ProviderDefaults, setting
 from rotator.providers import patterns, reading, templates
 from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate
 from rotator.reference import Reference
-from rotator.secret import Secret, hint_of
+from rotator.secret import Secret, hint_of, redact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +88,24 @@ class HttpProvider(ProviderDefaults):
         """Lists the keys: shows that the administrator's credential works, and how full a quota is."""
         if not self.can_list:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
-        count = sum(record.active for record in self.inventory())
+        items = self._items()
+        count = sum(record.active for record in self._records(items))
         of = f" of {self.entry.quota}" if self.entry.quota else ""
-        return [Finding(Level.OK, f"{count}{of} keys")]
+        return [Finding(Level.OK, f"{count}{of} keys"), *self._odd_dates(items)]
+
+    def _odd_dates(self, items: Sequence[Any]) -> Iterator[Finding]:
+        """What the list tells of dates in a form that nobody understands, and a last use that it does not tell."""
+        each = self.entry.list_.each  # type: ignore[union-attr]
+        for name in ("created", "expires", "last_used"):
+            path = getattr(each, name)
+            odd = [found for item in items if reading.no_date(found := reading.pick(path, item))]
+            if odd:
+                shown = redact(reading.told(odd[0]) or type(odd[0]).__name__)[:40]
+                hint = "an unknown last use counts as now: no key becomes quiet" if name == "last_used" else ""
+                yield Finding(Level.WARNING, f"`{path}` (list.each.{name}) is no date: {shown}", hint)
+        if each.last_used and items and not any(reading.has(each.last_used, item) for item in items):
+            words = f"no listed key has `{each.last_used}` (list.each.last_used): each counts as never used"
+            yield Finding(Level.WARNING, words, "is it the right name?")
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
@@ -117,7 +132,10 @@ class HttpProvider(ProviderDefaults):
         raise Unsupported(f"{self.entry.name} shows a key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        return reading.distinct(self._record(item) for item in self._items())
+        return self._records(self._items())
+
+    def _records(self, items: Sequence[Any]) -> list[KeyRecord]:
+        return reading.distinct(self._record(item) for item in items)
 
     def _items(self) -> list[Any]:
         listing = self.entry.list_

@@ -24,6 +24,7 @@ _NO = frozenset({"false", "no", "off", "0", "none", "null", "inactive", "disable
 _NO |= {"expired", "deleted", "archived", "suspended", "blocked"}
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, separators of lines
 _LONGEST_ID = 500
+_NEVER = frozenset({"", "never", "none", "null", "n/a", "-", "false"})
 
 
 def pick(path: str, data: Any) -> Any:
@@ -34,6 +35,15 @@ def pick(path: str, data: Any) -> Any:
         return jmespath.search(path, data)
     except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
+
+
+def has(path: str, data: Any) -> bool:
+    """Whether the field that a path leads to is there at all, null or not. Paths of more than names: nobody knows."""
+    *above, last = path.split(".")
+    if not all(re.fullmatch(r"\w+", name) for name in (*above, last)):
+        return True
+    inside = pick(".".join(above), data) if above else data
+    return isinstance(inside, Mapping) and last in inside
 
 
 def text(value: Any) -> str:
@@ -116,29 +126,22 @@ def _seconds(number: float) -> float:
     return number
 
 
-def says_nothing(value: Any) -> bool:
-    """Whether a field means "no date": absent, or one of the ways to write "never"."""
-    if isinstance(value, str):
-        words = value.strip().lower()
-        return words in ("", "never", "none", "null", "n/a", "-", "0", "false") or words.startswith("0001-01-01")
-    return value is None or value is False or value == 0
-
-
 def last_use(value: Any) -> float | None:
     """When a key was last used. A text that nobody understands is 'just now': it may be in use this very second."""
-    found = moment(value)
-    if found is not None or says_nothing(value) or _before_keys(value):
-        return found
-    return time.time()
+    return time.time() if no_date(value) else moment(value)
 
 
-def _before_keys(value: Any) -> bool:
-    """A date that is one, but of 1970 or before: zero in some language."""
-    try:
+def no_date(value: Any) -> bool:
+    """Whether a field says something, but nothing that is understood as a date or as "never"."""
+    if value is None or value is False or moment(value) is not None:
+        return False
+    if isinstance(value, str) and value.strip().lower() in _NEVER:
+        return False
+    try:  # of 1970 or before: zero in some language
         found = _moment(value)
     except (ValueError, TypeError, ArithmeticError, IndexError, OSError):
-        return False
-    return found is not None and found <= 0
+        return not (isinstance(value, str) and value.startswith("0001-01-01"))
+    return found is None or found > 0
 
 
 def flag(value: Any) -> bool:

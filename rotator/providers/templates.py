@@ -128,7 +128,7 @@ def check_create(entry: CatalogEntry, request: http.Request, answer: http.Answer
     except PermanentError as error:
         if answer.status in REFUSALS:
             raise
-        raise Unreadable(error.message, error.hint or "it may have made a key all the same") from error
+        raise Unreadable(error.message, error.hint or "a key that it made all the same is looked for") from error
 
 
 def _said(answer: http.Answer) -> str:

@@ -275,6 +275,28 @@ def test_the_last_use_is_told_and_one_that_is_not_understood_is_now(provided: Ma
     assert (found.provider.tells_use, found.provider.usage_lag, found.provider.propagation) == (True, 90, 4)
 
 
+def test_a_date_that_nobody_understands_is_a_warning(provided: Make) -> None:
+    found = provided()
+    found.provider.generate(LABEL, None)
+    found.twists["list"] = lambda _, body: {"keys": [{**body["keys"][0], "created": "soon", "used": "lately"}]}
+    told = [(finding.level, finding.text) for finding in found.provider.preflight()]
+    assert told == [
+        ("ok", "1 keys"),
+        ("warning", "`created` (list.each.created) is no date: soon"),
+        ("warning", "`used` (list.each.last_used) is no date: lately"),
+    ]
+
+
+def test_a_last_use_that_the_list_does_not_tell_is_a_warning(provided: Make) -> None:
+    """One letter wrong, and every key would count as never used; null is another thing."""
+    found = provided(entry={"last_used: used": "last_used: usde"})
+    found.twists["list"] = lambda _, body: {"keys": [{"id": "k1", "name": "x", "used": None}]}
+    assert [finding.level for finding in found.provider.preflight()] == ["ok", "warning"]
+    found = provided()
+    found.twists["list"] = lambda _, body: {"keys": [{"id": "k1", "name": "x", "used": None}]}
+    assert [finding.level for finding in found.provider.preflight()] == ["ok"]
+
+
 @pytest.mark.parametrize("key_id", [None, "", {}, [], True, ".", "..", "a\nb", "a\ud800b", " "])
 def test_a_listed_key_without_a_usable_id_makes_the_listing_unreadable(key_id: Any, provided: Make) -> None:
     """Left out, it would count as gone."""

@@ -102,6 +102,8 @@ def test_expectations_look_at_the_body(url: str) -> None:
         _http(url, expect=Expect(body=["count > `5`"])).probe(single(GOOD))
     with pytest.raises(PermanentError, match="not JSON"):
         _http(url, "/page", expect=Expect(body=["model"])).probe(single(GOOD))
+    with pytest.raises(PermanentError, match="does not meet"):  # a number has no length
+        _http(url, expect=Expect(body=["length(count) > `1`"])).probe(single(GOOD))
 
 
 def test_the_key_never_stands_in_a_url() -> None:

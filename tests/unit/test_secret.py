@@ -8,10 +8,13 @@ import json
 import pickle
 import traceback
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
+from rotator.errors import PermanentError
 from rotator.providers.catalog_entry import key_patterns
+from rotator.reference import Reference
 from rotator.secret import Redactor, Secret, hint_of, redact
 
 TEXT = "sk-live-canary/0123456789+abc="
@@ -34,6 +37,18 @@ def test_living_secrets_are_redacted_in_every_usual_encoding() -> None:
     forms = [TEXT, urllib.parse.quote(TEXT, safe=""), base64.b64encode(TEXT.encode()).decode(), json.dumps(TEXT)]
     assert all("canary" not in redact(f"x {form} y") and "***" in redact(form) for form in forms)
     del secret
+
+
+def test_a_secret_with_half_a_character_breaks_no_redaction() -> None:
+    """A lone surrogate has no UTF-8; it must not take every later message with it."""
+    secret = Secret("half\ud800-of-a-secret")
+    assert redact("half\ud800-of-a-secret is here") == "*** is here" and secret
+
+
+def test_a_reference_to_what_is_no_text_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"key-\xff")
+    with pytest.raises(PermanentError, match="is not UTF-8"):
+        Reference("file", str(tmp_path / "key")).resolve()
 
 
 def test_a_traceback_is_redacted() -> None:
