@@ -14,7 +14,7 @@ from rotator.model import Label
 from rotator.providers.aws_iam import AwsIamProvider
 from rotator.reference import Reference
 
-pytest.importorskip("boto3", reason="pip install 'rotator[aws]'")
+pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
 
 LABEL = Label("inst", "play", "01ROTATION", 1)
 _CREATED = """<CreateAccessKeyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><CreateAccessKeyResult>%s
