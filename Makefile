@@ -28,7 +28,7 @@ lint: $(READY)
 
 # Full-length kills, simulation and model: hours.
 soak: $(READY)
-	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 ROTATOR_AWS_KILL_EVERY=1 ROTATOR_CONTAINER_KILL_EVERY=1 ROTATOR_CONTAINER_KILLS=50 ROTATOR_KUBE_KILL_EVERY=1 $(BIN)/python -m pytest -q -s tests/model tests/simulation tests/acceptance/test_crashes.py tests/acceptance/test_aws.py tests/acceptance/test_containers.py tests/acceptance/test_kubernetes.py
+	@ROTATOR_FULL=1 ROTATOR_MODEL_WHOLE=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 ROTATOR_AWS_KILL_EVERY=1 ROTATOR_CONTAINER_KILL_EVERY=1 ROTATOR_CONTAINER_KILLS=50 ROTATOR_KUBE_KILL_EVERY=1 $(BIN)/python -m pytest -q -s tests/model tests/simulation tests/acceptance/test_crashes.py tests/acceptance/test_aws.py tests/acceptance/test_containers.py tests/acceptance/test_kubernetes.py
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

@@ -95,8 +95,10 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
 
 
 def picked_up(rotation: Rotation) -> Rotation:
-    """By another process, perhaps much later: what preflight saw is read again before a key is made."""
+    """By another process, perhaps much later. What was seen before is seen again before a key is made, or written."""
     asked = bool(rotation.handle) or rotation.plan.supplied
+    if rotation.phase in (Phase.READ, Phase.WRITE):
+        return replace(rotation.to(Phase.CHECK), wake=rotation.wake)
     if rotation.phase is Phase.SNAPSHOT or (rotation.phase is Phase.GENERATE and not asked):
         return replace(rotation.to(Phase.PREFLIGHT), wake=rotation.wake)
     return rotation

@@ -143,7 +143,7 @@ class Session:
         intent, owner = self.case.intent, self._unit(self.case.intent_of)
         if intent is not None and owner is not None:
             self._commit(owner, intent, Performed(Unknown(self.clock.now())), recovered=True, intend=False)
-        elif self.case.rotation is not None:
+        if self.case.rotation is not None:
             self.case = self.case.having(machine.picked_up(self.case.rotation))
 
     def _begin(self) -> tuple[Unit | None, Action]:

@@ -273,7 +273,7 @@ def test_each_probe_has_a_connection_of_its_own(tmp_path: Path) -> None:
     def keeping(connection: socket.socket) -> None:
         accepted.append(connection.fileno())
         for _ in range(9):  # whoever came would be served nine times
-            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"data\":[]}")
+            connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"data":[]}')
             if not connection.recv(65536):
                 return
 

@@ -81,12 +81,10 @@ def _engine(world: World, unit: Rotation | Debt, call: Call) -> Iterator[tuple[s
     if world.faults <= 0:
         return
     poorer = replace(world, faults=world.faults - 1, fence=world.fence + 1, looked=False)
-    if call.op is Op.SNAPSHOT:  # a read has no intent that would be unknown
-        yield f"{name}: crash before", replace(poorer, rotation=machine.picked_up(poorer.rotation))
-    else:
-        yield f"{name}: crash before", commit(poorer, unit, Unknown(0))
+    crashed = poorer if call.op is Op.SNAPSHOT else commit(poorer, unit, Unknown(0))  # a read has no intent
+    yield f"{name}: crash before", _picked_up(crashed)
     poorer_after, result = perform(poorer, call)
-    yield f"{name}: crash after", commit(poorer_after, unit, Unknown(0))
+    yield f"{name}: crash after", _picked_up(commit(poorer_after, unit, Unknown(0)))
     same_fence = replace(poorer, fence=world.fence)
     yield f"{name}: passing failure", commit(same_fence, unit, Failed(0, "later", permanent=False))
     if call.op in FAILING:
@@ -154,10 +152,15 @@ def _restores(world: World, unit: Rotation | Debt | None, action: object) -> Ite
         ]
     for when, now in later:
         old = restore(now)
-        yield f"the backup is restored{when}", replace(old, rotation=machine.picked_up(old.rotation))
+        yield f"the backup is restored{when}", _picked_up(old)
         owner, intended = turn.turn(old.rotation, old.debts)
         if isinstance(intended, Call) and intended.op in EFFECTS and owner is not None:
-            yield f"the backup is restored{when}, with its intent", commit(old, owner, Unknown(0))
+            yield f"the backup is restored{when}, with its intent", _picked_up(commit(old, owner, Unknown(0)))
+
+
+def _picked_up(world: World) -> World:
+    """By another process."""
+    return replace(world, rotation=machine.picked_up(world.rotation))
 
 
 def _regrets(world: World) -> Iterator[tuple[str, World]]:
@@ -227,6 +230,7 @@ def judge(world: World, last: bool) -> None:
         nobodys = key.ours and key.state == LIVE and key.label and key.id not in in_use
         # A journal from before any of it, and a list without labels: nothing tells that this one is ours.
         untold = world.restored and world.config.recovery is not Recovery.LABEL and key.id not in world.known
+        untold = untold or (world.restored and key.label.startswith("z"))  # preflight says so: of an unknown rotation
         if nobodys and not quiet and not strange and not refused and not untold:
             raise Broken(f"promise 2: {key.id} lives on, nobody knows why")
         if key.state == OFF and not quiet:

@@ -32,6 +32,7 @@ KINDS = [
 
 _LISTED = (Recovery.LABEL, Recovery.DIFFERENCE)  # without a list no id can be held against another
 FULL = bool(os.environ.get("ROTATOR_FULL"))
+WHOLE = bool(os.environ.get("ROTATOR_MODEL_WHOLE"))
 
 
 def configs() -> list[Config]:
@@ -70,7 +71,7 @@ BELIEFS: list[dict[str, Any]] = [
 
 
 def believed() -> list[Config]:
-    """Each belief alone beside a fault and a stranger, and all pairs; in full, the pairs beside a fault, too."""
+    """Each belief alone beside a fault and a stranger, and all pairs; `make soak` walks pairs beside a fault, too."""
     found = {}
     for (overlap, recovery, off), compromised in itertools.product(KINDS, (False, True)):
         kind = {"overlap": overlap, "recovery": recovery, "can_deactivate": off, "compromised": compromised}
@@ -78,9 +79,9 @@ def believed() -> list[Config]:
             both = {**one, **other}
             if "answers" in both and recovery not in _LISTED:
                 continue
-            luck = int(one is other or FULL)
-            luck = 0 if both.get("older_journal") and not FULL else luck
-            config = Config(**kind, **both, faults=luck, strangers=luck)
+            luck = int(one is other or WHOLE)
+            older = both.get("older_journal", False)  # what strangers did since no journal from before can know
+            config = Config(**kind, **both, faults=luck * (not older or WHOLE), strangers=luck * (not older))
             found[config] = config
     return list(found)
 

@@ -220,6 +220,8 @@ def initial(config: Config) -> World:
         keys.append(IssuedKey("older", "slot" if config.overlap is Overlap.TWO_SLOTS else ""))
         owed = Debt("d0", "p", "r0", Key("older", "older"), Cause.ROTATED, config.plan)
         debts, sealed = (debt_machine.begin(owed),), sealed | {"older"}
+    if config.first:
+        sealed = frozenset()
     versions, held = (0,) * config.stores, {"old": "old", "nothing": "", "strange": "strange"}[config.start]
     if config.start == "strange":  # ours is of a project that this list does not show; a colleague's is in it
         keys = [IssuedKey("colleague", "", LIVE, ours=False)]
