@@ -246,3 +246,42 @@ def test_a_key_that_the_list_lacks_is_not_quiet_unless_it_is_dead(
     report = bench.service.rotate("one")
     assert report.code == 0 and bool([debt for debt in report.debts if str(debt.phase) == "quiet"]) is alive
     assert ("one-key1" in bench.issuer.live) is alive
+
+
+@pytest.mark.parametrize("slots", ["two slots", "none"])
+def test_a_slot_is_read_again_when_its_answer_was_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, slots: str
+) -> None:
+    bench.playbook(provider=f", overlap: {slots}, recovery: reread", more="allow_downtime: true")
+    bench.issuer.overlap = memory.Overlap(slots)
+    made = _loses(monkeypatch, lambda made: None)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored]
+
+
+def test_an_id_beside_the_value_tells_which_key_a_store_holds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IAM's access key ids do; no hint is needed then."""
+    told: list[str] = []
+    monkeypatch.setattr(MemoryProvider, "id_of", lambda self, beside: told[-1] if told else "")
+
+    def in_production(made: Credential) -> None:
+        _holds(made.primary)
+        told.append(made.id)
+
+    made = _loses(monkeypatch, in_production)
+    _lists(monkeypatch, lambda found: [replace(one, hint="") for one in found] if told else found)
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored]
+
+
+def test_a_current_key_that_is_gone_is_no_debt_when_its_forerunner_was_put_back(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
+    before = bench.stored
+    assert bench.service.rotate("one").code == 0
+    bench.issuer.keys["one-key2"].state = "dead"
+    _holds(Secret(before))
+    memory.WORLD.start("one")
+    path.write_text(path.read_text().replace("grace: 1h", "grace: 0s"))
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
