@@ -123,7 +123,7 @@ def _asks_quiet(debt: Debt) -> bool:
 def _again(debt: Debt, failed: Failed) -> Debt:
     """A debt has no deadline: it is asked again for ever, and told when that lasts."""
     tries = debt.tries + 1
-    pause = failed.retry_in if failed.retry_in is not None else debt.plan.policy.backoff(tries)
+    pause = debt.plan.policy.pause(tries, failed.retry_in)
     lasting = debt.now - debt.since >= debt.plan.policy.deadline
     attention = failed.message if lasting else debt.attention
     if debt.phase in (P.REVOKE, P.DEACTIVATE):

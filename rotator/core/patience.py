@@ -51,7 +51,7 @@ def not_yet(rotation: Rotation, later: Later) -> Later | Failed:
 def again(rotation: Rotation, failed: Failed) -> Rotation:
     """Try once more after a pause."""
     tries = rotation.tries + 1
-    pause = failed.retry_in if failed.retry_in is not None else rotation.plan.policy.backoff(tries)
+    pause = rotation.plan.policy.pause(tries, failed.retry_in)
     if rotation.phase in UNDOING:  # why it is being undone is what a person wants to know
         return replace(rotation.later(pause), tries=tries)
     return replace(rotation.later(pause), tries=tries, problem=failed.message, hint=failed.hint)

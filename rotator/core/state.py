@@ -56,6 +56,10 @@ class Policy:
         """The pause after the `tries`-th failure in a row."""
         return float(min(self.longest_retry, self.first_retry * 2 ** min(max(tries - 1, 0), 20)))
 
+    def pause(self, tries: int, asked: float | None) -> float:
+        """The pause that the other side asks for, at most a step's deadline; else the back-off."""
+        return self.backoff(tries) if asked is None else max(0.0, min(asked, self.deadline))
+
 
 @dataclass(frozen=True, slots=True)
 class StorePlan:

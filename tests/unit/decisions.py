@@ -143,6 +143,7 @@ RESULTS: dict[str, Result] = {
     "failed, without words": Failed(NOW, ""),
     "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
     "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
+    "failed for now, in a year": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=31_536_000.0),
     **{f"failed, {kind}": Failed(NOW, f"it is {kind}", "mend it", kind=kind) for kind in Kind},
 }
 

@@ -132,3 +132,10 @@ def test_a_provider_that_tells_no_use_has_no_quiet_step() -> None:
 
 def machine_of(debt: Debt, result: object) -> Debt:
     return debt_machine.apply(debt, result)  # type: ignore[arg-type]
+
+
+def test_a_year_is_not_waited_for() -> None:
+    """Whatever Retry-After says: at most a step's deadline."""
+    year = Failed(100.0, "busy", permanent=False, retry_in=31_536_000.0)
+    assert machine.apply(replace(ROTATION, phase=Phase.GENERATE, new=None), year).wake == 100.0 + 600.0
+    assert machine_of(replace(DEBT, phase=DebtPhase.REVOKE, now=100.0), year).wake == 100.0 + 600.0
