@@ -143,6 +143,8 @@ class Service:
         running = session.case.rotation
         if running is None or running.phase is Phase.ENDED:
             held = session.paused and not request.compromised
+            if playbook is None and not request.only_if_due:
+                raise self._gone(session.playbook)
             if playbook is None or held or (request.only_if_due and not self._due(session, playbook)):
                 return replace((yield from self.carry_on(session, request)), untouched=True)
             return (yield from self._begin(session, playbook, request))
@@ -153,6 +155,14 @@ class Service:
         if not follows or playbook is None or report.rotation is None or report.rotation.phase is not Phase.ENDED:
             return report
         return (yield from self._begin(session, playbook, request))
+
+    def _gone(self, name: str) -> ConfigError:
+        """A rotation was ordered, and there is nothing to rotate by. Never told as the success of the last one."""
+        try:
+            self.playbooks().get(name)
+        except ConfigError as error:
+            return ConfigError(f"{error.message}: no new key was made, and no old one was hurried", error.hint)
+        return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
 
     def _begin(self, session: Session, playbook: Playbook, request: Request) -> Work[Report]:
         now = self.clock.now()

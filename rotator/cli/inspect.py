@@ -68,6 +68,9 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         state = f"rotating: {rotation.phase}"
     else:
         state = f"{len(waiting)} old key{'s' if len(waiting) > 1 else ''} waiting" if waiting else "ok"
+    orphan = rotation.possible_orphan if rotation is not None and rotation.phase is Phase.ENDED else ""
+    if orphan and state == "ok":
+        state = "possible orphan"
     due = playbook.due_at(last) if playbook else None
     overdue = bool(playbook and playbook.shape.max_age and last and found.clock.now() - last > playbook.shape.max_age)
     if pause is not None and not attention:
@@ -79,6 +82,7 @@ def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]
         "paused": {"until": pause.until, "reason": pause.reason, "by": pause.who} if pause else None,
         "next": "; ".join(attention)
         or (f"until {words.moment(pause.until)}: {pause.reason}" if pause else "")
+        or (f"look in the provider's console for {orphan}" if state == "possible orphan" else "")
         or (f"`rotator supply {name}`" if state == "waiting for key" else "")
         or _next(due, found.clock.now(), playbook),
         "attention": attention,

@@ -88,7 +88,8 @@ def _ended(found: Report, rotation: Rotation) -> None:
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
             left = tail.replace("old key", "key that was left") if rotation.back else tail
-            print(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.")
+            orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
+            print(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
         case Outcome.ROLLED_BACK:
             _rolled_back(found, rotation, name)
         case Outcome.REFUSED:
@@ -102,18 +103,25 @@ def _ended(found: Report, rotation: Rotation) -> None:
 def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
     if rotation.back:
         return say(f"not back to the previous key: {rotation.problem}. The present one stays ({name})", rotation.hint)
-    if found.ordered and rotation.new is None:
+    if found.ordered and rotation.possible_orphan:
+        print(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
+        return None
+    if found.ordered and rotation.new is None and not rotation.last_create:
         print(f"undone, as ordered: no key had been made ({name})")
         return None
     if found.ordered:
         print(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
         return None
-    orphan = f" There may be a key that nobody knows: {rotation.possible_orphan}." if rotation.possible_orphan else ""
+    orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     say(
         f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
         rotation.hint or f"`rotator show {name}` has each attempt",
     )
     return None
+
+
+def _orphan(rotation: Rotation) -> str:
+    return f"There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's console."
 
 
 def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:

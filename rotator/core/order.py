@@ -19,7 +19,7 @@ from rotator.core.state import (
     Plan,
     Rotation,
 )
-from rotator.model import Overlap
+from rotator.model import Overlap, Recovery
 
 
 class Order(StrEnum):
@@ -75,19 +75,24 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
         if rotation.forward_only:
             return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
-    if phase is Phase.RECOGNISE:
-        return _give_up(rotation)
+    if phase is Phase.RECOGNISE or (rotation.phase is Phase.STUCK and phase is Phase.RECOVER):
+        return _give_up(rotation, phase)
     if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (phase is Phase.GENERATE and rotation.plan.supplied):
         return undo.settled(replace(rotation, problem="undone by a person's order"))
     return Refusal("a key may just have been made", "let it be found first: `rotate NAME` carries on")
 
 
-def _give_up(rotation: Rotation) -> Rotation | Refusal:
-    """A new key that nothing holds, and whose id is not certain: by its label a sweep may find it, else a person."""
+def _give_up(rotation: Rotation, phase: Phase) -> Rotation | Refusal:
+    """A new key that nothing holds, and whose id is not certain: it is looked for by its label, else by a person."""
     if rotation.plan.overlap is Overlap.NONE:
         return Refusal("the new key may have killed the previous one", "`rotator resume` goes on to the new one")
-    name = f"{rotation.new}, attempt {rotation.attempt} of {rotation.id}"
-    return undo.settled(replace(rotation, problem="undone by a person's order", possible_orphan=name))
+    ordered = replace(rotation, problem="undone by a person's order", question="", hint="")
+    if phase is Phase.RECOVER:  # a person has looked, and what there is stays named
+        return undo.settled(ordered)
+    ordered = replace(ordered, possible_orphan=f"{rotation.new}, attempt {rotation.attempt} of {rotation.id}")
+    if rotation.plan.recovery is not Recovery.LABEL:
+        return undo.settled(ordered)
+    return replace(ordered.to(Phase.RECOVER), new=None, last_create=True)
 
 
 def _compromise(rotation: Rotation) -> Rotation | Refusal:

@@ -35,9 +35,10 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
 def _unknowable(rotation: Rotation, message: str, hint: str) -> Rotation:
     """There may be a key that nobody can find or touch: name it, and let a person look."""
     name = f"attempt {rotation.attempt} of {rotation.id}"
-    message = rotation.problem if rotation.last_create else message
-    rotation = replace(rotation, possible_orphan=name)
-    question = f"{message or 'the answer to a create was lost'}: look in the provider's console for the key of {name}"
+    why = [rotation.problem if rotation.last_create else "", message]
+    text = "; ".join(part for part in why if part) or "the answer to a create was lost"
+    rotation = replace(rotation, possible_orphan=rotation.possible_orphan or name)
+    question = f"{text}: look in the provider's console for the key of {name}"
     return replace(rotation.stuck(question), hint=hint or "destroy it there, then `rotator resume`")
 
 
@@ -56,6 +57,8 @@ def discard(rotation: Rotation, result: Result) -> Rotation:
     gone, rest = rotation.found[0], rotation.found[1:]
     if rotation.plan.recovery is Recovery.DIFFERENCE:
         rotation = replace(rotation, owed=(*rotation.owed, Owed(gone, Cause.DISCARDED)))
+    elif rotation.last_create:  # what was given up is found by its label, and gone
+        rotation = replace(rotation, possible_orphan="")
     rotation = replace(rotation.to(Phase.DISCARD), found=rest)
     return rotation if rest else next_attempt(rotation)
 

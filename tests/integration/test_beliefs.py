@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rotator import memory, orders
+from rotator.cli import inspect, words
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
 from rotator.errors import OutcomeUnknown, PermanentError, Unreadable, Unsupported
@@ -46,10 +47,42 @@ def test_a_key_answered_under_another_id_than_listed_is_brought_nowhere(
     assert len(bench.live) == 2
     given_up = orders.order(bench.service, "one", Order.UNDO, Request())
     assert given_up.code == 0 and given_up.rotation is not None
-    assert given_up.rotation.outcome is Outcome.ROLLED_BACK and given_up.rotation.possible_orphan
-    with bench.service.session("one") as session:
-        assert session.reconcile() == 1  # by its label, since the key in force is shown by its own id
-    assert before in bench.live
+    assert given_up.rotation.outcome is Outcome.ROLLED_BACK and not given_up.rotation.possible_orphan
+    assert bench.live == [before] == [bench.stored]  # found by its label, and destroyed by the id that the list shows
+
+
+def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its label was never sent, so no list tells which it is: never told as destroyed."""
+    _lists(monkeypatch, lambda found: [replace(one, label="") for one in found])
+    assert bench.service.rotate("one", WAIT).code == 4
+    given_up = orders.order(bench.service, "one", Order.UNDO, Request())
+    words.report(given_up)
+    told = capsys.readouterr().out
+    assert "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told
+    assert len(bench.live) == 2
+    assert "one-key2" in inspect._row(bench.service, "one", None)["next"]
+
+
+def test_a_recovery_that_asks_may_be_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _loses(monkeypatch, lambda made: bench.issuer.use(made.primary.reveal()) and None)
+    assert bench.service.rotate("one", WAIT).code == 4
+    given_up = orders.order(bench.service, "one", Order.UNDO, Request())
+    assert given_up.rotation is not None and given_up.rotation.outcome is Outcome.ROLLED_BACK
+    assert given_up.rotation.possible_orphan and len(bench.live) == 2
+
+
+@pytest.mark.parametrize("compromised", [True, False])
+def test_a_rotation_without_its_playbook_is_no_success(bench: Bench, compromised: bool) -> None:
+    """From the wrong directory nothing is rotated: in an incident 0 would mean that the leaked key is dying."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
+    assert bench.service.rotate("one").code == 0
+    path.unlink()
+    report = bench.service.rotate("one", Request(compromised=compromised))
+    assert report.code == 2 and report.error is not None and "no new key was made" in report.error.message
+    assert [one.code for one in bench.service.due(Request())[0]] == []  # its old key waits in grace as it did
 
 
 def test_an_issuer_without_a_list_that_answers_the_old_id_is_not_believed(

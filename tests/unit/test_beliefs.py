@@ -11,7 +11,7 @@ from rotator.core import machine, order
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
 from rotator.core.order import Order, Refusal
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan, Write
-from rotator.model import Overlap
+from rotator.model import Overlap, Recovery
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
 PLAN = Plan(stores=(StorePlan("s"),), tells_use=True)
@@ -32,8 +32,12 @@ def test_an_id_that_the_provider_does_not_show_stops_before_the_stores() -> None
     assert stopped.phase is Phase.STUCK and "k2" in stopped.question and "k3" in stopped.question
     assert order.order_rotation(stopped, Order.RESUME, 101.0).phase is Phase.RECOGNISE  # type: ignore[union-attr]
     given_up = order.order_rotation(stopped, Order.UNDO, 101.0)
-    assert isinstance(given_up, Rotation) and given_up.outcome is Outcome.ROLLED_BACK and not given_up.owed
+    assert isinstance(given_up, Rotation) and given_up.phase is Phase.RECOVER and not given_up.owed
     assert "k2" in given_up.possible_orphan
+    gone = machine.apply(replace(given_up, now=200.0), Done(200.0, Recovered()))
+    assert gone.outcome is Outcome.ROLLED_BACK and gone.attempt == 1 and "k2" in gone.possible_orphan
+    unlabelled = replace(stopped, plan=replace(PLAN, recovery=Recovery.DIFFERENCE))
+    assert order.order_rotation(unlabelled, Order.UNDO, 101.0).outcome is Outcome.ROLLED_BACK  # type: ignore[union-attr]
     no_overlap = replace(stopped, plan=replace(PLAN, overlap=Overlap.NONE))
     assert isinstance(order.order_rotation(no_overlap, Order.UNDO, 101.0), Refusal)
 
