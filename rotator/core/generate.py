@@ -47,6 +47,9 @@ def snapshot(rotation: Rotation, result: Result) -> Rotation:
     return rotation
 
 
+_SAME = "a create must make a key; does it answer the one that is there already?"
+
+
 def ask_or_generate(rotation: Rotation) -> Action:
     if rotation.plan.supplied:
         return Ask("supply", "the new key, made by a person in the provider's console")
@@ -56,6 +59,10 @@ def ask_or_generate(rotation: Rotation) -> Action:
 def generate(rotation: Rotation, result: Result) -> Rotation:
     """The one call that is never repeated blindly."""
     match result:
+        case Done(data=Key() as key) if (
+            key.fingerprint and rotation.old and key.fingerprint == rotation.old.fingerprint
+        ):
+            return _nothing_made(rotation, Failed(result.at, "the create answered the key that is in force", _SAME))
         case Done(data=Key() as key):
             return made(rotation, key)
         case Unknown(message=message, hint=hint, unreadable=True):

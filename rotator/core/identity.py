@@ -67,8 +67,11 @@ def contradiction(record: KeyRecord, now: float, accepted: bool | None, foreign:
         return "was made by a rotation that this journal does not know"
     if record.created_at is not None and record.created_at > now + CLOCKS_AGREE:
         return "was made later than now"
-    if record.expires_at is not None and record.expires_at < now - CLOCKS_AGREE and accepted is not False:
+    expired = record.expires_at is not None and record.expires_at < now - CLOCKS_AGREE
+    if expired and accepted is not False:
         return "has expired"
+    if record.active and accepted is False and not expired:
+        return "is active, but the provider refuses the key"
     if not record.active and accepted:
         return "is inactive, but the provider accepts the key"
     return ""

@@ -13,7 +13,8 @@ from rotator.model import KeyRecord, Label
 def by_label(
     inventory: Iterable[KeyRecord], new: Key, label: Label, before: Collection[str], fits: Callable[[KeyRecord], bool]
 ) -> Recognised:
-    """In a list that shows labels: its own id *and* our label, a hint that fits its value, and not there before.
+    """In a list that shows labels: its own id *and* our label, a hint that fits its value, and not there before:
+    neither in the list before the create nor as the id of another key that the journal knows.
 
     `fits` says whether a record can be of the new value, by its hint.
     """
@@ -24,7 +25,7 @@ def by_label(
     if len(labelled) > 1:
         return Recognised(problem=f"{bears} bear our label", hint="does the provider make two keys for one request?")
     if new.id and new.id in before:
-        problem = f"the create answered the id {new.id}, which the list showed before it"
+        problem = f"the create answered the id {new.id}, which another key had before it"
         return Recognised(problem=problem + _instead(bears, new), hint=_ANSWER)
     if labelled and not mine:
         answered = f"the id {new.id}" if new.id else "no id"
@@ -42,7 +43,7 @@ def by_label(
 def by_difference(inventory: Iterable[KeyRecord], new: Key, before: Collection[str]) -> Recognised:
     """In a list without labels: its own id, not among the ids before the create."""
     if not new.id or new.id in before:
-        answered = f"the id {new.id}, which the list showed before it" if new.id else "no id"
+        answered = f"the id {new.id}, which another key had before it" if new.id else "no id"
         return Recognised(problem=f"the create answered {answered}", hint=_ANSWER)
     return Recognised(shown=any(record.id == new.id for record in inventory))
 

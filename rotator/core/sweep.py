@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -20,10 +21,15 @@ class Known:
 
 
 def orphans(inventory: Iterable[KeyRecord], known: Known) -> tuple[Key, ...]:
-    """Keys whose label names a rotation in this journal and that nothing accounts for."""
+    """Keys whose label names a rotation in this journal and that nothing accounts for.
+
+    A create makes one key: of several with one label others may be a colleague's, as in an account that we made.
+    """
+    records = list(inventory)
+    bearers = Counter(record.label for record in records)
     found = []
-    for record in inventory:
-        label = Label.parse(record.label)
+    for record in records:
+        label = Label.parse(record.label) if bearers[record.label] == 1 else None
         if label is None or label.installation != known.installation or label.playbook != known.playbook[:60]:
             continue
         if label.rotation in known.rotations and record.id not in known.accounted:

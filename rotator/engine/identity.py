@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rotator.core import identity
 from rotator.core.state import Key
-from rotator.errors import RefusedError, Rejected, Unsupported
+from rotator.errors import PluginError, RefusedError, Rejected, Unsupported
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, KeyRecord, Label, Level
@@ -53,6 +53,7 @@ def identify(
         known = current  # a person may have adopted it anew, with another id
     if known is not None:
         key = replace(known, id=known.id or key.id)
+        _refuse_another_hint(playbook, key, credential.primary, listing)
         return key, accepted(playbook, replace(credential, id=key.id))
     if wrong := playbook.provider.looks_right(credential.primary):
         raise RefusedError(
@@ -65,6 +66,21 @@ def identify(
     if not playbook.provider.can_list:
         return key, taken
     return _in_the_list(journal, playbook, key, credential.primary, taken, now, listing), taken
+
+
+def _refuse_another_hint(playbook: Playbook, key: Key, value: Secret, listing: Listing) -> None:
+    """An id that a person gave, or that was known before the provider's list could be asked."""
+    try:
+        record = next((one for one in listing() if key.id and one.id == key.id), None)
+    except PluginError:  # it cannot list, or not now: whoever needs the list says so
+        return
+    if record is None:
+        return
+    if identity.agreement(record, value.reveal(), playbook.provider.literal_prefix(value)) is None:
+        raise RefusedError(
+            f"the journal knows {key.hint} as {key.id}, but the provider shows that one as {record.hint}",
+            _ADOPT_ID.format(name=playbook.name),
+        )
 
 
 def _in_the_list(

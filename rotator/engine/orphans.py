@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rotator.core import sweep
 from rotator.core.state import Key
 from rotator.engine import recovery
 from rotator.errors import PermanentError
-from rotator.journal import cases, credentials
+from rotator.journal import cases, codec, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
-from rotator.model import Label, Recovery
+from rotator.model import KeyRecord, Label, Recovery
 from rotator.playbook.playbook import Playbook
 
 
@@ -43,10 +45,31 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
     with journal.database.read() as connection:
         rotations = cases.known_rotations(connection, playbook.name, labels)
     accounted = {key.id for key in (*in_force, *debts)}
-    found = sweep.orphans(listed, sweep.Known(journal.installation, playbook.name, rotations, accounted))
+    made = _made_otherwise(journal, listed)
+    unknown = [record for record in listed if record.id not in made]
+    found = sweep.orphans(unknown, sweep.Known(journal.installation, playbook.name, rotations, accounted))
     if found and (hidden := recovery.not_shown(journal, playbook, dict.fromkeys(in_force), listed)):
         raise PermanentError(
             f"nothing is swept: the provider's list does not show {', '.join(map(str, hidden))}, which is in force",
             "is it the list of the right project, and does `each.id` name the ids by which keys are revoked?",
         )
+    return found
+
+
+def _made_otherwise(journal: Journal, listed: Sequence[KeyRecord]) -> set[str]:
+    """Ids of keys that bear the label of a create of which the key is known, and is another one.
+
+    A create makes one key: this one is somebody else's, as in an account that a create of ours made.
+    """
+    found = set()
+    for record in listed:
+        label = Label.parse(record.label)
+        if label is None:
+            continue
+        with journal.database.read() as connection:
+            row = cases.find_rotation(connection, label.rotation)
+        rotation = codec.rotation_of(row["state"]) if row else None
+        made = rotation.new.id if rotation and rotation.new and rotation.attempt == label.attempt else ""
+        if made and made != record.id:
+            found.add(record.id)
     return found

@@ -17,7 +17,7 @@ from rotator.core.action import (
     Written,
 )
 from rotator.core.look import Facts
-from rotator.core.state import Debt, Key, Rotation
+from rotator.core.state import Cause, Debt, Key, Rotation
 from rotator.engine import facts, preflight, recovery
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
@@ -25,6 +25,7 @@ from rotator.engine.performed import Performed, failure
 from rotator.errors import (
     LeaseLost,
     PermanentError,
+    PluginError,
     Rejected,
     RotatorError,
     Unsupported,
@@ -219,6 +220,8 @@ class Performer:
         found = facts.gather(self.journal, playbooks, self._current(), self.clock.now())
         if call.key is not None and not call.key.fingerprint:
             self._none_holds_by_id(call.key, found)
+        if isinstance(self.unit, Debt) and self.unit.cause in (Cause.ROTATED, Cause.UNDONE):
+            self._another_lives(call.key)
         shown = [c for c in found.consumers if c.evidence is not Evidence.NONE]
         proof = f"{len(shown)} of {len(found.consumers)} consumers show it ({shown[0].evidence})" if shown else ""
         return self._done(found, proof)
@@ -234,6 +237,15 @@ class Performer:
                     raise PermanentError(
                         f"{store.name} holds {known or 'a key that this journal does not know'}, which may be {key}"
                     )
+
+    def _another_lives(self, dying: Key | None) -> None:
+        """Raises PermanentError where the key in force is refused: then the one that is to die may be the last."""
+        current = self._current()
+        if current is not None and self._surely_refused(current):
+            hint = f"rotate to a new one: `rotate {self.then.name}`"
+            raise PermanentError(
+                f"the key in force {current.id or current.hint} is refused itself, and {dying} lives", hint
+            )
 
     def _current(self) -> Credential | None:
         rotation = self.case.rotation
@@ -266,7 +278,15 @@ class Performer:
         used = record.last_used_at if record else None
         return self._done(used + self.then.provider.usage_lag if used is not None else None)
 
+    def _surely_refused(self, credential: Credential) -> bool:
+        """False, too, where nobody can tell now."""
+        try:
+            return bool(credential.values) and self._is_refused(credential)
+        except PluginError:
+            return False
+
     def _is_refused(self, credential: Credential) -> bool:
+        """By the provider's own probe. Raises what else that raises, Unsupported too."""
         try:
             self.then.provider.probe(credential)
         except Rejected:
@@ -299,7 +319,11 @@ class Performer:
                 r.id for r in self.then.provider.inventory() if r.active
             }
             return self._done(gone)
-        return self._done(self._is_refused(credential))
+        refused, current = self._is_refused(credential), self._current()
+        another = current is not None and bool(current.values) and current.primary != credential.primary
+        if refused and another and current is not None and self._surely_refused(current):
+            raise PermanentError(f"the provider refuses the key in force as well: that proves nothing of {call.key}")
+        return self._done(refused)
 
     def retire(self, call: Call) -> Performed:
         assert isinstance(self.unit, Debt)

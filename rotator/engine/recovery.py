@@ -39,17 +39,39 @@ class Found:
 def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
     """Whether the provider shows the new key, by the kind of list that it has."""
     provider, before = performer.then.provider, performer.rotation.snapshot
+    with performer.journal.database.read() as connection:
+        others = credentials.ids_of_others(connection, performer.then.name, new.fingerprint)
     if provider.recovery is Recovery.REREAD:
         slot = _slot(performer)
         return recognise.in_slot(performer.journal.fingerprint(slot.values) if slot else None, new, before)
     if provider.recovery is Recovery.DIFFERENCE:
-        return recognise.by_difference(provider.inventory(), new, before)
+        return recognise.by_difference(provider.inventory(), new, (*before, *others))
     value = performer.with_value(new).primary.reveal()
+    records = provider.inventory()
+    if mistaken := _hint_tells_nothing(performer, value, records):
+        return mistaken
 
     def fits(record: KeyRecord) -> bool:
         return identity.agreement(record, value, "") is not None
 
-    return recognise.by_label(provider.inventory(), new, performer.label(attempt), before, fits)
+    return recognise.by_label(records, new, performer.label(attempt), (*before, *others), fits)
+
+
+def _hint_tells_nothing(performer: Performer, value: str, records: Sequence[KeyRecord]) -> Recognised | None:
+    """The old key was found by its hint in this rotation, and the new value fits that hint, too: so may anybody's."""
+    old, name = performer.rotation.old, performer.then.name
+    if old is None:
+        return None
+    with performer.journal.database.read() as connection:
+        by_hint = credentials.seen_first_in(connection, name, old) == performer.rotation.id
+    record = next((one for one in records if by_hint and one.id == old.id), None)
+    literal = performer.then.provider.literal_prefix(Secret(value))
+    if record is None or (identity.agreement(record, value, literal) or 0) < identity.ENOUGH:
+        return None
+    return Recognised(
+        problem=f"the hint {record.hint}, by which {old.id} was taken for the old key, fits the new one as well",
+        hint=f"say which key the stores hold: `rotator undo {name}`, then `rotator adopt {name} --id ID`",
+    )
 
 
 def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:

@@ -20,6 +20,7 @@ _BY_FINGERPRINT = select(_ROWS).where(_OF & (_ROWS.c.fingerprint == bindparam("p
 _BY_ID = select(_ROWS).where(_OF & (_ROWS.c.key_id == bindparam("id")))
 _SEALED = select(_ROWS).where(_OF & _ROWS.c.sealed.is_not(None))
 _IDS = select(_ROWS.c.key_id).where(_OF)
+_OTHERS = select(_ROWS.c.key_id).where(_OF & (_ROWS.c.fingerprint != bindparam("print")) & (_ROWS.c.fingerprint != ""))
 _ADD = insert(_ROWS)
 _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
 
@@ -96,6 +97,18 @@ def known(connection: Connection, playbook: str, fingerprint: str) -> Key | None
 def ids(connection: Connection, playbook: str) -> tuple[str, ...]:
     """The ids at the provider of all keys of this playbook that the journal ever saw."""
     return tuple(row[0] for row in connection.execute(_IDS, {"of": playbook}) if row[0])
+
+
+def ids_of_others(connection: Connection, playbook: str, fingerprint: str) -> tuple[str, ...]:
+    """The ids of the keys of this playbook that have another value than this one."""
+    found = connection.execute(_OTHERS, {"of": playbook, "print": fingerprint})
+    return tuple(row[0] for row in found if row[0])
+
+
+def seen_first_in(connection: Connection, playbook: str, key: Key) -> str:
+    """The rotation that found or made this key, 'adopted' where a person named it, '' where nobody knows it."""
+    row = _row(connection, playbook, key)
+    return str(row["rotation"]) if row else ""
 
 
 def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:

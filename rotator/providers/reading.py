@@ -24,6 +24,7 @@ _NO = frozenset({"false", "no", "off", "0", "none", "null", "inactive", "disable
 _NO |= {"expired", "deleted", "archived", "suspended", "blocked"}
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, separators of lines
 _LONGEST_ID = 500
+_DAY = 86_400.0
 _NEVER = frozenset({"", "never", "none", "null", "n/a", "-", "false"})
 
 
@@ -127,8 +128,13 @@ def _seconds(number: float) -> float:
 
 
 def last_use(value: Any) -> float | None:
-    """When a key was last used. A text that nobody understands is 'just now': it may be in use this very second."""
-    return time.time() if no_date(value) else moment(value)
+    """When a key was last used, at the latest. A day alone may mean its last second; a text that nobody understands is
+    'just now': it may be in use this very second."""
+    if no_date(value):
+        return time.time()
+    found = moment(value)
+    day_alone = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", value.strip()) is not None
+    return found + _DAY if found is not None and day_alone else found
 
 
 def no_date(value: Any) -> bool:

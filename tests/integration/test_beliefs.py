@@ -11,8 +11,8 @@ import pytest
 from rotator import memory, orders
 from rotator.cli import inspect, words
 from rotator.core.order import Order
-from rotator.core.state import Outcome, Phase
-from rotator.errors import OutcomeUnknown, PermanentError, Unreadable, Unsupported
+from rotator.core.state import DebtPhase, Outcome, Phase
+from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.model import Credential, KeyRecord, Label
 from rotator.providers.memory import MemoryProvider
 from rotator.secret import Secret
@@ -318,3 +318,90 @@ def test_a_current_key_that_is_gone_is_no_debt_when_its_forerunner_was_put_back(
     path.write_text(path.read_text().replace("grace: 1h", "grace: 0s"))
     assert bench.service.rotate("one", WAIT).code == 0
     assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_an_id_that_another_key_had_is_no_id_of_the_new_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are given out again: the debt of the key that had it would destroy the one in force."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
+    assert bench.service.rotate("one").code == 0
+    before = bench.stored
+
+    def renamed(found: list[KeyRecord]) -> list[KeyRecord]:
+        return [replace(one, id="one-key1") if one.id == "one-key3" else one for one in found if one.id != "one-key1"]
+
+    _lists(monkeypatch, renamed)
+    _answers(monkeypatch, lambda made: replace(made, id="one-key1"))
+    report = bench.service.rotate("one")
+    assert report.code == 4 and report.rotation is not None and "another key had before" in report.rotation.question
+    assert bench.stored == before and before in bench.live
+
+
+def test_a_hint_that_fits_the_new_key_as_well_tells_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one listed key may be a colleague's: its mask shows what all keys end with."""
+    before = bench.stored
+    _lists(monkeypatch, lambda found: [replace(one, hint="mem-…xxxx") for one in found])
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 4 and report.rotation is not None and "fits the new one as well" in report.rotation.question
+    assert bench.stored == before and len(bench.live) == 2
+
+
+def test_a_create_that_answers_the_key_in_force_made_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bench.stored
+    monkeypatch.setattr(
+        MemoryProvider, "generate", lambda self, label, like: Credential({"key": Secret(before)}, "one-key1")
+    )
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 6 and report.rotation is not None and "in force" in report.rotation.problem
+    assert bench.live == [before] == [bench.stored]
+
+
+def test_an_old_key_is_not_destroyed_while_the_one_in_force_is_refused(bench: Bench) -> None:
+    """It may be the last that works, and the way back."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
+    assert bench.service.rotate("one").code == 0
+    bench.issuer.keys["one-key2"].state = "dead"
+    with bench.service.session("one") as session:
+        session.case = session.case.having(session.case.debts[0].to(DebtPhase.LOOK))  # its grace is over
+        session.advance()
+        held = session.case.debts[0]
+    assert "refused itself" in held.attention and bench.issuer.live == ["one-key1"]
+
+
+def test_a_provider_that_refuses_everybody_has_proven_nobodys_death(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(self: MemoryProvider, credential: Credential) -> None:
+        monkeypatch.setattr(MemoryProvider, "probe", _refuses)
+
+    monkeypatch.setattr(MemoryProvider, "revoke", nothing)
+    report = bench.service.rotate("one")
+    assert [debt.attention for debt in report.debts] and "proves nothing" in report.debts[0].attention
+    assert len(bench.live) == 2
+
+
+def _refuses(self: MemoryProvider, credential: Credential) -> Any:
+    raise Rejected("maintenance")
+
+
+def test_an_id_that_a_person_gave_is_held_against_the_list_once_there_is_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.issuer.create("a colleague's")
+    bench.playbook(provider=", can_list: false, recovery: none")
+    orders.adopt(bench.service, "one", "one-key2")
+    bench.playbook()
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 6 and report.rotation is not None and "shows that one as" in report.rotation.problem
+    assert len(bench.live) == 2
+
+
+def test_a_key_that_bears_our_label_beside_the_one_that_was_made_is_left_alone(bench: Bench) -> None:
+    """A colleague's, in an account that our create made: its owner's name is our label."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    theirs = bench.issuer.create(bench.issuer.keys["one-key2"].record.label)
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        assert session.reconcile() == 0
+    assert theirs.value in bench.live and bench.stored in bench.live and len(bench.live) == 2

@@ -24,6 +24,7 @@ from tests.model.world import (
     current,
     holds_unknown,
     initial,
+    ordered,
     perform,
     restore,
     rotated_on,
@@ -126,7 +127,7 @@ def _person(world: World, unit: Rotation | Debt | None) -> Iterator[tuple[str, W
         if isinstance(unit, Rotation):
             changed = order.order_rotation(unit, given, 0)
             if isinstance(changed, Rotation):
-                yield f"a person says {given}", replace(world, rotation=changed, people=world.people - 1, looked=False)
+                yield f"a person says {given}", ordered(replace(world, people=world.people - 1), changed)
         elif given is order.Order.RESUME:
             changed = order.order_debt(unit, given, 0)
             if isinstance(changed, Debt):

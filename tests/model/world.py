@@ -549,6 +549,14 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
     )
 
 
+def ordered(world: World, changed: Rotation) -> World:
+    """After a person's order to the rotation, with what it makes owed."""
+    debts = world.debts
+    for owed in changed.owed:
+        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
+    return replace(world, rotation=replace(changed, owed=()), debts=debts, looked=False)
+
+
 def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True) -> Debt:
     owed = Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan, stored=stored)
     return debt_machine.begin(owed)
@@ -575,6 +583,7 @@ __all__ = [
     "holds_unknown",
     "initial",
     "order",
+    "ordered",
     "perform",
     "restore",
     "rotated_on",

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from rotator.core import debt as debt_machine
-from rotator.core import machine, order
+from rotator.core import machine, order, sweep
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
 from rotator.core.order import Order, Refusal
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan, Write
-from rotator.model import Overlap, Recovery
+from rotator.model import KeyRecord, Label, Overlap, Recovery
+from rotator.providers import reading
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
 PLAN = Plan(stores=(StorePlan("s"),), tells_use=True)
@@ -143,3 +144,24 @@ def test_a_year_is_not_waited_for() -> None:
     year = Failed(100.0, "busy", permanent=False, retry_in=31_536_000.0)
     assert machine.apply(replace(ROTATION, phase=Phase.GENERATE, new=None), year).wake == 100.0 + 600.0
     assert machine_of(replace(DEBT, phase=DebtPhase.REVOKE, now=100.0), year).wake == 100.0 + 600.0
+
+
+def test_a_rotation_that_goes_neither_on_nor_back_is_given_up_by_a_person() -> None:
+    """The previous key died, the new one is refused, or an older journal knows neither: there is a way out."""
+    lost = replace(ROTATION, phase=Phase.CHECK, forward_only=True).stuck("both are refused")
+    over = order.order_rotation(lost, Order.UNDO, 101.0)
+    assert isinstance(over, Rotation) and over.outcome is Outcome.ROLLED_BACK
+    assert [(one.key, one.cause) for one in over.owed] == [(NEW, Cause.SWEPT)]
+    assert isinstance(order.order_rotation(replace(lost, compromised=True), Order.UNDO, 101.0), Refusal)
+
+
+def test_a_label_that_several_bear_is_no_word_to_destroy_by() -> None:
+    """A colleague's key in an account that rotator made bears our name, too."""
+    label = Label("i", "p", "r", 1).text
+    known = sweep.Known("i", "p", {"r"}, {"ours"})
+    assert sweep.orphans([KeyRecord("ours", label), KeyRecord("theirs", label)], known) == ()
+
+
+def test_a_day_alone_may_mean_its_last_second() -> None:
+    assert reading.last_use("2026-11-20") == reading.moment("2026-11-20T00:00:00Z") + 86_400.0  # type: ignore[operator]
+    assert reading.last_use("2026-11-20T10:00:00Z") == reading.moment("2026-11-20T10:00:00Z")

@@ -117,3 +117,8 @@ PREFIXES = [
 @pytest.mark.parametrize(("pattern", "value", "prefix"), PREFIXES)
 def test_what_all_keys_begin_with_is_read_from_their_pattern(pattern: str, value: str, prefix: str) -> None:
     assert literal_prefix(pattern, value) == prefix
+
+
+def test_an_active_key_that_its_provider_refuses_is_another_one() -> None:
+    """A mask that shows what all keys of a team begin with, and a value of another project."""
+    assert isinstance(identify([OURS], VALUE, LITERAL, NOW, False), Refusal)
