@@ -221,17 +221,29 @@ def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterato
     raise PermanentError(f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages")
 
 
+_SHAPE = "is the catalog file right? Else a proxy is in between, or the API is a newer one"
+
+
 def _items(listing: Listing, data: Any) -> list[Any]:
     items = reading.pick(listing.each.in_, data)
-    found = [reading.text(reading.pick(listing.each.id, item)) for item in items] if isinstance(items, list) else [""]
+    if not isinstance(items, list):  # never an empty list: it would mean that a key is gone
+        raise PermanentError(
+            f"the listing of keys has another shape than expected: no list at `{listing.each.in_}` (list.each.in), "
+            f"{_fields(data)}",
+            _SHAPE,
+        )
+    found = [reading.text(reading.pick(listing.each.id, item)) for item in items]
     if not all(found):
-        raise PermanentError(  # never an empty list: it would mean that a key is gone
-            "the listing of keys has another shape than expected", "is a proxy in between, or the API a newer one?"
+        item = items[found.index("")]
+        raise PermanentError(
+            f"the listing of keys has another shape than expected: a key without an id at `{listing.each.id}` "
+            f"(list.each.id), {_fields(item)}",
+            _SHAPE,
         )
     for one in found:
         if reason := reading.unfit(one):
             raise PermanentError(f"the listing shows a key whose id cannot be one: it is {reason}")
-    return items  # type: ignore[no-any-return]
+    return items
 
 
 def _next(paging: Pages, data: Any, cursors: set[str]) -> str | None:

@@ -24,6 +24,8 @@ from rotator.errors import (
 )
 from rotator.model import Credential, Label, single
 from rotator.playbook import catalog
+from rotator.providers import templates
+from rotator.providers.catalog_entry import Listing
 from rotator.reference import Reference
 from tests.servers import issuers
 
@@ -446,3 +448,14 @@ def test_a_key_that_cannot_be_sent_is_not_called_refused(provided: Make) -> None
     found.refused(lambda: found.provider.probe(single("odd key")), PermanentError, "cannot stand in a header")
     with pytest.raises(Rejected):
         found.provider.probe(single("odd-0123"))
+
+
+def test_a_listing_of_another_shape_names_the_field_of_the_catalog_file() -> None:
+    """Never an empty list: it would mean that a key is gone."""
+    each = {"in": "tokens", "id": "idd"}
+    listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": {**each, "in": "token"}})
+    with pytest.raises(PermanentError, match=r"no list at `token` \(list.each.in\), its fields are tokens"):
+        list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+    listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": each})
+    with pytest.raises(PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"):
+        list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
