@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers.tools import free_port
 
 VERSION = "5.2.5"
 _CACHE = Path(os.environ.get("ROTATOR_TEST_CACHE") or Path.home() / ".cache" / "rotator-tests")
@@ -86,9 +87,7 @@ class Aws:
 def running() -> Iterator[Aws]:
     """Started, with an administrator, on a port of its own."""
     server = install()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [str(server), "-H", "127.0.0.1", "-p", str(port)],
         env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNSIGNED), "MOTO_ECS_SERVICE_RUNNING": "1"},

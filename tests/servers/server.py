@@ -26,6 +26,8 @@ import pytest
 from tests.servers.tools import CACHE, ENV, HERE, Failed, children, may_install, proc_start, say, wait_for
 
 _BOXED = str(HERE / "boxed.py")
+# In a network namespace of ours: outgoing connections take none of the ports on which tests let services listen.
+OWN_PORTS = "echo 10000 14999 >/proc/sys/net/ipv4/ip_local_port_range"
 
 
 @dataclass
@@ -201,7 +203,7 @@ class Server:
         """Process id of the first process of a new box: ending it ends everything in it. `more` is run in it first."""
         ready = self.dir / "box.ready"
         ready.unlink(missing_ok=True)
-        setup = "; ".join(("set -e", "ip link set lo up", *self._own_view(), *more))
+        setup = "; ".join(("set -e", "ip link set lo up", OWN_PORTS, *self._own_view(), *more))
         namespaces = ["-n", "-m", "-p", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--"]
         first = ["sh", "-c", f'{setup}; exec "$0" "$1" init "$2"', sys.executable, _BOXED, ready]
         pid = self.spawn("box", ["unshare", *namespaces, *first], grace=2, signal=signal.SIGKILL)

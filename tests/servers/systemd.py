@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.server import Server
+from tests.servers.server import OWN_PORTS, Server
 from tests.servers.tools import ENV, HOST, apt, children, free_port, may_install, proc_start, run, wait_for
 
 _MASKED = ("systemd-logind.service", "systemd-timesyncd.service", "docker.socket", "systemd-firstboot.service")
@@ -68,6 +68,7 @@ class Systemd(Server):
         self._keys()
         (self.dir / "units" / "test-sshd.service").write_text(_SSHD_UNIT)
         self._boot()
+        run(["nsenter", "-t", self.leader, "-n", "--", "sh", "-c", OWN_PORTS])
         run(self.inside("systemctl", "start", "test-sshd.service"))
         self.forward("ssh", "self", f"{HOST}:{self.port}", str(self.leader), f"{HOST}:2022")
         wait_for("ssh", lambda: self.ssh("true") or True, 20, 0.1, self.ended)

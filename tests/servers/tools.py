@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,9 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ROTATOR_TEST_CACHE") or Path.home() / ".cache" / "rotator-tests")
 ENV = dict(os.environ, PATH=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin")
 HOST = "127.0.0.1"
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")  # what the system gives to outgoing connections
+_PORTS = range(15_000, max(20_000, int(_RANGE.read_text().split()[0])) if _RANGE.exists() else 32_768)
+_given: set[int] = set()  # by this process, so that no two servers are told the same
 
 
 class Failed(Exception):
@@ -76,22 +80,31 @@ def wait_for(
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
+    """A port that nobody has, outside of those that the system gives to outgoing connections.
+
+    One of those may be taken between this answer and the server's start: a connection that is waiting to be forgotten
+    holds its port for a minute.
+    """
+    return port_before(1) + 1
 
 
 def port_before(count: int) -> int:
-    """A port after which as many are free."""
+    """A port after which as many are free, none of them one that the system gives away by itself."""
     while True:
-        first = free_port()
-        with contextlib.ExitStack() as stack:
-            try:
-                for number in range(1, count + 1):
-                    stack.enter_context(socket.socket()).bind((HOST, first + number))
-            except (OSError, OverflowError):
-                continue
+        first = random.SystemRandom().choice(_PORTS[:-count])
+        ports = range(first + 1, first + 1 + count)
+        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
             return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def proc_start(pid: int | None) -> int | None:
