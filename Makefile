@@ -5,7 +5,7 @@ RUNS := .venv/runs
 READY := .venv/ready
 INSTALL := python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint soak bench mutants lock clean
+.PHONY: demo test lint prove soak bench mutants lock clean
 
 demo: $(RUNS)
 	@$(BIN)/rotator demo
@@ -26,9 +26,13 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Every state of the model, walked anew and written down: ten minutes of two processors. After a change of core or model.
+prove: $(READY)
+	@$(BIN)/python -m tests.model.proof
+
 # Full-length kills, simulation and model: hours.
-soak: $(READY)
-	@ROTATOR_FULL=1 ROTATOR_MODEL_WHOLE=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 ROTATOR_AWS_KILL_EVERY=1 ROTATOR_CONTAINER_KILL_EVERY=1 ROTATOR_CONTAINER_KILLS=50 ROTATOR_KUBE_KILL_EVERY=1 $(BIN)/python -m pytest -q -s tests/model tests/simulation tests/acceptance/test_crashes.py tests/acceptance/test_aws.py tests/acceptance/test_containers.py tests/acceptance/test_kubernetes.py
+soak: prove
+	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 ROTATOR_AWS_KILL_EVERY=1 ROTATOR_CONTAINER_KILL_EVERY=1 ROTATOR_CONTAINER_KILLS=50 ROTATOR_KUBE_KILL_EVERY=1 $(BIN)/python -m pytest -q -s tests/simulation tests/acceptance/test_crashes.py tests/acceptance/test_aws.py tests/acceptance/test_containers.py tests/acceptance/test_kubernetes.py
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

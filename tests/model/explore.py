@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rotator.core import machine, order, turn
@@ -31,6 +31,7 @@ from tests.model.world import (
     sweep_orphans,
 )
 
+Note = Callable[[World, list[str]], None]  # a state, and what was judged of it
 DESTRUCTIVE = (Op.REVOKE, Op.DEACTIVATE)
 FAILING = (
     Op.GENERATE,
@@ -49,20 +50,26 @@ FAILING = (
 )
 
 
-def successors(world: World) -> Iterator[tuple[str, World]]:
+def by_itself(world: World) -> Iterator[tuple[str, World]]:
+    """What the program does next, time, and what is on its way already."""
     unit, action = turn.turn(world.rotation, world.debts)
     if isinstance(action, Call) and unit is not None:
         yield from _engine(world, unit, action)
     elif isinstance(action, Finish):
         yield from _reconcile(world)
-    elif isinstance(action, Ask):
-        yield from _person(world, unit)
-    else:
+    elif not isinstance(action, Ask):
         yield from _time_passes(world)
+    yield from _late(world)
+
+
+def by_others(world: World) -> Iterator[tuple[str, World]]:
+    """What people and strangers may do in this state, and need not."""
+    unit, action = turn.turn(world.rotation, world.debts)
+    if isinstance(action, Ask):
+        yield from _person(world, unit)
     yield from _restores(world, unit, action)
     yield from _regrets(world)
     yield from _strangers(world, action)
-    yield from _late(world)
 
 
 def _time_passes(world: World) -> Iterator[tuple[str, World]]:
@@ -216,57 +223,66 @@ def _carrier(world: World) -> Debt:
     return Debt("reconcile", "p", "r", Key("none", "none"), Cause.SWEPT, world.config.plan, phase=DebtPhase.SWEEP)
 
 
-def judge(world: World, last: bool) -> None:
-    """What must hold in every state, and (`last`) in a state from which nothing goes on by itself."""
+def judgements(world: World, last: bool) -> Iterator[tuple[str, bool]]:
+    """What must hold in every state, and (`last`) in a state from which nothing goes on by itself; and whether it does.
+
+    All of them are told, those that hold, too: what was judged is part of the proof.
+    """
     rotation = world.rotation
-    if rotation.outcome is Outcome.VERIFIED and rotation.new is not None and not rotation.pivoted:
-        raise Broken("verified without a pivot")
+    if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
+        yield "verified without a pivot", rotation.pivoted
     if not last:
         return
     quiet = rotation.phase is Phase.STUCK or any(d.open for d in world.debts) or rotation.possible_orphan
-    in_use = {store.value for store in world.stores} | {current(world)}
-    refused = rotation.outcome is Outcome.REFUSED and world.config.start != "old"  # nothing was changed
     strange = holds_unknown(world)  # nothing is swept then, and it is said
+    if quiet:
+        return
+    yield from _of_each_key(world, strange)
+    if rotation.phase is Phase.ENDED and not strange and world.config.strangers == world.strangers:
+        key = world.key(world.stores[0].value)
+        died = world.deaths < world.config.deaths and key is not None and key.id == "old"
+        if not _refused(world):
+            yield "promise 1: the stores hold a dead key", key is not None and (key.state != DEAD or died)
+        if rotation.outcome is Outcome.ROLLED_BACK and rotation.old:
+            holders = [c for c in world.consumers if (k := world.key(c.holds)) is not None and k.state == DEAD]
+            holders = [c for c in holders if not (c.holds == "old" and world.deaths < world.config.deaths)]
+            yield f"promise 1: after undo a consumer runs with a dead key: {holders}", not holders
+
+
+def _of_each_key(world: World, strange: bool) -> Iterator[tuple[str, bool]]:
+    in_use = {store.value for store in world.stores} | {current(world)}
     for key in world.keys:
-        nobodys = key.ours and key.state == LIVE and key.label and key.id not in in_use
         # A journal from before any of it, and a list without labels: nothing tells that this one is ours.
         untold = world.restored and world.config.recovery is not Recovery.LABEL and key.id not in world.known
         untold = untold or (world.restored and key.label.startswith("z"))  # preflight says so: of an unknown rotation
-        if nobodys and not quiet and not strange and not refused and not untold:
-            raise Broken(f"promise 2: {key.id} lives on, nobody knows why")
-        if key.state == OFF and not quiet:
-            raise Broken(f"{key.id} stays deactivated without a debt")
-    if rotation.phase is Phase.ENDED and not quiet and not strange and world.config.strangers == world.strangers:
-        key = world.key(world.stores[0].value)
-        died = world.deaths < world.config.deaths and key is not None and key.id == "old"
-        if (key is None or (key.state == DEAD and not died)) and not refused:
-            raise Broken("promise 1: the stores hold a dead key")
-    if (
-        rotation.phase is Phase.ENDED
-        and rotation.outcome is Outcome.ROLLED_BACK
-        and not quiet
-        and rotation.old
-        and not strange
-    ):
-        holders = [c for c in world.consumers if (k := world.key(c.holds)) is not None and k.state == DEAD]
-        holders = [c for c in holders if not (c.holds == "old" and world.deaths < world.config.deaths)]
-        if holders and world.strangers == world.config.strangers:
-            raise Broken(f"promise 1: after undo a consumer runs with a dead key: {holders}")
+        if key.ours and key.label and key.id not in in_use and not (strange or _refused(world) or untold):
+            yield f"promise 2: {key.id} lives on, nobody knows why", key.state != LIVE
+        yield f"{key.id} stays deactivated without a debt", key.state != OFF
 
 
-def explore(config: Config, limit: int = 2_000_000) -> int:
-    """Number of distinct states walked. Raises Broken with the path that led there."""
+def _refused(world: World) -> bool:
+    """Before anything was changed."""
+    return world.rotation.outcome is Outcome.REFUSED and world.config.start != "old"
+
+
+def explore(config: Config, limit: int = 2_000_000, note: Note | None = None) -> int:
+    """Number of distinct states walked; `note` hears of each one. Raises Broken with the path that led there."""
     start = initial(config)
     seen: dict[World, tuple[World | None, str]] = {start: (None, "start")}
     frontier = [start]
     while frontier:
         world = frontier.pop()
         try:
-            nexts = list(successors(world))
-            judge(world, last=not any(step not in (world,) for _, step in nexts))
+            own = [found for found in by_itself(world) if found[1] != world]
+            judged = tuple(judgements(world, last=not own))
+            for promise, kept in judged:
+                if not kept:
+                    raise Broken(promise)
         except Broken as broken:
             raise Broken(f"{broken}\n{config}\n  " + "\n  ".join(path_to(world, seen))) from None
-        for name, step in nexts:
+        if note:
+            note(world, [promise for promise, _ in judged])
+        for name, step in (*own, *by_others(world)):
             if step not in seen:
                 seen[step] = (world, name)
                 frontier.append(step)
