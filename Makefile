@@ -10,15 +10,16 @@ INSTALL := python -m pip install -q --disable-pip-version-check
 demo: $(RUNS)
 	@$(BIN)/rotator demo
 
-# COVERAGE=1, as CI does: generated cases without, all else with coverage, and what it must have met.
+# COVERAGE=1, as CI does: what is not generated with coverage, and what it must have met.
 test: $(READY)
 ifdef COVERAGE
-	@$(BIN)/python -m pytest -q tests/model tests/simulation tests/properties
-	@ROTATOR_SIMULATED=150 $(BIN)/python -m pytest -q --cov=rotator --cov-branch --cov-report= --durations=20 --ignore=tests/model --ignore=tests/properties
-	@$(BIN)/python -m coverage run -m rotator demo >demo.log && $(BIN)/python -m coverage combine -q --append
-	@$(BIN)/python -m tests.covered
+	@rm -f .coverage .coverage.*
+	@COVERAGE_FILE=.coverage.demo $(BIN)/python -m coverage run -m rotator demo >demo.log
+	@COVERAGE_FILE=.coverage.some ROTATOR_SIMULATED=150 $(BIN)/python -m pytest -q tests/simulation --cov=rotator --cov-branch --cov-report=
+	@$(BIN)/python -m tests --coverage
+	@$(BIN)/python -m coverage combine -q && $(BIN)/python -m tests.covered
 else
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m tests
 endif
 
 lint: $(READY)
@@ -32,7 +33,7 @@ prove: $(READY)
 
 # Full-length kills, simulation and model: hours.
 soak: prove
-	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILLS=500 ROTATOR_AWS_KILL_EVERY=1 ROTATOR_CONTAINER_KILL_EVERY=1 ROTATOR_CONTAINER_KILLS=50 ROTATOR_KUBE_KILL_EVERY=1 $(BIN)/python -m pytest -q -s tests/simulation tests/acceptance/test_crashes.py tests/acceptance/test_aws.py tests/acceptance/test_containers.py tests/acceptance/test_kubernetes.py
+	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILL_EVERYWHERE=1 ROTATOR_KILLS=500 ROTATOR_CONTAINER_KILLS=50 $(BIN)/python -m pytest -q -s tests/simulation tests/acceptance -m slow
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

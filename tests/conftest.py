@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""What all tests share: servers, each started once a run; the run's parts side by side (tests/shards.py)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,34 @@ from pathlib import Path
 import pytest
 
 from rotator import memory
+from tests import shards
+from tests.servers import moto
+from tests.servers.bao import Bao
 from tests.servers.engine import Engine
 from tests.servers.kube import Kube
 from tests.servers.systemd import Systemd
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shard", choices=shards.NAMES, help="only the tests of this part of the run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each test says which servers it is about; those of other parts of the run are left to them."""
+    found = shards.of(items)
+    for item in items:
+        item.user_properties.append(("server", found[item].server))
+    if wanted := config.getoption("--shard"):
+        config.hook.pytest_deselected(items=[item for item in items if found[item].shard != wanted])
+        items[:] = [item for item in items if found[item].shard == wanted]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    shards.tell(f"of {len(session.items)}")
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    shards.tell(f"ended {nodeid}")
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +72,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
     """A systemd of our own, with an ssh server."""
     with Systemd(tmp_path_factory.mktemp("systemd")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A container engine of our own with swarm mode on."""
     pytest.importorskip("docker", reason="the extra 'docker' is not installed")
@@ -63,11 +88,27 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """A cluster of our own: up in five seconds, and none is idling while other tests run."""
+    """A cluster of our own."""
     pytest.importorskip("kubernetes", reason="the extra 'kubernetes' is not installed")
     with Kube(tmp_path_factory.mktemp("k")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    """An OpenBao of our own."""
+    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
+    with Bao(tmp_path_factory.mktemp("bao")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[moto.Aws]:
+    """AWS, as moto knows it, with authorisation switched on."""
+    pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
+    with moto.running() as found:
         yield found
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from rotator.demo.world import DemoWorld
-from tests.servers.bao import Bao
 
 
 class AcceptanceWorld(DemoWorld):
     """The demo's world, with assertions about it."""
+
+    printed = ""  # what the last command said, told where a test fails
+
+    def rotator(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        done = super().rotator(*arguments, timeout=timeout)
+        self.printed = f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
 
     def promises_hold(self) -> None:
         """One live key; the store and the serving process have it; nobody noticed; nothing is left over."""
@@ -22,19 +29,25 @@ class AcceptanceWorld(DemoWorld):
         assert not self.traffic.failures, self.traffic.failures[:3]
         assert not list(self.folder.glob(".env.rotator*")) and not list(self.folder.glob("..env*")), "a left-over file"
 
-    def run_killed(self, boundary: int) -> int:
-        """`rotate demo --wait`, SIGKILLed at this journal boundary; its exit status."""
+    def run(self, **environment: str) -> tuple[int, str]:
         before = self.environment
-        self.environment = {
-            **before,
-            "PYTHONPATH": str(Path(__file__).parent / "killer"),
-            "KILL_AT_BOUNDARY": str(boundary),
-            "COUNT_BOUNDARIES": str(self.folder / "boundaries"),
-        }
+        self.environment = {**before, **environment}
         try:
-            return self.rotator("rotate", "demo", "--wait").returncode
+            done = self.rotator("rotate", "demo", "--wait")
         finally:
             self.environment = before
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed step of a world shows what its last command printed."""
+    report = yield
+    if report.failed:
+        worlds = getattr(item, "funcargs", {}).values()
+        said = [world.printed for world in worlds if getattr(world, "printed", "")]
+        report.sections += [("the last command", text) for text in said]
+    return report
 
 
 @pytest.fixture
@@ -44,11 +57,3 @@ def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
     found.traffic.start()
     yield found
     found.close()
-
-
-@pytest.fixture(scope="module")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """An OpenBao of our own."""
-    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
-    with Bao(tmp_path_factory.mktemp("bao")) as found:
-        yield found

@@ -6,24 +6,22 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import secrets
-import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from rotator.demo.world import Traffic, _installed
+from tests.acceptance import kills
 from tests.servers.tools import HOST, wait_for
 
-COUNTING = str(Path(__file__).parent / "killer")
-STEPS = ("generate", "write", "restart", "verify", "revoke")  # the act that each of the five steps is about
 CONSUMER = Path(__file__).with_name("container_consumer.py")
 
 
@@ -57,6 +55,8 @@ class Balancer(BaseHTTPRequestHandler):
 class Issued:
     """A folder with state, playbooks and the service's program; an issuer with a first key, made by hand."""
 
+    printed = ""  # what the last command said, told where a test fails
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.admin_key = f"sk-admin-{secrets.token_urlsafe(24)}"
@@ -77,6 +77,7 @@ class Issued:
         for name in ("playbooks", "app"):
             (folder / name).mkdir()
         (folder / "app" / "consumer.py").write_text(CONSUMER.read_text())
+        self.only = folder / "app" / "only"  # a service that finds it works with the key in it alone
 
     def write_playbook(self, data: dict[str, Any]) -> None:
         generate = {
@@ -127,6 +128,7 @@ class Issued:
     def rotate(self, *arguments: str, **environment: str) -> tuple[int, str]:
         process = self.start(*arguments, **environment)
         out, _ = process.communicate(timeout=300)
+        self.printed = f"rotate app ended with {process.returncode}\n{out}"
         return process.returncode, out
 
     def in_grace(self, seconds: int = 12) -> subprocess.Popen[str]:
@@ -147,7 +149,7 @@ class Issued:
 
     def command(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another of the installed commands."""
-        return subprocess.run(
+        done = subprocess.run(
             [*_installed(script), *arguments],
             env=self.environment,
             cwd=self.folder,
@@ -155,52 +157,47 @@ class Issued:
             text=True,
             timeout=120,
         )
+        self.printed = f"{script} {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
 
-    def run_killed(self, boundary: int) -> int:
-        """`rotate app --wait`, SIGKILLed at this journal boundary; its exit status."""
-        counting = {"PYTHONPATH": COUNTING, "COUNT_BOUNDARIES": str(self.folder / "boundaries")}
-        return self.rotate(KILL_AT_BOUNDARY=str(boundary), **counting)[0]
-
-    def run_killed_after(self, act: str) -> int:
-        """The same, SIGKILLed once it has done this and told nobody, its journal included; its exit status."""
-        return self.rotate(PYTHONPATH=COUNTING, KILL_AFTER=act)[0]
-
-    @property
-    def boundaries(self) -> int:
-        """How many there are, of a whole rotation."""
-        assert self.run_killed(10_000) == 0
-        return int((self.folder / "boundaries").read_text())
+    def run(self, **environment: str) -> tuple[int, str]:
+        return self.rotate(**environment)
 
     def promises_hold(self) -> None:
         """One live key; stores and consumers have it; nobody noticed."""
         raise NotImplementedError
 
-    def survives_kills(self, step: int, seed: int, instants: int = 0) -> str:
-        """Killed in each of the five steps, at every `step`th boundary and at instants; what was seen.
-
-        Each time the next run carries it on, and the promises hold.
-        """
-        boundaries, killed, rng = self.boundaries, 0, random.Random(seed)
-        for act in STEPS:
-            assert self.run_killed_after(act) == -signal.SIGKILL, act
-            self._carried_on()
-        for boundary in range(1 + seed % step, boundaries + 1, step):
-            killed += self.run_killed(boundary) == -signal.SIGKILL
-            self._carried_on()
-        for _ in range(instants):
-            process = self.start()
-            time.sleep(rng.uniform(0.3, 6.0))
-            process.kill()
-            process.communicate()
-            self._carried_on()
-        assert killed > 0.6 * boundaries / step
-        more = f" and {instants} random instants" if instants else ""
-        return f"each of the five steps, {killed} of {boundaries} boundaries{more}, {self.requests} requests, 0 failed"
-
-    def _carried_on(self) -> None:
-        code, out = self.rotate()
-        assert code == 0, out
+    def went_back(self) -> None:
+        """A rotation was undone: the key of before is in force everywhere."""
         self.promises_hold()
+
+    def survives_kills(self) -> Counter[str]:
+        """Killed at each place that depends on the world, on the way back, too; in full at every one there is."""
+        if kills.EVERYWHERE:
+            seen = kills.survive_everywhere(self, 1)
+        else:
+            seen = kills.survive(self, kills.OF_A_WORLD, self.carried_on)
+        self.only.write_text(self.live[0])  # no other key works for its services
+        seen += kills.survive(self, kills.GOING_BACK, self._gone_back)
+        self.only.unlink()
+        self.carried_on()
+        return seen
+
+    def killed_after(self, seconds: float) -> None:
+        """`rotate app --wait`, SIGKILLed then, wherever it is."""
+        process = self.start()
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+
+    def carried_on(self) -> None:
+        kills.carry_on(self)
+
+    def _gone_back(self) -> None:
+        code, out = self.rotate()
+        assert code == 3, out
+        assert self.live == [self.only.read_text()]
+        self.went_back()
 
     @property
     def live(self) -> list[str]:

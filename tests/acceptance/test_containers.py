@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotator.demo.consumer import key_in
+from tests.acceptance import kills
 from tests.acceptance.issued import Issued, serves
 from tests.servers import images
 from tests.servers.engine import Engine, compose_2, compose_file
 from tests.servers.tools import HOST, free_port, wait_for
 
-BOUNDARY_STEP = int(os.environ.get("ROTATOR_CONTAINER_KILL_EVERY", "24"))  # 1 = every boundary
 RANDOM_KILLS = int(os.environ.get("ROTATOR_CONTAINER_KILLS", "3"))
-SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 KEY = "OPENAI_API_KEY"
 
 
@@ -119,7 +118,7 @@ def test_a_key_goes_into_both_containers_and_nobody_notices(world: ContainerWorl
 
 def test_a_key_that_the_containers_cannot_work_with_is_undone(world: ContainerWorld) -> None:
     """The first container ends at its start: the second is not touched, the old key stays, the new one is destroyed."""
-    (world.folder / "app" / "only").write_text(world.first)
+    world.only.write_text(world.first)
     code, out = world.rotate()
     assert code == 3 and "I cannot work with this key" in out, out
     assert world.live == [world.first]
@@ -129,8 +128,10 @@ def test_a_key_that_the_containers_cannot_work_with_is_undone(world: ContainerWo
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_containers_survive_a_kill_of_rotate_at_any_boundary(
-    world: ContainerWorld, capsys: pytest.CaptureFixture[str]
+    world: ContainerWorld, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = world.survives_kills(BOUNDARY_STEP, SEED, RANDOM_KILLS)
+    seen = world.survives_kills()
+    kills.survive_at_instants(world, world.killed_after, RANDOM_KILLS, 6.0)
+    record_property("kills", kills.told(world.by, seen))
     with capsys.disabled():
-        print(f"\n{world.by}: {seen}")
+        print(f"\n{kills.told(world.by, seen)}; {RANDOM_KILLS} instants; {world.requests} requests, 0 failed")

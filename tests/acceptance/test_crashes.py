@@ -4,69 +4,88 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance import kills
 from tests.acceptance.conftest import AcceptanceWorld
 
 BOUNDARY_STEP = int(os.environ.get("ROTATOR_KILL_EVERY", "12"))  # 1 = every boundary
 RANDOM_KILLS = int(os.environ.get("ROTATOR_KILLS", "3"))
-SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 
-def _carried_on(world: AcceptanceWorld) -> float:
-    """Run again: the rotation is carried on, all promises hold. Seconds from its start to its first record."""
+class Watched(AcceptanceWorld):
+    """Nothing is left active in the journal once a rotation was carried on, and that began at once."""
+
+    slowest = 0.0
     begun = datetime.now(UTC)
-    again = world.rotator("rotate", "demo", "--wait", "--json")
-    assert again.returncode == 0, again.stdout + again.stderr
-    world.promises_hold()
-    with sqlite3.connect(world.folder / "state" / "journal.db") as journal:
-        assert not journal.execute("SELECT count(*) FROM rotations WHERE active").fetchone()[0], "a rotation is stuck"
-        assert not journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0], "an old key is left"
-        records = [json.loads(row[0])["time"] for row in journal.execute("SELECT record FROM audit")]
-    took = min(found for text in records if (found := (datetime.fromisoformat(text) - begun).total_seconds()) > 0)
-    assert took < 10, "the next run waited for the dead holder's lease (20 s) to end"
-    return took
+
+    def run(self, **environment: str) -> tuple[int, str]:
+        self.begun = datetime.now(UTC)
+        return super().run(**environment)
+
+    def promises_hold(self) -> None:
+        super().promises_hold()
+        with sqlite3.connect(self.folder / "state" / "journal.db") as journal:
+            assert not journal.execute("SELECT count(*) FROM rotations WHERE active").fetchone()[0], "one is stuck"
+            assert not journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0], "an old key is left"
+            records = [json.loads(row[0])["time"] for row in journal.execute("SELECT record FROM audit")]
+        since = [(datetime.fromisoformat(text) - self.begun).total_seconds() for text in records]
+        self.slowest = max(self.slowest, min(seconds for seconds in since if seconds > 0))
+        assert self.slowest < 10, "the next run waited for the dead holder's lease (20 s) to end"
+
+    def killed_after(self, seconds: float) -> None:
+        process = self.start_rotate()
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    found = Watched(tmp_path, step="5s")
+    found.traffic.start()
+    yield found
+    found.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_kill_at_any_journal_boundary_is_survived(world: AcceptanceWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    """SIGKILL before and after each transaction of a whole rotation, debts included."""
-    assert world.run_killed(10_000) == 0
-    boundaries = int((world.folder / "boundaries").read_text())
-    killed, slowest = 0, 0.0
-    for boundary in range(1 + SEED % BOUNDARY_STEP, boundaries + 1, BOUNDARY_STEP):
-        killed += world.run_killed(boundary) == -signal.SIGKILL
-        slowest = max(slowest, _carried_on(world))
+def test_a_kill_at_any_journal_boundary_is_survived(
+    watched: Watched, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL before and after each transaction of a whole rotation, debts included; and of recovery by label."""
+    seen = kills.survive_everywhere(watched, BOUNDARY_STEP)
+    seen += kills.survive(watched, kills.OF_RECOVERY)
+    (watched.folder / "CRASH").write_text(watched.stored_key)  # the service ends with any other key
+    seen += kills.survive(watched, kills.GOING_BACK, lambda: _gone_back(watched))
+    record_property("kills", kills.told("label", seen))
     with capsys.disabled():
         print(
-            f"\nkills: {killed} of {boundaries} journal boundaries, {world.traffic.requests} requests, 0 failed; "
-            f"the slowest next run took over {slowest:.2f} s after its start"
+            f"\n{kills.told('label', seen)}; {watched.traffic.requests} requests, 0 failed; "
+            f"the slowest next run took over {watched.slowest:.2f} s after its start"
         )
-    assert killed > 0.8 * boundaries / BOUNDARY_STEP
+
+
+def _gone_back(world: Watched) -> None:
+    code, out = world.run()
+    assert code == 3 and world.stored_key == (world.folder / "CRASH").read_text(), out
+    world.promises_hold()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
-def test_a_kill_at_a_random_instant_is_survived(world: AcceptanceWorld, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_at_a_random_instant_is_survived(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGKILL whenever it pleases."""
-    rng = random.Random(SEED)
-    for _ in range(RANDOM_KILLS):
-        process = world.start_rotate()
-        time.sleep(rng.uniform(0.3, 2.5))
-        process.kill()
-        process.wait()
-        _carried_on(world)
-        assert [key["value"] for key in world.live_keys] == [world.stored_key] == [world.consumer_key]
+    kills.survive_at_instants(watched, watched.killed_after, RANDOM_KILLS, 2.5)
     with capsys.disabled():
-        print(f"\nkills: {RANDOM_KILLS} at random instants, {world.traffic.requests} requests, 0 failed")
+        print(f"\nkills: {RANDOM_KILLS} at random instants, {watched.traffic.requests} requests, 0 failed")
 
 
 def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> None:

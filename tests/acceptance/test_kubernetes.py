@@ -6,7 +6,6 @@ Real etcd, API server, kubelet and containerd; OpenBao; the installed `rotate` a
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import kills
 from tests.acceptance.issued import Issued
 from tests.servers import manifests
 from tests.servers.bao import Bao
@@ -22,8 +22,6 @@ from tests.servers.kube_space import KEY, SECRET, Space
 from tests.servers.tools import HOST, wait_for
 from tests.servers.toxiproxy import Toxiproxy
 
-BOUNDARY_STEP = int(os.environ.get("ROTATOR_KUBE_KILL_EVERY", "30"))  # 1 = every boundary: half an hour
-SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 pytestmark = pytest.mark.timeout(1500)  # the first one may have to wait until Kubernetes is built
 
 
@@ -125,7 +123,7 @@ def test_what_each_pod_was_started_with_is_read_where_the_playbook_wants_it(worl
 
 def test_a_key_that_pods_cannot_work_with_is_undone(world: KubernetesWorld) -> None:
     """The new pods crash at start: their own words are told, the old ones serve on, the new key is destroyed."""
-    (world.folder / "app" / "only").write_text(world.first)
+    world.only.write_text(world.first)
     code, out = world.rotate()
     assert code == 3 and "I cannot work with this key" in out, out
     assert world.live == [world.first] == [world.in_vault]
@@ -135,11 +133,12 @@ def test_a_key_that_pods_cannot_work_with_is_undone(world: KubernetesWorld) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_kill_of_rotate_at_any_boundary_is_survived(
-    world: KubernetesWorld, capsys: pytest.CaptureFixture[str]
+    world: KubernetesWorld, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = world.survives_kills(BOUNDARY_STEP, SEED)
+    seen = kills.told("kubernetes", world.survives_kills())
+    record_property("kills", seen)
     with capsys.disabled():
-        print(f"\nkubernetes: {seen}")
+        print(f"\n{seen}; {world.requests} requests, 0 failed")
 
 
 class Syncing:
@@ -220,7 +219,7 @@ def test_a_secret_that_a_controller_fills_is_followed(world: KubernetesWorld) ->
         assert code == 0, out
         assert world.first not in world.live and controller.syncs == 1
         world.promises_hold()
-        (world.folder / "app" / "only").write_text(world.in_vault)
+        world.only.write_text(world.in_vault)
         code, out = world.rotate()
         assert code == 3, out
         assert controller.syncs == 3, "there and back"

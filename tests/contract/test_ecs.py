@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -25,11 +24,10 @@ def change(since: float) -> Change:
     return Change("r1", since, single("second-value"))
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[moto.Aws]:
-    with moto.running() as found:
-        found.client("ecs").create_cluster(clusterName="main")
-        yield found
+@pytest.fixture(name="aws", scope="module")
+def _aws(aws: moto.Aws) -> moto.Aws:
+    aws.client("ecs").create_cluster(clusterName="main")
+    return aws
 
 
 class TestAtMoto:

@@ -707,13 +707,6 @@ def test_what_servers_and_proxies_say_is_told_by_intent(
 class TestVaultsLogin:
     """OpenBao asks this cluster who a service account's token belongs to (TokenReview)."""
 
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-        pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
-        with Bao(tmp_path_factory.mktemp("bao")) as found:
-            yield found
-
     @pytest.fixture
     def store(self, space: Space, bao: Bao, tmp_path: Path) -> VaultStore:
         kube, name = space.kube, space.name

@@ -20,6 +20,8 @@ from rotator.playbook.registry import Registry
 from rotator.secret import Secret
 from tests.servers import engine as engines
 
+pytestmark = pytest.mark.server("engine")
+
 _SERVICE = """
 import os, pathlib, signal, subprocess, sys, time
 def again(*_):

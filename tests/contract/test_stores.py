@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -115,14 +115,6 @@ def moto_of(folder: Path) -> moto.Aws:
     return _AWS[0]
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[moto.Aws]:
-    with moto.running() as found:
-        _AWS[:] = [found]
-        yield found
-        _AWS.clear()
-
-
 def _kubernetes(folder: Path) -> Any:
     kube, name = _KUBE[0], f"contract{next(_NAMES)}"
     kube.apply(manifests.secret(name, "default", KEY="first-value", other="1"))
@@ -160,14 +152,13 @@ _KUBE: list[Kube] = []
 _BAO: list[Bao] = []
 
 
-@pytest.fixture(scope="module")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
-    with Bao(tmp_path_factory.mktemp("bao")) as found:
-        found.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
-        _BAO[:] = [found]
-        yield found
-        _BAO.clear()
+pytestmark = pytest.mark.server("kube")
+
+
+@pytest.fixture(name="bao", scope="module")
+def _bao(bao: Bao) -> Bao:
+    bao.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+    return bao
 
 
 STORES: dict[str, Callable[[Path], Any]] = {
@@ -189,9 +180,9 @@ STORES: dict[str, Callable[[Path], Any]] = {
 @pytest.fixture(params=STORES, ids=lambda name: name)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param.startswith("aws"):
-        request.getfixturevalue("aws")
+        _AWS[:] = [request.getfixturevalue("aws")]
     if request.param.startswith("vault"):
-        request.getfixturevalue("bao")
+        _BAO[:] = [request.getfixturevalue("bao")]
     if request.param == "kubernetes":
         _KUBE[:] = [request.getfixturevalue("kube")]
     if request.param.endswith("host") or request.param == "systemd-creds":

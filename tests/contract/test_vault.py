@@ -31,20 +31,14 @@ path "secret/metadata/app" { capabilities = ["create", "read", "patch"] }
 """
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    with Bao(tmp_path_factory.mktemp("bao")) as found:
-        yield found
-
-
-@pytest.fixture
-def bao(running: Bao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bao]:
+@pytest.fixture(name="bao")
+def _bao(bao: Bao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bao]:
     """With a secret at secret/app, asked as root through the environment."""
-    monkeypatch.setenv("VAULT_ADDR", running.url)
-    monkeypatch.setenv("VAULT_TOKEN", running.root_token)
-    running.put("app", KEY="first-value", other="1")
-    yield running
-    running.call("DELETE", "secret/metadata/app")
+    monkeypatch.setenv("VAULT_ADDR", bao.url)
+    monkeypatch.setenv("VAULT_TOKEN", bao.root_token)
+    bao.put("app", KEY="first-value", other="1")
+    yield bao
+    bao.call("DELETE", "secret/metadata/app")
     vault._tokens.clear()
     vault._mounts.clear()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,14 @@ from rotator.journal import credentials
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.sealing import KeySource
 from rotator.model import single
-from tests.servers import moto
 from tests.servers.bao import Bao
 
 
-@pytest.fixture(scope="module")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    pytest.importorskip("hvac", reason="the extra 'vault' is not installed")
-    with Bao(tmp_path_factory.mktemp("bao")) as found:
-        found.call("POST", "sys/mounts/transit", {"type": "transit"})
-        found.call("POST", "transit/keys/rotator", {})
-        yield found
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[moto.Aws]:
-    pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
-    with moto.running() as found:
-        yield found
+@pytest.fixture(name="bao", scope="module")
+def _bao(bao: Bao) -> Bao:
+    bao.call("POST", "sys/mounts/transit", {"type": "transit"})
+    bao.call("POST", "transit/keys/rotator", {})
+    return bao
 
 
 @pytest.fixture(params=["vault-transit", "aws-kms"])

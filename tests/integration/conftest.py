@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +14,7 @@ from rotator import memory
 from rotator.secret import Secret
 from rotator.service import Service
 from rotator.settings import Settings
+from tests.servers import postgres as pg
 
 PLAYBOOK = """
 description: in memory
@@ -31,36 +27,10 @@ limits: {{pass_interval: 1ms, step: 2s, list_lag: 0s}}
 """
 
 
-def _initdb() -> str | None:
-    debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))
-    return shutil.which("initdb") or next(iter(debian), None)
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of this run's own: a Unix socket in a temporary folder, no network."""
-    initdb = _initdb()
-    if initdb is None and os.environ.get("CI"):
-        pytest.fail("CI skips nothing: PostgreSQL is missing")
-    if initdb is None:
-        pytest.skip("PostgreSQL's initdb is not on this machine (Debian: apt install postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="rotator-pg-"))
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    if os.geteuid() == 0:
-        shutil.chown(folder, user)
-
-    def run(*argv: str) -> None:
-        prefix = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
-        subprocess.run([*prefix, *argv], check=True, capture_output=True, cwd=folder)
-
-    control = str(Path(initdb).with_name("pg_ctl"))
-    run(initdb, "-D", str(folder / "data"), "-A", "trust", "-U", "rotator")
-    run(control, "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -h ''", "start")
-    try:
-        yield f"postgresql://rotator@/postgres?host={folder}"
-    finally:
-        run(control, "-D", str(folder / "data"), "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with pg.running() as found:
+        yield found
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -1,46 +1,44 @@
-"""Put on PYTHONPATH of the installed `rotate`: SIGKILL at the n-th journal boundary (before or after a transaction),
+"""Put on PYTHONPATH of the installed `rotate`: SIGKILL right before or after one transaction of the journal.
 
-or once an act is done, before anybody was told.
+A place is called by what was performed last, in the words of the core's phases (an old key's: "debt revoke" and its
+kin): "before write" is once a store is written and nobody was told, the journal included; "after write" once that is
+journaled, and with it what comes next. KILL_AT names one (the first of its name), or says the how many-th of all;
+each that is passed is a line in PLACES.
 """
 
 import contextlib
 import itertools
 import os
 import signal
+import threading
 
-if "KILL_AT_BOUNDARY" in os.environ:
+if "KILL_AT" in os.environ:
+    from rotator.core.state import Debt
+    from rotator.engine.perform import Performer
     from rotator.journal.database import Database
 
-    _boundaries = itertools.count(1)
-    _fatal = int(os.environ["KILL_AT_BOUNDARY"])
-    _write = Database.write
+    _numbers = itertools.count(1)
+    _fatal = os.environ["KILL_AT"]
+    _here = threading.local()
+    _write, _perform = Database.write, Performer.perform
 
-    def _boundary() -> None:
-        number = next(_boundaries)
-        if path := os.environ.get("COUNT_BOUNDARIES"):
-            with open(path, "w") as file:
-                file.write(str(number))
-        if number == _fatal:
+    def _pass(moment):  # type: ignore[no-untyped-def]
+        place = f"{moment} {getattr(_here, 'phase', 'start')}"
+        with open(os.environ["PLACES"], "a") as file:
+            file.write(f"{place}\n")
+        if _fatal in (place, str(next(_numbers))):
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextlib.contextmanager
     def write(self):  # type: ignore[no-untyped-def]
-        _boundary()
+        _pass("before")
         with _write(self) as connection:
             yield connection
-        _boundary()
-
-    Database.write = write
-
-if "KILL_AFTER" in os.environ:
-    from rotator.engine.perform import Performer
-
-    _perform = Performer.perform
+        _pass("after")
 
     def perform(self, call):  # type: ignore[no-untyped-def]
         performed = _perform(self, call)
-        if call.op == os.environ["KILL_AFTER"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+        _here.phase = f"{'debt ' * isinstance(self.unit, Debt)}{self.unit.phase}"
         return performed
 
-    Performer.perform = perform
+    Database.write, Performer.perform = write, perform

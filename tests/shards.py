@@ -1,0 +1,66 @@
+"""In which part of a run a test belongs, by the servers that the tests of its module are about.
+
+Most suites of real servers wait: for a roll-out, for a lease to end. So one part has all tests of Kubernetes, one those
+of container engines and of systemd, one what is generated (the model, the simulation, properties), and one the rest.
+`python -m tests` runs them side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+NAMES = ("kubernetes", "engines", "generated", "rest")
+_TESTS = Path(__file__).parent
+_GENERATED = ("model", "simulation", "properties")
+# The first of these that a module needs is what its tests are about, and decides in which part they run.
+_SERVERS = {
+    "kube": "kubernetes",
+    "swarm": "swarm",
+    "engine": "containers",
+    "systemd": "systemd",
+    "bao": "bao",
+    "aws": "moto",
+    "postgres": "postgres",
+}
+_PART = {"kubernetes": "kubernetes", "swarm": "engines", "containers": "engines", "systemd": "engines"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test belongs: its server (or none), and the part of the run."""
+
+    server: str
+    shard: str
+
+
+def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
+    """By the fixtures that the tests of its module ask for, or by the module's word (`pytest.mark.server`)."""
+    asked: dict[Path, set[str]] = defaultdict(set)
+    several = list(items)
+    for item in several:
+        asked[item.path] |= set(getattr(item, "fixturenames", ()))
+        asked[item.path] |= {name for marker in item.iter_markers("server") for name in marker.args}
+    return {item: _place(item.path, asked[item.path]) for item in several}
+
+
+def _place(path: Path, asked: set[str]) -> Place:
+    server = next((name for fixture, name in _SERVERS.items() if fixture in asked), "")
+    ring = _ring(path)
+    return Place(server, "generated" if ring in _GENERATED else _PART.get(server, "rest"))
+
+
+def _ring(path: Path) -> str:
+    return path.relative_to(_TESTS).parts[0] if path.is_relative_to(_TESTS) else ""
+
+
+def tell(line: str) -> None:
+    """To whoever runs this part beside others: how many tests there are, and which have ended."""
+    if told := os.environ.get("ROTATOR_TESTS_TOLD"):
+        with open(told, "a") as file:
+            file.write(f"{line}\n")
