@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rotator.errors import ConfigError
 
 
+@dataclass
+class _Target:
+    """One place, without a buffer; `whole` is False after a line that may have been cut off."""
+
+    name: str
+    file: io.FileIO | TextIO
+    whole: bool = True
+
+    def write(self, lines: list[str]) -> None:
+        """Raises OSError."""
+        text = ("" if self.whole else "\n") + "".join(f"{line}\n" for line in lines)
+        self.whole = False
+        if isinstance(self.file, io.FileIO):
+            left = text.encode(errors="backslashreplace")
+            while left:
+                left = left[self.file.write(left) or 0 :]
+        else:
+            self.file.write(text)
+            self.file.flush()
+        self.whole = True
+
+
 class Stream:
-    """Where records go besides the journal. Targets: `stdout`, `stderr`, or paths."""
+    """Where records go besides the journal. Targets: `stdout`, `stderr`, or paths.
+
+    The journal has the records: a place that cannot take them (a full disk) stops no rotation. It is said once, and
+    each later record is tried again.
+    """
 
     def __init__(self, targets: Iterable[str] = ()) -> None:
-        self._files: list[TextIO] = [_open(target) for target in targets if target]
+        self._targets = [_open(target) for target in targets if target]
+        self._told: set[str] = set()
 
     def emit(self, records: Iterable[dict[str, Any]]) -> None:
-        if not self._files:
+        if not self._targets:
             return
         import structlog
 
         render = structlog.processors.JSONRenderer(ensure_ascii=False)
-        for record in records:
-            line = render(None, "", dict(record))
-            for file in self._files:
-                print(line if isinstance(line, str) else line.decode(), file=file, flush=True)
+        lines = [_text(render(None, "", dict(record))) for record in records]
+        for target in self._targets:
+            try:
+                target.write(lines)
+            except OSError as error:
+                self._tell(target, error)
+
+    def _tell(self, target: _Target, error: OSError) -> None:
+        if target.name not in self._told:
+            self._told.add(target.name)
+            print(f"error: the audit stream cannot be written to {target.name}: {error.strerror}", file=sys.stderr)
+            print("hint: the journal has the records: `rotator audit export`", file=sys.stderr)
 
 
-def _open(target: str) -> TextIO:
+def _text(line: str | bytes) -> str:
+    return line if isinstance(line, str) else line.decode()
+
+
+def _open(target: str) -> _Target:
     if target in ("stdout", "stderr"):
-        return sys.stdout if target == "stdout" else sys.stderr
+        return _Target(target, sys.stdout if target == "stdout" else sys.stderr)
     try:
-        return Path(target).open("a", encoding="utf-8")
+        return _Target(target, io.FileIO(target, "a"))
     except OSError as error:
         raise ConfigError(
             f"the audit stream cannot be written to {target}: {error.strerror}", "check `audit_stream` in rotator.toml"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rotator.cli.streams import Guarded
 
 INTERNAL = 1
 
@@ -37,6 +38,9 @@ def _run(command: Callable[..., Any], name: str) -> None:
     """Every end of the process: exit codes, `error:` and `hint:` on stderr, never a traceback with a secret."""
     import click
 
+    from rotator.cli.streams import guard
+
+    out, errors = guard()
     try:
         code = command(prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -46,14 +50,25 @@ def _run(command: Callable[..., Any], name: str) -> None:
         code = 2
     except click.Abort:
         code = 130
-    except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     except Exception as error:
         code = _told(error)
+    code = _with_its_output(code if isinstance(code, int) else 0, out)
+    errors.flush()
     gc.freeze()  # nothing to look through at the end, either: it took a fifth of `rotator status`
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _with_its_output(code: int, out: Guarded) -> int:
+    """What was done counts; an output that was lost is said, and is a mistake where all else went well."""
+    from rotator.cli.streams import is_broken_pipe
+
+    out.flush()
+    if out.lost is None:
+        return code
+    if is_broken_pipe(out.lost):
+        return code or 141  # as a program ends that SIGPIPE ended
+    _say(f"standard output cannot be written: {out.lost.strerror}", "what was done is done: `rotator status` tells it")
+    return code or INTERNAL
 
 
 def _told(error: Exception) -> int:
