@@ -149,8 +149,8 @@ def _examine(found: Service) -> Iterator[Checked]:
     yield Checked(
         "sealing key",
         sealed,
-        "opens the journal" if sealed else "is lost",
-        "find it, or `rotator db rekey --lost`: debts go on by key id",
+        "opens the journal" if sealed else journal.no_key.message,
+        journal.no_key.hint,
     )
     free = shutil.disk_usage(found.settings.home).free
     yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")

@@ -17,6 +17,10 @@ from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
 from rotator.model import Credential
 from rotator.secret import Secret, hint_of
 
+FIND_THE_KEY = (
+    "is it elsewhere, or is this another journal? ROTATOR_KEY_FILE, ROTATOR_KEY or `key_command` say where the key is, "
+    "ROTATOR_HOME and ROTATOR_DATABASE_URL which journal. Only where it is gone for good: `rotator db rekey --lost`"
+)
 _META = tables.meta
 _SETTING = select(_META.c.value).where(_META.c.name == bindparam("this"))
 _SAVE_SETTING = update(_META).where(_META.c.name == bindparam("this"))
@@ -25,12 +29,18 @@ _ADD_SETTING = insert(_META)
 
 @dataclass(frozen=True)
 class Journal:
-    """An opened journal. `sealer` is None where the sealing key is lost: debts then go on by key id."""
+    """An opened journal. `sealer` is None where its sealing key is not found: debts then go on by key id."""
 
     database: Database
     installation: str
     sealer: Sealer | None
     fingerprint_key: str
+    keyless: str = ""  # where the sealing key was looked for, and which one it must be
+
+    @property
+    def no_key(self) -> JournalError:
+        """What to say where the sealing key is wanted."""
+        return JournalError(f"the sealing key is not found: {self.keyless}", FIND_THE_KEY)
 
     def fingerprint(self, values: Mapping[str, Secret]) -> str:
         return sealing.fingerprint(values, self.fingerprint_key)
@@ -54,7 +64,9 @@ def open_journal(url: str, source: KeySource) -> Journal:
             installation = _begin_installation(connection, sealer)
         _check_key(connection, sealer)
         fingerprint_key = setting(connection, "fingerprint_key")
-    return Journal(database, installation, sealer, fingerprint_key)
+        wanted = setting(connection, "sealing_key")
+    keyless = "" if sealer else f"there is no {source.file}; this journal was sealed with the key {wanted}"
+    return Journal(database, installation, sealer, fingerprint_key, keyless)
 
 
 def _sealer(database: Database, source: KeySource) -> Sealer | None:
@@ -94,8 +106,7 @@ def _check_key(connection: Connection, sealer: Sealer | None) -> None:
     expected = setting(connection, "sealing_key")
     if sealer is not None and expected and sealer.fingerprint != expected:
         raise JournalError(
-            "this sealing key is not the one that this journal was sealed with",
-            f"find the key with fingerprint {expected}, or `rotator db rekey --lost` to go on without it",
+            f"this journal was sealed with the key {expected}, this one is {sealer.fingerprint}", FIND_THE_KEY
         )
 
 

@@ -47,7 +47,7 @@ def check(journal: Journal) -> list[str]:
             if found != "ok":
                 wrong.append(f"the file is damaged: {found}")
         if journal.sealer is None:
-            wrong.append("the sealing key is lost")
+            wrong.append(journal.no_key.message)
         for table in tables.metadata.sorted_tables:
             connection.execute(table.select().limit(1))
     return wrong
@@ -74,7 +74,7 @@ def rekey(journal: Journal, new_key: Secret, *, lost: bool = False) -> int:
             put_setting(connection, "audit_public_key", "")
             count = 0
         elif journal.sealer is None:
-            raise JournalError("the present sealing key is lost", "`rotator db rekey --lost` goes on without it")
+            raise journal.no_key
         else:
             count = credentials.reseal(connection, journal.sealer, new)
             private = setting(connection, "audit_private_key")
