@@ -84,7 +84,7 @@ def _ended(found: Report, rotation: Rotation) -> None:
             for debt in found.debts:
                 if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
                     print(f"  revoke     … {debt_words(debt)}")
-            waits = any(debt.open and debt.phase not in DEAD_PHASES for debt in found.debts)
+            waits = any(debt.open and debt.phase not in DEAD_PHASES and not _of_a_person(debt) for debt in found.debts)
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
             left = tail.replace("old key", "key that was left") if rotation.back else tail
@@ -98,6 +98,11 @@ def _ended(found: Report, rotation: Rotation) -> None:
             say(f"no new key, and the old one is revoked: {rotation.problem} ({name})", rotation.hint)
         case _:
             pass
+
+
+def _of_a_person(debt: Debt) -> bool:
+    """What it waits for is said in its own line."""
+    return bool(debt.attention) or (debt.phase is DebtPhase.REVOKE and debt.plan.supplied)
 
 
 def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:

@@ -89,6 +89,17 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
     return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
 
 
+def showing(facts: Facts, dying: Key, living: Key | None = None) -> tuple[ConsumerFact, ...]:
+    """The consumers of which evidence is wanted that show to be clear of `dying`."""
+    present, found = _present_version_time(facts), []
+    for consumer in facts.consumers:
+        doubts: list[str] = []
+        _judge(_that_matter(consumer, living), dying, present, facts.now, doubts, doubts)
+        if consumer.evidence is not Evidence.NONE and not doubts:
+            found.append(consumer)
+    return tuple(found)
+
+
 def _that_matter(consumer: ConsumerFact, living: Key | None) -> ConsumerFact:
     """Those that are left alone hold nobody up but the one who would let the old key die."""
     if living is None:

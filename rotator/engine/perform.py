@@ -16,7 +16,7 @@ from rotator.core.action import (
     Swept,
     Written,
 )
-from rotator.core.look import Facts
+from rotator.core.look import Facts, showing
 from rotator.core.state import Cause, Debt, Key, Rotation
 from rotator.engine import facts, preflight, recovery
 from rotator.engine.clock import Clock
@@ -222,9 +222,16 @@ class Performer:
             self._none_holds_by_id(call.key, found)
         if isinstance(self.unit, Debt) and self.unit.cause in (Cause.ROTATED, Cause.UNDONE):
             self._another_lives(call.key)
-        shown = [c for c in found.consumers if c.evidence is not Evidence.NONE]
-        proof = f"{len(shown)} of {len(found.consumers)} consumers show it ({shown[0].evidence})" if shown else ""
-        return self._done(found, proof)
+        return self._done(found, self._shown(call, found))
+
+    def _shown(self, call: Call, found: Facts) -> str:
+        """How many of the consumers show to be clear of the key that is to die."""
+        if all(consumer.evidence is Evidence.NONE for consumer in found.consumers):
+            return ""
+        staying = self.rotation.new if call.step == "verify" else None
+        shown = showing(found, call.key or Key(), staying)
+        how = f" ({shown[0].evidence})" if shown else ""
+        return f"{len(shown)} of {len(found.consumers)} consumers show it{how}"
 
     def _none_holds_by_id(self, key: Key, found: Facts) -> None:
         """A key whose value nobody knew (a swept one) is told from what the stores hold by its id."""

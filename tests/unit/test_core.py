@@ -12,7 +12,7 @@ import rotator.core
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, patience, sweep
 from rotator.core.action import Done, Failed, Finish, Recovered, Unknown, WaitUntil
-from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look
+from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look, showing
 from rotator.core.order import Order, Refusal
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Policy, Rotation, StorePlan, Write
 from rotator.model import Evidence, KeyRecord
@@ -56,6 +56,18 @@ def test_a_write_only_store_holds_what_we_wrote_while_its_version_is_ours() -> N
     ours = StoreFact("s", None, True, 10.0, wrote="f2")
     assert look(Facts((ours,)), OLD).clear
     assert not look(Facts((replace(ours, ours=False),)), OLD).clear
+
+
+def test_only_consumers_that_are_clear_of_the_dying_key_show_it() -> None:
+    """Not all those of which evidence is wanted: one that holds the old key, or cannot tell, shows nothing."""
+    old, new = Key("old", "f-old"), Key("new", "f-new")
+    held = {"a": "f-new", "b": "f-old", "c": None}
+    consumers = tuple(
+        ConsumerFact(name, Evidence.READ, True, (InstanceFact("1", fingerprint=found),)) for name, found in held.items()
+    )
+    unasked = ConsumerFact("d", Evidence.NONE, True)
+    facts = Facts((StoreFact("s", "f-new", written_at=1.0),), (*consumers, unasked))
+    assert [one.name for one in showing(facts, old, new)] == ["a"]
 
 
 def test_grace_is_a_date_not_a_sleep() -> None:
