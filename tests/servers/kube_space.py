@@ -72,4 +72,6 @@ class Space:
         return [self.kube.variable(pod["metadata"]["name"], self.name, KEY) for pod in up]
 
     def close(self) -> None:
+        for kind in ("balancer", "out"):  # each of them asks all the time
+            self.kube.forget(f"{kind}-{self.name}-")
         self.kube.kubectl("delete", "namespace", self.name, "--wait=false")

@@ -139,6 +139,13 @@ class Server:
         """Without a chance to finish; `restart` brings it back."""
         self._end(self._part(name), signal.SIGKILL)
 
+    def forget(self, prefix: str) -> None:
+        """End those of this name for good."""
+        for part in [part for part in self.parts if part.name.startswith(prefix)]:
+            self._end(part)
+            self.parts.remove(part)
+        self._save()
+
     def _part(self, name: str) -> Part:
         return next(part for part in self.parts if part.name == name)
 
