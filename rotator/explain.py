@@ -112,7 +112,7 @@ def _rotation(told: Explanation, rotation: Rotation) -> None:
 
 def _debt(told: Explanation, service: Service, playbook: Playbook | None, case: Case, debt: Debt) -> None:
     if not debt.open or debt.phase in DEAD_PHASES:
-        told.stands.append(f"old key {debt.key} is dead ({debt.phase})")
+        told.stands.append(f"old key {debt.key} is {debt.death} ({debt.phase})")
         return
     path = _way(debt)
     told.stands.append(

@@ -40,9 +40,9 @@ def debt_words(debt: Debt) -> str:
     if debt.phase is DebtPhase.REVOKE and debt.plan.supplied:
         return f"{key}: destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
     if debt.phase is DebtPhase.WATCH:
-        return f"{key} is dead; the probes are watched on"
+        return f"{key} is {debt.death}; the probes are watched on"
     if debt.phase in (DebtPhase.PAID, DebtPhase.VOID):
-        return f"{key} is {'dead' if debt.phase is DebtPhase.PAID else 'current again'}"
+        return f"{key} is {debt.death if debt.phase is DebtPhase.PAID else 'current again'}"
     return f"{key}: {debt.phase}"
 
 

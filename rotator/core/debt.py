@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
 from rotator.core.look import Facts, look
-from rotator.core.state import CLOCKS_AGREE, Cause, Debt, DebtPhase
+from rotator.core.state import CLOCKS_AGREE, Cause, Debt, DebtPhase, Proof
 
 P = DebtPhase
 _WATCH_EVERY = 30.0
@@ -42,7 +42,7 @@ def next_action(debt: Debt) -> Action:
     if debt.phase is P.HELD:
         return Ask("resume", debt.attention)
     if debt.phase is P.REVOKE and debt.plan.supplied:
-        return Ask("confirm", f"destroy {debt.key} in the provider's console, then say so")
+        return Ask("confirm", debt.attention or f"destroy {debt.key} in the provider's console, then say so")
     return Call(_CALLS[debt.phase], "revoke", debt.target, debt.key)
 
 
@@ -259,20 +259,22 @@ def _revoke(debt: Debt, result: Result) -> Debt:
 
 
 def _prove(debt: Debt, result: Result) -> Debt:
-    """`Done.data` is True when the key was refused; several times in a row is proof."""
+    """`Done.data` is the proof of its death that was seen, if any; several times in a row is enough."""
     if isinstance(result, Failed):
         return debt.to(P.RETIRE) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
     if not isinstance(result, Done):
         return debt
-    if result.data is not True:
+    if not isinstance(result.data, Proof) or not result.data:
         tries = debt.tries + 1
+        if debt.plan.supplied and tries >= _PROOFS:
+            return replace(debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works")
         if debt.now - debt.since >= debt.plan.policy.deadline:
             return debt.held(f"{debt.key} was revoked but is still accepted")
         return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, passes=0)
     passes = debt.passes + 1
     if passes < _PROOFS:
         return replace(debt.later(debt.plan.policy.pass_interval), passes=passes)
-    return _retire_next(debt, 0)
+    return replace(_retire_next(debt, 0), proof=result.data, attention="")
 
 
 def _retire_next(debt: Debt, target: int) -> Debt:

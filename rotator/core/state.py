@@ -285,6 +285,14 @@ CLOSED = frozenset({DebtPhase.PAID, DebtPhase.VOID})
 DEAD_PHASES = frozenset({DebtPhase.PROVE, DebtPhase.RETIRE, DebtPhase.SWEEP, DebtPhase.WATCH})
 
 
+class Proof(StrEnum):
+    """By what a key is known to be dead."""
+
+    NONE = ""  # by somebody's word: the provider's answer to the revocation, or a person's
+    REFUSED = "refused"  # it was refused, several times
+    UNLISTED = "not listed"  # its value is not known; the provider's list does not show it any more
+
+
 @dataclass(frozen=True, slots=True)
 class Debt:
     """An old key that is still to be revoked, with its date and conditions."""
@@ -313,10 +321,17 @@ class Debt:
     boot_at: float = 0.0
     person: bool = False  # HELD until a person says resume
     attention: str = ""
+    proof: Proof = Proof.NONE
 
     @property
     def open(self) -> bool:
         return self.phase not in CLOSED
+
+    @property
+    def death(self) -> str:
+        """How it is told of the key that it is no more: dead only where that was seen."""
+        said = "said to be destroyed; nothing can prove it" if self.plan.supplied else "revoked"
+        return "dead" if self.proof else said
 
     @property
     def urgent(self) -> bool:

@@ -17,7 +17,7 @@ from rotator.core.action import (
     Written,
 )
 from rotator.core.look import Facts, showing
-from rotator.core.state import Cause, Debt, Key, Rotation
+from rotator.core.state import Cause, Debt, Key, Proof, Rotation
 from rotator.engine import facts, preflight, recovery
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
@@ -35,7 +35,7 @@ from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import Nudged
+from rotator.plugin import Nudged, Probe
 
 _TOLD = 8  # findings in the line of the step
 
@@ -320,17 +320,36 @@ class Performer:
         return self._done(record is None or (not record.active and record.last_used_at is None))
 
     def prove(self, call: Call) -> Performed:
+        """By the provider's own probe; where it has none, by the playbook's that ask with the key."""
         credential = self.credential(call.key)
         if not credential.values:
             gone = call.key is not None and call.key.id not in {
                 r.id for r in self.then.provider.inventory() if r.active
             }
-            return self._done(gone)
-        refused, current = self._is_refused(credential), self._current()
+            return self._done(Proof.UNLISTED if gone else Proof.NONE)
+        refused, current = self._refused_anywhere(credential), self._current()
         another = current is not None and bool(current.values) and current.primary != credential.primary
         if refused and another and current is not None and self._surely_refused(current):
             raise PermanentError(f"the provider refuses the key in force as well: that proves nothing of {call.key}")
-        return self._done(refused)
+        return self._done(Proof.REFUSED if refused else Proof.NONE)
+
+    def _refused_anywhere(self, credential: Credential) -> bool:
+        """Raises Unsupported where nothing can ask."""
+        try:
+            return self._is_refused(credential)
+        except Unsupported:
+            asking = [probe for probe in self.then.probes if getattr(probe, "asks_with_key", False)]
+            if not asking:
+                raise
+            return all(self._refuses(probe, credential) for probe in asking)
+
+    @staticmethod
+    def _refuses(probe: Probe, credential: Credential) -> bool:
+        try:
+            probe.probe(credential)
+        except Rejected:
+            return True
+        return False
 
     def retire(self, call: Call) -> Performed:
         assert isinstance(self.unit, Debt)

@@ -13,7 +13,7 @@ from rotator.audit.record import Actor
 from rotator.core import debt as debt_machine
 from rotator.core import keep, machine, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Swept
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Rotation
+from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
@@ -21,7 +21,12 @@ from rotator.engine.performed import EFFECTS, Performed
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 
-_TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid", DebtPhase.RETIRE: "dead, proven"}
+_TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid", DebtPhase.RETIRE: "dead"}
+_DEATH = {
+    Proof.REFUSED: "dead, proven",
+    Proof.UNLISTED: "dead: the provider's list does not show it any more",
+    Proof.NONE: "revoked, not proven: nothing can ask with the key",
+}
 
 
 @dataclass
@@ -117,7 +122,8 @@ class Writing:
     def put_debt(self, before: Debt, changed: Debt) -> None:
         self._put(changed)
         if changed.phase is not before.phase and changed.phase in _TOLD:
-            self.record(changed, "decision", decision=_TOLD[changed.phase], reason=changed.attention)
+            told = _TOLD[changed.phase] if changed.phase is not DebtPhase.RETIRE else self._death(changed)
+            self.record(changed, "decision", decision=told, reason=changed.attention)
             self.checkpoint()
         rotation = self.case.rotation
         assert rotation is not None  # a debt is owed by one
@@ -127,6 +133,11 @@ class Writing:
             self._ended(settled)
         elif (freed := turn.unblocked(rotation, changed)) is not rotation:
             self._put(freed)
+
+    def _death(self, debt: Debt) -> str:
+        """Only a refusal that was seen is called proven."""
+        by_a_person = debt.plan.supplied and debt.proof is Proof.NONE
+        return f"destroyed, as {self.actor.text} says; not proven" if by_a_person else _DEATH[debt.proof]
 
     def owe(self, keys: tuple[Key, ...], cause: Cause, stored: bool = True) -> None:
         """New debts; a key that is owed already is not owed twice."""

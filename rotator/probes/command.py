@@ -22,6 +22,8 @@ class CommandProbe:
     def name(self) -> str:
         return f"command {self.run[0].rsplit('/', 1)[-1]}"
 
+    asks_with_key = True
+
     def probe(self, credential: Credential) -> None:
         try:
             ended = programs.run(self.run, stdin=credential.primary, timeout=self.timeout, cwd=self.folder)

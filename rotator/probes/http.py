@@ -54,6 +54,11 @@ class HttpProbe:
     def name(self) -> str:
         return f"{self.method} {self.url}"
 
+    @property
+    def asks_with_key(self) -> bool:
+        """Whether the answer depends on the key at all."""
+        return "{key}" in f"{self.headers} {self.json}"
+
     def probe(self, credential: Credential) -> None:
         key = credential.primary.reveal()
         headers = {name: value.replace("{key}", key) for name, value in self.headers.items()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -41,14 +42,16 @@ class OperatorWorld(AcceptanceWorld):
         out = told
         while code == 5:
             if "rotator supply" in told:
-                code, told = self._said(("supply", "demo", "--wait"), self._console_makes(), environment)
+                code, told = self.said(("supply", "demo", "--wait"), self.console_makes(), environment)
             else:
-                self._console_destroys()
-                code, told = self._said(("confirm", "demo"), "", environment)
+                self.console_destroys()
+                code, told = self.said(("confirm", "demo"), "", environment)
             out += told
         return code, out
 
-    def _said(self, arguments: tuple[str, ...], text: str, environment: dict[str, str]) -> tuple[int, str]:
+    def said(
+        self, arguments: tuple[str, ...], text: str = "", environment: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, str]:
         done = subprocess.run(
             [*_installed(arguments[0]), *arguments],
             env={**self.environment, **environment},
@@ -60,7 +63,7 @@ class OperatorWorld(AcceptanceWorld):
         )
         return done.returncode, done.stdout + done.stderr
 
-    def _console_makes(self) -> str:
+    def console_makes(self) -> str:
         """A new key; the same again to whoever asks before it is in force."""
         value = next((one["value"] for one in self.live_keys if one["value"] in self.made), "")
         if not value or value == self.stored_key:
@@ -69,7 +72,7 @@ class OperatorWorld(AcceptanceWorld):
             self.made[value] = made["id"]
         return value
 
-    def _console_destroys(self) -> None:
+    def console_destroys(self) -> None:
         for one in self.live_keys:
             if one["value"] != self.stored_key:
                 self.admin("DELETE", f"/v1/organization/projects/proj_demo/api_keys/{one['id']}")
@@ -87,6 +90,33 @@ def test_a_person_makes_and_destroys_the_keys_and_nobody_notices(person: Operato
     old = person.stored_key
     kills.carry_on(person)
     assert person.stored_key != old and len(person.made) == 1
+
+
+def test_a_key_that_still_works_is_not_believed_to_be_destroyed(person: OperatorWorld) -> None:
+    """The playbook's own probe asks with it: the confirmation is turned down, until it is refused indeed."""
+    path, old = person.folder / "playbooks" / "demo.yaml", person.stored_key
+    playbook = json.loads(path.read_text())
+    asking = {"headers": {"authorization": "Bearer {key}"}, "json": {"message": "hello"}, "method": "POST"}
+    url = f"{person.issuer}/v1/chat/completions"
+    path.write_text(json.dumps({**playbook, "verify": [*playbook["verify"], {"uses": "http", "url": url, **asking}]}))
+    waiting = person.rotator("rotate", "demo", "--wait")
+    assert waiting.returncode == 5, waiting
+    code, out = person.said(("supply", "demo", "--wait"), person.console_makes())
+    assert code == 5 and "rotator confirm demo" in out and "The next `rotate --due`" not in out, out
+    code, out = person.said(("confirm", "demo"))
+    assert code == 4 and "was said to be destroyed, and still works" in out, out
+    assert old in [one["value"] for one in person.live_keys] and "is dead" not in out
+    person.console_destroys()
+    code, out = person.said(("confirm", "demo"))
+    assert code == 0 and "is dead" in out and '"dead, proven"' in person.rotator("audit", "tail", "-n", "9").stdout, out
+    person.promises_hold()
+
+
+def test_a_key_that_nothing_can_ask_with_is_not_called_dead(person: OperatorWorld) -> None:
+    code, out = person.run()
+    told = person.rotator("audit", "tail", "-n", "9").stdout
+    assert code == 0 and "is said to be destroyed; nothing can prove it" in out and "dead, proven" not in told, out
+    assert "says; not proven" in told, told
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ from rotator.core.state import (
     Phase,
     Plan,
     Policy,
+    Proof,
     Rotation,
     StorePlan,
 )
@@ -329,7 +330,7 @@ def _observe(world: World, call: Call) -> Done | Failed:
             return Done(0, suspect.state == OFF and suspect.ours)
         case Op.PROVE:
             proven = world.key(call.key.fingerprint or call.key.id)
-            return Done(0, proven is None or proven.state != LIVE)
+            return Done(0, Proof.REFUSED if proven is None or proven.state != LIVE else Proof.NONE)
         case Op.SWEEP:
             return Done(0, Swept(sweep_orphans(world)))
         case _:
