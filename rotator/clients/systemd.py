@@ -22,6 +22,7 @@ _SHOWN = (
     "ExecMainStatus",
     "NRestarts",
     "ActiveEnterTimestampMonotonic",
+    "ActiveExitTimestampMonotonic",
     "ExecMainStartTimestampMonotonic",
     "StateChangeTimestampMonotonic",
     "MainPID",
@@ -37,6 +38,7 @@ class Unit:
     active_for: float  # seconds since it became active
     started_at: float  # its main process
     changed_at: float  # its state
+    left_at: float  # when it last stopped being active: it ended, or was told to
 
     @property
     def name(self) -> str:
@@ -113,12 +115,11 @@ def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
         if "Id" not in shown:
             continue
         booted = before - uptime
-        active, started, changed = (
+        active, *times = (
             int(shown.get(f"{name}TimestampMonotonic") or 0) / 1e6
-            for name in ("ActiveEnter", "ExecMainStart", "StateChange")
+            for name in ("ActiveEnter", "ExecMainStart", "StateChange", "ActiveExit")
         )
-        lasting = uptime - active if active else 0.0
-        yield Unit(shown, lasting, booted + started if started else 0.0, booted + changed if changed else 0.0)
+        yield Unit(shown, uptime - active if active else 0.0, *(booted + at if at else 0.0 for at in times))
 
 
 def _by_systemd(line: str) -> bool:

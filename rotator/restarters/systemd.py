@@ -149,9 +149,12 @@ class SystemdRestarter(HostsConnection):
         return up and not self._must(manager, unit, change)
 
     def _must_not_have_ended(self, manager: Manager, unit: Unit, change: Change) -> None:
-        """One that cannot start at all (its EnvironmentFile is gone) has no new process, but another state."""
+        """One that cannot start at all (its EnvironmentFile is gone) has no new process, but another state.
+
+        One that systemd started again counts by when it ended: it may have done so with what it held before.
+        """
         down = unit.shown["ActiveState"] == "failed" or unit.shown["SubState"] == "auto-restart"
-        since = max(unit.started_at, unit.changed_at) if down else unit.started_at
+        since = max(unit.started_at, unit.changed_at) if down else unit.left_at
         if (down or unit.restarts > 0) and since > change.since:
             said, shown = manager.last_words(unit.name), unit.shown
             code = f", exit {shown['ExecMainStatus']}" if shown["ExecMainStatus"] != "0" else ""

@@ -26,6 +26,7 @@ from rotator.stores.dotenv import DotenvStore
 from rotator.stores.systemd_creds import SystemdCredsStore
 from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
+from tests.servers.tools import wait_for
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
@@ -97,6 +98,20 @@ def test_a_unit_that_cannot_even_start_is_told_at_once(service: Service) -> None
     service.file.unlink()
     with pytest.raises(PermanentError, match="is failed/failed: resources"):
         rolled(service.restarter(), change(), 10)
+
+
+def test_one_that_systemd_started_again_after_the_change_ended_before_it(systemd: Systemd) -> None:
+    """It ended with what it held before; what it was started with since is the change."""
+    start = "/bin/sh -c 'test $KEY = first-value || { sleep 0.5; exit 7; }; exec sleep 1000'"
+    service = Service(systemd, start, Restart="always", RestartSec="1")
+    service.file.write_text("KEY=second-value\n")
+    systemd.systemctl("restart", service.name)
+    shown = ("show", "-p", "SubState,NRestarts", "--value", service.name)
+    wait_for("its end", lambda: "auto-restart" in systemd.systemctl(*shown), 10, 0.05)
+    service.file.write_text("KEY=first-value\n")
+    undo = change(name="undo", value="first-value")
+    wait_for("its next start", lambda: systemd.systemctl(*shown).split() == ["1", "running"], 10, 0.05)
+    rolled(service.restarter(), undo)
 
 
 @pytest.mark.parametrize("again", ["no", "always"])

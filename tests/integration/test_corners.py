@@ -14,7 +14,7 @@ from sqlalchemy import text
 from rotator import memory, orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.order import Order
-from rotator.core.state import Cause, Debt, Key, Outcome, Phase
+from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Proof
 from rotator.engine import identity, preflight
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
@@ -180,9 +180,9 @@ def test_what_a_debt_asks_when_little_is_known(bench: Bench) -> None:
 
         assert told(Op.SUSPECT).data is False, "it is active"
         spare.state = "off"
-        assert told(Op.SUSPECT).data is True and told(Op.PROVE).data is True
+        assert told(Op.SUSPECT).data is True and told(Op.PROVE).data is Proof.UNLISTED
         spare.state = "live"
-        assert told(Op.PROVE).data is False
+        assert told(Op.PROVE).data is Proof.NONE
         assert told(Op.QUIET).data is None
         spare.record = replace(spare.record, last_used_at=5.0)
         assert told(Op.QUIET).data == 5.0
