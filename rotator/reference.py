@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
+from rotator.errors import AccessDenied, NotFound, PermanentError
 from rotator.secret import Secret
 
 if TYPE_CHECKING:
@@ -38,7 +37,9 @@ class Reference:
 
     def resolve(self) -> Secret:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
-        resolver = partial(_command, folder=self.folder) if self.kind == "command" else _resolver(self.kind)
+        resolver = _resolver(self.kind)
+        if self.kind == "command":
+            resolver = partial(resolver, folder=self.folder)
         try:
             text = resolver(self.value).strip("\r\n")
         except UnicodeDecodeError as error:
@@ -110,32 +111,18 @@ def _file(path: str | tuple[str, ...]) -> str:
         raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
 
 
-def _command(argv: str | tuple[str, ...], folder: str = "") -> str:
-    if folder and not Path(folder).is_dir():
-        raise NotFound(f"the folder {folder} does not exist", "programs run in their playbook's folder: was it moved?")
-    try:
-        done = subprocess.run(list(argv), capture_output=True, text=True, timeout=30, cwd=folder or None)
-    except FileNotFoundError as error:
-        raise NotFound(f"the program {argv[0]} does not exist", "give its full path") from error
-    except subprocess.TimeoutExpired as error:
-        raise TransientError(f"{argv[0]} did not answer in 30 s") from error
-    if done.returncode != 0:
-        raise PermanentError(f"{argv[0]} ended with {done.returncode}", "run it by hand to see why")
-    return done.stdout
-
-
 # A function, or where it is to be found: those of a neighbour live with its stores and are imported late.
-RESOLVERS: dict[str, Callable[[str | tuple[str, ...]], str] | str] = {
+RESOLVERS: dict[str, Callable[..., str] | str] = {
     "env": _env,
     "file": _file,
-    "command": _command,
+    "command": "rotator.clients.programs:secret",
     "aws-sm": "rotator.stores.aws_references:secret",
     "aws-ssm": "rotator.stores.aws_references:parameter",
     "vault": "rotator.stores.vault_references:field",
 }
 
 
-def _resolver(kind: str) -> Callable[[str | tuple[str, ...]], str]:
+def _resolver(kind: str) -> Callable[..., str]:
     found = RESOLVERS[kind]
     if not isinstance(found, str):
         return found

@@ -8,15 +8,15 @@ import hmac
 import os
 import secrets
 import stat
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rotator.clients import programs
 from rotator.clients.wrapping import Wrapper, is_wrapped
-from rotator.errors import ConfigError, JournalError
+from rotator.errors import ConfigError, JournalError, OutcomeUnknown
 from rotator.secret import Secret
 
 _PREFIX = "aesgcm1:"
@@ -80,14 +80,21 @@ class KeySource:
         if value := os.environ.get(self.environment):
             return self._opened(value, f"${self.environment}")
         if self.command:
-            done = subprocess.run(self.command, shell=True, capture_output=True, text=True, timeout=30)  # noqa: S602
-            if done.returncode != 0:
-                raise ConfigError(f"the key command ended with {done.returncode}", "run it by hand to see why")
-            return self._opened(done.stdout, "the key command")
+            return self._opened(self._asked(), "the key command")
         if not self.file.exists():
             return None
         _refuse_open_file(self.file)
         return self._opened(self.file.read_text(), str(self.file))
+
+    def _asked(self) -> str:
+        """What the key command prints. Raises ConfigError, JournalError (it does not end)."""
+        try:
+            ended = programs.run(["sh", "-c", self.command], timeout=30)
+        except OutcomeUnknown as error:
+            raise JournalError(f"the key command: {error.message}", "run it by hand to see why") from error
+        if ended.code != 0:
+            raise ConfigError(f"the key command ended with {ended.code}", "run it by hand to see why")
+        return ended.out
 
     def new_key(self) -> tuple[Secret, str]:
         """A new sealing key, and what is to be kept of it: wrapped where the settings say by whom."""

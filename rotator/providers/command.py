@@ -62,14 +62,13 @@ class CommandProvider(ProviderDefaults):
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""
         name = self.generate_argv[0]
-        try:
-            ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
-        except UnicodeError as error:
-            raise Unreadable(f"{name} printed what is not UTF-8") from error
+        ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
         if ended.code not in (0, programs.TEMPORARY):  # what it printed may hold the key: only its errors are told
             raise OutcomeUnknown(f"{name} ended with {ended.code}: {last_line(ended.err.splitlines()) or 'no word'}")
         if ended.code == programs.TEMPORARY:
             raise TransientError(f"{name} asks to be run again later: {last_line(ended.err.splitlines()) or 'no word'}")
+        if ended.cut:
+            raise Unreadable(f"{name} printed more than a key")
         return self._made(name, ended.out.strip())
 
     def _made(self, name: str, text: str) -> Credential:
@@ -78,6 +77,8 @@ class CommandProvider(ProviderDefaults):
         if not isinstance(found, str) or not found:
             raise Unreadable(f"{name} printed no key", 'print {"key": "…", "id": "…"}, or the key alone')
         value = Secret(found)
+        if "\ufffd" in found:
+            raise Unreadable(f"{name} printed a key that is not UTF-8", "print the key as text")
         reason = _no_secret(found) if text.startswith("{") else reading.no_header(found)
         if reason:
             raise Unreadable(f"{name} printed a key that cannot be one: {reason}")
@@ -154,7 +155,7 @@ def _record(name: str, key: Any) -> KeyRecord:
 
 def _no_secret(text: str) -> str:
     """Why a text in JSON cannot be a secret, or '': it may be a certificate or a pass phrase, with blanks and lines."""
-    return "there are characters in it that are none" if "\0" in text or "\ufffd" in text else ""
+    return "there are characters in it that are none" if "\0" in text else ""
 
 
 def _printed(text: str) -> dict[str, Any]:

@@ -40,8 +40,7 @@ class CommandStore:
         if self.read_argv is None:
             return Held(None, "")
         ended = programs.run(self.read_argv, timeout=self.timeout, cwd=self.folder)
-        text = programs.expect_success(ended, self.read_argv).out
-        value = text.strip("\r\n")
+        value = programs.expect_success(ended, self.read_argv).value
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator.errors import ConfigError
+from rotator.clients import programs
+from rotator.errors import ConfigError, OutcomeUnknown, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
 from rotator.stores import dotenv_syntax
@@ -81,9 +81,7 @@ def ignored_by_git(path: Path) -> bool:
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return True
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), "check-ignore", "-q", str(path.resolve())], capture_output=True, timeout=5
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        asked = programs.run(["git", "-C", str(directory), "check-ignore", "-q", str(path.resolve())], timeout=5)
+    except (PermanentError, OutcomeUnknown):
         return True
-    return done.returncode != 1
+    return asked.code != 1

@@ -44,6 +44,9 @@ def reference() -> str:
         "wherever rotator is started, and programs run in that folder (as it is named: links "
         "are not followed). `~` is the home of who runs rotator. Paths are "
         "kept and shown absolute; on another host (`host:`) they are written absolute, or begin with `~/`.\n",
+        "A program has until its time-out, at the longest until the lease ends; then its process group is killed. "
+        "Its output (10 MB are kept, bytes that are not UTF-8 are replaced) is read until the program itself ends: "
+        "a server that it started in the background lives on, and what that one writes is read by nobody.\n",
         "## Keys of a playbook\n",
         *_table(Shape),
     ]
