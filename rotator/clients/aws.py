@@ -123,33 +123,49 @@ def _loader() -> Any:
 
 
 def call(account: Account, service: str, operation: str, /, *, safe: bool, **parameters: Any) -> dict[str, Any]:
-    """One request, sent once. `safe`: it may be sent twice.
+    """One request, sent once, in 30 s with its credentials. `safe`: it may be sent twice.
 
     Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, NotFound,
     Conflict, QuotaExceeded, PermanentError, ConfigError, LeaseLost.
     """
-    made = _client(account, service)
-    deadline.check()
+    what, sending = f"{service}:{operation}", False
+
+    def send() -> dict[str, Any]:
+        nonlocal sending
+        made = _client(account, service)
+        deadline.check()
+        sending = True
+        try:
+            answer: dict[str, Any] = getattr(made, operation)(**parameters)
+        except Exception as error:
+            raise _translated(error, what, safe) from error
+        return answer
+
     try:
-        answer: dict[str, Any] = getattr(made, operation)(**parameters)
-    except Exception as error:
-        raise _translated(error, f"{service}:{operation}", safe) from error
-    return answer
+        return deadline.bounded(deadline.CALL if safe else deadline.remaining(), send)
+    except TimeoutError as error:
+        raise (OutcomeUnknown if sending and not safe else TransientError)(f"{what}: {error}") from error
 
 
 def pages(account: Account, service: str, operation: str, field: str, /, **parameters: Any) -> list[Any]:
     """All items of a listing."""
-    made = _client(account, service)
-    found: list[Any] = []
+    what, found = f"{service}:{operation}", list[Any]()
+    in_time = deadline.listing(what)
     try:
-        for page in made.get_paginator(operation).paginate(**parameters):
-            deadline.check()
+        made = deadline.bounded(deadline.CALL, lambda: _client(account, service))
+        each = iter(made.get_paginator(operation).paginate(**parameters))
+        while True:
+            in_time()
+            page = deadline.bounded(deadline.CALL, lambda: next(each, None))
+            if page is None:
+                return found
             found += page[field]
     except RotatorError:
         raise
+    except TimeoutError as error:
+        raise TransientError(f"{what}: {error}") from error
     except Exception as error:
-        raise _translated(error, f"{service}:{operation}", True) from error
-    return found
+        raise _translated(error, what, True) from error
 
 
 def _client(account: Account, service: str) -> Any:

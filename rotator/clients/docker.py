@@ -112,18 +112,23 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
         import requests
     except ModuleNotFoundError as error:
         raise ConfigError("containers need the package docker", installed.way_to("docker")) from error
-    deadline.check()
-    client = None
-    try:
+
+    def ask() -> T:
+        deadline.check()
         client = _client(docker, connection, deadline.remaining(_TIMEOUT + patience))
-        return act(client.api)
+        try:
+            return act(client.api)
+        finally:
+            client.close()
+
+    try:
+        return deadline.bounded(deadline.remaining(deadline.CALL + patience), ask)
+    except TimeoutError as error:
+        raise TransientError(f"the container engine did not answer whole: {error}", "`docker info`") from error
     except docker.errors.APIError as error:
         raise _translated(error) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise _unreachable(error) from error
-    finally:
-        if client is not None:
-            client.close()
 
 
 def _client(docker: Any, connection: EngineConnection, seconds: float) -> Any:

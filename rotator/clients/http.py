@@ -1,13 +1,15 @@
-"""The one door to HTTP: time-outs, limits, deadline check right before sending, errors translated by intent.
+"""The one door to HTTP: a limit of real time, deadline check right before sending, errors translated by intent.
 
 A redirect is never followed: the key must not travel to another host.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -103,28 +105,64 @@ class Redirected(PermanentError):
 
 
 def send(request: Request) -> Answer:
-    """One request, one answer of any status below 300 or from 400.
+    """One request, one answer of any status below 300 or from 400, in 30 s with its last byte; what is not safe, in the
+    time that the lease still has.
 
     Raises TransientError (nothing happened), OutcomeUnknown (an unsafe request may have), Unreadable (it did, but its
     answer is too long or garbled), Redirected, PermanentError (cannot be sent, or too long an answer), LeaseLost.
     """
+    line = _Line()
+    seconds = deadline.CALL if request.safe else deadline.remaining()
+    try:
+        return deadline.bounded(seconds, lambda: _tried(request, line), line.cut)
+    except TimeoutError as error:
+        words = f"{_host(request)} did not answer {request.method} whole in {seconds:.0f} s"
+        if request.safe or not line.sent:
+            raise TransientError(words, "is it up, and the address right?") from error
+        raise OutcomeUnknown(words) from error
+
+
+def _tried(request: Request, line: _Line) -> Answer:
+    """Once more where a connection was lost and the call is safe."""
     if not request.safe:
-        return _send(request)
+        return _send(request, line)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_Flaky),
         stop=tenacity.stop_after_attempt(2),
         wait=tenacity.wait_fixed(0.1),
         reraise=True,
     )
-    answer: Answer = retrying(_send, request)
+    answer: Answer = retrying(_send, request, line)
     return answer
+
+
+class _Line:
+    """The connection of one request: whether anything was sent, and how another thread cuts it."""
+
+    def __init__(self) -> None:
+        self.sent = False
+        self._stream: Any = None
+
+    def follow(self, event: str, told: Mapping[str, Any]) -> None:
+        """httpcore tells what it does. Connecting may have taken long: the deadline is asked right before sending."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._stream = told["return_value"]
+        elif event.endswith(".send_request_headers.started"):
+            deadline.check()
+            self.sent = True
+
+    def cut(self) -> None:
+        found = self._stream.get_extra_info("socket") if self._stream is not None else None
+        if found is not None:
+            with contextlib.suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
 
 
 class _Flaky(TransientError):
     """A connection that was lost: worth one more try at once when the call is safe."""
 
 
-def _send(request: Request) -> Answer:
+def _send(request: Request, line: _Line) -> Answer:
     import httpx  # late: half of what `rotator status` would import
 
     host = _host(request)
@@ -136,6 +174,7 @@ def _send(request: Request) -> Answer:
                 headers=dict(request.headers),
                 params=dict(request.query) or None,
                 json=request.json,
+                extensions={"trace": line.follow},
             )
             deadline.check()
             answer = client.send(sent, stream=True)

@@ -21,6 +21,13 @@ def variable(cluster: Cluster, namespace: str, pod: str, container: str, name: s
 
     Raises TransientError, AccessDenied, LeaseLost.
     """
+    try:
+        return deadline.bounded(deadline.CALL, lambda: _looked(cluster, namespace, pod, container, name))
+    except TimeoutError as error:
+        raise TransientError(f"{cluster}: {pod} cannot be looked into: {error}") from error
+
+
+def _looked(cluster: Cluster, namespace: str, pod: str, container: str, name: str) -> Secret | None:
     client: Any = import_module("kubernetes.stream.ws_client")
     websocket: Any = import_module("websocket")
     deadline.check()

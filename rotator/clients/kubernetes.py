@@ -128,7 +128,9 @@ class Cluster:
         """All objects of a list, and the version to watch from."""
         found: list[dict[str, Any]] = []
         query = {"limit": str(_PAGE), **query}
+        in_time = deadline.listing(f"{self}: the list {path}")
         while True:
+            in_time()
             page = self.call("GET", path, safe=True, query=query)
             found += page.get("items") or ()
             told = page.get("metadata") or {}
@@ -176,8 +178,10 @@ class Cluster:
         try:
             if answer.status != 200:
                 raise self._refused(answer.status, answer.read(), "GET", path, True)
-            left = b""
+            left, end = b"", deadline.within(seconds + _TIMEOUT)
             for chunk in answer.stream(65536, decode_content=True):
+                if end() <= 0:  # it drips
+                    return
                 *lines, left = (left + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -214,12 +218,16 @@ class Cluster:
     ) -> Any:
         import urllib3
 
-        client = self._client()
+        try:  # a kubeconfig may name a program that logs in
+            client = deadline.bounded(deadline.CALL, self._client)
+        except TimeoutError as error:
+            raise TransientError(f"{self}: no login: {error}", "`kubectl version`") from error
         headers = {"accept": "application/json", "user-agent": "rotator", **({} if anonymous else self.authorization)}
         headers["content-type"] = _KINDS.get(method, "application/json")
         url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        deadline.check()
-        try:
+
+        def ask() -> Any:
+            deadline.check()
             return client.pool.request(
                 method,
                 url,
@@ -230,9 +238,16 @@ class Cluster:
                 redirect=False,
                 preload_content=not stream,
             )
+
+        try:
+            return deadline.bounded(deadline.CALL if safe else deadline.remaining(), ask)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             self._away()
             raise TransientError(f"{self} cannot be reached", "is the API server up? `kubectl version`") from error
+        except TimeoutError as error:
+            self._away()
+            words = f"{self} did not answer {method} {path} whole: {error}"
+            raise (TransientError if safe else OutcomeUnknown)(words) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._away()
             words = f"{self} did not answer {method} {path}: {redact(str(error))[:200]}"
@@ -276,9 +291,11 @@ class Cluster:
         file = self._file()
         with _connecting:
             found = _connected.get(self)
-            if found is None or found.file != file:
-                found = _connected[self] = self._connect(file)
-            return found
+        if found is None or found.file != file:
+            found = self._connect(file)  # which may run a program that logs in: nobody else waits for that
+            with _connecting:
+                _connected[self] = found
+        return found
 
     def _file(self) -> tuple[str, int]:
         """The kubeconfig and when it was changed: logins rewrite it."""

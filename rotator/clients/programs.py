@@ -130,7 +130,7 @@ def run(
         raise NotFound(f"the folder {cwd} does not exist", "programs run in their playbook's folder: was it moved?")
     seconds = deadline.remaining(timeout)
     given = stdin.reveal().encode(errors="surrogateescape") if stdin else b""
-    with _started(argv, environment(env or {}), seconds, cwd) as ends:
+    with deadline.outside(), _started(argv, environment(env or {}), seconds, cwd) as ends:
         report, out, err = ends.follow(given, seconds + _GRACE)
     match report.split():
         case ["ended", code]:

@@ -235,12 +235,19 @@ class Vault:
             ignore_exceptions=True,
         )
         headers = {"content-type": "application/merge-patch+json"} if method == "PATCH" else {}
-        deadline.check()
+        sent: Any = {"json": body} if body is not None else {}
+
+        def ask() -> Any:
+            deadline.check()
+            return adapter.request(method.lower(), f"/v1/{path}", headers=headers, params=dict(query) or None, **sent)
+
         try:
-            sent: Any = {"json": body} if body is not None else {}
-            answer = adapter.request(method.lower(), f"/v1/{path}", headers=headers, params=dict(query) or None, **sent)
+            answer = deadline.bounded(deadline.CALL if safe else deadline.remaining(), ask)
         except requests.exceptions.RequestException as error:
             raise _lost(error, self.url, safe) from error
+        except TimeoutError as error:
+            words = f"{self.url} did not answer {method} whole: {error}"
+            raise (TransientError if safe else OutcomeUnknown)(words, "`vault status`") from error
         finally:
             adapter.close()
         return self._judged(answer, method, path, safe)

@@ -56,7 +56,7 @@ class Performer:
     def perform(self, call: Call) -> Performed:
         """Never raises a plugin's error; LeaseLost and the journal's own errors go through."""
         try:
-            with deadline.until(self.seconds_left):
+            with deadline.until(self.seconds_left, self.unit.plan.policy.deadline):
                 deadline.check()
                 return _ROWS[call.op](self, call)
         except LeaseLost:

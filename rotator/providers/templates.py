@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rotator import deadline
 from rotator.clients import http
 from rotator.errors import (
     AccessDenied,
@@ -195,7 +196,9 @@ def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterato
     ids: set[str] = set()
     cursors: set[str] = set()
     seen = 0
+    in_time = deadline.listing("the listing of keys")
     for _ in range(_MOST_PAGES):
+        in_time()
         data = send(query)
         items = _items(listing, data)
         page = {reading.key_id(reading.pick(listing.each.id, item)) for item in items}
