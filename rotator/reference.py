@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rotator import plain
 from rotator.errors import AccessDenied, NotFound, PermanentError
 from rotator.secret import Secret
 
@@ -104,7 +105,7 @@ def _env(name: str | tuple[str, ...]) -> str:
 
 def _file(path: str | tuple[str, ...]) -> str:
     try:
-        return Path(str(path)).read_text()
+        return plain.text(Path(str(path)))
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "put the credential there, mode 0600") from error
     except OSError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rotator.core.action import Action
 from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 
 
@@ -31,7 +32,7 @@ class Report:
         if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):
             return 4
         if rotation is not None and rotation.phase is not Phase.ENDED:
-            return 5 if rotation.phase is not Phase.SETTLE else 4
+            return 4 if rotation.phase is Phase.SETTLE or needs_attention(rotation) else 5
         outcome = rotation.outcome if rotation else None
         undone = outcome is Outcome.ROLLED_BACK and rotation is not None and not rotation.back
         if self.ordered and (rotation is None or undone):

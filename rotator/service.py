@@ -13,16 +13,16 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
-from rotator.core import debt as debt_machine
 from rotator.core.action import Call, Finish, WaitUntil
 from rotator.core.order import Order
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
+from rotator.core.state import Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.performed import Performed
 from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
+from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, pauses
 from rotator.journal.journal import Journal, open_journal, put_setting, setting
@@ -34,7 +34,6 @@ from rotator.playbook.registry import Registry
 from rotator.report import Report
 from rotator.settings import Settings
 
-PATIENCE = 60.0  # waits up to this long are sat out
 THREADS = 16
 _ASK_AGAIN = 10.0  # for a lease that is only held for a debt
 _RECONCILE_EVERY = 86_400.0
@@ -188,18 +187,15 @@ class Service:
         return due is not None and due <= self.clock.now()
 
     def carry_on(self, session: Session, request: Request) -> Work[Report]:
-        """Advance through waits of up to a minute; with `wait`, until the debts are paid."""
+        """Advance through short waits; with `wait`, until the debts are paid, or need a person."""
+        stay = Stay(request.wait)
         while True:
             session.say_purpose()
             action = session.advance()
-            if not isinstance(action, WaitUntil):
-                break
             now, case = self.clock.now(), session.case
-            far = action.at - now > PATIENCE or _only_soaking(case.rotation, case.debts, now)
-            far = far or _waits_for_a_far_debt(case.rotation, case.acting, now)
-            if _only_watching(case.rotation, case.debts) or (far and not request.wait):
+            if not isinstance(action, WaitUntil) or stay.is_over(case.rotation, case.acting, now):
                 break
-            yield min(action.at, self.clock.now() + PATIENCE)
+            yield min(action.at, now + SHORT)
         return Report(session.playbook, session.case.rotation, session.case.debts, action)
 
     @contextlib.contextmanager
@@ -316,25 +312,3 @@ class Service:
             found = checkpoint.add(connection, self.journal, self.clock.now())
         self.stream.emit([found] if found else [])
         return found
-
-
-def _only_watching(rotation: Rotation | None, debts: Sequence[Debt]) -> bool:
-    settled = rotation is None or rotation.phase in (Phase.ENDED, Phase.SETTLE)
-    return settled and all(debt.phase in (DebtPhase.WATCH, DebtPhase.HELD) for debt in debts if debt.open)
-
-
-def _waits_for_a_far_debt(rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
-    """A rotation without room asks again every minute, but the key in its place lives on for longer."""
-    if rotation is None or rotation.phase is not Phase.PREFLIGHT or rotation.wake is None:
-        return False
-    blocking = [debt_machine.next_action(debt) for debt in debts if debt.open and debt.phase not in DEAD_PHASES]
-    return bool(blocking) and all(not isinstance(a, WaitUntil) or a.at - now > PATIENCE for a in blocking)
-
-
-def _only_soaking(rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
-    """A soak asks the probes every half minute, but is over only much later."""
-    if rotation is not None and rotation.phase is not Phase.ENDED:
-        return False
-    waiting = [debt for debt in debts if debt.open and debt.phase not in (DebtPhase.WATCH, DebtPhase.HELD)]
-    soaking = {DebtPhase.SOAK, DebtPhase.SUSPECT}
-    return all(d.phase in soaking and d.since + d.plan.policy.soak - now > PATIENCE for d in waiting)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rotator.errors import ConfigError
+from rotator import plain
+from rotator.errors import ConfigError, PermanentError
 from rotator.journal.sealing import KeySource
 
 
@@ -86,8 +87,8 @@ def _file(environment: Mapping[str, str]) -> dict[str, Any]:
             raise ConfigError(f"{named} does not exist", "ROTATOR_CONFIG names it")
         return {}
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = tomllib.loads(plain.text(path))
+    except (OSError, ValueError, PermanentError) as error:
         raise ConfigError(f"{path}: {error}", 'it is a TOML file: name = "value"') from error
     known = {field.name for field in fields(Settings)}
     for name in found:

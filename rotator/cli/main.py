@@ -95,10 +95,10 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
 
 
 def _code(report: Report, request: Request) -> int:
-    """With --wait an old key that needs attention, or a person, counts."""
-    if report.code == 0 and request.wait:
-        return 4 if report.held else 5 if report.questions else 0
-    return report.code
+    """An old key that needs attention counts; with --wait, one that waits for a person, too."""
+    if report.code != 0:
+        return report.code
+    return 4 if report.held else 5 if report.questions and request.wait else 0
 
 
 def _headline(found: Service, name: str) -> None:

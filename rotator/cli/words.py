@@ -11,6 +11,7 @@ from rotator.core import debt as debt_machine
 from rotator.core.action import Ask, WaitUntil
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Outcome, Phase, Rotation
 from rotator.engine.keeper import short
+from rotator.engine.staying import needs_attention
 from rotator.playbook.durations import words
 from rotator.report import Report
 from rotator.secret import redact
@@ -63,6 +64,13 @@ def report(found: Report) -> None:
             rotation.hint
             or f"`rotator show {short(rotation.id)}`, then `rotator resume {rotation.playbook}` or "
             f"`rotator undo {rotation.playbook}`",
+        )
+    elif needs_attention(rotation):
+        since = words(rotation.now - rotation.since)
+        say(
+            f"needs attention: {rotation.phase} fails since {since}, {rotation.tries} tries: {rotation.problem} "
+            f"({short(rotation.id)})",
+            rotation.hint or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
         )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
         print(

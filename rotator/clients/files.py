@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator import deadline
+from rotator import deadline, plain
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 
 
@@ -24,9 +24,7 @@ class Snapshot:
 def read(path: Path) -> Snapshot | None:
     """The file behind `path` (symlinks followed), None where there is none. Raises AccessDenied, PermanentError."""
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read()
+        content, status = plain.read(path)
     except FileNotFoundError:
         return None
     except PermissionError as error:

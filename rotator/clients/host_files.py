@@ -16,7 +16,7 @@ from rotator.clients.programs import Ended
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 from rotator.secret import Secret
 
-_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE = 43, 44, 45, 46, 47
+_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE = 43, 44, 45, 46, 47, 48
 _FULL = ("No space left", "Disk quota exceeded")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
@@ -26,6 +26,7 @@ _READ = f"""
 if ! told=$(stat -- "$p" 2>&1)
 then case $told in *"No such file or directory"*) exit {_NO_FILE};; *) echo "$told" >&2; exit 1;; esac
 fi
+[ ! -e "$p" ] || [ -f "$p" ] || exit {_NO_PLAIN_FILE}
 [ "$(stat -c %s -- "$p")" -lt 500000 ] || exit {_LARGE}
 {_STAT} && date +%s.%N && base64 -w0 <"$p"
 """
@@ -111,6 +112,8 @@ def _translate(host: Host, path: str, ended: Ended) -> Exception:
         return NotFound(f"the directory of {path} does not exist on {host}", "create it first")
     if ended.code == _LARGE:
         return PermanentError(f"{path} on {host} is larger than a file of secrets", "is it the right one?")
+    if ended.code == _NO_PLAIN_FILE:
+        return PermanentError(f"{path} on {host} is a pipe, a device or a directory, not a file")
     if any(words in ended.err for words in _FULL):
         return TransientError(told, "free some space; nothing was changed")
     if any(words in ended.err for words in _DENIED):

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotator import plain
+from rotator.errors import PermanentError
 from rotator.secret import Secret
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,8 +38,8 @@ def process(pid: int) -> Process | None:
 def from_pid_file(path: Path) -> Process | None:
     """The process that a pid file names."""
     try:
-        return process(int(path.read_text().split()[0]))
-    except (OSError, ValueError, IndexError):
+        return process(int(plain.text(path).split()[0]))
+    except (OSError, ValueError, IndexError, PermanentError):
         return None
 
 

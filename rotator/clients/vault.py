@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rotator import deadline, installed
+from rotator import deadline, installed, plain
 from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.plugin import STRICT, setting
 from rotator.reference import Reference
@@ -336,7 +336,7 @@ def _usual_token() -> Secret:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return plain.text(path).strip()
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "does the agent write its token there?") from error
     except OSError as error:

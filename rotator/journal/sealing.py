@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rotator import plain
 from rotator.clients import programs
 from rotator.clients.wrapping import Wrapper, is_wrapped
 from rotator.errors import ConfigError, JournalError, OutcomeUnknown
@@ -84,7 +85,7 @@ class KeySource:
         if not self.file.exists():
             return None
         _refuse_open_file(self.file)
-        return self._opened(self.file.read_text(), str(self.file))
+        return self._opened(plain.text(self.file), str(self.file))
 
     def _asked(self) -> str:
         """What the key command prints. Raises ConfigError, JournalError (it does not end)."""

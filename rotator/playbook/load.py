@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
 from rotator.model import BESIDE
+from rotator.playbook.filling import fill, filled_size
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weaker
@@ -24,6 +25,7 @@ from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_MOST_FILLED = 20_000_000
 
 
 @lru_cache(maxsize=256)
@@ -61,13 +63,17 @@ class Loader:
         found = []
         if not variants:
             self._wrong(("for_each",), "for_each has no entry: no playbook comes of this file", "`- {name: eu, …}`")
+        rest = {key: value for key, value in data.items() if key != "for_each"}
+        if filled_size(rest, variants) > _MOST_FILLED:
+            told = f"for_each would make more than {_MOST_FILLED // 1_000_000} MB of playbooks"
+            self._wrong(("for_each",), told, "fewer entries, or a shorter playbook around them")
+            return []
         for index, variant in enumerate(variants):
             if not isinstance(variant, dict) or "name" not in variant:
                 self._wrong(("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`")
                 continue
-            rest = {key: value for key, value in data.items() if key != "for_each"}
             try:
-                filled = _fill(rest, {key: str(value) for key, value in variant.items()})
+                filled = fill(rest, {key: str(value) for key, value in variant.items()})
             except KeyError as error:
                 missing = error.args[0]
                 told = f"{{{missing}}} stands in the playbook, not in this entry"
@@ -314,16 +320,3 @@ def _spoken(path: Path_) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
     return text or "the playbook"
-
-
-def _fill(value: Any, values: Mapping[str, str]) -> Any:
-    """`{name}` filled in from a for_each entry; only its own names: `{key}` of a probe stays."""
-    if isinstance(value, str):
-        return re.sub(r"\{(\w+)\}", lambda found: _one(found, values), value)
-    if isinstance(value, dict):
-        return {key: _fill(found, values) for key, found in value.items()}
-    return [_fill(found, values) for found in value] if isinstance(value, list) else value
-
-
-def _one(found: re.Match[str], values: Mapping[str, str]) -> str:
-    return found[0] if found[1] == "key" and "key" not in values else values[found[1]]

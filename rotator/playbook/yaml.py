@@ -8,11 +8,18 @@ from typing import Any
 
 import yaml
 
+from rotator import plain
+from rotator.errors import PermanentError
 from rotator.playbook.mistakes import Mistake
 
 Path_ = tuple[str | int, ...]
 _BIGGEST = 1_000_000
 _MOST_NODES = 100_000
+_SHORT = 20_000  # letters that are read quickly, whatever they say
+_DEEPEST = 100
+_BEGINS = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+_TOO_MANY = "it has more parts than a playbook can have"
 # libyaml's, where PyYAML was built with it: ten times as quick.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -41,13 +48,14 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
     """Read one file. Mistakes of syntax come back, they are not raised."""
     document = Document(shown, None, {})
     try:
-        text = path.read_text(encoding="utf-8")
+        text = plain.text(path, _BIGGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         return document, [Mistake(shown, 1, 1, f"cannot be read: {reason}", "a text file in UTF-8, readable here")]
-    if len(text) > _BIGGEST:
+    except PermanentError:
         return document, [Mistake(shown, 1, 1, "is larger than a playbook can be", "is it the right file?")]
     try:
+        _refuse_many_parts(text)
         node = yaml.compose(text, Loader=_LOADER)
         mistakes: list[Mistake] = []
         if node is not None:
@@ -61,6 +69,20 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
             Mistake(shown, 1, 1, f"is not usable YAML: {error or 'nested too deeply'}", "write it plainly")
         ]
     return document, mistakes
+
+
+def _refuse_many_parts(text: str) -> None:
+    """Before they are all in memory, where each takes a thousand times its letter; and deep ones before they are read,
+    which takes the square of their depth."""
+    if len(text) < _SHORT:
+        return
+    nodes = depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        kind = type(event)
+        nodes += kind not in _ENDS
+        depth += 1 if kind in _BEGINS else -1 if kind in _ENDS else 0
+        if nodes > _MOST_NODES or depth > _DEEPEST:
+            raise _TooMuch(_TOO_MANY)
 
 
 class _TooMuch(Exception):
@@ -77,7 +99,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path_) -> Any:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
-            raise _TooMuch("it has more parts than a playbook can have")
+            raise _TooMuch(_TOO_MANY)
         self._document.places.setdefault(path, _place(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

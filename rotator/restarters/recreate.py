@@ -11,6 +11,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from rotator import plain
 from rotator.clients import docker
 from rotator.clients.docker import Container, EngineConnection
 from rotator.errors import NotFound, PermanentError
@@ -189,7 +190,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     Raises PermanentError where it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = plain.text(path).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         raise PermanentError(f"{path} cannot be read: {error}", "the file that `--env-file` named") from error
     found = {}

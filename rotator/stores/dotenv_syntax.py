@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rotator.errors import PermanentError
 
-# Like bash, docker compose and python-dotenv: optional `export`, quotes, a comment after unquoted white space.
-_ASSIGNMENT = re.compile(
-    rb"""(?mx)
-    ^(?P<head>[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*)
-    (?:
-        '(?P<single>[^']*)'
-      | "(?P<double>(?:[^"\\]|\\.)*)"
-      | (?P<bare>[^\r\n]*?)
-    )
-    (?P<tail>[ \t]*(?:(?<=[ \t])\#[^\r\n]*)?)(?=\r?$|\r?\n|\Z)
-    """
-)
+# Like bash, docker compose and python-dotenv: optional `export`, quotes, a comment after unquoted white space. Read by
+# hand, in linear time: an expression that looks for the end of an unquoted value tries each of its blanks.
+_HEAD = re.compile(rb"(?m)^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
+_DOUBLE = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_LINE_BREAK = re.compile(rb"[\r\n]|\Z")
+_BLANKS = re.compile(rb"[ \t]*")
+_COMMENT = re.compile(rb"(?<=[ \t])#")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _PLAIN = re.compile(r"[A-Za-z0-9_.+/=:@%,~-]*")
 
@@ -36,23 +32,62 @@ class Found:
 def find(content: bytes, name: str) -> list[Found]:
     """Every assignment of `name`; the last one is in force."""
     return [
-        _found(match)
-        for match in _ASSIGNMENT.finditer(content.removeprefix(b"\xef\xbb\xbf"))
-        if match["name"] == name.encode()
+        found for assigned, found in _assignments(content.removeprefix(b"\xef\xbb\xbf")) if assigned == name.encode()
     ]
 
 
-def _found(match: re.Match[bytes]) -> Found:
-    for group, quote in (("single", "'"), ("double", '"'), ("bare", "")):
-        text = match[group]
-        if text is not None:
-            value = _unescape(text) if quote == '"' else text
-            edge = 1 if quote else 0
-            start, end = match.start(group) - edge, match.end(group) + edge
-            if not quote and not text:  # nothing yet: right after the sign, so that a comment stays a comment
-                start = end = match.start() + len(match["head"].rstrip(b" \t"))
-            return Found(start, end, quote, value.decode(errors="surrogateescape"))
-    raise AssertionError("one of the groups always matches")
+def _assignments(content: bytes) -> Iterator[tuple[bytes, Found]]:
+    at = 0
+    while head := _HEAD.search(content, at):
+        found, at = _quoted_value(content, head.end()) or _bare(content, head) or (None, head.end())
+        if found is not None:
+            yield head["name"], found
+
+
+def _quoted_value(content: bytes, start: int) -> tuple[Found, int] | None:
+    """A value in quotes that begins here, and where its line ends; None where there is none, or more after it."""
+    quote = content[start : start + 1]
+    if quote == b"'":
+        end = content.find(quote, start + 1) + 1
+    else:
+        double = _DOUBLE.match(content, start)
+        end = double.end() if double else 0
+    stop = _line_end(content, end) if end else None
+    if stop is None:
+        return None
+    text = content[start + 1 : end - 1]
+    value = text if quote == b"'" else _unescape(text)
+    return Found(start, end, quote.decode(), value.decode(errors="surrogateescape")), stop
+
+
+def _line_end(content: bytes, at: int) -> int | None:
+    """Where the line ends, if after `at` there are only blanks and a comment."""
+    blanks = _BLANKS.match(content, at)
+    assert blanks is not None
+    stop = _stop(content, at)
+    rest = blanks.end()
+    comment = rest > at and content[rest : rest + 1] == b"#"
+    return stop if comment or rest == stop else None
+
+
+def _stop(content: bytes, at: int) -> int | None:
+    """Where the line that `at` is in ends, before its line break; None for a carriage return inside a line."""
+    found = _LINE_BREAK.search(content, at)
+    assert found is not None
+    stop = found.start()
+    return None if content[stop : stop + 1] == b"\r" and content[stop + 1 : stop + 2] not in (b"", b"\n") else stop
+
+
+def _bare(content: bytes, head: re.Match[bytes]) -> tuple[Found, int] | None:
+    """A value without quotes: up to the blanks before a comment, or before the line's end."""
+    start, stop = head.end(), _stop(content, head.end())
+    if stop is None:
+        return None
+    comment = _COMMENT.search(content, start, stop)
+    text = content[start : comment.start() if comment else stop].rstrip(b" \t")
+    if not text:  # nothing yet: right after the sign, so that a comment stays a comment
+        start = head.start() + len(head[0].rstrip(b" \t"))
+    return Found(start, start + len(text), "", text.decode(errors="surrogateescape")), stop
 
 
 def _unescape(text: bytes) -> bytes:
@@ -74,9 +109,11 @@ def put(content: bytes, name: str, value: str) -> bytes:
     found = find(body, name)
     if not found:
         return content + _new_line(content, name, value)
-    for place in reversed(found):
-        body = body[: place.start] + _quoted(value, place.quote).encode(errors="surrogateescape") + body[place.end :]
-    return mark + body
+    parts, at = [], 0
+    for place in found:
+        parts += [body[at : place.start], _quoted(value, place.quote).encode(errors="surrogateescape")]
+        at = place.end
+    return mark + b"".join([*parts, body[at:]])
 
 
 def _new_line(content: bytes, name: str, value: str) -> bytes:

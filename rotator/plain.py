@@ -1,0 +1,42 @@
+"""Reading a file that is a file: never a pipe, a device or more than fits, which would hold up everything else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from rotator.errors import PermanentError
+
+LIMIT = 10_000_000  # bytes; no playbook, secret or list of variables is near that
+
+
+def read(path: Path, limit: int = LIMIT) -> tuple[bytes, os.stat_result]:
+    """What stands in a file (links followed), and what the file system says of it.
+
+    Raises OSError; PermanentError for a pipe, a device, a socket, and for more than `limit` bytes.
+    """
+    _refuse(path, path.stat())  # before it is opened: that alone waits, or rewinds a tape
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        _refuse(path, found)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise PermanentError(f"{path} is larger than {limit // 1_000_000 or 1} MB", "is it the right file?")
+    return content, found
+
+
+def text(path: Path, limit: int = LIMIT) -> str:
+    """As `read`, in UTF-8. Raises UnicodeDecodeError besides."""
+    return read(path, limit)[0].decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _refuse(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISREG(found.st_mode):
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    kind = "pipe" if stat.S_ISFIFO(found.st_mode) else "socket" if stat.S_ISSOCK(found.st_mode) else "device"
+    raise PermanentError(f"{path} is a {kind}, not a file", "put the content into a file; nothing was read of this")

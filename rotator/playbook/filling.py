@@ -1,0 +1,47 @@
+"""`for_each`: a playbook filled in once for each entry."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_PART = 50  # what a part takes besides its letters, in bytes
+
+
+def fill(value: Any, values: Mapping[str, str]) -> Any:
+    """`{name}` filled in from a for_each entry; only its own names: `{key}` of a probe stays. Raises KeyError."""
+    if isinstance(value, str):
+        return _PLACE.sub(lambda found: _one(found, values), value)
+    if isinstance(value, dict):
+        return {key: fill(found, values) for key, found in value.items()}
+    return [fill(found, values) for found in value] if isinstance(value, list) else value
+
+
+def _one(found: re.Match[str], values: Mapping[str, str]) -> str:
+    return found[0] if found[1] == "key" and "key" not in values else values[found[1]]
+
+
+def filled_size(value: Any, variants: Sequence[Any]) -> int:
+    """About how many bytes all of them would take, told without making them: 1 MB of YAML can say billions."""
+    parts = letters = 0
+    places: Counter[str] = Counter()
+    for part in _parts(value):
+        parts += 1
+        if isinstance(part, str):
+            letters += len(part)
+            places.update(found[1] for found in _PLACE.finditer(part))
+    each = parts * _PART + letters
+    named = (variant for variant in variants if isinstance(variant, dict))
+    return each * len(variants) + sum(
+        places[name] * len(str(given)) for variant in named for name, given in variant.items() if places[name]
+    )
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    yield value
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in below:
+        yield from _parts(part)
