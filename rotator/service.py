@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +13,10 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
-from rotator.core.action import Call, Finish, WaitUntil
+from rotator.core.action import Action, Call, Finish, WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Phase, Rotation
-from rotator.core.turn import Unit
+from rotator.core.turn import Unit, turn
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.performed import Performed
@@ -30,7 +30,7 @@ from rotator.journal.pauses import Pause
 from rotator.playbook.carry import kept, playbook_of
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.playbook import Playbook
-from rotator.playbook.registry import Registry
+from rotator.playbook.registry import Registry, settings_of
 from rotator.report import Report
 from rotator.settings import Settings
 
@@ -39,8 +39,20 @@ _ASK_AGAIN = 10.0  # for a lease that is only held for a debt
 _RECONCILE_EVERY = 86_400.0
 
 
+def _neighbour(playbook: Playbook | None) -> str:
+    """The provider, and how it is reached: who hangs there hangs with others of it."""
+    if playbook is None:
+        return ""
+    ways = [setting.name for setting in settings_of(type(playbook.provider)) if setting.connection]
+    return " ".join([playbook.provider_name, *(str(getattr(playbook.provider, way, "")) for way in ways)])
+
+
 def _unseen(unit: Unit, call: Call, performed: Performed | None, took: float) -> None:
     """Nobody watches."""
+
+
+def _not_told(unit: Unit | None, action: Action) -> None:
+    """Nobody wants to know for what is waited."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class Service:
     way: str = "cli"
     clock: Clock = field(default_factory=SystemClock)
     observe: Observer = _unseen
+    waits: Callable[[Unit | None, Action], None] = _not_told
     renewing: bool = True
 
     def __post_init__(self) -> None:
@@ -101,7 +114,8 @@ class Service:
         """Side by side on a bounded pool of threads; reports in the order of names."""
         self.keeper  # noqa: B018  (opened once, before the threads)
         loaded = self.playbooks()  # once: looking at a thousand files for each of a thousand names takes a while
-        return drive_all(self.clock, [self._rotating(name, request, loaded) for name in names], THREADS)
+        groups = [_neighbour(loaded.playbooks.get(name)) for name in names]
+        return drive_all(self.clock, [self._rotating(name, request, loaded) for name in names], THREADS, groups)
 
     def _rotating(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
         begun = self.clock.now()
@@ -195,6 +209,7 @@ class Service:
             now, case = self.clock.now(), session.case
             if not isinstance(action, WaitUntil) or stay.is_over(case.rotation, case.acting, now):
                 break
+            self.waits(*turn(case.rotation, case.acting))
             yield min(action.at, now + SHORT)
         return Report(session.playbook, session.case.rotation, session.case.debts, action)
 

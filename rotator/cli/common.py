@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rotator.cli.steps import StepView
     from rotator.service import Service
 
 _SEVERITY = (4, 3, 1, 6, 2, 5, 75)
@@ -27,7 +28,8 @@ def service(way: str = "cli", observe: Any = None) -> Service:
     found = settings.load()
     if observe is None:
         return Service(found, way)
-    return Service(found, way, observe=logging(observe, found.log_level.lower(), found.log_format))
+    observing = logging(observe, found.log_level.lower(), found.log_format)
+    return Service(found, way, observe=observing, waits=observe.waits)
 
 
 def worst(codes: Sequence[int]) -> int:
@@ -50,17 +52,19 @@ def playbook_names(context: click.Context, parameter: click.Parameter, incomplet
 name_argument = click.argument("name", shell_complete=playbook_names)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 reason_option = click.option("--reason", default="", help="Why; it stands in the audit log.")
-wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked.")
+wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked, or one needs attention.")
 
 
 class closing:
-    """Closes the service when the verb is over."""
+    """Closes the service when the verb is over, however that is, and what showed it live."""
 
-    def __init__(self, found: Service) -> None:
-        self._found = found
+    def __init__(self, found: Service, view: StepView | None = None) -> None:
+        self._found, self._view = found, view
 
     def __enter__(self) -> Service:
         return self._found
 
     def __exit__(self, *_: object) -> None:
+        if self._view is not None:
+            self._view.close()
         self._found.close()

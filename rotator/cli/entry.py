@@ -48,7 +48,11 @@ def _run(command: Callable[..., Any], name: str) -> None:
     except click.ClickException as wrong:
         _say(wrong.format_message(), f"`{name} --help` shows what there is")
         code = 2
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
+        _say(
+            "interrupted: this command has stopped, and what was begun is written down",
+            "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo NAME` goes back",
+        )
         code = 130
     except Exception as error:
         code = _told(error)

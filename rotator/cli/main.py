@@ -80,7 +80,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
 
     view = StepView(many=len(names) > 1, quiet=as_json)
-    with closing(service(observe=view)) as found:
+    with closing(service(observe=view), view) as found:
         if not as_json and len(names) == 1:
             _headline(found, names[0])
         reports = found.rotate_all(list(dict.fromkeys(names)), request)
@@ -112,7 +112,7 @@ def _due(request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
 
     view = StepView(many=True, quiet=as_json)
-    with closing(service("due", view)) as found:
+    with closing(service("due", view), view) as found:
         reports, loaded = found.due(request)
         view.close()
     for mistake in loaded.mistakes:
@@ -142,7 +142,7 @@ def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bo
     from rotator.service import Request
 
     view = StepView(quiet=as_json)
-    with closing(service(observe=view)) as found:
+    with closing(service(observe=view), view) as found:
         report = run(found)
         view.close()
     if as_json:

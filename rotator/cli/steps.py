@@ -6,9 +6,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rotator.core.action import Call, Done, Failed, Later, Op
+from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
+from rotator.core.patience import ENDLESS
 from rotator.core.state import Debt, Rotation
 from rotator.secret import redact
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rotator.engine.performed import Performed
 
 _WIDTH = 10
+_AGAIN = 60.0  # seconds until the same is said once more
 
 
 @dataclass
@@ -30,6 +33,15 @@ class StepLine:
     waiting: str = ""
     tries: int = 0
     warnings: tuple[str, ...] = ()
+    told: tuple[str, float] = ("", 0.0)
+
+    def is_news(self, why: str) -> bool:
+        """Whether this was not said within the last minute."""
+        now = time.monotonic()
+        if self.told[0] == why and now - self.told[1] < _AGAIN:
+            return False
+        self.told = why, now
+        return True
 
     def text(self) -> str:
         mark = "✗" if self.failed else "✓"
@@ -64,6 +76,19 @@ class StepView:
                 _learn(line, call, performed)
             if self._live is not None:
                 self._live.update(f"{step}: {line.waiting or call.op}…")
+
+    def waits(self, unit: Rotation | Debt | None, action: Action) -> None:
+        """For what a command waits now: why, which try it will be, and until when it is tried; told once a minute."""
+        with self._lock:
+            line = self._lines.get((unit.playbook, unit.id)) if unit is not None else None
+            if unit is None or line is None or not isinstance(action, WaitUntil):
+                return
+            text = _retrying(unit, line, action.at)
+            if self._live is not None:
+                self._live.update(text)
+            elif (why := line.failed or line.waiting) and line.is_news(why) and not self._quiet:
+                where = f"{unit.playbook}: " if self._many else ""
+                print(f"{where}  {line.name:<{_WIDTH}} … {text}", flush=True)
 
     def close(self) -> None:
         with self._lock:
@@ -100,15 +125,31 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
     result = performed.result
     if isinstance(result, Later):
         line.waiting = result.text
-    elif isinstance(result, Failed):
+    elif isinstance(result, Failed | Unknown):
         line.tries += 1
         line.failed = result.message
     elif isinstance(result, Done):
-        line.waiting = line.failed = ""
+        line.waiting = ""
+        if call.op is not Op.RECOVER:  # which only looks what a lost answer left: that it was lost is news still
+            line.failed = ""
         line.warnings = tuple(finding.text for finding in performed.findings if finding.level == "warning")
         words = performed.detail or _words(call)
         if words:
             line.done.append(words)
+
+
+def _retrying(unit: Rotation | Debt, line: StepLine, at: float) -> str:
+    if not line.failed:
+        return f"{redact(line.waiting) or line.name}; asked again at {_clock(at)}"
+    policy = unit.plan.policy
+    endless = isinstance(unit, Debt) or unit.phase in ENDLESS
+    until = "without end" if endless else f"until {_clock(unit.since + policy.deadline)}"
+    number = max(unit.tries, line.tries) + 1
+    return f"{redact(line.failed)}; try {number} at {_clock(at)}, {until}"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
 def _words(call: Call) -> str:

@@ -81,7 +81,10 @@ def report(found: Report) -> None:
         print(f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})")
     for debt in found.debts:
         if debt.open and debt.attention and debt.phase is not DebtPhase.WATCH:
-            say(f"an old key needs attention: {debt_words(debt)}", "it is looked at again every hour")
+            again = "it is looked at again every hour"
+            if debt.phase is not DebtPhase.HELD:
+                again = "it is tried again by the next `rotate --due`"
+            say(f"an old key needs attention: {debt_words(debt)}", again)
     return None
 
 

@@ -78,6 +78,7 @@ class Keeper:
     def give_back(self, held: Held) -> None:
         with self._mutex:
             self._held.pop(held.lease.playbook, None)
+        held.good_until = 0.0  # a call that is still under way, because a person interrupted, sends nothing more
         try:
             with self._journal.database.write() as connection:
                 leases.give_back(connection, held.lease)

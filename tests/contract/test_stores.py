@@ -288,8 +288,12 @@ class TestFiles:
     ) -> None:
         import errno
 
-        def denied(*_: Any, **__: Any) -> int:
-            raise OSError(errno.EROFS, "Read-only file system")
+        opened = os.open
+
+        def denied(path: Any, flags: int, *mode: int, **more: Any) -> int:
+            if flags & os.O_WRONLY:
+                raise OSError(errno.EROFS, "Read-only file system")
+            return opened(path, flags, *mode, **more)
 
         store, path = pair
         version = store.read().version
