@@ -305,17 +305,22 @@ class Service:
     def _reconcile(self, loaded: Loaded) -> None:
         """Once a day, each playbook: find what a frozen process may have made long after it was given up."""
         now = self.clock.now()
+        names = []
         for name, playbook in loaded.playbooks.items():
             with self.journal.database.read() as connection:
                 last = float(setting(connection, f"reconciled {name}") or 0)
                 known = cases.playbook_row(connection, name) is not None
-            if not known or now - last < _RECONCILE_EVERY or self.paused(name, playbook) is not None:
-                continue
-            with contextlib.suppress(RotatorError), self.session(name) as session:
-                if session.reconcile():
-                    drive(self.clock, self.carry_on(session, Request()))
-                with self.journal.database.write() as connection:
-                    put_setting(connection, f"reconciled {name}", str(now))
+            if known and now - last >= _RECONCILE_EVERY and self.paused(name, playbook) is None:
+                names.append(name)
+        groups = [_neighbour(loaded.playbooks[name]) for name in names]
+        drive_all(self.clock, [self._reconciling(name, loaded, now) for name in names], THREADS, groups)
+
+    def _reconciling(self, name: str, loaded: Loaded, now: float) -> Work[None]:
+        with contextlib.suppress(RotatorError), (yield from self._session(name, loaded)) as session:
+            if session.reconcile():
+                yield from self.carry_on(session, Request())
+            with self.journal.database.write() as connection:
+                put_setting(connection, f"reconciled {name}", str(now))
 
     def note(self, connection: Connection, event: str, **fields: Any) -> dict[str, Any]:
         """An audit record of what belongs to no rotation."""

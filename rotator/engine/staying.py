@@ -28,6 +28,7 @@ class Stay:
 
     wait: bool
     _until: float | None = None
+    _tried: bool = False  # whether a wait was sat out already, so that this command has tried itself
 
     def is_over(self, rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
         """Whether the command leaves now, with something still waiting."""
@@ -44,7 +45,8 @@ class Stay:
         moves, blocking = _wake_of(rotation), _in_its_place(rotation, debts)
         if blocking:
             moves = max(moves, min(_moves(debt, now) for debt in blocking))
-        attention = needs_attention(rotation) or any(debt.attention for debt in blocking)
+        attention = (needs_attention(rotation) and self._tried) or any(debt.attention for debt in blocking)
+        self._tried = True
         return attention or moves - now > (_DAY if self.wait else SHORT)
 
 

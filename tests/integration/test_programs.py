@@ -15,7 +15,7 @@ import pytest
 
 from rotator import deadline
 from rotator.clients import procfs, programs
-from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import AccessDenied, JournalError, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.journal.sealing import KeySource
 from rotator.reference import Reference
 from rotator.secret import Secret
@@ -194,6 +194,11 @@ def test_a_key_command_ends_with_its_shell(tmp_path: Path) -> None:
     with _within(5):
         found = KeySource(tmp_path / "key", environment="", command=f"sleep 60 & echo {key}").load()
     assert found is not None and found.reveal() == key
+
+
+def test_a_key_command_that_does_not_end_is_told(tmp_path: Path) -> None:
+    with _within(5), deadline.until(deadline.within(0.5)), pytest.raises(JournalError, match="did not end"):
+        KeySource(tmp_path / "key", environment="", command="sleep 60").load()
 
 
 def test_git_is_asked_by_this_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
