@@ -127,11 +127,8 @@ def _due(request: Request, as_json: bool) -> int:
         broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
         said = f"{len(loaded.mistakes)} mistakes in {broken} files; " if broken else ""
         said += "the other " if broken and good else ""
-        rotated = sum(not one.untouched and one.error is None for one in reports)
-        print(
-            f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at, "
-            f"{rotated or 'nothing'} {'rotated' if rotated else 'was due'}."
-        )
+        told = words.counted(reports, view.finished)
+        print(f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at{told}.")
     codes = [0 if one.code in (75, 5) else 4 if one.code == 0 and one.held else one.code for one in reports]
     return worst([*codes, *([2] if loaded.mistakes else [])])
 

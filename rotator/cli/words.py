@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -109,6 +111,29 @@ def _ended(found: Report, rotation: Rotation) -> None:
             say(f"no new key, and the old one is revoked: {rotation.problem} ({name})", rotation.hint)
         case _:
             pass
+
+
+_ENDS = {3: "rolled back", 4: "needs attention", 5: "waits", 6: "refused", 75: "busy"}
+
+
+def counted(reports: list[Report], finished: Mapping[str, list[dict[str, Any]]]) -> str:
+    """What a run over all playbooks did, each counted once, after "… were looked at"."""
+    kinds = Counter(
+        _kind(one, [step["step"] for step in finished.get(one.playbook, []) if step["ok"]]) for one in reports
+    )
+    told = [f"{count} {kind}" for kind, count in kinds.items() if kind]
+    return f": {', '.join(told)}" if told else ", nothing was due"
+
+
+def _kind(found: Report, steps: list[str]) -> str:
+    code = 4 if found.code == 0 and found.held else found.code
+    if code == 5 and (isinstance(found.action, Ask) or found.questions):
+        return "waits for a person"
+    if code:
+        return _ENDS.get(code, "failed")
+    if "verify" in steps:
+        return "rotated"
+    return "old key revoked" if "revoke" in steps else ""
 
 
 def _of_a_person(debt: Debt) -> bool:

@@ -82,6 +82,16 @@ def test_due_rotates_once_and_then_has_nothing_to_do(run: Callable[..., Said]) -
     assert "nothing was due" in run("rotate", "--due").out
 
 
+def test_due_counts_what_it_did(run: Callable[..., Said], home: Path) -> None:
+    """Refused, or waiting for a person: neither is called rotated."""
+    asked = "schedule: {every: 30d}\ngenerate: {uses: operator}\nstore: {uses: file, path: %s, create: true}\n"
+    probed = "verify: [{uses: command, run: [sh, -c, 'cat >/dev/null']}]\n"
+    (home / "playbooks" / "person.yaml").write_text(asked % (home / "person-key") + probed)
+    (home / "playbooks" / "wrong.yaml").write_text((asked % (home / "typo")).replace(", create: true", "") + probed)
+    first = run("rotate", "--due")
+    assert "3 were looked at: 1 rotated, 1 waits for a person, 1 refused." in first.out, first
+
+
 def test_a_broken_playbook_is_told_and_the_others_are_done(run: Callable[..., Said], home: Path) -> None:
     (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
     said = run("rotate", "--due")
