@@ -22,10 +22,11 @@ from typing import IO
 
 from rotator import deadline
 from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.secret import Secret, last_line
+from rotator.secret import Secret, last_line, without_keys
 
 TEMPORARY = 75  # EX_TEMPFAIL: ask again later
 REJECTED = 77  # EX_NOPERM: the key was refused
+UNSHOWN = "what it printed is not shown, as a key may stand in it"
 LIMIT = 10_000_000  # bytes of what a program prints; the beginning is kept
 _ERRORS = 1_000_000  # bytes of what it says on standard error; the end is kept
 _CHUNK = 1_000_000  # as much as a pipe can hold
@@ -160,12 +161,16 @@ def secret(argv: str | Sequence[str], folder: str = "", timeout: float = 30.0) -
     return ended.value
 
 
-def expect_success(ended: Ended, argv: Sequence[str]) -> Ended:
-    """The end itself if it was a good one. Exit 75 means 'later', anything else 'no'."""
+def expect_success(ended: Ended, argv: Sequence[str], prints_keys: bool = False) -> Ended:
+    """The end itself if it was a good one. Exit 75 means 'later', anything else 'no'.
+
+    `prints_keys`: on its standard output, which then is not told; nor is what looks like a key among its errors.
+    """
+    words = without_keys(last_line(ended.err.splitlines())) or UNSHOWN if prints_keys else ended.words
     if ended.code == TEMPORARY:
-        raise TransientError(f"{argv[0]} asks to be run again later: {ended.words}")
+        raise TransientError(f"{argv[0]} asks to be run again later: {words}")
     if ended.code != 0:
-        raise PermanentError(f"{argv[0]} ended with {ended.code}: {ended.words}")
+        raise PermanentError(f"{argv[0]} ended with {ended.code}: {words}")
     return ended
 
 

@@ -12,7 +12,7 @@ from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientEr
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, playbook_folder, setting
 from rotator.providers import reading
-from rotator.secret import Secret, hint_of, last_line
+from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,10 @@ class CommandProvider(ProviderDefaults):
         """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""
         name = self.generate_argv[0]
         ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
-        if ended.code not in (0, programs.TEMPORARY):  # what it printed may hold the key: only its errors are told
-            raise OutcomeUnknown(f"{name} ended with {ended.code}: {last_line(ended.err.splitlines()) or 'no word'}")
         if ended.code == programs.TEMPORARY:
-            raise TransientError(f"{name} asks to be run again later: {last_line(ended.err.splitlines()) or 'no word'}")
+            raise TransientError(f"{name} asks to be run again later: {programs.UNSHOWN}", "run it by hand to see why")
+        if ended.code != 0:
+            raise OutcomeUnknown(f"{name} ended with {ended.code}: {programs.UNSHOWN}", "run it by hand to see why")
         if ended.cut:
             raise Unreadable(f"{name} printed more than a key")
         return self._made(name, ended.out.strip())
@@ -103,7 +103,7 @@ class CommandProvider(ProviderDefaults):
         if not self.list_argv:
             raise Unsupported("the playbook has no list command")
         argv = self.list_argv
-        found = _json(programs.expect_success(self._run(argv), argv).out)
+        found = _json(programs.expect_success(self._run(argv), argv, prints_keys=True).out)
         if not isinstance(found, list):
             raise PermanentError(f"{argv[0]} must print a JSON list of keys")
         return reading.distinct(_record(argv[0], key) for key in found)

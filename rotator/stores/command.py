@@ -40,7 +40,7 @@ class CommandStore:
         if self.read_argv is None:
             return Held(None, "")
         ended = programs.run(self.read_argv, timeout=self.timeout, cwd=self.folder)
-        value = programs.expect_success(ended, self.read_argv).value
+        value = programs.expect_success(ended, self.read_argv, prints_keys=True).value
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:

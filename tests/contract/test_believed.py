@@ -234,7 +234,7 @@ def test_a_quota_is_one_whatever_its_status(status: int, body: Any, provided: Ma
 def test_a_permission_is_no_quota(text: str, provided: Make) -> None:
     found = provided()
     found.twists["create"] = lambda _, __: (403, {"error": text})
-    found.refused(lambda: found.provider.generate(LABEL, None), AccessDenied, text)
+    found.refused(lambda: found.provider.generate(LABEL, None), AccessDenied, "Forbidden")
 
 
 CREDIT = [

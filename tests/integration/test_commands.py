@@ -112,6 +112,20 @@ def test_what_cannot_be_done_is_an_error_with_a_hint(
     assert said.code == code and f"{words}" in said.err and "hint: " in said.err, said
 
 
+def test_a_key_that_a_program_printed_before_it_failed_is_nowhere(run: Callable[..., Said], home: Path) -> None:
+    """Nobody knows it yet, so no redactor does: not on the terminal, in the journal, in the audit log."""
+    key = "zq7nobodyknowsthisone"
+    text = (home / "keys.py").read_text()
+    (home / "keys.py").write_text(
+        f"import sys\nif sys.argv[1] == 'generate':\n    print('{key}'); sys.exit('made {key}, then failed')\n{text}"
+    )
+    said = [run("rotate", "one"), run("show", "one", "--json"), run("audit", "export"), run("status"), run("doctor")]
+    assert said[0].code != 0 and "ended with 1: what it printed is not shown" in said[0].err + said[1].out, said[:2]
+    assert not any(key in one.out + one.err for one in said)
+    kept = [path.read_bytes() for path in (home / "state").rglob("*") if path.is_file()]
+    assert kept and not any(key.encode() in found for found in kept)
+
+
 def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
     (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
     said = run("rotate", "one")

@@ -14,7 +14,7 @@ from rotator.audit.record import Actor
 from rotator.errors import ConfigError
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.sealing import KeySource
-from rotator.secret import Secret
+from rotator.secret import Redactor, Secret
 
 ACTOR = Actor("alice", "host", "cli")
 
@@ -157,3 +157,16 @@ def test_an_account_without_a_name_is_told_by_its_number(monkeypatch: pytest.Mon
 def test_a_stream_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written to"):
         stream.Stream((str(tmp_path / "none" / "audit.jsonl"),))
+
+
+def test_what_a_chain_hangs_on_is_not_taken_for_a_key(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog file of the user's own may say that keys are 64 hex digits, as hashes are."""
+    monkeypatch.setattr(chain, "redact", Redactor(["[0-9a-f]{64}", "[0-9A-Z]{26}"]))
+    name, key = "01KBZ7Q9V5T2N8M4X6C3R1H0GF", "0a" * 32
+    with journal.database.write() as connection:
+        for number in range(3):
+            chain.append(connection, name, 1.0 + number, "failed", ACTOR, detail={"said": [f"bad {key}"]})
+    with journal.database.read() as connection:
+        found = list(verify.lines_of(connection))
+    assert verify.verify(found).whole and {record["chain"] for record in found} == {name}
+    assert all(record["detail"] == {"said": ["bad ***"]} for record in found)
