@@ -63,6 +63,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def own_variables() -> Any:
+    """Which of rotator's credentials a program of the user's is to have all the same."""
+    told = "Variables of rotator's own environment that it gets although they hold credentials (ROTATOR_…, AWS_…, …)"
+    return setting(told, default_factory=list, connection=True)
+
+
 def playbook_folder() -> Any:
     """The folder of the playbook, '' without one: no setting, handed over when it is loaded. Programs run there."""
     return dataclasses.field(default="", repr=False, metadata={"hidden": True, "folder": True})

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rotator import plain
+from rotator import environment, plain
 from rotator.clients import programs
 from rotator.clients.wrapping import Wrapper, is_wrapped
 from rotator.errors import ConfigError, JournalError, OutcomeUnknown
@@ -90,7 +90,7 @@ class KeySource:
     def _asked(self) -> str:
         """What the key command prints. Raises ConfigError, JournalError (it does not end)."""
         try:
-            ended = programs.run(["sh", "-c", self.command], timeout=30)
+            ended = programs.run(["sh", "-c", self.command], own=environment.of_sdks(), timeout=30)
         except OutcomeUnknown as error:
             raise JournalError(f"the key command: {error.message}", "run it by hand to see why") from error
         if ended.code != 0:

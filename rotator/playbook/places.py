@@ -97,12 +97,13 @@ class Places:
         return value
 
     def _reference(self, value: Any, where: Path_) -> Any:
-        if not isinstance(value, Mapping) or len(value) != 1:
+        if not isinstance(value, Mapping):
             return value  # told by the reference itself
-        ((kind, named),) = value.items()
-        if kind == "file":
-            return {kind: self._path(named, (*where, kind))}
-        return {kind: self._program(named, (*where, kind))} if kind == "command" else value
+        if value.keys() == {"file"}:
+            return {"file": self._path(value["file"], (*where, "file"))}
+        if value.keys() in ({"command"}, {"command", "inherit"}):
+            return {**value, "command": self._program(value["command"], (*where, "command"))}
+        return value
 
     def _each(self, one: Callable[[Any, Path_], Any], value: Any, where: Path_) -> Any:
         if isinstance(value, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -124,6 +125,36 @@ def test_a_key_that_a_program_printed_before_it_failed_is_nowhere(run: Callable[
     assert not any(key in one.out + one.err for one in said)
     kept = [path.read_bytes() for path in (home / "state").rglob("*") if path.is_file()]
     assert kept and not any(key.encode() in found for found in kept)
+
+
+OURS = {name: f"canary-of-{name}" for name in ("ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "KUBECONFIG")}
+
+
+@pytest.mark.parametrize("inherit", [[], ["AWS_SECRET_ACCESS_KEY", "ADMIN_KEY"]])
+def test_what_a_program_starts_does_not_have_rotators_own_credentials(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch, inherit: list[str]
+) -> None:
+    """The application that `restart.sh` starts would have the admin key and the sealing key for as long as it runs."""
+    key = base64.b64encode(b"k" * 32).decode()
+    for name, value in {**OURS, "ROTATOR_KEY": key, "SOME_OTHER": "stays"}.items():
+        monkeypatch.setenv(name, value)
+    seen = home / "application.environ"
+    (home / "restart.sh").write_text(f'#!/bin/sh\nsh -c \'tr "\\\\0" "\\\\n" </proc/$$/environ\' >{seen}\n')
+    (home / "restart.sh").chmod(0o755)
+    restart = (
+        f"restart: [{{uses: command, run: [{home}/restart.sh], inherit: {json.dumps(inherit)}}}]\nevidence: none\n"
+    )
+    with (home / "playbooks" / "one.yaml").open("a") as file:
+        file.write(restart)
+    (home / "playbooks" / "two.yaml").write_text(  # another one's administrator counts, too
+        "generate: {uses: openrouter, management_key: {env: ADMIN_KEY}}\nstore: [{uses: file, path: /nowhere/key}]\n"
+    )
+    assert run("rotate", "one").code == 0
+    had = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
+    assert had["SOME_OTHER"] == "stays" and had["ROTATOR_CHANGE"]
+    assert {name: had[name] for name in OURS if name in had} == {name: OURS[name] for name in inherit}
+    assert {name for name in had if name.startswith("ROTATOR_")} == {"ROTATOR_CHANGE", "ROTATOR_SINCE"}
+    assert key not in seen.read_text()
 
 
 def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
