@@ -28,7 +28,7 @@ from rotator.journal import cases, pauses
 from rotator.journal.journal import Journal, open_journal, put_setting, setting
 from rotator.journal.pauses import Pause
 from rotator.playbook.carry import kept, playbook_of
-from rotator.playbook.directory import Directory, Loaded
+from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, settings_of
 from rotator.report import Report
@@ -78,7 +78,7 @@ class Service:
     renewing: bool = True
 
     def __post_init__(self) -> None:
-        self.directory = Directory(self.settings.folders)
+        self.directory = self.settings.directory
         self.actor: Actor = this_process(self.way)
         self.stream = Stream(self.settings.audit_stream)
         self._journal: Journal | None = None

@@ -137,7 +137,7 @@ def plugins(name: str, as_json: bool) -> int:
     from rotator.playbook.registry import KINDS, Registry, settings_of
     from rotator.providers.catalog_entry import catalog
 
-    registry = Registry(settings.load().folders)
+    registry = Registry(settings.load().directory.paths)
     found: list[dict[str, Any]] = []
     for kind in KINDS:
         for one in registry.names(kind):
@@ -177,7 +177,7 @@ def schema() -> int:
     from rotator.playbook.json_schema import playbook_schema
     from rotator.playbook.registry import Registry
 
-    print(json.dumps(playbook_schema(Registry(settings.load().folders)), indent=2))
+    print(json.dumps(playbook_schema(Registry(settings.load().directory.paths)), indent=2))
     return 0
 
 
