@@ -35,21 +35,18 @@ def foreign(path: Path) -> str:
     return ""
 
 
-def strangers_link(path: Path) -> str:
-    """A link on the way to this file that somebody else made, and may turn to any file of ours; '' where there is none.
+def followed(path: Path) -> tuple[Path, dict[int, Path]]:
+    """The file behind a path, without links on the way; and of each other user who made such a link, the first.
 
-    One that leads to what is that user's own, file and directory, leads nowhere else than the user could go.
+    Raises OSError.
     """
-    links = [(place, status) for place, status in _way(path) if status is not None and stat.S_ISLNK(status.st_mode)]
-    strangers = {status.st_uid: place for place, status in links if not _ours(status.st_uid)}
-    if not strangers:
-        return ""
-    real = path.resolve()
-    owners = {one.stat().st_uid for one in (real, real.parent) if one.exists()}
-    if len(strangers) == 1 and owners <= strangers.keys():
-        return ""
-    owner, place = next(iter(strangers.items()))
-    return f"{place}, a link of {user(owner)}"
+    strangers: dict[int, Path] = {}
+    real = path
+    for place, status in _way(path):
+        real = place
+        if status is not None and stat.S_ISLNK(status.st_mode) and not _ours(status.st_uid):
+            strangers.setdefault(status.st_uid, place)
+    return real, strangers
 
 
 def user(uid: int) -> str:
@@ -72,6 +69,7 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
     """Each link on the way with the directory that holds it, at last the file and its directory; None: it is not there.
 
     Directories above are not looked at: who turns one of them round puts in place what must be ours again.
+    Raises OSError.
     """
     rest, here, left = list(path.absolute().parts[1:]), Path("/"), _LINKS
     while rest:
@@ -83,7 +81,7 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
         try:
             status = place.lstat()
         except FileNotFoundError:
-            yield place, None
+            yield place.joinpath(*rest), None
             return
         if stat.S_ISLNK(status.st_mode):
             yield here, here.stat()
@@ -99,7 +97,6 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
             if not stat.S_ISDIR(status.st_mode):
                 yield here, here.stat()
             yield place, status
-    return
 
 
 def _writers(place: Path, status: os.stat_result) -> str:
