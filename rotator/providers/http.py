@@ -257,8 +257,10 @@ class HttpProvider(ProviderDefaults):
 
     @property
     def _who(self) -> str:
-        """The settings that hold the administrator's credential, for messages."""
-        return " or ".join(name for name, entry in self.entry.settings.items() if entry.secret) or "the request"
+        """The administrator's credential, by its setting and where that refers to, for messages."""
+        given = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
+        named = [f"{name}, from {reference}" for name, reference in given.items() if reference is not None]
+        return " or ".join(named or given) or "the request"
 
     def _request(self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False) -> http.Request:
         """A request with the administrator's credential, resolved now."""
