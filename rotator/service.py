@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 from ulid import ULID
 
-from rotator.audit import chain, checkpoint
+from rotator.audit import chain, checkpoint, outside
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
 from rotator.core.action import Action, Call, Finish, WaitUntil
@@ -25,8 +25,9 @@ from rotator.engine.runner import Books, Observer, Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, pauses
-from rotator.journal.journal import Journal, open_journal, put_setting, setting
+from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
+from rotator.journal.settings import put_setting, setting
 from rotator.playbook.carry import kept, playbook_of
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -81,6 +82,7 @@ class Service:
         self.directory = self.settings.directory
         self.actor: Actor = this_process(self.way)
         self.stream = Stream(self.settings.audit_stream)
+        self.not_exported = ""  # why
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
 
@@ -241,6 +243,7 @@ class Service:
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
+            self.export()
 
     def _books(self, name: str, today: Playbook | None) -> Books:
         registry = Registry(self.directory.paths)
@@ -331,4 +334,10 @@ class Service:
         with self.journal.database.write() as connection:
             found = checkpoint.add(connection, self.journal, self.clock.now())
         self.stream.emit([found] if found else [])
+        self.export()
         return found
+
+    def export(self) -> None:
+        """Hand what was signed to `audit_export`; that it was not taken stops nothing, and is told at the end."""
+        if self.settings.audit_export:
+            self.not_exported = outside.export(self.journal, self.settings.audit_export)

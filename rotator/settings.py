@@ -31,6 +31,7 @@ class Settings:
     log_level: str = "warning"
     log_format: str = "text"
     audit_stream: tuple[str, ...] = ()
+    audit_export: str = ""
     trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
 
     @property
@@ -68,7 +69,11 @@ _ENVIRONMENT = {
     "log_level": "ROTATOR_LOG_LEVEL",
     "log_format": "ROTATOR_LOG_FORMAT",
     "audit_stream": "ROTATOR_AUDIT_STREAM",
+    "audit_export": "ROTATOR_AUDIT_EXPORT",
 }
+
+
+_PROGRAMS = ("key_command", "audit_export")
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -87,6 +92,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=str(values.get("log_level", "warning")),
         log_format=str(values.get("log_format", "text")),
         audit_stream=_words(values.get("audit_stream")),
+        audit_export=str(values.get("audit_export", "")),
         trust=trusted,
     )
 
@@ -106,8 +112,9 @@ def _file(environment: Mapping[str, str], trusted: bool) -> dict[str, Any]:
     found = _read(path)
     if found.get("trust") is not None and path != _ETC:
         raise ConfigError(f"{path}: `trust` counts in {_ETC} alone", "take it out here")
-    if foreign and found.get("key_command") and not environment.get("ROTATOR_KEY_COMMAND"):
-        raise ConfigError(f"{path} names a key_command, and it {foreign}", trust.OURS_OR_ROOTS)
+    for name in _PROGRAMS:
+        if foreign and found.get(name) and not environment.get(_ENVIRONMENT[name]):
+            raise ConfigError(f"{path} names a program in {name}, and it {foreign}", trust.OURS_OR_ROOTS)
     return found
 
 

@@ -47,6 +47,11 @@ class AesGcmSealer:
 
     @property
     def fingerprint(self) -> str:
+        return hashlib.sha256(b"rotator sealing key of an anchored journal" + self._bytes).hexdigest()[:16]
+
+    @property
+    def fingerprint_before_anchors(self) -> str:
+        """What stands in a journal from before it remembered its checkpoints; nobody can make it without the key."""
         return hashlib.sha256(b"rotator sealing key" + self._bytes).hexdigest()[:16]
 
     def seal(self, text: Secret, context: str) -> str:
