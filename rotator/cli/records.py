@@ -137,6 +137,8 @@ def db_rekey(lost: bool) -> int:
         files.replace(path, (kept + "\n").encode(), snapshot.version if snapshot else "", "rekey")
         beside.unlink()
     print(f"{count} credentials sealed anew; the new key is in {path}")
+    if lost:
+        print("the audit log cannot go on, as what was remembered of it is lost: `rotator audit restart --reason …`")
     return 0
 
 

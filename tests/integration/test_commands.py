@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,6 +158,44 @@ def test_what_a_program_starts_does_not_have_rotators_own_credentials(
     assert key not in seen.read_text()
 
 
+def test_a_forged_audit_log_is_told_until_it_is_begun_anew(run: Callable[..., Said], home: Path) -> None:
+    assert (said := run("audit", "verify")).code == 0 and "nothing yet" in said.out
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
+    assert (said := run("audit", "restart", "--reason", "why not")).code == 6 and "is whole" in said.err
+    with sqlite3.connect(home / "state" / "journal.db") as journal:
+        journal.execute("DELETE FROM checkpoints")
+    for verb in (("audit", "verify"), ("db", "check"), ("doctor",)):
+        said = run(*verb)
+        assert said.code == 1 and "remembers that it signed checkpoint" in said.out + said.err, said
+    assert run("rotate", "one", "--wait").code == 0, "a broken log is no outage"
+    assert run("audit", "verify").code == 1
+    assert run("audit", "export", str(home / "unsigned.jsonl")).code == 0
+    assert run("audit", "verify", str(home / "unsigned.jsonl")).code == 1
+    assert run("audit", "restart", "--reason", " ").code == 2
+    assert run("audit", "restart", "--reason", "ticket 4711").code == 0
+    assert (said := run("audit", "verify")).code == 0 and "ticket 4711; nobody vouches for" in said.out
+    assert run("rotate", "one", "--wait").code == 0 and run("doctor").code == run("db", "check").code == 0
+    assert run("audit", "export", str(home / "signed.jsonl")).code == 0
+    said = run("audit", "verify", str(home / "signed.jsonl"))
+    assert said.code == 0 and "ticket 4711" in said.out and "--key tells" in said.out
+    assert run("audit", "verify", "--json").json["restarts"][0]["reason"] == "ticket 4711"
+
+
+def test_the_audit_goes_outside_and_a_place_that_is_away_is_told(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROTATOR_AUDIT_EXPORT", f"cat >>{home}/outside/all.jsonl")
+    said = run("rotate", "one", "--wait")
+    assert said.code == 0 and "was not taken outside" in said.err, "it holds nothing up"
+    assert (said := run("doctor")).code == 1 and "checkpoints were not taken" in said.out
+    (home / "outside").mkdir()
+    assert run("rotate", "one", "--wait").err == "" and run("doctor").code == 0
+    key = run("audit", "key").out.strip()
+    said = run("audit", "verify", str(home / "outside" / "all.jsonl"), "--key", key)
+    assert said.code == 0 and ", 0 records after the last one" in said.out
+    assert run("audit", "verify", "--checkpoints", str(home / "outside" / "all.jsonl")).code == 0
+
+
 def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
     (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
     said = run("rotate", "one")
@@ -236,8 +275,11 @@ def test_a_lost_key_is_told_and_can_be_left_behind(run: Callable[..., Said], hom
     run("rotate", "one", "--wait")
     (home / "state" / "rotator.key").unlink()
     assert run("db", "check").code == 1 and run("doctor").code == 1
-    assert run("db", "rekey", "--lost").code == 0 and run("db", "check").code == 0
-    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
+    said = run("db", "rekey", "--lost")
+    assert said.code == 0 and "audit restart --reason" in said.out and run("db", "check").code == 1
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 1
+    assert run("audit", "restart", "--reason", "the key was lost").code == 0
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == run("db", "check").code == 0
 
 
 def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
