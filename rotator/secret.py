@@ -99,8 +99,7 @@ class Redactor:
         squeezed = spelling.plain(text)
         if _alive.any_in(squeezed) or (spelling.escaped(text) and _alive.any_in(spelling.meant(text))):
             text = spelling.blanked(text, _alive.longest_first())
-        raw = spelling.encoded(text)
-        if _odd.any_in(raw):
+        if _odd and _odd.any_in(raw := spelling.encoded(text)):
             for form in _odd.longest_first():
                 raw = raw.replace(form, b"***")
             text = raw.decode("utf-8", "surrogatepass")

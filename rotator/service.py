@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -83,6 +84,7 @@ class Service:
         self.actor: Actor = this_process(self.way)
         self.stream = Stream(self.settings.audit_stream)
         self.not_exported = ""  # why
+        self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
 
@@ -99,6 +101,10 @@ class Service:
         return self._keeper
 
     def close(self) -> None:
+        if self._exporting is not None:
+            self._exporting.join()
+            if not self.not_exported:
+                self._take_outside()  # what was signed while it was busy
         if self._keeper is not None:
             self._keeper.close()
         if self._journal is not None:
@@ -338,6 +344,13 @@ class Service:
         return found
 
     def export(self) -> None:
-        """Hand what was signed to `audit_export`; that it was not taken stops nothing, and is told at the end."""
-        if self.settings.audit_export:
+        """Hand what was signed to `audit_export`, beside all else; that it was not taken is told at the end."""
+        if self.settings.audit_export and (self._exporting is None or not self._exporting.is_alive()):
+            self._exporting = threading.Thread(target=self._take_outside, daemon=True)
+            self._exporting.start()
+
+    def _take_outside(self) -> None:
+        try:
             self.not_exported = outside.export(self.journal, self.settings.audit_export)
+        except RotatorError as error:
+            self.not_exported = error.message

@@ -118,4 +118,6 @@ def _positions(text: str, rounds: int) -> tuple[bytes, Sequence[int], Sequence[i
             if char not in between and ord(char) not in _UNSEEN
             for _ in encoded(char)
         ]
+    if not rounds:
+        return plain(text), kept, [place + 1 for place in kept]
     return plain(text), [begins[place] for place in kept], [ends[place] for place in kept]

@@ -6,9 +6,12 @@ each of the 8 windows of 8 bytes is indexed; whatever holds the form holds one o
 
 from __future__ import annotations
 
+import struct
 import threading
 import weakref
 from collections import Counter, deque
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 _STEP = 8
@@ -42,6 +45,10 @@ class Vocabulary:
         if self._indexed and not self._indexed.isdisjoint(_numbers(text)):
             return True
         return bool(self._short) and any(form in text for form in tuple(self._short))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self._born or self._forms)
 
     def longest_first(self) -> list[bytes]:
         with self._lock:
@@ -80,9 +87,14 @@ class Vocabulary:
         return [form for form in forms if not any(form != other and other in form for other in forms)]
 
 
-def _numbers(text: bytes) -> list[int]:
+@lru_cache(maxsize=1024)
+def _read_as_numbers(count: int) -> Callable[[bytes], tuple[int, ...]]:
+    return struct.Struct(f"={count}Q").unpack_from
+
+
+def _numbers(text: bytes) -> tuple[int, ...]:
     """Each 8 bytes as a number: what costs least to look up."""
-    return memoryview(text)[: len(text) // _STEP * _STEP].cast("Q").tolist()
+    return _read_as_numbers(len(text) // _STEP)(text)
 
 
 def _change(counter: Counter[Any], one: bytes | int, by: int) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from rotator.audit import chain
 from rotator.audit.record import GENESIS, Actor, canonical, rfc3339
-from rotator.errors import JournalError
 from rotator.journal import anchor, tables
 from rotator.journal.anchor import Anchor
 from rotator.journal.database import serialise
@@ -68,7 +67,7 @@ def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] |
 def standing(connection: Connection, journal: Journal) -> str:
     """The same by the journal's own memory, which the sealing key opens."""
     if journal.sealer is None:
-        return "the sealing key is not here: nobody can tell whether these are the last checkpoints"
+        return f"nobody can tell whether these are the last checkpoints: {journal.no_key.message}"
     return lost(connection, anchor.load(connection, journal.sealer))
 
 
@@ -97,9 +96,7 @@ def restart(
     """
     serialise(connection)
     if journal.sealer is None:
-        raise JournalError(
-            "without the sealing key nothing can be signed", "`rotator db check` tells where it is looked for"
-        )
+        raise journal.no_key
     known = anchor.load(connection, journal.sealer)
     last = connection.execute(_LAST).mappings().first()
     named = {

@@ -40,8 +40,7 @@ def export(journal: Journal, command: str) -> str:
             if wrong := _handed(command, number, lines):
                 return wrong
             with journal.database.write() as connection:
-                if number > _taken(connection):
-                    put_setting(connection, _TAKEN, str(number))
+                put_setting(connection, _TAKEN, str(max(number, _taken(connection))))
     return ""
 
 

@@ -38,8 +38,7 @@ def _of(value: Any, name: str) -> Iterator[Finding]:
         return  # it sends no key
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
-            if field.init:
-                yield from _of(getattr(value, field.name), field.metadata.get("spelled") or field.name)
+            yield from _of(getattr(value, field.name), field.metadata.get("spelled") or field.name)
         yield from _of_text(_usual_address(value), "its usual address")
 
 

@@ -188,6 +188,7 @@ def test_the_audit_goes_outside_and_a_place_that_is_away_is_told(
     said = run("rotate", "one", "--wait")
     assert said.code == 0 and "was not taken outside" in said.err, "it holds nothing up"
     assert (said := run("doctor")).code == 1 and "checkpoints were not taken" in said.out
+    assert said.err.count("was not taken outside") == 0, "who looks does not wait for it"
     (home / "outside").mkdir()
     assert run("rotate", "one", "--wait").err == "" and run("doctor").code == 0
     key = run("audit", "key").out.strip()

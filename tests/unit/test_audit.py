@@ -240,6 +240,11 @@ def _last_checkpoint_cut(connection: Connection) -> None:
     connection.execute(tables.audit.delete().where(tables.audit.c.n > 0))
 
 
+def _signing_key_alone_deleted(connection: Connection) -> None:
+    """So that the next checkpoint would be signed with another one."""
+    connection.execute(tables.meta.delete().where(tables.meta.c.name.like("audit_p%")))
+
+
 def _signing_key_deleted(connection: Connection) -> None:
     _checkpoints_deleted(connection)
     connection.execute(tables.meta.delete().where(tables.meta.c.name.like("audit_p%")))
@@ -263,6 +268,7 @@ FORGED = [
     _memory_swapped,
     _tail_cut,
     _last_checkpoint_cut,
+    _signing_key_alone_deleted,
     _signing_key_deleted,
     _installation_deleted,
 ]
@@ -298,6 +304,9 @@ def test_a_log_that_lost_its_checkpoints_is_broken_and_stays_so(
         connection.execute(tables.audit.insert(), [dict(row) for row in kept])
         connection.execute(tables.checkpoints.insert(), [dict(row) for row in signed])
     assert not verified(journal).whole and grown(journal) is None
+    with journal.database.write() as connection:
+        checkpoint.restart(connection, journal, 6000.0, ACTOR, "known", verified(journal).mistakes)
+    assert verified(journal).whole and grown(journal, 7000.0) is not None and verified(journal).whole
 
 
 def test_records_rewritten_under_checkpoints_that_stand_show(journal: Journal, lines: list[dict[str, object]]) -> None:
@@ -370,7 +379,9 @@ def test_a_new_sealing_key_goes_on_remembering_and_a_lost_one_is_told(
     journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
     assert verified(journal).whole and grown(journal) is not None and lines
     nobody = Journal(journal.database, journal.installation, None, journal.fingerprint_key)
-    assert "the sealing key is not here" in verified(nobody).mistakes[0] and grown(nobody) is None
+    assert "the sealing key is not found" in verified(nobody).mistakes[0] and grown(nobody) is None
+    with journal.database.write() as connection, pytest.raises(JournalError, match="is not found"):
+        checkpoint.restart(connection, nobody, 6000.0, ACTOR, "why", ["x"])
     other = Secret(base64.b64encode(b"o" * 32).decode())
     upkeep.rekey(nobody, other, lost=True)
     (tmp_path / "key").write_text(other.reveal())
@@ -433,7 +444,7 @@ def test_a_file_that_nobody_signed_vouches_for_nothing(lines: list[dict[str, obj
 
 
 def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
-    journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command that fails gets it again; what overlaps is one log all the same."""
     where = tmp_path / "outside"
@@ -442,6 +453,9 @@ def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
     assert outside.export(journal, to_a_file) == "" and grown(journal) is not None and lines
     with journal.database.read() as connection:
         assert outside.behind(connection) == 1
+    monkeypatch.setattr(outside, "_TIMEOUT", 0.2)
+    assert "did not end" in outside.export(journal, "sleep 60")
+    monkeypatch.undo()
     assert "ended with 3: the bucket is away" in outside.export(
         journal, f"cat >>{where}/all.jsonl; echo the bucket is away >&2; exit 3"
     )

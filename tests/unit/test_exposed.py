@@ -60,7 +60,7 @@ def test_a_probe_that_sends_no_key_may_ask_as_it_likes(folder: Path) -> None:
 
 def test_vaults_address_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_ADDR", "http://vault.example:8200")
-    (told,) = warnings(folder, vault="")
+    (told,) = warnings(folder, vault="", base="")
     assert "keys travel to vault.example in clear text (its usual address" in told
 
 

@@ -75,7 +75,7 @@ def test_settings_that_are_just_there_must_be_ours_or_roots(folder: Path, which:
     with pytest.raises(ConfigError, match=f"is not read: it .*{WAYS[way][1]}") as error:
         settings.load({})
     assert "ROTATOR_CONFIG=" in error.value.hint
-    with pytest.raises(ConfigError, match=f"names a key_command, and it .*{WAYS[way][1]}"):
+    with pytest.raises(ConfigError, match=f"names a program in key_command, and it .*{WAYS[way][1]}"):
         settings.load({"ROTATOR_CONFIG": "rotator.toml"})
     (folder / "rotator.toml").write_text('log_level = "info"\n')
     assert settings.load({"ROTATOR_CONFIG": "rotator.toml"}).log_level == "info", "a path that is named is read"
