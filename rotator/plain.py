@@ -12,13 +12,19 @@ from rotator.errors import PermanentError
 LIMIT = 10_000_000  # bytes; no playbook, secret or list of variables is near that
 
 
-def read(path: Path, limit: int = LIMIT) -> tuple[bytes, os.stat_result]:
+def read(path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None) -> tuple[bytes, os.stat_result]:
     """What stands in a file (links followed), and what the file system says of it.
+
+    `within`: an opened directory and the file's name there, which no link may be.
 
     Raises OSError; PermanentError for a pipe, a device, a socket, and for more than `limit` bytes.
     """
-    _refuse(path, path.stat())  # before it is opened: that alone waits, or rewinds a tape
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    directory, place = within or (None, str(path))
+    follow = within is None
+    # Before it is opened: that alone waits, or rewinds a tape.
+    _refuse(path, os.stat(place, dir_fd=directory, follow_symlinks=follow))
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    handle = os.open(place, flags, dir_fd=directory)
     with open(handle, "rb") as file:
         found = os.fstat(handle)
         _refuse(path, found)
@@ -38,5 +44,7 @@ def _refuse(path: Path, found: os.stat_result) -> None:
         return
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     kind = "pipe" if stat.S_ISFIFO(found.st_mode) else "socket" if stat.S_ISSOCK(found.st_mode) else "device"
     raise PermanentError(f"{path} is a {kind}, not a file", "put the content into a file; nothing was read of this")

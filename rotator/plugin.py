@@ -41,12 +41,14 @@ def setting(
     path: bool = False,
     elsewhere: str = "",
     program: bool = False,
+    runs: bool = False,
 ) -> Any:
     """A setting of a plugin. `connection` settings come from today's playbook, not the one a rotation began with.
 
     `alias` is its name in a playbook where a method already has that name. A `path` is absolute when the plugin gets
     it: a relative one begins in the playbook's folder; where the setting `elsewhere` is given, it is another machine's
     and stays as it is. A `program` is a list: program, arguments; a path in its first word is treated alike.
+    What stands in a file that `runs` may name programs, too.
     """
     metadata = {
         "help": help,
@@ -55,12 +57,19 @@ def setting(
         "path": path,
         "elsewhere": elsewhere,
         "program": program,
+        "runs": runs,
     }
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def own_variables() -> Any:
+    """Which of rotator's credentials a program of the user's is to have all the same."""
+    told = "Variables of rotator's own environment that it gets although they hold credentials (ROTATOR_…, AWS_…, …)"
+    return setting(told, default_factory=list, connection=True)
 
 
 def playbook_folder() -> Any:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotator import plain
+from rotator import environment, plain
 from rotator.errors import AccessDenied, NotFound, PermanentError
 from rotator.secret import Secret
 
@@ -31,8 +31,11 @@ class Reference:
     kind: str
     value: str | tuple[str, ...]
     folder: str = field(default="", repr=False, metadata={"folder": True})
+    own: tuple[str, ...] = ()  # variables of rotator's own that its program gets although they hold credentials
 
     def __post_init__(self) -> None:
+        if self.kind == "env":
+            environment.refer(str(self.value))
         if self.kind != "command":  # the same reference, whichever playbook it stands in
             object.__setattr__(self, "folder", "")
 
@@ -40,7 +43,7 @@ class Reference:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
         resolver = _resolver(self.kind)
         if self.kind == "command":
-            resolver = partial(resolver, folder=self.folder)
+            resolver = partial(resolver, folder=self.folder, own=self.own)
         try:
             text = resolver(self.value).strip("\r\n")
         except UnicodeDecodeError as error:
@@ -59,6 +62,11 @@ class Reference:
             return value
         if isinstance(value, str):
             raise ValueError(f"a secret written out in a playbook; {_HINT}")
+        own: Any = ()
+        if isinstance(value, Mapping) and value.keys() == {"command", "inherit"}:
+            own, value = value["inherit"], {"command": value["command"]}
+            if not isinstance(own, (list, tuple)) or not all(isinstance(name, str) for name in own):
+                raise ValueError("{command: […], inherit: [NAME, …]} needs a list of variables' names")
         if not isinstance(value, Mapping) or len(value) != 1:
             raise ValueError(f"not a reference; {_HINT}")
         kind, where = next(iter(value.items()))
@@ -67,7 +75,7 @@ class Reference:
         if kind == "command":
             if not isinstance(where, (list, tuple)) or not where:
                 raise ValueError("{command: [program, argument, …]} needs a list")
-            return Reference(kind, tuple(str(part) for part in where))
+            return Reference(kind, tuple(str(part) for part in where), own=tuple(own))
         if not isinstance(where, str) or not where.strip():
             raise ValueError(f"{{{kind}: …}} needs a text, for instance {{{kind}: NAME}}")
         return Reference(kind, where)
@@ -83,17 +91,17 @@ class Reference:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(RESOLVERS)}
+        one = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+        named = {"type": "object", "required": ["command", "inherit"], "additionalProperties": False}
+        arrays = {"command": {"type": "array"}, "inherit": {"type": "array", "items": {"type": "string"}}}
         return {
-            "type": "object",
-            "minProperties": 1,
-            "maxProperties": 1,
-            "additionalProperties": False,
-            "properties": kinds,
+            "anyOf": [{**one, "properties": kinds}, {**named, "properties": arrays}],
             "title": "reference to a secret",
         }
 
     def as_yaml(self) -> dict[str, Any]:
-        return {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}
+        found: dict[str, Any] = {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}
+        return {**found, "inherit": list(self.own)} if self.own else found
 
 
 def _env(name: str | tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 from ulid import ULID
 
-from rotator.audit import chain, checkpoint
+from rotator.audit import chain, checkpoint, outside
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
 from rotator.core.action import Action, Call, Finish, WaitUntil
@@ -25,10 +26,11 @@ from rotator.engine.runner import Books, Observer, Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, pauses
-from rotator.journal.journal import Journal, open_journal, put_setting, setting
+from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
+from rotator.journal.settings import put_setting, setting
 from rotator.playbook.carry import kept, playbook_of
-from rotator.playbook.directory import Directory, Loaded
+from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, settings_of
 from rotator.report import Report
@@ -78,9 +80,11 @@ class Service:
     renewing: bool = True
 
     def __post_init__(self) -> None:
-        self.directory = Directory(self.settings.folders)
+        self.directory = self.settings.directory
         self.actor: Actor = this_process(self.way)
         self.stream = Stream(self.settings.audit_stream)
+        self.not_exported = ""  # why
+        self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
 
@@ -97,6 +101,10 @@ class Service:
         return self._keeper
 
     def close(self) -> None:
+        if self._exporting is not None:
+            self._exporting.join()
+            if not self.not_exported:
+                self._take_outside()  # what was signed while it was busy
         if self._keeper is not None:
             self._keeper.close()
         if self._journal is not None:
@@ -241,6 +249,7 @@ class Service:
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
+            self.export()
 
     def _books(self, name: str, today: Playbook | None) -> Books:
         registry = Registry(self.directory.paths)
@@ -331,4 +340,17 @@ class Service:
         with self.journal.database.write() as connection:
             found = checkpoint.add(connection, self.journal, self.clock.now())
         self.stream.emit([found] if found else [])
+        self.export()
         return found
+
+    def export(self) -> None:
+        """Hand what was signed to `audit_export`, beside all else; that it was not taken is told at the end."""
+        if self.settings.audit_export and (self._exporting is None or not self._exporting.is_alive()):
+            self._exporting = threading.Thread(target=self._take_outside, daemon=True)
+            self._exporting.start()
+
+    def _take_outside(self) -> None:
+        try:
+            self.not_exported = outside.export(self.journal, self.settings.audit_export)
+        except RotatorError as error:
+            self.not_exported = error.message

@@ -8,11 +8,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rotator import plain
+from rotator import plain, trust
 from rotator.errors import ConfigError, PermanentError
 from rotator.journal.sealing import KeySource
+
+if TYPE_CHECKING:
+    from rotator.playbook.directory import Directory
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Settings:
     log_level: str = "warning"
     log_format: str = "text"
     audit_stream: tuple[str, ...] = ()
+    audit_export: str = ""
+    trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
+
+    @property
+    def directory(self) -> Directory:
+        from rotator.playbook.directory import Directory
+
+        return Directory(self.folders, found=not self.playbooks, trusted=self.trust)
 
     @property
     def url(self) -> str:
@@ -47,6 +58,7 @@ class Settings:
         return tuple(path for path in usual if _may_be(stat.S_ISDIR, path))[:1] or usual
 
 
+_ETC = Path("/etc/rotator/rotator.toml")
 _ENVIRONMENT = {
     "home": "ROTATOR_HOME",
     "playbooks": "ROTATOR_PLAYBOOKS",
@@ -57,12 +69,17 @@ _ENVIRONMENT = {
     "log_level": "ROTATOR_LOG_LEVEL",
     "log_format": "ROTATOR_LOG_FORMAT",
     "audit_stream": "ROTATOR_AUDIT_STREAM",
+    "audit_export": "ROTATOR_AUDIT_EXPORT",
 }
+
+
+_PROGRAMS = ("key_command", "audit_export")
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings in force. Raises ConfigError for a file that cannot be read or a key that does not exist."""
-    values: dict[str, Any] = _file(environment)
+    trusted = _trusted()
+    values: dict[str, Any] = _file(environment, trusted)
     values |= {name: environment[variable] for name, variable in _ENVIRONMENT.items() if environment.get(variable)}
     values.setdefault("home", _default_home(environment))
     return Settings(
@@ -75,17 +92,43 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=str(values.get("log_level", "warning")),
         log_format=str(values.get("log_format", "text")),
         audit_stream=_words(values.get("audit_stream")),
+        audit_export=str(values.get("audit_export", "")),
+        trust=trusted,
     )
 
 
-def _file(environment: Mapping[str, str]) -> dict[str, Any]:
+def _file(environment: Mapping[str, str], trusted: bool) -> dict[str, Any]:
     named = environment.get("ROTATOR_CONFIG")
-    candidates = [Path(named)] if named else [Path("rotator.toml"), Path("/etc/rotator/rotator.toml")]
+    candidates = [Path(named)] if named else [Path("rotator.toml"), _ETC]
     path = next((path for path in candidates if _may_be(stat.S_ISREG, path)), None)
     if path is None:
         if named:
             raise ConfigError(f"{named} does not exist", "ROTATOR_CONFIG names it")
         return {}
+    foreign = "" if trusted else trust.foreign(path)
+    if foreign and not named:
+        hint = f"{trust.OURS_OR_ROOTS}; to read it all the same, name it: ROTATOR_CONFIG={path.absolute()}"
+        raise ConfigError(f"{path.absolute()} is not read: it {foreign}", hint)
+    found = _read(path)
+    if found.get("trust") is not None and path != _ETC:
+        raise ConfigError(f"{path}: `trust` counts in {_ETC} alone", "take it out here")
+    for name in _PROGRAMS:
+        if foreign and found.get(name) and not environment.get(_ENVIRONMENT[name]):
+            raise ConfigError(f"{path} names a program in {name}, and it {foreign}", trust.OURS_OR_ROOTS)
+    return found
+
+
+def _trusted() -> bool:
+    """Whether root said in /etc that programs run whoever named them."""
+    if not _may_be(stat.S_ISREG, _ETC) or trust.foreign(_ETC):
+        return False
+    said = _read(_ETC).get("trust", False)
+    if not isinstance(said, bool):
+        raise ConfigError(f"{_ETC}: trust is true or false", "trust = true")
+    return said
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         found = tomllib.loads(plain.text(path))
     except (OSError, ValueError, PermanentError) as error:

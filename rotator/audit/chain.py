@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,8 @@ _HEAD = (
 )
 _ADD = insert(_AUDIT)
 
+
+_STRUCTURE = frozenset({"time", "chain", "seq", "event", "prev"})
 
 Head = tuple[int, str]  # seq and hash of a chain's last record
 
@@ -69,11 +70,19 @@ def record(
         **{name: value for name, value in fields.items() if value not in (None, "")},
         "prev": prev,
     }
-    plain = canonical(body)
-    text = redact(plain)
-    if text != plain:
-        body = json.loads(text)
+    text = canonical(body)
+    if redact(text) != text:  # once over all of it, as that is quicker; what the chain hangs on stays as it is
+        body = {name: found if name in _STRUCTURE else _redacted(found) for name, found in body.items()}
         text = canonical(body)
     body["hash"] = digest(prev, text)
     heads[chain] = (seq, body["hash"])
     return body
+
+
+def _redacted(value: Any) -> Any:
+    """Text by text: what is between them must stay JSON."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(name): _redacted(found) for name, found in value.items()}
+    return [_redacted(found) for found in value] if isinstance(value, (list, tuple)) else value

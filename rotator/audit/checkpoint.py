@@ -5,18 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from rotator.audit.record import GENESIS, canonical, rfc3339
-from rotator.journal import tables
+from rotator.audit import chain
+from rotator.audit.record import GENESIS, Actor, canonical, rfc3339
+from rotator.journal import anchor, tables
+from rotator.journal.anchor import Anchor
 from rotator.journal.database import serialise
-from rotator.journal.journal import Journal, put_setting, setting
+from rotator.journal.journal import Journal
 from rotator.journal.sealing import Sealer
-from rotator.secret import Secret
+from rotator.journal.settings import put_setting, setting
+from rotator.secret import Secret, redact
 
-_CONTEXT = "audit signing key"
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_CONTEXT, _PRIVATE = "audit signing key", "audit_private_key"
+_NAMED = 20  # mistakes of a broken log that the next one names
 
 _AUDIT, _CHECKPOINTS = tables.audit, tables.checkpoints
 _LAST = select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n.desc()).limit(1)
@@ -36,27 +45,103 @@ _KEY_PAIR = select(_SETTINGS.name, _SETTINGS.value).where(_SETTINGS.name.in_(("a
 
 
 def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
-    """Sign the heads of the chains that grew since the last checkpoint. None where nothing grew or nothing can sign."""
+    """Sign the heads of the chains that grew since the last checkpoint.
+
+    None where nothing grew or nothing can sign; also where the checkpoints are not as the journal remembers them: that
+    is remembered, and nothing is signed until a person begins anew.
+    """
     serialise(connection)
-    previous = connection.execute(_LAST).mappings().first()
-    upto = connection.execute(_UPTO).scalar() or 0
-    since = previous["upto"] if previous else 0
-    if upto <= since or journal.sealer is None:
+    if journal.sealer is None:
         return None
-    public, private = _key_pair(connection, journal)
+    known = anchor.load(connection, journal.sealer)
+    if wrong := lost(connection, known):
+        if not known.broken:
+            anchor.save(connection, journal.sealer, replace(known, broken=wrong))
+        return None
+    upto = connection.execute(_UPTO).scalar() or 0
+    if upto <= known.upto:
+        return None
+    return _sign(connection, journal.sealer, at, replace(known, upto=upto), known.upto)
+
+
+def standing(connection: Connection, journal: Journal) -> str:
+    """The same by the journal's own memory, which the sealing key opens."""
+    if journal.sealer is None:
+        return f"nobody can tell whether these are the last checkpoints: {journal.no_key.message}"
+    return lost(connection, anchor.load(connection, journal.sealer))
+
+
+def lost(connection: Connection, known: Anchor) -> str:
+    """What of the checkpoints is not as the journal remembers it, or ''."""
+    if known.broken:
+        return known.broken
+    last = connection.execute(_LAST).mappings().first()
+    there = (last["n"], last["hash"], hash_of(last["body"])) if last else (0, GENESIS, GENESIS)
+    if there != (known.n, known.hash, known.hash):
+        said = f"the last one here is {there[0]}" if last else "there is none"
+        return f"the journal remembers that it signed checkpoint {known.n} ({known.hash[:12]}…), and {said}"
+    if (connection.execute(_UPTO).scalar() or 0) < known.upto:
+        return f"records are gone that checkpoint {known.n} covers"
+    if known.keys and not setting(connection, _PRIVATE):
+        return "the key that signs checkpoints is gone"
+    return ""
+
+
+def restart(
+    connection: Connection, journal: Journal, at: float, actor: Actor, reason: str, mistakes: Sequence[str]
+) -> dict[str, Any]:
+    """Begin anew after a log that is broken; the first checkpoint names it for ever, with who said so and why.
+
+    Raises JournalError without the sealing key.
+    """
+    serialise(connection)
+    if journal.sealer is None:
+        raise journal.no_key
+    known = anchor.load(connection, journal.sealer)
+    last = connection.execute(_LAST).mappings().first()
+    named = {
+        "by": actor.text,
+        "reason": redact(reason),
+        "remembered": {"checkpoint": known.n, "hash": known.hash},
+        "found": [redact(mistake) for mistake in mistakes[:_NAMED]],
+        "mistakes": len(mistakes),
+    }
+    found, many = named["found"], len(mistakes)
+    chain.append(
+        connection, chain.INSTALLATION, at, "audit restarted", actor, reason=reason, found=found, mistakes=many
+    )
+    if not setting(connection, _PRIVATE):
+        put_setting(connection, "audit_public_key", "")
+    begun = Anchor(max(known.n, last["n"] if last else 0), GENESIS, connection.execute(_UPTO).scalar() or 0, known.keys)
+    return _sign(connection, journal.sealer, at, begun, 0, named)
+
+
+def _sign(
+    connection: Connection,
+    sealer: Sealer,
+    at: float,
+    known: Anchor,
+    since: int,
+    restarted: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The next checkpoint over what was written after `since`, up to what the anchor says."""
+    private = _private_key(connection, sealer)
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     body = {
-        "checkpoint": (previous["n"] if previous else 0) + 1,
+        "checkpoint": known.n + 1,
         "time": rfc3339(at),
-        "upto": upto,
-        "heads": _heads(connection, since, upto),
-        "prev": previous["hash"] if previous else GENESIS,
+        "upto": known.upto,
+        "heads": _heads(connection, since, known.upto),
+        "prev": known.hash,
         "key": public,
+        **({"restart": restarted} if restarted else {}),
     }
     text = canonical(body)
-    signature = _sign(journal.sealer, private, text)
-    connection.execute(
-        _ADD, {"n": body["checkpoint"], "upto": upto, "body": text, "hash": hash_of(text), "signature": signature}
-    )
+    signature = base64.b64encode(private.sign(text.encode())).decode()
+    signed = {"n": body["checkpoint"], "upto": known.upto, "body": text, "hash": hash_of(text), "signature": signature}
+    connection.execute(_ADD, signed)
+    keys = known.keys if public in known.keys else (*known.keys, public)
+    anchor.save(connection, sealer, Anchor(known.n + 1, hash_of(text), known.upto, keys))
     return {**body, "hash": hash_of(text), "signature": signature}
 
 
@@ -71,18 +156,21 @@ def _heads(connection: Connection, since: int, upto: int) -> dict[str, list[Any]
 
 def public_key(connection: Connection, journal: Journal) -> str:
     """The installation's Ed25519 public key, base64; made on first use."""
-    if journal.sealer is None:
-        return setting(connection, "audit_public_key")
-    return _key_pair(connection, journal)[0]
+    if journal.sealer is not None:
+        _private_key(connection, journal.sealer)
+    return setting(connection, "audit_public_key")
 
 
 def renew_key(connection: Connection, journal: Journal) -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     assert journal.sealer is not None
-    private = Ed25519PrivateKey.generate()
+    return _keep(connection, journal.sealer, Ed25519PrivateKey.generate())
+
+
+def _keep(connection: Connection, sealer: Sealer, private: Ed25519PrivateKey) -> str:
     raw = Secret(base64.b64encode(private.private_bytes_raw()).decode())
-    put_setting(connection, "audit_private_key", journal.sealer.seal(raw, _CONTEXT))
+    put_setting(connection, _PRIVATE, sealer.seal(raw, _CONTEXT))
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     put_setting(connection, "audit_public_key", public)
     trusted = setting(connection, "audit_public_keys")
@@ -90,21 +178,16 @@ def renew_key(connection: Connection, journal: Journal) -> str:
     return public
 
 
-def _key_pair(connection: Connection, journal: Journal) -> tuple[str, str]:
-    """The installation's public key and its private one, sealed; made on first use, and if the sealing key was lost."""
-    known: dict[str, str] = {row[0]: row[1] for row in connection.execute(_KEY_PAIR)}
-    if not known.get("audit_public_key"):
-        renew_key(connection, journal)
-        return _key_pair(connection, journal)
-    return known["audit_public_key"], known["audit_private_key"]
-
-
-def _sign(sealer: Sealer, private: str, text: str) -> str:
+def _private_key(connection: Connection, sealer: Sealer) -> Ed25519PrivateKey:
+    """The installation's key; made on first use, and if the sealing key was lost."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    raw = sealer.open(private, _CONTEXT)
-    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(raw.reveal()))
-    return base64.b64encode(key.sign(text.encode())).decode()
+    found: dict[str, str] = {row[0]: row[1] for row in connection.execute(_KEY_PAIR)}
+    if found.get("audit_public_key") and (sealed := found.get(_PRIVATE)):
+        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(sealer.open(sealed, _CONTEXT).reveal()))
+    private = Ed25519PrivateKey.generate()
+    _keep(connection, sealer, private)
+    return private
 
 
 def signed_by(public: str, text: str, signature: str) -> bool:
@@ -120,6 +203,14 @@ def signed_by(public: str, text: str, signature: str) -> bool:
 
 
 def load(connection: Connection) -> list[dict[str, Any]]:
-    """All checkpoints, oldest first, as they were written."""
-    rows = connection.execute(select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n)).mappings()
-    return [{**json.loads(row["body"]), "hash": row["hash"], "signature": row["signature"]} for row in rows]
+    """All checkpoints, oldest first, as they were written; of one that is damaged, what the columns tell."""
+    found = []
+    for row in connection.execute(select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n)).mappings():
+        try:
+            body = json.loads(row["body"])
+        except ValueError:
+            body = {}
+        whole = isinstance(body, dict) and body.get("checkpoint") == row["n"]
+        told = body if whole else {"checkpoint": row["n"], "damaged": True}
+        found.append({**told, "hash": row["hash"], "signature": row["signature"]})
+    return found

@@ -13,18 +13,27 @@ from sqlalchemy import Connection, select
 from rotator.audit import checkpoint
 from rotator.audit.record import GENESIS, canonical, digest
 from rotator.errors import ConfigError
-from rotator.journal import tables
+from rotator.journal import anchor, tables
+from rotator.journal.journal import Journal
+
+_OURS = frozenset({"chain", "checkpoint", "hash", "prev", "seq", "signature", "heads"})  # of a line that is one of ours
 
 
 @dataclass
 class Verdict:
-    """What a verification found. `mistakes` is empty where the log is whole."""
+    """What a verification found. `mistakes` is empty where the log is whole.
+
+    `before` are those of a log that broke, and was begun anew by `restarts`: nobody vouches for what it told.
+    """
 
     records: int = 0
     chains: int = 0
     checkpoints: int = 0
     unsigned_tail: int = 0
     mistakes: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    restarts: list[dict[str, Any]] = field(default_factory=list)
+    signers: set[str] = field(default_factory=set)
 
     @property
     def whole(self) -> bool:
@@ -33,12 +42,15 @@ class Verdict:
 
 def lines_of(connection: Connection) -> Iterator[dict[str, Any]]:
     """The log as it is exported: records in the order of writing, then checkpoints."""
-    for row in connection.execute(
-        select(tables.audit.c.record, tables.audit.c.hash, tables.audit.c.chain, tables.audit.c.seq).order_by(
-            tables.audit.c.n
-        )
-    ):
-        record = json.loads(row[0])
+    columns = tables.audit.c
+    chosen = select(columns.record, columns.hash, columns.chain, columns.seq).order_by(columns.n)
+    for row in connection.execute(chosen):
+        try:
+            record = json.loads(row[0])
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            record = {"chain": row[2], "seq": row[3], "damaged": True}
         if (record.get("hash"), record.get("chain"), record.get("seq")) != (row[1], row[2], row[3]):
             record = {**record, "hash": "columns and record disagree"}
         yield record
@@ -47,81 +59,143 @@ def lines_of(connection: Connection) -> Iterator[dict[str, Any]]:
 
 def lines_of_file(path: Path) -> Iterator[dict[str, Any]]:
     """An exported or streamed file of JSON lines. Raises ConfigError for a line that is none."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 found = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: not a line of JSON", "is it an audit export?") from error
-            if isinstance(found, dict) and ("chain" in found or "checkpoint" in found):
+            if isinstance(found, dict) and not _OURS.isdisjoint(found):
                 yield found
+
+
+def verify_journal(
+    connection: Connection, journal: Journal, kept: Iterable[dict[str, Any]] = (), key: str = ""
+) -> Verdict:
+    """The journal's own log, also against what it remembers of its checkpoints under its sealing key."""
+    keys = anchor.load(connection, journal.sealer).keys if journal.sealer else ()
+    verdict = verify(lines_of(connection), key or ",".join(keys), kept)
+    if wrong := checkpoint.standing(connection, journal):
+        verdict.mistakes.insert(0, wrong)
+    return verdict
+
+
+def verify_file(path: Path, key: str = "", kept: Iterable[dict[str, Any]] = ()) -> Verdict:
+    """An exported file: without a signature nobody vouches for it. Raises ConfigError."""
+    verdict = verify(lines_of_file(path), key, kept)
+    if not verdict.checkpoints:
+        verdict.mistakes.append("no checkpoint is in it: nobody signed these lines")
+    return verdict
 
 
 def verify(lines: Iterable[dict[str, Any]], public_key: str = "", kept: Iterable[dict[str, Any]] = ()) -> Verdict:
     """Check everything. `kept` are checkpoints that left the machine earlier: a cut tail shows against them."""
-    verdict = Verdict()
-    heads: dict[str, tuple[int, str]] = {}
-    hashes: dict[tuple[str, int], str] = {}
-    found: list[dict[str, Any]] = []
-    for line in lines:
-        if "checkpoint" in line:
-            found.append(line)
-        else:
-            _check_record(line, heads, hashes, verdict)
-    verdict.chains = len(heads)
-    _check_checkpoints(found, hashes, public_key, verdict)
-    for foreign in kept:
-        _check_one(foreign, hashes, public_key, verdict)
-    covered = {chain: max((c["heads"][chain][0] for c in found if chain in c["heads"]), default=0) for chain in heads}
-    verdict.unsigned_tail = sum(max(0, heads[chain][0] - covered[chain]) for chain in heads)
-    return verdict
+    return _Check(public_key).of(lines, kept)
 
 
-def _check_record(
-    record: dict[str, Any], heads: dict[str, tuple[int, str]], hashes: dict[tuple[str, int], str], verdict: Verdict
-) -> None:
-    verdict.records += 1
-    chain, seq, said = str(record.get("chain")), record.get("seq"), record.get("hash")
-    last_seq, last_hash = heads.get(chain, (0, GENESIS))
-    where = f"{chain} record {seq}"
-    body = {name: value for name, value in record.items() if name != "hash"}
-    if seq != last_seq + 1:
-        verdict.mistakes.append(f"{where}: expected record {last_seq + 1} (dropped or reordered)")
-    elif record.get("prev") != last_hash:
-        verdict.mistakes.append(f"{where}: does not follow the record before it")
-    if digest(str(record.get("prev")), canonical(body)) != said:
-        verdict.mistakes.append(f"{where}: was changed")
-    number = seq if isinstance(seq, int) else last_seq + 1
-    heads[chain] = (number, str(said))
-    hashes[chain, number] = str(said)
+class _Check:
+    """One verification. A line that is there twice, as exports may overlap, counts once."""
+
+    def __init__(self, public_key: str) -> None:
+        self._key = public_key
+        self._verdict = Verdict()
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._hashes: dict[tuple[str, int], str] = {}
+        self._of_records: list[tuple[str, int, str]] = []  # chain, number, mistake
+        self._anew: dict[str, int] = {}  # up to which record of each chain the last restart vouches for nothing
+
+    def of(self, lines: Iterable[dict[str, Any]], kept: Iterable[dict[str, Any]]) -> Verdict:
+        verdict, found = self._verdict, dict[str, dict[str, Any]]()
+        for line in lines:
+            if "checkpoint" in line:
+                found.setdefault(canonical(line), line)
+            else:
+                self._record(line)
+        self._checkpoints(list(found.values()))
+        for foreign in kept:
+            self._told(foreign, self._one(foreign))
+        for chain, number, mistake in self._of_records:
+            (verdict.before if number <= self._anew.get(chain, 0) else verdict.mistakes).append(mistake)
+        verdict.chains = len(self._heads)
+        covered: dict[str, int] = {}
+        for line in found.values():
+            for chain, (seq, _) in _heads_of(line).items():
+                covered[chain] = max(seq, covered.get(chain, 0))
+        verdict.unsigned_tail = sum(max(0, seq - covered.get(chain, 0)) for chain, (seq, _) in self._heads.items())
+        return verdict
+
+    def _record(self, record: dict[str, Any]) -> None:
+        chain, seq, said = str(record.get("chain")), record.get("seq"), record.get("hash")
+        last_seq, last_hash = self._heads.get(chain, (0, GENESIS))
+        number = seq if isinstance(seq, int) else last_seq + 1
+        body = {name: value for name, value in record.items() if name != "hash"}
+        right = digest(str(record.get("prev")), canonical(body)) == said
+        if right and self._hashes.get((chain, number)) == said:
+            return
+        self._verdict.records += 1
+        where = f"{chain} record {seq}"
+        wrong = self._of_records
+        if seq != last_seq + 1:
+            wrong.append((chain, number, f"{where}: expected record {last_seq + 1} (dropped or reordered)"))
+        elif record.get("prev") != last_hash:
+            wrong.append((chain, number, f"{where}: does not follow the record before it"))
+        if not right:
+            wrong.append((chain, number, f"{where}: was changed"))
+        self._heads[chain] = number, str(said)
+        self._hashes[chain, number] = str(said)
+
+    def _checkpoints(self, found: list[dict[str, Any]]) -> None:
+        prev, number = GENESIS, 0
+        begun: list[str] = []
+        for line in found:
+            self._verdict.checkpoints += 1
+            mistakes = self._one(line)
+            if isinstance(line.get("restart"), dict) and line.get("prev") == GENESIS and not mistakes:
+                self._verdict.restarts.append(
+                    {"time": line.get("time"), "checkpoint": line["checkpoint"], **line["restart"]}
+                )
+                self._verdict.before += begun
+                self._anew, begun = {chain: seq for chain, (seq, _) in _heads_of(line).items()}, []
+            elif line.get("prev") != prev or line.get("checkpoint") != number + 1:
+                begun.append(f"checkpoint {line.get('checkpoint')}: does not follow checkpoint {number}")
+            begun += mistakes
+            counted = line.get("checkpoint")
+            prev, number = str(line.get("hash")), counted if isinstance(counted, int) else number + 1
+        self._verdict.mistakes += begun
+
+    def _told(self, foreign: dict[str, Any], mistakes: list[str]) -> None:
+        """Of a checkpoint that was kept elsewhere: what it shows of a log that was given up is known."""
+        anew = max((restart["checkpoint"] for restart in self._verdict.restarts), default=0)
+        counted = foreign.get("checkpoint")
+        old = isinstance(counted, int) and counted < anew
+        (self._verdict.before if old else self._verdict.mistakes).extend(mistakes)
+
+    def _one(self, line: dict[str, Any]) -> list[str]:
+        name, mistakes = f"checkpoint {line.get('checkpoint')}", []
+        body = canonical({key: value for key, value in line.items() if key not in ("hash", "signature")})
+        if checkpoint.hash_of(body) != line.get("hash"):
+            mistakes.append(f"{name}: was changed")
+        elif not any(checkpoint.signed_by(key, body, str(line.get("signature"))) for key in self._keys(line)):
+            mistakes.append(f"{name}: is not signed by this installation")
+        self._verdict.signers.add(str(line.get("key")))
+        for chain, (seq, head) in _heads_of(line).items():
+            if self._hashes.get((chain, seq)) != head:
+                mistakes.append(f"{name}: {chain} had {seq} records then; the tail was cut or changed")
+        return mistakes
+
+    def _keys(self, line: dict[str, Any]) -> list[str]:
+        """The keys that may have signed: those given (several by commas), else the one that the line names."""
+        return self._key.split(",") if self._key else [str(line.get("key"))]
 
 
-def _check_checkpoints(
-    found: list[dict[str, Any]], hashes: dict[tuple[str, int], str], public_key: str, verdict: Verdict
-) -> None:
-    prev, number = GENESIS, 0
-    for line in found:
-        verdict.checkpoints += 1
-        if line.get("prev") != prev or line.get("checkpoint") != number + 1:
-            verdict.mistakes.append(f"checkpoint {line.get('checkpoint')}: does not follow checkpoint {number}")
-        _check_one(line, hashes, public_key, verdict)
-        prev, number = str(line.get("hash")), int(line.get("checkpoint") or 0)
-
-
-def _check_one(line: dict[str, Any], hashes: dict[tuple[str, int], str], public_key: str, verdict: Verdict) -> None:
-    name = f"checkpoint {line.get('checkpoint')}"
-    body = canonical({key: value for key, value in line.items() if key not in ("hash", "signature")})
-    if checkpoint.hash_of(body) != line.get("hash"):
-        verdict.mistakes.append(f"{name}: was changed")
-    elif not any(checkpoint.signed_by(key, body, str(line.get("signature"))) for key in _keys(line, public_key)):
-        verdict.mistakes.append(f"{name}: is not signed by this installation")
-    for chain, (seq, head) in dict(line.get("heads") or {}).items():
-        if hashes.get((chain, seq)) != head:
-            verdict.mistakes.append(f"{name}: {chain} had {seq} records then; the tail was cut or changed")
-
-
-def _keys(line: dict[str, Any], public_key: str) -> list[str]:
-    """The keys that may have signed: those given (several by commas), else the one that the line names."""
-    return public_key.split(",") if public_key else [str(line.get("key"))]
+def _heads_of(line: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    """Those that can be read; a line whose others cannot was changed, which its hash tells."""
+    heads = line.get("heads")
+    pairs = heads.items() if isinstance(heads, dict) else ()
+    return {
+        chain: (pair[0], str(pair[1]))
+        for chain, pair in pairs
+        if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], int)
+    }

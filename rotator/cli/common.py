@@ -68,3 +68,8 @@ class closing:
         if self._view is not None:
             self._view.close()
         self._found.close()
+        if self._found.not_exported:
+            from rotator.cli import words
+
+            told = f"the audit log was not taken outside: {self._found.not_exported}"
+            words.say(told, "it goes with the next one; `rotator audit export` tries at once")

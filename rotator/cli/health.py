@@ -152,6 +152,7 @@ def _examine(found: Service) -> Iterator[Checked]:
         "opens the journal" if sealed else journal.no_key.message,
         journal.no_key.hint,
     )
+    yield from _examine_audit(found)
     free = shutil.disk_usage(found.settings.home).free
     yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")
     registry = Registry(found.directory.paths)
@@ -160,6 +161,19 @@ def _examine(found: Service) -> Iterator[Checked]:
     )
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _examine_playbook(found, name, playbook)
+
+
+def _examine_audit(found: Service) -> Iterator[Checked]:
+    from rotator.audit import checkpoint, outside
+
+    with found.journal.database.read() as connection:
+        wrong = checkpoint.standing(connection, found.journal)
+        behind = outside.behind(connection) if found.settings.audit_export else 0
+    hint = "`rotator audit verify` tells more; `rotator audit restart --reason …` begins anew and names it for ever"
+    yield Checked("audit", not wrong, wrong or "it is the one whose checkpoints were signed", hint)
+    if found.settings.audit_export:
+        told = f"{behind} checkpoints were not taken" if behind else "has all checkpoints"
+        yield Checked("audit_export", not behind, told, "`rotator audit export` tries at once, and says why not")
 
 
 def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:  # type: ignore[no-untyped-def]

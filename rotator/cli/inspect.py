@@ -261,9 +261,8 @@ def _steps(playbook: Playbook) -> dict[str, str]:
 def validate(as_json: bool) -> int:
     """Every mistake of every playbook, with its place; without network and without the journal."""
     from rotator import settings
-    from rotator.playbook.directory import Directory
 
-    loaded = Directory(settings.load().folders).load()
+    loaded = settings.load().directory.load()
     if as_json:
         show_json(
             {

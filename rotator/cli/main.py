@@ -239,7 +239,11 @@ _late(
 )
 _late("doctor", "rotator.cli.health", "doctor", short_help="What would hinder a rotation, or has gone wrong unseen.")
 _late(
-    "audit", "rotator.cli.records", "audit", group=True, short_help="The tamper-evident log: tail, export, verify, key."
+    "audit",
+    "rotator.cli.audit",
+    "audit",
+    group=True,
+    short_help="The tamper-evident log: tail, export, verify, restart.",
 )
 _late(
     "plugins", "rotator.cli.records", "plugins", short_help="Providers, stores, restarters and probes, with settings."

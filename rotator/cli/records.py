@@ -1,10 +1,8 @@
-"""Records and what there is: audit, plugins, schema, db."""
+"""What there is, and its upkeep: plugins, schema, db."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,119 +11,6 @@ import click
 from rotator import installed
 from rotator.cli import words
 from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
-
-
-@click.group("audit", context_settings=CONTEXT)
-def audit() -> None:
-    """The tamper-evident log of everything that was intended, done, decided and ordered."""
-
-
-@audit.command("tail", context_settings=CONTEXT)
-@click.option("-n", "--lines", default=20, show_default=True)
-@click.option("-f", "--follow", is_flag=True, help="Go on printing what is written.")
-def tail(lines: int, follow: bool) -> int:
-    """The last records, as JSON lines."""
-    from sqlalchemy import select
-
-    from rotator.journal import tables
-
-    with closing(service()) as found:
-        with found.journal.database.read() as connection:
-            rows = connection.execute(
-                select(tables.audit.c.n, tables.audit.c.record).order_by(tables.audit.c.n.desc()).limit(lines)
-            ).all()
-        last = rows[0][0] if rows else 0
-        for row in reversed(rows):
-            print(row[1])
-        while follow:
-            time.sleep(0.5)
-            with found.journal.database.read() as connection:
-                rows = connection.execute(
-                    select(tables.audit.c.n, tables.audit.c.record)
-                    .where(tables.audit.c.n > last)
-                    .order_by(tables.audit.c.n)
-                ).all()
-            for row in rows:
-                last = row[0]
-                print(row[1], flush=True)
-    return 0
-
-
-@audit.command("export", context_settings=CONTEXT)
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-def export(file: Path | None) -> int:
-    """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last record."""
-    from rotator.audit import verify as verifying
-    from rotator.audit.record import canonical
-
-    with closing(service()) as found:
-        found.checkpoint()
-        with found.journal.database.read() as connection:
-            lines = [canonical(line) for line in verifying.lines_of(connection)]
-    text = "\n".join(lines) + "\n"
-    if file is None:
-        sys.stdout.write(text)
-    else:
-        file.write_text(text, encoding="utf-8")
-        print(f"{len(lines)} lines in {file}")
-    return 0
-
-
-@audit.command("verify", context_settings=CONTEXT)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
-@click.option(
-    "--checkpoints",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Lines kept elsewhere (an export, an audit stream): a cut tail shows against their checkpoints.",
-)
-@click.option("--key", default="", help="The installation's public key, as `rotator audit key` printed it.")
-@json_option
-def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool) -> int:
-    """Check every record against its chain and the signed checkpoints: the journal, or an exported FILE without it."""
-    from rotator.audit import verify as verifying
-
-    kept = [line for line in verifying.lines_of_file(checkpoints) if "checkpoint" in line] if checkpoints else []
-    if file is not None:
-        verdict = verifying.verify(verifying.lines_of_file(file), key, kept)
-    else:
-        with closing(service()) as found, found.journal.database.read() as connection:
-            from rotator.journal.journal import setting
-
-            verdict = verifying.verify(
-                verifying.lines_of(connection), key or setting(connection, "audit_public_keys"), kept
-            )
-    if as_json:
-        show_json(
-            {
-                "whole": verdict.whole,
-                "records": verdict.records,
-                "chains": verdict.chains,
-                "checkpoints": verdict.checkpoints,
-                "unsigned_tail": verdict.unsigned_tail,
-                "mistakes": verdict.mistakes,
-            }
-        )
-        return 0 if verdict.whole else 1
-    for mistake in verdict.mistakes:
-        words.say(mistake)
-    state = "whole" if verdict.whole else "NOT whole"
-    print(
-        f"{state}: {verdict.records} records in {verdict.chains} chains, {verdict.checkpoints} signed checkpoints, "
-        f"{verdict.unsigned_tail} records after the last one"
-    )
-    if verdict.whole and not kept:
-        print("a cut tail shows only against a checkpoint kept elsewhere: --checkpoints FILE, and ROTATOR_AUDIT_STREAM")
-    return 0 if verdict.whole else 1
-
-
-@audit.command("key", context_settings=CONTEXT)
-def audit_key() -> int:
-    """The public key that checkpoints are signed with: keep it elsewhere."""
-    from rotator.audit import checkpoint
-
-    with closing(service()) as found, found.journal.database.write() as connection:
-        print(checkpoint.public_key(connection, found.journal))
-    return 0
 
 
 @click.command("plugins", context_settings=CONTEXT)
@@ -137,7 +22,7 @@ def plugins(name: str, as_json: bool) -> int:
     from rotator.playbook.registry import KINDS, Registry, settings_of
     from rotator.providers.catalog_entry import catalog
 
-    registry = Registry(settings.load().folders)
+    registry = Registry(settings.load().directory.paths)
     found: list[dict[str, Any]] = []
     for kind in KINDS:
         for one in registry.names(kind):
@@ -177,7 +62,7 @@ def schema() -> int:
     from rotator.playbook.json_schema import playbook_schema
     from rotator.playbook.registry import Registry
 
-    print(json.dumps(playbook_schema(Registry(settings.load().folders)), indent=2))
+    print(json.dumps(playbook_schema(Registry(settings.load().directory.paths)), indent=2))
     return 0
 
 
@@ -189,17 +74,22 @@ def db() -> None:
 @db.command("check", context_settings=CONTEXT)
 def db_check() -> int:
     """Is the journal whole, and does its key open it?"""
+    from rotator.audit import checkpoint
     from rotator.journal import upkeep
 
     with closing(service()) as found:
         wrong = upkeep.check(found.journal)
+        with found.journal.database.read() as connection:
+            audit = checkpoint.standing(connection, found.journal)
         where = found.journal.database.path or "PostgreSQL"
         key = found.settings.key.file
     for one in wrong:
         words.say(one, f"the key is looked for in $ROTATOR_KEY, then {key}")
+    if audit:
+        words.say(f"the audit log: {audit}", "`rotator audit verify` tells more")
     if not wrong:
         print(f"{where} is whole, and its key opens it")
-    return 1 if wrong else 0
+    return 1 if wrong or audit else 0
 
 
 @db.command("backup", context_settings=CONTEXT)
@@ -247,6 +137,8 @@ def db_rekey(lost: bool) -> int:
         files.replace(path, (kept + "\n").encode(), snapshot.version if snapshot else "", "rekey")
         beside.unlink()
     print(f"{count} credentials sealed anew; the new key is in {path}")
+    if lost:
+        print("the audit log cannot go on, as what was remembered of it is lost: `rotator audit restart --reason …`")
     return 0
 
 

@@ -28,6 +28,7 @@ from rotator.reference import Reference
 from rotator.secret import Secret, redact
 
 _TIMEOUT = 20.0
+_MAKES_KEY = "iam:create_access_key"
 _BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 _BROKEN = {"InternalFailure", "InternalServiceError", "ServiceFailure", "InternalError", "RequestTimeout"}
 _BROKEN |= {"ServiceUnavailable"}  # also said by what stands before a server that was at work
@@ -211,7 +212,9 @@ def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
 
     if isinstance(error, boto.ClientError):
         return _of_code(error, what, safe)
-    words = f"{what}: {redact(str(error))}"
+    # What boto says of an answer that it cannot parse quotes it, and it may hold a key.
+    told = isinstance(error, boto.BotoCoreError) and not isinstance(error, ResponseParserError)
+    words = f"{what}: {redact(str(error)) if told else f'no use can be made of the answer ({type(error).__name__})'}"
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return AccessDenied(words, "AWS_ACCESS_KEY_ID, a profile, or the machine's role: `aws sts get-caller-identity`")
     if isinstance(error, boto.ProfileNotFound):
@@ -231,6 +234,9 @@ def _of_code(error: Any, what: str, safe: bool) -> RotatorError:
     found = error.response.get("Error", {})
     code, status = str(found.get("Code", "")), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     words = f"{what}: {code}: {redact(str(found.get('Message', '')))}"
+    if what == _MAKES_KEY:  # nothing of the answer: the new key may stand in it
+        known = code in (*_DENIED, *_GONE, *_BUSY, *_BROKEN, "LimitExceeded")
+        words = f"{what}: {code if known else f'an error ({status})'}"
     if code in _DENIED or status in (401, 403):
         return AccessDenied(words, "which identity signs? `aws sts get-caller-identity`; which action does it lack?")
     if code in _GONE:

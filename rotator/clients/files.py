@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator import deadline, plain
+from rotator import deadline, plain, trust
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 
 
@@ -21,24 +24,72 @@ class Snapshot:
     written_at: float
 
 
-def read(path: Path) -> Snapshot | None:
-    """The file behind `path` (symlinks followed), None where there is none. Raises AccessDenied, PermanentError."""
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A file's place: its directory, opened, and its name there. No link leads on from here."""
+
+    directory: int
+    name: str
+
+    def status(self, name: str = "") -> os.stat_result | None:
+        try:
+            return os.stat(name or self.name, dir_fd=self.directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.directory)
+
+    def remove(self, name: str) -> None:
+        os.unlink(name, dir_fd=self.directory)
+
+
+@contextmanager
+def _spot(path: Path) -> Iterator[_Spot]:
+    """The place behind `path`, links followed but for those of other users: they could lead to any file of ours.
+
+    One that leads to what is that user's own leads nowhere else than he could go. What becomes a link after it was
+    looked at is refused as well. Raises OSError, AccessDenied.
+    """
+    real, strangers = trust.followed(path)
+    directory = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
-        content, status = plain.read(path)
+        for part in real.parts[1:-1]:
+            above, directory = directory, os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(above)
+        spot = _Spot(directory, real.name)
+        owners = {status.st_uid for status in (os.fstat(directory), spot.status()) if status is not None}
+        if strangers and not (len(strangers) == 1 and owners <= strangers.keys()):
+            owner, link = next(iter(strangers.items()))
+            hint = f"whoever made it could lead us to any file: name {real} itself, or make the link rotator's user's"
+            raise AccessDenied(f"{path} is reached by {link}, a link of {trust.user(owner)}", hint)
+        yield spot
+    finally:
+        os.close(directory)
+
+
+def read(path: Path) -> Snapshot | None:
+    """The file behind `path`, None where there is none. Raises AccessDenied, PermanentError."""
+    try:
+        with _spot(path) as spot:
+            return _read(spot, path)
     except FileNotFoundError:
         return None
     except PermissionError as error:
         raise AccessDenied(f"{path} cannot be read", "check its owner and mode") from error
     except OSError as error:
         raise PermanentError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read(spot: _Spot, path: Path) -> Snapshot:
+    content, status = plain.read(path, within=(spot.directory, spot.name))
     digest = hashlib.sha256(content).hexdigest()[:12]  # of secrets: short on purpose, only to see a change
     return Snapshot(content, f"{status.st_ino}.{status.st_mtime_ns}.{digest}", status.st_mtime)
 
 
-def sibling(path: Path, tag: str) -> Path:
-    """The 0600 file that is renamed over `path`."""
-    target = path.resolve()
-    return target.with_name(f".{target.name}.rotator-{tag}")
+def _beside(name: str, tag: str) -> str:
+    """The 0600 file that is renamed over the file of this name."""
+    return f".{name}.rotator-{tag}"
 
 
 def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
@@ -46,31 +97,33 @@ def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600
 
     Raises Conflict if somebody wrote in between, AccessDenied, TransientError (disk full), LeaseLost.
     """
-    target, beside = path.resolve(), sibling(path, tag)
     try:
-        beside.unlink(missing_ok=True)
-        _write_beside(beside, target, content, mode)
-        deadline.check()
-        present = read(target)
-        if (present.version if present else "") != expect:
-            raise Conflict(f"{path} was changed by somebody else", "it is read again")
-        beside.rename(target)
-        _sync_directory(target.parent)
+        with _spot(path) as spot:
+            beside = _beside(spot.name, tag)
+            try:
+                _remove(spot, beside)
+                _write_beside(spot, beside, content, mode)
+                deadline.check()
+                present = _read(spot, path) if spot.status() else None
+                if (present.version if present else "") != expect:
+                    raise Conflict(f"{path} was changed by somebody else", "it is read again")
+                os.rename(beside, spot.name, src_dir_fd=spot.directory, dst_dir_fd=spot.directory)
+                _sync_directory(spot)
+            finally:
+                _remove(spot, beside)
+            if spot.status() is None:
+                raise NotFound(f"{path} vanished after it was written")
+            return _read(spot, path)
     except OSError as error:
         raise _translate(path, error) from error
-    finally:
-        _remove(beside)
-    written = read(target)
-    if written is None:
-        raise NotFound(f"{path} vanished after it was written")
-    return written
 
 
-def _write_beside(beside: Path, target: Path, content: bytes, mode: int) -> None:
-    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        if target.exists():
-            status = target.stat()
+def _write_beside(spot: _Spot, beside: str, content: bytes, mode: int) -> None:
+    status = spot.status()
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise Conflict(f"{spot.name} is no file any more", "it is read again")
+    with os.fdopen(spot.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
+        if status is not None:
             if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
             mode = stat.S_IMODE(status.st_mode)
@@ -80,19 +133,17 @@ def _write_beside(beside: Path, target: Path, content: bytes, mode: int) -> None
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
+def _sync_directory(spot: _Spot) -> None:
+    handle = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # a read-only directory: nothing was made there either
+def _remove(spot: _Spot, name: str) -> None:
+    with contextlib.suppress(OSError):  # a read-only directory: nothing was made there either
+        spot.remove(name)
 
 
 def _translate(path: Path, error: OSError) -> Exception:
@@ -111,15 +162,25 @@ def _translate(path: Path, error: OSError) -> Exception:
 
 
 def mode(path: Path) -> tuple[int, bool]:
-    """The mode of a file, 0 without one, and whether its directory may be written (or is not there yet)."""
-    target = path.resolve()
-    there = target.parent.is_dir()
-    return (target.stat().st_mode if target.exists() else 0), not there or os.access(target.parent, os.W_OK)
+    """The mode of a file, 0 without one, and whether its directory may be written (or is not there yet).
+
+    Raises AccessDenied for a link of another user's.
+    """
+    try:
+        with _spot(path) as spot:
+            status = spot.status()
+            return status.st_mode if status else 0, os.access(".", os.W_OK, dir_fd=spot.directory)
+    except OSError:
+        return 0, True  # told when it is read
 
 
-def tidy(path: Path, tag: str = "*") -> None:
+def tidy(path: Path) -> None:
     """Remove siblings that interrupted writes left."""
-    target = path.resolve()
-    if target.parent.is_dir():
-        for left in target.parent.glob(f".{target.name}.rotator-{tag}"):
-            _remove(left)
+    with contextlib.suppress(OSError), _spot(path) as spot:
+        listing = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            left = [name for name in os.listdir(listing) if name.startswith(_beside(spot.name, ""))]  # noqa: PTH208
+        finally:
+            os.close(listing)
+        for name in left:
+            _remove(spot, name)

@@ -16,7 +16,7 @@ from rotator.clients.programs import Ended
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 from rotator.secret import Secret
 
-_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE = 43, 44, 45, 46, 47, 48
+_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK = 43, 44, 45, 46, 47, 48, 49
 _FULL = ("No space left", "Disk quota exceeded")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
@@ -48,6 +48,28 @@ have=
 [ "$have" = {{expect}} ] || exit {_CONFLICT}
 mv -fT -- "$b" "$p" && sync -- "$d"
 """
+# Each link on the way to $n: none may be another user's, unless it leads to what is that user's own.
+_LINKS = """
+me=$(id -u); here=; rest=${n#/}; bad=; most=40
+while [ -n "$rest" ] && [ $most -gt 0 ]
+do
+  part=${rest%%/*}
+  case $rest in */*) rest=${rest#*/};; *) rest=;; esac
+  case $part in ''|.) continue;; ..) here=${here%/*}; continue;; esac
+  if [ ! -L "$here/$part" ]; then here=$here/$part; continue; fi
+  most=$((most - 1)); owner=$(stat -c %u -- "$here/$part")
+  if [ "$owner" != 0 ] && [ "$owner" != "$me" ]
+  then
+    if [ -z "$bad" ]; then bad=$owner; link=$here/$part; elif [ "$owner" != "$bad" ]; then bad=several; fi
+  fi
+  to=$(readlink -- "$here/$part")
+  case $to in /*) here=; rest=${to#/}${rest:+/$rest};; *) rest=$to${rest:+/$rest};; esac
+done
+[ -z "$bad" ] || for f in "$p" "$(dirname -- "$p")"
+do
+  if [ -e "$f" ] && [ "$(stat -c %u -- "$f")" != "$bad" ]; then echo "$link is a link of uid $bad" >&2; exit LINK; fi
+done
+""".replace("exit LINK", f"exit {_LINK}")
 _TIDY = 'rm -f -- "$(dirname -- "$p")/.$(basename -- "$p").rotator-"*'
 _MODE = 'stat -c %a -- "$p" 2>/dev/null; [ -w "$(dirname -- "$p")" ] || echo locked'
 
@@ -95,14 +117,17 @@ def tidy(host: Host, path: str) -> None:
 
 def mode(host: Host, path: str) -> tuple[int, bool]:
     """The mode of a file, 0 without one, and whether its directory may be written."""
-    words = host.run(_script(host, path, _MODE), check=False).split()
+    ended = host.repeated(_script(host, path, _MODE))
+    if ended.code == _LINK:
+        raise _translate(host, path, ended)
+    words = ended.out.split()
     return next((int(word, 8) for word in words if word.isdigit()), 0), "locked" not in words
 
 
 def _script(host: Host, path: str, body: str) -> str:
     # `readlink -f` fails where the directory does not exist: the name itself then says so
     where = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
-    whole = f'export LC_ALL=C; n={where}; p=$(readlink -f -- "$n") || p=$n\n{body.strip()}'
+    whole = f'export LC_ALL=C; n={where}; p=$(readlink -f -- "$n") || p=$n\n{_LINKS.strip()}\n{body.strip()}'
     return host.command("sh", "-c", whole)
 
 
@@ -110,6 +135,8 @@ def _translate(host: Host, path: str, ended: Ended) -> Exception:
     told = f"{path} on {host}: {ended.words}"
     if ended.code == _NO_DIRECTORY:
         return NotFound(f"the directory of {path} does not exist on {host}", "create it first")
+    if ended.code == _LINK:
+        return AccessDenied(told, "whoever made it could lead us to any file: name the file itself")
     if ended.code == _LARGE:
         return PermanentError(f"{path} on {host} is larger than a file of secrets", "is it the right one?")
     if ended.code == _NO_PLAIN_FILE:

@@ -24,7 +24,7 @@ class HostsConnection:
         "Hosts as ssh knows them, one after the other; without any, this machine", default=None, connection=True
     )
     ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True
+        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True, runs=True
     )
     sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
 

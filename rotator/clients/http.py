@@ -22,7 +22,7 @@ import tenacity
 
 from rotator import __version__, deadline
 from rotator.errors import OutcomeUnknown, PermanentError, TransientError, Unreadable
-from rotator.secret import Secret, redact
+from rotator.secret import Secret, redact, without_keys
 
 if TYPE_CHECKING:
     import ssl
@@ -47,6 +47,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     secrets: tuple[Secret, ...] = ()  # what its headers hold: alive, and so redacted, as long as its answer is read
+    makes_key: bool = False  # what comes back may hold a key that nobody knows yet: nothing of it is ever shown
 
     @property
     def safe(self) -> bool:
@@ -75,13 +76,21 @@ class Answer:
     @property
     def text(self) -> str:
         """The first words of the body, for a person, redacted."""
+        return _CONTROL.sub(" ", redact(self._words)[:300])
+
+    @property
+    def guarded(self) -> str:
+        """The same without anything that might be a key: one of an account may stand there that nobody here knows."""
+        return _CONTROL.sub(" ", without_keys(redact(self._words))[:300])
+
+    @property
+    def _words(self) -> str:
         try:
             found = parsed(self.body)
             error = found.get("error", found) if isinstance(found, dict) else found
-            words = str(error.get("message", error) if isinstance(error, dict) else error)
+            return str(error.get("message", error) if isinstance(error, dict) else error)
         except (ValueError, RecursionError):
-            words = self.body[:300].decode(errors="replace")
-        return _CONTROL.sub(" ", redact(words)[:300])
+            return self.body[:1000].decode(errors="replace")
 
 
 def parsed(text: str | bytes) -> Any:
@@ -192,7 +201,7 @@ def _send(request: Request, line: _Line) -> Answer:
         raise PermanentError(f"not a usable address or header: {_words(error)}") from error
     if 300 <= answer.status_code < 400:
         raise Redirected(
-            f"{host} redirects ({answer.status_code}) to {_elsewhere(answer.headers.get('location', ''))}",
+            f"{host} redirects ({answer.status_code}){_elsewhere(request, answer.headers.get('location', ''))}",
             "give the final address; a key is never sent after a redirect",
         )
     return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
@@ -205,12 +214,14 @@ def _host(request: Request) -> str:
         raise PermanentError(f"not a usable address: {error}") from error
 
 
-def _elsewhere(location: str) -> str:
-    """The host alone: the rest may hold a key."""
+def _elsewhere(request: Request, location: str) -> str:
+    """The host alone: the rest may hold a key; nothing where the key may be a new one."""
+    if request.makes_key:
+        return ""
     try:
-        return redact(urllib.parse.urlsplit(location).hostname or "another path")
+        return f" to {redact(urllib.parse.urlsplit(location).hostname or 'another path')}"
     except ValueError:
-        return "elsewhere"
+        return ""
 
 
 def _client() -> httpx.Client:
@@ -246,10 +257,23 @@ def _read(answer: httpx.Response, request: Request) -> bytes:
 def _lost(request: Request, host: str, error: httpx.HTTPError) -> TransientError | OutcomeUnknown:
     import httpx
 
-    words = f"{host} did not answer {request.method}: {_words(error)}"
+    words = f"{host} did not answer {request.method}: {_kind(error)}"
     if request.safe:
         return _Flaky(words)
     return Unreadable(words) if isinstance(error, httpx.DecodingError) else OutcomeUnknown(words)
+
+
+def _kind(error: httpx.HTTPError) -> str:
+    """What was wrong with an answer, in our words: those of the parser quote it, and it may hold a key."""
+    import httpx
+
+    kinds: dict[type[httpx.HTTPError], str] = {
+        httpx.TimeoutException: "it took too long",
+        httpx.NetworkError: "the connection was cut",
+        httpx.RemoteProtocolError: "what came is not HTTP, or ended too early",
+        httpx.DecodingError: "its answer does not decompress",
+    }
+    return next((words for kind, words in kinds.items() if isinstance(error, kind)), type(error).__name__)
 
 
 def _words(error: Exception) -> str:

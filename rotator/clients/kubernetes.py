@@ -49,6 +49,7 @@ class ClusterConnection:
         default=None,
         connection=True,
         path=True,
+        runs=True,
     )
 
     @property

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import IO
 
 from rotator import deadline
+from rotator.environment import inherited, withheld
 from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
-from rotator.secret import Secret, last_line
+from rotator.secret import Secret, last_line, without_keys
 
 TEMPORARY = 75  # EX_TEMPFAIL: ask again later
 REJECTED = 77  # EX_NOPERM: the key was refused
+UNSHOWN = "what it printed is not shown, as a key may stand in it"
 LIMIT = 10_000_000  # bytes of what a program prints; the beginning is kept
 _ERRORS = 1_000_000  # bytes of what it says on standard error; the end is kept
 _CHUNK = 1_000_000  # as much as a pipe can hold
@@ -116,10 +118,13 @@ def run(
     *,
     stdin: Secret | None = None,
     env: Mapping[str, str | Secret] | None = None,
+    own: Sequence[str] = (),
     timeout: float = 60.0,
     cwd: str = "",
 ) -> Ended:
     """Run a program to its end, in the folder `cwd` ('' = where we are), for `timeout` seconds at most.
+
+    It gets `env`, and of our own environment what holds no credential, or is named by `own`.
 
     What it has in its process group ends with the time-out; so does what it would do after the lease.
 
@@ -130,7 +135,7 @@ def run(
         raise NotFound(f"the folder {cwd} does not exist", "programs run in their playbook's folder: was it moved?")
     seconds = deadline.remaining(timeout)
     given = stdin.reveal().encode(errors="surrogateescape") if stdin else b""
-    with deadline.outside(), _started(argv, environment(env or {}), seconds, cwd) as ends:
+    with deadline.outside(), _started(argv, environment(env or {}, own), seconds, cwd) as ends:
         report, out, err = ends.follow(given, seconds + _GRACE)
     match report.split():
         case ["ended", code]:
@@ -143,29 +148,41 @@ def run(
             raise OutcomeUnknown(f"nobody knows how {argv[0]} ended: what watched it was killed, or stopped")
 
 
-def environment(named: Mapping[str, str | Secret]) -> dict[str, str]:
-    """What a program inherits: our own environment, and what it is given by name. Every child's is made here."""
-    return {**os.environ, **{name: v.reveal() if isinstance(v, Secret) else v for name, v in named.items()}}
+def environment(given: Mapping[str, str | Secret], named: Sequence[str] = ()) -> dict[str, str]:
+    """What a program inherits, and what it is given. Every child's is made here. Raises NotFound (a `named` one)."""
+    texts = {name: value.reveal() if isinstance(value, Secret) else value for name, value in given.items()}
+    return inherited(texts, named)
 
 
-def secret(argv: str | Sequence[str], folder: str = "", timeout: float = 30.0) -> str:
+def secret(argv: str | Sequence[str], folder: str = "", own: Sequence[str] = (), timeout: float = 30.0) -> str:
     """What `{command: [program, …]}` refers to. Raises NotFound, AccessDenied, PermanentError, TransientError."""
     words = [argv] if isinstance(argv, str) else argv
     try:
-        ended = run(words, timeout=timeout, cwd=folder)
+        ended = run(words, timeout=timeout, cwd=folder, own=own)
     except OutcomeUnknown as error:
         raise TransientError(error.message, error.hint) from error
     if ended.code != 0:
-        raise PermanentError(f"{words[0]} ended with {ended.code}", "run it by hand to see why")
+        raise PermanentError(f"{words[0]} ended with {ended.code}", _by_hand(own))
     return ended.value
 
 
-def expect_success(ended: Ended, argv: Sequence[str]) -> Ended:
-    """The end itself if it was a good one. Exit 75 means 'later', anything else 'no'."""
+def _by_hand(own: Sequence[str]) -> str:
+    """The hint for a program that fails: perhaps for want of a variable that a person's shell has."""
+    without = [name for name in withheld() if name not in own]
+    told = f"; it does not get {', '.join(without[:5])}: name what it needs by `inherit: [NAME]`" if without else ""
+    return f"run it by hand to see why{told}"
+
+
+def expect_success(ended: Ended, argv: Sequence[str], prints_keys: bool = False, own: Sequence[str] = ()) -> Ended:
+    """The end itself if it was a good one. Exit 75 means 'later', anything else 'no'.
+
+    `prints_keys`: on its standard output, which then is not told; nor is what looks like a key among its errors.
+    """
+    words = without_keys(last_line(ended.err.splitlines())) or UNSHOWN if prints_keys else ended.words
     if ended.code == TEMPORARY:
-        raise TransientError(f"{argv[0]} asks to be run again later: {ended.words}")
+        raise TransientError(f"{argv[0]} asks to be run again later: {words}")
     if ended.code != 0:
-        raise PermanentError(f"{argv[0]} ended with {ended.code}: {ended.words}")
+        raise PermanentError(f"{argv[0]} ended with {ended.code}: {words}", _by_hand(own))
     return ended
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from rotator.core.action import Ready
 from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
 from rotator.engine import baseline, identity
+from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
 from rotator.errors import RefusedError
 from rotator.journal import cases, credentials
@@ -43,6 +44,7 @@ def findings_of(playbook: Playbook, making: bool = True, urgency: Urgency = Urge
         found += _excused(store.store.preflight(), urgency is Urgency.AT_ONCE)
     for consumer in playbook.consumers:
         found += _excused(consumer.restarter.preflight(), consumer.allow_unhealthy or urgency is not Urgency.NONE)
+    found += exposed(playbook)
     if making and playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
         found.append(
             Finding(

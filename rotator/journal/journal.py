@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection
 
 from rotator.core.state import Key
 from rotator.errors import ConfigError, JournalError
-from rotator.journal import sealing, tables
+from rotator.journal import anchor, sealing
 from rotator.journal.database import Database, serialise
 from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
+from rotator.journal.settings import put_setting, setting
 from rotator.model import Credential
 from rotator.secret import Secret, hint_of
 
@@ -21,10 +22,6 @@ FIND_THE_KEY = (
     "is it elsewhere, or is this another journal? ROTATOR_KEY_FILE, ROTATOR_KEY or `key_command` say where the key is, "
     "ROTATOR_HOME and ROTATOR_DATABASE_URL which journal. Only where it is gone for good: `rotator db rekey --lost`"
 )
-_META = tables.meta
-_SETTING = select(_META.c.value).where(_META.c.name == bindparam("this"))
-_SAVE_SETTING = update(_META).where(_META.c.name == bindparam("this"))
-_ADD_SETTING = insert(_META)
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def open_journal(url: str, source: KeySource) -> Journal:
     return Journal(database, installation, sealer, fingerprint_key, keyless)
 
 
-def _sealer(database: Database, source: KeySource) -> Sealer | None:
+def _sealer(database: Database, source: KeySource) -> AesGcmSealer | None:
     """The sealing key. A key file is made only together with an empty SQLite journal."""
     key = source.load()
     if key is None and database.is_sqlite and database.empty() and not _has_key(database):
@@ -92,29 +89,23 @@ def _has_key(database: Database) -> bool:
         return bool(setting(connection, "sealing_key"))
 
 
-def _begin_installation(connection: Connection, sealer: Sealer | None) -> str:
+def _begin_installation(connection: Connection, sealer: AesGcmSealer | None) -> str:
     assert sealer is not None  # an empty journal's key was made, or given
     name = secrets.token_hex(4)
     put_setting(connection, "installation", name)
     # In clear on purpose: fingerprints must go on comparing when the sealing key is changed or lost.
     put_setting(connection, "fingerprint_key", base64.b64encode(secrets.token_bytes(32)).decode())
     put_setting(connection, "sealing_key", sealer.fingerprint)
+    anchor.save(connection, sealer, anchor.of_a_new_journal(connection))
     return name
 
 
-def _check_key(connection: Connection, sealer: Sealer | None) -> None:
+def _check_key(connection: Connection, sealer: AesGcmSealer | None) -> None:
     expected = setting(connection, "sealing_key")
+    if sealer is not None and expected == sealer.fingerprint_before_anchors:
+        anchor.save(connection, sealer, anchor.of_tables(connection))
+        put_setting(connection, "sealing_key", expected := sealer.fingerprint)
     if sealer is not None and expected and sealer.fingerprint != expected:
         raise JournalError(
             f"this journal was sealed with the key {expected}, this one is {sealer.fingerprint}", FIND_THE_KEY
         )
-
-
-def setting(connection: Connection, name: str) -> str:
-    value = connection.execute(_SETTING, {"this": name}).scalar()
-    return str(value) if value is not None else ""
-
-
-def put_setting(connection: Connection, name: str, value: str) -> None:
-    if not connection.execute(_SAVE_SETTING, {"this": name, "value": value}).rowcount:
-        connection.execute(_ADD_SETTING, {"name": name, "value": value})

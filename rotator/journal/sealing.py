@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rotator import plain
+from rotator import environment, plain
 from rotator.clients import programs
 from rotator.clients.wrapping import Wrapper, is_wrapped
 from rotator.errors import ConfigError, JournalError, OutcomeUnknown
@@ -47,6 +47,11 @@ class AesGcmSealer:
 
     @property
     def fingerprint(self) -> str:
+        return hashlib.sha256(b"rotator sealing key of an anchored journal" + self._bytes).hexdigest()[:16]
+
+    @property
+    def fingerprint_before_anchors(self) -> str:
+        """What stands in a journal from before it remembered its checkpoints; nobody can make it without the key."""
         return hashlib.sha256(b"rotator sealing key" + self._bytes).hexdigest()[:16]
 
     def seal(self, text: Secret, context: str) -> str:
@@ -90,7 +95,7 @@ class KeySource:
     def _asked(self) -> str:
         """What the key command prints. Raises ConfigError, JournalError (it does not end)."""
         try:
-            ended = programs.run(["sh", "-c", self.command], timeout=30)
+            ended = programs.run(["sh", "-c", self.command], own=environment.of_sdks(), timeout=30)
         except OutcomeUnknown as error:
             raise JournalError(f"the key command: {error.message}", "run it by hand to see why") from error
         if ended.code != 0:

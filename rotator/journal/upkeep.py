@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import text
 
 from rotator.errors import JournalError
-from rotator.journal import credentials, tables
+from rotator.journal import anchor, credentials, tables
 from rotator.journal.database import Database
-from rotator.journal.journal import Journal, put_setting, setting
+from rotator.journal.journal import Journal
 from rotator.journal.sealing import AesGcmSealer
+from rotator.journal.settings import put_setting, setting
 from rotator.secret import Secret
 
 
@@ -72,11 +74,14 @@ def rekey(journal: Journal, new_key: Secret, *, lost: bool = False) -> int:
         if lost:
             connection.execute(tables.credentials.update().values(sealed=None))
             put_setting(connection, "audit_public_key", "")
+            broken = "the sealing key was lost, and with it what the journal remembered of its checkpoints"
+            anchor.save(connection, new, replace(anchor.of_tables(connection), broken=broken))
             count = 0
         elif journal.sealer is None:
             raise journal.no_key
         else:
             count = credentials.reseal(connection, journal.sealer, new)
+            anchor.save(connection, new, anchor.load(connection, journal.sealer))
             private = setting(connection, "audit_private_key")
             if private:
                 opened = journal.sealer.open(private, "audit signing key")

@@ -83,7 +83,7 @@ def _from_before(
         except RotatorError:
             return None  # said when it is loaded
 
-    return _Before(folder, unfit, False, name, today).playbook(data, find)
+    return _Before(folder, unfit, False, name=name, today=today).playbook(data, find)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from rotator.playbook.yaml import Document
 from rotator.providers import catalog_proof
 from rotator.providers.catalog_entry import CatalogEntry
 from rotator.providers.http import HttpProvider, provider_class
+from rotator.secret import redact
 
 _WRITTEN = {
     "string_type": "a text; in quotes if it looks like a number or is true or false",
@@ -48,6 +51,7 @@ def load(path: Path) -> CatalogEntry:
         raise PlaybookMistakes(mistakes)
     if not isinstance(document.data, dict):
         raise PlaybookMistakes([document.mistake((), "a catalog file is a mapping", "it begins with `name:`")])
+    _tell_redactor(document.data.get("pattern"))
     entry = None
     try:
         entry = CatalogEntry.model_validate(document.data)
@@ -59,6 +63,12 @@ def load(path: Path) -> CatalogEntry:
     if mistakes or entry is None:
         raise PlaybookMistakes(set(mistakes))
     return entry
+
+
+def _tell_redactor(pattern: Any) -> None:
+    """Before anything else is done with the file, also with one that has mistakes."""
+    with contextlib.suppress(re.error):  # which is told as a mistake
+        redact.add_patterns([pattern] if isinstance(pattern, str) else [])
 
 
 def _shown(path: Path) -> str:

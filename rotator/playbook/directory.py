@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rotator import installed
+from rotator import installed, trust
 from rotator.errors import ConfigError
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
@@ -53,16 +53,22 @@ class Loaded:
 
 
 class Directory:
-    """Playbooks of some directories, by file name without .yaml. `load()` reads again only what changed."""
+    """Playbooks of some directories, by file name without .yaml. `load()` reads again only what changed.
 
-    def __init__(self, paths: tuple[Path, ...]) -> None:
-        self.paths = paths
+    `found`: nobody named the directories, so that one where we just stand must be ours or root's to be read at all.
+    `trusted`: whoever wrote a playbook may name programs in it.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], found: bool = False, trusted: bool = False) -> None:
+        self._trusted = trusted
+        self._refused = {path: why for path in paths if found and not trusted and (why := _strangers(path))}
+        self.paths = tuple(path for path in paths if path not in self._refused)
         self._seen: tuple[Seen, list[Mistake]] = ((), [])
         self._loaded = Loaded()
 
     def load(self) -> Loaded:
         files: dict[Path, os.stat_result] = {}
-        wrong: list[Mistake] = []
+        wrong = [_whole(_absolute(folder), f"is not read: it {why}", _named()) for folder, why in self._refused.items()]
         for folder in self.paths:
             for path, found in _look(folder):
                 if isinstance(found, Mistake):
@@ -78,7 +84,7 @@ class Directory:
         return self._loaded
 
     def _read(self, files: list[Path], wrong: list[Mistake]) -> Loaded:
-        looked = tuple(_absolute(folder) for folder in self.paths)
+        looked = tuple(_absolute(folder) for folder in (*self._refused, *self.paths))
         told = {mistake.file for mistake in wrong}
         loaded = Loaded(mistakes=list(wrong), files=len(files) + len(told - set(looked)), looked=looked)
         if not loaded.files:
@@ -90,7 +96,8 @@ class Directory:
             document, mistakes = load(path, shown)
             document.folder = absolute(path.parent, working_directory())
             if not mistakes:
-                for playbook in Loader(registry, document, mistakes).load(path.stem):
+                foreign = "" if self._trusted else trust.foreign(path)
+                for playbook in Loader(registry, document, mistakes, foreign=foreign).load(path.stem):
                     if playbook.name in loaded.playbooks:
                         other = loaded.playbooks[playbook.name].file
                         mistakes.append(document.mistake((), f"{other} has a playbook '{playbook.name}' already"))
@@ -98,6 +105,20 @@ class Directory:
             loaded.mistakes += sorted(set(mistakes) - set(loaded.mistakes))  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
+
+
+def _strangers(folder: Path) -> str:
+    """Why a directory that nobody named is somebody else's word: itself, a playbook or a catalog file in it."""
+    if folder.is_absolute() or not folder.is_dir():
+        return ""
+    for path in (folder, *sorted(folder.glob("*.y*ml")), folder / "providers", *catalog_files((folder,))):
+        if why := trust.foreign(path):
+            return why if path == folder else f"holds {path.relative_to(folder)}, which {why}"
+    return ""
+
+
+def _named() -> str:
+    return f"{trust.OURS_OR_ROOTS}; to read it all the same, name it: ROTATOR_PLAYBOOKS"
 
 
 def _look(folder: Path) -> Iterator[tuple[Path, os.stat_result | Mistake]]:

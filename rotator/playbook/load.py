@@ -37,15 +37,17 @@ def _adapter(plugin: Any) -> TypeAdapter[Any]:
 class Loader:
     """Loads one document. `mistakes` has everything that was wrong.
 
-    `kept`: a rotation keeps it, it is not what a person has in a folder now.
+    `kept`: a rotation keeps it, it is not what a person has in a folder now. `foreign`: why it is another user's word.
     """
 
-    def __init__(self, registry: Registry, document: Document, mistakes: list[Mistake], kept: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, document: Document, mistakes: list[Mistake], kept: bool = False, foreign: str = ""
+    ) -> None:
         self._registry = registry
         self._document = document
         self._mistakes = mistakes
         self._folder = document.folder or working_directory()
-        self._places = Places(self._folder, self._wrong, moved=not kept)
+        self._places = Places(self._folder, self._wrong, not kept, foreign)
 
     def load(self, name: str) -> list[Playbook]:
         """The playbooks of the document: one, or one for each entry of `for_each`."""

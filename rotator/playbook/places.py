@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rotator import trust
 from rotator.playbook.yaml import Path_
 from rotator.reference import Reference
 
@@ -47,12 +48,14 @@ def working_directory() -> str:
 class Places:
     """Makes the paths of entries absolute. `wrong` is told what cannot be a path.
 
-    `moved` is false for the playbook that a rotation keeps: its paths were absolute from the beginning.
+    `moved` is false for the playbook that a rotation keeps: its paths were absolute from the beginning. `foreign` tells
+    why the playbook is somebody else's word: then it may name no program.
     """
 
     folder: str
     wrong: Wrong
     moved: bool = True
+    foreign: str = ""
 
     def playbook(self, data: Mapping[str, Any], find: Find) -> dict[str, Any]:
         """A playbook's data with absolute paths; `find` gives a plugin by kind and name, None where there is none."""
@@ -71,6 +74,8 @@ class Places:
             if name not in found:
                 continue
             value, here = found[name], (*where, name)
+            if declared.get("runs"):
+                self._obeyed(here)
             if declared.get("path"):
                 if not found.get(declared.get("elsewhere", "")):
                     found[name] = self._each(self._path, value, here)
@@ -97,12 +102,13 @@ class Places:
         return value
 
     def _reference(self, value: Any, where: Path_) -> Any:
-        if not isinstance(value, Mapping) or len(value) != 1:
+        if not isinstance(value, Mapping):
             return value  # told by the reference itself
-        ((kind, named),) = value.items()
-        if kind == "file":
-            return {kind: self._path(named, (*where, kind))}
-        return {kind: self._program(named, (*where, kind))} if kind == "command" else value
+        if value.keys() == {"file"}:
+            return {"file": self._path(value["file"], (*where, "file"))}
+        if value.keys() in ({"command"}, {"command", "inherit"}):
+            return {**value, "command": self._program(value["command"], (*where, "command"))}
+        return value
 
     def _each(self, one: Callable[[Any, Path_], Any], value: Any, where: Path_) -> Any:
         if isinstance(value, list):
@@ -113,6 +119,7 @@ class Places:
         """Program and arguments. A program without a slash is looked for on the PATH."""
         if not isinstance(value, list):
             return value
+        self._obeyed(where)
         if not value or not str(value[0]).strip():
             self.wrong(where, f"'{where[-1]}' names no program", "a list: [program, argument, …]")
             return value
@@ -120,6 +127,12 @@ class Places:
         if isinstance(program, str) and ("/" in program or "\0" in program):
             program = self._path(program, (*where, 0))
         return [program, *(self._argument(word, (*where, 1 + n)) for n, word in enumerate(arguments))]
+
+    def _obeyed(self, where: Path_) -> None:
+        """A program that is named here would run as us."""
+        if self.foreign:
+            words = f"a program is named here, and the file {self.foreign}"
+            self.wrong(where, words, f"{trust.OURS_OR_ROOTS}: see `trust` in docs/credentials.md")
 
     def _path(self, value: Any, where: Path_) -> Any:
         if not isinstance(value, str) or not value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rotator.clients import programs
 from rotator.errors import OutcomeUnknown, Rejected, TransientError
 from rotator.model import Credential
-from rotator.plugin import playbook_folder, setting
+from rotator.plugin import own_variables, playbook_folder, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,7 @@ class CommandProbe:
 
     run: list[str] = setting("The program and its arguments", program=True)
     timeout: float = setting("Seconds that it may take", default=60.0)
+    inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 
     @property
@@ -26,9 +27,11 @@ class CommandProbe:
 
     def probe(self, credential: Credential) -> None:
         try:
-            ended = programs.run(self.run, stdin=credential.primary, timeout=self.timeout, cwd=self.folder)
+            ended = programs.run(
+                self.run, stdin=credential.primary, own=self.inherit, timeout=self.timeout, cwd=self.folder
+            )
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error
         if ended.code == programs.REJECTED:
             raise Rejected(f"{self.name}: the key is refused: {ended.words}")
-        programs.expect_success(ended, self.run)
+        programs.expect_success(ended, self.run, own=self.inherit)

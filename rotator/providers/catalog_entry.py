@@ -202,10 +202,9 @@ def entry_at(path: Path) -> CatalogEntry:
 
 
 def key_patterns() -> list[str]:
-    """Patterns of all shipped providers' keys, for the redactor. Reads text only: nothing heavy is imported."""
-    found = []
-    for path in shipped().values():
-        match = re.search(r"^pattern: '(.*)'$", path.read_text(encoding="utf-8"), re.M)
-        if match:
-            found.append(match[1])
-    return found
+    """Patterns of all shipped providers' keys, for the redactor: of their texts alone, which are written so.
+
+    A user's own file, in whatever quotes, gives its pattern when it is loaded (rotator.playbook.catalog).
+    """
+    found = (re.search(r"^pattern: '(.*)'$", path.read_text(encoding="utf-8"), re.M) for path in shipped().values())
+    return [match[1] for match in found if match]

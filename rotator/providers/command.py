@@ -10,9 +10,9 @@ from rotator.clients import programs
 from rotator.clients.http import parsed
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientError, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
-from rotator.plugin import ProviderDefaults, playbook_folder, setting
+from rotator.plugin import ProviderDefaults, own_variables, playbook_folder, setting
 from rotator.providers import reading
-from rotator.secret import Secret, hint_of, last_line
+from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class CommandProvider(ProviderDefaults):
     tells_use: bool = setting("Whether `list` prints when each key was last used (last_used_at)", default=False)
     usage_lag: float = setting("Seconds by which it may tell the last use late", default=0.0)
     propagation: float = setting("Seconds until a new key is known everywhere", default=0.0)
+    inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 
     overlap = Overlap.MANY
@@ -63,10 +64,10 @@ class CommandProvider(ProviderDefaults):
         """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""
         name = self.generate_argv[0]
         ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
-        if ended.code not in (0, programs.TEMPORARY):  # what it printed may hold the key: only its errors are told
-            raise OutcomeUnknown(f"{name} ended with {ended.code}: {last_line(ended.err.splitlines()) or 'no word'}")
         if ended.code == programs.TEMPORARY:
-            raise TransientError(f"{name} asks to be run again later: {last_line(ended.err.splitlines()) or 'no word'}")
+            raise TransientError(f"{name} asks to be run again later: {programs.UNSHOWN}", "run it by hand to see why")
+        if ended.code != 0:
+            raise OutcomeUnknown(f"{name} ended with {ended.code}: {programs.UNSHOWN}", "run it by hand to see why")
         if ended.cut:
             raise Unreadable(f"{name} printed more than a key")
         return self._made(name, ended.out.strip())
@@ -103,7 +104,7 @@ class CommandProvider(ProviderDefaults):
         if not self.list_argv:
             raise Unsupported("the playbook has no list command")
         argv = self.list_argv
-        found = _json(programs.expect_success(self._run(argv), argv).out)
+        found = _json(programs.expect_success(self._run(argv), argv, True, self.inherit).out)
         if not isinstance(found, list):
             raise PermanentError(f"{argv[0]} must print a JSON list of keys")
         return reading.distinct(_record(argv[0], key) for key in found)
@@ -119,7 +120,7 @@ class CommandProvider(ProviderDefaults):
             raise Unsupported("the playbook has no revoke command", "destroy the key by hand, or add one")
         stdin = credential.primary if credential.values else None
         ended = self._run(self.revoke_argv, stdin=stdin, env={"ROTATOR_KEY_ID": credential.id})
-        programs.expect_success(ended, self.revoke_argv)
+        programs.expect_success(ended, self.revoke_argv, own=self.inherit)
 
     def probe(self, credential: Credential) -> Identity:
         if not self.probe_argv:
@@ -127,14 +128,14 @@ class CommandProvider(ProviderDefaults):
         ended = self._run(self.probe_argv, stdin=credential.primary)
         if ended.code == programs.REJECTED:
             raise Rejected(f"the key is refused: {ended.words}")
-        programs.expect_success(ended, self.probe_argv)
+        programs.expect_success(ended, self.probe_argv, own=self.inherit)
         return Identity()
 
     def looks_right(self, value: Secret) -> str:
         return ""
 
     def _run(self, argv: Sequence[str], **given: Any) -> programs.Ended:
-        return programs.run(argv, timeout=self.timeout, cwd=self.folder, **given)
+        return programs.run(argv, own=self.inherit, timeout=self.timeout, cwd=self.folder, **given)
 
 
 def _record(name: str, key: Any) -> KeyRecord:

@@ -25,7 +25,7 @@ from rotator.plugin import ProviderDefaults, setting
 from rotator.providers import patterns, reading, templates
 from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate
 from rotator.reference import Reference
-from rotator.secret import Secret, hint_of, redact
+from rotator.secret import Secret, hint_of, redact, without_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class HttpProvider(ProviderDefaults):
             path = getattr(each, name)
             odd = [found for item in items if reading.no_date(found := reading.pick(path, item))]
             if odd:
-                shown = redact(reading.told(odd[0]) or type(odd[0]).__name__)[:40]
+                shown = without_keys(redact(reading.told(odd[0]) or type(odd[0]).__name__))[:40]
                 hint = "an unknown last use counts as now: no key becomes quiet" if name == "last_used" else ""
                 yield Finding(Level.WARNING, f"`{path}` (list.each.{name}) is no date: {shown}", hint)
         if each.last_used and items and not any(reading.has(each.last_used, item) for item in items):
@@ -112,7 +112,7 @@ class HttpProvider(ProviderDefaults):
         create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)
         if create is None:
             raise Unsupported(f"{self.entry.name} has no way to create a key with these settings")
-        request = self._request(create.request, {"label": label.text})
+        request = self._request(create.request, {"label": label.text}, makes_key=True)
         try:
             answer = http.send(request)
         except http.Redirected as error:
@@ -257,14 +257,17 @@ class HttpProvider(ProviderDefaults):
 
     @property
     def _who(self) -> str:
-        """The settings that hold the administrator's credential, for messages."""
-        return " or ".join(name for name, entry in self.entry.settings.items() if entry.secret) or "the request"
-
-    def _request(self, template: RequestTemplate, values: Mapping[str, Any]) -> http.Request:
-        """A request with the administrator's credential, resolved now."""
+        """The administrator's credential, by its setting and where that refers to, for messages."""
         given = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
-        secrets = {name: reference.resolve() for name, reference in given.items() if reference is not None}
-        return templates.build(template, self._base, self.entry.api.auth, secrets, {**self._values(), **values})
+        named = [f"{name}, from {reference}" for name, reference in given.items() if reference is not None]
+        return " or ".join(named or given) or "the request"
+
+    def _request(self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False) -> http.Request:
+        """A request with the administrator's credential, resolved now."""
+        named = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
+        secrets = {name: reference.resolve() for name, reference in named.items() if reference is not None}
+        given = {**self._values(), **values}
+        return templates.build(template, self._base, self.entry.api.auth, secrets, given, makes_key)
 
     def _call(
         self,

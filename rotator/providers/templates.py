@@ -6,6 +6,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from rotator import deadline
@@ -25,6 +26,7 @@ from rotator.secret import Secret, redact
 
 FIELD = re.compile(r"\{(\w+)\}")
 _MOST_PAGES = 1000
+_NAME = re.compile(r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+")  # words, no key
 # A limit on keys, not on requests a minute.
 _FULL = re.compile(r"(?<!rate[ _-])(?<![a-z])limits?(?![a-z])|quota|maximum|too many (?!requests)", re.I)
 _UNPAID = re.compile(
@@ -54,7 +56,12 @@ def _or_nothing(value: Any) -> str:
 
 
 def build(
-    template: RequestTemplate, base: str, auth: Auth, secrets: Mapping[str, Secret], values: Mapping[str, Any]
+    template: RequestTemplate,
+    base: str,
+    auth: Auth,
+    secrets: Mapping[str, Secret],
+    values: Mapping[str, Any],
+    makes_key: bool = False,
 ) -> http.Request:
     """A request with its authentication; values in the path are quoted.
 
@@ -70,6 +77,7 @@ def build(
         query,
         fill(template.json_body, values),
         tuple(tidy.values()),
+        makes_key,
     )
 
 
@@ -97,7 +105,7 @@ def check(entry: CatalogEntry, request: http.Request, answer: http.Answer, crede
     who = entry.name
     if answer.status < 300:
         return answer
-    shown, said = _shown(entry, answer), _said(answer)
+    shown, said = _shown(entry, request, answer), _said(answer)
     words = f"{who} answered {answer.status} to {request.method} {_path(request.url)}: {shown}"
     if answer.status == 402 or (answer.status in (400, 403, 429) and _UNPAID.search(said)):
         raise PermanentError(words, f"the account has no credit left: {entry.console}")
@@ -141,9 +149,18 @@ def _said(answer: http.Answer) -> str:
     return json.dumps(found.get("error", found) if isinstance(found, dict) else found)[:5000]
 
 
-def _shown(entry: CatalogEntry, answer: http.Answer) -> str:
-    """An error's words without what looks like a key of this provider: it may be a new one, which nobody knows yet."""
-    return re.sub(entry.pattern, "***", answer.text) if entry.pattern else answer.text
+def _shown(entry: CatalogEntry, request: http.Request, answer: http.Answer) -> str:
+    """An error's words without what may be a key that nobody knows; none of them where one may just have been made."""
+    if request.makes_key:
+        return f"{_phrase(answer.status)} (its words are not shown: the new key may stand in them)"
+    return re.sub(entry.pattern, "***", answer.guarded) if entry.pattern else answer.guarded
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "a status that HTTP does not know"
 
 
 def _path(url: str) -> str:
@@ -156,10 +173,9 @@ def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secr
     try:
         data = answer.json() if answer.body.strip() else None
     except PermanentError as error:
-        kind = answer.headers.get("content-type", "no content type")[:80]
-        raise Unreadable(
-            f"{where} with what is not JSON but {redact(kind)}", "is a proxy's login page in between?"
-        ) from error
+        html = "html" in answer.headers.get("content-type", "").lower()
+        what = "a page of HTML" if html else f"{len(answer.body)} bytes that are not JSON"
+        raise Unreadable(f"{where} with {what}", "is a proxy's login page in between?") from error
     found = reading.pick(path, data)
     if not isinstance(found, str):
         what = f"{_kind(found)} at `{path}`" if found is not None else f"nothing at `{path}`"
@@ -182,7 +198,7 @@ def _fields(data: Any) -> str:
     """Names only, and only what looks like a name: values may be the key."""
     if not isinstance(data, dict):
         return "the answer is empty" if data is None else f"the answer is {_kind(data)}"
-    names = [redact(name) for name in data if re.fullmatch(r"[A-Za-z_][\w-]{0,39}", name)]
+    names = [redact(name) for name in data if len(name) <= 40 and _NAME.fullmatch(name)]
     return f"its fields are {', '.join(names[:20])}" if names else "it has no fields"
 
 

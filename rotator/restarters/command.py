@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rotator.clients import programs
 from rotator.model import Change, Evidence, Finding, Instance, Progress
-from rotator.plugin import playbook_folder, setting
+from rotator.plugin import own_variables, playbook_folder, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class CommandRestarter:
     run: list[str] = setting("Restarts the consumers; $ROTATOR_CHANGE is the same when it is repeated", program=True)
     ready: list[str] | None = setting("Ends with 0 once all of them run", default=None, program=True)
     timeout: float = setting("Seconds that each may take", default=60.0)
+    inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 
     @property
@@ -32,7 +33,7 @@ class CommandRestarter:
 
     def restart(self, change: Change) -> None:
         ended = self._program(self.run, change)
-        programs.expect_success(ended, self.run)
+        programs.expect_success(ended, self.run, own=self.inherit)
 
     def progress(self, change: Change) -> Progress:
         if self.ready is None:
@@ -40,9 +41,9 @@ class CommandRestarter:
         ended = self._program(self.ready, change)
         if ended.code == programs.TEMPORARY:
             return Progress(1, 0, False, text=ended.words)
-        programs.expect_success(ended, self.ready)
+        programs.expect_success(ended, self.ready, own=self.inherit)
         return Progress(1, 1, True, (Instance("ready"),))
 
     def _program(self, argv: Sequence[str], change: Change) -> programs.Ended:
         environment = {"ROTATOR_CHANGE": change.id, "ROTATOR_SINCE": f"{change.since:.6f}"}
-        return programs.run(argv, env=environment, timeout=self.timeout, cwd=self.folder)
+        return programs.run(argv, env=environment, own=self.inherit, timeout=self.timeout, cwd=self.folder)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
+from rotator import environment
 from rotator.clients import docker, programs
 from rotator.clients.docker import Container
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, RotatorError, TransientError
 from rotator.model import Change, Finding, Level, NotYet, Progress
-from rotator.plugin import playbook_folder, setting
+from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.restarters.containers import PAUSE, ContainerSettings
 
 _LABEL = "com.docker.compose."
@@ -31,6 +34,7 @@ class ComposeRestarter(ContainerSettings):
         program=True,
     )
     timeout: float = setting("Seconds that one service may take to be recreated", default=120.0)
+    inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 
     @property
@@ -52,12 +56,28 @@ class ComposeRestarter(ContainerSettings):
             return [Finding(Level.ERROR, error.message, error.hint)]
         found: list[Finding] = []
         for container in containers:
-            found += self.check(container)
+            found += [*self.check(container), *self._misses(container)]
             image = str(container.raw["Config"]["Image"])
             if docker.image_id(self, image) not in ("", container.raw["Image"]):
                 hint = "recreating it deploys that one; `docker compose up -d` first, if that is right"
                 found.append(Finding(Level.WARNING, f"{image} is newer than what {container.name} runs", hint))
         return found
+
+    def _misses(self, container: Container) -> list[Finding]:
+        """A variable that Compose would fill in as nothing: the container would come up without it."""
+        names = [name for name in environment.withheld() if name not in self.inherit]
+        wanted = [name for name in names if any(_takes(text, name) for text in self._texts(container))]
+        if not wanted:
+            return []
+        words = f"the Compose file takes {', '.join(wanted)} from rotator's environment, which programs do not get"
+        return [Finding(Level.ERROR, words, f"say `inherit: [{', '.join(wanted)}]`, or put it into an env file")]
+
+    def _texts(self, container: Container) -> list[str]:
+        """The project's Compose files; none where they cannot be read, which Compose says itself."""
+        try:
+            return [Path(file).read_text() for flag, file in pairwise(self._where(container)) if flag == "-f"]
+        except (NotFound, OSError, ValueError):
+            return []
 
     def restart(self, change: Change) -> NotYet | None:
         for service in self.services:
@@ -113,9 +133,9 @@ class ComposeRestarter(ContainerSettings):
         ]
         numbers = {each.labels.get(f"{_LABEL}container-number", each.id) for each in containers}
         argv += ["--scale", f"{service}={len(numbers)}", service]
-        environment = {"DOCKER_HOST": self.host} if self.host else {}
+        given = {"DOCKER_HOST": self.host} if self.host else {}
         try:
-            ended = programs.run(argv, env=environment, timeout=self.timeout, cwd=self.folder)
+            ended = programs.run(argv, env=given, own=self.inherit, timeout=self.timeout, cwd=self.folder)
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error  # it is looked at, then done again
         if ended.code != 0:
@@ -140,6 +160,11 @@ class ComposeRestarter(ContainerSettings):
 
     def _compose(self) -> tuple[str, ...]:
         return tuple(self.command) if self.command else _installed()
+
+
+def _takes(text: str, name: str) -> bool:
+    """`${NAME}`, `$NAME`, or the name alone in `environment:`."""
+    return re.search(rf"\$\{{?{name}\b|^\s*-\s*{name}\s*$|^\s*{name}:\s*$", text, re.M) is not None
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotator.clients import programs
 from rotator.errors import Conflict
 from rotator.model import Credential, Finding, Held, Level, Note
-from rotator.plugin import playbook_folder, setting
+from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.secret import Secret
 
 
@@ -21,6 +21,7 @@ class CommandStore:
         "Prints the value; without it the store is write-only", default=None, alias="read", program=True
     )
     timeout: float = setting("Seconds that each may take", default=60.0)
+    inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 
     compare_and_set = False
@@ -39,8 +40,8 @@ class CommandStore:
     def read(self) -> Held | None:
         if self.read_argv is None:
             return Held(None, "")
-        ended = programs.run(self.read_argv, timeout=self.timeout, cwd=self.folder)
-        value = programs.expect_success(ended, self.read_argv).value
+        ended = programs.run(self.read_argv, own=self.inherit, timeout=self.timeout, cwd=self.folder)
+        value = programs.expect_success(ended, self.read_argv, True, self.inherit).value
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
@@ -50,9 +51,14 @@ class CommandStore:
             raise Conflict(f"{self.name} was changed by somebody else")
         environment = {"ROTATOR_KEY_ID": note.key_id, "ROTATOR_ROTATION": note.rotation}
         ended = programs.run(
-            self.write_argv, stdin=credential.primary, env=environment, timeout=self.timeout, cwd=self.folder
+            self.write_argv,
+            stdin=credential.primary,
+            env=environment,
+            own=self.inherit,
+            timeout=self.timeout,
+            cwd=self.folder,
         )
-        programs.expect_success(ended, self.write_argv)
+        programs.expect_success(ended, self.write_argv, own=self.inherit)
         return _version(credential.primary.reveal()) if self.read_argv else note.rotation
 
     def retire(self, version: str) -> None:

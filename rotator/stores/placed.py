@@ -24,7 +24,7 @@ class PlacedStore:
         default=None,
     )
     ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True
+        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True, runs=True
     )
     sudo: bool = setting("Read and write by `sudo -n`", default=False, connection=True)
 

@@ -21,7 +21,7 @@ _CREATED = """<CreateAccessKeyResponse xmlns="https://iam.amazonaws.com/doc/2010
 </CreateAccessKeyResult></CreateAccessKeyResponse>"""
 _KEY = "<AccessKey><AccessKeyId>AKIA0123456789ABCDEF</AccessKeyId>%s<Status>Active</Status>%s</AccessKey>"
 _SECRET = "<SecretAccessKey>secret-of-the-new-key</SecretAccessKey>"
-_ERROR = "<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>"
+_ERROR = "<ErrorResponse><Error><Code>%s</Code><Message>made secret-of-the-new-key</Message></Error></ErrorResponse>"
 
 
 class Iam(BaseHTTPRequestHandler):
@@ -58,6 +58,8 @@ def iam(tmp_path: Path) -> Iterator[tuple[type[Iam], AwsIamProvider]]:
         (200, _CREATED % (_KEY % ("", "")), Unreadable),
         (200, _CREATED % (_KEY % (_SECRET, "<CreateDate>soon</CreateDate>")), OutcomeUnknown),
         (200, "<html>a proxy</html", OutcomeUnknown),
+        (200, "<CreateAccessKeyResponse>secret-of-the-new-key", OutcomeUnknown),
+        (400, _ERROR % "secret-of-the-new-key", RotatorError),
         (500, _ERROR % "InternalFailure", OutcomeUnknown),
         (503, _ERROR % "ServiceUnavailable", OutcomeUnknown),
         (503, "", OutcomeUnknown),

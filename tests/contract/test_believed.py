@@ -234,7 +234,7 @@ def test_a_quota_is_one_whatever_its_status(status: int, body: Any, provided: Ma
 def test_a_permission_is_no_quota(text: str, provided: Make) -> None:
     found = provided()
     found.twists["create"] = lambda _, __: (403, {"error": text})
-    found.refused(lambda: found.provider.generate(LABEL, None), AccessDenied, text)
+    found.refused(lambda: found.provider.generate(LABEL, None), AccessDenied, "Forbidden")
 
 
 CREDIT = [
@@ -459,3 +459,14 @@ def test_a_listing_of_another_shape_names_the_field_of_the_catalog_file() -> Non
     listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": each})
     with pytest.raises(PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"):
         list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+
+
+def test_a_refusal_says_where_the_refused_credential_comes_from(provided: Make) -> None:
+    """Of several on the machine, a person must know which one to look at."""
+    found = provided()
+    for operation, act in (
+        ("list", found.provider.inventory),
+        ("create", lambda: found.provider.generate(LABEL, None)),
+    ):
+        found.twists[operation] = lambda _, __: (401, {"error": "no"})
+        found.refused(act, AccessDenied, rf"Odd refuses admin, from {{file: {found.admin}}} \(401\)")

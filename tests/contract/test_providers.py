@@ -335,7 +335,8 @@ class TestCommand:
     def test_what_is_no_key_is_told_without_showing_it(self, printed: str, tmp_path: Path) -> None:
         with pytest.raises(Unreadable) as told:
             self._of(tmp_path, f"sys.stdout.buffer.write({printed.encode()!r})").generate(LABEL, None)
-        assert "secret" not in told.value.message + told.value.hint
+        words = (told.value.message + told.value.hint).replace(sys.executable, "python")
+        assert "secret" not in words
 
     def test_what_is_not_utf_8_is_no_key(self, tmp_path: Path) -> None:
         with pytest.raises(Unreadable, match="UTF-8"):

@@ -20,7 +20,9 @@ from rotator.clients.http import Request
 from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError, Unreadable
 from rotator.model import Label, single
 from rotator.playbook.registry import Registry
+from rotator.providers.command import CommandProvider
 from rotator.reference import Reference
+from rotator.stores.command import CommandStore
 
 KEY = "sk-canary-hostile-0123456789"
 LABEL = Label("inst", "play", "01ROTATION", 1)
@@ -240,21 +242,74 @@ def test_a_date_to_wait_for_is_counted_from_the_servers_own_clock() -> None:
 
 
 def test_a_redirect_is_told_by_its_host_alone(tmp_path: Path) -> None:
-    """The new key may stand in the address that a create redirects to."""
-    made = "sk-nobody-knows-this-one-yet-0123456789"
-    redirect = answering("303 See Other", more=f"location: https://console.example/keys/7?key={made}\r\n")
-    with serving(redirect) as url, pytest.raises(Unreadable, match=r"redirects \(303\) to console\.example$") as told:
-        provider(url, tmp_path).generate(LABEL, None)
-    assert made not in told.value.message + told.value.hint
+    redirect = answering("303 See Other", more="location: https://console.example/keys/7?session=0123\r\n")
+    with serving(redirect) as url, pytest.raises(PermanentError, match=r"redirects \(303\) to console\.example$"):
+        provider(url, tmp_path).inventory()
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "500 Internal Server Error", "403 Forbidden"])
-def test_an_error_that_names_the_new_key_does_not_tell_it(status: str, tmp_path: Path) -> None:
-    made = "sk-svcacct-nobody-knows-this-one-yet-0123456789"
-    body = f'{{"error": {{"message": "stored {made} but not its audit"}}}}'
-    with serving(answering(status, body)) as url, pytest.raises(RotatorError, match="stored") as told:
+NEW = "zq7nobodyknowsthisone"  # like no provider's key, and like no key at all
+_NAMED = f'{{"error": {{"message": "stored {NEW} but not its audit", "code": "{NEW}"}}}}'
+TELLING = {
+    **{
+        status: answering(status, _NAMED)
+        for status in (
+            "400 Bad Request",
+            "401 Unauthorized",
+            "403 Forbidden",
+            "409 Conflict",
+            "422 Unprocessable Entity",
+        )
+    },
+    **{status: answering(status, _NAMED) for status in ("429 Too Many Requests", "500 Internal Server Error")},
+    "a status that nobody knows": answering("499 Whatever", _NAMED),
+    "a reason that is the key": answering(f"500 {NEW}", "{}"),
+    "a quota": answering("400 Bad Request", f'{{"error": {{"message": "limit of keys reached by {NEW}"}}}}'),
+    "no credit": answering("402 Payment Required", f'{{"error": {{"message": "insufficient credits for {NEW}"}}}}'),
+    "JSON that was cut short": answering("200 OK", f'{{"value": "{NEW}", "mo'),
+    "HTML": answering("200 OK", f"<pre>{NEW}</pre>", "text/html"),
+    "a kind of content that is the key": answering("200 OK", "x", NEW),
+    "a field whose name is the key": answering("200 OK", f'{{"{NEW}0": 1}}'),
+    "another shape": answering("200 OK", f'{{"data": ["{NEW}"]}}'),
+    "a redirect's location": answering("303 See Other", more=f"location: https://{NEW}.example/?key={NEW}\r\n"),
+    "a line that is no header": saying(f"HTTP/1.1 200 OK\r\n{NEW}\r\n\r\n"),
+    "no status line": saying(f"{NEW}\r\n\r\n"),
+    "a length that is none": saying(f"HTTP/1.1 200 OK\r\ncontent-length: {NEW}\r\n\r\n"),
+    "an encoding that is none": answering("200 OK", NEW, more="content-encoding: gzip\r\n"),
+}
+
+
+@pytest.mark.parametrize("case", TELLING)
+def test_nothing_is_told_of_an_answer_that_may_hold_the_new_key(case: str, tmp_path: Path) -> None:
+    """It may look like nothing that anybody knows. The status is told, and what we make of it."""
+    with serving(TELLING[case]) as url, pytest.raises(RotatorError) as told:
         provider(url, tmp_path).generate(LABEL, None)
-    assert made not in told.value.message + told.value.hint
+    words = told.value.message + told.value.hint
+    assert NEW not in words.lower(), words
+
+
+def test_other_errors_are_told_without_what_looks_like_a_key(tmp_path: Path) -> None:
+    """One of the account may stand there that nobody here ever knew."""
+    body = '{"error": {"message": "project archived, see Zq7CANARYanotherkey0123456789"}}'
+    with serving(answering("403 Forbidden", body)) as url, pytest.raises(RotatorError) as told:
+        provider(url, tmp_path).inventory()
+    assert "project archived, see ***" in told.value.message
+
+
+@pytest.mark.parametrize("code", [1, 75, 77])
+def test_nothing_is_told_of_what_a_program_printed_that_makes_keys(code: int) -> None:
+    script = f'echo \'{{"key": "{NEW}"}}\'; echo + made {NEW} >&2; exit {code}'
+    made = CommandProvider(generate_argv=["/bin/sh", "-c", script])
+    with pytest.raises(RotatorError) as told:
+        made.generate(LABEL, None)
+    assert f"{code}" in told.value.message or "later" in told.value.message
+    assert NEW not in told.value.message + told.value.hint
+
+
+def test_what_a_store_prints_before_it_fails_is_not_told() -> None:
+    script = f"echo {NEW}; exit 1"
+    with pytest.raises(RotatorError, match="ended with 1") as told:
+        CommandStore(write_argv=["/bin/true"], read_argv=["/bin/sh", "-c", script]).read()
+    assert NEW not in told.value.message + told.value.hint
 
 
 def test_half_a_character_in_an_error_does_not_stay_for_ever(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +124,89 @@ def test_what_cannot_be_done_is_an_error_with_a_hint(
     assert said.code == code and f"{words}" in said.err and "hint: " in said.err, said
 
 
+def test_a_key_that_a_program_printed_before_it_failed_is_nowhere(run: Callable[..., Said], home: Path) -> None:
+    """Nobody knows it yet, so no redactor does: not on the terminal, in the journal, in the audit log."""
+    key = "zq7nobodyknowsthisone"
+    text = (home / "keys.py").read_text()
+    (home / "keys.py").write_text(
+        f"import sys\nif sys.argv[1] == 'generate':\n    print('{key}'); sys.exit('made {key}, then failed')\n{text}"
+    )
+    said = [run("rotate", "one"), run("show", "one", "--json"), run("audit", "export"), run("status"), run("doctor")]
+    assert said[0].code != 0 and "ended with 1: what it printed is not shown" in said[0].err + said[1].out, said[:2]
+    assert not any(key in one.out + one.err for one in said)
+    kept = [path.read_bytes() for path in (home / "state").rglob("*") if path.is_file()]
+    assert kept and not any(key.encode() in found for found in kept)
+
+
+OURS = {name: f"canary-of-{name}" for name in ("ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "KUBECONFIG")}
+
+
+@pytest.mark.parametrize("inherit", [[], ["AWS_SECRET_ACCESS_KEY", "ADMIN_KEY"]])
+def test_what_a_program_starts_does_not_have_rotators_own_credentials(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch, inherit: list[str]
+) -> None:
+    """The application that `restart.sh` starts would have the admin key and the sealing key for as long as it runs."""
+    key = base64.b64encode(b"k" * 32).decode()
+    for name, value in {**OURS, "ROTATOR_KEY": key, "SOME_OTHER": "stays"}.items():
+        monkeypatch.setenv(name, value)
+    seen = home / "application.environ"
+    (home / "restart.sh").write_text(f'#!/bin/sh\nsh -c \'tr "\\\\0" "\\\\n" </proc/$$/environ\' >{seen}\n')
+    (home / "restart.sh").chmod(0o755)
+    restart = (
+        f"restart: [{{uses: command, run: [{home}/restart.sh], inherit: {json.dumps(inherit)}}}]\nevidence: none\n"
+    )
+    with (home / "playbooks" / "one.yaml").open("a") as file:
+        file.write(restart)
+    (home / "playbooks" / "two.yaml").write_text(  # another one's administrator counts, too
+        "generate: {uses: openrouter, management_key: {env: ADMIN_KEY}}\nstore: [{uses: file, path: /nowhere/key}]\n"
+    )
+    assert run("rotate", "one").code == 0
+    had = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
+    assert had["SOME_OTHER"] == "stays" and had["ROTATOR_CHANGE"]
+    assert {name: had[name] for name in OURS if name in had} == {name: OURS[name] for name in inherit}
+    assert {name for name in had if name.startswith("ROTATOR_")} == {"ROTATOR_CHANGE", "ROTATOR_SINCE"}
+    assert key not in seen.read_text()
+
+
+def test_a_forged_audit_log_is_told_until_it_is_begun_anew(run: Callable[..., Said], home: Path) -> None:
+    assert (said := run("audit", "verify")).code == 0 and "nothing yet" in said.out
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
+    assert (said := run("audit", "restart", "--reason", "why not")).code == 6 and "is whole" in said.err
+    with sqlite3.connect(home / "state" / "journal.db") as journal:
+        journal.execute("DELETE FROM checkpoints")
+    for verb in (("audit", "verify"), ("db", "check"), ("doctor",)):
+        said = run(*verb)
+        assert said.code == 1 and "remembers that it signed checkpoint" in said.out + said.err, said
+    assert run("rotate", "one", "--wait").code == 0, "a broken log is no outage"
+    assert run("audit", "verify").code == 1
+    assert run("audit", "export", str(home / "unsigned.jsonl")).code == 0
+    assert run("audit", "verify", str(home / "unsigned.jsonl")).code == 1
+    assert run("audit", "restart", "--reason", " ").code == 2
+    assert run("audit", "restart", "--reason", "ticket 4711").code == 0
+    assert (said := run("audit", "verify")).code == 0 and "ticket 4711; nobody vouches for" in said.out
+    assert run("rotate", "one", "--wait").code == 0 and run("doctor").code == run("db", "check").code == 0
+    assert run("audit", "export", str(home / "signed.jsonl")).code == 0
+    said = run("audit", "verify", str(home / "signed.jsonl"))
+    assert said.code == 0 and "ticket 4711" in said.out and "--key tells" in said.out
+    assert run("audit", "verify", "--json").json["restarts"][0]["reason"] == "ticket 4711"
+
+
+def test_the_audit_goes_outside_and_a_place_that_is_away_is_told(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROTATOR_AUDIT_EXPORT", f"cat >>{home}/outside/all.jsonl")
+    said = run("rotate", "one", "--wait")
+    assert said.code == 0 and "was not taken outside" in said.err, "it holds nothing up"
+    assert (said := run("doctor")).code == 1 and "checkpoints were not taken" in said.out
+    assert said.err.count("was not taken outside") == 0, "who looks does not wait for it"
+    (home / "outside").mkdir()
+    assert run("rotate", "one", "--wait").err == "" and run("doctor").code == 0
+    key = run("audit", "key").out.strip()
+    said = run("audit", "verify", str(home / "outside" / "all.jsonl"), "--key", key)
+    assert said.code == 0 and ", 0 records after the last one" in said.out
+    assert run("audit", "verify", "--checkpoints", str(home / "outside" / "all.jsonl")).code == 0
+
+
 def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
     (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
     said = run("rotate", "one")
@@ -201,8 +286,11 @@ def test_a_lost_key_is_told_and_can_be_left_behind(run: Callable[..., Said], hom
     run("rotate", "one", "--wait")
     (home / "state" / "rotator.key").unlink()
     assert run("db", "check").code == 1 and run("doctor").code == 1
-    assert run("db", "rekey", "--lost").code == 0 and run("db", "check").code == 0
-    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
+    said = run("db", "rekey", "--lost")
+    assert said.code == 0 and "audit restart --reason" in said.out and run("db", "check").code == 1
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 1
+    assert run("audit", "restart", "--reason", "the key was lost").code == 0
+    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == run("db", "check").code == 0
 
 
 def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:

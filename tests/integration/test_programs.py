@@ -41,6 +41,30 @@ def _pid(mark: Path) -> int:
     return int(mark.read_text())
 
 
+def test_a_program_that_fetches_a_secret_has_what_its_reference_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", "hvs.of-ours")
+    argv = ["sh", "-c", "echo ${VAULT_TOKEN?it is not set}"]
+    named = Reference.parse({"command": argv, "inherit": ["VAULT_TOKEN"]})
+    assert named.resolve().reveal() == "hvs.of-ours" and Reference.parse(named.as_yaml()) == named
+    with pytest.raises(PermanentError) as told:
+        Reference.parse({"command": argv}).resolve()
+    assert "VAULT_TOKEN" in told.value.hint and "inherit: [NAME]" in told.value.hint
+    with pytest.raises(NotFound, match="NOT_THERE is not set"):
+        Reference.parse({"command": argv, "inherit": ["NOT_THERE"]}).resolve()
+    with pytest.raises(ValueError, match="needs a list of variables' names"):
+        Reference.parse({"command": argv, "inherit": "VAULT_TOKEN"})
+
+
+def test_the_key_command_has_what_sdks_read_and_nothing_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fetches the sealing key from such a place; no playbook could name what it needs."""
+    monkeypatch.setenv("VAULT_TOKEN", "hvs.of-ours")
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", "postgresql://secret@db/x")
+    script = '[ "$VAULT_TOKEN" = hvs.of-ours ] && [ -z "$ROTATOR_DATABASE_URL" ] && head -c 32 /dev/zero | base64'
+    assert KeySource(tmp_path / "none", command=script).load() is not None
+
+
 def test_a_program_has_ended_though_a_server_that_it_started_has_not(tmp_path: Path) -> None:
     with _within(5):
         ended = programs.run(["sh", "-c", f"sleep 60 & echo $! >{tmp_path}/pid; echo started"], timeout=30)

@@ -50,18 +50,18 @@ def test_a_secret_that_is_just_being_taken_in_is_waited_for() -> None:
     begun, go_on, vocabulary = threading.Event(), threading.Event(), Vocabulary()
 
     class Slow:
-        def forms(self) -> frozenset[str]:
+        def forms(self) -> frozenset[bytes]:
             begun.set()
             go_on.wait(10)
-            return frozenset({"a-slow-secret-value"})
+            return frozenset({b"a-slow-secret-value"})
 
     slow = Slow()
     vocabulary.add(slow)
-    first = threading.Thread(target=lambda: vocabulary.any_in("x"))
+    first = threading.Thread(target=lambda: vocabulary.any_in(b"x"))
     first.start()
     begun.wait(10)
     found: list[bool] = []
-    second = threading.Thread(target=lambda: found.append(vocabulary.any_in("it is a-slow-secret-value")))
+    second = threading.Thread(target=lambda: found.append(vocabulary.any_in(b"it is a-slow-secret-value")))
     second.start()
     second.join(0.2)
     go_on.set()

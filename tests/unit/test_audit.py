@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
 
-from rotator.audit import chain, checkpoint, stream, verify
+from rotator.audit import chain, checkpoint, outside, stream, verify
 from rotator.audit import record as record_module
 from rotator.audit.record import Actor
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, JournalError
+from rotator.journal import anchor, tables, upkeep
 from rotator.journal.journal import Journal, open_journal
-from rotator.journal.sealing import KeySource
-from rotator.secret import Secret
+from rotator.journal.sealing import AesGcmSealer, KeySource
+from rotator.journal.settings import put_setting, setting
+from rotator.secret import Redactor, Secret
 
 ACTOR = Actor("alice", "host", "cli")
 
@@ -157,3 +164,312 @@ def test_an_account_without_a_name_is_told_by_its_number(monkeypatch: pytest.Mon
 def test_a_stream_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written to"):
         stream.Stream((str(tmp_path / "none" / "audit.jsonl"),))
+
+
+def test_what_a_chain_hangs_on_is_not_taken_for_a_key(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog file of the user's own may say that keys are 64 hex digits, as hashes are."""
+    monkeypatch.setattr(chain, "redact", Redactor(["[0-9a-f]{64}", "[0-9A-Z]{26}"]))
+    name, key = "01KBZ7Q9V5T2N8M4X6C3R1H0GF", "0a" * 32
+    with journal.database.write() as connection:
+        for number in range(3):
+            chain.append(connection, name, 1.0 + number, "failed", ACTOR, detail={"said": [f"bad {key}"]})
+    with journal.database.read() as connection:
+        found = list(verify.lines_of(connection))
+    assert verify.verify(found).whole and {record["chain"] for record in found} == {name}
+    assert all(record["detail"] == {"said": ["bad ***"]} for record in found)
+
+
+# --- whoever can write the database, but lacks the sealing key ---
+
+
+def rewritten(connection: Connection) -> dict[str, list[object]]:
+    """Every record tells another story, and every hash is right again."""
+    heads: dict[str, list[object]] = {}
+    rows = connection.execute(tables.audit.select().order_by(tables.audit.c.n)).mappings().all()
+    for row in rows:
+        body = {**json.loads(row["record"]), "prev": heads.get(row["chain"], [0, "0" * 64])[1], "actor": "mallory"}
+        del body["hash"]
+        body["hash"] = record_module.digest(body["prev"], record_module.canonical(body))
+        heads[row["chain"]] = [row["seq"], body["hash"]]
+        to = {"record": record_module.canonical(body), "hash": body["hash"]}
+        connection.execute(tables.audit.update().where(tables.audit.c.n == row["n"]).values(**to))
+    return heads
+
+
+def _only_rewritten(connection: Connection) -> None:
+    rewritten(connection)
+
+
+def _checkpoints_deleted(connection: Connection) -> None:
+    rewritten(connection)
+    connection.execute(tables.checkpoints.delete())
+
+
+def _checkpoints_forged(connection: Connection) -> None:
+    """Signed with a key of his own, whose public part he puts where the journal has its own."""
+    heads = rewritten(connection)
+    connection.execute(tables.checkpoints.delete())
+    private = Ed25519PrivateKey.generate()
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    body = {"checkpoint": 1, "time": "t", "upto": 10, "heads": heads, "prev": "0" * 64, "key": public}
+    text = record_module.canonical(body)
+    signature = base64.b64encode(private.sign(text.encode())).decode()
+    made = {"n": 1, "upto": 10, "body": text, "hash": checkpoint.hash_of(text), "signature": signature}
+    connection.execute(tables.checkpoints.insert(), made)
+    for name in ("audit_public_key", "audit_public_keys"):
+        put_setting(connection, name, public)
+
+
+def _memory_deleted(connection: Connection) -> None:
+    _checkpoints_deleted(connection)
+    connection.execute(tables.meta.delete().where(tables.meta.c.name == "audit_anchor"))
+
+
+def _memory_swapped(connection: Connection) -> None:
+    """By something else that is sealed with the right key."""
+    _checkpoints_deleted(connection)
+    put_setting(connection, "audit_anchor", setting(connection, "audit_private_key"))
+
+
+def _tail_cut(connection: Connection) -> None:
+    connection.execute(tables.audit.delete().where(tables.audit.c.n > 8))
+
+
+def _last_checkpoint_cut(connection: Connection) -> None:
+    connection.execute(tables.checkpoints.delete())
+    connection.execute(tables.audit.delete().where(tables.audit.c.n > 0))
+
+
+def _signing_key_alone_deleted(connection: Connection) -> None:
+    """So that the next checkpoint would be signed with another one."""
+    connection.execute(tables.meta.delete().where(tables.meta.c.name.like("audit_p%")))
+
+
+def _signing_key_deleted(connection: Connection) -> None:
+    _checkpoints_deleted(connection)
+    connection.execute(tables.meta.delete().where(tables.meta.c.name.like("audit_p%")))
+
+
+def _installation_deleted(connection: Connection) -> None:
+    _memory_deleted(connection)
+    connection.execute(tables.meta.delete().where(tables.meta.c.name.in_(("installation", "sealing_key"))))
+
+
+def _as_if_from_before(connection: Connection) -> None:
+    """A journal from before it remembered is believed once; without the key nobody can make one look so."""
+    _memory_deleted(connection)
+    put_setting(connection, "sealing_key", hashlib.sha256(b"rotator sealing key").hexdigest()[:16])
+
+
+FORGED = [
+    _checkpoints_deleted,
+    _checkpoints_forged,
+    _memory_deleted,
+    _memory_swapped,
+    _tail_cut,
+    _last_checkpoint_cut,
+    _signing_key_alone_deleted,
+    _signing_key_deleted,
+    _installation_deleted,
+]
+
+
+def verified(journal: Journal) -> verify.Verdict:
+    with journal.database.read() as connection:
+        return verify.verify_journal(connection, journal)
+
+
+def grown(journal: Journal, at: float = 5000.0) -> dict[str, object] | None:
+    with journal.database.write() as connection:
+        chain.append(connection, "r3", at, "outcome", ACTOR)
+        return checkpoint.add(connection, journal, at)
+
+
+@pytest.mark.parametrize("forge", FORGED, ids=lambda forge: forge.__name__.strip("_"))
+def test_a_log_that_lost_its_checkpoints_is_broken_and_stays_so(
+    forge: Callable[[Connection], None], journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    assert verified(journal).whole and lines
+    with journal.database.write() as connection:
+        kept = connection.execute(tables.audit.select()).mappings().all()
+        signed = connection.execute(tables.checkpoints.select()).mappings().all()
+        forge(connection)
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert not verified(journal).whole
+    assert grown(journal) is None, "the next checkpoint would sign what was forged"
+    assert not verified(journal).whole
+    with journal.database.write() as connection:  # also if all is put back
+        connection.execute(tables.audit.delete())
+        connection.execute(tables.checkpoints.delete())
+        connection.execute(tables.audit.insert(), [dict(row) for row in kept])
+        connection.execute(tables.checkpoints.insert(), [dict(row) for row in signed])
+    assert not verified(journal).whole and grown(journal) is None
+    with journal.database.write() as connection:
+        checkpoint.restart(connection, journal, 6000.0, ACTOR, "known", verified(journal).mistakes)
+    assert verified(journal).whole and grown(journal, 7000.0) is not None and verified(journal).whole
+
+
+def test_records_rewritten_under_checkpoints_that_stand_show(journal: Journal, lines: list[dict[str, object]]) -> None:
+    with journal.database.write() as connection:
+        _only_rewritten(connection)
+    assert not verified(journal).whole and lines
+    grown(journal)
+    assert not verified(journal).whole, "the next checkpoint vouches for what is new alone"
+
+
+def test_a_key_cannot_be_made_to_look_as_if_from_before(
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    with journal.database.write() as connection:
+        _as_if_from_before(connection)
+    with pytest.raises(JournalError, match="this journal was sealed with the key"):
+        open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert lines
+
+
+def test_a_journal_from_before_is_believed_once_and_remembers_from_then_on(
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    assert isinstance(journal.sealer, AesGcmSealer) and lines
+    with journal.database.write() as connection:
+        connection.execute(tables.meta.delete().where(tables.meta.c.name == "audit_anchor"))
+        put_setting(connection, "sealing_key", journal.sealer.fingerprint_before_anchors)
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert verified(journal).whole and grown(journal) is not None and verified(journal).whole
+    with journal.database.write() as connection:
+        _memory_deleted(connection)
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert not verified(journal).whole
+
+
+def test_a_log_that_is_begun_anew_names_the_broken_one_for_ever(
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    with journal.database.write() as connection:
+        _checkpoints_forged(connection)
+        chain.append(connection, "r1", 3000.0, "outcome", ACTOR)
+    assert grown(journal) is None and lines
+    with journal.database.write() as connection:
+        mistakes = verify.verify_journal(connection, journal).mistakes
+        checkpoint.restart(connection, journal, 6000.0, ACTOR, "a stranger had the database", mistakes)
+    for _ in range(2):
+        verdict = verified(journal)
+        assert verdict.whole and verdict.before and len(verdict.restarts) == 1, verdict
+        (named,) = verdict.restarts
+        assert (named["reason"], named["by"]) == ("a stranger had the database", ACTOR.text)
+        assert "remembers that it signed checkpoint 1" in named["found"][0]
+        assert grown(journal, 7000.0) is not None
+    with journal.database.read() as connection:
+        exported = [*verify.lines_of(connection)]
+        keys = ",".join(anchor.load(connection, journal.sealer).keys)  # type: ignore[arg-type]
+    (tmp_path / "export.jsonl").write_text("".join(json.dumps(line) + "\n" for line in exported))
+    verdict = verify.verify_file(tmp_path / "export.jsonl", keys)
+    assert verdict.whole and verdict.restarts[0]["reason"] == "a stranger had the database"
+    with journal.database.write() as connection:
+        connection.execute(tables.checkpoints.delete().where(tables.checkpoints.c.body.like("%stranger%")))
+    assert not verified(journal).whole, "what names it cannot be taken out"
+
+
+def test_a_new_sealing_key_goes_on_remembering_and_a_lost_one_is_told(
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    fresh = Secret(base64.b64encode(b"n" * 32).decode())
+    upkeep.rekey(journal, fresh)
+    (tmp_path / "key").write_text(fresh.reveal())
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert verified(journal).whole and grown(journal) is not None and lines
+    nobody = Journal(journal.database, journal.installation, None, journal.fingerprint_key)
+    assert "the sealing key is not found" in verified(nobody).mistakes[0] and grown(nobody) is None
+    with journal.database.write() as connection, pytest.raises(JournalError, match="is not found"):
+        checkpoint.restart(connection, nobody, 6000.0, ACTOR, "why", ["x"])
+    other = Secret(base64.b64encode(b"o" * 32).decode())
+    upkeep.rekey(nobody, other, lost=True)
+    (tmp_path / "key").write_text(other.reveal())
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    assert "the sealing key was lost" in verified(journal).mistakes[0]
+    with journal.database.write() as connection:
+        checkpoint.restart(connection, journal, 6000.0, ACTOR, "lost", verified(journal).mistakes)
+    assert verified(journal).whole and grown(journal, 7000.0) is not None
+
+
+def test_nothing_yet_is_whole_and_what_was_emptied_is_not(journal: Journal) -> None:
+    assert verified(journal).whole and verified(journal).records == 0
+    assert grown(journal) is not None
+    with journal.database.write() as connection:
+        connection.execute(tables.audit.delete())
+        connection.execute(tables.checkpoints.delete())
+    assert not verified(journal).whole
+
+
+DAMAGED: dict[str, Callable[[dict[str, object]], object]] = {
+    "no chain": lambda line: line.pop("chain", None) or line.pop("checkpoint", None),
+    "a number that is none": lambda line: line.update({"seq" if "seq" in line else "checkpoint": "x"}),
+    "a hash that is a list": lambda line: line.update(hash=[]),
+    "heads that are a list": lambda line: line.update(heads=[1]),
+    "a head that is a number": lambda line: line.update(heads={"r1": 5}),
+    "another chain": lambda line: line.update(chain={"r": 1}),
+    "no signature": lambda line: line.pop("signature", None) or line.pop("prev", None),
+    "nothing but its hash": lambda line: [line.pop(name) for name in list(line) if name != "hash"],
+}
+
+
+@pytest.mark.parametrize("which", [0, 9, -1])
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_line_that_is_damaged_is_never_whole(
+    case: str, which: int, lines: list[dict[str, object]], tmp_path: Path
+) -> None:
+    DAMAGED[case](lines[which])
+    (tmp_path / "export.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert not verify.verify_file(tmp_path / "export.jsonl").whole
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"a": 1}'])
+def test_a_row_that_is_damaged_is_never_whole(text: str, journal: Journal, lines: list[dict[str, object]]) -> None:
+    with journal.database.write() as connection:
+        connection.execute(tables.audit.update().where(tables.audit.c.n == 10).values(record=text))
+    assert any("was changed" in mistake for mistake in verified(journal).mistakes) and lines
+    with journal.database.write() as connection:
+        connection.execute(tables.checkpoints.update().values(body=text))
+    assert any("checkpoint 1: was changed" in mistake for mistake in verified(journal).mistakes)
+
+
+def test_a_file_that_nobody_signed_vouches_for_nothing(lines: list[dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    for some in (lines[:-1], []):
+        path.write_text("".join(json.dumps(line) + "\n" for line in some))
+        assert verify.verify_file(path).mistakes == ["no checkpoint is in it: nobody signed these lines"]
+
+
+# --- outside ---
+
+
+def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
+    journal: Journal, lines: list[dict[str, object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that fails gets it again; what overlaps is one log all the same."""
+    where = tmp_path / "outside"
+    where.mkdir()
+    to_a_file = f"cat >>{where}/all.jsonl; cat {where}/all.jsonl >{where}/$ROTATOR_CHECKPOINT.jsonl"
+    assert outside.export(journal, to_a_file) == "" and grown(journal) is not None and lines
+    with journal.database.read() as connection:
+        assert outside.behind(connection) == 1
+    monkeypatch.setattr(outside, "_TIMEOUT", 0.2)
+    assert "did not end" in outside.export(journal, "sleep 60")
+    monkeypatch.undo()
+    assert "ended with 3: the bucket is away" in outside.export(
+        journal, f"cat >>{where}/all.jsonl; echo the bucket is away >&2; exit 3"
+    )
+    assert outside.export(journal, to_a_file) == "" and outside.export(journal, "exit 9") == ""
+    with journal.database.read() as connection:
+        assert outside.behind(connection) == 0
+        key = checkpoint.public_key(connection, journal)
+    assert sorted(one.name for one in where.iterdir()) == ["00000001.jsonl", "00000002.jsonl", "all.jsonl"]
+    verdict = verify.verify_file(where / "all.jsonl", key)
+    assert (verdict.whole, verdict.records, verdict.checkpoints, verdict.unsigned_tail) == (True, 11, 2, 0)
+    kept = [line for line in verify.lines_of_file(where / "all.jsonl") if "checkpoint" in line]
+    with journal.database.write() as connection:  # the whole journal set back, its memory included
+        _last_checkpoint_cut(connection)
+        anchor.save(connection, journal.sealer, anchor.Anchor())  # type: ignore[arg-type]
+    with journal.database.read() as connection:
+        assert verify.verify_journal(connection, journal).whole
+        assert not verify.verify_journal(connection, journal, kept).whole

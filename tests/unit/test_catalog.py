@@ -11,6 +11,7 @@ from rotator.playbook import catalog
 from rotator.playbook.directory import Directory
 from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.providers import catalog_entry
+from rotator.secret import Redactor
 
 GOOD = """\
 name: Ours
@@ -269,3 +270,19 @@ def test_a_setting_that_is_wrong_is_a_configuration_error(tmp_path: Path) -> Non
 
     with pytest.raises(ConfigError, match="team"):
         catalog.provider(tmp_path / "ours.yaml")(team="..", admin=Reference("env", "A"))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["'acme-[0-9]{6}'", '"acme-[0-9]{6}"', "acme-[0-9]{6}", ">-\n  acme-[0-9]{6}", '"acme-[0-9]{6}"  # what it is'],
+)
+def test_the_pattern_of_a_file_reaches_the_redactor(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever quotes; also of a file that has mistakes, whose keys may stand in messages all the same."""
+    redactor = Redactor()
+    monkeypatch.setattr(catalog, "redact", redactor)
+    (tmp_path / "acme.yaml").write_text(f"name: Acme\npattern: {written}\n")
+    with pytest.raises(PlaybookMistakes):
+        catalog.load(tmp_path / "acme.yaml")
+    assert redactor("said acme-123456!") == "said ***!"

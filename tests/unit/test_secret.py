@@ -77,3 +77,61 @@ def test_a_bearer_token_is_redacted_whatever_it_is() -> None:
 
 def test_a_hint_shows_little_and_nothing_of_a_short_key() -> None:
     assert hint_of("sk-svcacct-abcdefghijklmnop") == "sk-svc…mnop" and hint_of("short-key") == "…"
+
+
+_KEY = "sk-live/Canary+0123456789=="
+_HALF = len(_KEY) // 2
+SPELLED = {
+    "hex": _KEY.encode().hex(),
+    "hex in capitals": _KEY.encode().hex().upper(),
+    "hex in pairs": _KEY.encode().hex(":"),
+    "escaped bytes": "".join(f"\\x{byte:02x}" for byte in _KEY.encode()),
+    "small hex in a URL": urllib.parse.quote(_KEY, safe="").lower(),
+    "a URL in a URL": urllib.parse.quote(urllib.parse.quote(_KEY, safe=""), safe=""),
+    "entities by name and number": _KEY.replace("/", "&sol;").replace("+", "&#43;").replace("=", "&#x3D;"),
+    "all entities": "".join(f"&#{ord(char)};" for char in _KEY),
+    "escaped as Unicode": "".join(f"\\u{ord(char):04x}" for char in _KEY),
+    "JSON in JSON": json.dumps(json.dumps({"k": _KEY.replace("/", "\\/")})),
+    "small letters": _KEY.lower(),
+    "two lines": f"{_KEY[:_HALF]}\n    {_KEY[_HALF:]}",
+    "two lines of JSON": json.dumps(f"{_KEY[:_HALF]}\n{_KEY[_HALF:]}"),
+    "two texts": f'"{_KEY[:_HALF]}" + "{_KEY[_HALF:]}"',
+    "quotes of a shell": f"'{_KEY[:5]}'{_KEY[5:]}",
+    "spaces that are not seen": "\u200b".join(_KEY),
+    "base64 of a header": base64.b64encode(f"user:{_KEY}".encode()).decode(),
+    "base64 in the middle": base64.b64encode(f'{{"key": "{_KEY}", "more": 1}}'.encode()).decode(),
+    "base64 in lines": base64.encodebytes(f"{'x' * 50}{_KEY}{'y' * 50}".encode()).decode(),
+    "base64 for URLs": base64.urlsafe_b64encode(f"??>>{_KEY}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("case", SPELLED)
+def test_a_secret_is_found_however_it_is_spelled(case: str) -> None:
+    """Between words that stay; and so it is again when there are many secrets."""
+    alive, said = [Secret(_KEY)], redact(f"before {SPELLED[case]} behind")
+    assert "***" in said and SPELLED[case][3:-3] not in said
+    assert said.startswith("before ") and said.endswith(" behind")
+    alive += [Secret(f"another-secret-of-these-{number}") for number in range(100)]
+    assert redact(f"before {SPELLED[case]} behind") == said
+
+
+@pytest.mark.parametrize(
+    "unit", ["\\", "%", "%25", "&", "&amp;", "&#", "\\u00", "a", "sk-live/Canary+0123456789== ", "Bearer "]
+)
+def test_the_redactor_takes_time_in_proportion(unit: str) -> None:
+    """A megabyte of what it looks at most closely: a second is thirty times what it takes."""
+    import time
+
+    alive, text = Secret(_KEY), unit * (1_000_000 // len(unit)) + _KEY
+    begun = time.process_time()
+    assert _KEY not in redact(text) and alive
+    assert time.process_time() - begun < 6
+
+
+def test_a_pattern_that_ordinary_words_meet_is_not_taken() -> None:
+    redactor = Redactor()
+    redactor.add_patterns(["[a-z]+", ".*", "Zq7[A-Za-z0-9]+", "[A-Za-z0-9]{20,}"])
+    assert (
+        redactor("the key Zq7abcdef of 01KBZ7Q9V5T2N8M4X6C3R1H0GF stays")
+        == "the key *** of 01KBZ7Q9V5T2N8M4X6C3R1H0GF stays"
+    )

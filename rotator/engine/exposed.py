@@ -1,0 +1,77 @@
+"""What a playbook lays open: credentials in files that everyone reads, keys that travel in clear text."""
+
+from __future__ import annotations
+
+import os
+import stat
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from rotator.clients.vault import VaultConnection
+from rotator.model import Finding, Level
+from rotator.playbook.playbook import Playbook
+from rotator.probes.http import HttpProbe
+from rotator.providers.http import HttpProvider
+from rotator.reference import Reference
+
+
+def exposed(playbook: Playbook) -> list[Finding]:
+    """Warnings, each once."""
+    plugins = [playbook.provider, *(entry.store for entry in playbook.stores), *playbook.probes]
+    plugins += [entry.restarter for entry in playbook.consumers]
+    return list(dict.fromkeys(finding for plugin in plugins for finding in _of(plugin, "")))
+
+
+def _of(value: Any, name: str) -> Iterator[Finding]:
+    if isinstance(value, Reference):
+        yield from _of_reference(value, name)
+    elif isinstance(value, str):
+        yield from _of_text(value, name)
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _of(one, str(key))
+    elif isinstance(value, HttpProbe) and "{key}" not in f"{value.headers}{value.json}":
+        return  # it sends no key
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _of(getattr(value, field.name), field.metadata.get("spelled") or field.name)
+        yield from _of_text(_usual_address(value), "its usual address")
+
+
+def _usual_address(plugin: Any) -> str:
+    """Where it goes if the playbook does not say: as the catalog file or the environment has it."""
+    if isinstance(plugin, HttpProvider) and not plugin.base_url:
+        return plugin.entry.api.base or ""
+    return plugin.vault.url if isinstance(plugin, VaultConnection) and not plugin.address else ""
+
+
+def _of_reference(reference: Reference, name: str) -> Iterator[Finding]:
+    """A file on a file system that is read-only, as a mounted Secret is, is not changed by chmod."""
+    path = Path(str(reference.value))
+    try:
+        if reference.kind != "file" or not path.stat().st_mode & stat.S_IROTH:
+            return
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            return
+    except OSError:
+        return  # told when it is read
+    yield Finding(Level.WARNING, f"{path} ({name}) is readable by everyone", f"chmod 600 {path}")
+
+
+def _of_text(text: str, name: str) -> Iterator[Finding]:
+    if text.startswith("http://") and (host := clear(text)):
+        yield Finding(Level.WARNING, f"keys travel to {host} in clear text ({name}: {text})", "https://, or a tunnel")
+
+
+def clear(url: str) -> str:
+    """The host that an http:// address names, '' for this machine itself."""
+    try:
+        host = urllib.parse.urlsplit(url).hostname or ""
+        local = host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:  # a name
+        local = False
+    return "" if local else host
