@@ -42,8 +42,6 @@ def inherited(given: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, 
     found = {name: value for name, value in os.environ.items() if name not in kept}
     for name in named:
         if name not in os.environ:
-            raise NotFound(
-                f"the environment variable {name} is not set", f"`inherit:` names it: export {name}=…"
-            )
+            raise NotFound(f"the environment variable {name} is not set", f"`inherit:` names it: export {name}=…")
         found[name] = os.environ[name]
     return {**found, **given}

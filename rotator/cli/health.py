@@ -7,9 +7,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import click
 
+from rotator import trust
 from rotator.cli import words
 from rotator.cli.common import CONTEXT, closing, json_option, service, show_json, worst
 from rotator.core.state import Phase
@@ -23,6 +25,7 @@ from rotator.providers.http import provider_class
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact
 from rotator.service import Service
+from rotator.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def _examine(found: Service) -> Iterator[Checked]:
     loaded = found.playbooks()
     for mistake in loaded.mistakes:
         yield Checked(mistake.place, False, mistake.text, mistake.hint, code=2)
+    yield from _examine_home(found.settings)
     try:
         journal = found.journal
     except RotatorError as error:
@@ -161,6 +165,16 @@ def _examine(found: Service) -> Iterator[Checked]:
     )
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _examine_playbook(found, name, playbook)
+
+
+def _examine_home(settings: Settings) -> Iterator[Checked]:
+    """Whoever may write there may put another journal, or a sealing key that they know, in the place of ours."""
+    journal = Path(settings.url.removeprefix("sqlite:///")) if settings.url.startswith("sqlite:") else None
+    for name, place in (("home", settings.home), ("journal", journal), ("sealing key", settings.key.file)):
+        why = trust.foreign(place) if place is not None else ""
+        if why and "its group, gid " not in why:  # a volume of a pod's own: nobody else has that group
+            hint = f"{trust.OURS_OR_ROOTS}: chown and chmod go-w {place}; was it put there by somebody else?"
+            yield Checked(name, False, f"{place} {why}", hint)
 
 
 def _examine_audit(found: Service) -> Iterator[Checked]:

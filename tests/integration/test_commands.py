@@ -293,6 +293,24 @@ def test_a_lost_key_is_told_and_can_be_left_behind(run: Callable[..., Said], hom
     assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == run("db", "check").code == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("name", ["journal.db", "rotator.key"])
+def test_doctor_sees_a_journal_or_a_key_that_somebody_else_put_there(
+    run: Callable[..., Said], home: Path, name: str
+) -> None:
+    assert run("rotate", "one").code == 0 and run("doctor").code == 0
+    os.chown(home / "state" / name, 12345, 12345)
+    said = run("doctor")
+    assert said.code == 1 and f"{home / 'state' / name} belongs to uid 12345" in said.out, said
+
+
+def test_doctor_sees_a_home_that_others_may_write_to(run: Callable[..., Said], home: Path) -> None:
+    assert run("rotate", "one").code == 0
+    (home / "state").chmod(0o777)
+    said = run("doctor")
+    assert said.code == 1 and "home: " in said.out and "may be written by everyone" in said.out, said
+
+
 def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert run("doctor").code == 0
