@@ -57,6 +57,7 @@ class ContainerWorld(Issued):
                 name,
                 *("--env-file", file, "-p", f"127.0.0.1:{port}:8080", "-v", f"{self.folder}/app:/app:ro"),
                 *("--stop-signal", "TERM", "--health-interval", "300ms", "--health-retries", "30"),
+                *("--health-start-period", "60s"),  # a start on a busy machine is slow, not sick
                 *("--health-cmd", "bash -c '</dev/tcp/127.0.0.1/8080'"),
                 command=[images.python(), "/app/consumer.py", inside],
             )
@@ -64,7 +65,12 @@ class ContainerWorld(Issued):
         return {"uses": "docker", **settings}
 
     def _services(self, inside: str) -> dict[str, Any]:
-        health = {"test": ["CMD", "bash", "-c", "</dev/tcp/127.0.0.1/8080"], "interval": "300ms", "retries": 30}
+        health = {
+            "test": ["CMD", "bash", "-c", "</dev/tcp/127.0.0.1/8080"],
+            "interval": "300ms",
+            "retries": 30,
+            "start_period": "60s",
+        }
         common = {
             "env_file": ".env",
             "stop_signal": "SIGTERM",

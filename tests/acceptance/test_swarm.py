@@ -46,7 +46,7 @@ class SwarmWorld(Issued):
             ),
             *("--mount", f"type=bind,source={folder}/app,target=/app,readonly"),
             *("--health-cmd", f"bash -c '</dev/tcp/127.0.0.1/$(({first_port} + SLOT))'", "--health-interval", "300ms"),
-            *("--health-retries", "30"),  # a start on a busy machine is slow, not sick
+            *("--health-retries", "30", "--health-start-period", "60s"),  # a start on a busy machine is slow, not sick
             *("--update-failure-action", "rollback", "--update-max-failure-ratio", "0"),
             *("--update-delay", "1s"),  # without, the next task may be stopped before the first one's failure is seen
             command=[images.python(), "/app/consumer.py", inside],
