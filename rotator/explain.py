@@ -12,7 +12,6 @@ from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
 from rotator.engine import preflight
 from rotator.engine.keeper import short
 from rotator.engine.perform import Performer
-from rotator.errors import RotatorError
 from rotator.journal import cases, leases
 from rotator.journal.cases import Case
 from rotator.model import Level
@@ -173,8 +172,5 @@ def _holders(told: Explanation, service: Service, playbook: Playbook, case: Case
 
 
 def _would_break(told: Explanation, service: Service, playbook: Playbook) -> None:
-    try:
-        found = preflight.examine(service.journal, playbook, service.clock.now())
-        told.breaks += [finding.text for finding in found if finding.level is Level.ERROR]
-    except RotatorError as error:
-        told.breaks.append(error.message)
+    found = preflight.examine(service.journal, playbook, service.clock.now()).findings
+    told.breaks += [finding.text for finding in found if finding.level is Level.ERROR]

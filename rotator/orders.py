@@ -8,11 +8,13 @@ from dataclasses import replace
 from ulid import ULID
 
 from rotator.audit.record import rfc3339
+from rotator.core import debt as debts_of
 from rotator.core.action import Ask, Call, Done, Op
 from rotator.core.order import Order, Refusal, begin_back, go_back
-from rotator.core.state import DebtPhase, Key, Phase
+from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase
 from rotator.core.turn import Unit
-from rotator.engine import identity
+from rotator.engine import abandon as engine
+from rotator.engine import identity, today
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.runner import Session
@@ -35,10 +37,15 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
     with service.session(name) as session:
         rotation = session.case.rotation
         unfinished = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
-        debts = [debt for debt in session.case.debts if debt.open]
+        if given is Order.RESUME and request.today:
+            report = _as_today(service, session, request)
+            return replace(report, rotation=report.rotation if unfinished else None)
+        debts = [debt for debt in session.case.debts if debt.open and _meant(debt, request.key)]
         if given is Order.UNDO and unfinished is None:
             return replace(_go_back(service, session, request), seconds=service.clock.now() - begun)
         units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
+        if not units and request.key:
+            raise RefusedError(f"{name} has no old key {request.key}", f"`rotator keys {name}` lists them")
         if not units:
             raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
         refusals = [session.order(given, unit, request.reason) for unit in units]
@@ -47,6 +54,21 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
         report = drive(service.clock, service.carry_on(session, request))
     shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
     return replace(report, rotation=shown, ordered=True, seconds=service.clock.now() - begun)
+
+
+def _meant(debt: Debt, key: str) -> bool:
+    """An order to all old keys is none about those that nobody decided about: they are named."""
+    return key in (debt.key.id, debt.key.hint) if key else debt.cause is not Cause.UNDECIDED
+
+
+def _as_today(service: Service, session: Session, request: Request) -> Report:
+    """What is unfinished goes on with stores, restarters and probes as the playbook says today."""
+    taken = today.take(session, request.give_up)
+    for debt in session.case.debts:
+        if debt.open and debt.phase is DebtPhase.HELD and debt.cause is not Cause.UNDECIDED:
+            session.order(Order.RESUME, debt, request.reason)
+    report = drive(service.clock, service.carry_on(session, request))
+    return replace(report, taken=taken, ordered=True)
 
 
 def _go_back(service: Service, session: Session, request: Request) -> Report:
@@ -84,6 +106,15 @@ def end_pause(service: Service, scope: str, reason: str) -> bool:
         record = service.note(connection, "pause ended", scope=scope, reason=reason)
     service.stream.emit([record])
     return True
+
+
+def abandon(service: Service, name: str, key_id: str, reason: str) -> tuple[Key | None, Report]:
+    """The unfinished rotation is over; the key in force from now on, and how it stands."""
+    service.known(name)
+    with service.session(name) as session:
+        current = engine.abandon(session, key_id, reason)
+        report = drive(service.clock, service.carry_on(session, Request(reason=reason)))
+    return current, replace(report, ordered=True)
 
 
 def waits_for_resume(service: Service, name: str) -> bool:
@@ -146,7 +177,18 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
             fields = {"fingerprint": key.fingerprint, "id_told_by": told_by}
             record = service.note(connection, "adopted", playbook=name, key=str(key), **fields)
         service.stream.emit([record])
+        _decided(session, key)
         return key
+
+
+def _decided(session: Session, current: Key) -> None:
+    """It is in force, so it is no old key, nor one that nobody decided about."""
+    mine = [debt for debt in session.case.debts if debt.open and debt.key.same(current) and not debt.at_once]
+    if mine:
+        with session.writing() as writing:
+            for debt in mine:
+                writing.record(debt, "decision", decision="a person adopted it: it is in force")
+                writing.put_debt(debt, debts_of.void(debt))
 
 
 def _held(service: Service, playbook: Playbook, held: Sequence[Held], key_id: str) -> Credential:

@@ -7,10 +7,12 @@ the engine owns time. Raises `TransientError` (ask later), `PermanentError` and 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from rotator.errors import RotatorError
 from rotator.model import (
     Change,
     Credential,
@@ -26,6 +28,7 @@ from rotator.model import (
     Progress,
     Recovery,
 )
+from rotator.reference import Reference
 from rotator.secret import Secret
 
 STRICT = {"extra": "forbid"}  # for settings inside a setting: what they do not know is a mistake, too
@@ -95,9 +98,23 @@ class ProviderDefaults:
     def id_of(self, beside: Mapping[str, str]) -> str:
         return ""
 
+    def authenticated_by(self, credential: Credential) -> bool:
+        """By the secrets that its settings refer to, as far as these can be had now."""
+        return bool(credential.values) and credential.primary in list(_referred(self))
+
     def literal_prefix(self, value: Secret) -> str:
         """Without a pattern nobody knows where the random part begins: after no more than this, in all keys we know."""
         return value.reveal()[:_LONGEST_PREFIX]
+
+
+def _referred(part: Any) -> Iterator[Secret]:
+    """Every secret that a plugin's settings refer to."""
+    if isinstance(part, Reference):
+        with contextlib.suppress(RotatorError, OSError):
+            yield part.resolve()
+    elif dataclasses.is_dataclass(part):
+        for one in dataclasses.fields(part):
+            yield from _referred(getattr(part, one.name))
 
 
 class Provider(Protocol):
@@ -128,6 +145,9 @@ class Provider(Protocol):
 
     def id_of(self, beside: Mapping[str, str]) -> str:
         """The key's id, where what stands beside its values tells it, or ''."""
+
+    def authenticated_by(self, credential: Credential) -> bool:
+        """Whether this very key makes and destroys keys: without it there would be no other one."""
 
     def literal_prefix(self, value: Secret) -> str:
         """The part of this key that all keys of its kind begin with: it tells none from another."""
@@ -241,6 +261,13 @@ class Restarter(Protocol):
 
     def progress(self, change: Change) -> Progress:
         """How many run with it, by what evidence. Raises PermanentError with the system's reason."""
+
+
+@runtime_checkable
+class Foreseen(Protocol):
+    """What can say before the start what would hinder it. Stores and restarters must, a probe may."""
+
+    def preflight(self) -> list[Finding]: ...
 
 
 class Probe(Protocol):

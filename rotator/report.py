@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rotator.core import incident
 from rotator.core.action import Action
-from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.core.state import Debt, Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 
@@ -22,6 +23,10 @@ class Report:
     seconds: float = 0.0
     untouched: bool = False  # not due
     ordered: bool = False  # a person ordered it: undone as ordered is success
+    kills: tuple[Debt, ...] = ()  # keys that were ordered to die first
+    taken: tuple[str, ...] = ()  # what it goes on with by a person's order, line by line
+    differs: tuple[str, ...] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
+    followed: bool = False  # another process holds the lease and carries it on
 
     @property
     def code(self) -> int:
@@ -29,6 +34,8 @@ class Report:
         rotation = self.rotation
         if self.error is not None:
             return exit_code(self.error)
+        if self.kills:
+            return self._after_kills
         if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):
             return 4
         if rotation is not None and rotation.phase is not Phase.ENDED:
@@ -40,13 +47,25 @@ class Report:
         return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
 
     @property
+    def _after_kills(self) -> int:
+        """Of an order to kill: 0 only where each of these keys is dead and consumers have, or get, another one."""
+        ends, rotation = [incident.ending(debt) for debt in self.kills], self.rotation
+        leaked = rotation is not None and rotation.compromised
+        without = leaked and rotation is not None and rotation.outcome not in (None, Outcome.VERIFIED)
+        stuck = rotation is not None and rotation.phase is Phase.STUCK
+        if incident.Ending.RETRIED in ends or without or stuck:
+            return 4
+        unfinished = leaked and rotation is not None and rotation.outcome is None and not self.followed
+        return 5 if unfinished or incident.Ending.ASKED in ends or None in ends else 0
+
+    @property
     def held(self) -> list[Debt]:
         return [debt for debt in self.debts if debt.open and debt.attention]
 
     @property
     def questions(self) -> list[Debt]:
         """Debts that wait for a person to destroy a key."""
-        return [debt for debt in self.debts if debt.open and debt.plan.supplied and debt.phase is DebtPhase.REVOKE]
+        return [debt for debt in self.debts if debt.open and debt.asks]
 
 
 def exit_code(error: RotatorError) -> int:

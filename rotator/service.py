@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,10 +15,12 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint, outside
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
+from rotator.core import incident
 from rotator.core.action import Action, Call, Finish, WaitUntil
 from rotator.core.order import Order
-from rotator.core.state import Phase, Rotation
+from rotator.core.state import Debt, Key, Phase, Rotation
 from rotator.core.turn import Unit, turn
+from rotator.engine import today
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.performed import Performed
@@ -25,7 +28,7 @@ from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
-from rotator.journal import cases, pauses
+from rotator.journal import cases, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
 from rotator.journal.settings import put_setting, setting
@@ -38,6 +41,8 @@ from rotator.settings import Settings
 
 THREADS = 16
 _ASK_AGAIN = 10.0  # for a lease that is only held for a debt
+_ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
+_FOLLOW_EVERY = 0.3
 _RECONCILE_EVERY = 86_400.0
 
 
@@ -63,7 +68,10 @@ class Request:
 
     compromised: bool = False
     revoke_first: bool = False
+    key: str = ""  # with revoke_first: the id of the one key that leaked
     reason: str = ""
+    today: bool = False  # resume with stores, restarters and probes as the playbook says today
+    give_up: tuple[str, ...] = ()  # stores that were written and that nobody looks at any more
     wait: bool = False
     only_if_due: bool = False
 
@@ -87,6 +95,7 @@ class Service:
         self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
+        self._orders: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     @property
     def journal(self) -> Journal:
@@ -128,6 +137,8 @@ class Service:
     def _rotating(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
         begun = self.clock.now()
         try:
+            if request.revoke_first:
+                return replace((yield from self._revoking(name, request, loaded)), seconds=self.clock.now() - begun)
             playbook = self.known(name, loaded)
             pause = self.paused(name, playbook)
             if pause is not None and not (request.compromised or request.only_if_due):
@@ -142,6 +153,53 @@ class Service:
             return Report(name, None, (), Finish(None), error, self.clock.now() - begun)
         return replace(report, seconds=self.clock.now() - begun)
 
+    def _revoking(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+        """A leaked key dies first. Where another process holds the lease, the order is written down for it."""
+        with self.journal.database.read() as connection:
+            if name not in loaded.playbooks and cases.playbook_row(connection, name) is None:
+                loaded.get(name)  # nobody knows it
+        number = 0
+        while True:
+            try:
+                held = self.keeper.take(name)
+            except BusyError:
+                if not number:
+                    with self.journal.database.write() as connection:
+                        who, now = self.actor.text, self.clock.now()
+                        number = standing.write(connection, name, request.key, who, request.reason, now)
+            else:
+                with self._working(name, held, loaded) as session:
+                    return (yield from self._killing(session, request, number))
+            if number and (report := self._followed(name, number)) is not None:
+                return report
+            yield self.clock.now() + _FOLLOW_EVERY
+
+    def _killing(self, session: Session, request: Request, number: int) -> Work[Report]:
+        """By this process: it has the lease. What was written down for another one is taken up by the first step."""
+        if not number:
+            session.revoke_first(request.key, request.reason)
+        report = yield from self.carry_on(session, request)
+        with self.journal.database.read() as connection:
+            given = standing.answered(connection, number) if number else standing.Answer(session.killing)
+            kills = cases.ends_of(connection, session.playbook, given.keys if given else ())
+        if given is not None and given.refused:
+            raise RefusedError(given.refused, given.hint)
+        return replace(report, kills=kills)
+
+    def _followed(self, name: str, number: int) -> Report | None:
+        """How it stands once the holder has taken the order up and each key is dead, asked for, or tried again."""
+        with self.journal.database.read() as connection:
+            given = standing.answered(connection, number)
+            if given is None:
+                return None
+            if given.refused:
+                raise RefusedError(given.refused, given.hint)
+            kills = cases.ends_of(connection, name, given.keys)
+            case = cases.load(connection, name)
+        if any(incident.ending(debt) is None for debt in kills):
+            return None
+        return Report(name, case.rotation, case.debts, Finish(None), kills=kills, followed=True)
+
     def known(self, name: str, loaded: Loaded | None = None) -> Playbook | None:
         """Today's playbook; None where it is broken or gone but something unfinished goes by its last version."""
         loaded = loaded or self.playbooks()
@@ -153,6 +211,10 @@ class Service:
         if case and (case.debts or (case.rotation and case.rotation.phase is not Phase.ENDED)):
             return None
         return loaded.get(name)
+
+    def last_known(self, name: str) -> Playbook:
+        """The last version of a playbook that the journal kept. Raises ConfigError where it loads no more."""
+        return self._books(name, None).of("")
 
     def paused(self, name: str, playbook: Playbook | None) -> Pause | None:
         """The pause that covers this playbook, the one that lasts longest."""
@@ -170,8 +232,12 @@ class Service:
                 return replace((yield from self.carry_on(session, request)), untouched=True)
             return (yield from self._begin(session, playbook, request))
         follows = False
-        if request.compromised and not running.compromised:  # in place; one that is undoing is finished first
-            follows = session.order(Order.COMPROMISED, running, request.reason) is not None
+        if request.compromised and (not running.compromised or running.phase is Phase.STUCK):
+            refused = session.order(Order.COMPROMISED, running, request.reason)  # one that is undoing is finished first
+            now = session.case.rotation
+            follows = refused is not None or (now is not None and now.phase is Phase.ENDED)
+            if running.phase is Phase.STUCK:
+                session.by_today()
         report = yield from self.carry_on(session, request)
         if not follows or playbook is None or report.rotation is None or report.rotation.phase is not Phase.ENDED:
             return report
@@ -217,9 +283,29 @@ class Service:
             now, case = self.clock.now(), session.case
             if not isinstance(action, WaitUntil) or stay.is_over(case.rotation, case.acting, now):
                 break
+            if _tried_in_vain(session.killing, case.debts) and not request.wait:
+                break
             self.waits(*turn(case.rotation, case.acting))
-            yield min(action.at, now + SHORT)
-        return Report(session.playbook, session.case.rotation, session.case.debts, action)
+            yield from self._wait(session.playbook, min(action.at, now + SHORT))
+        rotation = session.case.rotation
+        differs = today.differs(session, rotation) if rotation and rotation.phase is Phase.STUCK else ()
+        return Report(session.playbook, rotation, session.case.debts, action, differs=differs, taken=session.taken)
+
+    def _wait(self, name: str, until: float) -> Work[None]:
+        """Until then, or until an order for this playbook stands in the journal."""
+        while (left := until - self.clock.now()) > 0:
+            yield self.clock.now() + min(left, _ORDERS_EVERY)
+            if left > _ORDERS_EVERY and name in self._ordered():
+                return
+
+    def _ordered(self) -> frozenset[str]:
+        """Playbooks for which an order waits; looked up once a second for all that this process works on."""
+        at, found = self._orders
+        if abs(self.clock.now() - at) >= _ORDERS_EVERY / 2:
+            with self.journal.database.read() as connection:
+                found = standing.playbooks(connection)
+            self._orders = (self.clock.now(), found)
+        return found
 
     @contextlib.contextmanager
     def session(self, name: str) -> Iterator[Session]:
@@ -251,20 +337,24 @@ class Service:
                 self.keeper.give_back(held)
             self.export()
 
-    def _books(self, name: str, today: Playbook | None) -> Books:
+    def _books(self, name: str, book: Playbook | None) -> Books:
         registry = Registry(self.directory.paths)
         opened: dict[str, Playbook] = {}
+
+        def load(definition: str) -> Playbook:
+            return playbook_of(name, definition, book, registry)
 
         def of(rotation: str) -> Playbook:
             if rotation not in opened:
                 with self.journal.database.read() as connection:
-                    row = cases.find_rotation(connection, rotation)
-                if row is None and today is None:
+                    by_name = partial(cases.playbook_row, connection, name)
+                    row = cases.find_rotation(connection, rotation) if rotation else by_name()
+                if row is None and book is None:
                     raise ConfigError(f"the playbook {name} is gone", "put it back")
-                opened[rotation] = playbook_of(name, row["definition"], today, registry) if row else today  # type: ignore[assignment]
+                opened[rotation] = load(row["definition"]) if row else book  # type: ignore[assignment]
             return opened[rotation]
 
-        return Books(today, of)
+        return Books(book, of, load, opened)
 
     def due(self, request: Request) -> tuple[list[Report], Loaded]:
         """What a clock would do now, everything once: due playbooks, waits and debts that are over."""
@@ -354,3 +444,9 @@ class Service:
             self.not_exported = outside.export(self.journal, self.settings.audit_export)
         except RotatorError as error:
             self.not_exported = error.message
+
+
+def _tried_in_vain(killing: Sequence[Key], debts: Sequence[Debt]) -> bool:
+    """A key that was ordered to die, and its provider does not destroy it: a person wants to know that now."""
+    mine = [debt for debt in debts if debt.open and any(debt.key.same(key) for key in killing)]
+    return any(incident.ending(debt) is incident.Ending.RETRIED for debt in mine)

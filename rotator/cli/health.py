@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -200,8 +201,8 @@ def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:
     for debt in case.debts:
         if debt.open and debt.attention:
             yield Checked(name, False, words.debt_words(debt), f"`rotator show {name}`")
-    try:
-        findings = preflight.examine(found.journal, playbook, found.clock.now())
+    findings = preflight.examine(found.journal, playbook, found.clock.now()).findings
+    with contextlib.suppress(RotatorError):  # what keeps the list from being had is among the findings
         if current is not None and current.id and playbook.provider.can_list:
             if current.id not in {record.id for record in playbook.provider.inventory()}:
                 yield Checked(
@@ -210,9 +211,7 @@ def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:
                     f"its current key {current} is gone at the provider",
                     f"somebody deleted it: `rotate {name} --compromised`",
                 )
-        for finding in findings:
-            yield Checked(name, finding.level is Level.OK, finding.text, finding.hint)
-        if not findings:
-            yield Checked(name, True, "nothing hinders a rotation")
-    except RotatorError as error:
-        yield Checked(name, False, error.message, error.hint)
+    for finding in findings:
+        yield Checked(name, finding.level is Level.OK, finding.text, finding.hint)
+    if not findings:
+        yield Checked(name, True, "nothing hinders a rotation")

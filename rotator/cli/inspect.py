@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,10 @@ from rotator.playbook.durations import words as span
 from rotator.playbook.places import meant
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service
+
+if TYPE_CHECKING:
+    from rotator.engine.preflight import Examined
+    from rotator.model import Finding
 
 
 @click.command("status", context_settings=CONTEXT)
@@ -162,6 +166,31 @@ def _line(record: dict[str, Any]) -> str:
     return f"  {record['time'][11:23]}  " + " ".join(str(part) for part in parts if part) + took
 
 
+@click.command("keys", context_settings=CONTEXT)
+@name_argument
+@click.option("--key", default="", metavar="ID", help="This one alone.")
+@json_option
+def keys(name: str, key: str, as_json: bool) -> int:
+    """Each key of NAME that the journal knows: in force or old, accepted or refused now. Only looks, makes nothing.
+
+    Exit 0 where every old key is dead and the one in force works; else 1.
+    """
+    from rotator.keys import look
+
+    with closing(service()) as found:
+        seen = look(found, name, key)
+    if as_json:
+        told = [{"key": str(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
+        show_json(told)
+    else:
+        marks = {True: "alive", False: "dead", None: "unknown"}
+        for one in seen:
+            hint = f" ({one.key.hint})" if one.key.id and len(one.key.hint) > 1 else ""
+            print(f"{marks[one.alive]:<8} {one.key}{hint}: {one.role}; {one.how}")
+    right = [one.alive is (one.role in ("in force", "new, under way")) for one in seen]
+    return 0 if all(right) else 1
+
+
 @click.command("history", context_settings=CONTEXT)
 @click.argument("name", required=False, default="")
 @click.option("-n", "--limit", default=20, show_default=True, help="How many.")
@@ -205,18 +234,17 @@ def plan_command(name: str, as_json: bool) -> int:
     return plan(name, as_json)
 
 
-def plan(name: str, as_json: bool) -> int:
+def plan(name: str, as_json: bool, compromised: bool = False, revoke_first: bool = False, key: str = "") -> int:
+    """The plan is always shown, with everything that the very preflight of a rotation finds."""
     from rotator.engine import preflight
     from rotator.model import Level
 
     with closing(service()) as found:
-        playbook, journal = found.playbooks().get(name), found.journal
-        try:
-            findings = preflight.examine(journal, playbook, found.clock.now())
-        except RotatorError as error:
-            words.say(error.message, error.hint)
-            return 6
-    steps, paths = _steps(playbook), meant(playbook.written, playbook.definition)
+        playbook, journal, now = found.playbooks().get(name), found.journal, found.clock.now()
+        seen = preflight.examine(journal, playbook, now, compromised, revoke_first)
+        findings = list(seen.findings)
+        dying = _dying(found, playbook, key, findings) if revoke_first else ""
+    steps, paths = _steps(playbook, seen, compromised, dying), meant(playbook.written, playbook.definition)
     if as_json:
         show_json(
             {
@@ -238,7 +266,21 @@ def plan(name: str, as_json: bool) -> int:
     return 6 if any(finding.level is Level.ERROR for finding in findings) else 0
 
 
-def _steps(playbook: Playbook) -> dict[str, str]:
+def _dying(found: Service, playbook: Playbook, key: str, findings: list[Finding]) -> str:
+    """The keys that would die first, in words; why none would is a finding."""
+    from rotator import model
+    from rotator.engine import incident
+
+    with found.journal.database.read() as connection:
+        case = cases.load(connection, playbook.name)
+    try:
+        return ", ".join(str(one) for one in incident.targets(found.journal, playbook, case, key, found.clock.now()))
+    except RotatorError as error:
+        findings.append(model.Finding(model.Level.ERROR, error.message, error.hint))
+        return "nobody knows which key"
+
+
+def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) -> dict[str, str]:
     plan, revoke = playbook.plan, playbook.shape.revoke
     quiet = f", quiet for {span(revoke.quiet)}" if revoke.quiet else ""
     soak = f", deactivated for {span(revoke.soak)}" if plan.can_deactivate and revoke.soak else ""
@@ -247,13 +289,29 @@ def _steps(playbook: Playbook) -> dict[str, str]:
         f"{entry.name} ({consumer.evidence})"
         for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)
     ]
+    old = f"the old key after {span(revoke.grace)}{quiet}{soak}"
+    if compromised:
+        old = f"the old key right after that: no grace, no quiet{soak}; nobody may hold it"
     return {
+        **({"first": f"{dying}: revoked before anything else, whoever holds it"} if dying else {}),
+        "in force": _in_force(seen),
         "generate": by,
         "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
         "restart": " → ".join(shows) or "nobody",
         "verify": f"{' · '.join(probe.name for probe in playbook.probes)}, {plan.policy.passes} times in a row",
-        "revoke": f"the old key after {span(revoke.grace)}{quiet}{soak}",
+        "revoke": "nothing is left to revoke" if dying else old,
     }
+
+
+def _in_force(seen: Examined) -> str:
+    """Which key this is about."""
+    if seen.running:
+        return f"a rotation is under way ({seen.running}): it is carried on"
+    if not seen.known:
+        return "it is not sure which key is in force"
+    if seen.key is None:
+        return "no key: no store holds one, and the journal knows none; this would be the first"
+    return f"{seen.key} ({seen.key.hint})" if seen.key.id and len(seen.key.hint) > 1 else str(seen.key)
 
 
 @click.command("validate", context_settings=CONTEXT)

@@ -45,6 +45,7 @@ def cli() -> None:
 @click.option(
     "--revoke-first", is_flag=True, help="With --compromised: the old key dies before consumers have the new."
 )
+@click.option("--key", default="", metavar="ID", help="With --revoke-first: the id of the one key that dies.")
 @wait_option
 @reason_option
 @json_option
@@ -54,6 +55,7 @@ def rotate_command(
     dry_run: bool,
     compromised: bool,
     revoke_first: bool,
+    key: str,
     wait: bool,
     reason: str,
     as_json: bool,
@@ -65,13 +67,15 @@ def rotate_command(
         raise click.UsageError("name the playbooks to rotate, or say --due")
     if revoke_first and not compromised:
         raise click.UsageError("--revoke-first is for a leaked key: say --compromised, too")
+    if key and (not revoke_first or len(names) != 1):
+        raise click.UsageError("--key names the leaked key of one playbook, with --compromised --revoke-first")
     if dry_run and due:
         raise click.UsageError("--dry-run is for playbooks by name; `rotator status` tells which are due")
     if dry_run:
         from rotator.cli.inspect import plan
 
-        return worst([plan(name, as_json) for name in names])
-    request = Request(compromised, revoke_first, reason, wait)
+        return worst([plan(name, as_json, compromised, revoke_first, key) for name in names])
+    request = Request(compromised, revoke_first, key, reason, wait=wait)
     return _due(request, as_json) if due else _named(names, request, as_json)
 
 
@@ -152,15 +156,16 @@ def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bo
 def _order_verb(verb: str, help_text: str) -> None:
     @cli.command(verb, help=help_text, context_settings=CONTEXT)
     @name_argument
+    @click.option("--key", default="", metavar="ID", help="This one alone.", hidden=verb == "undo")
     @wait_option
     @reason_option
     @json_option
-    def command(name: str, wait: bool, reason: str, as_json: bool) -> int:
+    def command(name: str, key: str, wait: bool, reason: str, as_json: bool) -> int:
         from rotator import orders
         from rotator.core.order import Order
         from rotator.service import Request
 
-        request = Request(reason=reason, wait=wait or verb == "revoke")
+        request = Request(key=key, reason=reason, wait=wait or verb == "revoke")
         return ordered(name, lambda found: orders.order(found, name, Order(verb), request), as_json, request.wait)
 
 
@@ -202,6 +207,56 @@ def adopt(name: str, key_id: str) -> int:
 cli.add_command(rotate_command)
 
 
+@cli.command(context_settings=CONTEXT)
+@name_argument
+@click.option("--current", "key_id", default="", metavar="ID", help="The key in force, where the stores do not agree.")
+@reason_option
+@json_option
+def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
+    """End the unfinished rotation of NAME: what the stores hold is in force, all else that it made is an old key."""
+    from rotator import orders
+    from rotator.cli import words
+
+    with closing(service()) as found:
+        current, report = orders.abandon(found, name, key_id, reason)
+    if as_json:
+        show_json({**words.report_json(report), "current": str(current) if current else None})
+    else:
+        words.abandoned(report, current)
+    return 4 if report.held else 0
+
+
+@cli.command(context_settings=CONTEXT)
+@click.argument("old")
+@click.argument("new", shell_complete=playbook_names)
+def rename(old: str, new: str) -> int:
+    """Give the playbook NEW the history of OLD: its key, its old keys, its rotations. For a file that was renamed."""
+    from rotator import naming
+
+    with closing(service()) as found:
+        naming.rename(found, old, new)
+    print(f"what was known of {old} is known of {new}")
+    return 0
+
+
+@cli.command(context_settings=CONTEXT)
+@click.argument("name")
+@click.option("--key", default="", metavar="ID", help="Only a key that nobody decided about: it is somebody else's.")
+@click.option("--gone", is_flag=True, help="You have looked in the console: its key is destroyed.")
+@reason_option
+def forget(name: str, key: str, gone: bool, reason: str) -> int:
+    """Forget the playbook NAME, whose file and key are gone. The audit log and the history stay."""
+    from rotator import naming
+
+    with closing(service()) as found:
+        if key:
+            naming.let_go(found, name, key, reason)
+        else:
+            naming.forget(found, name, gone)
+    print(f"{key} is left alone" if key else f"{name} is forgotten")
+    return 0
+
+
 def _late(name: str, module: str, attribute: str, **options: Any) -> None:
     """A verb whose module is imported when it is used."""
 
@@ -228,6 +283,7 @@ _late(
 _late("pause", "rotator.cli.pauses", "pause", short_help="The clock leaves playbooks alone for a while.")
 _late("resume", "rotator.cli.pauses", "resume", short_help="End a pause; carry on what needs attention.")
 _late("show", "rotator.cli.inspect", "show", short_help="One rotation: each step, attempt and decision.")
+_late("keys", "rotator.cli.inspect", "keys", short_help="Each key of a playbook: in force, alive or dead. Only looks.")
 _late("history", "rotator.cli.inspect", "history", short_help="The last rotations.")
 _late("plan", "rotator.cli.inspect", "plan_command", short_help="What a rotation would do.")
 _late("validate", "rotator.cli.inspect", "validate", short_help="Every mistake of every playbook; no network.")

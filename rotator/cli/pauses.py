@@ -77,15 +77,27 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
 @_name
 @_tag
 @_all
+@click.option(
+    "--today",
+    is_flag=True,
+    help="Go on with stores, restarters and probes as the playbook says today, not as it began.",
+)
+@click.option(
+    "--give-up", multiple=True, metavar="STORE", help="With --today: a store that was written and is looked at no more."
+)
 @wait_option
 @reason_option
 @json_option
-def resume(name: str, tag: str, every: bool, wait: bool, reason: str, as_json: bool) -> int:
+def resume(
+    name: str, tag: str, every: bool, today: bool, give_up: tuple[str, ...], wait: bool, reason: str, as_json: bool
+) -> int:
     """End a pause; of one playbook, carry on what needs attention, too: the person has looked."""
     from rotator import orders
     from rotator.core.order import Order
     from rotator.service import Request
 
+    if (today and not name) or (give_up and not today):
+        raise click.UsageError("--today is for one playbook, and --give-up goes with it")
     scope = _scope(name, tag, every)
     with closing(service()) as found:
         ended = orders.end_pause(found, scope, reason)
@@ -95,11 +107,11 @@ def resume(name: str, tag: str, every: bool, wait: bool, reason: str, as_json: b
         print(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
     if still is not None and not ended and not attention:
         raise RefusedError(f"{name} is paused with others: {still.reason}", f"`rotator resume {still.typed}` ends it")
-    if not name or (ended and not attention):
+    if not name or (ended and not attention and not today):
         if as_json:
             show_json({"scope": scope, "ended": ended})
         elif not ended:
             print(f"{scope} was not paused")
         return 0
-    request = Request(reason=reason, wait=wait)
+    request = Request(reason=reason, today=today, give_up=give_up, wait=wait)
     return ordered(name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
 from rotator.core.patience import ENDLESS
 from rotator.core.state import Debt, Rotation
+from rotator.playbook.durations import words as span
 from rotator.secret import redact
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class StepView:
             line.took = time.monotonic() - line.began
             if performed is not None:
                 _learn(line, call, performed)
+                self._soaks(unit, call, performed)
             if self._live is not None:
                 self._live.update(f"{step}: {line.waiting or call.op}…")
 
@@ -89,6 +91,17 @@ class StepView:
             elif (why := line.failed or line.waiting) and line.is_news(why) and not self._quiet:
                 where = f"{unit.playbook}: " if self._many else ""
                 print(f"{where}  {line.name:<{_WIDTH}} … {text}", flush=True)
+
+    def _soaks(self, unit: Rotation | Debt, call: Call, performed: Performed) -> None:
+        """The longest wait in front of a person says what it is."""
+        if self._quiet or call.op is not Op.DEACTIVATE or not isinstance(performed.result, Done):
+            return
+        if isinstance(unit, Debt) and unit.plan.policy.soak:
+            where, soak = f"{unit.playbook}: " if self._many else "", span(unit.plan.policy.soak)
+            print(
+                redact(f"{where}  {'revoke':<{_WIDTH}} … {unit.key} is deactivated for {soak}, then destroyed"),
+                flush=True,
+            )
 
     def close(self) -> None:
         with self._lock:

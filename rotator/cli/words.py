@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from rotator.core import debt as debt_machine
+from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
 from rotator.playbook.durations import words
@@ -32,7 +33,7 @@ def moment(at: float) -> str:
 
 def debt_words(debt: Debt) -> str:
     """What an old key waits for."""
-    key = f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
+    key = _key(debt)
     if debt.attention and debt.phase is not DebtPhase.WATCH:
         return f"{key}: {debt.attention}"
     if debt.phase is DebtPhase.GRACE:
@@ -40,8 +41,11 @@ def debt_words(debt: Debt) -> str:
         until = moment(debt.born + policy.grace)
         quiet = f"; then, if quiet for {words(policy.quiet)}, it is revoked" if policy.quiet else "; then it is revoked"
         return f"{key} lives on until {until}{quiet}"
-    if debt.phase is DebtPhase.REVOKE and debt.plan.supplied:
+    if debt.asks:
         return f"{key}: destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+    if debt.phase is DebtPhase.SOAK:
+        until = moment(debt.since + debt.plan.policy.soak)
+        return f"{key} is deactivated until {until}; if nothing fails by then, it is destroyed"
     if debt.phase is DebtPhase.WATCH:
         return f"{key} is {debt.death}; the probes are watched on"
     if debt.phase in (DebtPhase.PAID, DebtPhase.VOID):
@@ -54,6 +58,15 @@ def report(found: Report) -> None:
     rotation = found.rotation
     if found.error is not None:
         return say(found.error.message, found.error.hint)
+    for line in found.taken:
+        print(f"as today: {line}")
+    for debt in found.kills:
+        killed(debt)
+    if found.kills and (rotation is None or not rotation.compromised):
+        return None  # the order was about an older key alone
+    if found.kills and found.followed and rotation is not None and rotation.phase is not Phase.ENDED:
+        print(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
+        return None
     if rotation is None:
         for debt in found.debts:
             if not (debt.open and debt.attention):
@@ -81,8 +94,14 @@ def report(found: Report) -> None:
         )
     elif isinstance(found.action, WaitUntil):
         print(f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})")
+    if found.differs:
+        lines = "".join(f"\n  {line}" for line in found.differs)
+        say(
+            f"the playbook says otherwise by now:{lines}",
+            f"`rotator resume {found.playbook} --today` goes on with that",
+        )
     for debt in found.debts:
-        if debt.open and debt.attention and debt.phase is not DebtPhase.WATCH:
+        if debt.open and debt.attention and debt.phase is not DebtPhase.WATCH and not debt.at_once:
             again = "it is looked at again every hour"
             if debt.phase is not DebtPhase.HELD:
                 again = "it is tried again by the next `rotate --due`"
@@ -90,8 +109,49 @@ def report(found: Report) -> None:
     return None
 
 
+def abandoned(found: Report, current: Key | None) -> None:
+    """What stands once a rotation was given up."""
+    name = found.playbook
+    print(f"abandoned, as ordered: {current or 'no key'} is in force")
+    for debt in found.debts:
+        if debt.open and debt.phase not in DEAD_PHASES:
+            print(f"  {debt_words(debt)}")
+    print(f"`rotator keys {name}` shows each key; `rotate {name}` makes another")
+
+
+def killed(debt: Debt) -> None:
+    """What became of a key that was ordered to die first, in one sentence."""
+    key, name = _key(debt), debt.playbook
+    match incident.ending(debt):
+        case incident.Ending.DEAD if debt.proof:
+            seen = "it was refused" if debt.proof is Proof.REFUSED else "the provider lists it no more"
+            print(f"{key} is dead, proven: {seen} after its revocation")
+        case incident.Ending.DEAD:
+            print(f"{key} is {debt.death}; that was not seen")
+        case incident.Ending.ASKED:
+            say(
+                f"{key} lives until a person destroys it in the provider's console",
+                f"then `rotator confirm {name}`; `rotator keys {name}` shows whether it still works",
+            )
+        case incident.Ending.RETRIED if debt.phase is DebtPhase.PROVE:
+            say(f"{key} was revoked, not proven yet: {debt.attention}", f"`rotator keys {name}` looks again")
+        case incident.Ending.RETRIED:
+            say(
+                f"{key} still lives: {debt.attention}",
+                f"it is tried again, by `rotate --due` too; `rotator resume {name}` tries now; "
+                "or destroy it in the provider's console",
+            )
+        case _:
+            print(f"{key} is being revoked ({debt.phase})")
+
+
+def _key(debt: Debt) -> str:
+    return f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
+
+
 def _ended(found: Report, rotation: Rotation) -> None:
     name = short(rotation.id)
+    orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     match rotation.outcome:
         case Outcome.VERIFIED:
             for debt in found.debts:
@@ -101,14 +161,14 @@ def _ended(found: Report, rotation: Rotation) -> None:
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
             left = tail.replace("old key", "key that was left") if rotation.back else tail
-            orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
             print(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
         case Outcome.ROLLED_BACK:
             _rolled_back(found, rotation, name)
         case Outcome.REFUSED:
-            say(f"{rotation.problem}. Nothing was changed. ({name})", rotation.hint)
+            changed = "No new key was made" if found.kills else "Nothing was changed"
+            say(f"{rotation.problem}. {changed}. ({name})", rotation.hint)
         case Outcome.ABANDONED:
-            say(f"no new key, and the old one is revoked: {rotation.problem} ({name})", rotation.hint)
+            say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
         case _:
             pass
 
@@ -196,6 +256,11 @@ def debt_json(debt: Debt) -> dict[str, Any]:
     }
 
 
+def kill_json(debt: Debt) -> dict[str, Any]:
+    found = incident.ending(debt)
+    return {"key": str(debt.key), "ending": str(found) if found else None, "proof": str(debt.proof)}
+
+
 def report_json(found: Report) -> dict[str, Any]:
     error = {"error": found.error.message, "hint": found.error.hint} if found.error else {}
     return {
@@ -203,6 +268,9 @@ def report_json(found: Report) -> dict[str, Any]:
         "exit_code": found.code,
         "rotation": rotation_json(found.rotation),
         "debts": [debt_json(debt) for debt in found.debts],
+        **({"taken": list(found.taken)} if found.taken else {}),
+        **({"differs": list(found.differs)} if found.differs else {}),
+        **({"kills": [kill_json(debt) for debt in found.kills]} if found.kills else {}),
         "seconds": round(found.seconds, 3),
         **error,
     }

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
 from rotator.core.look import Facts, look
-from rotator.core.state import CLOCKS_AGREE, Cause, Debt, DebtPhase, Proof
+from rotator.core.state import CLOCKS_AGREE, DEAD_PHASES, Cause, Debt, DebtPhase, Proof
 
 P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
 _PROOFS = 3
+_TOLD_AFTER = 4  # failures in a row of what is to happen at once: some seconds
+DECIDE = "`rotator adopt {name}` makes what the stores hold the key in force, `rotator revoke {name} --key {key}` kills"
 _UNTOLD = 600.0  # seconds until a provider that did not say when a key was last used is asked again
 
 _CALLS: dict[DebtPhase, Op] = {
@@ -40,8 +42,8 @@ def next_action(debt: Debt) -> Action:
     if debt.phase is P.GRACE:
         return WaitUntil(debt.born + debt.plan.policy.grace, f"grace of {debt.key}")
     if debt.phase is P.HELD:
-        return Ask("resume", debt.attention)
-    if debt.phase is P.REVOKE and debt.plan.supplied:
+        return Ask("adopt" if debt.cause is Cause.UNDECIDED else "resume", debt.attention)
+    if debt.asks:
         return Ask("confirm", debt.attention or f"destroy {debt.key} in the provider's console, then say so")
     return Call(_CALLS[debt.phase], "revoke", debt.target, debt.key)
 
@@ -68,6 +70,9 @@ def begin(debt: Debt) -> Debt:
             return debt.to(P.GRACE)
         case Cause.DISCARDED:
             return replace(debt.to(P.SUSPECT), deactivated=True)
+        case Cause.UNDECIDED:
+            decide = DECIDE.format(name=debt.playbook, key=debt.key)
+            return debt.held(f"nobody has decided about {debt.key}: {decide}", person=True)
         case _:
             return _before_look(debt)
 
@@ -86,6 +91,15 @@ def by_boot_clock(debt: Debt, now: float, boot: str, boot_now: float) -> Debt:
     return replace(debt, born=debt.born + jumped, since=debt.since + jumped, now=debt.now + jumped, wake=wake)
 
 
+def kill(debt: Debt) -> Debt:
+    """A person's order that it die at once, whoever holds it. What is dead already only goes on being proven."""
+    debt = replace(debt, at_once=True, cause=Cause.COMPROMISED)
+    if debt.phase in DEAD_PHASES:
+        return replace(debt, wake=None)
+    asked = debt.plan.supplied or debt.by_hand
+    return replace(debt.to(P.REVOKE), person=False, attention="", revoke_intended=not asked)
+
+
 def void(debt: Debt) -> Debt:
     """The key is current again: no debt."""
     return debt.to(P.VOID)
@@ -102,11 +116,13 @@ def _look_again(debt: Debt) -> Debt:
     """From the look that stopped it, or its quiet; the attention stays until the look passes."""
     if debt.cause is Cause.DISCARDED:
         return debt.to(P.SUSPECT)
-    return _from_quiet(debt)
+    return again(debt)
 
 
-def _from_quiet(debt: Debt) -> Debt:
+def again(debt: Debt) -> Debt:
     """Quiet and the look are only worth something right before their act: both are asked again."""
+    if debt.at_once:
+        return debt.to(P.REVOKE)
     return debt.to(P.QUIET) if _asks_quiet(debt) else _look_phase(debt)
 
 
@@ -125,9 +141,10 @@ def _again(debt: Debt, failed: Failed) -> Debt:
     tries = debt.tries + 1
     pause = debt.plan.policy.pause(tries, failed.retry_in)
     lasting = debt.now - debt.since >= debt.plan.policy.deadline
-    attention = failed.message if lasting else debt.attention
+    told = lasting or (debt.at_once and tries >= _TOLD_AFTER)
+    attention = failed.message if told else debt.attention
     if debt.phase in (P.REVOKE, P.DEACTIVATE):
-        debt = replace(_from_quiet(debt), since=debt.since)
+        debt = replace(again(debt), since=debt.since)
     return replace(debt.later(pause), tries=tries, attention=attention)
 
 
@@ -210,7 +227,7 @@ def _deactivate(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Failed):
         unable = result.kind is Kind.UNSUPPORTED
         return replace(debt.to(P.REVOKE), revoke_intended=True) if unable else debt.held(result.message)
-    return _from_quiet(debt)  # a lost answer: ask again before doing it again
+    return again(debt)  # a lost answer: ask again before doing it again
 
 
 def _soak(debt: Debt, result: Result) -> Debt:
@@ -254,19 +271,31 @@ def _revoke(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Done):
         return debt.to(P.PROVE)
     if isinstance(result, Failed):
-        return debt.held(f"{debt.key} could not be revoked: {result.message}")
-    return _from_quiet(debt)
+        return _not_revoked(debt, result)
+    return again(debt)
+
+
+def _not_revoked(debt: Debt, failed: Failed) -> Debt:
+    """What its provider cannot do at all is asked of a person; what is to happen at once is tried again and again."""
+    text = f"{debt.key} could not be revoked: {failed.message}"
+    if failed.kind is Kind.UNSUPPORTED:
+        hand = f"{text}; destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+        return replace(debt.to(P.REVOKE), by_hand=True, revoke_intended=False, attention=hand)
+    if not debt.at_once:
+        return debt.held(text)
+    tries = debt.tries + 1
+    return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, attention=text)
 
 
 def _prove(debt: Debt, result: Result) -> Debt:
     """`Done.data` is the proof of its death that was seen, if any; several times in a row is enough."""
     if isinstance(result, Failed):
-        return debt.to(P.RETIRE) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
+        return _retire_next(debt, 0) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
     if not isinstance(result, Done):
         return debt
     if not isinstance(result.data, Proof) or not result.data:
         tries = debt.tries + 1
-        if debt.plan.supplied and tries >= _PROOFS:
+        if (debt.plan.supplied or debt.by_hand) and tries >= _PROOFS:
             return replace(debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works")
         if debt.now - debt.since >= debt.plan.policy.deadline:
             return debt.held(f"{debt.key} was revoked but is still accepted")
@@ -278,7 +307,9 @@ def _prove(debt: Debt, result: Result) -> Debt:
 
 
 def _retire_next(debt: Debt, target: int) -> Debt:
-    return debt.to(P.RETIRE, target) if target < len(debt.plan.stores) else debt.to(P.SWEEP)
+    """What died at once may still be the present version of a store: nothing of it is retired."""
+    last = debt.at_once or target >= len(debt.plan.stores)
+    return debt.to(P.SWEEP) if last else debt.to(P.RETIRE, target)
 
 
 def _retire(debt: Debt, result: Result) -> Debt:

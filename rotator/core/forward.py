@@ -143,7 +143,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
                 "find out who writes it (GitOps, another rotator, a person)",
             ),
         )
-    if rotation.round < rotation.plan.policy.rounds:
+    if rotation.rounds < rotation.plan.policy.rounds:
         return begin_restarts(rotation)
     return undo.begin(
         rotation,

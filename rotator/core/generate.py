@@ -80,8 +80,6 @@ def made(rotation: Rotation, key: Key) -> Rotation:
     rotation = replace(rotation, new=key, problem="")
     if rotation.plan.overlap is Overlap.NONE:
         rotation = replace(rotation, forward_only=True)
-    if rotation.revoke_first and rotation.old is not None:
-        return rotation.to(Phase.KILL)
     return _to_recognise(rotation)
 
 
@@ -97,25 +95,12 @@ def _to_recognise(rotation: Rotation) -> Rotation:
 
 
 def _nothing_made(rotation: Rotation, failed: Failed) -> Rotation:
-    """A definite no: there is no new key. With --revoke-first the leaked one dies all the same."""
+    """A definite no: there is no new key."""
     rotation = replace(rotation, problem=failed.message, hint=failed.hint)
-    if rotation.revoke_first and rotation.old is not None:
-        return rotation.to(Phase.KILL)
     if rotation.attempt > 1 and rotation.plan.overlap is Overlap.NONE:
         return rotation.stuck(f"no new key, and the old one may be dead: {failed.message}")
     outcome = Outcome.ROLLED_BACK if rotation.attempt > 1 or rotation.possible_orphan else Outcome.REFUSED
     return rotation.end(outcome)
-
-
-def kill(rotation: Rotation, result: Result) -> Rotation:
-    """--revoke-first: a person ordered that the old key die before the consumers have the new one."""
-    if isinstance(result, Failed):
-        return replace(rotation.stuck("the old key could not be revoked: " + result.message), hint=result.hint)
-    if not isinstance(result, Done):
-        return rotation
-    if rotation.new is None:
-        return rotation.end(Outcome.ABANDONED)
-    return _to_recognise(rotation)
 
 
 def revive(rotation: Rotation, result: Result) -> Rotation:

@@ -85,7 +85,7 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
             strangers.append(store.name)
     present = _present_version_time(facts)
     for consumer in facts.consumers:
-        _judge(_that_matter(consumer, living), dying, present, facts.now, holders, unproven)
+        _judge(_that_matter(consumer, living), dying, living, present, facts.now, holders, unproven)
     return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
 
 
@@ -94,7 +94,7 @@ def showing(facts: Facts, dying: Key, living: Key | None = None) -> tuple[Consum
     present, found = _present_version_time(facts), []
     for consumer in facts.consumers:
         doubts: list[str] = []
-        _judge(_that_matter(consumer, living), dying, present, facts.now, doubts, doubts)
+        _judge(_that_matter(consumer, living), dying, living, present, facts.now, doubts, doubts)
         if consumer.evidence is not Evidence.NONE and not doubts:
             found.append(consumer)
     return tuple(found)
@@ -124,9 +124,16 @@ def _present_version_time(facts: Facts) -> float | None:
 
 
 def _judge(
-    consumer: ConsumerFact, dying: Key, present: float | None, now: float, holders: list[str], unproven: list[str]
+    consumer: ConsumerFact,
+    dying: Key,
+    living: Key | None,
+    present: float | None,
+    now: float,
+    holders: list[str],
+    unproven: list[str],
 ) -> None:
-    """An instance is clear if it was read to hold another key, or started after the present version was written."""
+    """An instance is clear if it was read to hold another key (`living`, where that is to be brought out), or started
+    after the present version was written."""
     if consumer.evidence is Evidence.NONE:
         return
     if not consumer.instances:
@@ -138,6 +145,8 @@ def _judge(
         if instance.fingerprint is not None:
             if instance.fingerprint == dying.fingerprint:
                 holders.append(name)
+            elif living is not None and instance.fingerprint != living.fingerprint:
+                unproven.append(name)
         elif consumer.evidence is Evidence.READ:
             unproven.append(name)
         elif consumer.evidence is Evidence.ANSWERS:

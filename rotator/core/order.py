@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rotator.core import debt as debts_of
-from rotator.core import recover, undo
+from rotator.core import incident, resume, undo
 from rotator.core.action import Done, Failed
 from rotator.core.state import (
     DEAD_PHASES,
@@ -27,8 +27,14 @@ class Order(StrEnum):
     RESUME = "resume"
     UNDO = "undo"
     COMPROMISED = "compromised"
+    REVOKE_FIRST = "revoke first"
+    ABANDON = "abandon"
+    FORGET = "forget"
     REVOKE = "revoke"
     CONFIRM = "confirm"
+
+
+ABANDONED = "abandoned by a person's order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +52,19 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
         return Refusal("this rotation is over", "start the next one with `rotate NAME`")
     match order:
         case Order.RESUME:
-            return _resume(rotation)
+            return resume.resumed(rotation)
         case Order.UNDO:
             return _undo(rotation)
         case Order.COMPROMISED:
             return _compromise(rotation)
+        case Order.REVOKE_FIRST:
+            return incident.carried_on(rotation, [rotation.old] if rotation.old else [], None, at)
+        case Order.ABANDON:
+            return incident.over(rotation, ABANDONED, at=at)
         case Order.REVOKE:
             return Refusal("a rotation is under way", "`rotator resume` or `rotator undo` it first")
         case _:
             return Refusal("nothing waits for a confirmation")
-
-
-def _resume(rotation: Rotation) -> Rotation | Refusal:
-    if rotation.phase is not Phase.STUCK:
-        return replace(rotation, wake=None) if rotation.wake is not None else rotation
-    all_gone = rotation.came_from is Phase.DISCARD and not rotation.found
-    if rotation.came_from is Phase.RECOVER or all_gone:  # the person has looked and removed what was there
-        return recover.once_more(replace(rotation, problem="", question="", last_create=False), looked=True)
-    return replace(rotation.to(rotation.came_from, rotation.target), round=0, question="", problem="")
 
 
 def _undo(rotation: Rotation) -> Rotation | Refusal:
@@ -106,8 +107,9 @@ def _give_up_both(rotation: Rotation) -> Rotation:
 
 
 def _compromise(rotation: Rotation) -> Rotation | Refusal:
-    phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
-    if phase in UNDOING:
+    if rotation.phase is Phase.STUCK:
+        return incident.hurried(rotation, rotation.now)
+    if rotation.phase in UNDOING:
         return Refusal("it is being undone; that is finished first, then a compromised rotation follows")
     return replace(rotation, compromised=True, forward_only=True)
 
@@ -117,6 +119,12 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
     debt = replace(debt, now=max(debt.now, at))
     if not debt.open:
         return Refusal(f"{debt.key} is dealt with already")
+    if order is Order.REVOKE_FIRST:
+        return debts_of.kill(debt)
+    if order is Order.FORGET:
+        return _let_go(debt)
+    if debt.cause is Cause.UNDECIDED and order is not Order.REVOKE:
+        return Refusal(f"nobody has decided about {debt.key}", debts_of.DECIDE.format(name=debt.playbook, key=debt.key))
     match order:
         case Order.RESUME:
             return _resume_debt(debt)
@@ -124,8 +132,17 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
             return _free_to_go_back(debt)
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
+        case Order.ABANDON:
+            return Refusal("only a rotation can be abandoned", f"`rotator revoke {debt.playbook}` revokes it now")
         case _:
             return _confirm(debt)
+
+
+def _let_go(debt: Debt) -> Debt | Refusal:
+    """A person's word that it is somebody else's. One that rotator surely made dies instead."""
+    if debt.cause in (Cause.UNDECIDED, Cause.DISCARDED):
+        return debts_of.void(debt)
+    return Refusal(f"{debt.key} was made by rotator, or in force here", f"`rotator revoke {debt.playbook}` ends it")
 
 
 _NO_WAY_BACK = "rotate again: `rotate NAME`"
@@ -162,6 +179,8 @@ def begin_back(new_id: str, plan: Plan, debt: Debt, at: float) -> Rotation:
 
 
 def _resume_debt(debt: Debt) -> Debt:
+    if debt.by_hand and debt.asks:  # its provider may be able to by now
+        return debts_of.again(replace(debt, by_hand=False, attention=""))
     if debt.phase is not DebtPhase.HELD:
         return replace(debt, wake=None) if debt.phase is not DebtPhase.GRACE else debt
     at_once = replace(debt, person=False, wake=debt.now)
@@ -169,13 +188,15 @@ def _resume_debt(debt: Debt) -> Debt:
 
 
 def _confirm(debt: Debt) -> Debt | Refusal:
-    if debt.phase is DebtPhase.REVOKE and debt.plan.supplied:
-        return replace(debt.to(DebtPhase.PROVE), revoke_intended=True)
+    if debt.asks:
+        return replace(debt.to(DebtPhase.PROVE), revoke_intended=True, attention="")
     return Refusal(f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for")
 
 
 def _hurry(debt: Debt, order: Order) -> Debt:
     """No grace and no quiet any more; the look stays."""
+    if debt.cause is Cause.UNDECIDED:
+        debt = replace(debt, cause=Cause.SWEPT)
     if order is Order.COMPROMISED and debt.cause is Cause.ROTATED:
         debt = replace(debt, cause=Cause.COMPROMISED)
     if debt.phase in (DebtPhase.GRACE, DebtPhase.QUIET):

@@ -8,7 +8,7 @@ from rotator.core.action import Failed, Later
 from rotator.core.state import CLOCKS_AGREE, UNDOING, Phase, Rotation
 
 # Waits that no deadline ends: a person, or a fact without which neither way is safe.
-ENDLESS = frozenset({Phase.KILL, Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
+ENDLESS = frozenset({Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
 
 
 def set_back(rotation: Rotation, now: float) -> Rotation:

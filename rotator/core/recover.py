@@ -70,8 +70,6 @@ def next_attempt(rotation: Rotation) -> Rotation:
         problem = rotation.problem if rotation.last_create else problem
         if rotation.plan.overlap is Overlap.NONE:  # the old key may be dead: there is no way back, only a person
             return rotation.stuck(problem)
-        if rotation.revoke_first and rotation.old is not None:
-            return replace(rotation.to(Phase.KILL), problem=problem)
         return replace(rotation.end(Outcome.ROLLED_BACK), problem=problem)
     return once_more(rotation)
 

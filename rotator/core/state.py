@@ -98,7 +98,6 @@ class Phase(StrEnum):
     GENERATE = "generate"  # generate
     RECOVER = "recover"  # generate: a create whose answer was lost
     DISCARD = "discard"  # generate: what that create left
-    KILL = "kill"  # revoke: --revoke-first
     REVIVE = "revive"  # generate: going back to a deactivated key
     RECOGNISE = "recognise"  # generate: the provider shows the new key by its own id
     CHECK = "check"  # generate: the new key by itself
@@ -176,6 +175,7 @@ class Cause(StrEnum):
     UNDONE = "undone"
     DISCARDED = "discarded"  # a lost create, by difference: deactivated, perhaps a colleague's
     SWEPT = "swept"
+    UNDECIDED = "undecided"  # a rotation was abandoned, and nobody said whose key this is: it lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,7 @@ class Rotation:
     tries: int = 0
     passes: int = 0
     round: int = 0  # restarts of all consumers so far: each is a change of its own
+    resumed: int = 0  # rounds when a person last ordered it to go on: patience begins anew
     round_at: float = 0.0
     alive_at: float = 0.0  # when the previous key was last asked on the way back, and not refused
     handle: str = ""
@@ -212,7 +213,7 @@ class Rotation:
     new: Key | None = None
     writes: tuple[Write, ...] = ()
     compromised: bool = False
-    revoke_first: bool = False
+    revoke_first: bool = False  # the leaked key does not wait for this: it is a debt `at_once`
     forward_only: bool = False
     pivoted: bool = False
     back: bool = False  # ordered after a pivot: `new` is the previous key, nothing is generated
@@ -252,6 +253,11 @@ class Rotation:
     @property
     def store(self) -> StorePlan:
         return self.plan.stores[self.target]
+
+    @property
+    def rounds(self) -> int:
+        """Restarts of all consumers since a person last looked."""
+        return self.round - self.resumed
 
     @property
     def restart_since(self) -> float:
@@ -319,6 +325,8 @@ class Debt:
     stored: bool = True  # False: no store ever had it, so no consumer can
     boot: str = ""  # the boot it was born in, and that boot's clock then: shows when the wall clock jumps
     boot_at: float = 0.0
+    at_once: bool = False  # ordered by a person: it dies whoever holds it, and no rotation holds it up
+    by_hand: bool = False  # its provider cannot destroy it: a person does
     person: bool = False  # HELD until a person says resume
     attention: str = ""
     proof: Proof = Proof.NONE
@@ -330,13 +338,18 @@ class Debt:
     @property
     def death(self) -> str:
         """How it is told of the key that it is no more: dead only where that was seen."""
-        said = "said to be destroyed; nothing can prove it" if self.plan.supplied else "revoked"
+        said = "said to be destroyed; nothing can prove it" if self.plan.supplied or self.by_hand else "revoked"
         return "dead" if self.proof else said
 
     @property
     def urgent(self) -> bool:
         """No grace, quiet or soak."""
         return self.cause is not Cause.ROTATED
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for a person to destroy the key."""
+        return self.phase is DebtPhase.REVOKE and (self.plan.supplied or self.by_hand)
 
     def to(self, phase: DebtPhase, target: int = 0) -> Debt:
         return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0)

@@ -18,6 +18,12 @@ class Known:
     playbook: str
     rotations: Collection[str]
     accounted: Collection[str]  # current, pending, in a store, or an open debt
+    formerly: Collection[str] = ()  # the playbook's names before
+
+    @property
+    def names(self) -> set[str]:
+        """As labels bear them."""
+        return {name[:60] for name in (self.playbook, *self.formerly)}
 
 
 def orphans(inventory: Iterable[KeyRecord], known: Known) -> tuple[Key, ...]:
@@ -30,7 +36,7 @@ def orphans(inventory: Iterable[KeyRecord], known: Known) -> tuple[Key, ...]:
     found = []
     for record in records:
         label = Label.parse(record.label) if bearers[record.label] == 1 else None
-        if label is None or label.installation != known.installation or label.playbook != known.playbook[:60]:
+        if label is None or label.installation != known.installation or label.playbook not in known.names:
             continue
         if label.rotation in known.rotations and record.id not in known.accounted:
             found.append(Key(record.id, "", record.hint))

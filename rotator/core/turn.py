@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rotator.core import debt as debts_of
-from rotator.core import machine
+from rotator.core import incident, machine
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
 from rotator.core.state import DANGER, DEAD_PHASES, FORWARD_AFTER_GENERATE, Cause, Debt, Phase, Rotation
 from rotator.core.undo import settled
@@ -16,7 +16,9 @@ Unit = Rotation | Debt
 def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | None, Action]:
     """The one unit that acts now, and its action; else the earliest wait, else a question, else Finish.
 
-    A compromised debt goes first, then the rotation, then the other debts.
+    A rotation's question comes before waits, but for those of what is to die at once.
+
+    What is to die at once goes first, then other compromised debts, the rotation, the other debts.
     """
     asked: tuple[Unit, Action] | None = None
     waits: list[tuple[float, int, Unit, WaitUntil]] = []
@@ -28,17 +30,21 @@ def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | Non
             waits.append((action.at, len(waits), unit, action))
         elif isinstance(action, Ask) and asked is None:
             asked = (unit, action)
-    if asked is not None and isinstance(asked[0], Rotation) and asked[0].phase is not Phase.SETTLE:
+    dying = [row for row in waits if isinstance(row[2], Debt) and row[2].at_once and incident.ending(row[2]) is None]
+    if asked is not None and isinstance(asked[0], Rotation) and asked[0].phase is not Phase.SETTLE and not dying:
         return asked
     if waits:
-        _, _, unit, wait = min(waits, key=lambda row: row[:2])
+        _, _, unit, wait = min(dying or waits, key=lambda row: row[:2])
         return unit, wait
     return asked or (None, Finish(rotation.outcome if rotation else None))
 
 
 def may_act(debt: Debt, rotation: Rotation | None) -> bool:
-    """No debt acts between a rotation's first store write and its pivot, nor ever on the key it may go back to."""
-    if rotation is None or rotation.phase is Phase.ENDED or debt.phase in DEAD_PHASES:
+    """No debt acts between a rotation's first store write and its pivot, nor ever on the key it may go back to.
+
+    But what a person ordered to die at once: then nothing goes back to it.
+    """
+    if rotation is None or rotation.phase is Phase.ENDED or debt.phase in DEAD_PHASES or debt.at_once:
         return True
     if debt.key.same(rotation.old) or (debt.key.same(rotation.new) and rotation.phase is not Phase.SETTLE):
         return False
@@ -53,12 +59,12 @@ def current_again(rotation: Rotation, debts: tuple[Debt, ...]) -> tuple[Debt, ..
     return tuple(
         debt
         for debt in debts
-        if debt.open and debt.phase not in DEAD_PHASES and any(debt.key.same(key) for key in keys)
+        if debt.open and debt.phase not in DEAD_PHASES and not debt.at_once and any(debt.key.same(key) for key in keys)
     )
 
 
 def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
-    still = [debt for debt in debts if debt.open]
+    still = sorted((debt for debt in debts if debt.open), key=lambda debt: not debt.at_once)
     urgent = [debt for debt in still if debt.cause is Cause.COMPROMISED]
     others = [debt for debt in still if debt.cause is not Cause.COMPROMISED]
     middle: list[Unit] = [rotation] if rotation is not None and rotation.phase is not Phase.ENDED else []

@@ -53,7 +53,8 @@ def _refused(rotation: Rotation, failed: Failed) -> Rotation:
     if refusals < rotation.plan.policy.refusals:
         return replace(rotation.later(rotation.plan.policy.backoff(refusals)), passes=refusals)
     problem = f"nothing goes back to {rotation.old}, which is refused now ({failed.message}); {rotation.problem}"
-    return replace(rotation.to(Phase.CHECK), forward_only=True, round=0, problem=problem, hint=failed.hint)
+    rotation = replace(rotation.to(Phase.CHECK), forward_only=True, resumed=rotation.round)
+    return replace(rotation, problem=problem, hint=failed.hint)
 
 
 def restore_read(rotation: Rotation, result: Result) -> Rotation:
@@ -152,7 +153,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
     verdict = verdict_of(result.data, rotation.new)
     if verdict.clear or not any(write.touched for write in rotation.writes):
         return settle(rotation)
-    if rotation.round < 2 * rotation.plan.policy.rounds:
+    if rotation.rounds < 2 * rotation.plan.policy.rounds:
         return restore_from(replace(rotation, round=rotation.round + 1), 0)
     text = verdict.text.replace("old key", "new key")
     return rotation.stuck(f"the new key cannot be destroyed: {text}")

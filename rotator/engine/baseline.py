@@ -37,10 +37,14 @@ class Stores:
         return next((self.held[s.name] for s in states if s.fingerprint and s.fingerprint == fingerprint), None)
 
 
-def read(journal: Journal, playbook: Playbook, now: float) -> Stores:
-    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a store."""
+def read(journal: Journal, playbook: Playbook, now: float, leaked: bool = False) -> Stores:
+    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a store.
+
+    Whoever wrote it, a leaked key must go from it.
+    """
     held = {entry.name: entry.store.read() for entry in playbook.stores}
-    _refuse_strangers_notes(journal, playbook, held)
+    if not leaked:
+        _refuse_strangers_notes(journal, playbook, held)
     prints = {name: _print(journal, found) for name, found in held.items()}
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
@@ -143,6 +147,14 @@ def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[
                 ADOPT.format(name=playbook.name),
             )
         if note.rotation not in known:
+            with journal.database.read() as connection:
+                row = cases.find_rotation(connection, note.rotation)
+            if row is not None:
+                other = row["playbook"]
+                raise RefusedError(
+                    f"{name} was written by a rotation of the playbook {other}",
+                    f"was it renamed? `rotator rename {other} {playbook.name}`; else a store belongs to one playbook",
+                )
             raise RefusedError(
                 f"{name} was written by a rotation that this journal does not know ({note.rotation})",
                 "was the journal restored from a backup? " + ADOPT.format(name=playbook.name),

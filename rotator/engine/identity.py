@@ -38,16 +38,18 @@ def accepted(playbook: Playbook, credential: Credential) -> bool | None:
 
 
 def identify(
-    journal: Journal, playbook: Playbook, credential: Credential, now: float, listing: Listing
+    journal: Journal, playbook: Playbook, credential: Credential, now: float, listing: Listing, leaked: bool = False
 ) -> tuple[Key, bool | None]:
     """The key that the stores hold with its id at the provider, and whether that accepts it.
 
-    Raises RefusedError where it is not sure which key it is.
+    Raises RefusedError where it is not sure which key it is; unless it `leaked`, where another playbook has it, too.
     """
     key = journal.key_of(credential)
-    _refuse_shared(journal, playbook, key)
+    if not leaked:
+        _refuse_shared(journal, playbook, key)
     with journal.database.read() as connection:
         known = credentials.known(connection, playbook.name, key.fingerprint)
+        known = known or (credentials.anywhere(connection, key.fingerprint) if leaked else None)
         current = cases.current_key(connection, playbook.name)
     if current is not None and current.id and current.fingerprint == key.fingerprint:
         known = current  # a person may have adopted it anew, with another id
@@ -94,7 +96,7 @@ def _in_the_list(
         return key  # dead and gone: no other key can be taken for it
     restored = _RESTORED if any(record.id in foreign for record in found.candidates) else ""
     raise RefusedError(
-        f"it is not sure which key the stores hold ({key.hint}): {found.why}{_listed(found.candidates)}",
+        f"it is not sure which key the stores hold ({key.hint}): {found.why}{listed(found.candidates)}",
         restored + _hint(playbook),
     )
 
@@ -105,7 +107,7 @@ def _hint(playbook: Playbook) -> str:
     )
 
 
-def _listed(records: Iterable[KeyRecord]) -> str:
+def listed(records: Iterable[KeyRecord]) -> str:
     records = tuple(records)
     more = f"; and {len(records) - _TOLD} more" if len(records) > _TOLD else ""
     return ": " + "; ".join(map(told, records[:_TOLD])) + more if records else ""
@@ -180,7 +182,10 @@ def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
     with journal.database.read() as connection:
         other = credentials.known_anywhere(connection, key.fingerprint, playbook.name)
     if other:
-        raise RefusedError(f"the playbook {other} has the same key", "a key belongs to one playbook: give each its own")
+        raise RefusedError(
+            f"the playbook {other} has the same key",
+            f"was it renamed? `rotator rename {other} {playbook.name}`; else give each its own",
+        )
 
 
 def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
@@ -203,7 +208,7 @@ def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) 
     found = identity.identify(records, credential.primary.reveal(), literal, now, taken)
     if isinstance(found, identity.Refusal):
         raise RefusedError(
-            f"it is not sure which key the stores hold: {found.why}{_listed(found.candidates)}", _hint(playbook)
+            f"it is not sure which key the stores hold: {found.why}{listed(found.candidates)}", _hint(playbook)
         )
     return found.record.id, "the provider's list"
 
@@ -215,7 +220,7 @@ def _refuse_contradiction(
     record = next((one for one in records if one.id == key_id), None)
     if record is None:
         raise RefusedError(
-            f"the provider does not list {key_id}{_listed(records)}", "is it a key of another project? Give a listed id"
+            f"the provider does not list {key_id}{listed(records)}", "is it a key of another project? Give a listed id"
         )
     if not credential.values or credential.id:
         return

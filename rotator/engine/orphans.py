@@ -8,7 +8,7 @@ from rotator.core import sweep
 from rotator.core.state import Key
 from rotator.engine import recovery
 from rotator.errors import PermanentError
-from rotator.journal import cases, codec, credentials
+from rotator.journal import cases, codec, credentials, naming
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import KeyRecord, Label, Recovery
@@ -44,10 +44,11 @@ def find_orphans(journal: Journal, playbook: Playbook, case: Case) -> tuple[Key,
     labels = [label.rotation for record in listed if (label := Label.parse(record.label)) is not None]
     with journal.database.read() as connection:
         rotations = cases.known_rotations(connection, playbook.name, labels)
+        formerly = naming.former_names(connection, playbook.name)
     accounted = {key.id for key in (*in_force, *debts)}
     made = _made_otherwise(journal, listed)
     unknown = [record for record in listed if record.id not in made]
-    found = sweep.orphans(unknown, sweep.Known(journal.installation, playbook.name, rotations, accounted))
+    found = sweep.orphans(unknown, sweep.Known(journal.installation, playbook.name, rotations, accounted, formerly))
     if found and (hidden := recovery.not_shown(journal, playbook, dict.fromkeys(in_force), listed)):
         raise PermanentError(
             f"nothing is swept: the provider's list does not show {', '.join(map(str, hidden))}, which is in force",

@@ -83,7 +83,12 @@ class Performer:
 
     def _from_stores(self, key: Key) -> Credential | None:
         for entry in self.then.stores:
-            held = entry.store.read()
+            try:
+                held = entry.store.read()
+            except PluginError:
+                if isinstance(self.unit, Debt) and self.unit.at_once:  # its id must do: no store holds this up
+                    continue
+                raise
             if held and held.values and self.journal.fingerprint(held.values) == key.fingerprint:
                 return Credential(held.values, key.id, key.hint)
         return None
@@ -91,11 +96,19 @@ class Performer:
     def with_value(self, key: Key | None) -> Credential:
         found = self.credential(key)
         if not found.values:
-            raise PermanentError(
-                f"the value of {key} is not known any more",
-                "its seal does not open: was the sealing key lost? `rotator db check`",
-            )
+            raise PermanentError(f"the value of {key} is not known any more", self._why_unknown(key))
         return found
+
+    def _why_unknown(self, key: Key | None) -> str:
+        with self.journal.database.read() as connection:
+            sealed = key is not None and credentials.is_sealed(connection, self.then.name, key)
+        if sealed:
+            return "its seal does not open: was the sealing key lost? `rotator db check`"
+        name = self.then.name
+        return (
+            "no store holds it: is a path, a variable or a field in the playbook wrong? Once it is right: "
+            f"`rotator resume {name} --today`; if the key is lost: `rotate {name} --compromised`"
+        )
 
     @property
     def rotation(self) -> Rotation:
@@ -323,13 +336,13 @@ class Performer:
         """By the provider's own probe; where it has none, by the playbook's that ask with the key."""
         credential = self.credential(call.key)
         if not credential.values:
-            gone = call.key is not None and call.key.id not in {
-                r.id for r in self.then.provider.inventory() if r.active
-            }
-            return self._done(Proof.UNLISTED if gone else Proof.NONE)
+            return self._done(Proof.UNLISTED if self._is_gone(call.key) else Proof.NONE)
         refused, current = self._refused_anywhere(credential), self._current()
         another = current is not None and bool(current.values) and current.primary != credential.primary
         if refused and another and current is not None and self._surely_refused(current):
+            if self._was_killed(current):  # that one is refused because we saw to it: the list tells
+                gone = not self.then.provider.can_list or self._is_gone(call.key)
+                return self._done(Proof.REFUSED if gone else Proof.NONE)
             raise PermanentError(f"the provider refuses the key in force as well: that proves nothing of {call.key}")
         return self._done(Proof.REFUSED if refused else Proof.NONE)
 
@@ -350,6 +363,14 @@ class Performer:
         except Rejected:
             return True
         return False
+
+    def _is_gone(self, key: Key | None) -> bool:
+        """The provider does not list it as active any more."""
+        return key is not None and key.id not in {one.id for one in self.then.provider.inventory() if one.active}
+
+    def _was_killed(self, current: Credential) -> bool:
+        key = self.journal.key_of(current)
+        return any(debt.at_once and debt.key.same(key) for debt in self.case.debts)
 
     def retire(self, call: Call) -> Performed:
         assert isinstance(self.unit, Debt)

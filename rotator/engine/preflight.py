@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 
 from rotator.core.action import Ready
 from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
 from rotator.engine import baseline, identity
 from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
-from rotator.errors import RefusedError
+from rotator.errors import OutcomeUnknown, PluginError, RefusedError, RotatorError, TransientError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Level, Overlap, Recovery
 from rotator.playbook.playbook import Playbook
+from rotator.plugin import Foreseen
+
+Part = Callable[[], Sequence[Finding]]
 
 
 class Urgency(Enum):
@@ -37,22 +40,37 @@ class Checked:
 
 
 def findings_of(playbook: Playbook, making: bool = True, urgency: Urgency = Urgency.NONE) -> list[Finding]:
-    """What provider (if a key is to be made), stores and restarters say before the start. Changes nothing."""
-    said = playbook.provider.preflight() if making else []
-    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+    """What provider (if a key is to be made), stores, restarters and probes say before the start. Changes nothing.
+
+    Raises what a plugin raises.
+    """
+    return [finding for part in _parts(playbook, making, urgency) for finding in part()]
+
+
+def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]:
+    """Each part's own words, to be asked one by one: what one of them raises hides no other."""
+    if making:
+        yield partial(_of_provider, playbook)
     for store in playbook.stores:
-        found += _excused(store.store.preflight(), urgency is Urgency.AT_ONCE)
+        yield partial(_of_part, store.store, urgency is Urgency.AT_ONCE)
     for consumer in playbook.consumers:
-        found += _excused(consumer.restarter.preflight(), consumer.allow_unhealthy or urgency is not Urgency.NONE)
-    found += exposed(playbook)
-    if making and playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
-        found.append(
-            Finding(
-                Level.ERROR,
-                "a new key kills the old one at once: consumers fail until they restart",
-                "accept that with `allow_downtime: true`",
-            )
-        )
+        yield partial(_of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE)
+    for probe in playbook.probes:
+        if isinstance(probe, Foreseen):
+            yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
+    yield partial(exposed, playbook)
+
+
+def _of_part(part: Foreseen, excused: bool) -> list[Finding]:
+    return _excused(part.preflight(), excused)
+
+
+def _of_provider(playbook: Playbook) -> list[Finding]:
+    said = playbook.provider.preflight()
+    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+    if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
+        text = "a new key kills the old one at once: consumers fail until they restart"
+        found.append(Finding(Level.ERROR, text, "accept that with `allow_downtime: true`"))
     return found
 
 
@@ -64,45 +82,104 @@ def _excused(findings: Sequence[Finding], excused: bool) -> list[Finding]:
 
 
 def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> Checked:
-    """Raises RefusedError (nothing was changed) or what a plugin raised."""
-    listing = cache(playbook.provider.inventory)  # asked for once, where anything asks for it
+    """Raises RefusedError with all that is wrong (nothing was changed), or what asks to be tried again later."""
     for entry in playbook.stores:
         entry.store.tidy("")
-    findings = findings_of(playbook, not rotation.back, _urgency(rotation))
-    _refuse(findings)
-    measured = _measure(journal, playbook, rotation, listing)
-    _refuse(measured.findings)
-    key = measured.key
-    by_label = playbook.provider.recovery is Recovery.LABEL and not rotation.back
-    ready = Ready(
-        key,
-        measured.dead,
-        measured.versions,
-        _superseded(journal, playbook, key, debts, listing),
-        "" if rotation.back else _wait(playbook, key, debts, listing),
-        tuple(record.id for record in listing()) if by_label else (),
-    )
-    return Checked(ready, (*findings, *measured.findings), measured.old)
-
-
-def examine(journal: Journal, playbook: Playbook, now: float) -> list[Finding]:
-    """What a rotation that began now would be told and refused. Changes nothing. Raises what a plugin raises."""
-    found = findings_of(playbook)
-    with journal.database.read() as connection:
-        running = cases.load(connection, playbook.name).rotation
-    if running is not None and running.phase is not Phase.ENDED:
-        return found  # it is under way: stores and consumers hold what it left so far
-    try:
-        rotation = Rotation("", playbook.name, playbook.plan, now=now)
-        return [*found, *_measure(journal, playbook, rotation, cache(playbook.provider.inventory)).findings]
-    except RefusedError as error:
-        return [*found, Finding(Level.ERROR, error.message, error.hint)]
-
-
-def _refuse(findings: Sequence[Finding]) -> None:
-    wrong = [finding for finding in findings if finding.level is Level.ERROR]
-    if wrong:
+    seen = _see(journal, playbook, rotation, debts)
+    if seen.later is not None:
+        raise seen.later
+    wrong = [finding for finding in seen.findings if finding.level is Level.ERROR]
+    if wrong or seen.checked is None:
         raise RefusedError("; ".join(finding.text for finding in wrong), wrong[0].hint)
+    return seen.checked
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a rotation that began now would find, and be told. `key` is the one in force, None where there is none."""
+
+    findings: tuple[Finding, ...]
+    key: Key | None = None
+    known: bool = False  # whether it could be told which key is in force
+    running: str = ""  # the phase of the rotation that is under way: none would begin, and that one is carried on
+
+
+def examine(
+    journal: Journal, playbook: Playbook, now: float, compromised: bool = False, revoke_first: bool = False
+) -> Examined:
+    """The very preflight of a rotation, with everything that it finds. Changes nothing, raises no plugin's error."""
+    with journal.database.read() as connection:
+        case = cases.load(connection, playbook.name)
+    running = case.rotation
+    if running is not None and running.phase is not Phase.ENDED:  # stores and consumers hold what it left so far
+        found, _ = _said(_parts(playbook, True, Urgency.NONE))
+        return Examined(tuple(found), running=str(running.phase))
+    rotation = Rotation("", playbook.name, playbook.plan, now=now, compromised=compromised, revoke_first=revoke_first)
+    seen = _see(journal, playbook, rotation, case.debts)
+    if seen.checked is None:
+        return Examined(seen.findings)
+    wait = seen.checked.ready.wait
+    waits = (Finding(Level.WARNING, f"it would wait: {wait}"),) if wait else ()
+    return Examined((*seen.findings, *waits), seen.checked.ready.old, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """`later` is what a part raised that only does not answer now; without `checked` nobody knows what is in force."""
+
+    findings: tuple[Finding, ...]
+    checked: Checked | None
+    later: PluginError | None
+
+
+def _see(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> _Seen:
+    """Everything that can be known to fail, all of it."""
+    listing = cache(playbook.provider.inventory)  # asked for once, where anything asks for it
+    findings, later = _said(_parts(playbook, not rotation.back, _urgency(rotation)))
+    if journal.sealer is None and not rotation.back:
+        findings.append(
+            Finding(Level.ERROR, "there is no sealing key", "`rotator db check` says where it is looked for")
+        )
+    kept: list[Checked] = []
+
+    def measure() -> list[Finding]:
+        measured = _measure(journal, playbook, rotation, listing)
+        key = measured.key
+        by_label = playbook.provider.recovery is Recovery.LABEL and not rotation.back
+        ready = Ready(
+            key,
+            measured.dead,
+            measured.versions,
+            _superseded(journal, playbook, key, debts, listing),
+            "" if rotation.back else _wait(playbook, key, debts, listing),
+            tuple(record.id for record in listing()) if by_label else (),
+        )
+        kept.append(Checked(ready, (*findings, *measured.findings), measured.old))
+        return list(measured.findings)
+
+    more, later_too = _said([measure])
+    told = {finding.text for finding in findings}
+    every = (*findings, *(finding for finding in more if finding.text not in told))
+    return _Seen(every, kept[0] if kept else None, later or later_too)
+
+
+def _said(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
+    """What each part found; what it raised is an error among them. The first that asks to be tried again later."""
+    found: list[Finding] = []
+    later: PluginError | None = None
+    for part in parts:
+        try:
+            found += part()
+        except (TransientError, OutcomeUnknown) as error:
+            later = later or error
+            found.append(Finding(Level.ERROR, error.message, error.hint))
+        except (RotatorError, OSError) as error:
+            found.append(Finding(Level.ERROR, *_words(error)))
+    return found, later
+
+
+def _words(error: RotatorError | OSError) -> tuple[str, str]:
+    return (error.message, error.hint) if isinstance(error, RotatorError) else (str(error), "")
 
 
 def _urgency(rotation: Rotation) -> Urgency:
@@ -125,10 +202,9 @@ class _Measured:
 def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> _Measured:
     """The baseline: one key, in every store and consumer, and it is known which. Raises RefusedError."""
     urgency = _urgency(rotation)
-    stores = baseline.read(journal, playbook, rotation.now)
-    fingerprint = baseline.fingerprint(
-        playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=urgency is not Urgency.NONE
-    )
+    leaked = urgency is not Urgency.NONE
+    stores = baseline.read(journal, playbook, rotation.now, leaked)
+    fingerprint = baseline.fingerprint(playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked)
     findings: list[Finding] = []
     if playbook.provider.can_list and not rotation.back:  # the way back needs nothing of the provider's list
         findings = identity.unknown_to_the_journal(journal, playbook, listing())
@@ -136,12 +212,12 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False
     if old is not None and old.values:
-        key, taken = identity.identify(journal, playbook, old, rotation.now, listing)
+        key, taken = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
         old, dead = Credential(old.values, key.id, key.hint), taken is False
     if dead:
         findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
     shown = baseline.consumers(journal, playbook, stores, key, old)
-    findings += _excused(shown, rotation.back or urgency is not Urgency.NONE)
+    findings += _excused(shown, rotation.back or leaked)
     return _Measured(key, old if old and old.values else None, dead, stores.versions, tuple(findings))
 
 
@@ -170,6 +246,7 @@ def _superseded(
 def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing) -> str:
     """Why a key cannot be made yet, though it soon can. Raises RefusedError where only a person can make room."""
     blocking = [debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)]
+    blocking = [debt for debt in blocking if debt.key.id or debt.key.fingerprint]  # else it may not even exist
     if playbook.provider.overlap is Overlap.TWO_SLOTS:
         return f"the idle slot still holds {blocking[0].key}" if blocking else ""
     quota = playbook.provider.quota

@@ -10,25 +10,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
+from ulid import ULID
+
 from rotator.audit import chain
 from rotator.audit.record import Actor
 from rotator.audit.stream import Stream
 from rotator.core import debt as debt_machine
+from rotator.core import incident as core_incident
 from rotator.core import machine, patience, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
-from rotator.core.state import Cause, Debt, Key, Phase, Rotation
+from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Rotation
 from rotator.core.turn import Unit
+from rotator.engine import incident, today
 from rotator.engine.clock import Clock
 from rotator.engine.keeper import Held
 from rotator.engine.orphans import find_orphans
 from rotator.engine.perform import Performer
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import Writing, rotation_id
-from rotator.errors import LeaseLost
-from rotator.journal import cases, leases
+from rotator.errors import ConfigError, LeaseLost, PluginError, RefusedError
+from rotator.journal import cases, leases, standing
 from rotator.journal.journal import Journal
 from rotator.model import Credential
+from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 
 Observer = Callable[[Unit, Call, Performed | None, float], None]
@@ -36,10 +41,15 @@ Observer = Callable[[Unit, Call, Performed | None, float], None]
 
 @dataclass
 class Books:
-    """The playbooks that units were begun with. `of(rotation_id)` gives one, connected as today."""
+    """The playbooks that units were begun with. `of(rotation_id)` gives one, connected as today; '' the last known.
+
+    `load` opens a definition; `opened` are those that `of` gave.
+    """
 
     today: Playbook | None
     of: Callable[[str], Playbook]
+    load: Callable[[str], Playbook]
+    opened: dict[str, Playbook]
 
 
 @dataclass
@@ -57,6 +67,8 @@ class Session:
 
     def __post_init__(self) -> None:
         self._purpose = "rotation"
+        self.taken: tuple[str, ...] = ()  # what it goes on with, as today's playbook says
+        self.killing: tuple[Key, ...] = ()  # ordered to die in this session
         self._heads: dict[str, chain.Head] = {}
         self._opened: dict[Key, Credential] = {}
         with self.journal.database.read() as connection:
@@ -89,7 +101,7 @@ class Session:
 
     def start(self, rotation: Rotation, beginning: cases.Beginning) -> None:
         """A new rotation. The unique index refuses a second active one of the playbook."""
-        with self._writing() as writing:
+        with self.writing() as writing:
             writing.begin(rotation, beginning)
             leases.describe(writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation")
 
@@ -97,7 +109,7 @@ class Session:
         """Carry a person's order out on one unit; a refusal is audited, too."""
         now = self.clock.now()
         changed = order_debt(unit, given, now) if isinstance(unit, Debt) else order_rotation(unit, given, now)
-        with self._writing() as writing:
+        with self.writing() as writing:
             if isinstance(changed, Refusal):
                 writing.record(unit, "refused", order=str(given), reason=changed.reason)
                 return changed
@@ -107,6 +119,66 @@ class Session:
             else:
                 writing.put_rotation(cast(Rotation, unit), cast(Rotation, changed))
         return None
+
+    # --- a leaked key dies first ---
+    def revoke_first(self, key_id: str = "", reason: str = "", who: str = "") -> standing.Answer:
+        """Kill the key in force and all older ones, or the one that is named; another rotation makes the new key.
+
+        Raises RefusedError where nobody knows which key it is, or where it makes the others.
+        """
+        with self.journal.database.read() as connection:
+            current = cases.current_key(connection, self.playbook)
+        rotation = self.case.rotation
+        book = self.books.of(rotation.id if rotation is not None else "")
+        keys = incident.targets(self.journal, book, self.case, key_id, self.clock.now())
+        replaced = not key_id or current is None or keys[0].same(current)
+        if rotation is None:  # a debt is owed by one
+            self._follow(book, reason)
+        with self.writing() as writing:
+            before = writing.case.rotation
+            assert before is not None
+            names = [str(key) for key in keys]
+            writing.record(before, "order", order=str(Order.REVOKE_FIRST), keys=names, reason=reason, by=who or None)
+            if rotation is None and (self.books.today is None or not replaced):
+                alone = replace(before, problem="an old key was revoked, no new one was ordered")
+                writing.put_rotation(before, alone.end(Outcome.ABANDONED))
+            elif before.phase is not Phase.ENDED:
+                writing.put_rotation(before, core_incident.carried_on(before, keys, current, self.clock.now()))
+            writing.kill(keys)
+        self.killing = keys
+        if rotation is not None and rotation.phase is Phase.STUCK:
+            self.by_today()
+        if replaced and rotation is not None and self.case.rotation and self.case.rotation.phase is Phase.ENDED:
+            self._follow(self.books.today, reason)
+        return standing.Answer(keys)
+
+    def by_today(self) -> None:
+        """What was stuck and goes on in an incident goes on by today's playbook, where that fits what it did so far."""
+        rotation = self.case.rotation
+        if rotation is not None and rotation.phase is not Phase.ENDED and today.differs(self, rotation):
+            with contextlib.suppress(ConfigError, RefusedError, PluginError):
+                self.taken = today.take(self, ())
+
+    def _follow(self, book: Playbook | None, reason: str) -> None:
+        """The rotation to a key that lives. Without today's playbook there is none."""
+        if book is None:
+            return
+        now = self.clock.now()
+        begun = Rotation(str(ULID()), self.playbook, book.plan, now=now, since=now, compromised=True, revoke_first=True)
+        self.start(begun, cases.Beginning(kept(book), self.actor.text, reason))
+
+    def _take_up(self) -> None:
+        """Orders that others wrote down while this process held the lease, before anything else is done."""
+        with self.journal.database.read() as connection:
+            waiting = standing.waiting(connection, self.playbook)
+        for order in waiting:
+            try:
+                given = self.revoke_first(order.key_id, order.reason, order.who)
+            except (RefusedError, ConfigError, PluginError) as error:
+                given = standing.Answer((), error.message, error.hint)
+            with self.journal.database.write() as connection:
+                leases.require(connection, self.held.lease)
+                standing.answer(connection, order.n, given)
 
     def answer(self, unit: Unit, call: Call, performed: Performed) -> None:
         """What a person supplied in place of a call."""
@@ -119,13 +191,13 @@ class Session:
             return 0
         orphans = find_orphans(self.journal, book, self.case)
         if orphans:
-            with self._writing() as writing:
+            with self.writing() as writing:
                 writing.owe(orphans, Cause.SWEPT)
         return len(orphans)
 
     # --- the loop's parts ---
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Writing]:
+    def writing(self) -> Iterator[Writing]:
         """One fenced transaction; the case is the new one once it is committed. Raises LeaseLost."""
         with self.journal.database.write() as connection:
             leases.require(connection, self.held.lease)
@@ -147,14 +219,15 @@ class Session:
             self.case = self.case.having(machine.picked_up(self.case.rotation))
 
     def _begin(self) -> tuple[Unit | None, Action]:
-        """Whose turn it is, once waits that are over have ended."""
+        """Whose turn it is, once orders were taken up and waits that are over have ended."""
+        self._take_up()
         self._mind_the_clock()
         self._wake()
         unit, action = turn.turn(self.case.rotation, self.case.acting)
         if unit is None or not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
         self.books.of(rotation_id(unit))  # one that does not open is told before anything is intended
-        with self._writing() as writing:
+        with self.writing() as writing:
             return writing.next()
 
     def _mind_the_clock(self) -> None:
@@ -166,7 +239,7 @@ class Session:
             moved = patience.set_back(rotation, now)
             jumped += [moved] if moved is not rotation else []
         if jumped:
-            with self._writing() as writing:
+            with self.writing() as writing:
                 for unit in jumped:
                     writing.clock_jumped(unit)
 
@@ -220,15 +293,16 @@ class Session:
                 self.case = self.case.having(changed)
                 return self._begin()
         try:
-            with self._writing() as writing:
+            with self.writing() as writing:
                 writing.outcome(unit, call, performed, took, recovered)
-                following = writing.next(intend)
+                ordered = intend and bool(standing.waiting(writing.connection, self.playbook))
+                following = writing.next(intend and not ordered)
         except LeaseLost:
             self._stray(unit, performed)
             raise
         for key, made in performed.keep:  # as its seal would open
             self._opened[key] = Credential(made.values, key.id or made.id, key.hint)
-        return following
+        return self._begin() if ordered else following
 
     # --- strays: what a process made after it had lost its lease ---
     def _stray(self, unit: Unit, performed: Performed) -> None:
@@ -242,7 +316,7 @@ class Session:
         rotation = self.case.rotation
         if not strays or rotation is None:
             return
-        with self._writing() as writing:
+        with self.writing() as writing:
             for stray in strays:
                 if not stray.key.same(rotation.new) and not stray.key.same(rotation.old):
                     writing.owe((stray.key,), Cause.SWEPT)

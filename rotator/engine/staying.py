@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotator.core import debt as debt_machine
+from rotator.core import incident
 from rotator.core.action import WaitUntil
 from rotator.core.machine import next_action
 from rotator.core.patience import ENDLESS
@@ -32,6 +33,9 @@ class Stay:
 
     def is_over(self, rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
         """Whether the command leaves now, with something still waiting."""
+        dying = [debt for debt in debts if debt.at_once and incident.ending(debt) is None]
+        if dying:  # a person wants to know how it ends
+            return min(_moves(debt, now) for debt in dying) - now > SHORT
         if rotation is not None and rotation.phase not in _OVER:
             return self._leaves(rotation, debts, now)
         if self._until is None:

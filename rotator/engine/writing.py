@@ -11,7 +11,7 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor
 from rotator.core import debt as debt_machine
-from rotator.core import keep, machine, turn
+from rotator.core import incident, keep, machine, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Swept
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
 from rotator.core.turn import Unit
@@ -60,9 +60,11 @@ class Writing:
 
     # --- what happens ---
     def begin(self, rotation: Rotation, beginning: cases.Beginning) -> None:
+        for one in incident.left_open(self.case.rotation):
+            self.owe((one.key,), one.cause)
         cases.remember_playbook(self.connection, self.playbook, beginning.definition)
         cases.begin(self.connection, rotation, beginning, self.clock.now())
-        self.before = self.case = replace(self.case, rotation=rotation)
+        self.before, self.case = replace(self.before, rotation=rotation), replace(self.case, rotation=rotation)
         self.record(rotation, "began", reason=beginning.reason, compromised=rotation.compromised or None)
 
     def outcome(self, unit: Unit, call: Call, performed: Performed, took: float, recovered: bool) -> None:
@@ -101,6 +103,13 @@ class Writing:
         self.case = self.case.having(unit)
         self.record(unit, "decision", decision="the clock jumped: its times were moved along")
 
+    def kill(self, keys: tuple[Key, ...]) -> None:
+        """They die at once, whoever holds them; what a rotation that is under way becomes is said elsewhere."""
+        for key in keys:
+            self.owe((key,), Cause.COMPROMISED)
+            for debt in [one for one in self.case.debts if one.open and one.key.same(key)]:
+                self._put(debt_machine.kill(debt))
+
     # --- units ---
     def put_rotation(self, before: Rotation, changed: Rotation) -> None:
         owed, changed = changed.owed, replace(changed, owed=())
@@ -136,14 +145,15 @@ class Writing:
 
     def _death(self, debt: Debt) -> str:
         """Only a refusal that was seen is called proven."""
-        by_a_person = debt.plan.supplied and debt.proof is Proof.NONE
+        by_a_person = (debt.plan.supplied or debt.by_hand) and debt.proof is Proof.NONE
         return f"destroyed, as {self.actor.text} says; not proven" if by_a_person else _DEATH[debt.proof]
 
     def owe(self, keys: tuple[Key, ...], cause: Cause, stored: bool = True) -> None:
-        """New debts; a key that is owed already is not owed twice."""
+        """New debts; a key that is owed already, or was revoked, is not owed twice."""
         rotation = self.case.rotation
         assert rotation is not None
         boot, boot_at = self.clock.boot()
+        keys = tuple(key for key in keys if not cases.is_paid(self.connection, self.playbook, key))
         versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
         for key in keys:
             debt = debt_machine.begin(

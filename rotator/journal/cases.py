@@ -11,7 +11,7 @@ from sqlalchemy import Connection, String, bindparam, insert, select, update
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
-from rotator.core.state import CLOCKS_AGREE, Debt, Key, Phase, Rotation
+from rotator.core.state import CLOCKS_AGREE, Debt, DebtPhase, Key, Phase, Rotation
 from rotator.journal import codec, tables
 
 FOREVER = 4e9
@@ -33,6 +33,9 @@ _SAVE_ROTATION = update(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
 _OPEN_DEBTS = select(_DEBTS).where(_DEBTS.c.playbook == _OF, tables.OPEN)
 _ADD_DEBT = insert(_DEBTS)
 _SAVE_DEBT = update(_DEBTS).where(_DEBTS.c.id == bindparam("this"))
+_PAID = select(_DEBTS.c.state).where(
+    (_DEBTS.c.playbook == _OF) & (_DEBTS.c.key_id == bindparam("id")) & (_DEBTS.c.phase == DebtPhase.PAID)
+)
 _PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
 _ADD_PLAYBOOK = insert(_PLAYBOOKS)
 _SAVE_PLAYBOOK = update(_PLAYBOOKS).where(_PLAYBOOKS.c.name == bindparam("this"))
@@ -193,6 +196,32 @@ def find_rotation(connection: Connection, prefix: str) -> Any | None:
     wanted = prefix.removeprefix("r-").upper()
     query = select(tables.rotations).where(tables.rotations.c.id.like(f"%{wanted}"))
     return connection.execute(query).mappings().first()
+
+
+def ends_of(connection: Connection, playbook: str, keys: Iterable[Key]) -> tuple[Debt, ...]:
+    """The last debt of each of these keys, open or not."""
+    rows = connection.execute(select(_DEBTS.c.state).where(_DEBTS.c.playbook == playbook).order_by(_DEBTS.c.id.desc()))
+    debts = [codec.debt_of(row[0]) for row in rows]
+    found = (next((debt for debt in debts if debt.key.same(key)), None) for key in keys)
+    return tuple(debt for debt in found if debt is not None)
+
+
+def is_paid(connection: Connection, playbook: str, key: Key) -> bool:
+    """Whether this very value was revoked already: an id alone may have been given out twice."""
+    if not key.fingerprint:
+        return False
+    rows = connection.execute(_PAID, {"of": playbook, "id": key.id})
+    return any(codec.debt_of(row[0]).key.fingerprint == key.fingerprint for row in rows)
+
+
+def set_definition(connection: Connection, rotation: str, definition: str) -> None:
+    """The playbook that a rotation goes by from now on."""
+    connection.execute(update(_ROTATIONS).where(_ROTATIONS.c.id == rotation).values(definition=definition))
+
+
+def state_of(row: Any) -> Rotation:
+    """The state in a rotation's row."""
+    return codec.rotation_of(row["state"])
 
 
 def debts_of(connection: Connection, rotation: str) -> list[Debt]:

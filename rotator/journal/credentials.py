@@ -21,6 +21,8 @@ _BY_ID = select(_ROWS).where(_OF & (_ROWS.c.key_id == bindparam("id")))
 _SEALED = select(_ROWS).where(_OF & _ROWS.c.sealed.is_not(None))
 _IDS = select(_ROWS.c.key_id).where(_OF)
 _OTHERS = select(_ROWS.c.key_id).where(_OF & (_ROWS.c.fingerprint != bindparam("print")) & (_ROWS.c.fingerprint != ""))
+_ANYWHERE = select(_ROWS).where(_ROWS.c.fingerprint == bindparam("print")).order_by(_ROWS.c.n.desc()).limit(1)
+_ALL = select(_ROWS).where(_OF).order_by(_ROWS.c.n)
 _ADD = insert(_ROWS)
 _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
 
@@ -79,6 +81,20 @@ def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: 
     return Credential(values=values, id=row["key_id"], hint=row["hint"])
 
 
+def sealed_for(text: str, sealer: Sealer | None, key: Key, old: str, new: str) -> str:
+    """What was sealed for one playbook, sealed for another one. Raises JournalError where it does not open."""
+    if sealer is None:
+        raise JournalError("there is no sealing key", "`rotator db check` says where it is looked for")
+    opened = {name: sealer.open(one, _context(old, key, name)) for name, one in json.loads(text).items()}
+    return json.dumps({name: sealer.seal(value, _context(new, key, name)) for name, value in opened.items()})
+
+
+def is_sealed(connection: Connection, playbook: str, key: Key) -> bool:
+    """Whether a value is kept for this key, whether or not it opens."""
+    row = _row(connection, playbook, key)
+    return row is not None and row["sealed"] is not None
+
+
 def erase_all_but(connection: Connection, playbook: str, needed: Iterable[Key]) -> None:
     """Erase every seal of the playbook that no step needs any more."""
     needed = tuple(needed)
@@ -92,6 +108,18 @@ def known(connection: Connection, playbook: str, fingerprint: str) -> Key | None
     """The key of this playbook with this fingerprint, if the journal ever saw it."""
     row = _row(connection, playbook, Key("", fingerprint))
     return Key(row["key_id"], row["fingerprint"], row["hint"]) if row else None
+
+
+def by_id(connection: Connection, playbook: str, key_id: str) -> Key | None:
+    """The key of this playbook with this id at the provider, if the journal ever saw it."""
+    row = connection.execute(_BY_ID, {"of": playbook, "id": key_id}).mappings().first()
+    return Key(row["key_id"], row["fingerprint"], row["hint"]) if row else None
+
+
+def all_of(connection: Connection, playbook: str) -> tuple[Key, ...]:
+    """Every key of this playbook that the journal ever saw, the first one first."""
+    rows = connection.execute(_ALL, {"of": playbook}).mappings()
+    return tuple(Key(row["key_id"], row["fingerprint"], row["hint"]) for row in rows)
 
 
 def ids(connection: Connection, playbook: str) -> tuple[str, ...]:
@@ -118,6 +146,12 @@ def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:
     )
     found = connection.execute(query).scalar()
     return str(found) if found else ""
+
+
+def anywhere(connection: Connection, fingerprint: str) -> Key | None:
+    """The key with this value, whichever playbook it belongs to."""
+    found = connection.execute(_ANYWHERE, {"print": fingerprint}).mappings().first()
+    return Key(found["key_id"], found["fingerprint"], found["hint"]) if found else None
 
 
 def remember(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:

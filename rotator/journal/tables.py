@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0003"  # the newest migration; a test holds it against migrations/
+HEAD = "0004"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -87,6 +87,7 @@ debts = Table(
     Column("intent", Text),
     Index("open_debts", "playbook", sqlite_where=text("open")),
     Index("debts_by_rotation", "rotation"),
+    Index("debts_by_key", "playbook", "key_id"),
 )
 
 credentials = Table(
@@ -158,6 +159,18 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
+orders = Table(
+    "orders",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("key_id", String(300), nullable=False, comment="the key that a person named, or empty"),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("answer", Text, comment="JSON: which keys die, or why none; null until the holder took it up"),
+    Index("orders_that_wait", "playbook", sqlite_where=text("answer IS NULL")),
+)
 
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy would say, means them.
 ACTIVE = text("rotations.active")

@@ -45,10 +45,11 @@ def playbook_of(name: str, definition: str, today: Playbook | None, registry: Re
     mistakes: list[Mistake] = []
     loaded = Loader(registry, Document(found["file"], data, {}, folder), mistakes, kept=True).load(name)
     if mistakes or not loaded:
-        why = mistakes[0].text if mistakes else "it is empty"
+        why = f"{mistakes[0].place}: {mistakes[0].text}" if mistakes else "it is empty"
+        hint = mistakes[0].hint if mistakes else ""
         raise ConfigError(
             f"the playbook that {name} was begun with does not load any more: {why}",
-            "is a plugin or a catalog file gone?",
+            hint or "is a plugin or a catalog file gone? Put it right, then the same again",
         )
     return loaded[0]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rotator.clients import programs
+from rotator.clients import foreseen, programs
 from rotator.errors import OutcomeUnknown, Rejected, TransientError
-from rotator.model import Credential
+from rotator.model import Credential, Finding
 from rotator.plugin import own_variables, playbook_folder, setting
 
 
@@ -24,6 +24,9 @@ class CommandProbe:
         return f"command {self.run[0].rsplit('/', 1)[-1]}"
 
     asks_with_key = True
+
+    def preflight(self) -> list[Finding]:
+        return foreseen.findings((self.run,), self.folder)
 
     def probe(self, credential: Credential) -> None:
         try:

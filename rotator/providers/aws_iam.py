@@ -51,6 +51,11 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     def id_of(self, beside: Mapping[str, str]) -> str:
         return beside.get("access_key_id", "")
 
+    def authenticated_by(self, credential: Credential) -> bool:
+        """By the access key that signs, wherever the SDK finds it."""
+        signing = aws.session(self.account).get_credentials()
+        return signing is not None and bool(credential.id) and signing.access_key == credential.id
+
     def _of_user(self) -> dict[str, str]:
         return {"UserName": self.user} if self.user else {}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rotator.clients import programs
+from rotator.clients import foreseen, programs
 from rotator.clients.http import parsed
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientError, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
@@ -56,9 +56,11 @@ class CommandProvider(ProviderDefaults):
         return self.list_argv is not None
 
     def preflight(self) -> list[Finding]:
-        if self.list_argv:
+        programs_of_mine = (self.generate_argv, self.revoke_argv, self.list_argv, self.probe_argv)
+        found = foreseen.findings(programs_of_mine, self.folder)
+        if self.list_argv and not found:
             self.inventory()
-        return []
+        return found
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""

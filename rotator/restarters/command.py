@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rotator.clients import programs
+from rotator.clients import foreseen, programs
 from rotator.model import Change, Evidence, Finding, Instance, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
 
@@ -29,7 +29,7 @@ class CommandRestarter:
         return Evidence.ANSWERS if self.ready else Evidence.NONE
 
     def preflight(self) -> list[Finding]:
-        return []
+        return foreseen.findings((self.run, self.ready), self.folder)
 
     def restart(self, change: Change) -> None:
         ended = self._program(self.run, change)

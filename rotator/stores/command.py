@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from rotator.clients import programs
+from rotator.clients import foreseen, programs
 from rotator.errors import Conflict
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import own_variables, playbook_folder, setting
@@ -35,7 +35,8 @@ class CommandStore:
         return self.read_argv is None
 
     def preflight(self) -> list[Finding]:
-        return [Finding(Level.WARNING, f"{self.name} cannot compare and set", "a second writer would not be noticed")]
+        blind = Finding(Level.WARNING, f"{self.name} cannot compare and set", "a second writer would not be noticed")
+        return [blind, *foreseen.findings((self.write_argv, self.read_argv), self.folder)]
 
     def read(self) -> Held | None:
         if self.read_argv is None:

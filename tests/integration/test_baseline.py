@@ -226,7 +226,7 @@ def test_a_wrong_field_of_a_json_document_is_refused(shop: Shop) -> None:
     assert "command false holds no key" in shop.refused()
     shop.playbook(shop.store(), kept("key"))
     book = shop.service.playbooks().get("shop")
-    assert not [one for one in preflight.examine(shop.service.journal, book, 1e10) if one.level is Level.ERROR]
+    assert not [one for one in preflight.examine(shop.service.journal, book, 1e10).findings if one.level is Level.ERROR]
 
 
 def test_a_label_of_a_lost_journal_is_not_taken_for_ours_until_a_person_adopts(shop: Shop) -> None:

@@ -325,7 +325,7 @@ def test_a_debt_that_exists_is_not_made_twice(bench: Bench) -> None:
     assert bench.service.rotate("one").code == 0
     with bench.service.session("one") as session:
         (owed,) = session.case.debts
-        with session._writing() as writing:
+        with session.writing() as writing:
             writing.owe((owed.key,), Cause.SWEPT)
         assert session.case.debts == (owed,)
 
@@ -591,7 +591,7 @@ def test_a_consumer_that_shows_nothing_is_a_warning(bench: Bench, monkeypatch: p
     first = bench.stored
     monkeypatch.setattr(MemoryRestarter, "progress", down)
     book = bench.service.playbooks().get("one")
-    found = preflight.examine(bench.service.journal, book, time.time())
+    found = preflight.examine(bench.service.journal, book, time.time()).findings
     assert ["does not show which key it has: it does not answer" in one.text for one in found] == [True]
     assert found[0].level is Level.WARNING
 
@@ -604,11 +604,11 @@ def test_a_followed_store_may_hold_an_earlier_key_only_as_long_as_it_may_lag(ben
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("cell: one}]", "cell: one}, {uses: memory, cell: two, follows: true}]"))
     book, journal = bench.service.playbooks().get("one"), bench.service.journal
-    assert not preflight.examine(journal, book, time.time())
-    (found,) = preflight.examine(journal, book, time.time() + 60)
+    assert not preflight.examine(journal, book, time.time()).findings
+    (found,) = preflight.examine(journal, book, time.time() + 60).findings
     assert found.level is Level.ERROR and "the stores disagree" in found.text
     two.values = {"key": Secret(bench.issuer.create("by hand").value)}
-    (found,) = preflight.examine(journal, book, time.time())
+    (found,) = preflight.examine(journal, book, time.time()).findings
     assert "the stores disagree" in found.text, "a key that is none of ours is no lag"
 
 
@@ -643,7 +643,7 @@ def test_a_journal_that_is_older_than_the_world_is_told(bench: Bench) -> None:
     stray = bench.issuer.create(lost.text)
     other = bench.issuer.create(replace(lost, installation="elsewhere").text)
     book = bench.service.playbooks().get("one")
-    (found,) = preflight.examine(bench.service.journal, book, time.time())
+    (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
     assert found.level is Level.WARNING and "01LOSTROTATION, which this journal does not know" in found.text
     assert stray.record.id in found.text and "restored from a backup" in found.hint
     assert bench.service.rotate("one", WAIT).code == 0
@@ -654,7 +654,7 @@ def test_what_would_be_refused_is_told_before(bench: Bench) -> None:
     """By `plan`, `doctor` and its `--explain`, without anything being begun."""
     memory.WORLD.cell("one").values = None
     book = bench.service.playbooks().get("one")
-    (found,) = preflight.examine(bench.service.journal, book, time.time())
+    (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
     assert found.level is Level.ERROR and found.text == "memory one holds no key" and "create: true" in found.hint
 
 
@@ -706,4 +706,4 @@ def test_what_an_unfinished_rotation_left_so_far_is_no_finding(bench: Bench) -> 
     memory.WORLD.consumers.pop("one")
     assert bench.service.rotate("one", Request(compromised=True)).code == 4
     memory.WORLD.cell("one").values = None
-    assert not preflight.examine(bench.service.journal, bench.service.playbooks().get("one"), time.time())
+    assert not preflight.examine(bench.service.journal, bench.service.playbooks().get("one"), time.time()).findings

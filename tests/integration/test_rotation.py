@@ -281,7 +281,7 @@ def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) ->
     before = bench.live[0]
     with bench.service.session("one") as session:
         debt = replace(session.case.debts[0], phase=DebtPhase.REVOKE, revoke_intended=True)
-        with session._writing() as writing:
+        with session.writing() as writing:
             writing._put(debt)
             writing.next()
     memory.WORLD.cell("one").values = {"key": Secret(before)}  # somebody puts the old key back meanwhile

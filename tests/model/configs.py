@@ -37,8 +37,17 @@ def configs(full: bool = True) -> list[Config]:
     deep = [
         Config(overlap=overlap, recovery=recovery, can_deactivate=off, faults=2) for overlap, recovery, off in KINDS
     ]
+    kills = [
+        Config(overlap=overlap, recovery=recovery, can_deactivate=off, kills=True, strangers=0)
+        for overlap, recovery, off in KINDS
+    ]
+    kills += [Config(kills=True, revokes=False, strangers=0), Config(kills=True, prior_debt=True, faults=0)]
     both = [Config(can_deactivate=off, prior_debt=True, regret=True) for off in (True, False)]
-    found = wide + believed(beside_faults=False) + (deep + both + believed(beside_faults=True) if full else [])
+    found = (
+        wide
+        + believed(beside_faults=False)
+        + (deep + both + kills + believed(beside_faults=True) if full else kills[:1])
+    )
     return list(dict.fromkeys(found))
 
 

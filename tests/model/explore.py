@@ -10,6 +10,7 @@ from rotator.core.action import Ask, Call, Done, Failed, Finish, Op, Swept, Unkn
 from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
 from rotator.engine.performed import EFFECTS
 from rotator.model import Overlap, Recovery
+from tests.model import ways
 from tests.model.world import (
     DEAD,
     LIVE,
@@ -20,6 +21,7 @@ from tests.model.world import (
     IssuedKey,
     World,
     Zombie,
+    begun,
     commit,
     current,
     holds_unknown,
@@ -27,6 +29,7 @@ from tests.model.world import (
     ordered,
     perform,
     restore,
+    revoke_first,
     rotated_on,
     sweep_orphans,
 )
@@ -69,6 +72,7 @@ def by_others(world: World) -> Iterator[tuple[str, World]]:
         yield from _person(world, unit)
     yield from _restores(world, unit, action)
     yield from _regrets(world)
+    yield from _kills(world)
     yield from _strangers(world, action)
 
 
@@ -105,7 +109,7 @@ def _freeze(poorer: World, unit: Rotation | Debt, call: Call, name: str, result:
     """The holder freezes in the middle: its effect, and its report, may come any time later."""
     zombie = Zombie(poorer.fence - 1, unit, result)
     if call.op is Op.GENERATE and poorer.config.recovery is Recovery.LABEL and poorer.config.overlap is Overlap.MANY:
-        late = (*poorer.late, ("create", str(call.attempt)))
+        late = (*poorer.late, ("create", str(call.attempt), poorer.rotation.id))
         yield f"{name}: frozen", commit(replace(poorer, late=late), unit, Unknown(0))
     if call.op is Op.WRITE and call.key is not None:
         late = (*poorer.late, ("write", str(call.target), call.key.fingerprint or call.key.id, call.expect))
@@ -116,7 +120,7 @@ def _late(world: World) -> Iterator[tuple[str, World]]:
     for i, what in enumerate(world.late):
         rest = replace(world, late=world.late[:i] + world.late[i + 1 :])
         if what[0] == "create":
-            made, key_id = rest.issue(int(what[1]))
+            made, key_id = rest.issue(int(what[1]), what[2])
             yield f"late create of {key_id}", made
         elif str(world.stores[int(what[1])].version) == what[3]:
             yield f"late write of {what[2]}", rest.put(int(what[1]), what[2])
@@ -181,7 +185,15 @@ def _regrets(world: World) -> Iterator[tuple[str, World]]:
     debt = order.go_back(world.rotation, world.debts, 0)
     if isinstance(debt, Debt):
         back = order.begin_back("b", world.config.plan, debt, 0)
-        yield "a person goes back", replace(world, rotation=back, people=world.people - 1, looked=False)
+        yield "a person goes back", replace(begun(world, back), people=world.people - 1, looked=False)
+
+
+def _kills(world: World) -> Iterator[tuple[str, World]]:
+    """In any state a person may say that the leaked key dies first."""
+    if world.config.kills and not world.killed:
+        found = revoke_first(world)
+        if found is not None:
+            yield "a person says that the leaked key dies first", found
 
 
 def _strangers(world: World, action: object) -> Iterator[tuple[str, World]]:
@@ -238,7 +250,8 @@ def judgements(world: World, last: bool) -> Iterator[tuple[str, bool]]:
     if quiet:
         return
     yield from _of_each_key(world, strange)
-    if rotation.phase is Phase.ENDED and not strange and world.config.strangers == world.strangers:
+    ordered_so = bool(world.killed) and rotation.outcome is not Outcome.VERIFIED  # it died first, and that is told
+    if rotation.phase is Phase.ENDED and not strange and not ordered_so and world.config.strangers == world.strangers:
         key = world.key(world.stores[0].value)
         died = world.deaths < world.config.deaths and key is not None and key.id == "old"
         if not _refused(world):
@@ -274,7 +287,7 @@ def explore(config: Config, limit: int = 2_000_000, note: Note | None = None) ->
         world = frontier.pop()
         try:
             own = [found for found in by_itself(world) if found[1] != world]
-            judged = tuple(judgements(world, last=not own))
+            judged = (*judgements(world, last=not own), *ways.out_of(world))
             for promise, kept in judged:
                 if not kept:
                     raise Broken(promise)

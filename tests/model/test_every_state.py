@@ -73,7 +73,8 @@ def test_a_small_model_is_walked_in_a_second(config: Config) -> None:
 # --- the code broken on purpose ---
 def revoke_before_verify(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The old key is revoked as soon as the new one stands in the stores."""
-    monkeypatch.setattr(forward, "begin_restarts", lambda rotation: rotation.to(Phase.KILL))
+    monkeypatch.setattr(forward, "begin_restarts", forward.pivot)
+    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     return [Config()]
 
 
@@ -136,6 +137,21 @@ def go_back_unasked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     return [Config(deaths=1)]
 
 
+def a_leaked_key_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Ordered to die first, it is held up by whoever holds it, as any other old key."""
+    monkeypatch.setattr(debt_machine, "kill", lambda debt: debt.to(DebtPhase.LOOK))
+    return [Config(kills=True, faults=0, strangers=0)]
+
+
+def a_leaked_key_waits_for_the_rotation(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Ordered to die first, it waits until the rotation has brought the new key out, or stands for ever."""
+    monkeypatch.setattr(turn, "may_act", lambda debt, rotation: may_act(replace(debt, at_once=False), rotation))
+    return [Config(kills=True, strangers=0)]
+
+
+may_act = turn.may_act
+
+
 def unasked(commit):
     """Nobody was asked: what is written then is judged as it is."""
     return lambda *given: replace(commit(*given), asked=False)
@@ -151,6 +167,8 @@ def unasked(commit):
         resume_without_fencing,
         a_debt_is_paid_while_its_key_is_current_again,
         go_back_unasked,
+        a_leaked_key_waits_for_a_look,
+        a_leaked_key_waits_for_the_rotation,
     ],
 )
 def test_a_machine_broken_on_purpose_breaks_a_promise(breakage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from rotator.core import baseline, fence, identity, keep, lost, machine, order, recognise, sweep, turn
+from rotator.core import baseline, fence, identity, incident, keep, lost, machine, order, recognise, sweep, turn
 from rotator.core import debt as debt_machine
 from rotator.core.action import (
     Ask,
@@ -66,6 +66,8 @@ class Config:
     first: bool = False  # the journal knows no key yet: what the stores hold must be found in the provider's list
     hints: str = "good"  # what the list shows of a value: "good" is enough to know it, "thin" could be anybody's
     start: str = "old"  # what the stores hold at the start: the old key, nothing, or a key of another project
+    kills: bool = False  # a person may order in any state that the leaked key die first
+    revokes: bool = True  # whether the provider can destroy a key at all
     older_journal: bool = False  # a backup of the journal, taken at any moment, is restored at any later one
 
     @property
@@ -157,6 +159,7 @@ class World:
     known: frozenset[str] = frozenset()  # values that the journal ever saw
     backup: Backup | None = None
     restored: bool = False
+    killed: frozenset[str] = frozenset()  # values that a person ordered to die, whoever holds them
     asked: bool = False  # whether the old key lives was asked right before
 
     # --- the world's own laws ---
@@ -183,7 +186,7 @@ class World:
         held = [f"consumer {i}" for i, consumer in enumerate(self.consumers) if consumer.holds == key_id]
         return held + [f"store {i}" for i, store in enumerate(self.stores) if store.value == key_id]
 
-    def issue(self, attempt: int) -> tuple[World, str]:
+    def issue(self, attempt: int, of: str) -> tuple[World, str]:
         """The provider makes a key for this attempt; two slots and no overlap kill another one by it."""
         key_id = f"n{self.made + 1}"
         world = replace(self, made=self.made + 1)
@@ -201,11 +204,11 @@ class World:
             for key in world.keys:
                 if key.state != DEAD and key.ours:
                     world = world.with_key(key._replace(state=DEAD))
-        return world.with_key(IssuedKey(key_id, str(attempt))), key_id
+        return world.with_key(IssuedKey(key_id, f"{of.removeprefix('r')}{attempt}")), key_id
 
     def must_be_unused(self, key_id: str, doing: str) -> None:
         users = self.users(key_id)
-        if users:
+        if users and key_id not in self.killed:
             raise Broken(f"promise 1: {doing} {key_id} while {users} hold it")
         key = self.key(key_id)
         if key is not None and not key.ours:
@@ -249,7 +252,7 @@ def perform(world: World, call: Call) -> tuple[World, Done | Failed]:
     if op in (Op.REVOKE, Op.DEACTIVATE, Op.REACTIVATE):
         return _change_key(world, call)
     if op is Op.GENERATE:
-        world, key_id = world.issue(call.attempt)
+        world, key_id = world.issue(call.attempt, world.rotation.id)
         answered = {"its own": key_id, "unknown": f"x-{key_id}", "old": "old"}[world.config.answers]
         return world, Done(0, Key(answered, key_id))
     if op is Op.WRITE:
@@ -282,6 +285,8 @@ def rotated_on(world: World, grace: bool) -> World:
 
 
 def _change_key(world: World, call: Call) -> tuple[World, Done]:
+    if call.op is Op.REVOKE and not world.config.revokes:
+        return world, Failed(0, "no key can be destroyed", kind=Kind.UNSUPPORTED)
     key = world.key(call.key.id)
     if key is None or key.state == DEAD:
         return world, Done(0)
@@ -388,7 +393,7 @@ def _recover(world: World, attempt: int) -> Recovered:
         return Recovered(ambiguous="the provider cannot list keys")
     records = inventory(world)
     if config.recovery is Recovery.LABEL:
-        label = Label(INSTALLATION, "p", "r", attempt)
+        label = Label(INSTALLATION, "p", rotation.id, attempt)
         seen = Lost(sweep.left_by(records, label), later=sweep.of_later_attempts(records, label))
         candidates = seen.left
     else:
@@ -429,7 +434,7 @@ def _recognise(world: World, call: Call) -> Recognised:
         return recognise.in_slot(fresh[-1].id if fresh else None, call.key, before)
     if config.recovery is Recovery.DIFFERENCE:
         return recognise.by_difference(inventory(world), call.key, before)
-    label = Label(INSTALLATION, "p", "r", call.attempt)
+    label = Label(INSTALLATION, "p", world.rotation.id, call.attempt)
     return recognise.by_label(inventory(world), call.key, label, before, lambda record: True)
 
 
@@ -437,12 +442,10 @@ def inventory(world: World) -> list[KeyRecord]:
     labelled = world.config.recovery is Recovery.LABEL
 
     def label(key: IssuedKey) -> str:
-        if not labelled or not key.label.removeprefix("z").isdigit():
+        of, attempt = key.label[:1], key.label.lstrip("kz")
+        if not labelled or not attempt.isdigit():
             return key.label
-        rotation = (
-            "z" if key.label.startswith("z") else "r"
-        )  # of a later rotation, which an older journal does not know
-        return Label(INSTALLATION, "p", rotation, int(key.label.removeprefix("z"))).text
+        return Label(INSTALLATION, "p", of if of in "kz" else "r", int(attempt)).text  # z: later than an older journal
 
     def hint(key: IssuedKey) -> str:
         return f"sk-…{_text(key.id)[-8:]}" if world.config.hints == "good" else "sk-…"
@@ -466,7 +469,7 @@ def sweep_orphans(world: World) -> tuple[Key, ...]:
     in_force = {_journaled(world, store.value) for store in world.stores} | {world.believed}
     in_force |= {k for k in (rotation.old, rotation.new) if k and rotation.phase is not Phase.ENDED}
     accounted = {k.id for k in in_force} | {d.key.id for d in world.debts if d.open}
-    known = sweep.Known(INSTALLATION, "p", {"r"}, accounted)
+    known = sweep.Known(INSTALLATION, "p", {"r", "k"}, accounted)
     refused = {k.id for k in world.keys if k.state == DEAD}
     hidden = [k for k in sweep.not_shown(in_force, inventory(world)) if k.fingerprint not in refused]
     return () if hidden else tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
@@ -536,12 +539,12 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
     debts = world.debts
     void = {debt.id for debt in turn.current_again(changed, debts)}
     debts = tuple(debt_machine.void(debt) if debt.id in void else debt for debt in debts)
+    world = replace(world, debts=debts)
     for owed in changed.owed:
-        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
+        world = _with_debt(world, owed.key, owed.cause, owed.stored)
     return replace(
         world,
         rotation=replace(changed, owed=()),
-        debts=debts,
         sealed=sealed,
         looked=False,
         believed=believed,
@@ -552,15 +555,54 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
 
 def ordered(world: World, changed: Rotation) -> World:
     """After a person's order to the rotation, with what it makes owed."""
-    debts = world.debts
     for owed in changed.owed:
-        debts = (*debts, _owe(world, owed.key, owed.cause, len(debts), owed.stored))
-    return replace(world, rotation=replace(changed, owed=()), debts=debts, looked=False)
+        world = _with_debt(world, owed.key, owed.cause, owed.stored)
+    return replace(world, rotation=replace(changed, owed=()), looked=False)
 
 
 def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True) -> Debt:
     owed = Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan, stored=stored)
     return debt_machine.begin(owed)
+
+
+def revoke_first(world: World) -> World | None:
+    """A person orders that the leaked key die first; None where the journal knows of none: then nothing happens."""
+    for unit in world.debts:  # what was intended and not told is unknown to the process that takes the order
+        if unit.open and unit.phase in (DebtPhase.DEACTIVATE, DebtPhase.REVOKE, DebtPhase.REACTIVATE):
+            world = commit(world, unit, Unknown(0))
+    believed = world.believed if world.believed.id else None
+    keys = incident.to_kill(world.rotation, world.debts, believed)
+    if not keys:
+        return None
+    world = replace(world, killed=world.killed | {key.fingerprint or key.id for key in keys}, looked=False)
+    if world.rotation.phase is not Phase.ENDED:
+        changed = incident.carried_on(world.rotation, keys, believed, 0)
+        world = _commit_rotation(world, changed, None, world.rotation)
+    for key in keys:
+        if not any(debt.open and debt.key.same(key) for debt in world.debts):
+            world = _with_debt(world, key, Cause.COMPROMISED)
+    mine = [debt for debt in world.debts if debt.open and any(debt.key.same(key) for key in keys)]
+    debts = tuple(debt_machine.kill(debt) if debt in mine else debt for debt in world.debts)
+    world = replace(world, debts=debts)
+    if world.rotation.phase is Phase.ENDED:
+        follows = Rotation("k", "p", world.config.plan, compromised=True, revoke_first=True)
+        world = begun(world, follows)
+    return _erase_seals(world)
+
+
+def begun(world: World, rotation: Rotation) -> World:
+    """Another rotation, with what the last one left for a person to decide."""
+    for owed in incident.left_open(world.rotation):
+        world = _with_debt(world, owed.key, owed.cause)
+    return replace(world, rotation=rotation)
+
+
+def _with_debt(world: World, key: Key, cause: Cause, stored: bool = True) -> World:
+    """Owed once, and not at all where it was revoked."""
+    same = [debt for debt in world.debts if debt.key.same(key)]
+    if any(debt.open or debt.phase is DebtPhase.PAID for debt in same):
+        return world
+    return replace(world, debts=(*world.debts, _owe(world, key, cause, len(world.debts), stored)))
 
 
 def _erase_seals(world: World) -> World:
@@ -581,7 +623,9 @@ __all__ = [
     "commit",
     "facts",
     "field",
+    "begun",
     "holds_unknown",
+    "revoke_first",
     "initial",
     "order",
     "ordered",

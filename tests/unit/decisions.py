@@ -7,6 +7,7 @@ changes in all the other situations below. `python -m tests.unit.decisions --ful
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, keep, look, lost, machine, order, patience, recognise, sweep, turn
+from rotator.core import fence, forward, incident, keep, look, lost, machine, order, patience, recognise, sweep, turn
 from rotator.core.action import (
     Done,
     Failed,
@@ -181,8 +182,8 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "forward only": {"forward_only": True},
     "compromised": {"compromised": True, "forward_only": True},
     "revoke first": {"revoke_first": True, "compromised": True},
-    "revoke first, no old key": {"revoke_first": True, "old": None},
-    "revoke first, last attempt": {"revoke_first": True, "attempt": 3},
+    "round 3, resumed": {"round": 3, "resumed": 2},
+    "round 6, resumed": {"round": 6, "resumed": 1},
     "back": {"back": True},
     "back, revived": {"back": True, "revive": True},
     "second target": {"target": 1},
@@ -287,6 +288,12 @@ DEBTS: dict[str, dict[str, Any]] = {
     "no watch": _policy(watch=0.0),
     "no overlap": _plan(overlap=Overlap.NONE),
     "with attention": {"attention": "look here"},
+    "at once": {"at_once": True, "cause": Cause.COMPROMISED},
+    "at once, fourth try": {"at_once": True, "cause": Cause.COMPROMISED, "tries": 3},
+    "at once, second pass": {"at_once": True, "cause": Cause.COMPROMISED, "passes": 1},
+    "at once, woken": {"at_once": True, "cause": Cause.COMPROMISED, "wake": NOW},
+    "by hand": {"by_hand": True},
+    "by hand, at once": {"by_hand": True, "at_once": True, "cause": Cause.COMPROMISED},
     "a person's": {"person": True},
     "a person's, woken": {"person": True, "wake": NOW},
     "woken": {"wake": NOW},
@@ -416,6 +423,7 @@ def groups() -> dict[str, Group]:
         found[f"what happens to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, begun)
         found[f"orders to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, hurried, "")
     found["debts alone, and going back"] = _alone
+    found["a leaked key dies first: which keys, and what becomes of the rotation"] = lambda: _marked("kills", _kills())
     found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
     found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
     found["what a lost create left, and whether a new key is shown"] = _ours
@@ -461,6 +469,40 @@ KINDS: dict[str, dict[str, Any]] = {
 def _beside(phase: Phase) -> Iterator[str]:
     for kind, changes in KINDS.items():
         yield from _marked(f"{phase} · {kind}", _cases(phase, changes))
+
+
+def _kills() -> Iterator[str]:
+    """For every phase: the keys, and what is left of the rotation, by which of its keys die."""
+    dying = {"none": (), "the old": (OLD,), "the new": (NEW,), "both": (OLD, NEW), "another": (OTHER,)}
+    kinds: dict[str, dict[str, Any]] = {
+        "as usual": {},
+        "found one": {"found": (OTHER,)},
+        "back": {"back": True},
+        "no old key": {"old": None},
+        "no new key": {"new": None},
+        "supplied": _plan(supplied=True),
+        "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
+        "compromised": {"compromised": True},
+    }
+    for phase in Phase:
+        for stuck, (kind, changes) in itertools.product((False, True), kinds.items()):
+            at = {"phase": Phase.STUCK, "came_from": phase} if stuck else {"phase": phase}
+            rotation = replace(ROTATION, **at, **changes)
+            what = f"{phase}{', stuck' if stuck else ''}, {kind}"
+            yield f"{what}: {shown(incident.to_kill(rotation, (DEBT, replace(DEBT, key=OTHER)), OLD))}"
+            for name, keys in dying.items():
+                for current in (None, OLD, OTHER):
+                    found = change(rotation, incident.carried_on(rotation, keys, current, NOW))
+                    yield f"{what}, {name} die, {current} in force → {found}"
+            for current in (OLD, NEW, OTHER):
+                yield f"{what}, over, {current} → {change(rotation, incident.over(rotation, 'why', current, at=NOW))}"
+    for phase, cause in itertools.product(DebtPhase, Cause):
+        debt = replace(DEBT, phase=phase, cause=cause)
+        yield f"{phase}, {cause}: {shown(incident.to_kill(None, (debt,), None))}, {incident.ending(debt)}"
+        for name, changes in DEBTS.items():
+            changed = replace(debt, **{**changes, "cause": cause})
+            killed = change(changed, debt_machine.kill(changed))
+            yield f"{phase}, {cause}, {name} → {incident.ending(changed)}; {killed}"
 
 
 def _alone() -> Iterator[str]:

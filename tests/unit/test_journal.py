@@ -152,6 +152,8 @@ def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
     seal_one(opened(tmp_path))
     with sqlite3.connect(tmp_path / "journal.db") as old:
         old.execute("DROP TABLE pauses")
+        old.execute("DROP TABLE orders")
+        old.execute("DROP INDEX debts_by_key")
         old.execute("UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(JournalError) as refused:
         opened(tmp_path)

@@ -1,0 +1,435 @@
+"""Every state has a way out: a playbook that was wrong, a consumer that is gone, a name that changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from rotator import keys, memory, naming, orders
+from rotator.core.order import Order
+from rotator.core.state import Outcome, Phase
+from rotator.errors import NotFound, PermanentError, RefusedError
+from rotator.journal.naming import former_names
+from rotator.model import Credential
+from rotator.report import Report
+from rotator.restarters.memory import MemoryRestarter
+from rotator.secret import Secret
+from rotator.service import Request
+from rotator.stores.memory import MemoryStore
+from tests.integration.conftest import Bench
+from tests.integration.test_incident import book
+
+TODAY = Request(today=True, wait=True)
+
+
+def resume(bench: Bench, request: Request = TODAY) -> Report:
+    return orders.order(bench.service, "one", Order.RESUME, request)
+
+
+def add(cell: str, value: str | None) -> memory.Cell:
+    found = memory.WORLD.cell(cell)
+    found.values, found.version = ({"key": Secret(value)} if value else None), 1
+    return found
+
+
+@pytest.fixture
+def wrong(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The playbook restarts what does not exist: neither on nor back."""
+    book(bench, ("consumers: [one]", "consumers: [typo]"))
+    memory.WORLD.consumers["typo"] = memory.Consumer("one")  # it was there in preflight
+    real = MemoryRestarter.restart
+
+    def restart(self: MemoryRestarter, change: Any) -> Any:
+        if "typo" in self.consumers:
+            raise NotFound("typo.pid names no running process")
+        return real(self, change)
+
+    monkeypatch.setattr(MemoryRestarter, "restart", restart)
+    report = bench.service.rotate("one")
+    assert report.rotation and report.rotation.phase is Phase.STUCK
+    assert not report.differs
+    return bench
+
+
+def test_a_wrong_restarter_is_corrected_and_the_rotation_goes_on_by_it(wrong: Bench) -> None:
+    """It was going back; that ends with the consumer that there is. Then a rotation is whole again."""
+    old = wrong.issuer.keys["one-key1"].value
+    again = resume(wrong, Request())
+    assert again.code == 4 and "typo" in str(again.rotation)
+    book(wrong, ("consumers: [typo]", "consumers: [one]"))
+    told = resume(wrong, Request())
+    assert told.code == 4 and any("typo" in line for line in told.differs), "what differs is shown"
+    report = resume(wrong)
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK
+    assert any("typo" in line for line in report.taken)
+    assert wrong.live == [old] == [wrong.stored] == [wrong.consumer.holds]
+    assert wrong.service.rotate("one", Request(wait=True)).code == 0
+
+
+def test_forward_too(wrong: Bench) -> None:
+    """Where nothing goes back it goes on, from the first store to the last consumer."""
+    wrong.service.rotate("one", Request(compromised=True))
+    book(wrong, ("consumers: [typo]", "consumers: [one]"))
+    report = resume(wrong)
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED
+    assert wrong.live == [wrong.stored] == [wrong.consumer.holds]
+    assert not wrong.issuer.accepts(wrong.issuer.keys["one-key1"].value)
+
+
+def test_compromised_takes_the_corrected_playbook(wrong: Bench) -> None:
+    book(wrong, ("consumers: [typo]", "consumers: [one]"))
+    report = wrong.service.rotate("one", Request(compromised=True, revoke_first=True))
+    assert not wrong.issuer.accepts(wrong.issuer.keys["one-key1"].value), report
+    assert report.code == 0 and any("typo" in line for line in report.taken)
+    assert wrong.live == [wrong.stored] == [wrong.consumer.holds]
+
+
+def test_a_store_that_was_forgotten_gets_the_new_key(wrong: Bench) -> None:
+    two = add("two", wrong.issuer.keys["one-key1"].value)
+    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"))
+    wrong.service.rotate("one", Request(compromised=True))
+    report = resume(wrong)
+    assert report.code == 0 and two.values and two.values["key"].reveal() == wrong.stored
+    assert wrong.live == [wrong.stored]
+
+
+@pytest.mark.parametrize(("holds", "says"), [(None, "holds no key"), ("mem-a-strangers-key-xxxxxxxxx", "neither")])
+def test_a_store_that_is_not_what_it_should_be_is_refused(wrong: Bench, holds: str | None, says: str) -> None:
+    add("two", holds)
+    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"))
+    wrong.service.rotate("one", Request(compromised=True))
+    with pytest.raises(RefusedError, match=says):
+        resume(wrong)
+
+
+def test_a_store_that_was_written_stays_under_look_until_it_is_given_up(wrong: Bench) -> None:
+    """It is named no longer, and holds the new key, which is undone: that does not die before it is put back."""
+    two = add("two", wrong.issuer.keys["one-key1"].value)
+    book(wrong, ("consumers: [typo]", "consumers: [one], evidence: read"), ("cell: one}]", "cell: two}]"))
+    report = resume(wrong)
+    assert report.code == 0, report.rotation.question
+    assert {store.name for store in report.rotation.plan.stores} == {"memory two", "memory one"}  # type: ignore[union-attr]
+    old = wrong.issuer.keys["one-key1"].value
+    assert wrong.live == [old] == [wrong.stored] and two.values and two.values["key"].reveal() == old
+
+
+def test_a_store_that_is_gone_for_good_is_given_up_by_name(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    add("two", wrong.issuer.keys["one-key1"].value)
+    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: two}]"))
+    real = MemoryStore.read
+
+    def read(self: MemoryStore) -> Any:
+        if self.cell == "one":
+            raise PermanentError("the server is gone")
+        return real(self)
+
+    monkeypatch.setattr(MemoryStore, "read", read)
+    assert resume(wrong).code == 4
+    report = resume(wrong, Request(today=True, give_up=("memory one",), wait=True))
+    assert report.code == 0 and wrong.live == [wrong.issuer.keys["one-key1"].value], report
+
+
+def test_an_old_key_is_not_held_up_by_a_consumer_that_is_gone_for_good(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.WORLD.consumers["gone"] = memory.Consumer("one")
+    memory.WORLD.start("gone")
+    book(bench, ("restart: [", "restart: [{uses: memory, consumers: [gone]}, "), ("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    book(bench, ("{uses: memory, consumers: [gone]}, ", ""))
+    real = MemoryRestarter.progress
+
+    def progress(self: MemoryRestarter, change: Any) -> Any:
+        if "gone" in self.consumers:
+            raise NotFound("there is no such service")
+        return real(self, change)
+
+    monkeypatch.setattr(MemoryRestarter, "progress", progress)
+    held = orders.order(bench.service, "one", Order.REVOKE, Request(wait=True))
+    assert held.code == 4 and len(bench.live) == 2
+    report = resume(bench)
+    assert report.code == 0 and report.rotation is None and bench.live == [bench.stored]
+
+
+def test_a_key_in_force_that_no_store_showed_is_found_in_the_one_that_was_meant(bench: Bench) -> None:
+    """A typo in a store's name with `create: true`: it became a first key, while the real one lives on elsewhere."""
+    real = bench.issuer.keys["one-key1"].value
+    add("typo", None)
+    book(bench, ("cell: one}]", "cell: typo, create: true}]"), ("step: 2s", "step: 300ms"))
+    book(bench, ("consumers: [one]", "consumers: [one], evidence: read"))
+    report = bench.service.rotate("one", Request(compromised=True))
+    assert report.code == 4 and real in bench.live, report
+    book(bench, ("cell: typo, create: true}]", "cell: one}]"))
+    report = resume(bench)
+    assert report.code == 0, report
+    assert bench.live == [bench.stored] == [bench.consumer.holds] and real not in bench.live
+
+
+def test_without_its_playbook_nothing_can_be_taken(wrong: Bench) -> None:
+    (wrong.folder / "playbooks" / "one.yaml").unlink()
+    with pytest.raises(Exception, match="is gone"):
+        resume(wrong)
+
+
+# --- abandon ---
+def test_an_abandoned_rotation_is_over_and_what_the_stores_hold_is_in_force(wrong: Bench) -> None:
+    """It had gone back as far as the stores: the old key is in force, the new one dies once nobody may hold it."""
+    old = wrong.stored
+    current, report = orders.abandon(wrong.service, "one", "", "enough")
+    assert str(current) == "one-key1" and report.rotation and report.rotation.outcome is Outcome.ABANDONED
+    assert wrong.issuer.accepts(old) and wrong.stored == old
+    assert {debt.key.id for debt in report.debts} == {"one-key2"}
+    book(wrong, ("consumers: [typo]", "consumers: [one], evidence: read"))
+    assert resume(wrong).code == 0 and wrong.live == [old]
+    assert wrong.service.rotate("one", Request(wait=True)).code == 0
+    with pytest.raises(RefusedError, match="no unfinished rotation"):
+        orders.abandon(wrong.service, "one", "", "")
+
+
+def test_abandoned_on_the_way_the_new_key_is_in_force(wrong: Bench) -> None:
+    wrong.service.rotate("one", Request(compromised=True))
+    new = wrong.stored
+    current, report = orders.abandon(wrong.service, "one", "", "")
+    assert str(current) == "one-key2" and {debt.key.id for debt in report.debts} == {"one-key1"}
+    book(wrong, ("consumers: [typo]", "consumers: [one]"))
+    memory.WORLD.start("one")
+    assert resume(wrong).code == 0 and wrong.live == [new]
+
+
+def test_before_any_store_was_written_nothing_needs_to_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost create that nobody can find again: what it may have made is named until a person decides."""
+    from rotator.errors import OutcomeUnknown
+    from rotator.providers.memory import MemoryProvider
+
+    def lost(self: Any, *given: Any) -> Any:
+        raise OutcomeUnknown("no answer")
+
+    book(bench, ("generate: {uses: memory, issuer: one", "generate: {uses: memory, issuer: one, recovery: none"))
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryProvider, "generate", lost)
+        assert bench.service.rotate("one").code == 4
+    current, report = orders.abandon(bench.service, "one", "", "")
+    assert str(current) == "one-key1" and bench.live == [bench.stored]
+    (debt,) = report.held
+    assert "nobody has decided about attempt 1" in debt.attention
+    assert bench.service.rotate("one", Request(wait=True)).held, "another rotation does not make it forgotten"
+    naming.let_go(bench.service, "one", debt.key.hint, "there was none")
+    assert not bench.service.rotate("one", Request(wait=True)).held
+
+
+def test_stores_that_do_not_agree_are_told_one_by_one(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.service.rotate("one", Request(compromised=True))
+    two = add("two", "mem-a-strangers-key-xxxxxxxxx")
+    add("three", None)
+    stores = "cell: one}, {uses: memory, cell: two}, {uses: memory, cell: three}, {uses: memory, cell: four}]"
+    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", stores))
+    real = MemoryStore.read
+
+    def read(self: MemoryStore) -> Any:
+        if self.cell == "four":
+            raise PermanentError("the server is gone")
+        return real(self)
+
+    monkeypatch.setattr(MemoryStore, "read", read)
+    with pytest.raises(RefusedError) as refused:
+        orders.abandon(wrong.service, "one", "", "")
+    for words in ("one holds one-key2", "two holds mem-", "does not know", "three holds no key", "four cannot be read"):
+        assert words in refused.value.message, refused.value.message
+    assert "--current ID" in refused.value.hint and "one-key1, one-key2" in refused.value.hint
+    with pytest.raises(RefusedError, match="nobody knows the key nonsense"):
+        orders.abandon(wrong.service, "one", "nonsense", "")
+    current, report = orders.abandon(wrong.service, "one", "one-key2", "")
+    assert str(current) == "one-key2"
+    undecided = [debt for debt in report.debts if debt.cause == "undecided"]
+    assert len(undecided) == 1 and undecided[0].key.fingerprint and two.values
+
+
+def test_a_key_that_only_the_list_knows_may_be_the_one_in_force(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.service.rotate("one", Request(compromised=True))
+    other = wrong.issuer.create("by hand")
+    memory.WORLD.cell("one").values = {"key": Secret(other.value)}
+    with pytest.raises(RefusedError, match="does not know"):
+        orders.abandon(wrong.service, "one", "", "")
+    current, report = orders.abandon(wrong.service, "one", other.record.id, "")
+    assert current and current.id == other.record.id
+    assert {debt.key.id for debt in report.debts} >= {"one-key1", "one-key2"}
+
+
+def test_a_key_that_nobody_decided_about_lives_until_it_is_revoked_or_adopted(wrong: Bench) -> None:
+    wrong.service.rotate("one", Request(compromised=True))
+    other = wrong.issuer.create("by hand")
+    memory.WORLD.cell("one").values = {"key": Secret(other.value)}
+    orders.abandon(wrong.service, "one", "one-key2", "")
+    orders.order(wrong.service, "one", Order.REVOKE, Request(wait=True))
+    assert wrong.issuer.accepts(other.value), "an order to all old keys is none about this one"
+    with pytest.raises(RefusedError, match="no old key nonsense"):
+        orders.order(wrong.service, "one", Order.REVOKE, Request(key="nonsense"))
+    with wrong.service.session("one") as session:
+        (mine,) = [debt for debt in session.case.debts if debt.cause == "undecided"]
+    orders.adopt(wrong.service, "one", other.record.id)
+    with wrong.service.session("one") as session:
+        assert mine.id not in {debt.id for debt in session.case.debts}
+    assert wrong.issuer.accepts(other.value)
+
+
+# --- another name ---
+def renamed(bench: Bench) -> None:
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.rename(path.with_name("two.yaml"))
+
+
+def test_a_renamed_playbook_takes_its_history_along(bench: Bench) -> None:
+    """Also after `adopt`, with an old key in its grace, a pause and a value that is sealed."""
+    import time
+
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    orders.pause(bench.service, "playbook one", time.time() + 3600, "a launch")
+    with pytest.raises(RefusedError, match="still a playbook"):
+        path = bench.folder / "playbooks" / "one.yaml"
+        path.with_name("two.yaml").write_text(path.read_text().replace("cell: one", "cell: two"))
+        naming.rename(bench.service, "one", "two")
+    path.with_name("two.yaml").unlink()
+    renamed(bench)
+    refused = bench.service.rotate("two")
+    assert refused.rotation and "written by a rotation of the playbook one" in refused.rotation.problem
+    assert "rotator rename one two" in refused.rotation.hint
+    orders.adopt(bench.service, "two")
+    naming.rename(bench.service, "one", "two")
+    pause = bench.service.paused("two", None)
+    assert pause is not None and bench.service.paused("one", None) is None
+    orders.end_pause(bench.service, "playbook two", "")
+    old = bench.issuer.keys["one-key1"].value
+    assert orders.order(bench.service, "two", Order.REVOKE, Request(wait=True)).code == 0
+    assert old not in bench.live
+    assert bench.service.rotate("two").code == 0
+    assert len(bench.live) == 2 and bench.stored in bench.live
+    with bench.service.journal.database.read() as connection:
+        assert former_names(connection, "two") == ("one",)
+
+
+def test_a_rename_is_refused_where_it_would_mix_two_histories(bench: Bench, wrong: Bench) -> None:
+    from rotator.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="no playbook 'nobody'"):
+        naming.rename(bench.service, "one", "nobody")
+    other = Bench(bench.folder, bench.url, "two")
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    with pytest.raises(ConfigError, match="knows no playbook never"):
+        naming.rename(bench.service, "never", "two")
+    with pytest.raises(RefusedError, match="unfinished rotation"):
+        naming.rename(bench.service, "one", "two")
+    orders.abandon(bench.service, "one", "", "")
+    orders.adopt(bench.service, "two")
+    with pytest.raises(RefusedError, match="adopted with another key"):
+        naming.rename(bench.service, "one", "two")
+    bench.service.rotate("two", Request(wait=True))
+    with pytest.raises(RefusedError, match="a history of its own"):
+        naming.rename(bench.service, "one", "two")
+    other.service.close()
+
+
+# --- forgotten ---
+def test_a_playbook_whose_key_is_gone_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rotator.errors import ConfigError
+
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    with pytest.raises(RefusedError, match="still a playbook"):
+        naming.forget(bench.service, "one")
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    with pytest.raises(RefusedError, match="old keys of one still live"):
+        naming.forget(bench.service, "one")
+    orders.order(bench.service, "one", Order.REVOKE, Request(wait=True))
+    with pytest.raises(RefusedError, match="still works"):
+        naming.forget(bench.service, "one")
+    bench.issuer.keys["one-key2"].state = "dead"
+    naming.forget(bench.service, "one")
+    with pytest.raises(ConfigError, match="knows no playbook one"):
+        naming.forget(bench.service, "one")
+    with pytest.raises(ConfigError):
+        keys.look(bench.service, "one")
+
+
+def test_where_nobody_can_tell_a_person_says_that_it_is_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rotator.errors import TransientError
+    from rotator.providers.memory import MemoryProvider
+
+    def down(self: Any, *given: Any) -> Any:
+        raise TransientError("no answer")
+
+    bench.service.rotate("one", Request(wait=True))
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    monkeypatch.setattr(MemoryProvider, "probe", down)
+    monkeypatch.setattr(MemoryProvider, "inventory", down)
+    with pytest.raises(RefusedError, match="nobody can tell"):
+        naming.forget(bench.service, "one")
+    naming.forget(bench.service, "one", gone=True)
+
+
+def test_a_key_that_rotator_made_is_not_let_go(bench: Bench) -> None:
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    with pytest.raises(RefusedError, match="in force here"):
+        naming.let_go(bench.service, "one", "one-key1", "")
+    with pytest.raises(RefusedError, match="no old key nonsense"):
+        naming.let_go(bench.service, "one", "nonsense", "")
+
+
+# --- only looking ---
+def test_keys_are_looked_at_and_nothing_happens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rotator.errors import PermanentError, Unsupported
+    from rotator.providers.memory import MemoryProvider
+
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    seen = {one.key.id: one for one in keys.look(bench.service, "one")}
+    assert seen["one-key1"].alive and seen["one-key1"].role == "old, grace"
+    assert seen["one-key2"].alive and seen["one-key2"].role == "in force"
+    orders.order(bench.service, "one", Order.REVOKE, Request(wait=True))
+    (dead,) = keys.look(bench.service, "one", "one-key1")
+    assert dead.alive is False and "lists it no more" in dead.how
+    with pytest.raises(RefusedError, match="knows nonsense"):
+        keys.look(bench.service, "one", "nonsense")
+    by_hand = bench.issuer.create("by hand")
+    assert keys.look(bench.service, "one", by_hand.record.id)[0].role == "not of this journal"
+    bench.issuer.keys["one-key2"].state = "dead"
+    (now,) = keys.look(bench.service, "one", "one-key2")
+    assert now.alive is False and "three times" in now.how
+
+    def unable(self: Any, *given: Any) -> Any:
+        raise Unsupported("no probe")
+
+    def gone(self: Any) -> Any:
+        raise PermanentError("the store is gone")
+
+    monkeypatch.setattr(MemoryProvider, "probe", unable)
+    monkeypatch.setattr(MemoryProvider, "inventory", unable)
+    (now,) = keys.look(bench.service, "one", "one-key2")
+    assert now.alive is None and "no probe" in now.how
+    monkeypatch.setattr(MemoryStore, "read", gone)
+    assert keys.look(bench.service, "one", "one-key2")[0].alive is None
+
+
+# --- what is said ---
+def test_a_value_that_nobody_knows_any_more_is_told_for_what_it_is(bench: Bench) -> None:
+    """No store holds it, and it was never sealed: the sealing key is not lost."""
+    from rotator.core.action import Call, Failed, Op
+    from rotator.core.state import Key, Rotation
+    from rotator.engine.perform import Performer
+    from rotator.journal import credentials
+
+    key, book_ = Key("gone", "f" * 8), bench.service.playbooks().get("one")
+    with bench.service.session("one") as session:
+        rotation = Rotation("r", "one", book_.plan, new=key)
+        performer = Performer(session.journal, session.clock, book_, None, session.case, rotation, lambda: 30.0, {})
+        told = performer.perform(Call(Op.PROBE, "generate", key=key)).result
+        assert isinstance(told, Failed) and "no store holds it" in told.hint and "--today" in told.hint
+        with session.journal.database.write() as connection:
+            value = Credential({"key": Secret("mem-never-to-be-opened")})
+            credentials.keep(connection, session.journal.sealer, "one", "r", key, value, 0.0)
+            connection.execute(text("UPDATE credentials SET sealed = replace(sealed, 'key', 'yek')"))
+        told = performer.perform(Call(Op.PROBE, "generate", key=key)).result
+        assert isinstance(told, Failed) and "its seal does not open" in told.hint
