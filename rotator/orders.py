@@ -44,6 +44,8 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
         if given is Order.UNDO and unfinished is None:
             return replace(_go_back(service, session, request), seconds=service.clock.now() - begun)
         units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
+        if unfinished and given is Order.RESUME:  # what is to die at once is tried now, too
+            units += [debt for debt in debts if debt.at_once]
         if not units and request.key:
             raise RefusedError(f"{name} has no old key {request.key}", f"`rotator keys {name}` lists them")
         if not units:

@@ -14,7 +14,7 @@ from rotator.core.action import WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Phase
 from rotator.engine.runner import Session
-from rotator.errors import TransientError
+from rotator.errors import OutcomeUnknown, TransientError
 from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
 from rotator.service import Request
@@ -54,19 +54,26 @@ def test_an_old_key_that_is_not_revoked_is_left_with_attention(bench: Bench, mon
 def test_a_step_without_end_that_fails_for_long_needs_attention(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--revoke-first: the old key must die first, and its provider does not answer."""
+    """What a lost create left must be discarded, and its provider does not answer."""
+    made = MemoryProvider.generate
 
     def revoke(*_: Any) -> None:
         raise TransientError("it is down")
 
+    def lost(*given: Any) -> None:
+        made(*given)
+        monkeypatch.setattr(MemoryProvider, "generate", made)
+        raise OutcomeUnknown("its answer was lost")
+
     monkeypatch.setattr(MemoryProvider, "revoke", revoke)
-    report = bench.service.rotate("one", Request(compromised=True, revoke_first=True))
-    assert report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.KILL
+    monkeypatch.setattr(MemoryProvider, "generate", lost)
+    report = bench.service.rotate("one", Request())
+    assert report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.DISCARD
     words.report(report)
     said = capsys.readouterr().err
-    assert "needs attention: kill fails since" in said and "it is down" in said and "tries again" in said
+    assert "needs attention: discard fails since" in said and "it is down" in said and "tries again" in said
     early = replace(report.rotation, tries=0)
     assert Report("one", early, (), WaitUntil(0.0)).code == 5
     monkeypatch.undo()
-    assert bench.service.rotate("one", Request()).code == 0
+    assert bench.service.rotate("one", Request(wait=True)).code == 0
     assert bench.live == [bench.stored]

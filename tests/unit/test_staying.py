@@ -82,7 +82,7 @@ def test_who_waits_for_room_leaves_when_the_key_in_its_place_lives_on() -> None:
     assert not over(running(Phase.PREFLIGHT, 5.0), debt(DebtPhase.GRACE))  # that one is tried again
 
 
-@pytest.mark.parametrize("phase", [Phase.KILL, Phase.DISCARD, Phase.UNDO_VERIFY, Phase.RESTORE_READ])
+@pytest.mark.parametrize("phase", [Phase.DISCARD, Phase.UNDO_VERIFY, Phase.RESTORE_READ])
 def test_a_step_that_is_repeated_without_end_is_left_when_it_takes_too_long(phase: Phase) -> None:
     stay, late = Stay(True), running(phase, 5.0, since=600.0)
     assert not over(running(phase, 5.0, since=500.0), wait=True) and needs_attention(late)
