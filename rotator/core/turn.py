@@ -28,15 +28,20 @@ def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | Non
             return unit, action
         if isinstance(action, WaitUntil):
             waits.append((action.at, len(waits), unit, action))
-        elif isinstance(action, Ask) and asked is None:
+        elif isinstance(action, Ask) and (asked is None or _asks(unit)):
             asked = (unit, action)
     dying = [row for row in waits if isinstance(row[2], Debt) and row[2].at_once and incident.ending(row[2]) is None]
-    if asked is not None and isinstance(asked[0], Rotation) and asked[0].phase is not Phase.SETTLE and not dying:
+    if asked is not None and _asks(asked[0]) and not dying:
         return asked
     if waits:
         _, _, unit, wait = min(dying or waits, key=lambda row: row[:2])
         return unit, wait
     return asked or (None, Finish(rotation.outcome if rotation else None))
+
+
+def _asks(unit: Unit) -> bool:
+    """Whether a question of this unit comes before those of old keys."""
+    return isinstance(unit, Rotation) and unit.phase is not Phase.SETTLE
 
 
 def may_act(debt: Debt, rotation: Rotation | None) -> bool:

@@ -372,3 +372,25 @@ def test_a_frozen_holder_is_taken_over_from(bench: Bench, monkeypatch: pytest.Mo
     held.lock.release()
     other.close()
     assert isinstance(Secret("x"), Secret)
+
+
+def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) -> None:
+    """The old key lives until the person has destroyed it, and that it still works is no confirmation."""
+    dead = f"grep -q {bench.stored} && test -e {bench.folder}/dead && exit 77; :"
+    (bench.folder / "playbooks" / "one.yaml").write_text(
+        "generate: {uses: operator}\n"
+        "store: [{uses: memory, cell: one}]\n"
+        "restart: [{uses: memory, consumers: [one]}]\n"
+        f"verify: [{{uses: command, run: [sh, -c, '{dead}']}}]\n"
+        "revoke: {grace: 0s, quiet: 0s, watch: 0s}\n"
+        "limits: {pass_interval: 1ms, step: 2s, list_lag: 0s}\n"
+    )
+    orders.adopt(bench.service, "one", "key-by-hand")
+    report = bench.service.rotate("one", FIRST)
+    assert report.code == 5 and endings(report) == {"key-by-hand": Ending.ASKED}
+    supplied = orders.supply(bench.service, "one", Secret("a-new-key-made-by-a-person"), "key-2", Request())
+    assert supplied.rotation and supplied.rotation.outcome is Outcome.VERIFIED
+    (bench.folder / "dead").touch()
+    orders.order(bench.service, "one", Order.CONFIRM, Request(wait=True))
+    again = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="key-by-hand"))
+    assert endings(again) == {"key-by-hand": Ending.DEAD}

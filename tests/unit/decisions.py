@@ -449,6 +449,13 @@ BESIDE: dict[str, tuple[Debt, ...]] = {
     "held": (replace(DEBT, phase=DebtPhase.HELD, key=OTHER, attention="see"),),
     "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
     "watched": (replace(DEBT, phase=DebtPhase.WATCH),),
+    "to die at once, waiting": (
+        replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True, wake=NOW + 3),
+    ),
+    "to die at once, in vain": (
+        replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True, wake=NOW + 3, attention="503"),
+    ),
+    "asked of a person": (replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, by_hand=True),),
     "paid": (replace(DEBT, phase=DebtPhase.PAID),),
     "two": (DEBT, replace(DEBT, id="e", key=OTHER, phase=DebtPhase.REVOKE)),
     "the new key's, paid": (replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID),),
