@@ -39,14 +39,6 @@ class Checked:
     old: Credential | None
 
 
-def findings_of(playbook: Playbook, making: bool = True, urgency: Urgency = Urgency.NONE) -> list[Finding]:
-    """What provider (if a key is to be made), stores, restarters and probes say before the start. Changes nothing.
-
-    Raises what a plugin raises.
-    """
-    return [finding for part in _parts(playbook, making, urgency) for finding in part()]
-
-
 def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]:
     """Each part's own words, to be asked one by one: what one of them raises hides no other."""
     if making:

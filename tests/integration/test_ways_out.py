@@ -9,10 +9,12 @@ from sqlalchemy import text
 
 from rotator import keys, memory, naming, orders
 from rotator.core.order import Order
-from rotator.core.state import Outcome, Phase
+from rotator.core.state import Key, Outcome, Phase
 from rotator.errors import NotFound, PermanentError, RefusedError
+from rotator.journal import credentials
 from rotator.journal.naming import former_names
 from rotator.model import Credential
+from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
 from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
@@ -201,7 +203,6 @@ def test_abandoned_on_the_way_the_new_key_is_in_force(wrong: Bench) -> None:
 def test_before_any_store_was_written_nothing_needs_to_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost create that nobody can find again: what it may have made is named until a person decides."""
     from rotator.errors import OutcomeUnknown
-    from rotator.providers.memory import MemoryProvider
 
     def lost(self: Any, *given: Any) -> Any:
         raise OutcomeUnknown("no answer")
@@ -355,7 +356,6 @@ def test_a_playbook_whose_key_is_gone_is_forgotten(bench: Bench, monkeypatch: py
 
 def test_where_nobody_can_tell_a_person_says_that_it_is_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from rotator.errors import TransientError
-    from rotator.providers.memory import MemoryProvider
 
     def down(self: Any, *given: Any) -> Any:
         raise TransientError("no answer")
@@ -381,7 +381,6 @@ def test_a_key_that_rotator_made_is_not_let_go(bench: Bench) -> None:
 # --- only looking ---
 def test_keys_are_looked_at_and_nothing_happens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from rotator.errors import PermanentError, Unsupported
-    from rotator.providers.memory import MemoryProvider
 
     book(bench, ("grace: 0s", "grace: 24h"))
     bench.service.rotate("one")
@@ -417,9 +416,8 @@ def test_keys_are_looked_at_and_nothing_happens(bench: Bench, monkeypatch: pytes
 def test_a_value_that_nobody_knows_any_more_is_told_for_what_it_is(bench: Bench) -> None:
     """No store holds it, and it was never sealed: the sealing key is not lost."""
     from rotator.core.action import Call, Failed, Op
-    from rotator.core.state import Key, Rotation
+    from rotator.core.state import Rotation
     from rotator.engine.perform import Performer
-    from rotator.journal import credentials
 
     key, book_ = Key("gone", "f" * 8), bench.service.playbooks().get("one")
     with bench.service.session("one") as session:
@@ -433,3 +431,155 @@ def test_a_value_that_nobody_knows_any_more_is_told_for_what_it_is(bench: Bench)
             connection.execute(text("UPDATE credentials SET sealed = replace(sealed, 'key', 'yek')"))
         told = performer.perform(Call(Op.PROBE, "generate", key=key)).result
         assert isinstance(told, Failed) and "its seal does not open" in told.hint
+
+
+# --- corners ---
+@pytest.fixture
+def lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A create whose answer was lost, at a provider that cannot list: a person must look."""
+    from rotator.errors import OutcomeUnknown
+
+    def unanswered(self: Any, *given: Any) -> Any:
+        raise OutcomeUnknown("no answer")
+
+    book(bench, ("generate: {uses: memory, issuer: one", "generate: {uses: memory, issuer: one, recovery: none"))
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryProvider, "generate", unanswered)
+        assert bench.service.rotate("one").code == 4
+    return bench
+
+
+def test_what_an_undone_rotation_named_is_not_forgotten_by_the_next_one(lost: Bench) -> None:
+    orders.order(lost.service, "one", Order.UNDO, Request())
+    assert not lost.service.rotate("one", Request(wait=True)).error
+    report = lost.service.rotate("one", Request(wait=True))
+    assert [debt.key.hint[:9] for debt in report.held] == ["attempt 1"]
+
+
+def test_who_waits_for_a_person_goes_on_by_today_s_playbook_too(lost: Bench) -> None:
+    add("two", None)
+    stores = "cell: one}, {uses: memory, cell: two, create: true}]"
+    book(lost, ("cell: one}]", stores), ("limits:", "evidence: none\nlimits:"))
+    report = resume(lost)
+    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED and "evidence: now none" in report.taken
+    two = memory.WORLD.cell("two")
+    assert two.values and two.values["key"].reveal() == lost.stored
+
+
+def test_a_rotation_that_has_looked_at_nothing_yet_takes_all_of_it(bench: Bench) -> None:
+    from rotator.core.state import Rotation
+    from rotator.engine import today
+    from rotator.journal import cases
+    from rotator.playbook.carry import kept
+
+    then = bench.service.playbooks().get("one")
+    add("two", bench.stored)
+    with bench.service.session("one") as session:
+        now = bench.service.clock.now()
+        begun = Rotation("01J", "one", then.plan, now=now, since=now)
+        session.start(begun, cases.Beginning(kept(then), "me", ""))
+    book(bench, ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"))
+    with bench.service.session("one") as session:
+        assert len(today.take(session, ())) == 1
+        assert session.case.rotation and len(session.case.rotation.plan.stores) == 2
+    assert bench.service.rotate("one", Request(wait=True)).code == 0
+
+
+def test_one_entry_of_several_stores_is_given_up_by_their_names(bench: Bench) -> None:
+    import json
+
+    from rotator.engine import today
+    from rotator.playbook.carry import kept
+
+    several = "{uses: dotenv, path: /srv/.env, key: K, host: [a, b]}"
+    book(bench, ("store: [{uses: memory, cell: one}]", f"store: [{several}]"))
+    then = bench.service.playbooks().get("one")
+    first, second = (store.name for store in then.stores)
+    definition = json.loads(kept(then))
+    with bench.service.session("one") as session:
+        assert len(today._kept_entries(session, definition, {first, second})) == 1
+        assert not today._kept_entries(session, definition, set())
+        with pytest.raises(RefusedError, match="one entry with stores that stay"):
+            today._kept_entries(session, definition, {first})
+
+
+def test_without_the_playbook_nothing_differs_and_the_key_is_the_one_before(lost: Bench) -> None:
+    path = lost.folder / "playbooks" / "one.yaml"
+    text_ = path.read_text()
+    path.unlink()
+    assert not lost.service.rotate("one").differs
+    path.write_text(text_)
+    memory.WORLD.cell("one").values = None
+    assert str(orders.abandon(lost.service, "one", "", "")[0]) == "one-key1"
+
+
+def test_a_store_that_can_only_be_written_agrees_by_what_was_written(wrong: Bench) -> None:
+    """And one that nobody wrote cannot say; then a key may be named that only the journal knows."""
+    wrong.service.rotate("one", Request(compromised=True))
+    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one, write_only: true}]"))
+    with wrong.service.session("one") as session:
+        rotation = session.case.rotation
+        assert rotation
+    add("two", "mem-anything-at-all-xxxxxxxx")
+    book(wrong, ("write_only: true}]", "write_only: true}, {uses: memory, cell: two, write_only: true}]"))
+    with pytest.raises(RefusedError, match="two cannot tell what it holds"):
+        orders.abandon(wrong.service, "one", "", "")
+    with wrong.service.journal.database.write() as connection:
+        credentials.remember(connection, "one", "adopted", Key("known", "fingerprint"), 0.0)
+    current, _ = orders.abandon(wrong.service, "one", "known", "")
+    assert current == Key("known", "fingerprint")
+
+
+def test_a_provider_that_does_not_answer_knows_no_further_key(lost: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(self: Any) -> Any:
+        raise PermanentError("no answer")
+
+    monkeypatch.setattr(MemoryProvider, "inventory", down)
+    with pytest.raises(RefusedError, match="nobody knows the key nonsense"):
+        orders.abandon(lost.service, "one", "nonsense", "")
+
+
+def test_a_rotation_that_found_no_key_yet_leaves_what_the_journal_knows(bench: Bench) -> None:
+    from rotator.core.state import Rotation
+    from rotator.journal import cases
+    from rotator.playbook.carry import kept
+
+    orders.adopt(bench.service, "one")
+    then, now = bench.service.playbooks().get("one"), bench.service.clock.now()
+    with bench.service.session("one") as session:
+        begun = Rotation("01J", "one", then.plan, now=now, since=now)
+        session.start(begun, cases.Beginning(kept(then), "me", ""))
+    assert orders.abandon(bench.service, "one", "", "")[0] is None
+    assert {one.role for one in keys.look(bench.service, "one")} == {"in force"}
+
+
+def test_a_rename_needs_the_sealing_key_for_what_is_sealed(bench: Bench) -> None:
+    from dataclasses import replace
+
+    from rotator.errors import JournalError
+
+    bench.service.rotate("one", Request(wait=True))  # nothing stays sealed of these two
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    renamed(bench)
+    bench.service._journal = replace(bench.service.journal, sealer=None)
+    with pytest.raises(JournalError, match="no sealing key"):
+        naming.rename(bench.service, "one", "two")
+    bench.service._journal = None
+    naming.rename(bench.service, "one", "two")
+    assert {one.role for one in keys.look(bench.service, "two")} >= {"in force", "old, grace"}
+
+
+def test_a_plan_tells_a_lost_sealing_key_and_a_wait(bench: Bench) -> None:
+    import time
+    from dataclasses import replace
+
+    from rotator.engine import preflight
+
+    book(bench, ("grace: 0s", "grace: 24h"), ("issuer: one", "issuer: one, quota: 2"))
+    bench.service.rotate("one")
+    journal, playbook = bench.service.journal, bench.service.playbooks().get("one")
+    waits = preflight.examine(journal, playbook, time.time()).findings
+    assert [one.text[:14] for one in waits] == ["it would wait:"]
+    lost_ = preflight.examine(replace(journal, sealer=None), playbook, time.time()).findings
+    assert any(one.text == "there is no sealing key" for one in lost_)

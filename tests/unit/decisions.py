@@ -487,6 +487,7 @@ def _kills() -> Iterator[str]:
         "back": {"back": True},
         "no old key": {"old": None},
         "no new key": {"new": None},
+        "possible orphan": {"possible_orphan": "attempt 1 of r"},
         "supplied": _plan(supplied=True),
         "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
         "compromised": {"compromised": True},
