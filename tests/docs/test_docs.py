@@ -22,6 +22,7 @@ from tests.acceptance.conftest import AcceptanceWorld, world  # noqa: F401  (a f
 from tests.docs.generate import DOCS, PAGES
 
 ROOT = DOCS.parent
+KILLER = ROOT / "tests" / "acceptance" / "killer"
 TEXTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
@@ -125,10 +126,12 @@ def an_old_key_in_its_grace(of: AcceptanceWorld, playbook: Path) -> None:
 
 
 def a_rotation_that_was_killed(of: AcceptanceWorld, playbook: Path) -> None:
-    playbook.rename(playbook.with_name("demo.yaml"))
-    assert of.run_killed(9) != 0
-    playbook.with_name("demo.yaml").rename(playbook)
-    assert of.rotator("rename", "demo", "openai-prod").returncode in (0, 6)
+    """Once the store holds the new key, and nobody was told."""
+    before = of.environment
+    killer = {"PYTHONPATH": str(KILLER), "KILL_AT": "before write", "PLACES": str(of.folder / "places")}
+    of.environment = {**before, **killer}
+    assert of.rotator("rotate", "openai-prod").returncode < 0
+    of.environment = before
 
 
 def a_rotation_that_is_stuck(of: AcceptanceWorld, playbook: Path) -> None:
