@@ -48,7 +48,7 @@ verify:
   - uses: provider
   - {{uses: http, url: "{consumer}/", expect: {{status: 200}}}}
 revoke: {{grace: 0s, quiet: 0s, soak: 1s, watch: 0s}}
-limits: {{step: 10s, pass_interval: 50ms, list_lag: 100ms}}
+limits: {{step: 60s, pass_interval: 50ms, list_lag: 100ms}}
 """
 
 

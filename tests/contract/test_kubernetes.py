@@ -152,7 +152,7 @@ class TestSecrets:
         assert replace(space.store, follows=True).preflight() == []
 
     def test_a_secret_that_a_controller_owns_is_followed(self, space: Space) -> None:
-        owner = {"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "keys", "uid": "u-1"}
+        owner = {"apiVersion": "never-installed.example/v1", "kind": "ExternalSecret", "name": "keys", "uid": "u-1"}
         patch = {"metadata": {"ownerReferences": [{**owner, "controller": True}]}}
         space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
         (finding,) = space.store.preflight()
