@@ -15,7 +15,6 @@ from rotator.core.state import (
     Cause,
     Debt,
     DebtPhase,
-    Owed,
     Phase,
     Plan,
     Rotation,
@@ -75,7 +74,7 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
         return Refusal("it is being undone already", "`rotator resume` carries a stuck undo on")
     if phase in FORWARD_AFTER_GENERATE:
         if rotation.forward_only and rotation.phase is Phase.STUCK and rotation.old is not None and rotation.new:
-            return _give_up_both(rotation)
+            return incident.over(rotation, "given up by a person's order", at=rotation.now)  # neither on nor back
         if rotation.forward_only:
             return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
@@ -97,13 +96,6 @@ def _give_up(rotation: Rotation, phase: Phase) -> Rotation | Refusal:
     if rotation.plan.recovery is not Recovery.LABEL:
         return undo.settled(ordered)
     return replace(ordered.to(Phase.RECOVER), new=None, last_create=True)
-
-
-def _give_up_both(rotation: Rotation) -> Rotation:
-    """It goes neither on nor back: it is over. The new key is destroyed once nobody holds it."""
-    assert rotation.new is not None
-    owed = (*rotation.owed, Owed(rotation.new, Cause.SWEPT))
-    return undo.settled(replace(rotation, problem="given up by a person's order", question="", owed=owed))
 
 
 def _compromise(rotation: Rotation) -> Rotation | Refusal:

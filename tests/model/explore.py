@@ -250,7 +250,9 @@ def judgements(world: World, last: bool) -> Iterator[tuple[str, bool]]:
     if quiet:
         return
     yield from _of_each_key(world, strange)
-    ordered_so = bool(world.killed) and rotation.outcome is not Outcome.VERIFIED  # it died first, and that is told
+    # It died first, or a person gave both keys up: that is told as what it is, not as a rotation that went back.
+    ordered_so = bool(world.killed) and rotation.outcome is not Outcome.VERIFIED
+    ordered_so = ordered_so or rotation.outcome is Outcome.ABANDONED
     if rotation.phase is Phase.ENDED and not strange and not ordered_so and world.config.strangers == world.strangers:
         key = world.key(world.stores[0].value)
         died = world.deaths < world.config.deaths and key is not None and key.id == "old"
