@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.model.configs import configs
 from tests.model.explore import explore
-from tests.model.world import Config, World
+from tests.model.world import Broken, Config, World
 
 FILE = Path(__file__).with_name("proof.json")
 _ROOT = Path(__file__).parents[2]
@@ -114,10 +114,12 @@ class _Texts:
 
 
 def walks(chosen: Iterable[Config]) -> dict[str, Walk]:
-    """Each of them walked whole, the processors sharing them. Raises Broken."""
-    some = list(chosen)
+    """Each of them walked whole, the processors sharing them. Raises Broken, once all were walked."""
     with ProcessPoolExecutor() as pool:  # each configuration is a world of its own
-        return dict(zip(map(name, some), pool.map(walk, some), strict=True))
+        begun = {name(config): pool.submit(walk, config) for config in chosen}
+    if broken := [str(error) for future in begun.values() if (error := future.exception())]:
+        raise Broken(f"{len(broken)} of {len(begun)} configurations:\n" + "\n\n".join(broken[:5]))
+    return {key: future.result() for key, future in begun.items()}
 
 
 def kept() -> Proof:
