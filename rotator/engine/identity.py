@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -162,19 +163,28 @@ def _foreign(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord])
 
 
 def unknown_to_the_journal(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]) -> list[Finding]:
-    """Keys that this very installation made for this playbook, by rotations that its journal does not know."""
+    """Keys with labels of this very installation and playbook that its journal does not know, and never destroys.
+
+    Rotations that it does not know made them; or one create's label is on several keys, and a create makes one.
+    """
     with journal.database.read() as connection:
         seen = credentials.ids(connection, playbook.name)
-    records = [record for record in records if record.id not in seen]
+    every = list(records)
+    bearers = Counter(record.label for record in every)
+    records = [record for record in every if record.id not in seen]
     foreign = _foreign(journal, playbook, records)
     found = []
     for record in records:
         label = Label.parse(record.label)
-        if label is None or record.id not in foreign:
+        if label is None or (label.installation, label.playbook) != (journal.installation, playbook.name[:60]):
             continue
-        if (label.installation, label.playbook) == (journal.installation, playbook.name[:60]):
+        if record.id in foreign:
             text = f"{record.id} was made by rotation {label.rotation}, which this journal does not know"
             found.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
+        elif bearers[record.label] > 1:
+            text = f"{record.id} bears the label of another key, {record.label}: nobody knows who made it"
+            hint = f"whose is it? If it is nobody's: `rotator revoke {playbook.name} --key {record.id}`"
+            found.append(Finding(Level.WARNING, text, hint))
     return found
 
 

@@ -650,6 +650,19 @@ def test_a_journal_that_is_older_than_the_world_is_told(bench: Bench) -> None:
     assert {stray.value, other.value} <= set(bench.live)
 
 
+def test_a_key_with_the_label_of_another_is_told_and_not_touched(bench: Bench) -> None:
+    """A create makes one key: the second one came late, or is a colleague's. Nobody can know, so a person is told."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    (ours,) = [key for key in bench.issuer.keys.values() if key.value == bench.stored]
+    late = bench.issuer.create(ours.record.label)
+    book = bench.service.playbooks().get("one")
+    (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
+    assert found.level is Level.WARNING and f"{late.record.id} bears the label of another key" in found.text
+    assert f"--key {late.record.id}" in found.hint
+    assert bench.service.rotate("one", WAIT).code == 0
+    assert late.value in bench.live
+
+
 def test_what_would_be_refused_is_told_before(bench: Bench) -> None:
     """By `plan`, `doctor` and its `--explain`, without anything being begun."""
     memory.WORLD.cell("one").values = None

@@ -269,7 +269,9 @@ def _of_each_key(world: World, strange: bool) -> Iterator[tuple[str, bool]]:
     for key in world.keys:
         # A journal from before any of it, and a list without labels: nothing tells that this one is ours.
         untold = world.restored and world.config.recovery is not Recovery.LABEL and key.id not in world.known
-        untold = untold or (world.restored and key.label.startswith("z"))  # preflight says so: of an unknown rotation
+        # Preflight says so: of an unknown rotation, or with the label of another key.
+        others = any(one.label == key.label for one in world.keys if one.id != key.id)
+        untold = untold or (world.restored and (key.label.startswith("z") or others))
         if key.ours and key.label and key.id not in in_use and not (strange or _refused(world) or untold):
             yield f"promise 2: {key.id} lives on, nobody knows why", key.state != LIVE
         yield f"{key.id} stays deactivated without a debt", key.state != OFF
