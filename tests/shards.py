@@ -1,8 +1,8 @@
 """In which part of a run a test belongs, by the servers that the tests of its module are about.
 
 Most suites of real servers wait: for a roll-out, for a lease to end. So one part has all tests of Kubernetes, one those
-of container engines and of systemd, one what is generated (the model, the simulation, properties), and one the rest.
-`python -m tests` runs them side by side.
+of container engines and of systemd, and one the rest; `python -m tests` runs them side by side. What is generated (the
+model, the simulation, properties) computes all the time: it would make the others late, and runs before them.
 """
 
 from __future__ import annotations
