@@ -28,6 +28,7 @@ from rotator.errors import (
     NotFound,
     PermanentError,
     RefusedError,
+    TransientError,
     Unsupported,
 )
 from rotator.journal import cases, leases
@@ -648,6 +649,21 @@ def test_a_journal_that_is_older_than_the_world_is_told(bench: Bench) -> None:
     assert stray.record.id in found.text and "restored from a backup" in found.hint
     assert bench.service.rotate("one", WAIT).code == 0
     assert {stray.value, other.value} <= set(bench.live)
+
+
+def test_a_store_that_cannot_be_read_is_asked_again_for_a_value(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold it: only the order that a leaked key die at once does without."""
+    assert bench.service.rotate("one", WAIT).code == 0
+    with bench.service.session("one") as session:
+        performer = _performer(session, session.case.rotation)  # type: ignore[arg-type]
+
+        def silent(_: object) -> None:
+            raise TransientError("no answer")
+
+        monkeypatch.setattr(type(performer.then.stores[0].store), "read", silent)
+        unknown = Key("", "a fingerprint that nobody sealed")
+        found = performer.perform(Call(Op.PROBE, "generate", key=unknown)).result
+        assert isinstance(found, Failed) and not found.permanent and found.message == "no answer"
 
 
 def test_a_key_with_the_label_of_another_is_told_and_not_touched(bench: Bench) -> None:

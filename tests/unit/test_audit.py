@@ -473,3 +473,8 @@ def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
     with journal.database.read() as connection:
         assert verify.verify_journal(connection, journal).whole
         assert not verify.verify_journal(connection, journal, kept).whole
+
+
+def test_records_go_to_standard_output_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    stream.Stream(["stdout"]).emit([{"n": 1, "said": "✓"}, {"n": 2}])
+    assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
