@@ -59,6 +59,11 @@ class Report:
         return 5 if unfinished or incident.Ending.ASKED in ends or None in ends else 0
 
     @property
+    def code_of_all(self) -> int:
+        """The exit code, old keys included: one that needs attention is attention in every run."""
+        return self.code or (4 if self.held else 0)
+
+    @property
     def held(self) -> list[Debt]:
         return [debt for debt in self.debts if debt.open and debt.attention]
 

@@ -100,9 +100,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
 
 def _code(report: Report, request: Request) -> int:
     """An old key that needs attention counts; with --wait, one that waits for a person, too."""
-    if report.code != 0:
-        return report.code
-    return 4 if report.held else 5 if report.questions and request.wait else 0
+    return report.code_of_all or (5 if report.questions and request.wait else 0)
 
 
 def _headline(found: Service, name: str) -> None:
@@ -133,7 +131,7 @@ def _due(request: Request, as_json: bool) -> int:
         said += "the other " if broken and good else ""
         told = words.counted(reports, view.finished)
         print(f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at{told}.")
-    codes = [0 if one.code in (75, 5) else 4 if one.code == 0 and one.held else one.code for one in reports]
+    codes = [0 if one.code in (75, 5) else one.code_of_all for one in reports]
     return worst([*codes, *([2] if loaded.mistakes else [])])
 
 

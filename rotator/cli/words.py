@@ -186,7 +186,7 @@ def counted(reports: list[Report], finished: Mapping[str, list[dict[str, Any]]])
 
 
 def _kind(found: Report, steps: list[str]) -> str:
-    code = 4 if found.code == 0 and found.held else found.code
+    code = found.code_of_all
     if code == 5 and (isinstance(found.action, Ask) or found.questions):
         return "waits for a person"
     if code:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -12,9 +13,16 @@ from rotator.demo.world import DemoWorld
 
 
 class AcceptanceWorld(DemoWorld):
-    """The demo's world, with assertions about it."""
+    """The demo's world, with assertions about it; entered, its traffic runs."""
 
     printed = ""  # what the last command said, told where a test fails
+
+    def __enter__(self) -> Self:
+        self.traffic.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def rotator(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         done = super().rotator(*arguments, timeout=timeout)
@@ -52,8 +60,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
-    """Everything started, traffic running."""
-    found = AcceptanceWorld(tmp_path, step="5s")
-    found.traffic.start()
-    yield found
-    found.close()
+    with AcceptanceWorld(tmp_path, step="5s") as found:
+        yield found

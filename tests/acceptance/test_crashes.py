@@ -49,10 +49,8 @@ class Watched(AcceptanceWorld):
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    found = Watched(tmp_path, step="5s")
-    found.traffic.start()
-    yield found
-    found.close()
+    with Watched(tmp_path, step="5s") as found:
+        yield found
 
 
 @pytest.mark.slow

@@ -80,10 +80,8 @@ class OperatorWorld(AcceptanceWorld):
 
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[OperatorWorld]:
-    found = OperatorWorld(tmp_path)
-    found.traffic.start()
-    yield found
-    found.close()
+    with OperatorWorld(tmp_path) as found:
+        yield found
 
 
 def test_a_person_makes_and_destroys_the_keys_and_nobody_notices(person: OperatorWorld) -> None:

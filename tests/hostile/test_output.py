@@ -18,10 +18,8 @@ FULL = Path("/dev/full")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
-    found = AcceptanceWorld(tmp_path, step="5s")
-    found.traffic.start()
-    yield found
-    found.close()
+    with AcceptanceWorld(tmp_path, step="5s") as found:
+        yield found
 
 
 def _shell(world: AcceptanceWorld, redirected: str, *arguments: str, **environment: str) -> tuple[int, str]:

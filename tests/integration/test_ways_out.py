@@ -200,24 +200,15 @@ def test_abandoned_on_the_way_the_new_key_is_in_force(wrong: Bench) -> None:
     assert resume(wrong).code == 0 and wrong.live == [new]
 
 
-def test_before_any_store_was_written_nothing_needs_to_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_any_store_was_written_nothing_needs_to_be_read(lost: Bench) -> None:
     """A lost create that nobody can find again: what it may have made is named until a person decides."""
-    from rotator.errors import OutcomeUnknown
-
-    def lost(self: Any, *given: Any) -> Any:
-        raise OutcomeUnknown("no answer")
-
-    book(bench, ("generate: {uses: memory, issuer: one", "generate: {uses: memory, issuer: one, recovery: none"))
-    with monkeypatch.context() as broken:
-        broken.setattr(MemoryProvider, "generate", lost)
-        assert bench.service.rotate("one").code == 4
-    current, report = orders.abandon(bench.service, "one", "", "")
-    assert str(current) == "one-key1" and bench.live == [bench.stored]
+    current, report = orders.abandon(lost.service, "one", "", "")
+    assert str(current) == "one-key1" and lost.live == [lost.stored]
     (debt,) = report.held
     assert "nobody has decided about attempt 1" in debt.attention
-    assert bench.service.rotate("one", Request(wait=True)).held, "another rotation does not make it forgotten"
-    naming.let_go(bench.service, "one", debt.key.hint, "there was none")
-    assert not bench.service.rotate("one", Request(wait=True)).held
+    assert lost.service.rotate("one", Request(wait=True)).held, "another rotation does not make it forgotten"
+    naming.let_go(lost.service, "one", debt.key.hint, "there was none")
+    assert not lost.service.rotate("one", Request(wait=True)).held
 
 
 def test_stores_that_do_not_agree_are_told_one_by_one(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
