@@ -1,7 +1,8 @@
 """In which part of a run a test belongs, by the servers that the tests of its module are about.
 
 Most suites of real servers wait: for a roll-out, for a lease to end. So one part has all tests of Kubernetes, one those
-of container engines and of systemd, and one the rest; `python -m tests` runs them side by side. What is generated (the
+of container engines and of systemd, one the journeys of the installed command that need neither, and one the rest;
+`python -m tests` runs them side by side. What is generated (the
 model, the simulation, properties) computes all the time: it would make the others late, and runs before them.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-NAMES = ("kubernetes", "engines", "generated", "rest")
+NAMES = ("kubernetes", "engines", "generated", "journeys", "rest")
 _TESTS = Path(__file__).parent
 _GENERATED = ("model", "simulation", "properties")
 # The first of these that a module needs is what its tests are about, and decides in which part they run.
@@ -52,7 +53,8 @@ def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
 def _place(path: Path, asked: set[str]) -> Place:
     server = next((name for fixture, name in _SERVERS.items() if fixture in asked), "")
     ring = _ring(path)
-    return Place(server, "generated" if ring in _GENERATED else _PART.get(server, "rest"))
+    by_ring = "generated" if ring in _GENERATED else "journeys" if ring == "acceptance" else "rest"
+    return Place(server, _PART.get(server, by_ring))
 
 
 def _ring(path: Path) -> str:

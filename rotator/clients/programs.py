@@ -169,7 +169,7 @@ def secret(argv: str | Sequence[str], folder: str = "", own: Sequence[str] = (),
 def _by_hand(own: Sequence[str]) -> str:
     """The hint for a program that fails: perhaps for want of a variable that a person's shell has."""
     without = [name for name in withheld() if name not in own]
-    told = f"; it does not get {', '.join(without[:5])}: name what it needs by `inherit: [NAME]`" if without else ""
+    told = f"; it does not get {', '.join(without)}: name what it needs by `inherit: [NAME]`" if without else ""
     return f"run it by hand to see why{told}"
 
 

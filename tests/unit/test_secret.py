@@ -62,7 +62,7 @@ def test_a_traceback_is_redacted() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "sk-proj-AbCdEfGhIjKlMnOpQrStUvWx",
+        "sk-proj-Q7wZk2Rt9Yb4Nc8Vm3Xd6Lp",
         "sk-or-v1-" + "0a" * 32,
         "dkr_abcdefghijklmnop12",
     ],
