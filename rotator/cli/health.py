@@ -149,7 +149,7 @@ def _examine(found: Service) -> Iterator[Checked]:
     except RotatorError as error:
         yield Checked("journal", False, error.message, error.hint)
         return
-    yield Checked("journal", True, str(journal.database.path or "PostgreSQL"))
+    yield Checked("journal", True, journal.database.where)
     sealed = journal.sealer is not None
     yield Checked(
         "sealing key",

@@ -81,7 +81,7 @@ def db_check() -> int:
         wrong = upkeep.check(found.journal)
         with found.journal.database.read() as connection:
             audit = checkpoint.standing(connection, found.journal)
-        where = found.journal.database.path or "PostgreSQL"
+        where = found.journal.database.where
         key = found.settings.key.file
     for one in wrong:
         words.say(one, f"the key is looked for in $ROTATOR_KEY, then {key}")

@@ -16,16 +16,21 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from rotator import installed
 from rotator.clients import procfs
 from rotator.errors import JournalError
-from rotator.journal import tables
+from rotator.journal import address, tables
 
 _BUSY_FOR = 15.0
 _KNOWN = (tables.HEAD,)
+# What PostgreSQL or a pooler before it says, and what to do about it.
+_WAYS_OUT = {
+    "password authentication failed": f"is that the user's password? {address.ENCODED}",
+    "statement pooling mode": "rotator's transactions have several statements: pool_mode = transaction, or session",
+    "unsupported startup parameter": "the pooler does not pass `options` on: take them out of the address",
+}
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs", "afs"}
 
 
@@ -33,17 +38,25 @@ class Database:
     """Transactions on the journal. Thread-safe; `write()` is serialised within the process."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self._writer = threading.RLock()
         self._kept: Connection | None = None  # SQLite's one writing connection: opening one costs as much as a commit
-        self._engine = _engine(url)
+        try:
+            self._address = address.parse(url)
+            self._engine = _engine(self._address)
+        except ModuleNotFoundError as error:
+            raise JournalError(f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")) from error
         self.is_sqlite = self._engine.dialect.name == "sqlite"
 
     @property
     def path(self) -> Path | None:
         """The SQLite file, None for PostgreSQL or memory."""
-        name = make_url(self.url).database
+        name = self._address.url.database
         return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+
+    @property
+    def where(self) -> str:
+        """The same for people: the file, or server and database. Neither user nor password."""
+        return str(self.path or self._address.where)
 
     @property
     def engine(self) -> Engine:
@@ -158,17 +171,13 @@ def serialise(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(7298241)"))
 
 
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    try:
-        if parsed.get_backend_name() != "sqlite":
-            tables.know_postgresql()
-            return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-        engine = create_engine(parsed, connect_args={"timeout": 0.01, "check_same_thread": False})
-    except ModuleNotFoundError as error:
-        raise JournalError(f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")) from error
+def _engine(place: address.Address) -> Engine:
+    if place.url.get_backend_name() != "sqlite":
+        tables.know_postgresql()
+        # No statement is prepared by name: a pooler gives each transaction another connection, which has none of them.
+        arguments = {"connect_timeout": 10, "prepare_threshold": None, **place.arguments}
+        return create_engine(place.url, pool_pre_ping=True, connect_args=arguments)
+    engine = create_engine(place.url, connect_args={"timeout": 0.01, "check_same_thread": False})
     event.listen(engine, "connect", _sqlite_connect)
     return engine
 
@@ -208,7 +217,7 @@ def _told(database: Database) -> Iterator[None]:
 def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError) -> JournalError:
     cause = error.orig if isinstance(error, DatabaseError) else error
     words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    where = str(database.path or make_url(database.url).render_as_string(hide_password=True))
+    where = database.where
     if "full" in words or "disk I/O" in words:
         return JournalError(f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost")
     if "malformed" in words or "not a database" in words:
@@ -218,4 +227,5 @@ def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError)
         )
     if "readonly" in words or "unable to open" in words:
         return JournalError(f"the journal cannot be opened: {words} ({where})", "check the directory's owner and mode")
-    return JournalError(f"the journal's database failed: {words} ({where})", "is it reachable? nothing is lost")
+    hint = next((hint for part, hint in _WAYS_OUT.items() if part in words), "is it reachable? nothing is lost")
+    return JournalError(f"the journal's database failed: {words} ({where})", hint)
