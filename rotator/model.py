@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -149,13 +149,18 @@ class Finding:
 class Change:
     """Why consumers are restarted: unique per rotation and round; `since` is when the last store was written.
 
-    `key_name` is the environment variable or field that the consumers read, where the playbook tells.
+    `as_before` says of a value whether an instance showed it before the rotation: in undo, that is well, too.
     """
 
     id: str
     since: float
     credential: Credential
     previous: Credential | None = None
+    as_before: Callable[[Secret], bool] | None = None
+
+    def fits(self, shown: Secret) -> bool:
+        """Whether an instance that shows this value needs no restart. The credential must have its values."""
+        return shown == self.credential.primary or (self.as_before is not None and self.as_before(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +168,14 @@ class Instance:
     """One running copy of a consumer, when it started (Unix seconds) and which key was read from it.
 
     `left_alone`: it is not restarted for a change, as a job that runs to its end; no key dies that it may hold.
+    `untold`: why nobody can read what it holds, though it is asked: then it counts by when it started.
     """
 
     name: str
     started_at: float | None = None
     holds: Secret | None = None
     left_alone: bool = False
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

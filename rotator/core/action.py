@@ -123,7 +123,8 @@ Result = Done | Later | Failed | Unknown
 class Ready:
     """What preflight learned. `versions` has the present version of each store; `superseded` are keys of ours that
     are neither in the stores nor owed yet; `wait` says why the rotation cannot begin now (a debt fills the quota);
-    `listed` are the ids of all keys that the provider lists, where it lists them by label."""
+    `listed` are the ids of all keys that the provider lists, where it lists them by label; `shown` are fingerprints,
+    others than the old key's, that instances show."""
 
     old: Key | None
     old_dead: bool = False
@@ -131,6 +132,7 @@ class Ready:
     superseded: tuple[Key, ...] = ()
     wait: str = ""
     listed: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def preflight(rotation: Rotation, result: Result) -> Rotation:
     there_already = rotation.back and ready.old is not None and ready.old.same(rotation.new)  # put back by hand
     no_way_back = rotation.compromised or ready.old_dead or ready.old is None or there_already
     rotation = replace(rotation, old=ready.old, writes=writes, owed=owed, forward_only=no_way_back, problem="")
-    rotation = replace(rotation, snapshot=ready.listed)
+    rotation = replace(rotation, snapshot=ready.listed, shown=ready.shown)
     return begin_attempt(rotation)
 
 

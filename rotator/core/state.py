@@ -209,6 +209,7 @@ class Rotation:
     snapshot: tuple[str, ...] = ()  # before the create: ids in the list, or the fingerprint of what the slot held
     last_create: bool = False  # what it made cannot be used, and nor could what another would make
     found: tuple[Key, ...] = ()
+    shown: tuple[str, ...] = ()  # other fingerprints than the old key's that instances showed before anything changed
     old: Key | None = None
     new: Key | None = None
     writes: tuple[Write, ...] = ()

@@ -154,7 +154,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
     if verdict.clear or not any(write.touched for write in rotation.writes):
         return settle(rotation)
     if rotation.rounds < 2 * rotation.plan.policy.rounds:
-        return restore_from(replace(rotation, round=rotation.round + 1), 0)
+        return restore_from(rotation, 0)
     text = verdict.text.replace("old key", "new key")
     return rotation.stuck(f"the new key cannot be destroyed: {text}")
 

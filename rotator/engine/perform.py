@@ -36,6 +36,7 @@ from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Nudged, Probe
+from rotator.secret import Secret
 
 _TOLD = 8  # findings in the line of the step
 
@@ -170,8 +171,15 @@ class Performer:
         return self._done(Written(version), entry.name, store_version=(entry.name, version, fingerprint))
 
     def _change(self, call: Call) -> Change:
-        kind = "undo" if call.step == "undo" else "new"
-        return Change(f"{self.rotation.id}.{kind}.{call.round}", self.rotation.restart_since, self.credential(call.key))
+        undoing = call.step == "undo"
+        name = f"{self.rotation.id}.{'undo' if undoing else 'new'}.{call.round}"
+        as_before = self._as_before if undoing else None
+        return Change(name, self.rotation.restart_since, self.credential(call.key), as_before=as_before)
+
+    def _as_before(self, shown: Secret) -> bool:
+        """Whether an instance showed this before the rotation changed anything."""
+        found, new = self.journal.fingerprint({"key": shown}), self.rotation.new
+        return found in self.rotation.shown and (new is None or found != new.fingerprint)
 
     def restart(self, call: Call) -> Performed:
         waves = self.then.consumers[call.target].restarter.restart(self._change(call))

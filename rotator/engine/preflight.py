@@ -145,6 +145,7 @@ def _see(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequen
             _superseded(journal, playbook, key, debts, listing),
             "" if rotation.back else _wait(playbook, key, debts, listing),
             tuple(record.id for record in listing()) if by_label else (),
+            measured.shown,
         )
         kept.append(Checked(ready, (*findings, *measured.findings), measured.old))
         return list(measured.findings)
@@ -189,6 +190,7 @@ class _Measured:
     dead: bool
     versions: tuple[str, ...]
     findings: tuple[Finding, ...]
+    shown: tuple[str, ...]  # by consumers, that is not this key
 
 
 def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> _Measured:
@@ -208,9 +210,10 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
         old, dead = Credential(old.values, key.id, key.hint), taken is False
     if dead:
         findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
-    shown = baseline.consumers(journal, playbook, stores, key, old)
-    findings += _excused(shown, rotation.back or leaked)
-    return _Measured(key, old if old and old.values else None, dead, stores.versions, tuple(findings))
+    consumers = baseline.consumers(journal, playbook, stores, key, old)
+    findings += _excused(consumers.findings, rotation.back or leaked)
+    known = old if old and old.values else None
+    return _Measured(key, known, dead, stores.versions, tuple(findings), consumers.others)
 
 
 def _sealed(journal: Journal, playbook: Playbook, current: Key | None) -> Credential | None:

@@ -53,7 +53,7 @@ class ContainerSettings(EngineConnection):
             return False
         holds = container.variable(self.env) if self.env else None
         if holds is not None and change.credential.values:
-            return holds == change.credential.primary
+            return change.fits(holds)
         return change.since < self.began(container) <= time.time() + 1
 
     def ready(self, container: Container) -> bool:

@@ -81,7 +81,7 @@ class ProcessRestarter:
         """What was read from its environment decides; where nothing can be read, when it started."""
         holds = procfs.variable(found.pid, self.env) if self.env else None
         if holds is not None and change.credential.values:
-            return holds == change.credential.primary
+            return change.fits(holds)
         return found.started_at > change.since + _SLACK
 
 

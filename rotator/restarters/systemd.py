@@ -137,7 +137,7 @@ class SystemdRestarter(HostsConnection):
             return True  # nothing shows that it was; done twice it harms nobody
         holds = manager.variable(unit.pid, self.env) if self.env and unit.pid else None
         if holds is not None and change.credential.values:
-            return holds != change.credential.primary
+            return not change.fits(holds)
         return unit.started_at <= change.since
 
     def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,30 +89,56 @@ def _default(value: object) -> str:
 def orders() -> str:
     """The table state × verb, from the pure function that carries orders out."""
     plan = Plan(stores=(StorePlan("s"),), consumers=(ConsumerPlan("c"),))
-    lines = [
-        _NOTE,
-        "# What an order does in which state\n",
-        "For an unfinished rotation:\n",
-        "| state | " + " | ".join(f"`{given}`" for given in Order) + " |",
-        "|---" * (len(Order) + 1) + "|",
-    ]
+    by_hand = replace(plan, supplied=True)
+    lines = [_NOTE, "# What an order does in which state\n", "For an unfinished rotation:\n", *_head(Order)]
     for phase in Phase:
-        rotation = Rotation(
-            "r", "p", plan, phase, old=Key("k1", "f1"), new=Key("k2", "f2"), writes=(Write(),), came_from=Phase.VERIFY
-        )
-        lines.append(_row(str(phase), [order_rotation(rotation, given, 1.0) for given in Order]))
-    lines += [
-        "",
-        "For an old key that is still to be revoked:\n",
-        "| state | " + " | ".join(f"`{given}`" for given in Order) + " |",
-        "|---" * (len(Order) + 1) + "|",
-    ]
+        answers = [order_rotation(_rotation(plan, phase), given, 1.0) for given in Order]
+        lines.append(_row(str(phase), answers))
+    lines += ["", "For an old key that is still to be revoked:\n", *_head(Order)]
     for debt_phase in DebtPhase:
-        debt = debt_machine.begin(Debt("d", "p", "r", Key("k1", "f1"), Cause.ROTATED, plan, now=1.0))
-        answers = {given: order_debt(replace(debt, phase=debt_phase), given, 2.0) for given in Order}
-        row = _row(str(debt_phase), list(answers.values()))
-        lines.append(_with_way_back(row) if isinstance(answers[Order.UNDO], Debt) else row)
+        lines.append(_debt_row(str(debt_phase), _debt(plan, debt_phase)))
+    lines += ["", _BY_HAND, *_head(Order)]
+    for phase in Phase:
+        made, waits = _rotation(plan, phase), _rotation(by_hand, phase)
+        answers = [order_rotation(waits, given, 1.0) for given in Order]
+        if _cells(answers) != _cells([order_rotation(made, given, 1.0) for given in Order]):
+            lines.append(_row(f"rotation: {phase}", answers))
+    for debt_phase in DebtPhase:
+        usual, name = _debt(plan, debt_phase), str(debt_phase)
+        unable = replace(usual, by_hand=True)
+        for which, debt in (("old key", _debt(by_hand, debt_phase)), ("one that its provider cannot destroy", unable)):
+            if (row := _debt_row(name, debt)) != _debt_row(name, usual):
+                lines.append(row.replace(f"| {name} |", f"| {which}: {name} |", 1))
+    undecided = _debt(plan, cause=Cause.UNDECIDED)
+    lines.append(_debt_row(f"one that nobody decided about: {undecided.phase}", undecided))
     return "\n".join(lines) + "\n"
+
+
+_BY_HAND = (
+    "Where a person makes and destroys the keys (`uses: operator`), or destroys an old one because its provider "
+    "cannot, these states answer otherwise; so does a key that an abandoned rotation left:\n"
+)
+
+
+def _head(orders: Iterable[Order]) -> list[str]:
+    names = [f"`{given}`" for given in orders]
+    return ["| state | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+
+
+def _rotation(plan: Plan, phase: Phase) -> Rotation:
+    old, new = Key("k1", "f1"), Key("k2", "f2")
+    return Rotation("r", "p", plan, phase, old=old, new=new, writes=(Write(),), came_from=Phase.VERIFY)
+
+
+def _debt(plan: Plan, phase: DebtPhase | None = None, cause: Cause = Cause.ROTATED) -> Debt:
+    begun = debt_machine.begin(Debt("d", "p", "r", Key("k1", "f1"), cause, plan, now=1.0))
+    return replace(begun, phase=phase or begun.phase)
+
+
+def _debt_row(state: str, debt: Debt) -> str:
+    answers = {given: order_debt(debt, given, 2.0) for given in Order}
+    row = _row(state, list(answers.values()))
+    return _with_way_back(row) if isinstance(answers[Order.UNDO], Debt) else row
 
 
 def _with_way_back(row: str) -> str:
@@ -121,9 +148,12 @@ def _with_way_back(row: str) -> str:
     return " | ".join(cells)
 
 
-def _row(state: str, answers: list[Rotation | Debt | Refusal]) -> str:
-    cells = [f"no: {a.reason}" if isinstance(a, Refusal) else f"→ {a.phase}" for a in answers]
-    return f"| {state} | " + " | ".join(cells) + " |"
+def _row(state: str, answers: Sequence[Rotation | Debt | Refusal]) -> str:
+    return f"| {state} | " + " | ".join(_cells(answers)) + " |"
+
+
+def _cells(answers: Sequence[Rotation | Debt | Refusal]) -> list[str]:
+    return [f"no: {a.reason}" if isinstance(a, Refusal) else f"→ {a.phase}" for a in answers]
 
 
 PAGES = {"playbooks.md": reference, "orders.md": orders}

@@ -46,6 +46,14 @@ def test_generated_pages_are_fresh(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run `python -m tests.docs.generate`"
 
 
+def test_every_order_has_a_state_in_which_it_does_something() -> None:
+    """A column of noes alone would say that the order is never right."""
+    lines = [line for line in PAGES["orders.md"]().splitlines() if line.startswith("|")]
+    verbs, *rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
+    idle = [verb for verb, *answers in zip(verbs, *rows, strict=True) if not any(a.startswith("→") for a in answers)]
+    assert not idle
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 def test_playbooks_in_the_documentation_load(path: Path, tmp_path: Path) -> None:
     (tmp_path / "providers").mkdir()

@@ -11,10 +11,22 @@ import pytest
 import rotator.core
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, patience, sweep
-from rotator.core.action import Done, Failed, Finish, Recovered, Unknown, WaitUntil
+from rotator.core.action import Done, Failed, Finish, Read, Recovered, Unknown, WaitUntil
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look, showing
 from rotator.core.order import Order, Refusal
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Policy, Rotation, StorePlan, Write
+from rotator.core.state import (
+    Cause,
+    ConsumerPlan,
+    Debt,
+    DebtPhase,
+    Key,
+    Phase,
+    Plan,
+    Policy,
+    Rotation,
+    StorePlan,
+    Write,
+)
 from rotator.model import Evidence, KeyRecord
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
@@ -68,6 +80,24 @@ def test_only_consumers_that_are_clear_of_the_dying_key_show_it() -> None:
     unasked = ConsumerFact("d", Evidence.NONE, True)
     facts = Facts((StoreFact("s", "f-new", written_at=1.0),), (*consumers, unasked))
     assert [one.name for one in showing(facts, old, new)] == ["a"]
+
+
+def test_a_lap_of_an_undo_is_one_round() -> None:
+    """A consumer that still holds the new key is restarted as often as the policy says, not half as often."""
+    consumers = (ConsumerPlan("c", Evidence.READ),)
+    plan = Plan((StorePlan("s"),), consumers, policy=Policy(rounds=3))
+    written = Write("1", "2", 5.0, intended=True, touched=True)
+    rotation = Rotation("r", "p", plan, Phase.UNDO_RESTART, old=OLD, new=NEW, writes=(written,), round=1)
+    holds_it = facts(held="f1", read="f2", evidence=Evidence.READ)
+    results = {
+        Phase.RESTORE_READ: Done(1.0, Read("f1", "3")),
+        Phase.UNDO_LOOK: Done(1.0, holds_it),
+    }
+    laps = 0
+    while rotation.phase is not Phase.STUCK:
+        laps += rotation.phase is Phase.UNDO_RESTART
+        rotation = machine.apply(rotation, results.get(rotation.phase, Done(1.0)))
+    assert laps == 2 * plan.policy.rounds == rotation.round
 
 
 def test_grace_is_a_date_not_a_sleep() -> None:
