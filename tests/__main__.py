@@ -52,7 +52,7 @@ class Shard:
             file.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "pytest", "-q", "--shard", self.name, "--junitxml", str(self.report)]
         environment = {**os.environ, "ROTATOR_TESTS_TOLD": str(self.told)}
-        if self.coverage and self.name != "generated":  # there, a mode of its own: what is met by chance counts not
+        if self.coverage and self.name not in shards.GENERATED:  # there, a mode of its own: what is met by chance counts not
             argv += ["--cov=rotator", "--cov-branch", "--cov-report="]
             environment["COVERAGE_FILE"] = str(_ROOT / f".coverage.of-{self.name}")
         with self.log.open("wb") as out:
@@ -95,7 +95,8 @@ def main() -> int:
     for line in _will_be_skipped():
         print(line, flush=True)
     parts, begun = [Shard(name, coverage) for name in shards.NAMES], time.monotonic()
-    for side_by_side in ([p for p in parts if p.name == "generated"], [p for p in parts if p.name != "generated"]):
+    generated = [part for part in parts if part.name in shards.GENERATED]
+    for side_by_side in (generated, [part for part in parts if part not in generated]):
         for part in side_by_side:
             part.start()
         _follow(side_by_side)
