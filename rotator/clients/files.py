@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from rotator import deadline, plain, trust
-from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
+from rotator.clients import attributes
+from rotator.clients.seen import Seen, editors_files
+from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, RotatorError, TransientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class _Spot:
 
     directory: int
     name: str
+    path: str  # for people
 
     def status(self, name: str = "") -> os.stat_result | None:
         try:
@@ -57,7 +63,7 @@ def _spot(path: Path) -> Iterator[_Spot]:
         for part in real.parts[1:-1]:
             above, directory = directory, os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(above)
-        spot = _Spot(directory, real.name)
+        spot = _Spot(directory, real.name, str(real))
         owners = {status.st_uid for status in (os.fstat(directory), spot.status()) if status is not None}
         if strangers and not (len(strangers) == 1 and owners <= strangers.keys()):
             owner, link = next(iter(strangers.items()))
@@ -93,9 +99,10 @@ def _beside(name: str, tag: str) -> str:
 
 
 def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
-    """Put `content` in place of version `expect` ('' = no file). Owner, mode and a symlink to it are kept.
+    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it are kept.
 
-    Raises Conflict if somebody wrote in between, AccessDenied, TransientError (disk full), LeaseLost.
+    Raises Conflict if somebody wrote in between, PermanentError (another name would keep what it had), AccessDenied,
+    TransientError (disk full), LeaseLost.
     """
     try:
         with _spot(path) as spot:
@@ -122,15 +129,26 @@ def _write_beside(spot: _Spot, beside: str, content: bytes, mode: int) -> None:
     status = spot.status()
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise Conflict(f"{spot.name} is no file any more", "it is read again")
+    if status is not None and status.st_nlink > 1:
+        text = f"{spot.path} has {status.st_nlink} names (hard links): the other ones would keep the old key"
+        raise PermanentError(text, "make them symbolic links to this one")
     with os.fdopen(spot.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
-        if status is not None:
-            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            mode = stat.S_IMODE(status.st_mode)
-        os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
+        if status is None:
+            os.fchmod(file.fileno(), mode)
+        else:
+            _dress(spot, file.fileno())
         os.fsync(file.fileno())
+
+
+def _dress(spot: _Spot, made: int) -> None:
+    """Give a new file what the present one has besides its content."""
+    old = spot.open(spot.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        attributes.copy(old, made, spot.path)
+    finally:
+        os.close(old)
 
 
 def _sync_directory(spot: _Spot) -> None:
@@ -146,9 +164,7 @@ def _remove(spot: _Spot, name: str) -> None:
         spot.remove(name)
 
 
-def _translate(path: Path, error: OSError) -> Exception:
-    import errno
-
+def _translate(path: Path, error: OSError) -> RotatorError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransientError(f"{path} cannot be written: {error.strerror}", "free some space; nothing was changed")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -161,17 +177,92 @@ def _translate(path: Path, error: OSError) -> Exception:
     return PermanentError(f"{path} cannot be written: {error.strerror}")
 
 
-def mode(path: Path) -> tuple[int, bool]:
-    """The mode of a file, 0 without one, and whether its directory may be written (or is not there yet).
+def look(path: Path) -> Seen:
+    """What speaks against replacing the file; nothing is changed.
 
     Raises AccessDenied for a link of another user's.
     """
     try:
         with _spot(path) as spot:
             status = spot.status()
-            return status.st_mode if status else 0, os.access(".", os.W_OK, dir_fd=spot.directory)
+            found = Seen(
+                spot.path,
+                status.st_mode if status else 0,
+                mounted=status is not None and _mounted(spot),
+                locked=not os.access(".", os.W_OK, dir_fd=spot.directory),
+                beside=next((name for name in editors_files(spot.name) if spot.status(name)), ""),
+            )
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return found
+            sticky, flags = _others(spot, status), _flags(spot)
+            found = replaced(found, names=status.st_nlink, sticky=sticky, flags=flags)
+            return found if found.locked or found.mounted else replaced(found, refused=_rehearsed(spot))
     except OSError:
-        return 0, True  # told when it is read
+        return Seen()  # told when it is read
+
+
+def _mounted(spot: _Spot) -> bool:
+    """Whether something is mounted at this very place, be it from the same file system."""
+    file = spot.open(spot.name, os.O_PATH)
+    try:
+        return _mount_of(file) != _mount_of(spot.directory)
+    finally:
+        os.close(file)
+
+
+def _mount_of(file: int) -> str:
+    """The kernel's number of the mount that an opened file is in, '' where /proc does not tell (proc(5), fdinfo)."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/self/fdinfo/{file}").read_text().splitlines():
+            if line.startswith("mnt_id:"):
+                return line.split()[1]
+    return ""
+
+
+def _others(spot: _Spot, status: os.stat_result) -> bool:
+    """Whether a sticky directory keeps us from replacing what is another user's (rename(2))."""
+    directory, us = os.fstat(spot.directory), os.geteuid()
+    return bool(directory.st_mode & stat.S_ISVTX) and us not in (0, status.st_uid, directory.st_uid)
+
+
+def _flags(spot: _Spot) -> str:
+    """Flags under which a file is not replaced, of itself or of its directory."""
+    found = []
+    ways = ((spot.name, "the file", os.O_NONBLOCK | os.O_NOCTTY), (".", "its directory", os.O_DIRECTORY))
+    for name, what, how in ways:
+        with contextlib.suppress(OSError):  # told when it is read
+            file = spot.open(name, os.O_RDONLY | how)
+            try:
+                found += [f"{what} is {flags}"] if (flags := attributes.flags(file)) else []
+            finally:
+                os.close(file)
+    return ", ".join(found)
+
+
+def _rehearsed(spot: _Spot) -> tuple[str, str]:
+    """Why a new file could not have what the present one has, and a hint: tried on a file that has no name.
+
+    Where the file system knows no such files, it has one for a moment.
+    """
+    name = ""
+    try:
+        try:
+            made = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=spot.directory)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            name = _beside(spot.name, f"look-{os.getpid()}-{threading.get_ident()}")
+            made = spot.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            _dress(spot, made)
+        finally:
+            os.close(made)
+            if name:
+                _remove(spot, name)
+    except (AccessDenied, OSError) as error:
+        told = error if isinstance(error, RotatorError) else _translate(Path(spot.path), error)
+        return told.message, told.hint
+    return "", ""
 
 
 def tidy(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Files that hold secrets on a host: read with a version, replaced atomically, as `files` does it here.
 
-A host needs a shell and coreutils (stat, readlink, base64, sha256sum, sync), nothing of ours.
+A host needs a shell, sed, grep and coreutils (stat, cp, readlink, base64, sha256sum, sync), nothing of ours.
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ import time
 from rotator.clients.files import Snapshot
 from rotator.clients.hosts import Host
 from rotator.clients.programs import Ended
+from rotator.clients.seen import Seen, editors_files
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 from rotator.secret import Secret
 
-_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK = 43, 44, 45, 46, 47, 48, 49
+_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK, _NAMES, _UNLIKE = range(43, 52)
 _FULL = ("No space left", "Disk quota exceeded")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
+# All that $p has besides its content, on $b. `cp` says nothing of an owner that it may not give, and a file system may
+# take what it does not keep; `ls` marks an ACL by a plus sign.
+_DRESS = f"""
+likeness() {{ stat -c '%a %u %g' -- "$1"; ls -ld -- "$1" | cut -c11; }}
+dress() {{
+  what=mode,ownership,xattr; [ ! -e /sys/fs/selinux/enforce ] || what=$what,context
+  cp --attributes-only --preserve=$what -- "$p" "$b" || return 1
+  [ "$(likeness "$p")" = "$(likeness "$b")" ] || return {_UNLIKE}
+}}
+"""
 # $p: the file, symlinks followed. A version is inode, time of change and the beginning of the content's hash.
 _STAT = """stat -c '%i %.9Y' -- "$p\""""
 _READ = f"""
@@ -39,7 +50,9 @@ rm -f -- "$b" && read -r sum && base64 -d >"$b" || exit 1
 hash() {{{{ sha256sum <"$1" | cut -c-64; }}}}
 [ "$(hash "$b")" = "$sum" ] || exit {_CUT}
 if [ -e "$p" ]
-then chown --reference="$p" -- "$b" && chmod --reference="$p" -- "$b" || exit 1
+then
+  [ "$(stat -c %h -- "$p")" = 1 ] || exit {_NAMES}
+  dress || exit
 else chmod {{mode}} -- "$b"
 fi
 sync -- "$b" || exit 1
@@ -71,7 +84,31 @@ do
 done
 """.replace("exit LINK", f"exit {_LINK}")
 _TIDY = 'rm -f -- "$(dirname -- "$p")/.$(basename -- "$p").rotator-"*'
-_MODE = 'stat -c %a -- "$p" 2>/dev/null; [ -w "$(dirname -- "$p")" ] || echo locked'
+# What speaks against replacing it, a line each. A new file is tried, empty: a shell has none without a name.
+_LOOK = r"""
+umask 077
+d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-look-$$"
+echo "real $p"
+[ -w "$d" ] || echo locked
+for one in EDITORS; do if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then echo "beside $one"; break; fi; done
+[ -e "$p" ] || exit 0
+stat -c 'mode %f' -- "$p"
+spelled=$(printf %s "$p" | sed 's/\\/\\134/g; s/ /\\040/g')
+while read -r id parent device root place more
+do if [ "$place" = "$spelled" ]; then echo mounted; exit 0; fi
+done </proc/self/mountinfo
+[ -f "$p" ] || exit 0
+stat -c 'names %h' -- "$p"
+for one in "$p" "$d"
+do
+  held=$(lsattr -d -- "$one" 2>/dev/null) || continue
+  case ${held%% *} in *i*) echo "flags $one is immutable";; *a*) echo "flags $one is append-only";; esac
+done
+if [ -k "$d" ] && [ "$(id -u)" != 0 ] && [ ! -O "$p" ] && [ ! -O "$d" ]; then echo sticky; fi
+[ -w "$d" ] || exit 0
+trap 'rm -f -- "$b"' EXIT
+told=$({ : >"$b" && dress; } 2>&1) || echo "refused $? $told"
+"""
 
 
 def read(host: Host, path: str) -> Snapshot | None:
@@ -91,12 +128,12 @@ def read(host: Host, path: str) -> Snapshot | None:
 
 
 def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
-    """Put `content` in place of version `expect` ('' = no file). Owner, mode and a symlink to it are kept.
+    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it are kept.
 
     Raises Conflict if somebody wrote in between, AccessDenied, TransientError, OutcomeUnknown, LeaseLost.
     """
     sent = Secret(f"{hashlib.sha256(content).hexdigest()}\n{base64.b64encode(content).decode()}")
-    body = _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
+    body = _DRESS + _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
     ended = host.ended(_script(host, path, body), sent)
     if ended.code == _CONFLICT:
         raise Conflict(f"{path} on {host} was changed by somebody else", "it is read again")
@@ -115,13 +152,38 @@ def tidy(host: Host, path: str) -> None:
     host.run(_script(host, path, _TIDY), check=False)
 
 
-def mode(host: Host, path: str) -> tuple[int, bool]:
-    """The mode of a file, 0 without one, and whether its directory may be written."""
-    ended = host.repeated(_script(host, path, _MODE))
-    if ended.code == _LINK:
+def look(host: Host, path: str) -> Seen:
+    """What speaks against replacing the file; a new one beside it is tried and taken away again.
+
+    Raises TransientError, AccessDenied (a link of another user's), PermanentError.
+    """
+    name = path.rpartition("/")[2]
+    script = _DRESS + _LOOK.replace("EDITORS", shlex.join(editors_files(name)))
+    ended = host.repeated(_script(host, path, script))
+    if ended.code != 0:
         raise _translate(host, path, ended)
-    words = ended.out.split()
-    return next((int(word, 8) for word in words if word.isdigit()), 0), "locked" not in words
+    told = {name: words for name, _, words in (line.partition(" ") for line in ended.out.splitlines())}
+    return Seen(
+        told.get("real", ""),
+        int(told.get("mode", "0"), 16),
+        int(told.get("names", "1")),
+        mounted="mounted" in told,
+        locked="locked" in told,
+        sticky="sticky" in told,
+        flags=told.get("flags", ""),
+        beside=told.get("beside", ""),
+        refused=_unlike(host, path, told["refused"]) if "refused" in told else ("", ""),
+    )
+
+
+def _unlike(host: Host, path: str, told: str) -> tuple[str, str]:
+    """Why a new file cannot have what the present one has."""
+    code, _, words = told.partition(" ")
+    if any(full in words for full in _FULL):
+        return f"{path} on {host}: {words}", "free some space"
+    why = words if int(code) != _UNLIKE else "its owner, mode or ACL are not kept"
+    hint = "the file is replaced by a new one: log in as its owner, or `sudo: true`; or take that off the file"
+    return f"a new file in place of {path} on {host} cannot have all that this one has: {why}", hint
 
 
 def _script(host: Host, path: str, body: str) -> str:
@@ -137,6 +199,11 @@ def _translate(host: Host, path: str, ended: Ended) -> Exception:
         return NotFound(f"the directory of {path} does not exist on {host}", "create it first")
     if ended.code == _LINK:
         return AccessDenied(told, "whoever made it could lead us to any file: name the file itself")
+    if ended.code == _NAMES:
+        text = f"{path} on {host} has several names (hard links): the other ones would keep the old key"
+        return PermanentError(text, "make them symbolic links to this one")
+    if ended.code == _UNLIKE:
+        return AccessDenied(*_unlike(host, path, str(_UNLIKE)))
     if ended.code == _LARGE:
         return PermanentError(f"{path} on {host} is larger than a file of secrets", "is it the right one?")
     if ended.code == _NO_PLAIN_FILE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -9,7 +11,8 @@ from typing import Self
 from rotator.clients import files, host_files
 from rotator.clients.files import Snapshot
 from rotator.clients.hosts import Host
-from rotator.errors import ConfigError
+from rotator.clients.seen import findings, managed
+from rotator.errors import ConfigError, PermanentError
 from rotator.model import Finding, Level
 from rotator.plugin import setting
 
@@ -58,15 +61,22 @@ class PlacedStore:
         return Path(self.path)
 
     def preflight(self) -> list[Finding]:
-        """Warns when others may read the file; an error where its directory may not be written."""
-        mode, open_ = host_files.mode(self._host, self.path) if self._host else files.mode(self._local)
-        found = []
-        if mode & 0o004:
-            found.append(Finding(Level.WARNING, f"{self.place} is readable by everyone", f"chmod 640 {self.path}"))
-        if not open_:
-            text = f"{self.place} cannot be replaced: its directory may not be written"
-            found.append(Finding(Level.ERROR, text, "run rotator as its owner, or `sudo: true`"))
+        """What speaks against replacing it; a warning where others may read it, or a program makes it."""
+        host = self._host
+        seen = host_files.look(host, self.path) if host else files.look(self._local)
+        found = list(findings(seen, self.place))
+        if stat.S_ISREG(seen.mode) and not any(finding.level is Level.ERROR for finding in found):
+            found += self._managed()
         return found
+
+    def _managed(self) -> list[Finding]:
+        words = ""
+        with contextlib.suppress(PermanentError):  # told when it is read
+            snapshot = self._read()
+            words = managed(snapshot.content) if snapshot else ""
+        text = f"{self.place} is made by a program ('{words}'), which puts the old key back"
+        hint = "give that program the new key, too, or let it leave this file alone"
+        return [Finding(Level.WARNING, text, hint)] if words else []
 
     def retire(self, version: str) -> None:
         """The file holds one version only."""
