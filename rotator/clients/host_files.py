@@ -88,9 +88,9 @@ _TIDY = 'rm -f -- "$(dirname -- "$p")/.$(basename -- "$p").rotator-"*'
 _LOOK = r"""
 umask 077
 d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-look-$$"
-echo "real $p"
+printf 'real %s\n' "$p"
 [ -w "$d" ] || echo locked
-for one in EDITORS; do if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then echo "beside $one"; break; fi; done
+for one in EDITORS; do if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then printf 'beside %s\n' "$one"; break; fi; done
 [ -e "$p" ] || exit 0
 stat -c 'mode %f' -- "$p"
 spelled=$(printf %s "$p" | sed 's/\\/\\134/g; s/ /\\040/g')
@@ -102,12 +102,13 @@ stat -c 'names %h' -- "$p"
 for one in "$p" "$d"
 do
   held=$(lsattr -d -- "$one" 2>/dev/null) || continue
-  case ${held%% *} in *i*) echo "flags $one is immutable";; *a*) echo "flags $one is append-only";; esac
+  case ${held%% *} in *i*) what=immutable;; *a*) what=append-only;; *) continue;; esac
+  printf 'flags %s is %s\n' "$one" $what
 done
 if [ -k "$d" ] && [ "$(id -u)" != 0 ] && [ ! -O "$p" ] && [ ! -O "$d" ]; then echo sticky; fi
 [ -w "$d" ] || exit 0
 trap 'rm -f -- "$b"' EXIT
-told=$({ : >"$b" && dress; } 2>&1) || echo "refused $? $told"
+told=$({ : >"$b" && dress; } 2>&1) || printf 'refused %s %s\n' $? "$told"
 """
 
 
@@ -116,7 +117,7 @@ def read(host: Host, path: str) -> Snapshot | None:
 
     Raises TransientError, AccessDenied, PermanentError.
     """
-    ended = host.repeated(_script(host, path, _READ))
+    ended = host.repeated(script(host, path, _READ))
     if ended.code == _NO_FILE:
         return None
     if ended.code != 0:
@@ -134,7 +135,7 @@ def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: 
     """
     sent = Secret(f"{hashlib.sha256(content).hexdigest()}\n{base64.b64encode(content).decode()}")
     body = _DRESS + _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
-    ended = host.ended(_script(host, path, body), sent)
+    ended = host.ended(script(host, path, body), sent)
     if ended.code == _CONFLICT:
         raise Conflict(f"{path} on {host} was changed by somebody else", "it is read again")
     if ended.code == _CUT:
@@ -149,7 +150,7 @@ def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: 
 
 def tidy(host: Host, path: str) -> None:
     """Remove siblings that interrupted writes left."""
-    host.run(_script(host, path, _TIDY), check=False)
+    host.run(script(host, path, _TIDY), check=False)
 
 
 def look(host: Host, path: str) -> Seen:
@@ -158,8 +159,8 @@ def look(host: Host, path: str) -> Seen:
     Raises TransientError, AccessDenied (a link of another user's), PermanentError.
     """
     name = path.rpartition("/")[2]
-    script = _DRESS + _LOOK.replace("EDITORS", shlex.join(editors_files(name)))
-    ended = host.repeated(_script(host, path, script))
+    body = _DRESS + _LOOK.replace("EDITORS", shlex.join(editors_files(name)))
+    ended = host.repeated(script(host, path, body))
     if ended.code != 0:
         raise _translate(host, path, ended)
     told = {name: words for name, _, words in (line.partition(" ") for line in ended.out.splitlines())}
@@ -186,7 +187,8 @@ def _unlike(host: Host, path: str, told: str) -> tuple[str, str]:
     return f"a new file in place of {path} on {host} cannot have all that this one has: {why}", hint
 
 
-def _script(host: Host, path: str, body: str) -> str:
+def script(host: Host, path: str, body: str) -> str:
+    """What a host is to run: `$n` is the file as it is named, `$p` what it is, links followed."""
     # `readlink -f` fails where the directory does not exist: the name itself then says so
     where = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
     whole = f'export LC_ALL=C; n={where}; p=$(readlink -f -- "$n") || p=$n\n{_LINKS.strip()}\n{body.strip()}'

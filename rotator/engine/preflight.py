@@ -12,6 +12,7 @@ from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
 from rotator.engine import baseline, identity
 from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
+from rotator.engine.mounted import mounted
 from rotator.errors import OutcomeUnknown, PluginError, RefusedError, RotatorError, TransientError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
@@ -51,6 +52,7 @@ def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]
         if isinstance(probe, Foreseen):
             yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
     yield partial(exposed, playbook)
+    yield lambda: _excused(mounted(playbook), urgency is not Urgency.NONE)
 
 
 def _of_part(part: Foreseen, excused: bool) -> list[Finding]:

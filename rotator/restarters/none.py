@@ -17,6 +17,7 @@ class NoneRestarter:
 
     name = "none"
     evidence = Evidence.NONE
+    keeps_mounts = True
 
     def preflight(self) -> list[Finding]:
         return []

@@ -44,6 +44,11 @@ class ProcessRestarter:
         return Evidence.READ if self.env else Evidence.STARTED
 
     @property
+    def keeps_mounts(self) -> bool:
+        """A process that re-executes itself sees the files that it saw before; one that ends may be started anew."""
+        return _number(self.signal) not in (signals.SIGTERM, signals.SIGKILL, signals.SIGINT, signals.SIGQUIT)
+
+    @property
     def _path(self) -> Path:
         return Path(self.pid_file)
 

@@ -58,6 +58,11 @@ class SystemdRestarter(HostsConnection):
         return Evidence.READ if self.env else Evidence.STARTED
 
     @property
+    def keeps_mounts(self) -> bool:
+        """A reload leaves a unit's BindPaths= as they are."""
+        return self.action == "reload"
+
+    @property
     def _managers(self) -> list[Manager]:
         return [Manager(host, self.user) for host in self.hosts]
 

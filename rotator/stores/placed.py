@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from rotator.clients import files, host_files
+from rotator.clients import files, host_files, mounts
 from rotator.clients.files import Snapshot
 from rotator.clients.hosts import Host
+from rotator.clients.mounts import Holder
 from rotator.clients.seen import findings, managed
 from rotator.errors import ConfigError, PermanentError
 from rotator.model import Finding, Level
@@ -77,6 +78,10 @@ class PlacedStore:
         text = f"{self.place} is made by a program ('{words}'), which puts the old key back"
         hint = "give that program the new key, too, or let it leave this file alone"
         return [Finding(Level.WARNING, text, hint)] if words else []
+
+    def holders(self) -> list[Holder]:
+        """Processes that have the file mounted by itself: they never see the one that takes its place."""
+        return mounts.holders_on(self._host, self.path) if self._host else mounts.holders(self._local)
 
     def retire(self, version: str) -> None:
         """The file holds one version only."""

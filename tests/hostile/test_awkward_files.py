@@ -11,14 +11,18 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rotator.clients.hosts import Host
+from rotator.engine.mounted import mounted
 from rotator.errors import AccessDenied, PermanentError
 from rotator.model import Finding, Level, Note, single
+from rotator.playbook.registry import Registry
 from rotator.stores.dotenv import DotenvStore
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
@@ -319,3 +323,56 @@ def test_preflight_leaves_nothing_and_changes_nothing(store: DotenvStore) -> Non
     after = store.read()
     assert after and after.version == before.version
     assert [one.name for one in path.parent.iterdir()] == ["app.env"]
+
+
+class TestConsumersWithAMountOfTheFileAlone:
+    """`-v ./app.env:/run/app.env`: such a container sees the old file for ever, while its key is revoked."""
+
+    @pytest.fixture(params=["app.env", "with a blank.env"])
+    def consumer(self, request: pytest.FixtureRequest, store: DotenvStore) -> Iterator[tuple[DotenvStore, Path, int]]:
+        """A process in a mount namespace of its own."""
+        path = path_of(store).rename(path_of(store).with_name(request.param))
+        (path.parent / "run").mkdir()
+        inside = path.parent / "run" / "key of it.env"
+        inside.touch()
+        script = 'mount --bind "$1" "$2" && exec sh -c "echo; read nothing"'
+        argv = ["unshare", "-m", "sh", "-c", script, "-", str(path), str(inside)]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout and process.stdout.readline() == b"\n"
+            yield replace(store, path=str(path)), inside, process.pid
+            process.kill()
+
+    def test_they_are_found_before_the_start_and_afterwards(self, consumer: tuple[DotenvStore, Path, int]) -> None:
+        store, inside, pid = consumer
+        assert [(one.pid, one.program) for one in store.holders()] == [(pid, "sh")]
+        assert "run/key" in store.holders()[0].place
+        write(store)
+        assert "old" in Path(f"/proc/{pid}/root{inside}").read_text(), "the belief that all this stands on"
+        assert [one.pid for one in store.holders()] == [pid]
+
+    @pytest.mark.parametrize(
+        ("restart", "level"),
+        [
+            ([], Level.ERROR),
+            ([("none", {})], Level.ERROR),
+            ([("process", {"pid_file": "/run/x.pid"})], Level.ERROR),
+            ([("systemd", {"units": ["x.service"], "action": "reload"})], Level.ERROR),
+            ([("none", {}), ("docker", {"containers": ["x"]})], Level.WARNING),
+            ([("command", {"run": ["x"]})], Level.WARNING),
+            ([("systemd", {"units": ["x.service"]})], Level.WARNING),
+        ],
+    )
+    def test_a_playbook_that_starts_nobody_anew_is_refused(
+        self, consumer: tuple[DotenvStore, Path, int], restart: list[tuple[str, dict[str, Any]]], level: Level
+    ) -> None:
+        restarters = [Registry().find("restarter", uses)(**settings) for uses, settings in restart]  # type: ignore[misc]
+        playbook = SimpleNamespace(
+            stores=[SimpleNamespace(store=consumer[0])],
+            consumers=[SimpleNamespace(restarter=restarter) for restarter in restarters],
+        )
+        (found,) = mounted(playbook)  # type: ignore[arg-type]
+        assert found.level is level and f"sh (process {consumer[2]})" in found.text
+
+
+def test_nobody_has_an_ordinary_file_mounted(store: DotenvStore) -> None:
+    assert store.holders() == []
