@@ -76,12 +76,12 @@ class Answer:
     @property
     def text(self) -> str:
         """The first words of the body, for a person, redacted."""
-        return _CONTROL.sub(" ", redact(self._words)[:300])
+        return _sentence(redact(self._words))
 
     @property
     def guarded(self) -> str:
         """The same without anything that might be a key: one of an account may stand there that nobody here knows."""
-        return _CONTROL.sub(" ", without_keys(redact(self._words))[:300])
+        return _sentence(without_keys(redact(self._words)))
 
     @property
     def _words(self) -> str:
@@ -91,6 +91,11 @@ class Answer:
             return str(error.get("message", error) if isinstance(error, dict) else error)
         except (ValueError, RecursionError):
             return self.body[:1000].decode(errors="replace")
+
+
+def _sentence(words: str) -> str:
+    """Part of a sentence of ours: one line, without a full stop of its own."""
+    return _CONTROL.sub(" ", words[:300]).strip().removesuffix(".")
 
 
 def parsed(text: str | bytes) -> Any:
@@ -308,7 +313,8 @@ def passing(answer: Answer, request: Request, who: str, said: str) -> None:
     server that was at work.
     """
     if answer.status == 429 or (answer.status == 503 and request.safe and "retry-after" in answer.headers):
-        raise TransientError(f"{who} is busy ({answer.status})", retry_in=retry_after(answer))
+        words = f"{who} is busy ({answer.status})" + (f": {said}" if said else "")
+        raise TransientError(words, retry_in=retry_after(answer))
     if answer.status >= 500 or answer.status == 408:
         words = f"{who} answered {answer.status}: {said}"
         raise TransientError(words, retry_in=retry_after(answer)) if request.safe else OutcomeUnknown(words)

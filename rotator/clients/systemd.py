@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rotator.clients import procfs
 from rotator.clients.hosts import Host
+from rotator.clients.procfs import Missing
 from rotator.secret import Secret, last_line
 
 _USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
@@ -92,11 +94,14 @@ class Manager:
         """Its unit file with all drop-ins."""
         return self.host.run(self.systemctl("cat", "--", unit), check=False)
 
-    def variable(self, pid: int, name: str) -> Secret | None:
-        """A variable of a process's environment, None where it has none, or we may not look."""
+    def variable(self, pid: int, name: str) -> Secret | Missing:
+        """A variable of the environment that a process was started with, or why it is not known."""
         shown = f"{self.host.command('cat', f'/proc/{pid}/environ')} 2>/dev/null"
         told = self.host.run(f"{shown} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}", check=False)
-        return Secret(told.strip("\n").partition("=")[2]) if told.strip() else None
+        if told.strip():
+            return Secret(told.strip("\n").partition("=")[2])
+        first = self.host.run(f"{shown} | tr '\\0' '\\n' | sed -e 's/=.*/=/' -e 1q", check=False)  # a name alone
+        return procfs.missing(first.encode()) if first else Missing.UNREADABLE
 
     def last_words(self, unit: str) -> str:
         """The last line of its journal, redacted; '' where we may not read it."""

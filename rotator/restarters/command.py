@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotator.clients import foreseen, programs
-from rotator.model import Change, Evidence, Finding, Instance, Progress
+from rotator.model import Change, Evidence, Finding, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
+from rotator.restarters import asking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +32,10 @@ class CommandRestarter:
         return foreseen.findings((self.run, self.ready), self.folder)
 
     def restart(self, change: Change) -> None:
-        ended = self._program(self.run, change)
+        ended = asking.run(self.run, change, self.inherit, self.timeout, self.folder)
         programs.expect_success(ended, self.run, own=self.inherit)
 
     def progress(self, change: Change) -> Progress:
         if self.ready is None:
             return Progress(1, 1, True)
-        ended = self._program(self.ready, change)
-        if ended.code == programs.TEMPORARY:
-            return Progress(1, 0, False, text=ended.words)
-        programs.expect_success(ended, self.ready, own=self.inherit)
-        return Progress(1, 1, True, (Instance("ready"),))
-
-    def _program(self, argv: Sequence[str], change: Change) -> programs.Ended:
-        environment = {"ROTATOR_CHANGE": change.id, "ROTATOR_SINCE": f"{change.since:.6f}"}
-        return programs.run(argv, env=environment, own=self.inherit, timeout=self.timeout, cwd=self.folder)
+        return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rotator.clients.hosts import HostsConnection
+from rotator.clients.procfs import Missing
 from rotator.clients.systemd import Manager, Unit
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
+from rotator.secret import Secret
 
 _PAUSE = 0.5
 # Settings of a unit file that are read at the start, not by a reload.
+_HINTS = {
+    Missing.UNREADABLE: "may rotator read /proc/PID/environ there? `sudo: true`",
+    Missing.ABSENT: "a service that reads its .env file itself never shows it: leave `env` out",
+}
 _STALE = r"^\s*((?:EnvironmentFile|(?:Load|Set|Import)Credential)(?:Encrypted)?)\s*=\s*\S"
 
 
@@ -90,9 +96,10 @@ class SystemdRestarter(HostsConnection):
                 return [Finding(Level.ERROR, text, "`action: restart`")]
             if shown.get("CanReload") != "yes":
                 return [Finding(Level.ERROR, f"{where} cannot be reloaded", "`action: restart`")]
-        if self.env and manager.variable(unit.pid, self.env) is None:
-            hint = "may rotator read /proc/PID/environ there? `sudo: true`"
-            return [Finding(Level.ERROR, f"{where} shows no variable {self.env}", hint)]
+        held = self._held(manager, unit)
+        if isinstance(held, Missing) and held is not Missing.OVERWRITTEN:
+            text = f"{where} shows no variable {self.env}: its process {unit.pid}: {held}"
+            return [Finding(Level.ERROR, text, _HINTS[held])]
         return [Finding(Level.OK, f"{self.action}s {where}")]
 
     def restart(self, change: Change) -> NotYet | None:
@@ -116,12 +123,15 @@ class SystemdRestarter(HostsConnection):
         for manager in self._managers:
             for unit in self._running(manager):
                 total += 1
-                holds = manager.variable(unit.pid, self.env) if self.env and unit.pid else None
-                instances.append(Instance(f"{unit.name} on {manager}", unit.started_at, holds))
+                held, name = self._held(manager, unit), f"{unit.name} on {manager}"
+                untold = str(held) if held is Missing.OVERWRITTEN else ""
+                read = held if isinstance(held, Secret) else None
+                instances.append(Instance(name, unit.started_at, read, untold=untold))
                 if change.id == "look" or self._over(manager, unit, change):
                     current += 1
                 else:
-                    waiting.append(f"{unit.name} on {manager} is {unit.state}")
+                    without = f", without {self.env}" if held in (Missing.ABSENT, Missing.UNREADABLE) else ""
+                    waiting.append(f"{name} is {unit.state}{without}")
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting[:5]))
 
     # --- one unit ---
@@ -140,10 +150,13 @@ class SystemdRestarter(HostsConnection):
         """Whether it has still to be restarted: by what its process holds, or, where that is not read, its start."""
         if self.action == "reload":
             return True  # nothing shows that it was; done twice it harms nobody
-        holds = manager.variable(unit.pid, self.env) if self.env and unit.pid else None
-        if holds is not None and change.credential.values:
-            return not change.fits(holds)
+        held = self._held(manager, unit)
+        if isinstance(held, Secret) and change.credential.values:
+            return not change.fits(held)
         return unit.started_at <= change.since
+
+    def _held(self, manager: Manager, unit: Unit) -> Secret | Missing | None:
+        return manager.variable(unit.pid, self.env) if self.env and unit.pid else None
 
     def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:
         """Whether it is up with the change, and has stayed so. Raises PermanentError with its own words if it ended."""
@@ -151,7 +164,8 @@ class SystemdRestarter(HostsConnection):
         if self.action == "reload":
             return unit.state == "active/running"
         up = unit.state == "active/running" and unit.active_for >= self.settle
-        return up and not self._must(manager, unit, change)
+        shows = self._held(manager, unit) not in (Missing.ABSENT, Missing.UNREADABLE)
+        return up and shows and not self._must(manager, unit, change)
 
     def _must_not_have_ended(self, manager: Manager, unit: Unit, change: Change) -> None:
         """One that cannot start at all (its EnvironmentFile is gone) has no new process, but another state.

@@ -66,12 +66,15 @@ class Odd(issuers._Issuer):
 
     def said(self, operation: str, status: int, body: Any) -> None:
         self.calls.append(f"{self.command} {self.path}")
-        twist = self.twists.get(operation)
+        twist, headers = self.twists.get(operation), {}
         if twist is not None:
             found = twist(self, body)
-            status, body = found if isinstance(found, tuple) else (status, found)
+            status, body, *more = found if isinstance(found, tuple) else (status, found)
+            headers = more[0] if more else headers
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("content-length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
@@ -254,6 +257,22 @@ def test_an_account_without_credit_is_not_busy(operation: str, status: int, body
     act = (lambda: found.provider.generate(LABEL, None)) if operation == "create" else found.provider.inventory
     told = found.refused(act, PermanentError)
     assert "no credit left" in told.hint and not isinstance(told, (QuotaExceeded, AccessDenied))
+
+
+BUSY = [
+    (429, {}, {"error": {"message": "Daily limit of this preview reached."}}, "Daily limit of this preview reached"),
+    (503, {"retry-after": "7"}, {"message": "maintenance until noon"}, "maintenance until noon"),
+    (429, {}, b"", ""),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "body", "words"), BUSY)
+def test_who_is_busy_says_why(status: int, headers: dict[str, str], body: Any, words: str, provided: Make) -> None:
+    """What the answer says is more than its status: nobody may have to guess that a limit is a day's."""
+    found = provided()
+    found.twists["list"] = lambda _, __: (status, body, headers)
+    told = found.refused(found.provider.inventory, TransientError).message
+    assert told.endswith(f"is busy ({status}): {words}" if words else f"is busy ({status})")
 
 
 # --- a listing ---

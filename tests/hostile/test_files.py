@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rotator.clients import files, procfs
-from rotator.errors import ConfigError, PermanentError
+from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.playbook.directory import Directory
 from rotator.reference import Reference
 from rotator.settings import load
@@ -48,7 +48,8 @@ def test_what_is_no_file_of_that_kind_is_refused_at_once(make, tmp_path: Path) -
         files.read(path)
     with pytest.raises(PermanentError, match=r"x is (a|larger)"):
         Reference("file", str(path)).resolve()
-    assert procfs.from_pid_file(path) is None
+    with pytest.raises(NotFound):
+        procfs.from_pid_file(path)
     (tmp_path / "books").mkdir()
     path.rename(tmp_path / "books" / "one.yaml")
     assert len(Directory((tmp_path / "books",)).load().mistakes) == 1
