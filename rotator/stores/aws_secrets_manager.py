@@ -6,7 +6,7 @@ and becomes AWSCURRENT by one call that names the version it takes the label fro
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from rotator.clients.aws import AwsConnection
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
+from rotator.stores import around, json_text
+from rotator.stores.json_text import NoText
 
 _SERVICE = "secretsmanager"
 _CURRENT, _PENDING, _PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -27,7 +29,7 @@ _OURS = "rotator-"  # versions that rotator made, by their client token
 class AwsSecretsManagerStore(AwsConnection):
     """Keep a credential in AWS Secrets Manager: the whole secret string, or one or several fields of a JSON object.
 
-    Other fields stay. Consumers read AWSCURRENT; the version with a revoked key loses AWSPREVIOUS.
+    Other fields stay as they are written. Consumers read AWSCURRENT; the version with a revoked key loses AWSPREVIOUS.
     """
 
     secret: str = setting("Name or ARN of the secret")
@@ -74,9 +76,15 @@ class AwsSecretsManagerStore(AwsConnection):
         lagging = [r["Region"] for r in found.get("ReplicationStatus", []) if r.get("Status") != "InSync"]
         if lagging:
             told.append(Finding(Level.WARNING, f"{self.name} is not in sync in {', '.join(lagging)}"))
+        if owner := found.get("OwningService"):
+            hint = f"it is changed by {owner} alone: keep the key in a secret of your own"
+            told.append(Finding(Level.ERROR, f"{self.name} belongs to {owner}", hint))
         pending = [v for v, stages in found.get("VersionIdsToStages", {}).items() if stages == [_PENDING]]
         if pending and not pending[0].startswith(_OURS):
             told.append(Finding(Level.WARNING, f"{self.name} has a pending version that rotator did not make"))
+        with contextlib.suppress(PermanentError):  # told when it is read
+            texts = self._texts(self._call("get_secret_value", VersionStage=_CURRENT).get("SecretString"))
+            told += [finding for text in texts.values() for finding in around.accidents(self.name, text)]
         return told
 
     def read(self) -> Held | None:
@@ -84,37 +92,34 @@ class AwsSecretsManagerStore(AwsConnection):
             found = self._call("get_secret_value", VersionStage=_CURRENT)
         except NotFound:
             return None
-        values, beside = split(self._texts(found.get("SecretString")))
+        values, beside = split(self._held(found.get("SecretString")))
         written: Any = found.get("CreatedDate")
         at = float(written.timestamp()) if written is not None else None
         return Held(values, found["VersionId"], written_at=at, beside=beside) if values else None
 
+    @property
+    def _fields(self) -> Mapping[str, str]:
+        """Without any, the secret string is the key."""
+        return self.keys or ({self.key: "key"} if self.key is not None else {})
+
     def _texts(self, text: str | None) -> dict[str, str]:
-        """What each field of a credential is in this secret string."""
+        """What stands for each part of a credential in this secret string."""
         if text is None:
             raise PermanentError(f"{self.name} is binary", "rotator keeps keys in the secret string")
-        if self.key is None and self.keys is None:
-            return {"key": text} if text else {}
-        held, wanted = self._object(text), self.keys or {str(self.key): "key"}
-        return {value: str(held[field]) for field, value in wanted.items() if held.get(field)}
-
-    def _object(self, text: str) -> dict[str, Any]:
+        if not self._fields:
+            return {"key": text}
         try:
-            held = json.loads(text or "{}")
-        except ValueError as error:
-            raise PermanentError(f"{self.name} is not JSON", "leave `key` out to keep the key as the whole") from error
-        if not isinstance(held, dict):
-            raise PermanentError(f"{self.name} is not a JSON object", "leave `key` out to keep the key as the whole")
-        return held
+            return {part: json_text.get(text, field) for field, part in self._fields.items()}
+        except NoText as error:
+            raise PermanentError(f"{self.name} {error}", "leave `key` out to keep the key as the whole") from error
+
+    def _held(self, text: str | None) -> dict[str, str]:
+        texts = {part: around.bare(text) for part, text in self._texts(text).items()}
+        return {part: text for part, text in texts.items() if text}
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        current, text = "", ""
-        try:
-            found = self._call("get_secret_value", VersionStage=_CURRENT)
-            current, text = str(found["VersionId"]), str(found.get("SecretString") or "")
-        except NotFound:
-            self._call("describe_secret")
-        if expect != (current if self._texts(text) else ""):
+        current, text = self._current()
+        if expect != (current if self._held(text) else ""):
             raise Conflict(f"{self.name} was changed by somebody else")
         made = f"{_OURS}{uuid4()}"
         wanted = {"ClientRequestToken": made, "SecretString": self._text(text, credential), "VersionStages": [_PENDING]}
@@ -122,15 +127,24 @@ class AwsSecretsManagerStore(AwsConnection):
         self._promote(made, current)
         return made
 
-    def _text(self, before: str, credential: Credential) -> str:
-        if self.key is None and self.keys is None:
-            return credential.primary.reveal()
-        held = self._object(before)
-        if self.key is not None:
-            held[self.key] = credential.primary.reveal()
-        for field, value in (self.keys or {}).items():
-            held[field] = credential.text(value)
-        return json.dumps(held, ensure_ascii=False)
+    def _current(self) -> tuple[str, str | None]:
+        """The present version and its secret string; empty where there is none yet. Raises NotFound."""
+        try:
+            found = self._call("get_secret_value", VersionStage=_CURRENT)
+        except NotFound:
+            self._call("describe_secret")
+            return "", ""
+        return str(found["VersionId"]), found.get("SecretString")
+
+    def _text(self, before: str | None, credential: Credential) -> str:
+        """The secret string with another key: all else in it stays as it is written."""
+        texts, written = self._texts(before), before or ""
+        if not self._fields:
+            return around.like(texts["key"], credential.primary.reveal())
+        for field, part in self._fields.items():
+            new = credential.text(part) if self.keys else credential.primary.reveal()
+            written = json_text.put(written, field, around.like(texts[part], new))
+        return written
 
     def _promote(self, version: str, current: str) -> None:
         """The one step that consumers see. It fails if `current` is not AWSCURRENT any more."""

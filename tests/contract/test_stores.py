@@ -309,6 +309,22 @@ class TestFiles:
         assert held(store) == "new-value" and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+class TestFile:
+    """A file that is the key."""
+
+    @pytest.mark.parametrize(
+        "text",
+        ["first-value", "first-value\n", "first-value\r\n", "\ufefffirst-value\r\n", "\n first-value\n\n"],
+    )
+    def test_what_stands_around_the_key_stays_in_undo_too(self, tmp_path: Path, text: str) -> None:
+        store, path = _file(tmp_path), tmp_path / "key"
+        path.write_bytes(text.encode())
+        for value in ("second-value", "first-value"):
+            store.write(single(value), store.read().version, NOTE)
+            assert path.read_bytes().decode() == text.replace("first-value", value) and held(store) == value
+        assert [one.text for one in store.preflight() if "the key" in one.text] or text.rstrip("\n") == "first-value"
+
+
 class TestDotenv:
     """Only the value changes, byte for byte."""
 
@@ -356,6 +372,9 @@ class TestDotenv:
         assert not [finding for finding in store.preflight() if "git does" in finding.text]
 
 
+LAID_OUT = '{\n\t"port" : 1.10, "port": 1.20,\n\t"KEY":"first-value" , "n": 12345678901234567890123\n}\n'
+
+
 class TestSecretsManager:
     """What is particular to AWS Secrets Manager, at moto with authorisation switched on."""
 
@@ -374,6 +393,23 @@ class TestSecretsManager:
         assert stages[before] == ["AWSPREVIOUS"]
         store.retire(before)
         assert not client.describe_secret(SecretId=store.secret)["VersionIdsToStages"].get(before)
+
+    def test_the_text_around_the_key_stays_as_it_is_written(self, pair: tuple[Any, Any]) -> None:
+        store, client = pair
+        for key, text in (("KEY", LAID_OUT), (None, "\ufefffirst-value\n")):
+            client.put_secret_value(SecretId=store.secret, SecretString=text)
+            one = replace(store, key=key)
+            assert held(one) == "first-value"
+            one.write(single("second-value"), one.read().version, NOTE)
+            found = client.get_secret_value(SecretId=store.secret, VersionStage="AWSCURRENT")["SecretString"]
+            assert found == text.replace("first-value", "second-value")
+        assert ["byte order mark" in one.preflight()[0].text, "a newline" in one.preflight()[1].text] == [True, True]
+
+    def test_a_field_that_stands_there_twice_is_not_guessed(self, pair: tuple[Any, Any]) -> None:
+        store, client = pair
+        client.put_secret_value(SecretId=store.secret, SecretString='{"KEY": "a", "KEY": "b"}')
+        with pytest.raises(PermanentError, match="2 times, with different values"):
+            store.read()
 
     def test_a_change_between_reading_and_promoting_is_a_conflict(self, pair: tuple[Any, Any]) -> None:
         """Somebody writes while our version is pending: theirs stays current, ours is let go."""
@@ -467,6 +503,23 @@ class TestAwsReferences:
             store.read()
 
 
+def _sent(act: Callable[[], Any]) -> dict[str, Any]:
+    """The body of the last request that writes a parameter, as it left."""
+    from botocore.httpsession import URLLib3Session
+
+    bodies, real = [], URLLib3Session.send
+
+    def send(self: Any, request: Any) -> Any:
+        if "PutParameter" in str(request.headers["X-Amz-Target"]):
+            bodies.append(json.loads(request.body))
+        return real(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(URLLib3Session, "send", send)
+        act()
+    return bodies[-1]
+
+
 class TestParameterStore:
     """What is peculiar to AWS's parameters."""
 
@@ -475,6 +528,54 @@ class TestParameterStore:
         store.write(single("second-value"), store.read().version, NOTE)
         found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]
         assert json.loads(found["Value"]) == {"other": 1, "KEY": "second-value"} and found["Type"] == "SecureString"
+
+    def test_the_text_around_the_key_stays_as_it_is_written(self, aws: moto.Aws, tmp_path: Path) -> None:
+        client, store = aws.client("ssm"), _ssm(tmp_path)
+        for key, text in (("KEY", LAID_OUT), (None, "first-value\r\n")):
+            client.put_parameter(Name=store.parameter, Type="SecureString", Value=text, Overwrite=True)
+            one = replace(store, key=key)
+            assert held(one) == "first-value"
+            one.write(single("second-value"), one.read().version, NOTE)
+            found = client.get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]["Value"]
+            assert found == text.replace("first-value", "second-value")
+        assert "CR LF" in one.preflight()[-1].text
+
+    def test_all_else_that_the_parameter_has_is_in_the_request(self, aws: moto.Aws, tmp_path: Path) -> None:
+        """AWS takes its default key and tier where it is told none. moto keeps them: so the request is looked at."""
+        has = {"KeyId": "alias/team", "Tier": "Advanced", "Description": "of team", "AllowedPattern": ".*"}
+        client, name = aws.client("ssm"), f"/contract/{next(_NAMES)}"
+        client.put_parameter(Name=name, Type="SecureString", Value="first-value", DataType="text", **has)
+        store = replace(_ssm(tmp_path), parameter=name, key=None)
+        sent = _sent(lambda: store.write(single("second-value"), store.read().version, NOTE))
+        assert {"DataType": "text", "Type": "SecureString", "Name": name, **has}.items() <= sent.items()
+        client.put_parameter(Name="/of-text", Type="String", Value="first-value")
+        plain = replace(store, parameter="/of-text")
+        sent = _sent(lambda: plain.write(single("second-value"), plain.read().version, NOTE))
+        assert "KeyId" not in sent, "AWS refuses it for what is not encrypted"
+
+    def test_who_may_not_see_the_key_is_told_before_the_start(self, aws: moto.Aws, tmp_path: Path) -> None:
+        """By its history, which a policy can allow for one parameter; by neither, it is refused."""
+        store = _ssm(tmp_path)
+        iam, (access, secret) = aws.client("iam"), aws.user(name := f"ssm{next(_NAMES)}")
+        limited = {"access_key_id": access, "secret_access_key": secret}
+        store = replace(store, credentials={what: _given(tmp_path, f"of-{what}", one) for what, one in limited.items()})
+        iam.delete_user_policy(UserName=name, PolicyName="all")
+
+        def may(*actions: str) -> None:
+            allowed = [f"ssm:{action}" for action in ("GetParameter", "PutParameter", *actions)]
+            document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
+            iam.put_user_policy(UserName=name, PolicyName="some", PolicyDocument=json.dumps(document))
+
+        may("GetParameterHistory")
+        assert len(store.preflight()) == 1
+        assert _sent(lambda: store.write(single("second-value"), store.read().version, NOTE))["KeyId"]
+        may()
+        with pytest.raises(AccessDenied, match="may not see which KMS key") as told:
+            store.preflight()
+        assert "ssm:GetParameterHistory" in told.value.hint
+        with pytest.raises(AccessDenied, match="may not see which KMS key"):
+            store.write(single("third-value"), store.read().version, NOTE)
+        assert held(store) == "second-value"
 
     def test_the_whole_value_may_be_the_key(self, aws: moto.Aws, tmp_path: Path) -> None:
         store = replace(_ssm(tmp_path), key=None)
@@ -490,7 +591,7 @@ class TestParameterStore:
         aws.client("ssm").put_parameter(Name="/plain", Type="String", Value="no JSON")
         plain = replace(store, parameter="/plain")
         assert "is a String" in plain.preflight()[1].text
-        with pytest.raises(PermanentError, match="not a JSON object"):
+        with pytest.raises(PermanentError, match="is not JSON"):
             plain.read()
         with pytest.raises(ConfigError, match="no parameter's name"):
             replace(store, parameter="/a:3")
