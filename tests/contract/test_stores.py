@@ -397,11 +397,11 @@ class TestSecretsManager:
     def test_the_text_around_the_key_stays_as_it_is_written(self, pair: tuple[Any, Any]) -> None:
         store, client = pair
         for key, text in (("KEY", LAID_OUT), (None, "\ufefffirst-value\n")):
-            client.put_secret_value(SecretId=store.secret, SecretString=text)
-            one = replace(store, key=key)
+            client.create_secret(Name=f"laid-out-{key}", SecretString=text)
+            one = replace(store, key=key, secret=f"laid-out-{key}")
             assert held(one) == "first-value"
             one.write(single("second-value"), one.read().version, NOTE)
-            found = client.get_secret_value(SecretId=store.secret, VersionStage="AWSCURRENT")["SecretString"]
+            found = client.get_secret_value(SecretId=one.secret, VersionStage="AWSCURRENT")["SecretString"]
             assert found == text.replace("first-value", "second-value")
         assert ["byte order mark" in one.preflight()[0].text, "a newline" in one.preflight()[1].text] == [True, True]
 
