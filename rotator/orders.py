@@ -9,16 +9,16 @@ from ulid import ULID
 
 from rotator.audit.record import rfc3339
 from rotator.core import debt as debts_of
-from rotator.core.action import Ask, Call, Done, Op
+from rotator.core.action import Ask, Call, Done, Kind, Op
 from rotator.core.order import Order, Refusal, begin_back, go_back
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase
+from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import abandon as engine
 from rotator.engine import identity, today
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.runner import Session
-from rotator.errors import RefusedError
+from rotator.errors import PermanentError, RefusedError
 from rotator.journal import cases, credentials, pauses
 from rotator.journal.pauses import Pause
 from rotator.model import Credential, Held
@@ -127,8 +127,12 @@ def waits_for_resume(service: Service, name: str) -> bool:
     return stuck or any(debt.open and debt.phase is DebtPhase.HELD for debt in case.debts)
 
 
+class NotTaken(RefusedError):
+    """A supplied key that cannot be the new one: nothing was changed, and the rotation waits for another."""
+
+
 def supply(service: Service, name: str, value: Secret, key_id: str, request: Request) -> Report:
-    """The new key, made by a person. Raises PermanentError where it cannot be one."""
+    """The new key, made by a person. Raises NotTaken where it cannot be one, or its provider refuses it."""
     begun = service.clock.now()
     service.known(name)
     with service.session(name) as session:
@@ -137,15 +141,40 @@ def supply(service: Service, name: str, value: Secret, key_id: str, request: Req
         rotation = session.case.rotation
         if rotation is None or not (isinstance(action, Ask) and action.kind == "supply"):
             raise RefusedError(f"{name} does not wait for a key", f"`rotate {name}` begins a rotation")
-        provider = session.books.of(rotation.id).provider
-        assert isinstance(provider, Supplied)
-        made = provider.accept(value, _sealed(service, name, rotation.old))
-        made = Credential(made.values, key_id, made.hint)
-        key = service.journal.key_of(made)
+        key, made = _supplied(service, session, rotation, value, key_id)
         performed = Performed(Done(service.clock.now(), key), ((key, made),))
         session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
         report = drive(service.clock, service.carry_on(session, request))
         return replace(report, seconds=service.clock.now() - begun)
+
+
+def _supplied(
+    service: Service, session: Session, rotation: Rotation, value: Secret, key_id: str
+) -> tuple[Key, Credential]:
+    """The supplied key, looked at and tried before anything knows of it."""
+    provider = session.books.of(rotation.id).provider
+    assert isinstance(provider, Supplied)
+    try:
+        made = provider.accept(value, _sealed(service, session.playbook, rotation.old))
+    except PermanentError as error:
+        raise _not_taken(session, rotation, provider, error.message, error.hint) from error
+    made = Credential(made.values, key_id, made.hint)
+    key = service.journal.key_of(made)
+    if (failed := session.tried(rotation, key, made)) is not None:
+        refused = failed.kind is Kind.REJECTED
+        why = f"the provider refuses this key: {failed.message}" if refused else failed.message
+        hint = "one that was made just now may need a minute" if refused else failed.hint
+        raise _not_taken(session, rotation, provider, why, hint)
+    return key, made
+
+
+def _not_taken(session: Session, rotation: Rotation, provider: Supplied, why: str, hint: str) -> NotTaken:
+    with session.writing() as writing:
+        writing.record(rotation, "refused", order="supply", reason=why)
+    console = getattr(provider, "console", None)
+    where = f"at {console}" if console else "in the provider's console"
+    ways = f"it still waits: `rotator supply {session.playbook}` (keys are made {where})"
+    return NotTaken(why, f"{hint}; {ways}" if hint else ways)
 
 
 def _sealed(service: Service, name: str, key: Key | None) -> Credential | None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rotator.service import Request, Service
 
 
+_ASKED = 3  # times for a key, at a terminal
+
+
 @click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="rotator")
 def cli() -> None:
@@ -180,13 +183,25 @@ _order_verb("confirm", "Say that a person has destroyed the old key in the provi
 def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     """Give a rotation the new key that a person made: from standard input, or asked for without echo."""
     from rotator import orders
+    from rotator.cli import words
     from rotator.secret import Secret
     from rotator.service import Request
 
-    text = click.prompt("the new key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
-    value = Secret(text)
     request = Request(wait=wait)
-    return ordered(name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait)
+
+    def take(text: str) -> int:
+        value = Secret(text)
+        return ordered(name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait)
+
+    if not sys.stdin.isatty():
+        given = getattr(sys.stdin, "buffer", None)
+        return take(given.read().decode(errors="surrogateescape") if given else sys.stdin.read())
+    for _ in range(_ASKED - 1):
+        try:
+            return take(click.prompt("the new key", hide_input=True))
+        except orders.NotTaken as error:
+            words.say(error.message, error.hint)
+    return take(click.prompt("the new key", hide_input=True))
 
 
 @cli.command(context_settings=CONTEXT)

@@ -18,7 +18,7 @@ from rotator.audit.stream import Stream
 from rotator.core import debt as debt_machine
 from rotator.core import incident as core_incident
 from rotator.core import machine, patience, turn
-from rotator.core.action import Action, Call, Done, Later, Op, Unknown, WaitUntil
+from rotator.core.action import Action, Call, Done, Failed, Kind, Later, Op, Unknown, WaitUntil
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Rotation
 from rotator.core.turn import Unit
@@ -180,6 +180,24 @@ class Session:
                 leases.require(connection, self.held.lease)
                 standing.answer(connection, order.n, given)
 
+    def tried(self, rotation: Rotation, key: Key, made: Credential) -> Failed | None:
+        """Why a key that nobody knows yet is no use: refused several times in a row, or failed for good.
+
+        None where it works, and where nobody can tell now: that is waited for when it is checked.
+        """
+        call, book = Call(Op.PROBE, "generate", key=key), self.books.of(rotation_id(rotation))
+        asking = tuple(probe for probe in book.probes if getattr(probe, "asks_with_key", False))
+        performer = replace(self._performer(rotation, {key: made}), then=replace(book, probes=asking))
+        failed: Failed | None = None
+        for _ in range(rotation.plan.policy.refusals):
+            result = performer.perform(call).result
+            if not isinstance(result, Failed) or not result.permanent:
+                return None
+            failed = result
+            if result.kind is not Kind.REJECTED:
+                break
+        return failed
+
     def answer(self, unit: Unit, call: Call, performed: Performed) -> None:
         """What a person supplied in place of a call."""
         self._commit(unit, call, performed, intend=False)
@@ -268,14 +286,16 @@ class Session:
     def _perform(self, unit: Unit, call: Call) -> tuple[Performed, float]:
         begun = self.clock.now()
         self.observe(unit, call, None, 0.0)
-        book = self.books.of(rotation_id(unit))
-        performer = Performer(
-            self.journal, self.clock, book, self.books.today, self.case, unit, self.held.seconds_left, self._opened
-        )
-        performed = performer.perform(call)
+        performed = self._performer(unit, self._opened).perform(call)
         took = self.clock.now() - begun
         self.observe(unit, call, performed, took)
         return performed, took
+
+    def _performer(self, unit: Unit, opened: dict[Key, Credential]) -> Performer:
+        book = self.books.of(rotation_id(unit))
+        return Performer(
+            self.journal, self.clock, book, self.books.today, self.case, unit, self.held.seconds_left, opened
+        )
 
     def _commit(
         self,

@@ -20,6 +20,8 @@ class MemoryProbe:
     def name(self) -> str:
         return f"memory {self.issuer}"
 
+    asks_with_key = True
+
     def probe(self, credential: Credential) -> None:
         if not WORLD.issuer(self.issuer).accepts(credential.primary.reveal()):
             raise Rejected(f"{self.issuer} refuses the key")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rotator.errors import PermanentError, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
+from rotator.providers import pasted
 from rotator.secret import Secret, hint_of
 
 
@@ -29,13 +30,15 @@ class OperatorProvider(ProviderDefaults):
         return []
 
     def accept(self, value: Secret, old: Credential | None) -> Credential:
-        """The supplied key without stray spaces and newlines. Raises PermanentError where it cannot be one."""
-        tidy = Secret("".join(value.reveal().split()))
-        if reason := self.looks_right(tidy):
-            raise PermanentError(f"this is not the key: {reason}", "copy it once more, the whole of it")
-        if old is not None and old.primary == tidy:
-            raise PermanentError("this is the old key", f"make a new one: {self.console or 'in the provider console'}")
-        return Credential(values={"key": tidy}, hint=hint_of(tidy.reveal()))
+        """The supplied key without the blanks around it. Raises PermanentError where it cannot be one."""
+        tidy = Secret(pasted.tidied(value.reveal()))
+        text = tidy.reveal()
+        reason = pasted.not_one_word(text) or self.looks_right(tidy)
+        if reason or (not self.pattern and (reason := pasted.more_than_a_key(text))):
+            raise PermanentError(f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone")
+        if old is not None and old.values and old.primary == tidy:
+            raise PermanentError("this is the old key", "make a new one")
+        return Credential(values={"key": tidy}, hint=hint_of(text))
 
     def looks_right(self, value: Secret) -> str:
         text = value.reveal()

@@ -15,8 +15,9 @@ from rotator import memory, orders
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
-from rotator.errors import BusyError, LeaseLost, OutcomeUnknown, PermanentError, Rejected, RotatorError
+from rotator.errors import BusyError, LeaseLost, OutcomeUnknown, PermanentError, Rejected, RotatorError, TransientError
 from rotator.journal import leases
+from rotator.probes.memory import MemoryProbe
 from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
 from rotator.restarters.memory import MemoryRestarter
@@ -306,6 +307,51 @@ def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
     bench.issuer.by_value(old).state = "dead"  # type: ignore[union-attr]
     report = orders.order(bench.service, "one", Order.CONFIRM, WAIT)
     assert report.code == 0 and not [debt for debt in report.debts if debt.open]
+
+
+@pytest.mark.parametrize("given", ["a dead key", "a second line", "an invisible character"])
+def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(bench: Bench, given: str) -> None:
+    """Nothing is written, made or undone; the way out names the console; the refusal stands in the audit log."""
+    by_hand(bench)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("uses: operator,", "uses: operator, console: https://console.test/keys,"))
+    assert bench.service.rotate("one").code == 5
+    old, dead, good = bench.stored, bench.issuer.create("dead"), bench.issuer.create("by hand")
+    dead.state = "dead"
+    value, told = {
+        "a dead key": (dead.value, "the provider refuses this key: one refuses the key"),
+        "a second line": (f"{good.value}\nand a note", "there are 2 lines"),
+        "an invisible character": (f"{good.value}\u200b", "ZERO WIDTH SPACE"),
+    }[given]
+    begun = time.monotonic()
+    with pytest.raises(orders.NotTaken, match=told) as refused:
+        orders.supply(bench.service, "one", Secret(value), "", Request())
+    assert time.monotonic() - begun < 1.5
+    assert "https://console.test/keys" in refused.value.hint and "`rotator supply one`" in refused.value.hint
+    assert bench.stored == old and bench.service.rotate("one").code == 5, "it waits still"
+    with bench.service.journal.database.read() as connection:
+        (record,) = [line for line in verify.lines_of(connection) if line.get("event") == "refused"]
+    assert record["order"] == "supply" and value not in str(record) and good.value not in str(record)
+    assert orders.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
+    assert bench.stored == good.value
+
+
+def test_a_supplied_key_that_nobody_can_try_now_is_taken_and_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that does not answer says nothing of the key."""
+    by_hand(bench)
+    assert bench.service.rotate("one").code == 5
+    good, tries = bench.issuer.create("by hand"), iter(range(100))
+    honest = MemoryProbe.probe
+
+    def probe(self: MemoryProbe, credential: Any) -> None:
+        if next(tries) == 0:
+            raise TransientError("no answer", retry_in=0.01)
+        honest(self, credential)
+
+    monkeypatch.setattr(MemoryProbe, "probe", probe)
+    assert orders.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
 
 
 def test_due_looks_at_the_last_success(bench: Bench) -> None:
