@@ -84,13 +84,20 @@ _LONGEST_PREFIX = 16  # characters: sk-ant-api03- and github_pat_ are shorter
 
 
 class ProviderDefaults:
-    """What holds for most providers: keys of one value, no quota, usage not told, new keys known everywhere at once."""
+    """What holds for most providers: keys of one value, no quota, usage not told, new keys known everywhere at once.
+
+    Their end is known as fast.
+    """
 
     fields: tuple[str, ...] = ("key",)
     quota: int = 0
     usage_lag: float = 0.0
     tells_use: bool = False
     propagation: float = 0.0
+
+    @property
+    def revocation(self) -> float:
+        return self.propagation
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
         return {}
@@ -139,6 +146,10 @@ class Provider(Protocol):
     @property
     def propagation(self) -> float:
         """Seconds until a new key is known at every edge of the provider, as documented or measured; 0 = at once."""
+
+    @property
+    def revocation(self) -> float:
+        """Seconds until a key that was revoked is refused at every edge, as documented or measured."""
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
         """What stands beside the values in stores (model.BESIDE)."""

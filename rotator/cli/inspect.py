@@ -289,6 +289,7 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
         f"{entry.name} ({consumer.evidence})"
         for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)
     ]
+    probes = " · ".join(probe.name for probe in playbook.probes)
     old = f"the old key after {span(revoke.grace)}{quiet}{soak}"
     if compromised:
         old = f"the old key right after that: no grace, no quiet{soak}; nobody may hold it"
@@ -298,7 +299,7 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
         "generate": by,
         "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
         "restart": " → ".join(shows) or "nobody",
-        "verify": f"{' · '.join(probe.name for probe in playbook.probes)}, {plan.policy.passes} times in a row",
+        "verify": f"{probes}, the key accepted {plan.policy.passes} times in a row",
         "revoke": "nothing is left to revoke" if dying else old,
     }
 

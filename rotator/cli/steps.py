@@ -136,6 +136,8 @@ class StepView:
 
 def _learn(line: StepLine, call: Call, performed: Performed) -> None:
     result = performed.result
+    if call.op is Op.ACCEPT:  # beside the roll-out: whatever it shows, verify tells
+        return
     if isinstance(result, Later):
         line.waiting = result.text
     elif isinstance(result, Failed | Unknown):

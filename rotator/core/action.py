@@ -23,6 +23,7 @@ class Op(StrEnum):
     READ = "read"
     WRITE = "write"
     RESTART = "restart"
+    ACCEPT = "accept"  # the new key by itself, at its provider, while consumers take it up
     PROGRESS = "progress"
     VERIFY = "verify"
     LOOK = "look"

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
 from rotator.core.look import Facts, look
-from rotator.core.state import CLOCKS_AGREE, DEAD_PHASES, Cause, Debt, DebtPhase, Proof
+from rotator.core.state import CLOCKS_AGREE, DEAD_PHASES, PROOFS, Cause, Debt, DebtPhase, Proof
 
 P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
-_PROOFS = 3
 _TOLD_AFTER = 4  # failures in a row of what is to happen at once: some seconds
 DECIDE = "`rotator adopt {name}` makes what the stores hold the key in force, `rotator revoke {name} --key {key}` kills"
 _UNTOLD = 600.0  # seconds until a provider that did not say when a key was last used is asked again
@@ -87,8 +86,8 @@ def by_boot_clock(debt: Debt, now: float, boot: str, boot_now: float) -> Debt:
     jumped = (now - debt.born) - (boot_now - debt.boot_at)
     if abs(jumped) <= CLOCKS_AGREE:
         return debt
-    wake = debt.wake + jumped if debt.wake is not None else None
-    return replace(debt, born=debt.born + jumped, since=debt.since + jumped, now=debt.now + jumped, wake=wake)
+    moved = {name: getattr(debt, name) + jumped for name in ("born", "since", "now", "asked_at")}
+    return replace(debt, wake=debt.wake + jumped if debt.wake is not None else None, **moved)
 
 
 def kill(debt: Debt) -> Debt:
@@ -269,7 +268,7 @@ def _suspect(debt: Debt, result: Result) -> Debt:
 def _revoke(debt: Debt, result: Result) -> Debt:
     """After a lost answer ask again before repeating: the world may have changed meanwhile."""
     if isinstance(result, Done):
-        return debt.to(P.PROVE)
+        return to_be_proven(debt)
     if isinstance(result, Failed):
         return _not_revoked(debt, result)
     return again(debt)
@@ -287,23 +286,61 @@ def _not_revoked(debt: Debt, failed: Failed) -> Debt:
     return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, attention=text)
 
 
+def to_be_proven(debt: Debt) -> Debt:
+    """Revoked, as its provider or a person says."""
+    return replace(debt.to(P.PROVE), passes=0)
+
+
 def _prove(debt: Debt, result: Result) -> Debt:
     """`Done.data` is the proof of its death that was seen, if any; several times in a row is enough."""
     if isinstance(result, Failed):
-        return _retire_next(debt, 0) if result.kind is Kind.UNSUPPORTED else debt.held(result.message)
+        unable = result.kind is Kind.UNSUPPORTED
+        return _proven(replace(debt, passes=PROOFS)) if unable else debt.held(result.message)
     if not isinstance(result, Done):
         return debt
+    debt = replace(debt, asked_at=debt.now)
     if not isinstance(result.data, Proof) or not result.data:
-        tries = debt.tries + 1
-        if (debt.plan.supplied or debt.by_hand) and tries >= _PROOFS:
-            return replace(debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works")
-        if debt.now - debt.since >= debt.plan.policy.deadline:
-            return debt.held(f"{debt.key} was revoked but is still accepted")
-        return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, passes=0)
-    passes = debt.passes + 1
-    if passes < _PROOFS:
-        return replace(debt.later(debt.plan.policy.pass_interval), passes=passes)
-    return replace(_retire_next(debt, 0), proof=result.data, attention="")
+        return _accepted(debt)
+    debt = replace(debt, passes=debt.passes + 1)
+    if debt.passes >= PROOFS:
+        return _proven(replace(debt, proof=result.data, attention=""))
+    pause = _between_proofs(debt)
+    if pause and _told_by_its_provider(debt):
+        return _retire_next(debt, 0)
+    return debt.later(pause) if pause else debt
+
+
+def _accepted(debt: Debt) -> Debt:
+    """It still works somewhere: the proofs begin anew, with longer pauses between them."""
+    tries = debt.tries + 1
+    if (debt.plan.supplied or debt.by_hand) and tries >= PROOFS:
+        return replace(debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works")
+    if debt.now - debt.since >= max(debt.plan.policy.deadline, _until_known(debt)):
+        return debt.held(f"{debt.key} was revoked but is still accepted")
+    return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, passes=0)
+
+
+def _between_proofs(debt: Debt) -> float:
+    """They are spread over the time in which the end of a key becomes known everywhere."""
+    return debt.plan.policy.spacing(_until_known(debt), PROOFS, debt.tries)
+
+
+def _until_known(debt: Debt) -> float:
+    """Seconds after its revocation in which some edge may still accept a key."""
+    policy = debt.plan.policy
+    return policy.propagation if policy.revocation is None else policy.revocation
+
+
+def _told_by_its_provider(debt: Debt) -> bool:
+    """That it is dead, and it was refused at once: then what is left of it is put away between two proofs.
+
+    On a person's word, or where it worked for a while, all of them come first.
+    """
+    return not (debt.swept or debt.plan.supplied or debt.by_hand or debt.tries)
+
+
+def _proven(debt: Debt) -> Debt:
+    return _over(debt) if debt.swept else _retire_next(debt, 0)
 
 
 def _retire_next(debt: Debt, target: int) -> Debt:
@@ -320,6 +357,13 @@ def _retire(debt: Debt, result: Result) -> Debt:
 def _sweep(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Unknown):
         return debt
+    debt = replace(debt, swept=True)
+    if debt.proven:
+        return _over(debt)
+    return replace(debt.to(P.PROVE), wake=max(debt.now, debt.asked_at + _between_proofs(debt)))
+
+
+def _over(debt: Debt) -> Debt:
     watches = debt.plan.policy.watch > 0 and debt.cause in (Cause.ROTATED, Cause.COMPROMISED)
     return debt.to(P.WATCH if watches else P.PAID)
 

@@ -82,7 +82,7 @@ def _follow(rotation: Rotation, result: Result) -> Rotation:
 
 def begin_restarts(rotation: Rotation) -> Rotation:
     """Restart every consumer, in order, as one change."""
-    rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now)
+    rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now, accepted=0, accept_at=rotation.now)
     return _restart(rotation, 0)
 
 
@@ -95,7 +95,33 @@ def _restart(rotation: Rotation, target: int) -> Rotation:
 def restart(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
         return undo.begin(rotation, result)
-    return rotation.to(Phase.CONVERGE, rotation.target) if isinstance(result, Done) else rotation
+    return ask_or_converge(rotation.to(Phase.CONVERGE, rotation.target)) if isinstance(result, Done) else rotation
+
+
+def ask_or_converge(rotation: Rotation) -> Rotation:
+    """While consumers take the new key up, its provider is asked once more whenever such a round is due."""
+    enough = rotation.accepted + 1 >= rotation.plan.policy.passes  # the last round is of all probes
+    due = not enough and rotation.now >= rotation.accept_at
+    return replace(rotation, phase=Phase.ACCEPT if due else Phase.CONVERGE)
+
+
+def accept(rotation: Rotation, result: Result) -> Rotation:
+    """One round beside the roll-out. It decides nothing: what it does not show, `verify` must.
+
+    A refusal begins them anew. Where nothing can ask without a consumer, it is left to `verify`.
+    """
+    policy = rotation.plan.policy
+    rotation = replace(rotation, phase=Phase.CONVERGE)
+    match result:
+        case Done():
+            return rotation.accepted_once()
+        case Failed(kind=Kind.UNSUPPORTED):
+            return replace(rotation, accepted=0, accept_at=rotation.now + policy.deadline)
+        case Failed(permanent=permanent):
+            pause = max(policy.pass_interval, policy.first_retry)
+            return replace(rotation, accepted=0 if permanent else rotation.accepted, accept_at=rotation.now + pause)
+        case _:
+            return rotation
 
 
 def converge(rotation: Rotation, result: Result) -> Rotation:
@@ -105,17 +131,21 @@ def converge(rotation: Rotation, result: Result) -> Rotation:
 
 
 def verify(rotation: Rotation, result: Result) -> Rotation:
-    """All probes, several times in a row; a refusal may be a slow edge, so it is asked again until the deadline."""
+    """All probes; once, where the provider went on accepting the key during the roll-out, else several times in a row.
+
+    A refusal may be a slow edge, so it is asked again until the deadline.
+    """
     match result:
         case Done():
-            passes = rotation.passes + 1
-            if passes < rotation.plan.policy.passes:
-                return replace(rotation.later(rotation.plan.policy.pass_interval), passes=passes)
+            rotation = replace(rotation, passes=rotation.passes + 1)
+            rotation = rotation.accepted_once() if rotation.may_be_accepted else rotation
+            if rotation.accepted < rotation.plan.policy.passes:
+                return replace(rotation, wake=rotation.accept_at)
             return rotation.to(Phase.LOOK)
         case Failed(kind=Kind.REJECTED) if rotation.now - rotation.since < rotation.plan.policy.deadline:
             tries = rotation.tries + 1
             pause = rotation.plan.policy.backoff(tries)
-            return replace(rotation.later(pause), tries=tries, passes=0, problem=result.message)
+            return replace(rotation.later(pause), tries=tries, passes=0, accepted=0, problem=result.message)
         case Failed():
             return undo.begin(rotation, result)
         case _:

@@ -163,7 +163,4 @@ def _lastingly_refused(rotation: Rotation) -> bool:
 def _spacing(rotation: Rotation) -> float:
     """The pause between two passes; each refusal doubles it."""
     policy = rotation.plan.policy
-    spread = policy.propagation / max(policy.passes - 1, 1)
-    if not rotation.tries:
-        return spread
-    return min(max(spread, policy.pass_interval) * 2.0 ** min(rotation.tries, 20), policy.longest_retry)
+    return policy.spacing(policy.propagation, policy.passes, rotation.tries)

@@ -16,7 +16,6 @@ from rotator.core.state import (
     UNDOING,
     Cause,
     Debt,
-    DebtPhase,
     Key,
     Outcome,
     Owed,
@@ -124,7 +123,7 @@ def left_open(rotation: Rotation | None) -> tuple[Owed, ...]:
 
 def ending(debt: Debt) -> Ending | None:
     """How it stands with a key that was ordered to die; None while it is under way."""
-    if not debt.open or debt.phase in DEAD_PHASES - {DebtPhase.PROVE}:
+    if not debt.open or (debt.phase in DEAD_PHASES and debt.proven):
         return Ending.DEAD
     if debt.asks:
         return Ending.ASKED

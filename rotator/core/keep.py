@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Phase, Rotation
+from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
 
 
 def still_needed(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Key, ...]:
@@ -14,7 +14,7 @@ def still_needed(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Ke
     needed: list[Key] = []
     unfinished = rotation is not None and rotation.phase is not Phase.ENDED
     open_debts = [debt for debt in debts if debt.open]
-    unproven = [debt for debt in open_debts if debt.phase not in DEAD_PHASES or debt.phase is DebtPhase.PROVE]
+    unproven = [debt for debt in open_debts if debt.phase not in DEAD_PHASES or not debt.proven]
     if rotation is not None and unfinished:
         needed += [key for key in (rotation.old, rotation.new) if key is not None]
     elif rotation is not None and (open_debts or any(store.write_only for store in rotation.plan.stores)):

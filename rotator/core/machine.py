@@ -26,6 +26,7 @@ _CALLS: dict[Phase, Callable[[Rotation], Action]] = {
     Phase.READ: lambda r: Call(Op.READ, "store", r.target, r.new),
     Phase.WRITE: lambda r: Call(Op.WRITE, "store", r.target, r.new, expect=r.writes[r.target].expect),
     Phase.RESTART: lambda r: Call(Op.RESTART, "restart", r.target, r.new, handle=r.handle, round=r.round),
+    Phase.ACCEPT: lambda r: Call(Op.ACCEPT, "restart", r.target, r.new),
     Phase.CONVERGE: lambda r: Call(Op.PROGRESS, "restart", r.target, r.new, handle=r.handle, round=r.round),
     Phase.VERIFY: lambda r: Call(Op.VERIFY, "verify", key=r.new),
     Phase.LOOK: lambda r: Call(Op.LOOK, "verify", key=r.old),
@@ -52,6 +53,7 @@ _ROWS: dict[Phase, Row] = {
     Phase.READ: forward.read,
     Phase.WRITE: forward.write,
     Phase.RESTART: forward.restart,
+    Phase.ACCEPT: forward.accept,
     Phase.CONVERGE: forward.converge,
     Phase.VERIFY: forward.verify,
     Phase.LOOK: forward.look,
@@ -63,6 +65,9 @@ _ROWS: dict[Phase, Row] = {
     Phase.UNDO_VERIFY: undo.verify,
     Phase.UNDO_LOOK: undo.look,
 }
+
+
+_DECIDES_NOTHING = frozenset({Phase.WAY_BACK, Phase.ACCEPT})  # whose answer nothing waits for: not asked again there
 
 
 def next_action(rotation: Rotation) -> Action:
@@ -85,7 +90,7 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
         result = patience.not_yet(rotation, result)
         if isinstance(result, Later):
             return rotation.later(result.retry_in, result.handle)
-    if isinstance(result, Failed) and not result.permanent and rotation.phase is not Phase.WAY_BACK:
+    if isinstance(result, Failed) and not result.permanent and rotation.phase not in _DECIDES_NOTHING:
         result = patience.run_out(rotation, result)
         if not result.permanent:
             return patience.again(rotation, result)
@@ -99,10 +104,13 @@ def picked_up(rotation: Rotation) -> Rotation:
         return replace(rotation.to(Phase.CHECK), wake=rotation.wake)
     if rotation.phase is Phase.SNAPSHOT or (rotation.phase is Phase.GENERATE and not asked):
         return replace(rotation.to(Phase.PREFLIGHT), wake=rotation.wake)
-    return rotation
+    return replace(rotation, accepted=0) if rotation.accepted else rotation
 
 
 def _woken(rotation: Rotation) -> Rotation:
     """A wait is over. The previous key is not written back on what was seen before it."""
+    rotation = replace(rotation, wake=None)
+    if rotation.phase is Phase.CONVERGE:
+        return forward.ask_or_converge(rotation)
     asks_again = rotation.phase in (Phase.RESTORE_READ, Phase.RESTORE)
-    return replace(rotation, wake=None, phase=Phase.WAY_BACK if asks_again else rotation.phase)
+    return replace(rotation, phase=Phase.WAY_BACK if asks_again else rotation.phase)

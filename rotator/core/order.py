@@ -181,7 +181,7 @@ def _resume_debt(debt: Debt) -> Debt:
 
 def _confirm(debt: Debt) -> Debt | Refusal:
     if debt.asks:
-        return replace(debt.to(DebtPhase.PROVE), revoke_intended=True, attention="")
+        return replace(debts_of.to_be_proven(debt), revoke_intended=True, attention="")
     return Refusal(f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for")
 
 

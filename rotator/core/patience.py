@@ -22,6 +22,7 @@ def set_back(rotation: Rotation, now: float) -> Rotation:
         now=now,
         since=rotation.since - back,
         round_at=rotation.round_at and rotation.round_at - back,
+        accept_at=rotation.accept_at and rotation.accept_at - back,
         asked_at=rotation.asked_at and rotation.asked_at - back,
         wake=rotation.wake - back if rotation.wake is not None else None,
         writes=writes,

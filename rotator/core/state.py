@@ -43,6 +43,7 @@ class Policy:
     watch: float = 3_600.0
     list_lag: float = 30.0
     propagation: float = 0.0  # until a new key is known at every edge of the provider
+    revocation: float | None = None  # until an old one is refused at each of them; None: as long
     creates: int = 3
     passes: int = 3
     pass_interval: float = 1.0
@@ -55,6 +56,13 @@ class Policy:
     def backoff(self, tries: int) -> float:
         """The pause after the `tries`-th failure in a row."""
         return float(min(self.longest_retry, self.first_retry * 2 ** min(max(tries - 1, 0), 20)))
+
+    def spacing(self, over: float, times: int, tries: int) -> float:
+        """The pause between two of `times` equal answers within `over`; each other answer in between doubles it."""
+        spread = over / max(times - 1, 1)
+        if not tries:
+            return spread
+        return max(spread, min(max(spread, self.pass_interval) * 2.0 ** min(tries, 20), self.longest_retry))
 
     def pause(self, tries: int, asked: float | None) -> float:
         """The pause that the other side asks for, at most a step's deadline; else the back-off."""
@@ -104,6 +112,7 @@ class Phase(StrEnum):
     READ = "read"  # store: read before (again) writing
     WRITE = "write"  # store
     RESTART = "restart"  # restart
+    ACCEPT = "accept"  # restart: while consumers take the new key up, does its provider go on accepting it?
     CONVERGE = "converge"  # restart
     VERIFY = "verify"  # verify
     LOOK = "look"  # verify
@@ -125,6 +134,7 @@ FORWARD_AFTER_GENERATE = frozenset(
         Phase.READ,
         Phase.WRITE,
         Phase.RESTART,
+        Phase.ACCEPT,
         Phase.CONVERGE,
         Phase.VERIFY,
         Phase.LOOK,
@@ -202,6 +212,8 @@ class Rotation:
     round: int = 0  # restarts of all consumers so far: each is a change of its own
     resumed: int = 0  # rounds when a person last ordered it to go on: patience begins anew
     round_at: float = 0.0
+    accepted: int = 0  # rounds in a row in which the new key was accepted since this restart began
+    accept_at: float = 0.0  # when the next such round counts: a pause after the one before
     alive_at: float = 0.0  # when the previous key was last asked on the way back, and not refused
     handle: str = ""
     attempt: int = 1
@@ -266,6 +278,15 @@ class Rotation:
         written = max((write.at for write in self.writes), default=0.0)
         return max(written, self.round_at) if self.round > 1 else written
 
+    @property
+    def may_be_accepted(self) -> bool:
+        """Whether a round counts now: those in a row are a pause apart."""
+        return not self.accepted or self.now >= self.accept_at
+
+    def accepted_once(self) -> Rotation:
+        """With one round more."""
+        return replace(self, accepted=self.accepted + 1, accept_at=self.now + self.plan.policy.pass_interval)
+
 
 class DebtPhase(StrEnum):
     GRACE = "grace"
@@ -287,6 +308,7 @@ class DebtPhase(StrEnum):
     VOID = "void"  # the key is current again: no debt
 
 
+PROOFS = 3  # refusals in a row that prove a key's death
 CLOSED = frozenset({DebtPhase.PAID, DebtPhase.VOID})
 # A paid debt's probes go on being watched; the key is dead, so nothing else of the playbook needs to wait for it.
 DEAD_PHASES = frozenset({DebtPhase.PROVE, DebtPhase.RETIRE, DebtPhase.SWEEP, DebtPhase.WATCH})
@@ -317,7 +339,9 @@ class Debt:
     born: float = 0.0
     wake: float | None = None
     tries: int = 0
-    passes: int = 0
+    passes: int = 0  # refusals in a row of a key that is to be dead
+    asked_at: float = 0.0  # when it was last asked whether that key is refused
+    swept: bool = False  # retired and swept already, between two of those questions
     probes_pass: bool = False
     deactivated: bool = False
     deactivate_intended: bool = False
@@ -337,6 +361,11 @@ class Debt:
         return self.phase not in CLOSED
 
     @property
+    def proven(self) -> bool:
+        """Whether its death is proven, as far as anything can: a key that is revoked may still be asked for."""
+        return bool(self.proof) or self.passes >= PROOFS
+
+    @property
     def death(self) -> str:
         """How it is told of the key that it is no more: dead only where that was seen."""
         said = "said to be destroyed; nothing can prove it" if self.plan.supplied or self.by_hand else "revoked"
@@ -353,7 +382,7 @@ class Debt:
         return self.phase is DebtPhase.REVOKE and (self.plan.supplied or self.by_hand)
 
     def to(self, phase: DebtPhase, target: int = 0) -> Debt:
-        return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0)
+        return replace(self, phase=phase, target=target, since=self.now, wake=None, tries=0)
 
     def later(self, seconds: float) -> Debt:
         return replace(self, wake=self.now + seconds)

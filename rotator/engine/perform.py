@@ -208,6 +208,11 @@ class Performer:
                     probe.probe(credential)
         return self._done(detail=_named(call.key) if call.key else "")
 
+    def accept(self, call: Call) -> Performed:
+        """The new key by itself, never through a consumer: those may be between two keys."""
+        self._accepted(self.with_value(call.key))
+        return self._done()
+
     def verify(self, call: Call) -> Performed:
         credential = self.with_value(call.key)
         for probe in self.then.probes:
@@ -359,10 +364,24 @@ class Performer:
         try:
             return self._is_refused(credential)
         except Unsupported:
-            asking = [probe for probe in self.then.probes if getattr(probe, "asks_with_key", False)]
+            asking = self._asking_with_key()
             if not asking:
                 raise
             return all(self._refuses(probe, credential) for probe in asking)
+
+    def _accepted(self, credential: Credential) -> None:
+        """Raises Rejected, or Unsupported where nothing can ask."""
+        try:
+            self.then.provider.probe(credential)
+        except Unsupported:
+            asking = self._asking_with_key()
+            if not asking:
+                raise
+            for probe in asking:
+                probe.probe(credential)
+
+    def _asking_with_key(self) -> list[Probe]:
+        return [probe for probe in self.then.probes if getattr(probe, "asks_with_key", False)]
 
     @staticmethod
     def _refuses(probe: Probe, credential: Credential) -> bool:
@@ -414,6 +433,7 @@ _ROWS: dict[Op, Callable[[Performer, Call], Performed]] = {
     Op.READ: Performer.read,
     Op.WRITE: Performer.write,
     Op.RESTART: Performer.restart,
+    Op.ACCEPT: Performer.accept,
     Op.PROGRESS: Performer.progress,
     Op.VERIFY: Performer.verify,
     Op.LOOK: Performer.look,

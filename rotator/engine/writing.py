@@ -21,7 +21,7 @@ from rotator.engine.performed import EFFECTS, Performed
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 
-_TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid", DebtPhase.RETIRE: "dead"}
+_TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid"}
 _DEATH = {
     Proof.REFUSED: "dead, proven",
     Proof.UNLISTED: "dead: the provider's list does not show it any more",
@@ -130,9 +130,11 @@ class Writing:
 
     def put_debt(self, before: Debt, changed: Debt) -> None:
         self._put(changed)
-        if changed.phase is not before.phase and changed.phase in _TOLD:
-            told = _TOLD[changed.phase] if changed.phase is not DebtPhase.RETIRE else self._death(changed)
-            self.record(changed, "decision", decision=told, reason=changed.attention)
+        told = [self._death(changed)] if changed.proven and not before.proven else []
+        told += [_TOLD[changed.phase]] if changed.phase is not before.phase and changed.phase in _TOLD else []
+        for decision in told:
+            self.record(changed, "decision", decision=decision, reason=changed.attention)
+        if told:
             self.checkpoint()
         rotation = self.case.rotation
         assert rotation is not None  # a debt is owed by one

@@ -61,7 +61,7 @@ class Playbook:
             can_list=self.provider.can_list,
             quota=self.provider.quota,
             tells_use=self.provider.tells_use and self.provider.can_list,
-            policy=self.shape.policy(self.provider.list_lag, self.provider.propagation),
+            policy=self.shape.policy(self.provider.list_lag, self.provider.propagation, self.provider.revocation),
         )
 
     def credential_in(self, held: Held) -> Credential:

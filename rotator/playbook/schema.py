@@ -55,7 +55,14 @@ class Limits(Model):
     """How patient a rotation is."""
 
     step: Duration = Field(600.0, description="Deadline of each step")
-    passes: int = Field(3, ge=1, le=100, strict=True, description="Times in a row that all probes must pass")
+    passes: int = Field(
+        3,
+        ge=1,
+        le=100,
+        strict=True,
+        description="Times in a row that the new key must be accepted: before the first store; and again from the "
+        "restart on, the last time by all probes",
+    )
     pass_interval: Duration = Field(1.0, description="Pause between them")
     list_lag: Duration | None = Field(None, description="How long the provider's listing may lag; its own by default")
 
@@ -83,7 +90,7 @@ class Shape(Model):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
 
-    def policy(self, list_lag: float, propagation: float) -> Policy:
+    def policy(self, list_lag: float, propagation: float, revocation: float) -> Policy:
         """The patience of a rotation by this playbook."""
         return Policy(
             deadline=self.limits.step,
@@ -94,6 +101,7 @@ class Shape(Model):
             watch=self.revoke.watch,
             list_lag=self.limits.list_lag if self.limits.list_lag is not None else list_lag,
             propagation=propagation,
+            revocation=revocation,
             passes=self.limits.passes,
             pass_interval=self.limits.pass_interval,
         )

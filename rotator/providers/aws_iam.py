@@ -33,7 +33,9 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     usage_lag: float = setting("Seconds by which AWS may tell the last use late", default=14_400.0)
     # IAM is eventually consistent (IAM User Guide, "Troubleshoot IAM": changes are not always visible at once) and
     # gives no number; fresh keys were seen refused for some 5 s (hashicorp/vault #687): twice that.
-    propagation: float = setting("Seconds until a new key is known at every edge of AWS", default=10.0)
+    propagation: float = setting(
+        "Seconds until a new key, or the end of one, is known at every edge of AWS", default=10.0
+    )
 
     fields = ("secret_access_key",)
     overlap = Overlap.MANY

@@ -155,6 +155,7 @@ class CatalogEntry(_Model):
     quota: int = Field(default=0, ge=0)
     list_lag: Seconds = 30.0
     propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
+    revocation: Seconds | None = None  # until an old one is refused everywhere; as long, where it is not said
     recovery: Literal["label", "difference"] = "label"
     settings: dict[str, SettingEntry]
     api: Api

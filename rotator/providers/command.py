@@ -38,7 +38,7 @@ class CommandProvider(ProviderDefaults):
     timeout: float = setting("Seconds that each may take", default=60.0)
     tells_use: bool = setting("Whether `list` prints when each key was last used (last_used_at)", default=False)
     usage_lag: float = setting("Seconds by which it may tell the last use late", default=0.0)
-    propagation: float = setting("Seconds until a new key is known everywhere", default=0.0)
+    propagation: float = setting("Seconds until a new key, or the end of one, is known everywhere", default=0.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

@@ -84,6 +84,10 @@ class HttpProvider(ProviderDefaults):
     def propagation(self) -> float:  # type: ignore[override]
         return self.entry.propagation
 
+    @property
+    def revocation(self) -> float:
+        return self.entry.propagation if self.entry.revocation is None else self.entry.revocation
+
     def preflight(self) -> list[Finding]:
         """Lists the keys: shows that the administrator's credential works, and how full a quota is."""
         if not self.can_list:

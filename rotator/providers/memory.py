@@ -23,7 +23,7 @@ class MemoryProvider(ProviderDefaults):
     list_lag: float = setting("Seconds that a listing may lag", default=0.0)
     quota: int = setting("How many keys there can be; 0 = any number", default=0)
     tells_use: bool = setting("Whether the last use of keys is told", default=True)
-    propagation: float = setting("Seconds until a new key is known everywhere", default=0.0)
+    propagation: float = setting("Seconds until a new key, or the end of one, is known everywhere", default=0.0)
     supplied: bool = False
 
     @property

@@ -42,11 +42,16 @@ def configs(full: bool = True) -> list[Config]:
         for overlap, recovery, off in KINDS
     ]
     kills += [Config(kills=True, revokes=False, strangers=0), Config(kills=True, prior_debt=True, faults=0)]
+    slow = [
+        Config(overlap=overlap, recovery=recovery, can_deactivate=off, slowly=True, strangers=luck, deaths=1 - luck)
+        for (overlap, recovery, off), luck in itertools.product(KINDS, (0, 1))
+    ]
+    slow += [Config(slowly=True, kills=True, strangers=0), Config(slowly=True, consumers=2)]
     both = [Config(can_deactivate=off, prior_debt=True, regret=True) for off in (True, False)]
     found = (
         wide
         + believed(beside_faults=False)
-        + (deep + both + kills + believed(beside_faults=True) if full else kills[:1])
+        + (deep + slow + both + kills + believed(beside_faults=True) if full else kills[:1] + slow[:1])
     )
     return list(dict.fromkeys(found))
 

@@ -42,6 +42,7 @@ FAILING = (
     Op.PROBE,
     Op.WRITE,
     Op.RESTART,
+    Op.ACCEPT,
     Op.PROGRESS,
     Op.VERIFY,
     Op.REVOKE,

@@ -68,6 +68,7 @@ class Config:
     start: str = "old"  # what the stores hold at the start: the old key, nothing, or a key of another project
     kills: bool = False  # a person may order in any state that the leaked key die first
     revokes: bool = True  # whether the provider can destroy a key at all
+    slowly: bool = False  # a new key is known everywhere, and an old one's end, only after a while: asked several times
     older_journal: bool = False  # a backup of the journal, taken at any moment, is restored at any later one
 
     @property
@@ -79,7 +80,8 @@ class Config:
             soak=1 if self.can_deactivate else 0,
             watch=0,
             list_lag=0,
-            passes=1,
+            passes=2 if self.slowly else 1,
+            revocation=1 if self.slowly else 0,
             pass_interval=0,
             first_retry=0,
             longest_retry=0,
@@ -328,6 +330,9 @@ def _observe(world: World, call: Call) -> Done | Failed:
             key = world.key(call.key.fingerprint or call.key.id)
             kind = Kind.REJECTED if call.step == "undo" else Kind.OTHER  # a new key is refused for good at once
             return Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=kind)
+        case Op.ACCEPT:
+            key = world.key(call.key.fingerprint or call.key.id)
+            return Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=Kind.REJECTED)
         case Op.LOOK:
             return Done(0, facts(world))
         case Op.SUSPECT:

@@ -28,7 +28,7 @@ from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
 from rotator.errors import OutcomeUnknown, Rejected, RotatorError, TransientError
 from rotator.journal.database import Database
-from rotator.model import Overlap, Recovery
+from rotator.model import Overlap, Progress, Recovery
 from rotator.playbook.directory import Loaded
 from rotator.playbook.load import Loader
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
@@ -94,6 +94,7 @@ class World:
     take_backup: Callable[[World], None] = lambda world: None
     faults: int = 0
     lagging_since: float = 0.0
+    rolling_until: float = 0.0  # when the consumers that were restarted last are ready
     trace: list[str] = field(default_factory=list)
 
     @property
@@ -201,6 +202,8 @@ class UnluckyProvider(Wrapped):
         world = self._world
         if world.bad_keys and credential.id and credential.id == list(world.issuer.keys)[-1]:
             raise Rejected("this one is refused")
+        if world.strikes("the provider flaps", 0.3):
+            raise Rejected("refused for a moment")
         return world.around("probe", lambda: self._plugin.probe(credential))
 
 
@@ -218,6 +221,13 @@ class UnluckyRestarter(Wrapped):
     def restart(self, change: Any) -> None:
         self._world.meddle()
         self._world.around("restart", lambda: self._plugin.restart(change))
+        self._world.rolling_until = self._world.clock.at + self._world.rng.choice((0, 0, 0, 4))
+
+    def progress(self, change: Any) -> Progress:
+        found: Progress = self._plugin.progress(change)
+        if self._world.clock.at < self._world.rolling_until:
+            return replace(found, current=0, converged=False, again=0.5)
+        return found
 
 
 def build(world: World) -> Playbook:
@@ -233,6 +243,7 @@ def build(world: World) -> Playbook:
             "recovery": str(world.recovery),
             "can_deactivate": can_deactivate,
             "can_list": world.recovery is not Recovery.NONE,
+            "propagation": world.rng.choice((0, 0, 8)),
         },
         "store": [{"uses": "memory", "cell": f"{world.name}-s{i}"} for i in range(stores)],
         "restart": [
