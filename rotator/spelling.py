@@ -1,8 +1,8 @@
 """How a secret may be spelled when it is echoed: what the redactor looks for, and where that stands in a text.
 
-Texts are compared *plain*: small letters, without blanks, quotes and what else stands between the parts of a text that
-was broken up (lines of base64, `"sk-ab" + "cd"`, pairs of hex digits). What URLs, HTML, JSON and Python write for a
-character is read as the character. All of it takes time in proportion to the text.
+Texts are compared *plain*: small letters and digits alone, as anything else may stand between the parts of a text that
+was broken up (lines of base64, `"sk-ab" + "cd"`, pairs of hex digits, `sk.ab/cd`). What URLs, HTML, JSON and Python
+write for a character is read as the character. All of it takes time in proportion to the text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 
 SHORTEST = 8  # of a plain form: shorter ones would stand in ordinary words that follow each other
 _ROUNDS = 3  # of escapes within escapes: %252f
-_BETWEEN = b" \t\r\n\v\f\"'`\\:,;|+"
-_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))  # between the letters, and not shown
+_BETWEEN = bytes(code for code in range(128) if not chr(code).isalnum())
+_NO_LETTERS = re.compile(r"[^\w]+")  # of any writing, also what is not shown at all
 _SMALL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 _ESCAPE = re.compile(
     r"%[0-9A-Fa-f]{2}|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
@@ -26,7 +26,7 @@ _ESCAPE = re.compile(
 def plain(text: str) -> bytes:
     """The text as it is compared, escapes left as they are."""
     if not text.isascii():
-        text = text.translate(_UNSEEN)
+        text = _NO_LETTERS.sub("", text)
     return encoded(text).translate(_SMALL, _BETWEEN)
 
 
@@ -60,9 +60,9 @@ def _character(found: re.Match[str]) -> str:
 
 
 def forms(text: str, written: Iterable[str]) -> frozenset[bytes]:
-    """The plain forms of a secret: as it is `written`, in hex, and in base64 with anything before and behind it."""
+    """The plain forms of a secret: as it is `written`, backwards, in hex, and in base64 with anything around it."""
     raw = text.encode(errors="replace")
-    found = {raw.hex().encode()}
+    found = {raw.hex().encode(), plain(text)[::-1]}
     for one in written:
         found |= {plain(one), meant(one)}
     for before, begin in enumerate((0, 2, 3)):
@@ -108,16 +108,10 @@ def _positions(text: str, rounds: int) -> tuple[bytes, Sequence[int], Sequence[i
             break
         parts.append(text[at:])
         text, begins, ends = "".join(parts), [*new_begins, *begins[at:]], [*new_ends, *ends[at:]]
-    between = _BETWEEN.decode()
     if text.isascii():
-        kept = [place for place, char in enumerate(text) if char not in between]
+        kept = [place for place, char in enumerate(text) if char.isalnum()]
     else:
-        kept = [
-            place
-            for place, char in enumerate(text)
-            if char not in between and ord(char) not in _UNSEEN
-            for _ in encoded(char)
-        ]
+        kept = [place for place, char in enumerate(text) if char.isalnum() for _ in encoded(char)]
     if not rounds:
         return plain(text), kept, [place + 1 for place in kept]
     return plain(text), [begins[place] for place in kept], [ends[place] for place in kept]
