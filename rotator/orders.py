@@ -52,10 +52,14 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
             raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
         refusals = [session.order(given, unit, request.reason) for unit in units]
         if all(refusals) and refusals[0] is not None:
-            raise RefusedError(f"{name}: {refusals[0].reason}", refusals[0].hint)
+            raise _refused(name, refusals[0])
         report = drive(service.clock, service.carry_on(session, request))
     shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
     return replace(report, rotation=shown, ordered=True, seconds=service.clock.now() - begun)
+
+
+def _refused(name: str, refusal: Refusal) -> RefusedError:
+    return RefusedError(f"{name}: {refusal.reason}", refusal.hint.replace("NAME", name))
 
 
 def _meant(debt: Debt, key: str) -> bool:
@@ -79,7 +83,7 @@ def _go_back(service: Service, session: Session, request: Request) -> Report:
     playbook = service.playbooks().get(name)
     debt = go_back(session.case.rotation, session.case.debts, now)
     if isinstance(debt, Refusal):
-        raise RefusedError(f"{name}: {debt.reason}", debt.hint)
+        raise _refused(name, debt)
     rotation = begin_back(str(ULID()), playbook.plan, debt, now)
     session.start(rotation, cases.Beginning(kept(playbook), service.actor.text, request.reason))
     return replace(drive(service.clock, service.carry_on(session, request)), ordered=True)

@@ -52,7 +52,7 @@ class Shard:
             file.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "pytest", "-q", "--shard", self.name, "--junitxml", str(self.report)]
         environment = {**os.environ, "ROTATOR_TESTS_TOLD": str(self.told)}
-        if self.coverage and self.name not in shards.GENERATED:  # there, a mode of its own: what is met by chance counts not
+        if self.coverage and self.name not in shards.GENERATED:  # there what is met by chance does not count
             argv += ["--cov=rotator", "--cov-branch", "--cov-report="]
             environment["COVERAGE_FILE"] = str(_ROOT / f".coverage.of-{self.name}")
         with self.log.open("wb") as out:

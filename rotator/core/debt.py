@@ -268,7 +268,7 @@ def _suspect(debt: Debt, result: Result) -> Debt:
 def _revoke(debt: Debt, result: Result) -> Debt:
     """After a lost answer ask again before repeating: the world may have changed meanwhile."""
     if isinstance(result, Done):
-        return to_be_proven(debt)
+        return replace(to_be_proven(debt), attention="")
     if isinstance(result, Failed):
         return _not_revoked(debt, result)
     return again(debt)
@@ -372,6 +372,8 @@ def _watch(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Unknown):
         return debt
     bad = debt.tries + 1 if isinstance(result, Failed) else 0
+    if not bad:
+        debt = replace(debt, attention="")
     if bad == _BAD_IN_A_ROW and isinstance(result, Failed):
         debt = replace(debt, attention=f"a probe fails since {debt.key} was revoked: {result.message}")
     left = debt.since + debt.plan.policy.watch - debt.now

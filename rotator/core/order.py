@@ -38,7 +38,7 @@ ABANDONED = "abandoned by a person's order"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order cannot be carried out in this state."""
+    """Why an order cannot be carried out in this state. NAME in the hint stands for the playbook's."""
 
     reason: str
     hint: str = ""
@@ -61,7 +61,7 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
         case Order.ABANDON:
             return incident.over(rotation, ABANDONED, at=at)
         case Order.REVOKE:
-            return Refusal("a rotation is under way", "`rotator resume` or `rotator undo` it first")
+            return Refusal("a rotation is under way", "`rotator resume NAME` or `rotator undo NAME` ends it first")
         case _:
             return Refusal("nothing waits for a confirmation")
 
@@ -69,14 +69,14 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
 def _undo(rotation: Rotation) -> Rotation | Refusal:
     phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
     if rotation.compromised and phase is not Phase.RECOGNISE:
-        return Refusal("nothing goes back to a compromised key", "`rotator resume` goes on to the new one")
+        return Refusal("nothing goes back to a compromised key", "`rotator resume NAME` goes on to the new one")
     if phase in UNDOING:
-        return Refusal("it is being undone already", "`rotator resume` carries a stuck undo on")
+        return Refusal("it is being undone already", "`rotator resume NAME` carries a stuck undo on")
     if phase in FORWARD_AFTER_GENERATE:
         if rotation.forward_only and rotation.phase is Phase.STUCK and rotation.old is not None and rotation.new:
             return incident.over(rotation, "given up by a person's order", at=rotation.now)  # neither on nor back
         if rotation.forward_only:
-            return Refusal("there is no previous key to go back to", "`rotator resume` goes on to the new one")
+            return Refusal("there is no previous key to go back to", "`rotator resume NAME` goes on to the new one")
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
     if phase is Phase.RECOGNISE or (rotation.phase is Phase.STUCK and phase is Phase.RECOVER):
         return _give_up(rotation, phase)
@@ -88,7 +88,7 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
 def _give_up(rotation: Rotation, phase: Phase) -> Rotation | Refusal:
     """A new key that nothing holds, and whose id is not certain: it is looked for by its label, else by a person."""
     if rotation.plan.overlap is Overlap.NONE:
-        return Refusal("the new key may have killed the previous one", "`rotator resume` goes on to the new one")
+        return Refusal("the new key may have killed the previous one", "`rotator resume NAME` goes on to the new one")
     ordered = replace(rotation, problem="undone by a person's order", question="", hint="")
     if phase is Phase.RECOVER:  # a person has looked, and what there is stays named
         return undo.settled(ordered)

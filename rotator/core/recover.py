@@ -39,7 +39,8 @@ def _unknowable(rotation: Rotation, message: str, hint: str) -> Rotation:
     text = "; ".join(part for part in why if part) or "the answer to a create was lost"
     rotation = replace(rotation, possible_orphan=rotation.possible_orphan or name)
     question = f"{text}: look in the provider's console for the key of {name}"
-    return replace(rotation.stuck(question), hint=hint or "destroy it there, then `rotator resume`")
+    hint = hint or f"destroy it there, then `rotator resume {rotation.playbook}`"
+    return replace(rotation.stuck(question), hint=hint)
 
 
 def discard_call(rotation: Rotation) -> Action:

@@ -184,6 +184,22 @@ def test_every_order_to_a_debt_has_an_answer(phase: DebtPhase, given: Order) -> 
     assert isinstance(order.order_debt(replace(DEBT, phase=phase), given, 200.0), (Debt, Refusal))
 
 
+def test_what_kept_a_key_alive_is_not_told_of_it_any_more_once_it_is_revoked() -> None:
+    """Else a command ends with 4 for a key that is dead, and nothing says why."""
+    refused = debt_machine.apply(debt_machine.kill(DEBT), Failed(1000.0, "the admin key is refused", permanent=True))
+    assert refused.attention
+    tried_again = debt_machine.apply(debt_machine.apply(refused, Done(1100.0)), Done(1101.0))
+    assert tried_again.phase is DebtPhase.PROVE and not tried_again.attention
+
+
+def test_a_probe_that_works_again_asks_for_no_attention() -> None:
+    watched = replace(DEBT, cause=Cause.COMPROMISED).to(DebtPhase.WATCH)
+    for at in range(3):
+        watched = replace(debt_machine.apply(watched, Failed(200.0 + at, "refused")), wake=None)
+    assert "a probe fails" in watched.attention
+    assert not debt_machine.apply(watched, Done(300.0)).attention
+
+
 def test_a_closed_debt_has_nothing_to_do() -> None:
     assert debt_machine.next_action(debt_machine.void(DEBT)) == Finish(None)
 
