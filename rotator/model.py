@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from rotator.secret import Secret
 
@@ -94,7 +95,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as the provider lists it: never its value. Times are Unix seconds."""
+    """A key as the provider lists it: never its value. Times are Unix seconds.
+
+    `carried` is what it has and its successor is to have: limits, scopes, as JSON.
+    """
 
     id: str
     label: str = ""
@@ -103,6 +107,7 @@ class KeyRecord:
     expires_at: float | None = None
     last_used_at: float | None = None
     active: bool = True
+    carried: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,14 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class Inheriting(Protocol):
+    """A provider that knows what a new key takes over from the old one."""
+
+    def inherits(self, old: KeyRecord | None) -> list[Finding]:
+        """What it will have of it, and what not. None: the list does not show the old key."""
+
+
+@runtime_checkable
 class Supplied(Protocol):
     """A provider whose keys a person makes."""
 

@@ -18,7 +18,7 @@ from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Level, Overlap, Recovery
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import Foreseen
+from rotator.plugin import Foreseen, Inheriting
 
 Part = Callable[[], Sequence[Finding]]
 
@@ -212,10 +212,21 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
         old, dead = Credential(old.values, key.id, key.hint), taken is False
     if dead:
         findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
+    if key is not None and not rotation.back:
+        findings += _inherited(playbook, key, listing)
     consumers = baseline.consumers(journal, playbook, stores, key, old)
     findings += _excused(consumers.findings, rotation.back or leaked)
     known = old if old and old.values else None
     return _Measured(key, known, dead, stores.versions, tuple(findings), consumers.others)
+
+
+def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:
+    """What the new key will have of this one, and what it will not."""
+    if not (playbook.provider.can_list and isinstance(playbook.provider, Inheriting)):
+        return []
+    old = next((record for record in listing() if key.id and record.id == key.id), None)
+    said = playbook.provider.inherits(old)
+    return [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
 
 
 def _sealed(journal: Journal, playbook: Playbook, current: Key | None) -> Credential | None:

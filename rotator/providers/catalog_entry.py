@@ -12,6 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 HEADER = "header:"  # begins an identity that is a header of the answer, not a JMESPath
+OLD = "old."  # begins a placeholder of a create: what the old key has, by its name in list.each.carried
+END = "expires."  # begins one for when the new key ends, so that it lives as long as the old one was to live
+FORMS = ("iso", "unix", "seconds", "date")
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 
 
@@ -74,7 +77,10 @@ class Create(_Requesting):
 
 
 class Each(_Model):
-    """Where things are in each listed key (JMESPath). `label`: the first that rotator wrote."""
+    """Where things are in each listed key (JMESPath). `label`: the first that rotator wrote.
+
+    `carried`: what a key has that its successor is to have, too, by names of their own.
+    """
 
     in_: str = Field(alias="in")
     id: str
@@ -86,6 +92,7 @@ class Each(_Model):
     active: str = ""
     owner: str = ""
     owner_label: str = ""
+    carried: dict[str, str] = {}
 
 
 class Pages(_Model):
@@ -154,6 +161,7 @@ class CatalogEntry(_Model):
     overlap: Literal["many"] = "many"
     quota: int = Field(default=0, ge=0)
     list_lag: Seconds = 30.0
+    max_lifetime: Seconds = 0.0  # of a key, as documented; 0 where nothing is
     propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
     revocation: Seconds | None = None  # until an old one is refused everywhere; as long, where it is not said
     recovery: Literal["label", "difference"] = "label"

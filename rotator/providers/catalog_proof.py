@@ -8,14 +8,14 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
 from jmespath.functions import Functions
 
-from rotator.providers.catalog_entry import HEADER, OWNED
+from rotator.providers.catalog_entry import END, FORMS, HEADER, OLD, OWNED
 
 Path_ = tuple[str | int, ...]
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -119,7 +119,8 @@ class _Proof:
             case = self._map(*path)
             when = str(case.get("when") or "")
             self._when(path, ())
-            self._request((*path, "request"), {"label"}, when)
+            self._request((*path, "request"), {"label"}, when, taken_over=self._taken_over())
+            self._ends((*path, "request"))
             if not when and index < last:
                 self.wrong(path, "no create after this one is ever used", "give it a `when:`, or put it last")
             self._paths((*path, "answer"), needed=("secret",))
@@ -137,6 +138,19 @@ class _Proof:
                     "put '{label}' where the key's name goes, for instance json: {name: '{label}'}; or say "
                     "`recovery: difference`",
                 )
+
+    def _taken_over(self) -> set[str]:
+        """What a create may say of the old key."""
+        carried = self._map("list", "each", "carried")
+        return {f"{OLD}{name}" for name in carried} | {f"{END}{form}" for form in FORMS}
+
+    def _ends(self, path: Path_) -> None:
+        each = self._map("list", "each")
+        if any(name.startswith(END) for name in _placeholders(self._map(*path))) and not (
+            each.get("expires") and each.get("created")
+        ):
+            text = "when the old key ends, and since when it lives, stands nowhere"
+            self.wrong(path, text, f"{{{END}…}} needs list: {{each: {{created: …, expires: …}}}}")
 
     def _names(self, name: str) -> bool:
         """Whether a request about one key uses this placeholder."""
@@ -163,6 +177,11 @@ class _Proof:
         self._request(("list", "request"), set(), "")
         self._paths(("list", "each"), needed=("in", "id"))
         each = self._map("list", "each")
+        for name, where in self._map("list", "each", "carried").items():
+            self._jmespath(("list", "each", "carried", name), where, needed=True)
+            if not (isinstance(name, str) and name.isidentifier()):
+                path = ("list", "each", "carried", name, "=key")
+                self.wrong(path, f"'{name}' cannot be a name", "letters, digits and _, a letter first")
         labels = self._list("list", "each", "label")
         for index, path in enumerate(labels):
             self._jmespath(("list", "each", "label", index), path, needed=True)
@@ -266,7 +285,9 @@ class _Proof:
         else:
             self.found.append(Wrong(path, f"there is no secret setting '{name}'", "", name, known))
 
-    def _request(self, path: Path_, context: set[str], when: str, probe: bool = False) -> None:
+    def _request(
+        self, path: Path_, context: set[str], when: str, probe: bool = False, taken_over: Collection[str] = ()
+    ) -> None:
         request = self._map(*path)
         for name, value in request.items():
             if not name.isupper():
@@ -276,8 +297,8 @@ class _Proof:
             if isinstance(value, str):
                 self._address((*path, name), value, context, when)
         for name, value in self._map(*path, "query").items():
-            self._placeholders((*path, "query", name), value, context)
-        self._body((*path, "json"), request.get("json"), context)
+            self._placeholders((*path, "query", name), value, context.union(taken_over))
+        self._body((*path, "json"), request.get("json"), context.union(taken_over))
         self._auth((*path, "auth"), probe)
 
     def _address(self, path: Path_, text: str, context: set[str], when: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any, ClassVar
 
 from rotator.clients import http
@@ -22,8 +23,8 @@ from rotator.errors import (
 )
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.providers import patterns, reading, templates
-from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, RequestTemplate
+from rotator.providers import inherited, patterns, reading, templates
+from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, Create, RequestTemplate
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact, without_keys
 
@@ -37,6 +38,9 @@ class HttpProvider(ProviderDefaults):
         "Address of the API, for a proxy or a self-hosted server", default=None, connection=True
     )
     supplied: ClassVar[bool] = False
+    listed: dict[str, KeyRecord] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata={"hidden": True}
+    )
 
     def __post_init__(self) -> None:
         if not (self.base_url or self.entry.api.base):
@@ -113,10 +117,10 @@ class HttpProvider(ProviderDefaults):
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
-        create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)
-        if create is None:
-            raise Unsupported(f"{self.entry.name} has no way to create a key with these settings")
-        request = self._request(create.request, {"label": label.text}, makes_key=True)
+        create = self._create()
+        old = self._old(like) if inherited.asked(create) else None
+        given = {"label": label.text, **inherited.values(self.entry, old, time.time())}
+        request = self._request(create.request, given, makes_key=True)
         try:
             answer = http.send(request)
         except http.Redirected as error:
@@ -132,11 +136,31 @@ class HttpProvider(ProviderDefaults):
             expires_at=reading.moment(reading.pick(found.expires, data)),
         )
 
+    def _create(self) -> Create:
+        create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)
+        if create is None:
+            raise Unsupported(f"{self.entry.name} has no way to create a key with these settings")
+        return create
+
+    def _old(self, like: Credential | None) -> KeyRecord | None:
+        """The old key as it was last listed: preflight did that right before."""
+        if like is None or not like.id or not self.can_list:
+            return None
+        if like.id not in self.listed:
+            self.inventory()
+        return self.listed.get(like.id)
+
+    def inherits(self, old: KeyRecord | None) -> list[Finding]:
+        return list(inherited.findings(self.entry, self._create(), old, time.time()))
+
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported(f"{self.entry.name} shows a key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        return self._records(self._items())
+        records = self._records(self._items())
+        self.listed.clear()
+        self.listed.update((record.id, record) for record in records)
+        return records
 
     def _records(self, items: Sequence[Any]) -> list[KeyRecord]:
         return reading.distinct(self._record(item) for item in items)
@@ -163,6 +187,7 @@ class HttpProvider(ProviderDefaults):
             expires_at=reading.moment(reading.pick(each.expires, item)),
             last_used_at=reading.last_use(reading.pick(each.last_used, item)),
             active=reading.flag(reading.pick(each.active, reading.plain(item))),
+            carried={name: reading.pick(path, item) for name, path in each.carried.items()},
         )
 
     def deactivate(self, credential: Credential) -> None:

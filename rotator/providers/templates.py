@@ -24,7 +24,7 @@ from rotator.providers import reading
 from rotator.providers.catalog_entry import Auth, CatalogEntry, Listing, Pages, RequestTemplate
 from rotator.secret import Secret, redact
 
-FIELD = re.compile(r"\{(\w+)\}")
+FIELD = re.compile(r"\{(\w+(?:\.\w+)?)\}")
 _MOST_PAGES = 1000
 _NAME = re.compile(r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+")  # words, no key
 # A limit on keys, not on requests a minute.
@@ -49,6 +49,14 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
         filled = {name: fill(value, values) for name, value in template.items()}
         return {name: value for name, value in filled.items() if value is not None}
     return [fill(value, values) for value in template] if isinstance(template, list) else template
+
+
+def placeholders(template: Any) -> set[str]:
+    """The names in braces in all of it."""
+    if isinstance(template, str):
+        return set(FIELD.findall(template))
+    inside = template.values() if isinstance(template, Mapping) else template if isinstance(template, list) else ()
+    return set().union(*map(placeholders, inside))
 
 
 def _or_nothing(value: Any) -> str:

@@ -284,9 +284,14 @@ class TestOperator:
 
     provider = _find("operator")(pattern=r"sk-[a-z0-9]{12,}")
 
-    def test_stray_spaces_and_newlines_are_taken_out(self) -> None:
-        made = self.provider.accept(Secret("  sk-abcdef\n123456789 \r\n"), None)
+    def test_blanks_and_line_ends_around_it_are_taken_off(self) -> None:
+        made = self.provider.accept(Secret("  sk-abcdef123456789 \r\n"), None)
         assert made.primary.reveal() == "sk-abcdef123456789"
+
+    def test_a_line_end_inside_is_not_guessed_away(self) -> None:
+        """It may be a key that was cut, or a note below it."""
+        with pytest.raises(PermanentError, match="2 lines"):
+            self.provider.accept(Secret("sk-abcdef123456789\nabc"), None)
 
     @pytest.mark.parametrize("text", ["", "sk-short", "ghp_abcdefghijklmnop", "sk-ABCDEFGHIJKLMNOP"])
     def test_what_does_not_look_like_a_key_is_refused(self, text: str) -> None:

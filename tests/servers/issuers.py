@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -54,24 +56,29 @@ class OpenRouter(_Issuer):
             )
         if self._who() != ADMIN:
             return self.answer(401, {"error": {"message": "bad management key"}})
+        now = f"{datetime.now(UTC):%FT%TZ}"
         shown = [k for k in self.keys.values() if not k["disabled"] or self.query.get("include_disabled") == ["true"]]
+        if self.query.get("include_expired") != ["true"]:
+            shown = [k for k in shown if not k["expires_at"] or k["expires_at"] > now]
         start = int(self.query.get("offset", ["0"])[0])
         return self.answer(
             200, {"data": [{n: v for n, v in k.items() if n != "secret"} for k in shown[start : start + 100]]}
         )
 
     def do_POST(self) -> None:
-        secret, digest = f"sk-or-v1-{secrets.token_hex(32)}", secrets.token_hex(16)
+        secret, digest, body = f"sk-or-v1-{secrets.token_hex(32)}", secrets.token_hex(16), self.body()
+        if not re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", body.get("expires_at") or "2027-01-01T00:00:00Z"):
+            return self.answer(400, {"error": {"message": "expires_at: UTC, with seconds"}})
         self.keys[digest] = {
             "hash": digest,
-            "name": self.body()["name"],
+            "name": body["name"],
             "label": f"{secret[:12]}...{secret[-3:]}",
             "disabled": False,
             "created_at": "2026-11-01T10:00:00Z",
-            "expires_at": None,
             "secret": secret,
+            **{name: body.get(name) for name in ("limit", "limit_reset", "include_byok_in_limit", "expires_at")},
         }
-        self.answer(201, {"key": secret, "data": self.keys[digest]})
+        return self.answer(201, {"key": secret, "data": self.keys[digest]})
 
     def do_PATCH(self) -> None:
         self.keys[self.route[-1]].update(self.body())
