@@ -101,10 +101,11 @@ class VaultConnection:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of status 2xx or 404, which Vault also gives for a deleted version."""
+    """An answer of status 2xx or 404, which Vault also gives for a deleted version. `text`: as it came."""
 
     status: int
     body: Mapping[str, Any]
+    text: str = ""
 
     @property
     def found(self) -> bool:
@@ -143,7 +144,7 @@ class Vault:
         return (self.address or os.environ.get("VAULT_ADDR") or "https://127.0.0.1:8200").rstrip("/")
 
     def call(self, method: str, path: str, body: Any = None, *, safe: bool, **query: Any) -> Answer:
-        """One request, sent once. `safe`: it may be sent twice.
+        """One request, sent once; a `body` that is a text is JSON already. `safe`: it may be sent twice.
 
         Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, PermanentError
         (its message is the server's), ConfigError, LeaseLost.
@@ -236,6 +237,8 @@ class Vault:
         )
         headers = {"content-type": "application/merge-patch+json"} if method == "PATCH" else {}
         sent: Any = {"json": body} if body is not None else {}
+        if isinstance(body, str):
+            headers, sent = {"content-type": "application/json"}, {"data": body.encode()}
 
         def ask() -> Any:
             deadline.check()
@@ -258,7 +261,7 @@ class Vault:
             told = f"{self.url} answered {method} {path} only in part"
             raise TransientError(told) if safe else OutcomeUnknown(told)
         if status < 300 or status == 404:
-            return Answer(status, _json(answer, self.url))
+            return Answer(status, _json(answer, self.url), answer.content.decode(errors="replace"))
         words = _words(answer)
         if status < 400:
             where = redact(str(answer.headers.get("location", "elsewhere")))

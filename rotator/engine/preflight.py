@@ -10,6 +10,7 @@ from functools import cache, partial
 from rotator.core.action import Ready
 from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
 from rotator.engine import baseline, identity
+from rotator.engine.copied import copied
 from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
 from rotator.engine.mounted import mounted
@@ -52,6 +53,7 @@ def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]
         if isinstance(probe, Foreseen):
             yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
     yield partial(exposed, playbook)
+    yield partial(copied, playbook)
     yield lambda: _excused(mounted(playbook), urgency is not Urgency.NONE)
 
 

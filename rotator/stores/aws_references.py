@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from rotator.clients import aws
-from rotator.errors import NotFound
+from rotator.errors import NotFound, PermanentError
+from rotator.stores import json_text
+from rotator.stores.json_text import NoText
 
 
 def secret(where: str | tuple[str, ...]) -> str:
@@ -18,9 +18,12 @@ def secret(where: str | tuple[str, ...]) -> str:
     if not field:
         return text
     try:
-        return str(json.loads(text)[field])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotFound(f"{name} has no field {field}", "is it a JSON object with that name?") from error
+        held = json_text.get(text, field)
+    except NoText as error:
+        raise PermanentError(f"{name} {error}", "a credential is a text in a JSON object") from error
+    if not held:
+        raise NotFound(f"{name} has no field {field}", "is it a JSON object with that name?")
+    return held
 
 
 def parameter(where: str | tuple[str, ...]) -> str:

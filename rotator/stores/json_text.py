@@ -76,6 +76,17 @@ def get(text: str, name: str) -> str:
     return value
 
 
+def part(text: str, *names: str) -> str:
+    """The text of the object that these fields lead to; '' where there is none. Raises NoText."""
+    at = 0
+    for name in names:
+        found = [one for one in members(text, at) if one.name == name]
+        if not found or text[found[-1].value] != "{":
+            return ""
+        at, end = found[-1].value, found[-1].end
+    return text[at:end] if names else text
+
+
 def _value(text: str, member: Member) -> Any:
     """A number as something that is no text."""
     return json.loads(text[member.value : member.end], parse_float=_number, parse_int=_number, parse_constant=_number)
@@ -111,8 +122,14 @@ def _added(text: str, held: list[Member], name: str, written: str) -> str:
     return f"{text[: last.end]},{lead}{name}{colon}{written}{text[last.end :]}"
 
 
-def without(text: str, names: Iterable[str], start: int = 0) -> str:
-    """The text without these members of the object that begins there. Raises NoText."""
+def without(text: str, names: Iterable[str], *inside: str) -> str:
+    """The text without these members of the object, or of the one that the fields `inside` lead to. Raises NoText."""
+    start = 0
+    for name in inside:
+        outer = next((one for one in members(text, start) if one.name == name and text[one.value] == "{"), None)
+        if outer is None:
+            return text
+        start = outer.value
     held = members(text, start)
     for place in reversed([place for place, one in enumerate(held) if one.name in set(names)]):
         one = held[place]

@@ -7,6 +7,7 @@ a neighbour's. Source: https://kubernetes.io/docs/reference/using-api/server-sid
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import uuid
@@ -20,7 +21,9 @@ from rotator.clients.kubernetes import ClusterConnection, SecretRef
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
-from rotator.stores import kube_owners
+from rotator.stores import around, json_text, kube_copies, kube_owners
+from rotator.stores.json_text import NoText
+from rotator.stores.kube_copies import Copies
 
 _TRIES = 5  # somebody may write other keys at the same moment
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -59,13 +62,14 @@ class KubernetesStore(ClusterConnection):
         return self.keys if self.keys else {str(self.key): "key"}
 
     @property
-    def _place(self) -> tuple[str, str]:
+    def place(self) -> tuple[str, str]:
+        """Namespace and name."""
         namespace, _, name = self.secret.rpartition("/")
         return namespace or self.cluster.namespace, name
 
     @property
     def _path(self) -> str:
-        return kube_views.path("Secret", *self._place)
+        return kube_views.path("Secret", *self.place)
 
     @property
     def secret_ref(self) -> SecretRef:
@@ -88,7 +92,7 @@ class KubernetesStore(ClusterConnection):
         return list(self._against(secret))
 
     def _lacking(self) -> Iterator[Finding]:
-        namespace, name = self._place
+        namespace, name = self.place
         access = Access(self.cluster, namespace)
         for verb in ("get",) if self.follows else ("get", "patch"):
             if not access.may(verb, "", "secrets", name):
@@ -100,8 +104,13 @@ class KubernetesStore(ClusterConnection):
         """What speaks against writing it."""
         if self.follows:
             return
+        keeper, source = kube_copies.source_of(secret)
         writer = kube_owners.writer(secret, self._keys)
-        if writer:
+        if keeper:
+            text = f"{self.name} is a copy{source and f' of {source}'}, which {keeper} puts back"
+            hint = f"write {source or 'what it is a copy of'}, and declare this one `follows: true`"
+            yield Finding(Level.ERROR, text, hint)
+        elif writer:
             hint = "write to its source, and declare this store `follows: true`"
             yield Finding(Level.ERROR, f"{self.name} is managed by {writer}", hint)
         if secret.get("immutable"):
@@ -111,11 +120,19 @@ class KubernetesStore(ClusterConnection):
             yield Finding(
                 Level.ERROR, f"{self.name} is of type {secret['type']}: not a key but a file", "use another Secret"
             )
+        with contextlib.suppress(PermanentError):  # told when it is read
+            for text in self._raw(secret).values():
+                yield from around.accidents(self.name, text)
         if self._applied(secret):
             text = f"{self.name}: `kubectl apply` left the key in clear in an annotation, too; it is taken out there"
             yield Finding(
                 Level.WARNING, text, "take it out of the manifest as well: applied again, it puts the old key back"
             )
+
+    def copies(self) -> list[Copies]:
+        """Where a controller copies it, by its own annotations."""
+        secret = self.cluster.get(self._path)
+        return list(kube_copies.of(secret)) if secret is not None else []
 
     def read(self) -> Held | None:
         secret = self.cluster.get(self._path)
@@ -159,12 +176,16 @@ class KubernetesStore(ClusterConnection):
         by = ", ".join(manager for manager, _ in owners if manager != self._manager)
         return Held(values, self._version(secret), self._note(secret), max(times, default=None), beside, by)
 
-    def _texts(self, secret: Mapping[str, Any]) -> dict[str, str]:
+    def _raw(self, secret: Mapping[str, Any]) -> dict[str, str]:
+        """What our keys hold, with what stands around it."""
         data = secret.get("data") or {}
         try:
-            texts = {key: base64.b64decode(data[key]).decode().strip("\r\n") for key in self._keys if data.get(key)}
+            return {key: base64.b64decode(data[key]).decode() for key in self._keys if data.get(key)}
         except ValueError as error:
             raise PermanentError(f"{self.name} is no text", "rotator keeps keys that are text") from error
+
+    def _texts(self, secret: Mapping[str, Any]) -> dict[str, str]:
+        texts = {key: around.bare(text) for key, text in self._raw(secret).items()}
         return {key: text for key, text in texts.items() if text}
 
     def _version(self, secret: Mapping[str, Any]) -> str:
@@ -180,6 +201,8 @@ class KubernetesStore(ClusterConnection):
         texts = {
             k: credential.primary.reveal() if self.keys is None else credential.text(v) for k, v in self._keys.items()
         }
+        before = self._raw(secret) if secret is not None else {}
+        texts = {key: around.like(before.get(key, ""), text) for key, text in texts.items()}
         data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
         annotations = {self._annotation: self._told(note)}
         if secret is None:
@@ -190,7 +213,7 @@ class KubernetesStore(ClusterConnection):
         return self.cluster.patch(self._path, body, safe=False, manager=self._manager)
 
     def _create(self, data: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
-        namespace, name = self._place
+        namespace, name = self.place
         if not self.create:
             raise NotFound(f"{self.name}: there is no such Secret", "`create: true` makes it")
         body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data}
@@ -224,11 +247,10 @@ class KubernetesStore(ClusterConnection):
 
     def _applied(self, secret: Mapping[str, Any]) -> str:
         """What `kubectl apply` remembers, without our keys; '' where they are not in it."""
-        text = (secret["metadata"].get("annotations") or {}).get(_APPLIED, "")
+        text = before = (secret["metadata"].get("annotations") or {}).get(_APPLIED, "")
         try:
-            applied = json.loads(text or "{}")
-        except ValueError:
+            for kind in ("data", "stringData"):
+                text = json_text.without(text, self._keys, kind)
+        except NoText:
             return ""
-        parts = [applied.get(kind) or {} for kind in ("data", "stringData")]
-        gone = [part.pop(key, None) for part in parts for key in self._keys]
-        return json.dumps(applied) if any(gone) else ""
+        return text if text != before else ""

@@ -7,8 +7,10 @@ the first one since which our fields stand as they are: rotator notes it in the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,7 @@ from rotator.clients.vault import VaultConnection
 from rotator.errors import AccessDenied, ConfigError, Conflict, PermanentError
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
+from rotator.stores import around, json_text
 
 _TRIES = 5  # a colleague may write other fields at the same moment
 _FAR_BACK = 20  # versions that are compared before ours counts as changed
@@ -25,12 +28,17 @@ _FAR_BACK = 20  # versions that are compared before ours counts as changed
 
 @dataclass(frozen=True, slots=True)
 class _Secret:
-    """A secret as it is now. `version` 0: there never was one; `fields` None: deleted, or never there."""
+    """A secret as it is now. `version` 0: there never was one; `fields` None: deleted, or never there.
+
+    `text`: the fields as JSON, as the server wrote them. `life`: seconds until this version is deleted by itself.
+    """
 
     version: int
     fields: Mapping[str, Any] | None = None
     notes: Mapping[str, str] | None = None
     written_at: float | None = None
+    text: str = ""
+    life: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +77,39 @@ class VaultStore(VaultConnection):
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
         mount, version = self._mount()
+        lacking = self._lacking(f"{mount}{self._inside(mount)}" if version == 1 else self._at("data"))
+        now = self._secret() if not lacking else _Secret(0)
+        found = [*lacking, *self._accidents(now)]
         if version == 1:
-            return [
-                *self._lacking(f"{mount}{self._inside(mount)}"),
-                Finding(Level.WARNING, f"{self.name}: {_V1}", _V1_HINT),
-            ]
-        found = self._lacking(self._at("data"))
-        if {"update", "patch", "root"}.isdisjoint(self._capabilities(self._at("metadata"))):
+            return [*found, Finding(Level.WARNING, f"{self.name}: {_V1}", _V1_HINT)]
+        may = self._capabilities(self._at("metadata"))
+        found += self._ending(now, not {"read", "root"}.isdisjoint(may))
+        if {"update", "patch", "root"}.isdisjoint(may):
             rule = f'path "{self._at("metadata")}" {{ capabilities = ["create","read","patch"] }}'
             found.append(Finding(Level.WARNING, f"{self.name}: no note can be left beside the key", f"add  {rule}"))
         return found
+
+    def _accidents(self, now: _Secret) -> Iterator[Finding]:
+        for name in self._fields:
+            if isinstance(text := (now.fields or {}).get(name), str):
+                yield from around.accidents(f"{self.name}", text)
+
+    def _ending(self, now: _Secret, may_ask: bool) -> Iterator[Finding]:
+        """A version that is deleted by itself takes the key from consumers that look for it then."""
+        life = _span(now.life) if now.life else self._configured() if may_ask else ""
+        if life:
+            text = f"{self.name}: each version is deleted {life} after it was written (delete_version_after)"
+            hint = f"rotate sooner than that, or `vault kv metadata put -delete-version-after=0s {self._path}`"
+            yield Finding(Level.WARNING, text, hint)
+
+    def _configured(self) -> str:
+        """How long a new version lives, '' for ever: as the secret has it, else its mount."""
+        for path in (self._at("metadata"), f"{self._mount()[0]}config"):
+            with contextlib.suppress(AccessDenied):
+                told = str(self.vault.call("GET", path, safe=True).data.get("delete_version_after") or "")
+                if re.search("[1-9]", told):
+                    return told
+        return ""
 
     def _lacking(self, path: str) -> list[Finding]:
         has = self._capabilities(path)
@@ -100,12 +131,12 @@ class VaultStore(VaultConnection):
             now = self._secret()
             if not self._stands(now, expect):
                 break
-            fields = {**(now.fields or {}), **dict(self._texts(credential))}
+            text = self._written(now, credential)
             if self._mount()[1] == 1:
-                self.vault.call("POST", self._path, fields, safe=False)
-                return _fingerprint(self._ours(fields))
+                self.vault.call("POST", self._path, text, safe=False)
+                return _fingerprint(self._ours(json.loads(text)))
             self._leave(note, now)
-            if self._put(fields, now.version):
+            if self._put(text, now.version):
                 return str(now.version + 1)
         raise Conflict(f"{self.name} was changed by somebody else")
 
@@ -145,19 +176,30 @@ class VaultStore(VaultConnection):
         if self._mount()[1] == 2:
             return self._version(0)
         answer = self.vault.call("GET", self._path, safe=True)
-        return _Secret(0, answer.data if answer.found else None)
+        if not answer.found:
+            return _Secret(0)
+        return _Secret(0, answer.data, text=json_text.part(answer.text, "data"))
 
     def _version(self, number: int) -> _Secret:
         """One version; 0 is the newest."""
         answer = self.vault.call("GET", self._at("data"), safe=True, **({"version": number} if number else {}))
         told = answer.data.get("metadata") or {}
         fields = answer.data.get("data") if answer.found else None
+        made, ends = _moment(told.get("created_time")), _moment(told.get("deletion_time"))
         return _Secret(
-            int(told.get("version") or 0), fields, told.get("custom_metadata"), _moment(told.get("created_time"))
+            int(told.get("version") or 0),
+            fields,
+            told.get("custom_metadata"),
+            made,
+            json_text.part(answer.text, "data", "data") if fields else "",
+            ends - made if ends and made and answer.found else None,
         )
 
     def _held(self, now: _Secret) -> Held | None:
         ours = self._ours(now.fields)
+        for name in self._fields:
+            if not isinstance((now.fields or {}).get(name), str | None):
+                raise PermanentError(f"{self.name} is no text", 'keys are texts in JSON: "…", not numbers or objects')
         values, beside = split({self._fields[name]: text for name, text in ours.items()})
         if not values:
             return None
@@ -168,7 +210,8 @@ class VaultStore(VaultConnection):
         return Held(values, str(first.version), note if first.version == since else None, first.written_at, beside)
 
     def _ours(self, fields: Mapping[str, Any] | None) -> dict[str, str]:
-        return {name: str(fields[name]) for name in self._fields if fields and fields.get(name)}
+        texts = {name: around.bare(str(fields[name])) for name in self._fields if fields and fields.get(name)}
+        return {name: text for name, text in texts.items() if text}
 
     def _first(self, now: _Secret, since: int, ours: Mapping[str, str]) -> _Secret:
         """The version `since`, if our fields have stood unchanged from then to now; else the present one."""
@@ -184,14 +227,19 @@ class VaultStore(VaultConnection):
             return held is not None or not expect
         return now.version > 0 and expect.isdigit() and self._first(now, int(expect), ours).version == int(expect)
 
-    def _texts(self, credential: Credential) -> Iterator[tuple[str, str]]:
+    def _written(self, now: _Secret, credential: Credential) -> str:
+        """All fields as JSON, with ours changed in the text: numbers stay as they are written."""
+        text = now.text
         for name, value in self._fields.items():
-            yield name, credential.primary.reveal() if self.keys is None else credential.text(value)
+            new = credential.primary.reveal() if self.keys is None else credential.text(value)
+            text = json_text.put(text, name, around.like(str((now.fields or {}).get(name) or ""), new))
+        return text
 
-    def _put(self, fields: Mapping[str, Any], cas: int) -> bool:
+    def _put(self, fields: str, cas: int) -> bool:
         """Whether it was written; False where somebody wrote since version `cas`."""
         try:
-            self.vault.call("POST", self._at("data"), {"options": {"cas": cas}, "data": fields}, safe=False)
+            body = f'{{"options": {{"cas": {cas}}}, "data": {fields}}}'
+            self.vault.call("POST", self._at("data"), body, safe=False)
         except PermanentError as error:
             if "check-and-set" not in error.message:
                 raise
@@ -242,6 +290,11 @@ _V1_HINT = "`vault kv enable-versioning MOUNT` makes it version 2"
 def _fingerprint(ours: Mapping[str, str]) -> str:
     """KV version 1 has no versions: what is held stands for one, in a form that does not tell it."""
     return hashlib.sha256(json.dumps(sorted(ours.items())).encode()).hexdigest()[:16]
+
+
+def _span(seconds: float) -> str:
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d" if days and not hours else f"{seconds / 3600:.0f} h" if hours else f"{seconds:.0f} s"
 
 
 def _moment(text: str | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rotator.clients.vault import Vault
-from rotator.errors import ConfigError, NotFound
+from rotator.errors import ConfigError, NotFound, PermanentError
 
 
 def field(where: str | tuple[str, ...]) -> str:
@@ -19,4 +19,6 @@ def field(where: str | tuple[str, ...]) -> str:
     fields = (answer.data.get("data") if version == 2 else answer.data) if answer.found else None
     if not fields or not fields.get(name):
         raise NotFound(f"{path} has no field {name}", f"`vault kv get -field={name} {path}`")
+    if not isinstance(fields[name], str):
+        raise PermanentError(f"{path} has a field {name} that is no text", "credentials are texts in JSON")
     return str(fields[name])

@@ -120,6 +120,7 @@ class TestSecrets:
         found = space.kube.get("secret", SECRET, space.name)
         remembered = found["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
         assert base64.b64encode(b"first-value").decode() not in remembered and '"other"' in remembered
+        assert remembered.endswith("}\n") and ": " not in remembered, "else it is as kubectl wrote it"
 
     def test_a_missing_secret_is_told_or_made(self, space: Space) -> None:
         space.kube.kubectl("delete", "secret", SECRET, "-n", space.name)
@@ -150,6 +151,35 @@ class TestSecrets:
         (finding,) = space.store.preflight()
         assert finding.level is Level.ERROR and words in finding.text
         assert replace(space.store, follows=True).preflight() == []
+
+    def test_a_copy_is_refused_as_a_store_and_its_source_named(self, space: Space) -> None:
+        """Who keeps it would put back what the source holds, and with it the old key."""
+        mark = {"reflector.v1.k8s.emberstack.com/reflects": "vault/keys"}
+        patch = {"metadata": {"annotations": mark}}
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
+        (finding,) = space.store.preflight()
+        assert finding.level is Level.ERROR and "is a copy of vault/keys, which Reflector puts back" in finding.text
+        assert "write vault/keys" in finding.hint
+        assert replace(space.store, follows=True).preflight() == []
+
+    def test_a_source_tells_its_copies(self, space: Space) -> None:
+        assert space.store.copies() == []
+        patch = {"metadata": {"annotations": {"replicator.v1.mittwald.de/replicate-to": "web"}}}
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
+        (found,) = space.store.copies()
+        assert found.where == ("web",) and space.store.preflight() == []
+
+    @pytest.mark.parametrize("text", ["first-value\n", "first-value\r\n", "\ufefffirst-value"])
+    def test_what_stands_around_the_key_stays_and_is_told(self, space: Space, text: str) -> None:
+        """`echo` leaves a newline there, and consumers may count on it."""
+        patch = {"data": {KEY: base64.b64encode(text.encode()).decode()}}
+        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
+        (finding,) = space.store.preflight()
+        assert finding.level is Level.WARNING and "the key" in finding.text
+        for value in ("second-value", "first-value"):
+            write(space.store, value)
+            data = space.kube.get("secret", SECRET, space.name)["data"]
+            assert base64.b64decode(data[KEY]).decode() == text.replace("first-value", value)
 
     def test_a_secret_that_a_controller_owns_is_followed(self, space: Space) -> None:
         owner = {"apiVersion": "never-installed.example/v1", "kind": "ExternalSecret", "name": "keys", "uid": "u-1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -307,6 +308,19 @@ class TestFiles:
         assert store.read() is None
         store.write(single("new-value"), "", NOTE)
         assert held(store) == "new-value" and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_sealed_credential_keeps_what_stands_around_it(systemd: Systemd, tmp_path: Path) -> None:
+    _HOST[:] = [systemd]
+    assert not [found for found in _systemd_creds(tmp_path).preflight() if "the key" in found.text]
+    for text in ("first-value\r\n", "first-value\n\n"):
+        store = _on_host(tmp_path, "systemd-creds", with_key="host")
+        store.write(single(text), "", NOTE)
+        assert held(store) == "first-value"
+        assert [found for found in store.preflight() if "behind the key" in found.text]
+        store.write(single("second-value"), store.read().version, NOTE)
+        shown = systemd.ssh(f"systemd-creds decrypt --name={Path(store.path).name} {store.path} - | base64 -w0")
+        assert base64.b64decode(shown).decode() == text.replace("first", "second")
 
 
 class TestFile:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +137,59 @@ class TestVersions:
         """Somebody put the old key back, say: it is not for retire to take it away."""
         replace(store, destroy=True).retire("1")
         assert value(store) == "first-value"
+
+
+class TestTexts:
+    """What stands in a secret besides the key stays as it is written."""
+
+    def fields(self, bao: Bao, path: str) -> dict[str, Any]:
+        """As the server writes them, numbers as their text."""
+        asked = urllib.request.Request(f"{bao.url}/v1/{path}", headers={"X-Vault-Token": bao.root_token})
+        with urllib.request.urlopen(asked) as answer:
+            data: dict[str, Any] = json.loads(answer.read(), parse_float=str, parse_int=str)["data"]
+        return data.get("data") or data
+
+    @pytest.mark.parametrize("at", ["secret/data/app", "older/app"])
+    def test_numbers_stay_and_so_does_a_newline_behind_the_key(self, bao: Bao, store: VaultStore, at: str) -> None:
+        fields = '{"KEY": "first-value\\n", "limit": 1.10, "big": 11111111111111111111111, "deep": {"e": 1.5E3}}'
+        if at.startswith("older") and "older/" not in bao.call("GET", "sys/mounts"):
+            bao.call("POST", "sys/mounts/older", {"type": "kv", "options": {"version": "1"}})
+        body = f'{{"data": {fields}}}' if at.startswith("secret") else fields
+        store.vault.call("POST", at, body, safe=True)
+        store = replace(store, path=at.replace("/data", ""))
+        assert value(store) == "first-value"
+        assert "a newline behind the key" in store.preflight()[0].text
+        shown = self.fields(bao, at)
+        if at.startswith("older"):  # version 2 of the engine reads numbers itself: as it shows them, they stay
+            assert shown == {"KEY": "first-value\n", "limit": "1.10", "big": "1" * 23, "deep": {"e": "1.5E3"}}
+        for new in ("second-value", "first-value"):
+            write(store, new)
+            assert self.fields(bao, at) == {**shown, "KEY": f"{new}\n"}
+
+    def test_a_number_is_no_key(self, bao: Bao, store: VaultStore) -> None:
+        bao.call("POST", "secret/data/app", {"data": {"KEY": 12345678}})
+        with pytest.raises(PermanentError, match="is no text"):
+            store.read()
+        with pytest.raises(PermanentError, match="no text"):
+            Reference("vault", "secret/app#KEY").resolve()
+
+    def test_a_secret_whose_versions_are_deleted_by_themselves_is_told(self, bao: Bao, store: VaultStore) -> None:
+        """By the version that is there; before there is one, by the secret or its mount, where we may see them."""
+        assert store.preflight() == []
+        bao.call("POST", "secret/metadata/app", {"delete_version_after": "36h"})
+        assert "deleted 36h0m0s after it was written" in store.preflight()[0].text
+        write(store, "second-value")
+        assert "deleted 36 h after it was written" in store.preflight()[0].text
+        bao.call("POST", "secret/metadata/app", {"delete_version_after": "0s"})
+        write(store, "third-value")
+        assert store.preflight() == []
+        bao.call("POST", "secret/config", {"delete_version_after": "72h"})
+        try:
+            assert "deleted 72h0m0s after" in store.preflight()[0].text
+            write(store, "fourth-value")
+            assert "deleted 3 d after" in store.preflight()[0].text
+        finally:
+            bao.call("POST", "secret/config", {"delete_version_after": "0s"})
 
 
 class TestPolicies:
