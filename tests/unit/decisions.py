@@ -122,7 +122,11 @@ RESULTS: dict[str, Result] = {
     "done, ready, the new key is held": Done(NOW, Ready(NEW, False, ("3", "4"))),
     "done, ready, one superseded": Done(NOW, Ready(OLD, False, ("3", "4"), (OTHER,))),
     "done, ready, no room": Done(NOW, Ready(OLD, False, ("3", "4"), (), "its place is taken")),
+    "done, ready, with what is listed": Done(NOW, Ready(OLD, versions=("3", "4"), listed=("a", "b"), shown=("f-x",))),
     "done, a key": Done(NOW, OTHER),
+    "done, the key in force": Done(NOW, OLD),
+    "done, the key in force under another id": Done(NOW, Key("old 2", "f-old")),
+    "done, a key without a value": Done(NOW, Key("old")),
     "done, shown": Done(NOW, Recognised(shown=True)),
     "done, not shown yet": Done(NOW, Recognised()),
     "done, another id": Done(NOW, Recognised(problem="another id", hint="look there")),
@@ -234,6 +238,12 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "no passes but one": _policy(passes=1),
     "propagation": _policy(propagation=6.0, passes=3),
     "propagation, second try": {**_policy(propagation=6.0, passes=3), "tries": 1},
+    "with a snapshot": {"snapshot": ("a", "b")},
+    "the last create, difference": {**_plan(recovery=Recovery.DIFFERENCE), "last_create": True, "found": (OTHER,)},
+    "the last create, one found": {"last_create": True, "found": (OTHER,), "possible_orphan": "attempt 1 of r"},
+    "the last create, two found": {"last_create": True, "found": (OTHER, NEW), "possible_orphan": "attempt 1 of r"},
+    "alive just long enough ago": {"alive_at": NOW - 9},
+    "alive too long ago": {"alive_at": NOW - 9.5},
     "alive a moment ago": {"alive_at": NOW - 1},
     "alive a moment ago, second try": {"alive_at": NOW - 1, "tries": 1},
     "two refusals": {"passes": 2},
@@ -258,6 +268,7 @@ DEBTS: dict[str, dict[str, Any]] = {
     "fourth try": {"tries": 3},
     "second pass": {"passes": 1},
     "third pass": {"passes": 2},
+    "third pass, with attention": {"passes": 2, "attention": "look here"},
     "proven": {"passes": 3},
     "swept": {"swept": True},
     "swept, third pass": {"swept": True, "passes": 2},
@@ -657,6 +668,8 @@ def _sweeps() -> Iterator[str]:
     yield f"endless → {', '.join(sorted(patience.ENDLESS))}"
     long = replace(known, playbook="p" * 70), KeyRecord("a", replace(label, playbook="p" * 60).text)
     yield f"a long name → {shown(sweep.orphans([long[1]], long[0]))}"
+    twice = [records["ours"], replace(records["ours"], id="c")]
+    yield f"two with one label → {shown(sweep.orphans(twice, known))}"
     keys = [OLD, NEW, Key("old"), Key("", "f-old"), Key(), Key("", "", "o…d"), Key("", "", "x"), Key("", "", "xy")]
     keys.append(Key("", "0123456789abcdef"))
     for key in keys:
@@ -676,6 +689,7 @@ def _ours() -> Iterator[str]:
         "a store holds it": Lost((OTHER,), strange=(strange,)),
         "not certain, a store holds one": Lost((), "2 new keys", strange=(strange,)),
         "not certain, a store holds one of two": Lost((), "2", strange=(strange,), candidates=(NEW, OTHER)),
+        "a store holds it, with a hint": Lost((OTHER,), strange=(Strange("s", "f-x", (replace(OTHER, hint="h"),)),)),
         "two stores hold it": Lost((OTHER,), strange=(strange, replace(strange, store="t"))),
         "two stores hold two": Lost((OTHER,), strange=(strange, Strange("t", "f-y", (OTHER,)))),
         "a store holds one of two": Lost((OTHER, NEW), strange=(replace(strange, may_be=(OTHER, NEW)),)),
@@ -713,6 +727,9 @@ def _ours() -> Iterator[str]:
         replace(later[1], label=replace(label, attempt=3, **one).text) for one in ({"rotation": "q"}, {"playbook": "q"})
     ]
     found = sweep.of_later_attempts([*later, *others, foreign], label)
+    long = replace(label, playbook="p" * 70), replace(label, playbook="p" * 60, attempt=2)
+    of_long = sweep.of_later_attempts([replace(ours, label=long[1].text)], long[0])
+    yield f"of later attempts, a long name → {shown(of_long)}"
     yield f"not shown → {shown(hidden)}; of later attempts → {shown(found)}"
 
 
