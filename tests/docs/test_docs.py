@@ -23,7 +23,8 @@ from tests.docs.generate import DOCS, PAGES
 
 ROOT = DOCS.parent
 KILLER = ROOT / "tests" / "acceptance" / "killer"
-TEXTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(DOCS.rglob("*.md"))]
+_BESIDE = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")]
+TEXTS = [*_BESIDE, *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
 
@@ -95,6 +96,15 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+
+
+def test_what_contributing_names_exists() -> None:
+    """Targets of make, files, modules that run."""
+    text, targets = (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "Makefile").read_text()
+    assert all(f"\n{name}:" in targets for name in re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.M))
+    assert all((ROOT / path).exists() for path in re.findall(r"(?:tests|rotator|docs)/[\w/.]+\w", text))
+    modules = [name.replace(".", "/") for name in re.findall(r"python -m (tests[\w.]*\w)", text)]
+    assert modules and all((ROOT / f"{m}.py").exists() or (ROOT / m / "__main__.py").exists() for m in modules)
 
 
 def test_every_pain_names_a_test_that_exists() -> None:

@@ -1,0 +1,239 @@
+"""The product broken on purpose, one promise at a time: a test must notice each.
+
+python -m tests.breakages            tries all, side by side (`make breakages`)
+python -m tests.breakages WORD …     those whose name has one of the words
+
+Mutants (tests/mutants.py) change the core; these change what stands around it, where a promise is kept by one line.
+That each of them can still be made is itself a test (tests/unit/test_breakages.py): the list does not grow stale.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "[.]*", "build", "mutants", "dist")
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """In `file`, `right` becomes `wrong`; `tests` must notice."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+    def made(self, root: Path) -> str:
+        """The file's text with it. Raises LookupError where it cannot be made in exactly one place."""
+        text = (root / self.file).read_text()
+        if text.count(self.right) != 1:
+            raise LookupError(f"{self.name}: {self.file} has it {text.count(self.right)} times: {self.right!r}")
+        return text.replace(self.right, self.wrong)
+
+
+BREAKAGES = (
+    Breakage(
+        "an act is not written down before it is done",
+        "rotator/engine/writing.py",
+        "if intend and isinstance(action, Call)",
+        "if False and isinstance(action, Call)",
+        ("tests/simulation", "tests/integration"),
+    ),
+    Breakage(
+        "a holder that lost its lease still writes the journal",
+        "rotator/journal/leases.py",
+        "if present is None or not fence.admits(present, lease.fence):",
+        "if present is None:",
+        ("tests/integration",),
+    ),
+    Breakage(
+        "what is sent after the lease is over is sent all the same",
+        "rotator/clients/http.py",
+        "            deadline.check()\n            self.sent = True",
+        "            self.sent = True",
+        ("tests/unit", "tests/integration", "tests/hostile"),
+    ),
+    Breakage(
+        "a create whose answer was lost is taken for one that failed",
+        "rotator/engine/performed.py",
+        "if isinstance(error, OutcomeUnknown) and call.op in UNREPEATABLE:",
+        "if isinstance(error, OutcomeUnknown) and call.op is Op.WRITE:",
+        ("tests/simulation", "tests/integration"),
+    ),
+    Breakage(
+        "keys are swept that the journal of another installation accounts for",
+        "rotator/engine/orphans.py",
+        "accounted = {key.id for key in (*in_force, *debts)}",
+        "accounted = {key.id for key in debts}",
+        ("tests/integration", "tests/unit"),
+    ),
+    Breakage(
+        "a key is destroyed although the provider's list does not show the one in force",
+        "rotator/engine/orphans.py",
+        "if found and (hidden",
+        "if False and (hidden",
+        ("tests/integration", "tests/contract/test_believed.py"),
+    ),
+    Breakage(
+        "an old key dies without anybody looking who holds it",
+        "rotator/engine/facts.py",
+        "    if evidence is Evidence.NONE:\n",
+        "    if True:\n",
+        ("tests/integration",),
+    ),
+    Breakage(
+        "the new key is not compared with the old one",
+        "rotator/engine/perform.py",
+        "        if other:\n",
+        "        if False:\n",
+        ("tests/integration", "tests/unit"),
+    ),
+    Breakage(
+        "a key counts as dead that was never refused",
+        "rotator/engine/perform.py",
+        "return self._done(Proof.REFUSED if refused else Proof.NONE)",
+        "return self._done(Proof.REFUSED)",
+        ("tests/integration",),
+    ),
+    Breakage(
+        "a file is written in place, and may be half there",
+        "rotator/clients/files.py",
+        "                os.rename(beside, spot.name, src_dir_fd=spot.directory, dst_dir_fd=spot.directory)",
+        "                path.write_bytes(content)",
+        ("tests/integration", "tests/hostile", "tests/contract/test_stores.py"),
+    ),
+    Breakage(
+        "a file that somebody else has changed is written over",
+        "rotator/clients/files.py",
+        '                if (present.version if present else "") != expect:',
+        "                if False:",
+        ("tests/contract/test_stores.py", "tests/integration"),
+    ),
+    Breakage(
+        "a link of another user's leads to any file",
+        "rotator/clients/files.py",
+        "        if strangers and not (",
+        "        if False and not (",
+        ("tests/hostile", "tests/integration"),
+    ),
+    Breakage(
+        "a process is signalled again that already runs with the new key",
+        "rotator/restarters/process.py",
+        "        if self._runs_with_it(found, change):\n            return",
+        "        if False:\n            return",
+        ("tests/contract/test_restarters.py",),
+    ),
+    Breakage(
+        "the redactor lets everything through",
+        "rotator/secret.py",
+        "        squeezed = spelling.plain(text)\n",
+        "        return text\n        squeezed = spelling.plain(text)\n",
+        ("tests/unit/test_secret.py",),
+    ),
+    Breakage(
+        "programs inherit rotator's credentials",
+        "rotator/environment.py",
+        "    kept = set(withheld())",
+        "    kept: set[str] = set()",
+        ("tests/integration/test_programs.py",),
+    ),
+    Breakage(
+        "a program's children live on after its time-out",
+        "rotator/clients/programs.py",
+        "    os.killpg(child, signal.SIGKILL)",
+        "    os.kill(child, signal.SIGKILL)",
+        ("tests/integration/test_programs.py",),
+    ),
+    Breakage(
+        "a playbook that others may write is obeyed",
+        "rotator/trust.py",
+        "        if not _ours(status.st_uid):\n            return",
+        "        if False:\n            return",
+        ("tests/hostile", "tests/unit", "tests/integration"),
+    ),
+    Breakage(
+        "the key goes along with a redirect",
+        "rotator/clients/http.py",
+        "follow_redirects=False",
+        "follow_redirects=True",
+        ("tests/hostile", "tests/integration"),
+    ),
+    Breakage(
+        "an audit record that was changed verifies",
+        "rotator/audit/verify.py",
+        "        if not right:\n",
+        "        if False:\n",
+        ("tests/unit", "tests/integration"),
+    ),
+    Breakage(
+        "a cut tail of the audit log verifies",
+        "rotator/audit/verify.py",
+        "            if self._hashes.get((chain, seq)) != head:",
+        "            if False:",
+        ("tests/unit", "tests/integration"),
+    ),
+    Breakage(
+        "checkpoints are not signed by this installation",
+        "rotator/audit/verify.py",
+        "        elif not any(checkpoint.signed_by(",
+        "        elif False and not any(checkpoint.signed_by(",
+        ("tests/unit", "tests/integration"),
+    ),
+    Breakage(
+        "a seal opens for another playbook's key",
+        "rotator/journal/sealing.py",
+        "encrypt(nonce, text.reveal().encode(), context.encode())",
+        'encrypt(nonce, text.reveal().encode(), b"")',
+        ("tests/unit", "tests/integration"),
+    ),
+    Breakage(
+        "seals stay that no step needs any more",
+        "rotator/engine/writing.py",
+        "            credentials.erase_all_but(self.connection, self.playbook, needed)",
+        "            pass",
+        ("tests/integration", "tests/simulation"),
+    ),
+)
+
+
+def unnoticed(breakage: Breakage, folder: Path) -> bool:
+    """Whether its tests pass all the same, in a copy of the project in `folder`."""
+    shutil.copytree(ROOT, folder, ignore=_LEFT_OUT, dirs_exist_ok=True)
+    (folder / breakage.file).write_text(breakage.made(folder))
+    environment = {**os.environ, "ROTATOR_SIMULATED": "150", "PYTHONPATH": str(folder)}
+    environment.pop("ROTATOR_FULL", None)
+    argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *breakage.tests]
+    argv += ["--ignore", "tests/unit/test_breakages.py"]  # which says that nothing is broken
+    ended = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True)
+    if ended.returncode not in (0, 1):
+        raise RuntimeError(f"{breakage.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}")
+    failed = next((line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
+    print(f"{'NOT NOTICED' if not ended.returncode else 'noticed'}: {breakage.name}  {failed[:120]}", flush=True)
+    return not ended.returncode
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    chosen = [one for one in BREAKAGES if not words or any(word in one.name for word in words)]
+
+    def tried(breakage: Breakage) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            return unnoticed(breakage, Path(folder))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        passed = sum(pool.map(tried, chosen))
+    print(f"{len(chosen)} breakages, {passed} not noticed")
+    return int(bool(passed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
