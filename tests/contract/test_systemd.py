@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +33,13 @@ NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
 _REFUSED = "ssh: connect to host web-1 port 22: Connection refused"
 _count = itertools.count(1)
+_TITLED = """
+import ctypes, time
+fields = open('/proc/self/stat').read().rpartition(')')[2].split()
+begin, end = int(fields[47]), int(fields[48])  # env_start, env_end
+ctypes.memset(begin, 0, end - begin)
+time.sleep(1000)
+"""
 
 
 class Service:
@@ -244,6 +252,24 @@ class TestBefore:
     def test_a_variable_that_nobody_can_read_is_told(self, service: Service) -> None:
         (finding,) = service.restarter(env="ANOTHER").preflight()
         assert finding.level is Level.ERROR and "shows no variable ANOTHER" in finding.text
+        assert "its environment has no such variable" in finding.text and "leave `env` out" in finding.hint
+
+    def test_a_unit_that_overwrites_its_environment_counts_by_its_start(self, systemd: Systemd) -> None:
+        """gunicorn's title stands where the variables were: that is no proof, and no reason to restart it again."""
+        script = systemd.shared / "titled.py"
+        script.write_text(_TITLED)
+        service = Service(systemd, f"{Path(sys.base_prefix).resolve()}/bin/python3 -S /srv/shared/{script.name}")
+        restarter = service.restarter(env="KEY")
+        wait_for("its title", lambda: not systemd.environment(service.name), 10, 0.05, lambda: "")
+        assert [one.level for one in restarter.preflight()] == [Level.OK]
+        ordered, before = change(), service.invocation
+        service.file.write_text("KEY=second-value\n")
+        progress = rolled(restarter, ordered)
+        (instance,) = progress.instances
+        assert instance.untold and instance.started_at > ordered.since and service.invocation != before
+        after = service.invocation
+        assert restarter.restart(ordered) is None and service.invocation == after
+        systemd.systemctl("stop", service.name)
 
     def test_settings_that_cannot_work_are_told(self) -> None:
         with pytest.raises(ConfigError, match="no unit is named"):
