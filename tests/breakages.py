@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "[.]*", "build", "mutants", "dist")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".*_cache", "build", "mutants", "dist")
 
 
 @dataclass(frozen=True)
