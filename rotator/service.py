@@ -10,15 +10,13 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
-from ulid import ULID
 
 from rotator.audit import chain, checkpoint, outside
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
 from rotator.core import incident
 from rotator.core.action import Action, Call, Finish, WaitUntil
-from rotator.core.order import Order
-from rotator.core.state import Debt, Key, Phase, Rotation
+from rotator.core.state import Debt, Key, Phase
 from rotator.core.turn import Unit, turn
 from rotator.engine import today
 from rotator.engine.clock import Clock, SystemClock
@@ -32,7 +30,8 @@ from rotator.journal import cases, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
 from rotator.journal.settings import put_setting, setting
-from rotator.playbook.carry import kept, playbook_of
+from rotator.leaked import leaked
+from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, settings_of
@@ -42,7 +41,6 @@ from rotator.settings import Settings
 THREADS = 16
 _ASK_AGAIN = 10.0  # for a lease that is only held for a debt
 _ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
-_FOLLOW_EVERY = 0.3
 _RECONCILE_EVERY = 86_400.0
 
 
@@ -137,11 +135,11 @@ class Service:
     def _rotating(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
         begun = self.clock.now()
         try:
-            if request.revoke_first:
-                return replace((yield from self._revoking(name, request, loaded)), seconds=self.clock.now() - begun)
+            if request.compromised and not request.only_if_due:
+                return replace((yield from leaked(self, name, request, loaded)), seconds=self.clock.now() - begun)
             playbook = self.known(name, loaded)
             pause = self.paused(name, playbook)
-            if pause is not None and not (request.compromised or request.only_if_due):
+            if pause is not None and not request.only_if_due:
                 raise RefusedError(
                     f"{name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}: {pause.reason}",
                     f"`rotator resume {pause.typed}` ends the pause; "
@@ -152,53 +150,6 @@ class Service:
         except RotatorError as error:
             return Report(name, None, (), Finish(None), error, self.clock.now() - begun)
         return replace(report, seconds=self.clock.now() - begun)
-
-    def _revoking(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
-        """A leaked key dies first. Where another process holds the lease, the order is written down for it."""
-        with self.journal.database.read() as connection:
-            if name not in loaded.playbooks and cases.playbook_row(connection, name) is None:
-                loaded.get(name)  # nobody knows it
-        number = 0
-        while True:
-            try:
-                held = self.keeper.take(name)
-            except BusyError:
-                if not number:
-                    with self.journal.database.write() as connection:
-                        who, now = self.actor.text, self.clock.now()
-                        number = standing.write(connection, name, request.key, who, request.reason, now)
-            else:
-                with self._working(name, held, loaded) as session:
-                    return (yield from self._killing(session, request, number))
-            if number and (report := self._followed(name, number)) is not None:
-                return report
-            yield self.clock.now() + _FOLLOW_EVERY
-
-    def _killing(self, session: Session, request: Request, number: int) -> Work[Report]:
-        """By this process: it has the lease. What was written down for another one is taken up by the first step."""
-        if not number:
-            session.revoke_first(request.key, request.reason)
-        report = yield from self.carry_on(session, request)
-        with self.journal.database.read() as connection:
-            given = standing.answered(connection, number) if number else standing.Answer(session.killing)
-            kills = cases.ends_of(connection, session.playbook, given.keys if given else ())
-        if given is not None and given.refused:
-            raise RefusedError(given.refused, given.hint)
-        return replace(report, kills=kills)
-
-    def _followed(self, name: str, number: int) -> Report | None:
-        """How it stands once the holder has taken the order up and each key is dead, asked for, or tried again."""
-        with self.journal.database.read() as connection:
-            given = standing.answered(connection, number)
-            if given is None:
-                return None
-            if given.refused:
-                raise RefusedError(given.refused, given.hint)
-            kills = cases.ends_of(connection, name, given.keys)
-            case = cases.load(connection, name)
-        if any(incident.ending(debt) is None for debt in kills):
-            return None
-        return Report(name, case.rotation, case.debts, Finish(None), kills=kills, followed=True)
 
     def known(self, name: str, loaded: Loaded | None = None) -> Playbook | None:
         """Today's playbook; None where it is broken or gone but something unfinished goes by its last version."""
@@ -224,49 +175,22 @@ class Service:
 
     def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Work[Report]:
         running = session.case.rotation
-        if running is None or running.phase is Phase.ENDED:
-            held = session.paused and not request.compromised
-            if playbook is None and not request.only_if_due:
-                raise self._gone(session.playbook)
-            if playbook is None or held or (request.only_if_due and not self._due(session, playbook)):
-                return replace((yield from self.carry_on(session, request)), untouched=True)
-            return (yield from self._begin(session, playbook, request))
-        follows = False
-        if request.compromised and (not running.compromised or running.phase is Phase.STUCK):
-            refused = session.order(Order.COMPROMISED, running, request.reason)  # one that is undoing is finished first
-            now = session.case.rotation
-            follows = refused is not None or (now is not None and now.phase is Phase.ENDED)
-            if running.phase is Phase.STUCK:
-                session.by_today()
-        report = yield from self.carry_on(session, request)
-        if not follows or playbook is None or report.rotation is None or report.rotation.phase is not Phase.ENDED:
-            return report
-        return (yield from self._begin(session, playbook, request))
+        if running is not None and running.phase is not Phase.ENDED:
+            return (yield from self.carry_on(session, request))
+        if playbook is None and not request.only_if_due:
+            raise self.gone(session.playbook)
+        if playbook is None or session.paused or (request.only_if_due and not self._due(session, playbook)):
+            return replace((yield from self.carry_on(session, request)), untouched=True)
+        session.begin(playbook, request.reason)
+        return (yield from self.carry_on(session, request))
 
-    def _gone(self, name: str) -> ConfigError:
+    def gone(self, name: str) -> ConfigError:
         """A rotation was ordered, and there is nothing to rotate by. Never told as the success of the last one."""
         try:
             self.playbooks().get(name)
         except ConfigError as error:
             return ConfigError(f"{error.message}: no new key was made, and no old one was hurried", error.hint)
         return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
-
-    def _begin(self, session: Session, playbook: Playbook, request: Request) -> Work[Report]:
-        now = self.clock.now()
-        rotation = Rotation(
-            str(ULID()),
-            playbook.name,
-            playbook.plan,
-            now=now,
-            since=now,
-            compromised=request.compromised,
-            revoke_first=request.revoke_first,
-        )
-        if request.compromised:
-            for debt in session.case.debts:
-                session.order(Order.COMPROMISED, debt, request.reason)
-        session.start(rotation, cases.Beginning(kept(playbook), self.actor.text, request.reason))
-        return (yield from self.carry_on(session, request))
 
     def _due(self, session: Session, playbook: Playbook) -> bool:
         with self.journal.database.read() as connection:
@@ -324,10 +248,10 @@ class Service:
                 if not error.brief or self.clock.now() >= end:
                     raise
                 yield self.clock.now() + 0.2
-        return self._working(name, held, loaded)
+        return self.working(name, held, loaded)
 
     @contextlib.contextmanager
-    def _working(self, name: str, held: Held, loaded: Loaded) -> Iterator[Session]:
+    def working(self, name: str, held: Held, loaded: Loaded) -> Iterator[Session]:
         try:
             books = self._books(name, loaded.playbooks.get(name))
             paused = self.paused(name, books.today) is not None

@@ -68,6 +68,8 @@ def rotate_command(
 
     if bool(names) == due:
         raise click.UsageError("name the playbooks to rotate, or say --due")
+    if due and compromised:
+        raise click.UsageError("--compromised is about the keys of the playbooks that you name, not about what is due")
     if revoke_first and not compromised:
         raise click.UsageError("--revoke-first is for a leaked key: say --compromised, too")
     if key and (not revoke_first or len(names) != 1):

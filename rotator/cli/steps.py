@@ -59,6 +59,7 @@ class StepView:
         self._many = many
         self._quiet = quiet
         self._lines: dict[tuple[str, str], StepLine] = {}  # of each playbook and unit: old keys act between its steps
+        self._followed: set[str] = set()  # what was told of the works of other processes
         self._lock = threading.Lock()
         self._live = None if quiet or many or not sys.stdout.isatty() else _spinner()
         self.finished: dict[str, list[dict[str, Any]]] = {}
@@ -82,15 +83,27 @@ class StepView:
     def waits(self, unit: Rotation | Debt | None, action: Action) -> None:
         """For what a command waits now: why, which try it will be, and until when it is tried; told once a minute."""
         with self._lock:
-            line = self._lines.get((unit.playbook, unit.id)) if unit is not None else None
-            if unit is None or line is None or not isinstance(action, WaitUntil):
-                return
+            if unit is None:
+                return self._follows(action)
+            line = self._lines.get((unit.playbook, unit.id))
+            if line is None or not isinstance(action, WaitUntil):
+                return None
             text = _retrying(unit, line, action.at)
             if self._live is not None:
                 self._live.update(text)
             elif (why := line.failed or line.waiting) and line.is_news(why) and not self._quiet:
                 where = f"{unit.playbook}: " if self._many else ""
                 print(f"{where}  {line.name:<{_WIDTH}} … {text}", flush=True)
+            return None
+
+    def _follows(self, action: Action) -> None:
+        """Another process is at it, and this one looks how far it is: told when that changes."""
+        text = redact(action.why) if isinstance(action, WaitUntil) else ""
+        if self._live is not None and text:
+            self._live.update(text)
+        elif text and text not in self._followed and not self._quiet:
+            self._followed.add(text)
+            print(f"  {text}", flush=True)
 
     def _soaks(self, unit: Rotation | Debt, call: Call, performed: Performed) -> None:
         """The longest wait in front of a person says what it is."""

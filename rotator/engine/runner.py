@@ -105,7 +105,16 @@ class Session:
             writing.begin(rotation, beginning)
             leases.describe(writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation")
 
-    def order(self, given: Order, unit: Unit, reason: str = "") -> Refusal | None:
+    def begin(self, book: Playbook, reason: str = "", who: str = "", leaked: bool = False, first: bool = False) -> str:
+        """A rotation by this playbook begins, and is to be carried on; its id. `first`: the leaked key dies before."""
+        now = self.clock.now()
+        begun = Rotation(
+            str(ULID()), self.playbook, book.plan, now=now, since=now, compromised=leaked, revoke_first=first
+        )
+        self.start(begun, cases.Beginning(kept(book), who or self.actor.text, reason))
+        return begun.id
+
+    def order(self, given: Order, unit: Unit, reason: str = "", who: str = "") -> Refusal | None:
         """Carry a person's order out on one unit; a refusal is audited, too."""
         now = self.clock.now()
         changed = order_debt(unit, given, now) if isinstance(unit, Debt) else order_rotation(unit, given, now)
@@ -113,14 +122,38 @@ class Session:
             if isinstance(changed, Refusal):
                 writing.record(unit, "refused", order=str(given), reason=changed.reason)
                 return changed
-            writing.record(unit, "order", order=str(given), reason=reason)
+            writing.record(unit, "order", order=str(given), reason=reason, by=who or None)
             if isinstance(changed, Debt) and isinstance(unit, Debt):
                 writing.put_debt(unit, changed)
             else:
                 writing.put_rotation(cast(Rotation, unit), cast(Rotation, changed))
         return None
 
-    # --- a leaked key dies first ---
+    # --- a leaked key ---
+    def leaked(self, reason: str = "", who: str = "") -> standing.Answer | None:
+        """What is under way goes on without a way back, or a rotation begins; old keys have no grace any more.
+
+        None while a rotation is being undone: that is finished first. Raises ConfigError without today's playbook.
+        """
+        rotation = self.case.rotation
+        if rotation is not None and rotation.phase is not Phase.ENDED:
+            if isinstance(order_rotation(rotation, Order.COMPROMISED, self.clock.now()), Refusal):
+                return None
+            if rotation.phase is Phase.STUCK or not rotation.compromised:
+                self.order(Order.COMPROMISED, rotation, reason, who)
+            if rotation.phase is Phase.STUCK:
+                self.by_today()
+            if self.case.rotation is not None and self.case.rotation.phase is not Phase.ENDED:
+                return standing.Answer(rotation=rotation.id)
+        book = self.books.today
+        if book is None:
+            message = f"the playbook {self.playbook} is gone: no new key was made, and no old one was hurried"
+            hint = f"put it back; or, whatever it costs: `rotate {self.playbook} --compromised --revoke-first`"
+            raise ConfigError(message, hint)
+        for debt in self.case.debts:
+            self.order(Order.COMPROMISED, debt, reason, who)
+        return standing.Answer(rotation=self.begin(book, reason, who, leaked=True))
+
     def revoke_first(self, key_id: str = "", reason: str = "", who: str = "") -> standing.Answer:
         """Kill the key in force and all older ones, or the one that is named; another rotation makes the new key.
 
@@ -133,7 +166,7 @@ class Session:
         keys = incident.targets(self.journal, book, self.case, key_id, self.clock.now())
         replaced = not key_id or current is None or keys[0].same(current)
         if rotation is None:  # a debt is owed by one
-            self._follow(book, reason)
+            self._follow(book, reason, who)
         with self.writing() as writing:
             before = writing.case.rotation
             assert before is not None
@@ -149,7 +182,7 @@ class Session:
         if rotation is not None and rotation.phase is Phase.STUCK:
             self.by_today()
         if replaced and rotation is not None and self.case.rotation and self.case.rotation.phase is Phase.ENDED:
-            self._follow(self.books.today, reason)
+            self._follow(self.books.today, reason, who)
         return standing.Answer(keys)
 
     def by_today(self) -> None:
@@ -159,13 +192,10 @@ class Session:
             with contextlib.suppress(ConfigError, RefusedError, PluginError):
                 self.taken = today.take(self, ())
 
-    def _follow(self, book: Playbook | None, reason: str) -> None:
+    def _follow(self, book: Playbook | None, reason: str, who: str) -> None:
         """The rotation to a key that lives. Without today's playbook there is none."""
-        if book is None:
-            return
-        now = self.clock.now()
-        begun = Rotation(str(ULID()), self.playbook, book.plan, now=now, since=now, compromised=True, revoke_first=True)
-        self.start(begun, cases.Beginning(kept(book), self.actor.text, reason))
+        if book is not None:
+            self.begin(book, reason, who, leaked=True, first=True)
 
     def _take_up(self) -> None:
         """Orders that others wrote down while this process held the lease, before anything else is done."""
@@ -173,9 +203,14 @@ class Session:
             waiting = standing.waiting(connection, self.playbook)
         for order in waiting:
             try:
-                given = self.revoke_first(order.key_id, order.reason, order.who)
+                if order.kind is Order.COMPROMISED:
+                    given = self.leaked(order.reason, order.who)
+                else:
+                    given = self.revoke_first(order.key_id, order.reason, order.who)
             except (RefusedError, ConfigError, PluginError) as error:
                 given = standing.Answer((), error.message, error.hint)
+            if given is None:  # it stands until what is being undone is
+                continue
             with self.journal.database.write() as connection:
                 leases.require(connection, self.held.lease)
                 standing.answer(connection, order.n, given)

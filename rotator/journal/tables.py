@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0004"  # the newest migration; a test holds it against migrations/
+HEAD = "0005"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -164,6 +164,7 @@ orders = Table(
     metadata,
     Column("n", Integer, primary_key=True),
     Column("playbook", String(200), nullable=False),
+    Column("kind", String(20), nullable=False, server_default="revoke first", comment="or compromised"),
     Column("key_id", String(300), nullable=False, comment="the key that a person named, or empty"),
     Column("who", Text, nullable=False),
     Column("reason", Text, nullable=False),

@@ -14,7 +14,8 @@ from rotator.core.incident import Ending
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
 from rotator.errors import PermanentError, RefusedError, Rejected, TransientError, Unsupported
-from rotator.journal import standing
+from rotator.journal import cases, standing
+from rotator.leaked import followed
 from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
 from rotator.restarters.memory import MemoryRestarter
@@ -304,6 +305,105 @@ def test_who_holds_the_lease_takes_the_order_up_and_the_command_follows(bench: B
     other.close()
 
 
+def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follows_it(bench: Bench) -> None:
+    """Without an outage: the holder goes on to the new key, and revokes the leaked one without its grace of a day."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    leaked, reports, hold = bench.stored, [], threading.Event()
+    real = MemoryStore.write
+
+    def write(self: MemoryStore, *given: Any) -> Any:
+        if not hold.is_set():
+            raise TransientError("the disk is full", retry_in=0.05)
+        return real(self, *given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MemoryStore, "write", write)
+        holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one")))
+        holder.start()
+        other, told = bench.fresh(), []
+
+        def waits(unit: Any, action: Any) -> None:
+            told.append(action.why)
+            if len(told) > 2:
+                hold.set()
+
+        other.waits = waits
+        while not _held(other):
+            time.sleep(0.01)
+        report = other.rotate("one", Request(compromised=True, reason="it leaked"))
+        holder.join(60)
+    assert report.code == 0 and report.rotation and report.rotation.compromised, report
+    assert bench.live == [bench.stored] == [bench.consumer.holds] and leaked not in bench.live
+    assert reports and reports[0].error is None and reports[0].rotation.id == report.rotation.id, "one rotation"
+    assert "it has the order now" in told[0]
+    assert bench.consumer.starts == 2
+    other.close()
+
+
+def test_what_another_process_undoes_is_undone_first_then_the_leaked_key_is_replaced(bench: Bench) -> None:
+    leaked, reports, hold = bench.stored, [], threading.Event()
+    progress = MemoryRestarter.progress
+
+    def crashes(self: MemoryRestarter, change: Any) -> Any:
+        if not hold.is_set():
+            raise PermanentError("it crashes")
+        return progress(self, change)
+
+    written = MemoryStore.write
+
+    def write(self: MemoryStore, credential: Any, *given: Any) -> Any:
+        if credential.values["key"].reveal() == leaked and not hold.is_set():
+            raise TransientError("the disk is full", retry_in=0.05)
+        return written(self, credential, *given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MemoryRestarter, "progress", crashes)
+        patched.setattr(MemoryStore, "write", write)
+        holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one")))
+        holder.start()
+        other, told = bench.fresh(), []
+
+        def waits(unit: Any, action: Any) -> None:
+            told.append(action.why)
+            if len(told) > 2:
+                hold.set()
+
+        other.waits = waits
+        while _phase(other) not in (Phase.RESTORE_READ, Phase.RESTORE):
+            time.sleep(0.01)
+        report = other.rotate("one", Request(compromised=True, reason="it leaked"))
+        holder.join(60)
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED, report
+    assert bench.live == [bench.stored] == [bench.consumer.holds] and leaked not in bench.live
+    other.close()
+
+
+def test_who_follows_old_keys_begins_the_rotation_that_another_orders(bench: Bench) -> None:
+    """Its own is over, and it waits for a soak: it is the leaked key's end that counts now."""
+    book(bench, ("grace: 0s", "grace: 20s"))
+    first, reports = bench.stored, []
+    holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one", Request(wait=True))))
+    holder.start()
+    while bench.stored == first:
+        time.sleep(0.01)
+    second, other, begun = bench.stored, bench.fresh(), time.monotonic()
+    while (found := _held(other)) and bench.service.journal and _phase(other) is not Phase.ENDED:
+        time.sleep(0.01)
+    assert found
+    report = other.rotate("one", Request(compromised=True, reason="the new one leaked"))
+    assert report.code == 0 and time.monotonic() - begun < 15, report
+    assert second not in bench.live and first not in bench.live
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+    holder.join(60)
+    other.close()
+
+
+def _phase(service: Any) -> Phase | None:
+    with service.journal.database.read() as connection:
+        rotation = cases.load(connection, "one").rotation
+    return rotation.phase if rotation is not None else None
+
+
 def _held(service: Any) -> bool:
     from rotator.journal import leases
 
@@ -321,7 +421,7 @@ def test_an_order_that_is_refused_is_answered_too(bench: Bench, monkeypatch: pyt
             given = standing.answered(connection, number)
             assert given and "nobody knows the key" in given.refused and not standing.waiting(connection, "one")
     with pytest.raises(RefusedError, match="nobody knows"):
-        bench.service._followed("one", number)
+        followed(bench.service, "one", number)
 
 
 def test_an_order_is_taken_up_before_the_next_act(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +444,7 @@ def test_an_order_is_taken_up_before_the_next_act(bench: Bench, monkeypatch: pyt
     monkeypatch.setattr(MemoryStore, "write", write)
     assert bench.service.rotate("one", Request(wait=True)).code == 0
     assert bench.live == [bench.stored] and ordered
-    report = other._followed("one", ordered[0])
+    report = followed(other, "one", ordered[0])
     assert report is not None and endings(report) == {"one-key1": Ending.DEAD} and report.code == 0
     other.close()
 
