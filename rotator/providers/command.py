@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from rotator.clients import foreseen, programs
 from rotator.clients.http import parsed
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientError, Unreadable, Unsupported
-from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
+from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, own_variables, playbook_folder, setting
 from rotator.providers import reading
 from rotator.secret import Secret, hint_of
@@ -26,7 +27,9 @@ class CommandProvider(ProviderDefaults):
     """
 
     generate_argv: list[str] = setting(
-        "Makes a key; it bears the label in $ROTATOR_LABEL", alias="generate", program=True
+        "Makes a key; it bears the label in $ROTATOR_LABEL, and has the limits and the life of $ROTATOR_OLD_KEY_ID",
+        alias="generate",
+        program=True,
     )
     revoke_argv: list[str] | None = setting(
         "Destroys the key $ROTATOR_KEY_ID; gone already = success", default=None, alias="revoke", program=True
@@ -65,7 +68,8 @@ class CommandProvider(ProviderDefaults):
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where the program ended well, but what it printed is of no use."""
         name = self.generate_argv[0]
-        ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text})
+        old = {"ROTATOR_OLD_KEY_ID": like.id} if like is not None and like.id else {}
+        ended = self._run(self.generate_argv, env={"ROTATOR_LABEL": label.text, **old})
         if ended.code == programs.TEMPORARY:
             raise TransientError(f"{name} asks to be run again later: {programs.UNSHOWN}", "run it by hand to see why")
         if ended.code != 0:
@@ -98,6 +102,13 @@ class CommandProvider(ProviderDefaults):
             created_at=reading.moment(data.get("created_at")),
             expires_at=reading.moment(data.get("expires_at")),
         )
+
+    def inherits(self, old: KeyRecord | None) -> list[Finding]:
+        if old is None or old.expires_at is None:
+            return []
+        text = f"the old key ends on {datetime.fromtimestamp(old.expires_at, UTC):%F}"
+        hint = "is the new one to have an end? `generate` gives it: $ROTATOR_OLD_KEY_ID is the old one"
+        return [Finding(Level.WARNING, text, hint)]
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported("a program shows a key only once")

@@ -186,6 +186,20 @@ def test_every_end_that_is_sent_is_one_the_provider_can_have() -> None:
     assert "expires.iso" in forms["openrouter"][0] and forms["dakora"] == [[]]
 
 
+def test_a_program_is_told_which_key_is_the_old_one(tmp_path: Path) -> None:
+    """It alone can know what that one has."""
+    script = tmp_path / "make.sh"
+    script.write_text('#!/bin/sh\necho "{\\"key\\": \\"made-like-$ROTATOR_OLD_KEY_ID\\", \\"id\\": \\"k2\\"}"\n')
+    script.chmod(0o755)
+    listed = ["echo", '[{"id": "k1", "expires_at": "2027-06-30T00:00:00Z"}, {"id": "k0"}]']
+    plugin: Any = Registry().find("provider", "command")
+    provider = plugin(generate_argv=[str(script)], list_argv=listed)
+    assert provider.generate(LABEL, issued("k1")).primary.reveal() == "made-like-k1"
+    assert provider.generate(LABEL, None).primary.reveal() == "made-like-"
+    assert "the old key ends on 2027-06-30" in said(provider, "k1", Level.WARNING)
+    assert not said(provider, "k0", Level.WARNING)
+
+
 def issued(key_id: str) -> Any:
     from rotator.model import single
 
