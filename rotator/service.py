@@ -163,6 +163,23 @@ class Service:
             return None
         return loaded.get(name)
 
+    def expect(self, names: Sequence[str], compromised: bool = False) -> None:
+        """Raises ConfigError for a name that was mistyped, before anything is begun for the others.
+
+        One whose playbook is broken is such, too, unless a key leaked: that holds up no other.
+        """
+        loaded = self.playbooks()
+        for name in names:
+            with self.journal.database.read() as connection:
+                if compromised and (loaded.mistakes_of(name) or cases.playbook_row(connection, name) is not None):
+                    continue
+            try:
+                self.known(name, loaded)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{error.message}{': nothing was begun' if len(names) > 1 else ''}", error.hint
+                ) from error
+
     def last_known(self, name: str) -> Playbook:
         """The last version of a playbook that the journal kept. Raises ConfigError where it loads no more."""
         return self._books(name, None).of("")

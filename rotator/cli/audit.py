@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -9,20 +10,22 @@ from pathlib import Path
 import click
 
 from rotator.audit.verify import Verdict
-from rotator.cli import words
-from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
+from rotator.cli import console, shapes
+from rotator.cli.common import CONTEXT, closing, examples, json_option, service
+from rotator.counting import count
 
 
-@click.group("audit", context_settings=CONTEXT)
+@click.group("audit", context_settings=CONTEXT, epilog=examples("rotator audit verify", "rotator audit tail -f"))
 def audit() -> None:
     """The tamper-evident log of everything that was intended, done, decided and ordered."""
 
 
-@audit.command("tail", context_settings=CONTEXT)
-@click.option("-n", "--lines", default=20, show_default=True)
+@audit.command("tail", context_settings=CONTEXT, epilog=examples("rotator audit tail -n 50", "rotator audit tail -f"))
+@click.option("-n", "--lines", default=20, show_default=True, help="How many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is written.")
-def tail(lines: int, follow: bool) -> int:
-    """The last records, as JSON lines."""
+@json_option
+def tail(lines: int, follow: bool, as_json: bool) -> int:
+    """The last records, each a line of JSON; with --json in one object."""
     from sqlalchemy import select
 
     from rotator.journal import tables
@@ -32,6 +35,10 @@ def tail(lines: int, follow: bool) -> int:
             rows = connection.execute(
                 select(tables.audit.c.n, tables.audit.c.record).order_by(tables.audit.c.n.desc()).limit(lines)
             ).all()
+        if as_json and follow:
+            raise click.UsageError("--follow has no end, and --json is one object: without --json each line is one")
+        if as_json:
+            return shapes.answer(0, records=[json.loads(row[1]) for row in reversed(rows)])
         last = rows[0][0] if rows else 0
         for row in reversed(rows):
             print(row[1])
@@ -49,9 +56,12 @@ def tail(lines: int, follow: bool) -> int:
     return 0
 
 
-@audit.command("export", context_settings=CONTEXT)
+@audit.command(
+    "export", context_settings=CONTEXT, epilog=examples("rotator audit export audit.jsonl", "rotator audit export | wc")
+)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def export(file: Path | None) -> int:
+@json_option
+def export(file: Path | None, as_json: bool) -> int:
     """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last record."""
     from rotator.audit import verify as verifying
     from rotator.audit.record import canonical
@@ -61,15 +71,23 @@ def export(file: Path | None) -> int:
         with found.journal.database.read() as connection:
             lines = [canonical(line) for line in verifying.lines_of(connection)]
     text = "\n".join(lines) + "\n"
-    if file is None:
-        sys.stdout.write(text)
-    else:
+    if file is not None:
         file.write_text(text, encoding="utf-8")
-        print(f"{len(lines)} lines in {file}")
+    elif not as_json:
+        sys.stdout.write(text)
+        return 0
+    if as_json:
+        told = [] if file is not None else [json.loads(line) for line in lines]
+        return shapes.answer(0, file=str(file) if file is not None else None, lines=len(lines), records=told)
+    console.put(f"{count(len(lines), 'line')} in {file}")
     return 0
 
 
-@audit.command("verify", context_settings=CONTEXT)
+@audit.command(
+    "verify",
+    context_settings=CONTEXT,
+    epilog=examples("rotator audit verify", "rotator audit verify audit.jsonl --key 3f9c…"),
+)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @click.option(
     "--checkpoints",
@@ -88,15 +106,16 @@ def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool)
     else:
         with closing(service()) as found, found.journal.database.read() as connection:
             verdict = verifying.verify_journal(connection, found.journal, kept, key)
+    code = 0 if verdict.whole else 1
     if as_json:
-        show_json(_json(verdict))
-    else:
-        _print(verdict)
-        if verdict.whole and verdict.records and not (kept or file):
-            print("that the journal itself is an older one shows only against lines kept elsewhere: --checkpoints FILE")
-        if verdict.whole and file is not None and not key:
-            print(f"signed by {', '.join(sorted(verdict.signers))}: is that the installation's? --key tells")
-    return 0 if verdict.whole else 1
+        return shapes.answer(code, [shapes.error(text) for text in verdict.mistakes], **_json(verdict))
+    _print(verdict)
+    if verdict.whole and verdict.records and not (kept or file):
+        told = "that the journal itself is an older one shows only against lines kept elsewhere: --checkpoints FILE"
+        console.put(told)
+    if verdict.whole and file is not None and not key:
+        console.put(f"signed by {', '.join(sorted(verdict.signers))}: is that the installation's? --key tells")
+    return code
 
 
 def _json(verdict: Verdict) -> dict[str, object]:
@@ -106,7 +125,7 @@ def _json(verdict: Verdict) -> dict[str, object]:
         "chains": verdict.chains,
         "checkpoints": verdict.checkpoints,
         "unsigned_tail": verdict.unsigned_tail,
-        "mistakes": verdict.mistakes,
+        "signers": sorted(verdict.signers),
         "restarts": verdict.restarts,
         "before": verdict.before,
     }
@@ -114,35 +133,47 @@ def _json(verdict: Verdict) -> dict[str, object]:
 
 def _print(verdict: Verdict) -> None:
     for mistake in verdict.mistakes:
-        words.say(mistake)
+        console.complain(mistake)
     for one in verdict.restarts:
-        print(
+        wrong = one.get("mistakes")
+        found = count(wrong, "mistake") if isinstance(wrong, int) else f"{wrong} mistakes"
+        console.put(
             f"begun anew at {str(one['time'])[:16]}Z with checkpoint {one['checkpoint']} by {one.get('by')}: "
-            f"{one.get('reason')}; nobody vouches for what was written before ({one.get('mistakes')} mistakes)"
+            f"{one.get('reason')}; nobody vouches for what was written before ({found})"
         )
     if verdict.whole and not verdict.records:
-        print("nothing yet: no record was written")
+        console.put("nothing yet: no record was written")
         return
     state = "whole" if verdict.whole else "NOT whole"
-    print(
-        f"{state}: {verdict.records} records in {verdict.chains} chains, {verdict.checkpoints} signed checkpoints, "
-        f"{verdict.unsigned_tail} records after the last one"
+    signed = count(verdict.checkpoints, "signed checkpoint")
+    console.put(
+        f"{state}: {count(verdict.records, 'record')} in {count(verdict.chains, 'chain')}, "
+        f"{signed}, {count(verdict.unsigned_tail, 'record')} after the last one"
     )
 
 
-@audit.command("key", context_settings=CONTEXT)
-def audit_key() -> int:
+@audit.command("key", context_settings=CONTEXT, epilog=examples("rotator audit key"))
+@json_option
+def audit_key(as_json: bool) -> int:
     """The public key that checkpoints are signed with: keep it elsewhere."""
     from rotator.audit import checkpoint
 
     with closing(service()) as found, found.journal.database.write() as connection:
-        print(checkpoint.public_key(connection, found.journal))
+        key = checkpoint.public_key(connection, found.journal)
+    if as_json:
+        return shapes.answer(0, public_key=key)
+    print(key)
     return 0
 
 
-@audit.command("restart", context_settings=CONTEXT)
+@audit.command(
+    "restart",
+    context_settings=CONTEXT,
+    epilog=examples('rotator audit restart --reason "restored from a backup by hand, ticket 4711"'),
+)
 @click.option("--reason", required=True, help="Why; it stands in the first checkpoint of the new log, for ever.")
-def restart(reason: str) -> int:
+@json_option
+def restart(reason: str, as_json: bool) -> int:
     """Begin the log anew after one that is broken. The new one names it, with what was found, for ever."""
     from rotator.audit import checkpoint
     from rotator.audit import verify as verifying
@@ -159,5 +190,8 @@ def restart(reason: str) -> int:
             begun = checkpoint.restart(connection, found.journal, now, actor, reason, mistakes)
         found.stream.emit([begun])
         found.export()
-    print(f"begun anew with checkpoint {begun['checkpoint']}, which names {len(mistakes)} mistakes of the one before")
+    if as_json:
+        return shapes.answer(0, checkpoint=begun["checkpoint"], time=begun["time"], mistakes=mistakes)
+    told = f"begun anew with checkpoint {begun['checkpoint']}, which names {count(len(mistakes), 'mistake')}"
+    console.put(f"{told} of the one before")
     return 0

@@ -1,8 +1,7 @@
-"""What the verbs share: the service, options, JSON."""
+"""What the verbs share: the service, options, examples."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +36,9 @@ def worst(codes: Sequence[int]) -> int:
     return next((code for code in _SEVERITY if code in codes), 0)
 
 
-def show_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def examples(*lines: str) -> str:
+    """The end of a help page: commands as they are typed."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
 
 
 def playbook_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -50,7 +50,7 @@ def playbook_names(context: click.Context, parameter: click.Parameter, incomplet
 
 
 name_argument = click.argument("name", shell_complete=playbook_names)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")
 reason_option = click.option("--reason", default="", help="Why; it stands in the audit log.")
 wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked, or one needs attention.")
 
@@ -69,7 +69,7 @@ class closing:
             self._view.close()
         self._found.close()
         if self._found.not_exported:
-            from rotator.cli import words
+            from rotator.cli import console
 
             told = f"the audit log was not taken outside: {self._found.not_exported}"
-            words.say(told, "it goes with the next one; `rotator audit export` tries at once")
+            console.complain(told, "it goes with the next one; `rotator audit export` tries at once")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from rotator.cli.common import CONTEXT, json_option, show_json
+from rotator.cli import console, shapes
+from rotator.cli.common import CONTEXT, examples, json_option
 
 
-@click.command("demo", context_settings=CONTEXT)
+@click.command("demo", context_settings=CONTEXT, epilog=examples("rotator demo"))
 @json_option
 def demo(as_json: bool) -> int:
     """A real rotation under traffic, two failures undone, a crash survived: on this machine alone, in seconds."""
-    from rotator.demo.run import run
+    from rotator.cli.steps import as_told
+    from rotator.demo.run import Teller, run
 
-    seen = run((lambda _: None) if as_json else lambda line: print(line, flush=True))
+    seen = run(Teller(_nobody, _nobody) if as_json else Teller(lambda line: console.put(line, 4), as_told))
     if as_json:
-        show_json(asdict(seen))
-    elif not seen.ok:
-        print("the demo did not end as it should; `rotator demo --json` shows every step")
+        return shapes.answer(0 if seen.ok else 1, **asdict(seen))
+    if not seen.ok:
+        console.put("the demo did not end as it should; `rotator demo --json` shows every step")
     return 0 if seen.ok else 1
+
+
+def _nobody(_: Any) -> None:
+    """Nobody watches."""

@@ -46,14 +46,12 @@ def _run(command: Callable[..., Any], name: str) -> None:
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except click.ClickException as wrong:
-        _say(wrong.format_message(), f"`{name} --help` shows what there is")
-        code = 2
+        verb = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else name
+        code = _said(2, (wrong.format_message(), f"`{verb} --help` shows what there is", ""))
     except (click.Abort, KeyboardInterrupt):
-        _say(
-            "interrupted: this command has stopped, and what was begun is written down",
-            "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo NAME` goes back",
-        )
-        code = 130
+        told = "interrupted: this command has stopped, and what was begun is written down"
+        way = "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo NAME` goes back"
+        code = _said(130, (told, way, ""))
     except Exception as error:
         code = _told(error)
     code = _with_its_output(code if isinstance(code, int) else 0, out)
@@ -82,21 +80,40 @@ def _told(error: Exception) -> int:
         from rotator.playbook.mistakes import PlaybookMistakes
         from rotator.report import exit_code
 
+        code = exit_code(error)
         if isinstance(error, PlaybookMistakes):
-            for mistake in error.mistakes:
-                _say(f"{mistake.place}: {mistake.text}", mistake.hint)
-        else:
-            _say(error.message, error.hint)
-        return exit_code(error)
+            return _said(code, *((mistake.text, mistake.hint, mistake.place) for mistake in error.mistakes))
+        return _said(code, (error.message, error.hint, ""))
     from rotator.cli.crash import describe
 
-    _say(describe(error), "this is a mistake in rotator, please report it; the journal is whole, run the same again")
-    return INTERNAL
+    hint = "this is a mistake in rotator, please report it; the journal is whole, run the same again"
+    return _said(INTERNAL, (describe(error), hint, ""))
+
+
+def _said(code: int, *errors: tuple[str, str, str]) -> int:
+    """Each error (message, hint, place) on standard error; with --json, the one object has them, too."""
+    for message, hint, place in errors:
+        _say(f"{place}: {message}" if place else message, hint)
+    if "--json" in sys.argv[1:]:
+        from rotator.cli import shapes
+        from rotator.secret import redact
+
+        told = [shapes.error(redact(message), redact(hint), place) for message, hint, place in errors]
+        shapes.tell(_verb(sys.argv), code, told, {})
+    return code
+
+
+def _verb(argv: list[str]) -> str:
+    """As `shapes.answer` names it: the verbs without the options."""
+    from pathlib import Path
+
+    if (program := Path(argv[0]).name) != "rotator":
+        return program
+    words = [word for word in argv[1:] if not word.startswith("-")]
+    return " ".join(words[: 2 if words[:1] in (["audit"], ["db"]) else 1])
 
 
 def _say(message: str, hint: str) -> None:
-    from rotator.secret import redact
+    from rotator.cli.console import complain
 
-    print(f"error: {redact(message)}", file=sys.stderr)
-    if hint:
-        print(f"hint: {redact(hint)}", file=sys.stderr)
+    complain(message, hint)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rotator import trust
-from rotator.cli import words
-from rotator.cli.common import CONTEXT, closing, json_option, service, show_json, worst
+from rotator.cli import console, overview, shapes, words
+from rotator.cli.common import CONTEXT, closing, examples, json_option, service, worst
 from rotator.core.state import Phase
+from rotator.counting import count
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.explain import Explanation, explain
 from rotator.journal import cases
@@ -39,23 +40,24 @@ class Checked:
 
 
 def _print(found: list[Checked], as_json: bool) -> int:
+    code = worst([one.code for one in found if not one.ok])
     if as_json:
-        show_json([{"name": one.name, "ok": one.ok, "text": one.text, "hint": one.hint} for one in found])
-    else:
-        for one in found:
-            print(f"{'✓' if one.ok else '✗'} {one.name}: {one.text}")
-            if one.hint and not one.ok:
-                print(f"  hint: {one.hint}", file=sys.stderr)
-    return worst([one.code for one in found if not one.ok])
+        told = [{"subject": one.name, "ok": one.ok, "text": one.text, "hint": one.hint or None} for one in found]
+        return shapes.answer(code, findings=told)
+    for one in found:
+        console.put(f"{'✓' if one.ok else '✗'} {one.name}: {one.text}", 2)
+        if one.hint and not one.ok:
+            console.put(f"  hint: {one.hint}", 8)
+    return code
 
 
-@click.command("check", context_settings=CONTEXT)
-@click.argument("names", nargs=-1)
+@click.command("check", context_settings=CONTEXT, epilog=examples("rotator check", "rotator check openai openrouter"))
+@click.argument("names", nargs=-1, metavar="[PROVIDER]...")
 @json_option
 def check(names: tuple[str, ...], as_json: bool) -> int:
     """Per provider: is its variable (OPENAI_API_KEY, …) set, does it look right, does it work?
 
-    NAMES of providers limit it; without them, every provider whose variable is set, and OpenAI.
+    Without a PROVIDER: every one whose variable is set, and OpenAI.
     """
     wanted = list(names) or [
         name
@@ -103,7 +105,9 @@ def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
     return provider_class(name, entry)(base_url=base or entry.api.base or "http://localhost", **unused)
 
 
-@click.command("doctor", context_settings=CONTEXT)
+@click.command(
+    "doctor", context_settings=CONTEXT, epilog=examples("rotator doctor", "rotator doctor --explain openai-prod")
+)
 @click.option(
     "--explain",
     "name",
@@ -116,27 +120,32 @@ def doctor(name: str, as_json: bool) -> int:
     """What would hinder a rotation, or has gone wrong unseen. Changes nothing."""
     with closing(service()) as found:
         if name:
-            return _explain(explain(found, name), as_json)
+            told = explain(found, name)
+            row = overview.row(found, name, found.playbooks().playbooks.get(name)).json() if as_json else {}
+            return _explain(told, row)
         return _print(list(_examine(found)), as_json)
 
 
-def _explain(told: Explanation, as_json: bool) -> int:
-    if as_json:
-        show_json(asdict(told))
-        return 0 if told.clean else 1
-    print(told.name)
+def _explain(told: Explanation, row: dict[str, Any]) -> int:
+    """`row`: how it stands as data, where a program asks."""
+    code = 0 if told.clean else 1
+    if row:
+        why, breaks = ([redact(line) for line in lines] for lines in (told.why, told.breaks))
+        ahead = [{"at": shapes.at(one.at), "what": redact(one.what)} for one in told.next]
+        return shapes.answer(code, **row, why=why, breaks=breaks, next=ahead)
+    console.put(told.name)
     for fact in told.stands:
-        print(f"  {redact(fact)}")
+        console.put(f"  {redact(fact)}", 4)
     for title, lines in (("what holds it up", told.why), ("what would stop a rotation now", told.breaks)):
         if lines:
-            print(f"{title}:")
+            console.put(f"{title}:")
             for line in lines:
-                print(f"  ✗ {redact(line)}")
+                console.put(f"  ✗ {redact(line)}", 4)
     if told.next:
-        print("next:")
-        for one in told.next:
-            print(f"  {words.moment(one.at) if one.at is not None else 'whenever'}  {redact(one.what)}")
-    return 0 if told.clean else 1
+        console.put("next:")
+        when = [words.moment(one.at) if one.at is not None else "whenever" for one in told.next]
+        console.table([(at, redact(one.what)) for at, one in zip(when, told.next, strict=True)], indent=2)
+    return code
 
 
 def _examine(found: Service) -> Iterator[Checked]:
@@ -162,7 +171,7 @@ def _examine(found: Service) -> Iterator[Checked]:
     yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")
     registry = Registry(found.directory.paths)
     yield Checked(
-        "plugins", True, f"{sum(len(registry.names(kind)) for kind in ('provider', 'store'))} providers and stores"
+        "plugins", True, " and ".join(count(len(registry.names(kind)), kind) for kind in ("provider", "store"))
     )
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _examine_playbook(found, name, playbook)
@@ -187,7 +196,7 @@ def _examine_audit(found: Service) -> Iterator[Checked]:
     hint = "`rotator audit verify` tells more; `rotator audit restart --reason …` begins anew and names it for ever"
     yield Checked("audit", not wrong, wrong or "it is the one whose checkpoints were signed", hint)
     if found.settings.audit_export:
-        told = f"{behind} checkpoints were not taken" if behind else "has all checkpoints"
+        told = f"{count(behind, 'checkpoint was', 'checkpoints were')} not taken" if behind else "has all checkpoints"
         yield Checked("audit_export", not behind, told, "`rotator audit export` tries at once, and says why not")
 
 

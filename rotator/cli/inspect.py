@@ -1,15 +1,20 @@
-"""Looking: status, show, history, plan, validate. Changes nothing."""
+"""Looking: show, keys, history, plan, validate. Changes nothing."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotator.cli import words
-from rotator.cli.common import CONTEXT, closing, json_option, name_argument, service, show_json
-from rotator.core.state import DEAD_PHASES, Phase
+from rotator.cli import console, shapes, words
+from rotator.cli.common import CONTEXT, closing, examples, json_option, name_argument, playbook_names, service, worst
+from rotator.core.state import Phase
+from rotator.counting import count
 from rotator.engine.keeper import short
 from rotator.errors import ConfigError, RotatorError
 from rotator.journal import cases, codec
@@ -21,90 +26,12 @@ from rotator.service import Service
 if TYPE_CHECKING:
     from rotator.engine.preflight import Examined
     from rotator.model import Finding
+    from rotator.playbook.mistakes import Mistake
 
 
-@click.command("status", context_settings=CONTEXT)
-@json_option
-def status(as_json: bool) -> int:
-    """All playbooks: when each is due, what waits, and who must act."""
-    with closing(service()) as found:
-        loaded = found.playbooks()
-        rows = [_row(found, name, loaded.playbooks.get(name)) for name in _all_names(found)]
-    for mistake in loaded.mistakes:
-        words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
-    if as_json:
-        show_json(rows)
-    else:
-        width = max((len(row["playbook"]) for row in rows), default=0)
-        for row in rows:
-            print(f"{row['playbook']:<{width}}  {row['state']:<16}  {row['rotated']:<18}  {row['next']}")
-    return 4 if any(row["attention"] for row in rows) else 2 if loaded.mistakes else 0
-
-
-def _all_names(found: Service) -> list[str]:
-    """Today's playbooks, and those of which something is unfinished."""
-    from sqlalchemy import select
-
-    from rotator.journal import tables
-
-    with found.journal.database.read() as connection:
-        open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.OPEN))}
-        open_ones |= {row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.ACTIVE))}
-    return sorted({*found.playbooks().playbooks, *open_ones})
-
-
-def _row(found: Service, name: str, playbook: Playbook | None) -> dict[str, Any]:
-    with found.journal.database.read() as connection:
-        case = cases.load(connection, name)
-        row = cases.playbook_row(connection, name)
-    last = row["last_success"] if row else None
-    rotation = case.rotation
-    pause = found.paused(name, playbook)
-    attention = [debt.attention for debt in case.debts if debt.open and debt.attention]
-    if rotation is not None and rotation.phase is Phase.STUCK:
-        attention.insert(0, rotation.question)
-    waiting = [debt for debt in case.debts if debt.open and debt.phase not in DEAD_PHASES]
-    if attention:
-        state = "needs attention"
-    elif rotation is not None and rotation.plan.supplied and rotation.phase is Phase.GENERATE:
-        state = "waiting for key"
-    elif rotation is not None and rotation.phase is not Phase.ENDED:
-        state = f"rotating: {rotation.phase}"
-    else:
-        state = f"{len(waiting)} old key{'s' if len(waiting) > 1 else ''} waiting" if waiting else "ok"
-    orphan = rotation.possible_orphan if rotation is not None and rotation.phase is Phase.ENDED else ""
-    if orphan and state == "ok":
-        state = "possible orphan"
-    due = playbook.due_at(last) if playbook else None
-    overdue = bool(playbook and playbook.shape.max_age and last and found.clock.now() - last > playbook.shape.max_age)
-    if pause is not None and not attention:
-        state = "paused"
-    return {
-        "playbook": name,
-        "state": "overdue" if overdue and state == "ok" else state,
-        "rotated": f"rotated {words.age(last)}" if last else "never rotated",
-        "paused": {"until": pause.until, "reason": pause.reason, "by": pause.who} if pause else None,
-        "next": "; ".join(attention)
-        or (f"until {words.moment(pause.until)}: {pause.reason}" if pause else "")
-        or (f"look in the provider's console for {orphan}" if state == "possible orphan" else "")
-        or (f"`rotator supply {name}`" if state == "waiting for key" else "")
-        or _next(due, found.clock.now(), playbook),
-        "attention": attention,
-        "due": due,
-        "last_success": last,
-        "debts": [words.debt_json(debt) for debt in case.debts if debt.open],
-    }
-
-
-def _next(due: float | None, now: float, playbook: Playbook | None) -> str:
-    if playbook is None:
-        return "its playbook is gone"
-    if due is None:
-        return "on demand"
-    return "due now" if due <= now else f"due in {span(due - now)}"
-
-
-@click.command("show", context_settings=CONTEXT)
+@click.command(
+    "show", context_settings=CONTEXT, epilog=examples("rotator show openai-prod", "rotator show r-7f3k2 --json")
+)
 @click.argument("which")
 @json_option
 def show(which: str, as_json: bool) -> int:
@@ -120,19 +47,17 @@ def show(which: str, as_json: bool) -> int:
         records = _records(connection, rotation.id)
         debts = cases.debts_of(connection, rotation.id)
     if as_json:
-        show_json(
-            {**(words.rotation_json(rotation) or {}), "debts": [words.debt_json(d) for d in debts], "records": records}
-        )
-        return 0
+        told = shapes.rotation(rotation, row)
+        return shapes.answer(0, rotation=told, old_keys=[shapes.old_key(debt) for debt in debts], records=records)
     state = rotation.outcome or (
         f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
     )
-    print(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}")
-    print(f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else ""))
+    console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}", 2)
+    console.put(f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else ""), 2)
     for record in records:
-        print(_line(record))
+        console.put(_line(record), 16)
     for debt in debts:
-        print(f"old key: {words.debt_words(debt)}")
+        console.put(f"old key: {words.debt_words(debt)}", 2)
     return 0
 
 
@@ -166,7 +91,7 @@ def _line(record: dict[str, Any]) -> str:
     return f"  {record['time'][11:23]}  " + " ".join(str(part) for part in parts if part) + took
 
 
-@click.command("keys", context_settings=CONTEXT)
+@click.command("keys", context_settings=CONTEXT, epilog=examples("rotator keys openai-prod"))
 @name_argument
 @click.option("--key", default="", metavar="ID", help="This one alone.")
 @json_option
@@ -179,19 +104,23 @@ def keys(name: str, key: str, as_json: bool) -> int:
 
     with closing(service()) as found:
         seen = look(found, name, key)
-    if as_json:
-        told = [{"key": str(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
-        show_json(told)
-    else:
-        marks = {True: "alive", False: "dead", None: "unknown"}
-        for one in seen:
-            hint = f" ({one.key.hint})" if one.key.id and len(one.key.hint) > 1 else ""
-            print(f"{marks[one.alive]:<8} {one.key}{hint}: {one.role}; {one.how}")
     right = [one.alive is (one.role in ("in force", "new, under way")) for one in seen]
-    return 0 if all(right) else 1
+    code = 0 if all(right) else 1
+    if as_json:
+        told = [{"key": shapes.key(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
+        return shapes.answer(code, playbook=name, keys=told)
+    marks = {True: "alive", False: "dead", None: "unknown"}
+    rows = []
+    for one in seen:
+        hint = f" ({one.key.hint})" if one.key.id and len(one.key.hint) > 1 else ""
+        rows.append((marks[one.alive], f"{one.key}{hint}: {one.role}; {one.how}"))
+    console.table(rows)
+    return code
 
 
-@click.command("history", context_settings=CONTEXT)
+@click.command(
+    "history", context_settings=CONTEXT, epilog=examples("rotator history", "rotator history openai-prod -n 5")
+)
 @click.argument("name", required=False, default="")
 @click.option("-n", "--limit", default=20, show_default=True, help="How many.")
 @json_option
@@ -199,71 +128,115 @@ def history(name: str, limit: int, as_json: bool) -> int:
     """The last rotations, newest first."""
     with closing(service()) as found, found.journal.database.read() as connection:
         rows = cases.rotation_rows(connection, name, limit)
+        if name and not rows and cases.playbook_row(connection, name) is None:
+            found.playbooks().get(name)  # nobody knows it
     if as_json:
-        show_json(
-            [
-                {
-                    "id": row["id"],
-                    "short": short(row["id"]),
-                    "playbook": row["playbook"],
-                    "outcome": row["outcome"],
-                    "began": row["began"],
-                    "ended": row["ended"],
-                    "actor": row["actor"],
-                    "reason": row["reason"],
-                }
-                for row in rows
-            ]
-        )
-        return 0
+        told = [shapes.rotation(codec.rotation_of(row["state"]), row) for row in rows]
+        return shapes.answer(0, rotations=told)
+    if not rows:
+        console.put(f"{name} was never rotated" if name else "nothing was rotated yet")
+    lines = []
     for row in rows:
         took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
-        print(
-            f"{words.moment(row['began'])}  {short(row['id'])}  {row['playbook']:<24} "
-            f"{row['outcome'] or row['phase']:<14} "
-            f"{took:<10} {row['actor']}"
-        )
+        outcome = row["outcome"] or row["phase"]
+        lines.append((words.moment(row["began"]), short(row["id"]), row["playbook"], outcome, took, row["actor"]))
+    console.table(lines)
     return 0
 
 
-@click.command("plan", context_settings=CONTEXT)
+@click.command(
+    "plan", context_settings=CONTEXT, epilog=examples("rotator plan openai-prod", "rotator plan openai-prod --json")
+)
 @name_argument
 @json_option
 def plan_command(name: str, as_json: bool) -> int:
     """What a rotation of NAME would do, and what preflight finds."""
-    return plan(name, as_json)
+    return plans([name], as_json)
 
 
-def plan(name: str, as_json: bool, compromised: bool = False, revoke_first: bool = False, key: str = "") -> int:
-    """The plan is always shown, with everything that the very preflight of a rotation finds."""
+@dataclass(frozen=True)
+class Planned:
+    """What would happen to one playbook."""
+
+    playbook: Playbook
+    seen: Examined
+    findings: list[Finding]
+    compromised: bool
+    dying: str
+
+    @property
+    def code(self) -> int:
+        return 6 if any(finding.level == "error" for finding in self.findings) else 0
+
+    @property
+    def paths(self) -> dict[str, str]:
+        return dict(meant(self.playbook.written, self.playbook.definition))
+
+    def json(self) -> dict[str, Any]:
+        plan, revoke = self.playbook.plan, self.playbook.shape.revoke
+        leaked = self.compromised
+        return {
+            "playbook": self.playbook.name,
+            "exit_code": self.code,
+            "in_force": shapes.key(self.seen.key) if self.seen.known else None,
+            "sure": self.seen.known,
+            "under_way": self.seen.running or None,
+            "dies_first": self.dying or None,
+            "provider": self.playbook.provider_name,
+            "supplied": plan.supplied,
+            "stores": [{"name": entry.name, "follows": entry.follows} for entry in self.playbook.stores],
+            "consumers": [{"name": one.name, "evidence": str(one.evidence)} for one in plan.consumers],
+            "probes": [probe.name for probe in self.playbook.probes],
+            "passes": plan.policy.passes,
+            "grace_seconds": 0.0 if leaked else revoke.grace,
+            "quiet_seconds": 0.0 if leaked else revoke.quiet,
+            "soak_seconds": revoke.soak if plan.can_deactivate else 0.0,
+            "folder": self.playbook.folder,
+            "paths": self.paths,
+            "findings": [finding(one) for one in self.findings],
+        }
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    return {"level": str(found.level), "text": found.text, "hint": found.hint or None}
+
+
+def plans(
+    names: Sequence[str], as_json: bool, compromised: bool = False, revoke_first: bool = False, key: str = ""
+) -> int:
+    """The plan of each is always shown, with everything that the very preflight of a rotation finds."""
     from rotator.engine import preflight
-    from rotator.model import Level
 
+    names = list(dict.fromkeys(names))
+    seen: list[Planned] = []
     with closing(service()) as found:
-        playbook, journal, now = found.playbooks().get(name), found.journal, found.clock.now()
-        seen = preflight.examine(journal, playbook, now, compromised, revoke_first)
-        findings = list(seen.findings)
-        dying = _dying(found, playbook, key, findings) if revoke_first else ""
-    steps, paths = _steps(playbook, seen, compromised, dying), meant(playbook.written, playbook.definition)
+        books = [found.playbooks().get(name) for name in names]
+        for playbook in books:
+            examined = preflight.examine(found.journal, playbook, found.clock.now(), compromised, revoke_first)
+            findings = list(examined.findings)
+            dying = _dying(found, playbook, key, findings) if revoke_first else ""
+            seen.append(Planned(playbook, examined, findings, compromised, dying))
+    code = worst([one.code for one in seen])
     if as_json:
-        show_json(
-            {
-                "playbook": name,
-                "steps": steps,
-                "folder": playbook.folder,
-                "paths": paths,
-                "findings": [{"level": str(f.level), "text": f.text, "hint": f.hint} for f in findings],
-            }
-        )
-    else:
-        for step, text in steps.items():
-            print(f"  {step:<10} {text}")
-        if paths:
-            print(f"  {'paths':<10} {' · '.join(f'{written} is {path}' for written, path in paths.items())}")
-        marks = {Level.OK: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
-        for finding in findings:
-            print(f"  {marks[finding.level]} {finding.text}" + (f" ({finding.hint})" if finding.hint else ""))
-    return 6 if any(finding.level is Level.ERROR for finding in findings) else 0
+        return shapes.answer(code, playbooks=[one.json() for one in seen])
+    for one in seen:
+        _show(one, len(seen) > 1)
+    return code
+
+
+def _show(one: Planned, named: bool) -> None:
+    if named:
+        console.put(one.playbook.name)
+    rows = list(_steps(one.playbook, one.seen, one.compromised, one.dying).items())
+    if one.paths:
+        rows.append(("paths", " · ".join(f"{written} is {path}" for written, path in one.paths.items())))
+    console.table(rows, indent=2)
+    for finding in one.findings:
+        hint = f" ({finding.hint})" if finding.hint else ""
+        console.put(f"  {MARKS[str(finding.level)]} {finding.text}{hint}", 4)
+
+
+MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
 def _dying(found: Service, playbook: Playbook, key: str, findings: list[Finding]) -> str:
@@ -315,22 +288,65 @@ def _in_force(seen: Examined) -> str:
     return f"{seen.key} ({seen.key.hint})" if seen.key.id and len(seen.key.hint) > 1 else str(seen.key)
 
 
-@click.command("validate", context_settings=CONTEXT)
+@click.command(
+    "validate",
+    context_settings=CONTEXT,
+    epilog=examples("rotator validate", "rotator validate openai-prod", "rotator validate ./playbooks/new.yaml"),
+)
+@click.argument("what", nargs=-1, metavar="[PATH|NAME]...", shell_complete=playbook_names)
 @json_option
-def validate(as_json: bool) -> int:
-    """Every mistake of every playbook, with its place; without network and without the journal."""
-    from rotator import settings
+def validate(what: tuple[str, ...], as_json: bool) -> int:
+    """Every mistake of every playbook, with its place; without network and without the journal.
 
-    loaded = settings.load().directory.load()
+    A PATH is one file or directory, wherever it is; a NAME is one of the playbooks that rotator finds by itself.
+    """
+    looked = [_looked_at(one) for one in what or ("",)]
+    right = sorted({name for one in looked for name in one.right})
+    mistakes = list(dict.fromkeys(mistake for one in looked for mistake in one.mistakes))
+    code = 2 if mistakes else 0
+    for mistake in mistakes:
+        words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
     if as_json:
-        show_json(
-            {
-                "playbooks": sorted(loaded.playbooks),
-                "mistakes": [{"place": m.place, "text": m.text, "hint": m.hint} for m in loaded.mistakes],
-            }
-        )
-    else:
-        for mistake in loaded.mistakes:
-            words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
-        print(f"{', '.join(loaded.looked)}: {len(loaded.playbooks)} right, {len(loaded.mistakes)} mistakes")
-    return 2 if loaded.mistakes else 0
+        return shapes.answer(code, shapes.mistakes(mistakes), playbooks=right)
+    where = ", ".join(dict.fromkeys(place for one in looked for place in one.places))
+    console.put(f"{where}: {len(right)} right, {count(len(mistakes), 'mistake')}", 2)
+    return code
+
+
+@dataclass(frozen=True)
+class Validated:
+    places: tuple[str, ...]
+    right: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
+
+
+def _looked_at(what: str) -> Validated:
+    """Raises ConfigError for what is neither a path nor the name of a playbook."""
+    from rotator import settings
+    from rotator.playbook.directory import Directory
+
+    here = settings.load()
+    path = Path(what).expanduser()
+    if what and (os.sep in what or path.suffix in (".yaml", ".yml") or path.exists()):
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist", "a file or directory; or the name of a playbook, without .yaml")
+        if path.parent.name == "providers" and path.is_file():
+            return _catalog_file(path)
+        loaded = Directory((path,), trusted=here.trust).load()
+        return Validated(loaded.looked, tuple(loaded.playbooks), tuple(loaded.mistakes))
+    loaded = here.directory.load()
+    if not what:
+        return Validated(loaded.looked, tuple(loaded.playbooks), tuple(loaded.mistakes))
+    mistakes = tuple(loaded.mistakes_of(what))
+    return Validated((what,), () if mistakes else (loaded.get(what).name,), mistakes)
+
+
+def _catalog_file(path: Path) -> Validated:
+    from rotator.playbook import catalog
+    from rotator.playbook.mistakes import PlaybookMistakes
+
+    try:
+        catalog.load(path)
+    except PlaybookMistakes as wrong:
+        return Validated((str(path),), (), tuple(wrong.mistakes))
+    return Validated((str(path),), (path.stem,), ())

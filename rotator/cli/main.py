@@ -12,17 +12,20 @@ from rotator import __version__
 from rotator.cli.common import (
     CONTEXT,
     closing,
+    examples,
     json_option,
     name_argument,
     playbook_names,
     reason_option,
     service,
-    show_json,
     wait_option,
     worst,
 )
+from rotator.counting import count
 
 if TYPE_CHECKING:
+    from rotator.cli.steps import StepView
+    from rotator.playbook.directory import Loaded
     from rotator.report import Report
     from rotator.service import Request, Service
 
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 _ASKED = 3  # times for a key, at a terminal
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(
+    context_settings=CONTEXT,
+    epilog=examples("rotator validate", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"),
+)
 @click.version_option(__version__, prog_name="rotator")
 def cli() -> None:
     """Rotates API keys in production, from playbooks, surviving any crash in between.
@@ -40,7 +46,16 @@ def cli() -> None:
     """
 
 
-@click.command("rotate", context_settings=CONTEXT)
+@click.command(
+    "rotate",
+    context_settings=CONTEXT,
+    epilog=examples(
+        "rotate openai-prod --dry-run",
+        "rotate openai-prod --wait",
+        "rotate --due",
+        'rotate openai-prod --compromised --reason "in a public log"',
+    ),
+)
 @click.argument("names", nargs=-1, shell_complete=playbook_names)
 @click.option("--due", is_flag=True, help="What a clock would do now, everything once: for a CronJob.")
 @click.option("--dry-run", is_flag=True, help="The plan, and what preflight finds; changes nothing.")
@@ -77,9 +92,9 @@ def rotate_command(
     if dry_run and due:
         raise click.UsageError("--dry-run is for playbooks by name; `rotator status` tells which are due")
     if dry_run:
-        from rotator.cli.inspect import plan
+        from rotator.cli.inspect import plans
 
-        return worst([plan(name, as_json, compromised, revoke_first, key) for name in names])
+        return plans(names, as_json, compromised, revoke_first, key)
     request = Request(compromised, revoke_first, key, reason, wait=wait)
     return _due(request, as_json) if due else _named(names, request, as_json)
 
@@ -88,19 +103,33 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli import words
     from rotator.cli.steps import StepView
 
+    names = list(dict.fromkeys(names))
     view = StepView(many=len(names) > 1, quiet=as_json)
     with closing(service(observe=view), view) as found:
+        found.expect(names, request.compromised)
         if not as_json and len(names) == 1:
             _headline(found, names[0])
-        reports = found.rotate_all(list(dict.fromkeys(names)), request)
+        reports = found.rotate_all(names, request)
         view.close()
-    if as_json:
-        told = [{**words.report_json(one), "steps": view.finished.get(one.playbook, [])} for one in reports]
-        show_json(told[0] if len(told) == 1 else told)
-    else:
-        for one in reports:
-            words.report(one)
-    return worst([_code(one, request) for one in reports])
+        code = worst([_code(one, request) for one in reports])
+        if as_json:
+            return _as_json(found, reports, code, view)
+    for one in reports:
+        words.report(one)
+    return code
+
+
+def _as_json(found: Service, reports: Sequence[Report], code: int, view: StepView, **more: Any) -> int:
+    from rotator.cli import shapes
+    from rotator.journal import cases
+
+    with found.journal.database.read() as connection:
+        rows = {one.rotation.id: cases.find_rotation(connection, one.rotation.id) for one in reports if one.rotation}
+    told = [
+        shapes.report(one, rows.get(one.rotation.id) if one.rotation else None, view.finished.get(one.playbook, []))
+        for one in reports
+    ]
+    return shapes.answer(code, playbooks=told, **more)
 
 
 def _code(report: Report, request: Request) -> int:
@@ -109,35 +138,40 @@ def _code(report: Report, request: Request) -> int:
 
 
 def _headline(found: Service, name: str) -> None:
+    from rotator.cli import console
+
     playbook = found.playbooks().playbooks.get(name)
     if playbook is not None:
-        print(f"{name} · {playbook.shape.description}" if playbook.shape.description else name, flush=True)
+        console.put(f"{name} · {playbook.shape.description}" if playbook.shape.description else name, 2)
 
 
 def _due(request: Request, as_json: bool) -> int:
-    from rotator.cli import words
+    from rotator.cli import console, shapes, words
     from rotator.cli.steps import StepView
 
     view = StepView(many=True, quiet=as_json)
     with closing(service("due", view), view) as found:
         reports, loaded = found.due(request)
         view.close()
-    for mistake in loaded.mistakes:
-        words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
-    if as_json:
-        show_json([words.report_json(one) for one in reports])
-    else:
-        for one in reports:
-            if one.code not in (75, 5):
-                words.report(one)
-        good = len(loaded.playbooks)
-        broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
-        said = f"{len(loaded.mistakes)} mistakes in {broken} files; " if broken else ""
-        said += "the other " if broken and good else ""
-        told = words.counted(reports, view.finished)
-        print(f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at{told}.")
-    codes = [0 if one.code in (75, 5) else one.code_of_all for one in reports]
-    return worst([*codes, *([2] if loaded.mistakes else [])])
+        codes = [0 if one.code in (75, 5) else one.code_of_all for one in reports]
+        code = worst([*codes, *([2] if loaded.mistakes else [])])
+        for mistake in loaded.mistakes:
+            words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
+        if as_json:
+            return _as_json(found, reports, code, view, errors=shapes.mistakes(loaded.mistakes))
+    for one in reports:
+        if one.code not in (75, 5):
+            words.report(one)
+    console.put(_looked_at(loaded, words.counted(reports, view.finished)))
+    return code
+
+
+def _looked_at(loaded: Loaded, told: str) -> str:
+    good = len(loaded.playbooks)
+    broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
+    said = f"{count(len(loaded.mistakes), 'mistake')} in {count(broken, 'file')}; " if broken else ""
+    said += "the other " if broken and good else ""
+    return f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at{told}."
 
 
 def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
@@ -149,15 +183,15 @@ def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bo
     with closing(service(observe=view), view) as found:
         report = run(found)
         view.close()
-    if as_json:
-        show_json(words.report_json(report))
-    else:
-        words.report(report)
-    return _code(report, Request(wait=wait))
+        code = _code(report, Request(wait=wait))
+        if as_json:
+            return _as_json(found, [report], code, view)
+    words.report(report)
+    return code
 
 
-def _order_verb(verb: str, help_text: str) -> None:
-    @cli.command(verb, help=help_text, context_settings=CONTEXT)
+def _order_verb(verb: str, help_text: str, *shown: str) -> None:
+    @cli.command(verb, help=help_text, context_settings=CONTEXT, epilog=examples(*shown))
     @name_argument
     @click.option("--key", default="", metavar="ID", help="This one alone.", hidden=verb == "undo")
     @wait_option
@@ -172,12 +206,28 @@ def _order_verb(verb: str, help_text: str) -> None:
         return ordered(name, lambda found: orders.order(found, name, Order(verb), request), as_json, request.wait)
 
 
-_order_verb("undo", "Back to the previous key: of an unfinished rotation, or of the last one while that key lives.")
-_order_verb("revoke", "Revoke the old keys of NAME now: no grace and no quiet; nobody may hold them.")
-_order_verb("confirm", "Say that a person has destroyed the old key in the provider's console.")
+_order_verb(
+    "undo",
+    "Back to the previous key: of an unfinished rotation, or of the last one while that key lives.",
+    'rotator undo openai-prod --reason "made in the wrong project"',
+)
+_order_verb(
+    "revoke",
+    "Revoke the old keys of NAME now: no grace and no quiet; nobody may hold them.",
+    "rotator revoke openai-prod",
+    "rotator revoke openai-prod --key key_4Tz9",
+)
+_order_verb(
+    "confirm",
+    "Say that a person has destroyed the old key in the provider's console.",
+    "rotator confirm anthropic",
+)
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(
+    context_settings=CONTEXT,
+    epilog=examples("rotator supply anthropic", "rotator supply anthropic --id apikey_01 <new-key.txt"),
+)
 @name_argument
 @click.option("--id", "key_id", default="", help="The key's id in the provider's console, if it has one.")
 @wait_option
@@ -189,6 +239,8 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     from rotator.secret import Secret
     from rotator.service import Request
 
+    with closing(service()) as found:
+        found.known(name)  # before it is asked for
     request = Request(wait=wait)
 
     def take(text: str) -> int:
@@ -206,23 +258,32 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     return take(click.prompt("the new key", hide_input=True))
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(
+    context_settings=CONTEXT, epilog=examples("rotator adopt openai-prod", "rotator adopt openai-prod --id key_9Qd2")
+)
 @name_argument
 @click.option("--id", "key_id", default="", help="The key's id at the provider; matched by its hint without it.")
-def adopt(name: str, key_id: str) -> int:
+@json_option
+def adopt(name: str, key_id: str, as_json: bool) -> int:
     """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a person put there)."""
     from rotator import orders
+    from rotator.cli import console, shapes
 
     with closing(service()) as found:
         key = orders.adopt(found, name, key_id)
-    print(f"{name}: {key} ({key.hint}) is the current key")
+    if as_json:
+        return shapes.answer(0, playbook=name, key=shapes.key(key))
+    console.put(f"{name}: {key} ({key.hint}) is the current key")
     return 0
 
 
 cli.add_command(rotate_command)
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(
+    context_settings=CONTEXT,
+    epilog=examples("rotator abandon openai-prod", "rotator abandon openai-prod --current key_9Qd2"),
+)
 @name_argument
 @click.option("--current", "key_id", default="", metavar="ID", help="The key in force, where the stores do not agree.")
 @reason_option
@@ -230,45 +291,57 @@ cli.add_command(rotate_command)
 def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
     """End the unfinished rotation of NAME: what the stores hold is in force, all else that it made is an old key."""
     from rotator import orders
-    from rotator.cli import words
+    from rotator.cli import shapes, words
+    from rotator.cli.steps import StepView
 
     with closing(service()) as found:
         current, report = orders.abandon(found, name, key_id, reason)
-    if as_json:
-        show_json({**words.report_json(report), "current": str(current) if current else None})
-    else:
-        words.abandoned(report, current)
-    return 4 if report.held else 0
+        code = 4 if report.held else 0
+        if as_json:
+            return _as_json(found, [report], code, StepView(quiet=True), key=shapes.key(current))
+    words.abandoned(report, current)
+    return code
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, epilog=examples("rotator rename openai openai-prod"))
 @click.argument("old")
 @click.argument("new", shell_complete=playbook_names)
-def rename(old: str, new: str) -> int:
+@json_option
+def rename(old: str, new: str, as_json: bool) -> int:
     """Give the playbook NEW the history of OLD: its key, its old keys, its rotations. For a file that was renamed."""
     from rotator import naming
+    from rotator.cli import console, shapes
 
     with closing(service()) as found:
         naming.rename(found, old, new)
-    print(f"what was known of {old} is known of {new}")
+    if as_json:
+        return shapes.answer(0, playbook=new, before=old)
+    console.put(f"what was known of {old} is known of {new}")
     return 0
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(
+    context_settings=CONTEXT,
+    epilog=examples("rotator forget old-shop --gone", "rotator forget openai-prod --key key_77"),
+)
 @click.argument("name")
 @click.option("--key", default="", metavar="ID", help="Only a key that nobody decided about: it is somebody else's.")
 @click.option("--gone", is_flag=True, help="You have looked in the console: its key is destroyed.")
 @reason_option
-def forget(name: str, key: str, gone: bool, reason: str) -> int:
+@json_option
+def forget(name: str, key: str, gone: bool, reason: str, as_json: bool) -> int:
     """Forget the playbook NAME, whose file and key are gone. The audit log and the history stay."""
     from rotator import naming
+    from rotator.cli import console, shapes
 
     with closing(service()) as found:
         if key:
             naming.let_go(found, name, key, reason)
         else:
             naming.forget(found, name, gone)
-    print(f"{key} is left alone" if key else f"{name} is forgotten")
+    if as_json:
+        return shapes.answer(0, playbook=name, left_alone=key or None)
+    console.put(f"{key} is left alone" if key else f"{name} is forgotten")
     return 0
 
 
@@ -293,7 +366,7 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 
 
 _late(
-    "status", "rotator.cli.inspect", "status", short_help="All playbooks: when they are due, what waits, who must act."
+    "status", "rotator.cli.overview", "status", short_help="All playbooks: when they are due, what waits, who must act."
 )
 _late("pause", "rotator.cli.pauses", "pause", short_help="The clock leaves playbooks alone for a while.")
 _late("resume", "rotator.cli.pauses", "resume", short_help="End a pause; carry on what needs attention.")
@@ -329,10 +402,12 @@ _late(
 )
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, epilog=examples('eval "$(rotator completion bash)"'))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> int:
+@json_option
+def completion(shell: str, as_json: bool) -> int:
     """Print the line that switches tab completion on."""
+    lines = []
     for program in ("rotator", "rotate"):
         variable = f"_{program.upper()}_COMPLETE"
         line = (
@@ -340,5 +415,10 @@ def completion(shell: str) -> int:
             if shell == "fish"
             else f'eval "$({variable}={shell}_source {program})"'
         )
-        print(line)
+        lines.append(line)
+    if as_json:
+        from rotator.cli import shapes
+
+        return shapes.answer(0, lines=lines)
+    print("\n".join(lines))
     return 0

@@ -6,15 +6,15 @@ from datetime import datetime
 
 import click
 
-from rotator.cli import words
+from rotator.cli import console, shapes, words
 from rotator.cli.common import (
     CONTEXT,
     closing,
+    examples,
     json_option,
     playbook_names,
     reason_option,
     service,
-    show_json,
     wait_option,
 )
 from rotator.cli.main import ordered
@@ -48,7 +48,14 @@ def _moment(text: str) -> float:
         raise click.UsageError(f"'{text}' is neither a duration (3d, 12h) nor a time (2026-12-24T18:00)") from error
 
 
-@click.command("pause", context_settings=CONTEXT)
+@click.command(
+    "pause",
+    context_settings=CONTEXT,
+    epilog=examples(
+        'rotator pause openai-prod --until 12h --reason "the launch"',
+        'rotator pause --tag payments --until 2030-01-02T09:00 --reason "year end"',
+    ),
+)
 @_name
 @_tag
 @_all
@@ -66,14 +73,19 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
     with closing(service()) as found:
         made = orders.pause(found, scope, until(end, found.clock.now()), reason)
     if as_json:
-        show_json({"scope": made.scope, "until": made.until, "reason": made.reason})
-    else:
-        print(f"paused {scope} until {words.moment(made.until)}: {reason}")
-        print(f"`rotator resume {name or ('--tag ' + tag if tag else '--all')}` ends it")
+        return shapes.answer(0, pause=shapes.pause(made))
+    console.put(f"paused {scope} until {words.moment(made.until)}: {reason}")
+    console.put(f"`rotator resume {made.typed}` ends it")
     return 0
 
 
-@click.command("resume", context_settings=CONTEXT)
+@click.command(
+    "resume",
+    context_settings=CONTEXT,
+    epilog=examples(
+        "rotator resume openai-prod", "rotator resume openai-prod --today", "rotator resume --tag payments"
+    ),
+)
 @_name
 @_tag
 @_all
@@ -104,14 +116,14 @@ def resume(
         still = found.paused(name, found.playbooks().playbooks.get(name)) if name else None
         attention = bool(name) and orders.waits_for_resume(found, name)
     if ended and not as_json:
-        print(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
+        console.put(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
     if still is not None and not ended and not attention:
         raise RefusedError(f"{name} is paused with others: {still.reason}", f"`rotator resume {still.typed}` ends it")
     if not name or (ended and not attention and not today):
         if as_json:
-            show_json({"scope": scope, "ended": ended})
-        elif not ended:
-            print(f"{scope} was not paused")
+            return shapes.answer(0, scope=scope, was_paused=ended)
+        if not ended:
+            console.put(f"{scope} was not paused")
         return 0
     request = Request(reason=reason, today=today, give_up=give_up, wait=wait)
     return ordered(name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait)

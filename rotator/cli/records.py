@@ -9,16 +9,19 @@ from typing import Any
 import click
 
 from rotator import installed
-from rotator.cli import words
-from rotator.cli.common import CONTEXT, closing, json_option, service, show_json
+from rotator.cli import console, shapes
+from rotator.cli.common import CONTEXT, closing, examples, json_option, service
+from rotator.counting import count
 
 
-@click.command("plugins", context_settings=CONTEXT)
+@click.command("plugins", context_settings=CONTEXT, epilog=examples("rotator plugins", "rotator plugins dotenv"))
 @click.argument("name", required=False, default="")
 @json_option
 def plugins(name: str, as_json: bool) -> int:
     """Providers, stores, restarters and probes; with NAME, its settings."""
     from rotator import settings
+    from rotator.errors import ConfigError
+    from rotator.playbook.mistakes import nearest
     from rotator.playbook.registry import KINDS, Registry, settings_of
     from rotator.providers.catalog_entry import catalog
 
@@ -38,25 +41,32 @@ def plugins(name: str, as_json: bool) -> int:
                     "settings": [{"name": s.name, "help": s.help, "required": s.required} for s in settings_of(plugin)],
                 }
             )
+    shared = {"playbooks": str(installed.shared("playbooks")), "providers": str(catalog())}
+    shared["deploy"] = str(installed.shared("deploy"))
+    if not found:
+        nearest_name = nearest(name, [one for kind in KINDS for one in registry.names(kind)])
+        raise ConfigError(f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}")
     if as_json:
-        show_json(found)
+        return shapes.answer(0, plugins=found, shared=shared)
+    if not name:
+        console.table([(row["kind"], row["name"], row["help"]) for row in found])
+        titles = {
+            "playbooks": "examples of playbooks",
+            "providers": "files of providers",
+            "deploy": "units and manifests",
+        }
+        console.table([(f"{titles[one]}:", place) for one, place in shared.items()])
         return 0
     for row in found:
-        print(f"{row['kind']:<10} {row['name']:<12} {row['help']}")
-        for setting in row["settings"] if name else []:
-            print(f"             {setting['name']}{'' if setting['required'] else '?'}: {setting['help']}")
-    if not name:
-        print(f"examples of playbooks: {installed.shared('playbooks')}")
-        print(f"files of providers:    {catalog()}")
-        print(f"units and manifests:   {installed.shared('deploy')}")
-    if not found:
-        words.say(f"there is no plugin '{name}'", "`rotator plugins` lists them")
-        return 2
+        console.put(f"{row['kind']} {row['name']}: {row['help']}", 2)
+        marks = [(f"{one['name']}{'' if one['required'] else '?'}", one["help"]) for one in row["settings"]]
+        console.table(marks, indent=2)
     return 0
 
 
-@click.command("schema", context_settings=CONTEXT)
-def schema() -> int:
+@click.command("schema", context_settings=CONTEXT, epilog=examples("rotator schema >playbook.schema.json"))
+@click.option("--json", "as_json", is_flag=True, hidden=True, help="It is JSON.")
+def schema(as_json: bool) -> int:
     """JSON Schema of a playbook: `# yaml-language-server: $schema=…` at the top of one, and the editor knows."""
     from rotator import settings
     from rotator.playbook.json_schema import playbook_schema
@@ -66,13 +76,14 @@ def schema() -> int:
     return 0
 
 
-@click.group("db", context_settings=CONTEXT)
+@click.group("db", context_settings=CONTEXT, epilog=examples("rotator db check", "rotator db backup journal-copy.db"))
 def db() -> None:
     """The journal: check, backup, upgrade, rekey."""
 
 
-@db.command("check", context_settings=CONTEXT)
-def db_check() -> int:
+@db.command("check", context_settings=CONTEXT, epilog=examples("rotator db check"))
+@json_option
+def db_check(as_json: bool) -> int:
     """Is the journal whole, and does its key open it?"""
     from rotator.audit import checkpoint
     from rotator.journal import upkeep
@@ -83,29 +94,36 @@ def db_check() -> int:
             audit = checkpoint.standing(connection, found.journal)
         where = found.journal.database.where
         key = found.settings.key.file
-    for one in wrong:
-        words.say(one, f"the key is looked for in $ROTATOR_KEY, then {key}")
-    if audit:
-        words.say(f"the audit log: {audit}", "`rotator audit verify` tells more")
+    told = [(one, f"the key is looked for in $ROTATOR_KEY, then {key}") for one in wrong]
+    told += [(f"the audit log: {audit}", "`rotator audit verify` tells more")] if audit else []
+    for message, hint in told:
+        console.complain(message, hint)
+    code = 1 if told else 0
+    if as_json:
+        return shapes.answer(code, [shapes.error(*one) for one in told], journal=where, whole=not told)
     if not wrong:
-        print(f"{where} is whole, and its key opens it")
-    return 1 if wrong or audit else 0
+        console.put(f"{where} is whole, and its key opens it")
+    return code
 
 
-@db.command("backup", context_settings=CONTEXT)
+@db.command("backup", context_settings=CONTEXT, epilog=examples("rotator db backup /backup/journal-$(date +%F).db"))
 @click.argument("file", type=click.Path(path_type=Path))
-def db_backup(file: Path) -> int:
+@json_option
+def db_backup(file: Path, as_json: bool) -> int:
     """A consistent copy while rotator runs. Keep the sealing key elsewhere: without it the copy tells no secret."""
     from rotator.journal import upkeep
 
     with closing(service()) as found:
         upkeep.backup(found.journal, file)
-    print(f"backed up to {file}; the sealing key is not in it")
+    if as_json:
+        return shapes.answer(0, file=str(file))
+    console.put(f"backed up to {file}; the sealing key is not in it")
     return 0
 
 
-@db.command("upgrade", context_settings=CONTEXT)
-def db_upgrade() -> int:
+@db.command("upgrade", context_settings=CONTEXT, epilog=examples("rotator db upgrade"))
+@json_option
+def db_upgrade(as_json: bool) -> int:
     """Bring the journal to this version's tables."""
     from rotator import settings
     from rotator.journal import upkeep
@@ -115,13 +133,16 @@ def db_upgrade() -> int:
     if database.path is not None:
         database.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     before, after = upkeep.upgrade(database)
-    print(f"{before or 'empty'} → {after}")
+    if as_json:
+        return shapes.answer(0, before=before or None, after=after)
+    console.put(f"{before or 'empty'} → {after}")
     return 0
 
 
-@db.command("rekey", context_settings=CONTEXT)
+@db.command("rekey", context_settings=CONTEXT, epilog=examples("rotator db rekey"))
 @click.option("--lost", is_flag=True, help="The old key is lost: erase what no longer opens; debts go on by key id.")
-def db_rekey(lost: bool) -> int:
+@json_option
+def db_rekey(lost: bool, as_json: bool) -> int:
     """Seal everything under a new key; the key file is replaced, a key from elsewhere is printed to be put there."""
     from rotator.clients import files
     from rotator.journal import upkeep
@@ -132,13 +153,17 @@ def db_rekey(lost: bool) -> int:
         beside = path.with_name(path.name + ".new")
         beside.touch(mode=0o600, exist_ok=True)
         beside.write_text(kept + "\n")
-        count = upkeep.rekey(_open_for_rekey(found, lost), fresh, lost=lost)
+        number = upkeep.rekey(_open_for_rekey(found, lost), fresh, lost=lost)
         snapshot = files.read(path)
         files.replace(path, (kept + "\n").encode(), snapshot.version if snapshot else "", "rekey")
         beside.unlink()
-    print(f"{count} credentials sealed anew; the new key is in {path}")
+    if as_json:
+        return shapes.answer(0, credentials=number, file=str(path))
+    console.put(f"{count(number, 'credential')} sealed anew; the new key is in {path}")
     if lost:
-        print("the audit log cannot go on, as what was remembered of it is lost: `rotator audit restart --reason …`")
+        console.put(
+            "the audit log cannot go on, as what was remembered of it is lost: `rotator audit restart --reason …`"
+        )
     return 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rotator.cli import console
 from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
 from rotator.core.patience import ENDLESS
 from rotator.core.state import Debt, Rotation
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rotator.engine.performed import Performed
 
 _WIDTH = 10
+_WIDEST = 100  # columns: farther apart, an eye does not find a step's time
+_TIME = 9
 _AGAIN = 60.0  # seconds until the same is said once more
 
 
@@ -44,12 +46,16 @@ class StepLine:
         self.told = why, now
         return True
 
-    def text(self) -> str:
-        mark = "✗" if self.failed else "✓"
+    @property
+    def mark(self) -> str:
+        return "✗" if self.failed else "✓"
+
+    @property
+    def words(self) -> str:
         words = self.failed or " · ".join(dict.fromkeys(self.done))
         if self.tries and not self.failed and self.name == "generate":
             words += f", accepted by the provider after {self.tries + 1} tries"
-        return f"  {self.name:<{_WIDTH}} {mark} {redact(words)}"
+        return redact(words)
 
 
 class StepView:
@@ -61,7 +67,7 @@ class StepView:
         self._lines: dict[tuple[str, str], StepLine] = {}  # of each playbook and unit: old keys act between its steps
         self._followed: set[str] = set()  # what was told of the works of other processes
         self._lock = threading.Lock()
-        self._live = None if quiet or many or not sys.stdout.isatty() else _spinner()
+        self._live = None if quiet or many or not console.LiveLine.fits() else console.LiveLine()
         self.finished: dict[str, list[dict[str, Any]]] = {}
 
     def __call__(self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float) -> None:
@@ -78,7 +84,7 @@ class StepView:
                 _learn(line, call, performed)
                 self._soaks(unit, call, performed)
             if self._live is not None:
-                self._live.update(f"{step}: {line.waiting or call.op}…")
+                self._live.update(f"{step}: {line.waiting}" if line.waiting else f"{step}…")
 
     def waits(self, unit: Rotation | Debt | None, action: Action) -> None:
         """For what a command waits now: why, which try it will be, and until when it is tried; told once a minute."""
@@ -92,8 +98,7 @@ class StepView:
             if self._live is not None:
                 self._live.update(text)
             elif (why := line.failed or line.waiting) and line.is_news(why) and not self._quiet:
-                where = f"{unit.playbook}: " if self._many else ""
-                print(f"{where}  {line.name:<{_WIDTH}} … {text}", flush=True)
+                self._say(unit.playbook, line.name, "…", text)
             return None
 
     def _follows(self, action: Action) -> None:
@@ -103,18 +108,24 @@ class StepView:
             self._live.update(text)
         elif text and text not in self._followed and not self._quiet:
             self._followed.add(text)
-            print(f"  {text}", flush=True)
+            console.put(f"  {text}", 4)
 
     def _soaks(self, unit: Rotation | Debt, call: Call, performed: Performed) -> None:
         """The longest wait in front of a person says what it is."""
         if self._quiet or call.op is not Op.DEACTIVATE or not isinstance(performed.result, Done):
             return
         if isinstance(unit, Debt) and unit.plan.policy.soak:
-            where, soak = f"{unit.playbook}: " if self._many else "", span(unit.plan.policy.soak)
-            print(
-                redact(f"{where}  {'revoke':<{_WIDTH}} … {unit.key} is deactivated for {soak}, then destroyed"),
-                flush=True,
-            )
+            words = f"{unit.key} is deactivated for {span(unit.plan.policy.soak)}, then destroyed"
+            self._say(unit.playbook, "revoke", "…", redact(words))
+
+    def _say(self, playbook: str, step: str, mark: str, words: str, took: float | None = None) -> None:
+        """A line that stays; on a terminal as wide as that, with its time at the right edge."""
+        head = f"{f'{playbook}: ' if self._many else '  '}{step:<{_WIDTH}} {mark} "
+        lines = laid_out(head, words, took, console.columns())
+        if self._live is not None:
+            self._live.put(*lines)
+        else:
+            print("\n".join(lines), flush=True)
 
     def close(self) -> None:
         with self._lock:
@@ -133,18 +144,35 @@ class StepView:
             {
                 "step": line.name,
                 "ok": not line.failed,
-                "detail": redact(line.failed or " · ".join(dict.fromkeys(line.done))),
+                "done": [redact(text) for text in dict.fromkeys(line.done)],
+                "error": redact(line.failed) or None,
+                "warnings": [redact(text) for text in line.warnings],
                 "seconds": round(line.took, 3),
-                **({"warnings": [redact(text) for text in line.warnings]} if line.warnings else {}),
             }
         )
         if self._quiet:
             return
-        where = f"{playbook}: " if self._many else ""
-        text = f"{where}{line.text()}"
-        print(f"{text:<100} {line.took:7.1f} s", flush=True)
+        self._say(playbook, line.name, line.mark, line.words, line.took)
         for warning in line.warnings:
-            print(f"{where}  {'':<{_WIDTH}} ! {redact(warning)}", flush=True)
+            self._say(playbook, "", "!", redact(warning))
+
+
+def laid_out(head: str, words: str, took: float | None, columns: int | None) -> list[str]:
+    """The lines of a step: what is broken goes on below where its words begin; its time ends the last one."""
+    time = "" if took is None else f"{took:.1f} s"
+    if columns is None:
+        return [f"{head}{words}  {time}".rstrip()]
+    width = min(columns - 1, _WIDEST)
+    lines = console.folded(f"{head}{words}", width - _TIME, len(head))
+    lines[-1] = f"{lines[-1]:<{width - _TIME}}{time:>{_TIME}}".rstrip()
+    return lines
+
+
+def as_told(step: dict[str, Any]) -> None:
+    """Print a step that another process told as JSON."""
+    words = step["error"] or " · ".join(step["done"])
+    head = f"  {step['step']:<{_WIDTH}} {'✓' if step['ok'] else '✗'} "
+    print("\n".join(laid_out(head, words, step["seconds"], console.columns())), flush=True)
 
 
 def _learn(line: StepLine, call: Call, performed: Performed) -> None:
@@ -187,11 +215,3 @@ def _words(call: Call) -> str:
         Op.PROVE: "refused by the provider",
         Op.PREFLIGHT: "nothing hinders it",
     }.get(call.op, "")
-
-
-def _spinner() -> Any:
-    from rich.console import Console
-
-    status = Console().status("…", spinner="dots")
-    status.start()
-    return status

@@ -1,29 +1,24 @@
-"""Reports, rotations and debts in words and as JSON."""
+"""Reports, rotations and old keys in words."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rotator.core import debt as debt_machine
+from rotator.cli import console
 from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
+from rotator.counting import count
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
 from rotator.playbook.durations import words
 from rotator.report import Report
-from rotator.secret import redact
 
-
-def say(message: str, hint: str = "") -> None:
-    print(f"error: {redact(message)}", file=sys.stderr)
-    if hint:
-        print(f"hint: {redact(hint)}", file=sys.stderr)
+say = console.complain
 
 
 def moment(at: float) -> str:
@@ -59,18 +54,18 @@ def report(found: Report) -> None:
     if found.error is not None:
         return say(found.error.message, found.error.hint)
     for line in found.taken:
-        print(f"as today: {line}")
+        console.put(f"as today: {line}")
     for debt in found.kills:
         killed(debt)
     if found.kills and (rotation is None or not rotation.compromised):
         return None  # the order was about an older key alone
     if found.kills and found.followed and rotation is not None and rotation.phase is not Phase.ENDED:
-        print(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
+        console.put(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
         return None
     if rotation is None:
         for debt in found.debts:
             if not (debt.open and debt.attention):
-                print(debt_words(debt))
+                console.put(debt_words(debt))
     elif rotation.phase is Phase.ENDED:
         _ended(found, rotation)
     elif rotation.phase is Phase.STUCK:
@@ -81,19 +76,21 @@ def report(found: Report) -> None:
             f"`rotator undo {rotation.playbook}`",
         )
     elif needs_attention(rotation):
-        since = words(rotation.now - rotation.since)
+        since, tries = words(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
         say(
-            f"needs attention: {rotation.phase} fails since {since}, {rotation.tries} tries: {rotation.problem} "
+            f"needs attention: {rotation.phase} fails since {since}, {tries}: {rotation.problem} "
             f"({short(rotation.id)})",
             rotation.hint or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
         )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
-        print(
+        console.put(
             f"waiting for the new key ({short(rotation.id)}): make it in the provider's console, "
             f"then `rotator supply {rotation.playbook}`"
         )
     elif isinstance(found.action, WaitUntil):
-        print(f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})")
+        console.put(
+            f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})"
+        )
     if found.differs:
         lines = "".join(f"\n  {line}" for line in found.differs)
         say(
@@ -112,11 +109,11 @@ def report(found: Report) -> None:
 def abandoned(found: Report, current: Key | None) -> None:
     """What stands once a rotation was given up."""
     name = found.playbook
-    print(f"abandoned, as ordered: {current or 'no key'} is in force")
+    console.put(f"abandoned, as ordered: {current or 'no key'} is in force")
     for debt in found.debts:
         if debt.open and debt.phase not in DEAD_PHASES:
-            print(f"  {debt_words(debt)}")
-    print(f"`rotator keys {name}` shows each key; `rotate {name}` makes another")
+            console.put(f"  {debt_words(debt)}", 4)
+    console.put(f"`rotator keys {name}` shows each key; `rotate {name}` makes another")
 
 
 def killed(debt: Debt) -> None:
@@ -125,9 +122,9 @@ def killed(debt: Debt) -> None:
     match incident.ending(debt):
         case incident.Ending.DEAD if debt.proof:
             seen = "it was refused" if debt.proof is Proof.REFUSED else "the provider lists it no more"
-            print(f"{key} is dead, proven: {seen} after its revocation")
+            console.put(f"{key} is dead, proven: {seen} after its revocation")
         case incident.Ending.DEAD:
-            print(f"{key} is {debt.death}; that was not seen")
+            console.put(f"{key} is {debt.death}; that was not seen")
         case incident.Ending.ASKED:
             say(
                 f"{key} lives until a person destroys it in the provider's console",
@@ -142,7 +139,7 @@ def killed(debt: Debt) -> None:
                 "or destroy it in the provider's console",
             )
         case _:
-            print(f"{key} is being revoked ({debt.phase})")
+            console.put(f"{key} is being revoked ({debt.phase})")
 
 
 def _key(debt: Debt) -> str:
@@ -156,12 +153,12 @@ def _ended(found: Report, rotation: Rotation) -> None:
         case Outcome.VERIFIED:
             for debt in found.debts:
                 if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
-                    print(f"  revoke     … {debt_words(debt)}")
+                    console.put(f"  revoke     … {debt_words(debt)}", 15)
             waits = any(debt.open and debt.phase not in DEAD_PHASES and not _of_a_person(debt) for debt in found.debts)
             tail = " The next `rotate --due` revokes the old key;" if waits else ""
             what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
             left = tail.replace("old key", "key that was left") if rotation.back else tail
-            print(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
+            console.put(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
         case Outcome.ROLLED_BACK:
             _rolled_back(found, rotation, name)
         case Outcome.REFUSED:
@@ -174,6 +171,8 @@ def _ended(found: Report, rotation: Rotation) -> None:
 
 
 _ENDS = {3: "rolled back", 4: "needs attention", 5: "waits", 6: "refused", 75: "busy"}
+_REVOKED = "old key revoked"
+_SEVERAL = {"needs attention": "need attention", "waits": "wait", "waits for a person": "wait for a person"}
 
 
 def counted(reports: list[Report], finished: Mapping[str, list[dict[str, Any]]]) -> str:
@@ -181,8 +180,14 @@ def counted(reports: list[Report], finished: Mapping[str, list[dict[str, Any]]])
     kinds = Counter(
         _kind(one, [step["step"] for step in finished.get(one.playbook, []) if step["ok"]]) for one in reports
     )
-    told = [f"{count} {kind}" for kind, count in kinds.items() if kind]
+    told = [_told(kind, number) for kind, number in kinds.items() if kind]
     return f": {', '.join(told)}" if told else ", nothing was due"
+
+
+def _told(kind: str, number: int) -> str:
+    if kind == _REVOKED:
+        return f"{count(number, 'old key')} revoked"
+    return f"{number} {_SEVERAL.get(kind, kind) if number > 1 else kind}"
 
 
 def _kind(found: Report, steps: list[str]) -> str:
@@ -193,7 +198,7 @@ def _kind(found: Report, steps: list[str]) -> str:
         return _ENDS.get(code, "failed")
     if "verify" in steps:
         return "rotated"
-    return "old key revoked" if "revoke" in steps else ""
+    return _REVOKED if "revoke" in steps else ""
 
 
 def _of_a_person(debt: Debt) -> bool:
@@ -205,13 +210,13 @@ def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
     if rotation.back:
         return say(f"not back to the previous key: {rotation.problem}. The present one stays ({name})", rotation.hint)
     if found.ordered and rotation.possible_orphan:
-        print(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
+        console.put(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
         return None
     if found.ordered and rotation.new is None and not rotation.last_create:
-        print(f"undone, as ordered: no key had been made ({name})")
+        console.put(f"undone, as ordered: no key had been made ({name})")
         return None
     if found.ordered:
-        print(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
+        console.put(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
         return None
     orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     say(
@@ -223,57 +228,6 @@ def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
 
 def _orphan(rotation: Rotation) -> str:
     return f"There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's console."
-
-
-def rotation_json(rotation: Rotation | None) -> dict[str, Any] | None:
-    if rotation is None:
-        return None
-    return {
-        "id": rotation.id,
-        "short": short(rotation.id),
-        "playbook": rotation.playbook,
-        "phase": str(rotation.phase),
-        "outcome": str(rotation.outcome) if rotation.outcome else None,
-        "problem": rotation.problem or None,
-        "attention": rotation.question or None,
-        "old_key": str(rotation.old) if rotation.old else None,
-        "new_key": str(rotation.new) if rotation.new else None,
-        "compromised": rotation.compromised,
-        "back": rotation.back,
-        "possible_orphan": rotation.possible_orphan or None,
-    }
-
-
-def debt_json(debt: Debt) -> dict[str, Any]:
-    action = debt_machine.next_action(debt)
-    return {
-        "key": str(debt.key),
-        "cause": str(debt.cause),
-        "phase": str(debt.phase),
-        "open": debt.open,
-        "attention": debt.attention or None,
-        "until": action.at if isinstance(action, WaitUntil) else None,
-    }
-
-
-def kill_json(debt: Debt) -> dict[str, Any]:
-    found = incident.ending(debt)
-    return {"key": str(debt.key), "ending": str(found) if found else None, "proof": str(debt.proof)}
-
-
-def report_json(found: Report) -> dict[str, Any]:
-    error = {"error": found.error.message, "hint": found.error.hint} if found.error else {}
-    return {
-        "playbook": found.playbook,
-        "exit_code": found.code,
-        "rotation": rotation_json(found.rotation),
-        "debts": [debt_json(debt) for debt in found.debts],
-        **({"taken": list(found.taken)} if found.taken else {}),
-        **({"differs": list(found.differs)} if found.differs else {}),
-        **({"kills": [kill_json(debt) for debt in found.kills]} if found.kills else {}),
-        "seconds": round(found.seconds, 3),
-        **error,
-    }
 
 
 def age(at: float | None) -> str:

@@ -38,59 +38,67 @@ class Seen:
         )
 
 
-def run(say: Callable[[str], None]) -> Seen:
-    """Run it all in a temporary folder. `say` gets each line for a person."""
+@dataclass(frozen=True)
+class Teller:
+    """Who watches: gets each line for a person, and each step of a rotation as `rotate --json` tells it."""
+
+    line: Callable[[str], None]
+    step: Callable[[dict[str, Any]], None]
+
+
+def run(tell: Teller) -> Seen:
+    """Run it all in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="rotator-demo-") as folder:
         world = DemoWorld(Path(folder))
         try:
-            return _scenes(world, say)
+            return _scenes(world, tell)
         finally:
             world.close()
 
 
-def _scenes(world: DemoWorld, say: Callable[[str], None]) -> Seen:
+def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     seen = Seen()
-    say(f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key from .env,")
-    say(f"and {world.traffic.per_second} requests a second through it all the while.\n")
+    tell.line(f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key from .env,")
+    tell.line(f"and {world.traffic.per_second} requests a second through it all the while.\n")
     world.traffic.start()
     first = world.stored_key
-    say("1. rotate, in five steps:\n$ rotate demo --wait")
-    _rotate(world, say, seen)
-    say("\n2. the issuer hands out a key that does not work:\n$ rotate demo --wait")
+    tell.line("1. rotate, in five steps:\n$ rotate demo --wait")
+    _rotate(world, tell, seen)
+    tell.line("\n2. the issuer hands out a key that does not work:\n$ rotate demo --wait")
     world.admin("PUT", "/_faults", {"refuse_new": True})
     world.write_playbook(step="1s")  # patience with a fresh key: a second is long for an issuer on this machine
-    _rotate(world, say, seen)
+    _rotate(world, tell, seen)
     world.admin("PUT", "/_faults", {"refuse_new": False})
     world.write_playbook()
-    say("\n3. the service crashes when it starts with the new key:\n$ rotate demo --wait")
+    tell.line("\n3. the service crashes when it starts with the new key:\n$ rotate demo --wait")
     (world.folder / "CRASH").write_text(world.stored_key)
-    _rotate(world, say, seen)
+    _rotate(world, tell, seen)
     (world.folder / "CRASH").unlink()
-    say("\n4. rotator is killed in the middle (SIGKILL, right after the store was written), and run again:")
-    _kill_and_resume(world, say, seen)
+    tell.line("\n4. rotator is killed in the middle (SIGKILL, right after the store was written), and run again:")
+    _kill_and_resume(world, tell, seen)
     _look(world, first, seen)
     world.traffic.stop()
     seen.requests, seen.failed_requests = world.traffic.requests, len(world.traffic.failures)
-    _summary(world, say, seen)
+    _summary(world, tell, seen)
     return seen
 
 
-def _rotate(world: DemoWorld, say: Callable[[str], None], seen: Seen) -> None:
+def _rotate(world: DemoWorld, tell: Teller, seen: Seen) -> None:
     done = world.rotator("rotate", "demo", "--wait", "--json")
     try:
-        found = json.loads(done.stdout)
+        found = json.loads(done.stdout)["playbooks"][0]
     except ValueError as error:
         raise RuntimeError(f"rotate said: {done.stdout[-500:]}{done.stderr[-500:]}") from error
     rotation = found["rotation"] or {}
-    outcome = rotation.get("outcome") or rotation.get("phase") or found.get("error")
+    outcome = rotation.get("outcome") or rotation.get("phase") or found["error"]["message"]
     seen.rotations.append({"outcome": outcome, "steps": found["steps"], "seconds": found["seconds"]})
     for step in found["steps"]:
-        say(f"  {step['step']:<10} {'✓' if step['ok'] else '✗'} {step['detail'][:84]:<84} {step['seconds']:6.1f} s")
+        tell.step(step)
     problem = f": {rotation['problem']}" if rotation.get("problem") else ""
-    say(f"  → {outcome}{problem}"[:118])
+    tell.line(f"  → {outcome}{problem}")
 
 
-def _kill_and_resume(world: DemoWorld, say: Callable[[str], None], seen: Seen) -> None:
+def _kill_and_resume(world: DemoWorld, tell: Teller, seen: Seen) -> None:
     before = world.stored_key
     process = world.start_rotate()
     end = time.monotonic() + 20
@@ -98,9 +106,9 @@ def _kill_and_resume(world: DemoWorld, say: Callable[[str], None], seen: Seen) -
         time.sleep(0.002)
     process.kill()
     process.wait()
-    say("$ rotate demo --wait\n  Killed")
-    say("$ rotate demo --wait")
-    _rotate(world, say, seen)
+    tell.line("$ rotate demo --wait\n  Killed")
+    tell.line("$ rotate demo --wait")
+    _rotate(world, tell, seen)
 
 
 def _look(world: DemoWorld, first: str, seen: Seen) -> None:
@@ -113,18 +121,18 @@ def _look(world: DemoWorld, first: str, seen: Seen) -> None:
     seen.audit_verified = world.rotator("audit", "verify").returncode == 0
 
 
-def _summary(world: DemoWorld, say: Callable[[str], None], seen: Seen) -> None:
-    say("")
-    say(f"requests        {seen.requests}, {seen.failed_requests} failed")
+def _summary(world: DemoWorld, tell: Teller, seen: Seen) -> None:
+    tell.line("")
+    tell.line(f"requests        {seen.requests}, {seen.failed_requests} failed")
     if world.traffic.failures:
-        say(f"                the first: {world.traffic.failures[0]}")
-    say(f"the old key     {'is refused by the issuer' if seen.old_key_refused else 'IS STILL ACCEPTED'}")
-    say(
+        tell.line(f"                the first: {world.traffic.failures[0]}")
+    tell.line(f"the old key     {'is refused by the issuer' if seen.old_key_refused else 'IS STILL ACCEPTED'}")
+    tell.line(
         f"keys            1 live, held by .env and by the running process; {seen.orphan_keys} orphans"
         if not seen.orphan_keys
         else f"keys            {seen.orphan_keys} ORPHANS"
     )
-    say(
+    tell.line(
         "the audit log   is whole: every record follows the one before, checkpoints signed"
         if seen.audit_verified
         else "the audit log   IS NOT WHOLE"

@@ -13,6 +13,7 @@ from typing import Any
 
 from rotator.clients import aws
 from rotator.clients.aws import Account, AwsConnection
+from rotator.counting import count
 from rotator.errors import AccessDenied, NotFound, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
@@ -64,7 +65,7 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     def preflight(self) -> list[Finding]:
         """Lists the keys: shows who signs and how full the quota is."""
         records = self.inventory()
-        found = [Finding(Level.OK, f"{len(records)} of {self.quota} keys")]
+        found = [Finding(Level.OK, f"{len(records)} of {count(self.quota, 'key')}")]
         signing = aws.session(self.account).get_credentials()
         mine = signing is not None and signing.access_key in {record.id for record in records}
         if mine and self.credentials is None and self.profile is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, make_dataclass
 from typing import Any, ClassVar
 
 from rotator.clients import http
+from rotator.counting import count
 from rotator.errors import (
     ConfigError,
     Conflict,
@@ -97,9 +98,9 @@ class HttpProvider(ProviderDefaults):
         if not self.can_list:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
-        count = sum(record.active for record in self._records(items))
-        of = f" of {self.entry.quota}" if self.entry.quota else ""
-        return [Finding(Level.OK, f"{count}{of} keys"), *self._odd_dates(items)]
+        live = sum(record.active for record in self._records(items))
+        told = f"{live} of {count(self.entry.quota, 'key')}" if self.entry.quota else count(live, "key")
+        return [Finding(Level.OK, told), *self._odd_dates(items)]
 
     def _odd_dates(self, items: Sequence[Any]) -> Iterator[Finding]:
         """What the list tells of dates in a form that nobody understands, and a last use that it does not tell."""

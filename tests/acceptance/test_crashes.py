@@ -164,7 +164,8 @@ def _refused_then_adopted(world: AcceptanceWorld) -> None:
 
 def _phase(world: AcceptanceWorld) -> str:
     found = world.rotator("status", "--json").stdout
-    return json.loads(found)[0]["state"] if found.startswith("[") else ""
+    rotations = [one["rotation"] for one in json.loads(found)["playbooks"]] if found else []
+    return next((rotation["phase"] for rotation in rotations if rotation), "")
 
 
 def _wait_for(condition, seconds: float = 15) -> None:

@@ -22,7 +22,7 @@ def test_a_consumer_that_crashes_with_the_new_key_goes_on_with_the_old_one(world
     old, pid = world.stored_key, world.consumer_pid
     (world.folder / "CRASH").write_text(old)
     done = world.rotator("rotate", "demo", "--json")
-    found = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["playbooks"]
     assert done.returncode == 3 and found["rotation"]["outcome"] == "rolled back"
     assert (world.stored_key, world.consumer_pid) == (old, pid)
     world.promises_hold()

@@ -112,7 +112,8 @@ def test_the_same_file_is_written_from_every_folder(world: World) -> None:
 
 def test_the_plan_shows_the_file_that_would_be_written(world: World) -> None:
     plan = json.loads(world.run(world.elsewhere, "rotator", "plan", "one", "--json").stdout)
-    assert plan["steps"]["store"] == f"file {world.project}/app/key"
+    plan = plan["playbooks"][0]
+    assert [store["name"] for store in plan["stores"]] == [f"file {world.project}/app/key"]
     assert plan["paths"]["../app/restart.sh"] == f"{world.project}/app/restart.sh"
     told = world.run(world.elsewhere, "rotator", "plan", "one").stdout
     assert f"../app/restart.sh is {world.project}/app/restart.sh" in told

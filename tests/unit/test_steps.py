@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rotator.cli.steps import StepView
+from rotator.cli import console
+from rotator.cli.steps import StepView, laid_out
 from rotator.core.action import Call, Done, Failed, Later, Op, Result, Unknown, WaitUntil
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Rotation
 from rotator.engine.performed import Performed
@@ -25,6 +29,9 @@ class Live:
 
     def update(self, text: str) -> None:
         self.text = text
+
+    def put(self, *lines: str) -> None:
+        print(*lines, sep="\n")
 
     def stop(self) -> None:
         self.text = ""
@@ -50,7 +57,7 @@ def test_why_which_try_and_until_when(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_old_key_is_tried_without_end(capsys: pytest.CaptureFixture[str]) -> None:
     told(StepView(many=True), DEBT, Call(Op.REVOKE, "revoke"), Failed(NOW, "503", "", False))
     said = capsys.readouterr().out
-    assert said.startswith("one:   revoke") and "503; try 5 at " in said and "without end" in said
+    assert said.startswith("one: revoke") and "503; try 5 at " in said and "without end" in said
 
 
 def test_a_lost_answer_is_told_while_it_is_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +82,80 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
     told(view, ROTATION, CALL, Failed(NOW, "it is down", "", False))
     view.close()
     assert capsys.readouterr().out == "" and json.dumps(view.finished)
+
+
+class Terminal(io.StringIO):
+    """Of this width; `screen` is what is to be seen: carriage returns and erased lines as terminals take them."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def screen(self) -> list[str]:
+        lines = []
+        for line in self.getvalue().split("\n"):
+            seen = ""
+            for part in line.split("\r"):
+                seen = part.removeprefix("\x1b[K") if part.startswith("\x1b[K") else part + seen[len(part) :]
+            assert "\x1b" not in seen
+            lines.append(seen)
+        return lines
+
+
+@pytest.fixture(params=[40, 80, 120])
+def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    monkeypatch.setenv("TERM", "xterm")
+    return Terminal()
+
+
+def test_a_step_fits_the_terminal_and_its_live_line_leaves_nothing(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    width = int(os.environ["COLUMNS"])
+    view = StepView()
+    long = "app 1/3: " + "replica-7d9 shows the old key and was told to stop " * 4
+    told(view, ROTATION, CALL, Later(NOW, 1.0, text=long))
+    told(view, ROTATION, Call(Op.PROGRESS, "restart"), Failed(NOW, long, "", False))
+    view.close()
+    screen = terminal.screen
+    assert all(len(line) <= width for line in screen), screen
+    text = " ".join(" ".join(screen).split())
+    assert text.count("replica-7d9") == 8 and "asked again" not in text, "what was live is gone, what stays is whole"
+    heads = [line for line in screen if line.strip() and not line.startswith(" " * 15)]
+    assert [line.split()[0] for line in heads] == ["preflight", "restart"], "what is broken goes on under its words"
+    assert len({len(line) for line in screen if line.endswith(" s")}) == 1, "the times stand below each other"
+
+
+def test_in_a_pipe_a_step_is_one_line_without_padding(capsys: pytest.CaptureFixture[str]) -> None:
+    view = StepView()
+    told(view, ROTATION, CALL, Done(NOW))
+    told(view, ROTATION, Call(Op.PROGRESS, "restart"), Failed(NOW, "it " + "fails " * 40, "", False))
+    view.close()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "…" not in line]
+    assert lines[0] == "  preflight  ✓ nothing hinders it  0.0 s" and len(lines) == 2 and lines[1].count("fails") == 40
+
+
+def test_a_terminal_that_cannot_take_a_line_back_gets_none(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    view = StepView()
+    told(view, ROTATION, CALL, Failed(NOW, "it is down", "", False))
+    view.close()
+    assert "\r" not in terminal.getvalue() and "\x1b" not in terminal.getvalue() and "it is down" in terminal.getvalue()
+
+
+def test_a_command_in_a_sentence_is_not_broken() -> None:
+    """It is to be copied."""
+    text = "it is refused, since nobody knows why: `rotator resume openai-prod --today` goes on with what it says"
+    lines = console.folded(text, 60, 4)
+    assert any("`rotator resume openai-prod --today`" in line for line in lines) and max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()) == text
+    assert console.folded(text, None) == [text]
+
+
+def test_the_time_of_a_step_ends_its_last_line() -> None:
+    head, words = "  store      ✓ ", "dotenv /srv/app/.env#KEY"
+    assert laid_out(head, words, 0.21, 80)[0].endswith(" 0.2 s")
+    assert laid_out(head, words, None, 80) == [f"{head}{words}"]

@@ -1,0 +1,129 @@
+"""What `--json` prints: one object, of the same shapes in each verb. Described in docs/json.md.
+
+Times are ISO 8601 in UTC, spans are seconds, what is not there is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from rotator.audit.record import rfc3339
+from rotator.core import debt as debt_machine
+from rotator.core import incident
+from rotator.core.action import WaitUntil
+from rotator.core.state import Debt, Key, Rotation
+from rotator.engine.keeper import short
+from rotator.errors import RotatorError
+from rotator.journal.pauses import Pause
+from rotator.playbook.mistakes import Mistake
+from rotator.report import Report
+
+
+def answer(exit_code: int, errors: Sequence[Mapping[str, Any]] = (), **data: Any) -> int:
+    """Print the one object of this command; the exit code."""
+    path = click.get_current_context().command_path.split()
+    tell(" ".join(path[1:] or path), exit_code, errors, data)
+    return exit_code
+
+
+def tell(command: str, exit_code: int, errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
+    found = {"command": command, "exit_code": exit_code, "errors": list(errors), **data}
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def error(message: str, hint: str = "", place: str = "") -> dict[str, Any]:
+    return {"message": message, "hint": hint or None, "place": place or None}
+
+
+def of_error(found: RotatorError) -> dict[str, Any]:
+    return error(found.message, found.hint)
+
+
+def mistakes(found: Sequence[Mistake]) -> list[dict[str, Any]]:
+    return [error(one.text, one.hint, one.place) for one in found]
+
+
+def at(seconds: float | None) -> str | None:
+    """ISO 8601 of Unix seconds."""
+    return rfc3339(seconds) if seconds is not None else None
+
+
+def key(found: Key | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"id": found.id or None, "hint": found.hint or None, "fingerprint": found.fingerprint or None}
+
+
+def rotation(found: Rotation | None, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """`row`: what the journal keeps of it besides its state."""
+    if found is None:
+        return None
+    kept = row or {}
+    return {
+        "id": found.id,
+        "short": short(found.id),
+        "playbook": found.playbook,
+        "phase": str(found.phase),
+        "outcome": str(found.outcome) if found.outcome else None,
+        "problem": found.problem or None,
+        "question": found.question or None,
+        "hint": found.hint or None,
+        "old_key": key(found.old),
+        "new_key": key(found.new),
+        "compromised": found.compromised,
+        "back": found.back,
+        "possible_orphan": found.possible_orphan or None,
+        "by": kept.get("actor") or None,
+        "reason": kept.get("reason") or None,
+        "began": at(kept.get("began")),
+        "ended": at(kept.get("ended")),
+    }
+
+
+def old_key(found: Debt) -> dict[str, Any]:
+    """A key that is to be revoked, or was."""
+    action = debt_machine.next_action(found)
+    ending = incident.ending(found) if found.at_once else None
+    return {
+        "key": key(found.key),
+        "cause": str(found.cause),
+        "phase": str(found.phase),
+        "open": found.open,
+        "attention": found.attention or None,
+        "until": at(action.at) if isinstance(action, WaitUntil) else None,
+        "at_once": found.at_once,
+        "ending": str(ending) if ending else None,
+        "proof": str(found.proof) if found.proof else None,
+    }
+
+
+def pause(found: Pause | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "scope": found.scope,
+        "since": at(found.since),
+        "until": at(found.until),
+        "reason": found.reason,
+        "by": found.who,
+    }
+
+
+def report(found: Report, row: Mapping[str, Any] | None, steps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """How it stands with one playbook after a command. `row`: of its rotation, in the journal."""
+    return {
+        "playbook": found.playbook,
+        "exit_code": found.code_of_all,
+        "error": of_error(found.error) if found.error else None,
+        "rotation": rotation(found.rotation, row),
+        "old_keys": [old_key(debt) for debt in found.debts],
+        "killed": [old_key(debt) for debt in found.kills],
+        "taken": list(found.taken),
+        "differs": list(found.differs),
+        "steps": list(steps),
+        "seconds": round(found.seconds, 3),
+    }
