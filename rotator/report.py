@@ -26,6 +26,7 @@ class Report:
     kills: tuple[Debt, ...] = ()  # keys that were ordered to die first
     taken: tuple[str, ...] = ()  # what it goes on with by a person's order, line by line
     differs: tuple[str, ...] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
+    console: str = ""  # where a person makes the key that is waited for
     followed: bool = False  # another process holds the lease and carries it on
 
     @property

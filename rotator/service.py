@@ -15,7 +15,7 @@ from rotator.audit import chain, checkpoint, outside
 from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
 from rotator.core import incident
-from rotator.core.action import Action, Call, Finish, WaitUntil
+from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
 from rotator.core.state import Debt, Key, Phase
 from rotator.core.turn import Unit, turn
 from rotator.engine import today
@@ -230,7 +230,17 @@ class Service:
             yield from self._wait(session.playbook, min(action.at, now + SHORT))
         rotation = session.case.rotation
         differs = today.differs(session, rotation) if rotation and rotation.phase is Phase.STUCK else ()
-        return Report(session.playbook, rotation, session.case.debts, action, differs=differs, taken=session.taken)
+        asked = isinstance(action, Ask) and rotation is not None
+        console = getattr(session.books.of(rotation.id).provider, "console", "") if asked and rotation else ""
+        return Report(
+            session.playbook,
+            rotation,
+            session.case.debts,
+            action,
+            differs=differs,
+            taken=session.taken,
+            console=f"at {console}" if console else "",
+        )
 
     def _wait(self, name: str, until: float) -> Work[None]:
         """Until then, or until an order for this playbook stands in the journal."""

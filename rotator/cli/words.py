@@ -83,8 +83,9 @@ def report(found: Report) -> None:
             rotation.hint or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
         )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
+        where = found.console or "in the provider's console"
         console.put(
-            f"waiting for the new key ({short(rotation.id)}): make it in the provider's console, "
+            f"waiting for the new key ({short(rotation.id)}): make it {where}, "
             f"then `rotator supply {rotation.playbook}`"
         )
     elif isinstance(found.action, WaitUntil):

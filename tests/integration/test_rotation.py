@@ -315,7 +315,8 @@ def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(b
     by_hand(bench)
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("uses: operator,", "uses: operator, console: https://console.test/keys,"))
-    assert bench.service.rotate("one").code == 5
+    report = bench.service.rotate("one")
+    assert report.code == 5 and report.console == "at https://console.test/keys"
     old, dead, good = bench.stored, bench.issuer.create("dead"), bench.issuer.create("by hand")
     dead.state = "dead"
     value, told = {
