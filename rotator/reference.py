@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _HINT = "refer to it, for instance {env: NAME} or {file: /run/credentials/NAME}"
 
 
@@ -78,6 +80,8 @@ class Reference:
             return Reference(kind, tuple(str(part) for part in where), own=tuple(own))
         if not isinstance(where, str) or not where.strip():
             raise ValueError(f"{{{kind}: …}} needs a text, for instance {{{kind}: NAME}}")
+        if kind == "env" and not _VARIABLE.fullmatch(where):
+            raise ValueError(f"{{env: …}} needs the name of a variable, and this is none; {_HINT}")
         return Reference(kind, where)
 
     @classmethod

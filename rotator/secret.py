@@ -17,6 +17,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+|%20)[A-Za-z0-9._~+/=\-]{8,
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEYLIKE = re.compile(r"(?<![\w+=~-])(?=[\w+=~-]*[0-9])(?=[\w+=~-]*[A-Za-z])[\w+=~-]{16,}")
+_LAST = 100  # lines of what a program said
 _WORDS = "2026-11-21T14:00:00.000001Z step done: kubernetes deployment/api 3/3 ready, rotation undone by operator@host"
 
 _alive = Vocabulary()  # looked for however they are spelled
@@ -126,8 +127,8 @@ def without_keys(text: str) -> str:
 
 def last_line(lines: Iterable[str]) -> str:
     """The last of them that says something, redacted and cut; '' where none does: what a program ended with."""
-    said = [line.strip() for line in lines if line.strip()]
-    return redact(said[-1])[:300] if said else ""
+    said = [line.strip() for line in lines if line.strip()][-_LAST:]
+    return redact("\n".join(said)).rpartition("\n")[2][:300]  # together: a key may go over several lines
 
 
 def hint_of(text: str) -> str:

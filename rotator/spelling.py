@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 SHORTEST = 8  # of a plain form: shorter ones would stand in ordinary words that follow each other
+_BEGINNING, _END = 20, 16  # of a plain form, that are as good as all of it
 _ROUNDS = 3  # of escapes within escapes: %252f
 _BETWEEN = bytes(code for code in range(128) if not chr(code).isalnum())
 _NO_LETTERS = re.compile(r"[^\w]+")  # of any writing, also what is not shown at all
@@ -62,12 +63,15 @@ def _character(found: re.Match[str]) -> str:
 def forms(text: str, written: Iterable[str]) -> frozenset[bytes]:
     """The plain forms of a secret: as it is `written`, backwards, in hex, and in base64 with anything around it."""
     raw = text.encode(errors="replace")
-    found = {raw.hex().encode(), plain(text)[::-1]}
+    letters = plain(text)
+    found = {raw.hex().encode(), letters[::-1]}
+    if len(letters) > _BEGINNING + SHORTEST:  # cut off by whoever prints only so much, or the end of it
+        found |= {letters[:_BEGINNING], letters[-_END:]}
     for one in written:
         found |= {plain(one), meant(one)}
     for before, begin in enumerate((0, 2, 3)):
-        letters = base64.b64encode(bytes(before) + raw).decode()
-        core = letters[begin : (before + len(raw)) * 8 // 6]  # the letters that what stands around it does not change
+        encodes = base64.b64encode(bytes(before) + raw).decode()
+        core = encodes[begin : (before + len(raw)) * 8 // 6]  # the letters that what stands around it does not change
         found |= {plain(core), plain(core.replace("+", "-").replace("/", "_"))}
     return frozenset(form for form in found if len(form) >= SHORTEST)
 

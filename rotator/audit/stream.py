@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rotator.errors import ConfigError
+from rotator.shown import spelled
 
 
 @dataclass
@@ -28,7 +29,7 @@ class _Target:
             while left:
                 left = left[self.file.write(left) or 0 :]
         else:
-            self.file.write(text)
+            getattr(self.file, "write_as_it_is", self.file.write)(text)
             self.file.flush()
         self.whole = True
 
@@ -50,7 +51,7 @@ class Stream:
         import structlog
 
         render = structlog.processors.JSONRenderer(ensure_ascii=False)
-        lines = [_text(render(None, "", dict(record))) for record in records]
+        lines = [spelled(_text(render(None, "", dict(record)))) for record in records]
         for target in self._targets:
             try:
                 target.write(lines)

@@ -11,8 +11,10 @@ import click
 
 from rotator.audit.verify import Verdict
 from rotator.cli import console, shapes
-from rotator.cli.common import CONTEXT, closing, examples, json_option, service
+from rotator.cli.common import CONTEXT, closing, examples, json_option, required_reason_option, service
+from rotator.cli.streams import print_record
 from rotator.counting import count
+from rotator.shown import spelled
 
 
 @click.group("audit", context_settings=CONTEXT, epilog=examples("rotator audit verify", "rotator audit tail -f"))
@@ -38,10 +40,10 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
         if as_json and follow:
             raise click.UsageError("--follow has no end, and --json is one object: without --json each line is one")
         if as_json:
-            return shapes.answer(0, records=[json.loads(row[1]) for row in reversed(rows)])
+            return shapes.answer(0, as_it_is=True, records=[json.loads(row[1]) for row in reversed(rows)])
         last = rows[0][0] if rows else 0
         for row in reversed(rows):
-            print(row[1])
+            print_record(row[1])
         while follow:
             time.sleep(0.5)
             with found.journal.database.read() as connection:
@@ -52,7 +54,8 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
                 ).all()
             for row in rows:
                 last = row[0]
-                print(row[1], flush=True)
+                print_record(row[1])
+                sys.stdout.flush()
     return 0
 
 
@@ -70,15 +73,16 @@ def export(file: Path | None, as_json: bool) -> int:
         found.checkpoint()
         with found.journal.database.read() as connection:
             lines = [canonical(line) for line in verifying.lines_of(connection)]
-    text = "\n".join(lines) + "\n"
     if file is not None:
-        file.write_text(text, encoding="utf-8")
+        file.write_text("".join(f"{spelled(line)}\n" for line in lines), encoding="utf-8")
     elif not as_json:
-        sys.stdout.write(text)
+        for line in lines:
+            print_record(line)
         return 0
     if as_json:
         told = [] if file is not None else [json.loads(line) for line in lines]
-        return shapes.answer(0, file=str(file) if file is not None else None, lines=len(lines), records=told)
+        where = str(file) if file is not None else None
+        return shapes.answer(0, as_it_is=True, file=where, lines=len(lines), records=told)
     console.put(f"{count(len(lines), 'line')} in {file}")
     return 0
 
@@ -161,8 +165,8 @@ def audit_key(as_json: bool) -> int:
     with closing(service()) as found, found.journal.database.write() as connection:
         key = checkpoint.public_key(connection, found.journal)
     if as_json:
-        return shapes.answer(0, public_key=key)
-    print(key)
+        return shapes.answer(0, as_it_is=True, public_key=key)
+    print_record(key)
     return 0
 
 
@@ -171,7 +175,7 @@ def audit_key(as_json: bool) -> int:
     context_settings=CONTEXT,
     epilog=examples('rotator audit restart --reason "restored from a backup by hand, ticket 4711"'),
 )
-@click.option("--reason", required=True, help="Why; it stands in the first checkpoint of the new log, for ever.")
+@required_reason_option("Why; it stands in the first checkpoint of the new log, for ever.")
 @json_option
 def restart(reason: str, as_json: bool) -> int:
     """Begin the log anew after one that is broken. The new one names it, with what was found, for ever."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rotator.cli.steps import StepView
     from rotator.service import Service
 
+F = TypeVar("F", bound=Callable[..., Any])
 _SEVERITY = (4, 3, 1, 6, 2, 5, 75)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -19,11 +20,9 @@ def service(way: str = "cli", observe: Any = None) -> Service:
     """The service of this process, with the redactor told about keys' patterns."""
     from rotator import settings
     from rotator.cli.log import logging
-    from rotator.providers.catalog_entry import key_patterns
-    from rotator.secret import redact
     from rotator.service import Service
 
-    redact.add_patterns(key_patterns())
+    know_key_patterns()
     found = settings.load()
     if observe is None:
         return Service(found, way)
@@ -49,9 +48,30 @@ def playbook_names(context: click.Context, parameter: click.Parameter, incomplet
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def know_key_patterns() -> None:
+    """What looks like a key of a provider that is shipped is blanked out from here on."""
+    from rotator.providers.catalog_entry import key_patterns
+    from rotator.secret import redact
+
+    redact.add_patterns(key_patterns())
+
+
+def _tidy(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A reason is kept and shown: without a key that was pasted into it, on one line."""
+    from rotator.shown import tidy
+
+    if value:
+        know_key_patterns()
+    return tidy(value)
+
+
+def required_reason_option(help_text: str) -> Callable[[F], F]:
+    return click.option("--reason", required=True, callback=_tidy, help=help_text)
+
+
 name_argument = click.argument("name", shell_complete=playbook_names)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")
-reason_option = click.option("--reason", default="", help="Why; it stands in the audit log.")
+reason_option = click.option("--reason", default="", callback=_tidy, help="Why; it stands in the audit log.")
 wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked, or one needs attention.")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rotator.secret import redact
+from rotator.shown import fit, tidy
 
 _GLUE = "\u2007"  # a blank at which no line is broken
 _COMMAND = re.compile(r"`[^`\n]+`")
@@ -87,6 +88,11 @@ def table(rows: Sequence[Sequence[str]], indent: int = 0, below: Sequence[Sequen
             put(f"{' ' * (indent + 2)}{line}", indent + 4)
 
 
+def _draw(text: str) -> None:
+    """With commands to the terminal, which the door would write out."""
+    getattr(sys.stdout, "write_as_it_is", sys.stdout.write)(text)
+
+
 class LiveLine:
     """One line at the bottom of a terminal that says what goes on, and is gone before anything else is printed."""
 
@@ -103,7 +109,7 @@ class LiveLine:
 
     def update(self, text: str) -> None:
         with self._lock:
-            self._text = text
+            self._text = fit(tidy(text))
             self._draw()
 
     def put(self, *lines: str) -> None:
@@ -132,8 +138,8 @@ class LiveLine:
             return
         room = (columns() or 80) - 3
         text = self._text if len(self._text) <= room else self._text[: room - 1] + "…"
-        sys.stdout.write(f"\r\x1b[K{_SIGNS[self._at % len(_SIGNS)]} {text}")
+        _draw(f"\r\x1b[K{_SIGNS[self._at % len(_SIGNS)]} {text}")
         sys.stdout.flush()
 
     def _erase(self) -> None:
-        sys.stdout.write("\r\x1b[K")
+        _draw("\r\x1b[K")

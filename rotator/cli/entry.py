@@ -46,6 +46,9 @@ def _run(command: Callable[..., Any], name: str) -> None:
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except click.ClickException as wrong:
+        from rotator.cli.common import know_key_patterns
+
+        know_key_patterns()  # a key may be among the words that it does not understand
         verb = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else name
         code = _said(2, (wrong.format_message(), f"`{verb} --help` shows what there is", ""))
     except (click.Abort, KeyboardInterrupt):

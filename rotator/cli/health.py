@@ -14,7 +14,7 @@ import click
 
 from rotator import trust
 from rotator.cli import console, overview, shapes, words
-from rotator.cli.common import CONTEXT, closing, examples, json_option, service, worst
+from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key_patterns, service, worst
 from rotator.core.state import Phase
 from rotator.counting import count
 from rotator.errors import Rejected, RotatorError, Unsupported
@@ -59,6 +59,7 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
 
     Without a PROVIDER: every one whose variable is set, and OpenAI.
     """
+    know_key_patterns()
     wanted = list(names) or [
         name
         for name, path in shipped().items()

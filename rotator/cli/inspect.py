@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotator.cli import console, shapes, words
-from rotator.cli.common import CONTEXT, closing, examples, json_option, name_argument, playbook_names, service, worst
+from rotator.cli.common import (
+    CONTEXT,
+    closing,
+    examples,
+    json_option,
+    know_key_patterns,
+    name_argument,
+    playbook_names,
+    service,
+    worst,
+)
 from rotator.core.state import Phase
 from rotator.counting import count
 from rotator.engine.keeper import short
@@ -300,6 +310,7 @@ def validate(what: tuple[str, ...], as_json: bool) -> int:
 
     A PATH is one file or directory, wherever it is; a NAME is one of the playbooks that rotator finds by itself.
     """
+    know_key_patterns()
     looked = [_looked_at(one) for one in what or ("",)]
     right = sorted({name for one in looked for name in one.right})
     mistakes = list(dict.fromkeys(mistake for one in looked for mistake in one.mistakes))

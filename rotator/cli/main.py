@@ -22,6 +22,7 @@ from rotator.cli.common import (
     worst,
 )
 from rotator.counting import count
+from rotator.shown import tidy
 
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
@@ -142,7 +143,8 @@ def _headline(found: Service, name: str) -> None:
 
     playbook = found.playbooks().playbooks.get(name)
     if playbook is not None:
-        console.put(f"{name} · {playbook.shape.description}" if playbook.shape.description else name, 2)
+        description = tidy(playbook.shape.description)
+        console.put(f"{name} · {description}" if description else name, 2)
 
 
 def _due(request: Request, as_json: bool) -> int:

@@ -14,6 +14,7 @@ from rotator.cli.common import (
     json_option,
     playbook_names,
     reason_option,
+    required_reason_option,
     service,
     wait_option,
 )
@@ -60,7 +61,7 @@ def _moment(text: str) -> float:
 @_tag
 @_all
 @click.option("--until", "end", required=True, help="A duration (3d, 12h) or a time (2026-12-24T18:00).")
-@click.option("--reason", required=True, help="Why; it stands in the audit log and in status.")
+@required_reason_option("Why; it stands in the audit log and in status.")
 @json_option
 def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool) -> int:
     """The clock leaves NAME (or a tag, or all) alone until then: nothing begins or goes on, no old key is revoked.

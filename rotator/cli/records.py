@@ -10,7 +10,7 @@ import click
 
 from rotator import installed
 from rotator.cli import console, shapes
-from rotator.cli.common import CONTEXT, closing, examples, json_option, service
+from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key_patterns, service
 from rotator.counting import count
 
 
@@ -25,6 +25,7 @@ def plugins(name: str, as_json: bool) -> int:
     from rotator.playbook.registry import KINDS, Registry, settings_of
     from rotator.providers.catalog_entry import catalog
 
+    know_key_patterns()
     registry = Registry(settings.load().directory.paths)
     found: list[dict[str, Any]] = []
     for kind in KINDS:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from rotator.audit.record import rfc3339
+from rotator.cli.streams import print_record
 from rotator.core import debt as debt_machine
 from rotator.core import incident
 from rotator.core.action import WaitUntil
@@ -23,16 +24,22 @@ from rotator.playbook.mistakes import Mistake
 from rotator.report import Report
 
 
-def answer(exit_code: int, errors: Sequence[Mapping[str, Any]] = (), **data: Any) -> int:
-    """Print the one object of this command; the exit code."""
+def answer(exit_code: int, errors: Sequence[Mapping[str, Any]] = (), *, as_it_is: bool = False, **data: Any) -> int:
+    """Print the one object of this command; the exit code. `as_it_is`: what is signed or hashed, and was redacted."""
     path = click.get_current_context().command_path.split()
-    tell(" ".join(path[1:] or path), exit_code, errors, data)
+    tell(" ".join(path[1:] or path), exit_code, errors, data, as_it_is)
     return exit_code
 
 
-def tell(command: str, exit_code: int, errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
+def tell(
+    command: str, exit_code: int, errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any], as_it_is: bool = False
+) -> None:
     found = {"command": command, "exit_code": exit_code, "errors": list(errors), **data}
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    if as_it_is:
+        print_record(text)
+    else:
+        print(text)
 
 
 def error(message: str, hint: str = "", place: str = "") -> dict[str, Any]:

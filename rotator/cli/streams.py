@@ -1,4 +1,7 @@
-"""Standard output and error that cannot stop the work: full, closed, or of an encoding without our signs."""
+"""Standard output and error: the door through which every text goes, so that none of them shows a key.
+
+They cannot stop the work: full, closed, or of an encoding without our signs.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,30 @@ import os
 import sys
 from typing import IO, Any
 
+from rotator.shown import fit, spelled
+
 _INSTEAD = {"✓": "ok", "✗": "no", "…": "...", "·": "-", "→": "->", "×": "x", "²": "2", "–": "-", "“": '"', "”": '"'}
 
 
 class Guarded:
-    """A text stream; once it cannot be written, what is said to it is lost, and `lost` says why."""
+    """A text stream; once it cannot be written, what is said to it is lost, and `lost` says why.
+
+    `beneath` is the stream itself, for what draws on a terminal.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        self.beneath = self._stream = stream
         self.lost: OSError | None = None
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors=_spelled_out.__name__)  # type: ignore[attr-defined]
 
     def write(self, text: str) -> int:
+        told = fit(text)
+        self._try(lambda: self._stream.write(told))
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> int:
+        """What has passed the redactor before it was signed, or hashed: blanking out more would break it."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
@@ -55,6 +69,12 @@ def guard() -> tuple[Guarded, Guarded]:
     sys.stdin = sys.stdin or io.StringIO()
     sys.stdout, sys.stderr = found
     return found
+
+
+def print_record(line: str) -> None:
+    """A line of JSON that is signed or hashed, as it is but for what a terminal would obey."""
+    write = sys.stdout.write_as_it_is if isinstance(sys.stdout, Guarded) else sys.stdout.write
+    write(f"{spelled(line)}\n")
 
 
 def is_broken_pipe(error: OSError) -> bool:

@@ -35,6 +35,7 @@ _TRUSTED = 60.0  # seconds until certificates are read again
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SAFE = ("GET", "HEAD")
 _LONGEST_WAIT = 3600.0  # seconds of a Retry-After that are believed; the engine caps at the step's deadline besides
+_CONTENT_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}(;[ \w=\"-]{0,30})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -60,14 +61,16 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    secrets: tuple[Secret, ...] = ()  # of the request: what the answer echoes is redacted as long as it is read
 
     def json(self) -> Any:
         """The body as JSON. Raises PermanentError with the first words of what came instead."""
         try:
             return parsed(self.body) if self.body else {}
         except (ValueError, RecursionError) as error:
-            kind = self.headers.get("content-type", "no content type")
-            start = redact(self.body[:80].decode(errors="replace")).split("\n")[0]
+            said = self.headers.get("content-type", "")
+            kind = said if _CONTENT_TYPE.fullmatch(said) else "something else"
+            start = without_keys(redact(self.body[:80].decode(errors="replace"))).split("\n")[0]
             raise PermanentError(
                 f"the answer is not JSON but {kind}: {start}",
                 "is the address right, or is a proxy's login page in between?",
@@ -209,7 +212,7 @@ def _send(request: Request, line: _Line) -> Answer:
             f"{host} redirects ({answer.status_code}){_elsewhere(request, answer.headers.get('location', ''))}",
             "give the final address; a key is never sent after a redirect",
         )
-    return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
+    return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body, request.secrets)
 
 
 def _host(request: Request) -> str:

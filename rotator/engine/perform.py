@@ -10,10 +10,12 @@ from rotator import deadline
 from rotator.core.action import (
     Call,
     Done,
+    Failed,
     Later,
     Op,
     Read,
     Swept,
+    Unknown,
     Written,
 )
 from rotator.core.look import Facts, showing
@@ -37,6 +39,7 @@ from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Rec
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Nudged, Probe
 from rotator.secret import Secret
+from rotator.shown import tidy
 
 _TOLD = 8  # findings in the line of the step
 
@@ -59,11 +62,11 @@ class Performer:
         try:
             with deadline.until(self.seconds_left, self.unit.plan.policy.deadline):
                 deadline.check()
-                return _ROWS[call.op](self, call)
+                return _fit_to_keep(_ROWS[call.op](self, call))
         except LeaseLost:
             raise
         except (RotatorError, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
-            return Performed(failure(call, error, self.clock.now()))
+            return _fit_to_keep(Performed(failure(call, error, self.clock.now())))
 
     def _done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:
         return Performed(Done(self.clock.now(), data), detail=detail, **journal)
@@ -407,6 +410,19 @@ class Performer:
 
     def sweep(self, call: Call) -> Performed:
         return self._done(Swept(find_orphans(self.journal, self.then, self.case)))
+
+
+def _fit_to_keep(performed: Performed) -> Performed:
+    """Its words redacted, while the secrets of the call are alive: the journal keeps them, and `status` tells them."""
+    result = performed.result
+    if performed.findings:
+        told = (replace(one, text=tidy(one.text), hint=tidy(one.hint)) for one in performed.findings)
+        performed = replace(performed, findings=tuple(told))
+    if isinstance(result, Failed | Unknown):
+        return replace(performed, result=replace(result, message=tidy(result.message), hint=tidy(result.hint)))
+    if isinstance(result, Later) and result.text:
+        return replace(performed, result=replace(result, text=tidy(result.text)))
+    return performed
 
 
 def _shortly(texts: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import pytest
 from rotator.errors import PermanentError
 from rotator.providers.catalog_entry import key_patterns
 from rotator.reference import Reference
-from rotator.secret import Redactor, Secret, hint_of, redact
+from rotator.secret import Redactor, Secret, hint_of, last_line, redact
 
 TEXT = "sk-live-canary/0123456789+abc="
 
@@ -132,6 +132,23 @@ def test_the_redactor_takes_time_in_proportion(unit: str) -> None:
     begun = time.process_time()
     assert _KEY not in redact(text) and alive
     assert time.process_time() - begun < 6
+
+
+@pytest.mark.parametrize("piece", [lambda key: key[-20:], lambda key: key[:24], lambda key: f"x{key[-22:]}"])
+def test_a_piece_that_is_as_good_as_a_key_is_found(piece) -> None:  # type: ignore[no-untyped-def]
+    """The beginning or the end, from a program that prints only so much of it."""
+    alive = Secret("Zq7Canary-0123456789-abcdefghij-KLMNOPQRST-end")
+    said = redact(f"before {piece(alive.reveal())} behind")
+    assert said.startswith("before ") and said.endswith(" behind") and "***" in said
+    assert not any(part in said for part in ("Canary", "0123", "KLMN", "QRST"))
+
+
+def test_a_key_over_the_last_lines_is_not_the_last_line() -> None:
+    alive = Secret(_KEY)
+    encoded = base64.encodebytes(f"{'x' * 50}{alive.reveal()}".encode()).decode()
+    assert last_line(["beginning", *encoded.splitlines()]).startswith("eHh4") and "***" in redact(encoded)
+    assert encoded.split()[-1][:12] not in last_line(["beginning", *encoded.splitlines()])
+    assert last_line([_KEY[:20], _KEY[20:]]) == "***=="
 
 
 def test_a_pattern_that_ordinary_words_meet_is_not_taken() -> None:

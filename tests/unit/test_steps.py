@@ -28,7 +28,7 @@ class Live:
         self.text = ""
 
     def update(self, text: str) -> None:
-        self.text = text
+        self.text = str(text)
 
     def put(self, *lines: str) -> None:
         print(*lines, sep="\n")
