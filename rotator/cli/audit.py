@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -122,7 +123,7 @@ def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool)
     return code
 
 
-def _json(verdict: Verdict) -> dict[str, object]:
+def _json(verdict: Verdict) -> dict[str, Any]:
     return {
         "whole": verdict.whole,
         "records": verdict.records,
