@@ -19,6 +19,7 @@ from rotator.secret import Secret
 _TICKS = os.sysconf("SC_CLK_TCK")
 _WRITES_LATER = 1.0  # seconds: a process starts before it writes its pid file, by a clock that is set in small steps
 _OWN_FIRST = ("systemd", "init")
+_SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh", "fish")
 _ENTRY = re.compile(rb"[A-Za-z_][A-Za-z0-9_.%()-]*=")
 
 
@@ -121,6 +122,17 @@ def handles(found: Process, number: signal.Signals) -> str:
         if int(status.get(field, "0"), 16) & bit:
             return word
     return ""
+
+
+def runs_for_it(found: Process) -> Process | None:
+    """A child of a shell: the program that a script runs, and that a signal to the script does not reach."""
+    if found.name not in _SHELLS:
+        return None
+    try:
+        pids = Path(f"/proc/{found.pid}/task/{found.pid}/children").read_text().split()
+    except OSError:
+        return None
+    return next((child for child in map(process, map(int, pids)) if child is not None), None)
 
 
 def send(found: Process, number: signal.Signals) -> None:

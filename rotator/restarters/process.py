@@ -141,6 +141,9 @@ class ProcessRestarter:
             yield Finding(Level.ERROR, f"{found} is stopped", f"`kill -CONT {found.pid}`")
         if does == "ignores" or (not does and number in _NOTHING):
             yield Finding(Level.ERROR, f"{found} ignores {self._told}", "`signal:` one that it acts on, such as TERM")
+        if not does and (child := procfs.runs_for_it(found)) is not None:
+            text = f"{found} is a shell that runs {child}: {self._told} would leave that one, with the old key"
+            yield Finding(Level.ERROR, text, "`exec` the program in the script, or have it write the pid file itself")
         if isinstance(shown, Missing) and shown is not Missing.OVERWRITTEN:
             yield self._no_variable(found, shown)
         told = self.ready or (self.env and shown is not Missing.OVERWRITTEN)

@@ -192,8 +192,19 @@ def test_a_wrapper_in_the_pid_file_is_told(app: App) -> None:
     app.start(variable=False, argv=["sh", "-c", f"echo $$ > {app.pid_file}; {inner}; :"])
     until((app.folder / "inner.pid").exists)
     app.others.append(procfs.from_pid_file(app.folder / "inner.pid"))
-    (finding,) = app.watched(signal="TERM", env="KEY").preflight()
-    assert "(sh) does not show KEY" in finding.text and "wrapper" in finding.hint
+    told = errors(app.watched(signal="TERM", env="KEY").preflight())
+    assert len(told) == 2 and "(sh) does not show KEY" in told[1]
+    (text,) = errors(app.watched(signal="TERM").preflight())
+    assert f"is a shell that runs {app.others[0]}" in text and "leave that one, with the old key" in text
+
+
+def test_a_script_that_passes_the_signal_on_is_no_wrapper(app: App) -> None:
+    inner = f"{sys.executable} {app.folder}/app.py {app.folder}/inner.pid {app.env_file}"
+    script = f"trap 'kill $child; exit' TERM; {inner} & child=$!; echo $$ > {app.pid_file}; wait"
+    app.start(variable=False, argv=["sh", "-c", script])
+    until((app.folder / "inner.pid").exists)
+    app.others.append(procfs.from_pid_file(app.folder / "inner.pid"))
+    assert not errors(app.watched(signal="TERM").preflight())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
