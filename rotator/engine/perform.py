@@ -20,7 +20,7 @@ from rotator.core.action import (
 )
 from rotator.core.look import Facts, showing
 from rotator.core.state import Cause, Debt, Key, Proof, Rotation
-from rotator.engine import facts, preflight, recovery
+from rotator.engine import diagnosis, facts, preflight, recovery
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import Performed, failure
@@ -192,13 +192,17 @@ class Performer:
 
     def progress(self, call: Call) -> Performed:
         entry = self.then.consumers[call.target]
-        progress = entry.restarter.progress(self._change(call))
-        text = f"{entry.name} {progress.current}/{progress.total}"
+        change = self._change(call)
+        progress = entry.restarter.progress(change)
         if progress.converged:
-            return self._done(detail=text)
+            return self._done(detail=f"{entry.name} {progress.current}/{progress.total}")
         waited = self.clock.now() - self.rotation.since
-        told = f"{text}: {progress.text}" if progress.text else text
+        told = diagnosis.of(entry.name, progress, change, self.rotation.old, self._whose)
         return Performed(Later(self.clock.now(), min(progress.again, max(0.05, waited / 8)), text=told))
+
+    def _whose(self, value: Secret) -> Key | None:
+        with self.journal.database.read() as connection:
+            return credentials.known(connection, self.then.name, self.journal.fingerprint({"key": value}))
 
     def probe(self, call: Call) -> Performed:
         """The key by itself, at its provider; by the playbook's probes where the provider has none."""

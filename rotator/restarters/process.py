@@ -126,10 +126,10 @@ class ProcessRestarter:
 
     def _why_not(self, found: Process, shown: Secret | Missing | None) -> str:
         if isinstance(shown, Secret):
-            return f"{found} shows another key in {self.env}"
+            return f"{found} was sent {self._told} and still shows another key in {self.env}"
         if shown in (Missing.ABSENT, Missing.UNREADABLE):
             return f"{found} does not show {self.env}: {shown}"
-        return f"{found} has run since before the change"
+        return f"{found} was sent {self._told} and has run since before the change"
 
     def _unfit(self, found: Process) -> Iterator[Finding]:
         """What would come to light only after the key was written."""

@@ -343,7 +343,8 @@ def test_a_second_master_beside_the_first_is_no_restart(app: App) -> None:
     app.others.append(procfs.from_pid_file(second))
     assert procfs.variable(app.others[0].pid, "KEY") == Secret("new-value")
     told = watched.progress(change)
-    assert not told.converged and told.text == f"{procfs.process(pid)} shows another key in KEY"
+    assert not told.converged
+    assert told.text == f"{procfs.process(pid)} was sent SIGUSR2 and still shows another key in KEY"
 
 
 # --- whole rotations ---
