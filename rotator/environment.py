@@ -13,7 +13,7 @@ from rotator.errors import NotFound
 _OURS = "ROTATOR_"
 # What SDKs read by themselves when a playbook names nothing else: ours, and those of programs that are started.
 _SDKS = ("AWS_",)
-_SDK = frozenset({"VAULT_TOKEN", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "PGPASSFILE"})
+_SDK = frozenset({"VAULT_TOKEN", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY"})
 
 _referred: set[str] = set()  # by {env: NAME} of any playbook that was loaded
 

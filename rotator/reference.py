@@ -1,4 +1,7 @@
-"""References to secrets in playbooks: {env: NAME}, {file: PATH}, {command: [argv…]}; resolved at each use."""
+"""References to secrets in playbooks: {env: NAME}, {file: PATH}, {credential: NAME}, {command: [argv…]}.
+
+They are resolved at each use.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_HINT = "refer to it, for instance {env: NAME} or {file: /run/credentials/NAME}"
+_HINT = "refer to it, for instance {env: NAME}, {file: PATH} or {credential: NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Reference:
             raise ValueError(f"{{{kind}: …}} needs a text, for instance {{{kind}: NAME}}")
         if kind == "env" and not _VARIABLE.fullmatch(where):
             raise ValueError(f"{{env: …}} needs the name of a variable, and this is none; {_HINT}")
+        if kind == "credential" and ("/" in where or where in (".", "..")):
+            raise ValueError("{credential: …} needs a name, as LoadCredential= gives it, no path")
         return Reference(kind, where)
 
     @classmethod
@@ -124,10 +129,24 @@ def _file(path: str | tuple[str, ...]) -> str:
         raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
 
 
+def _credential(name: str | tuple[str, ...]) -> str:
+    """What systemd gives a unit by LoadCredential= and its kin (systemd.exec(5), CREDENTIALS)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        hint = "by hand: `rotator-by-hand rotate …` (docs/install.md), or {file: …} instead of {credential: …}"
+        raise NotFound(f"the credential {name} is not here: systemd did not start this", hint)
+    try:
+        return _file(f"{folder}/{name}")
+    except NotFound as error:
+        hint = f"`LoadCredential={name}:/etc/rotator/{name}` in its [Service] section, then systemctl daemon-reload"
+        raise NotFound(f"the unit has no credential {name}", hint) from error
+
+
 # A function, or where it is to be found: those of a neighbour live with its stores and are imported late.
 RESOLVERS: dict[str, Callable[..., str] | str] = {
     "env": _env,
     "file": _file,
+    "credential": _credential,
     "command": "rotator.clients.programs:secret",
     "aws-sm": "rotator.stores.aws_references:secret",
     "aws-ssm": "rotator.stores.aws_references:parameter",

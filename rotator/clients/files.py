@@ -189,6 +189,7 @@ def look(path: Path) -> Seen:
                 spot.path,
                 status.st_mode if status else 0,
                 mounted=status is not None and _mounted(spot),
+                unwritable=bool(os.fstatvfs(spot.directory).f_flag & os.ST_RDONLY),
                 locked=not os.access(".", os.W_OK, dir_fd=spot.directory),
                 beside=next((name for name in editors_files(spot.name) if spot.status(name)), ""),
             )

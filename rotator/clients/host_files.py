@@ -89,7 +89,9 @@ _LOOK = r"""
 umask 077
 d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-look-$$"
 printf 'real %s\n' "$p"
-[ -w "$d" ] || echo locked
+if ! [ -w "$d" ]
+then case $( { : >"$b"; } 2>&1 ) in *"Read-only file system"*) echo unwritable;; esac; rm -f -- "$b"; echo locked
+fi
 for one in EDITORS; do if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then printf 'beside %s\n' "$one"; break; fi; done
 [ -e "$p" ] || exit 0
 stat -c 'mode %f' -- "$p"
@@ -169,6 +171,7 @@ def look(host: Host, path: str) -> Seen:
         int(told.get("mode", "0"), 16),
         int(told.get("names", "1")),
         mounted="mounted" in told,
+        unwritable="unwritable" in told,
         locked="locked" in told,
         sticky="sticky" in told,
         flags=told.get("flags", ""),

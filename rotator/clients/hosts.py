@@ -15,6 +15,8 @@ _UNREACHED = 255  # ssh's own exit status
 _NEVER_BEGAN = ("ssh: connect to host", "ssh: Could not resolve hostname")
 _DENIED = ("authentication required", "Access denied", "a password is required")  # polkit, D-Bus, sudo
 
+_NO_NEW_PRIVILEGES = '"no new privileges" flag'  # sudo, under a unit's or container's NoNewPrivileges
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostsConnection:
@@ -70,6 +72,9 @@ class Host:
             raise OutcomeUnknown(f"{self} did not answer: {error.message}") from error
         if self.name and ended.code == _UNREACHED:
             raise _unreached(self, ended)
+        if _NO_NEW_PRIVILEGES in ended.err:
+            hint = "`NoNewPrivileges=no` in rotator's unit; or without `sudo: true`, as the owner of the file or unit"
+            raise AccessDenied(f"{self}: sudo does nothing where new privileges are forbidden", hint)
         if any(words in ended.err for words in _DENIED):
             hint = "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit rule"
             raise AccessDenied(f"{self}: {ended.words}", hint)

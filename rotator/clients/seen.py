@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rotator.model import Finding, Level
 
@@ -22,6 +23,7 @@ class Seen:
     """A file and its directory; the defaults are those of one that can be replaced.
 
     `real`: the file, links followed. `mode`: 0 where there is no file. `names`: its hard links. `mounted`: by itself.
+    `unwritable`: its file system is read-only, here at least.
     `locked`, `sticky`: why its directory lets nobody, or only another user, replace it. `flags`: what chattr(1) set.
     `beside`: what an editor that has it open left there. `refused`: why a new file cannot have its attributes.
     """
@@ -30,6 +32,7 @@ class Seen:
     mode: int = 0
     names: int = 1
     mounted: bool = False
+    unwritable: bool = False
     locked: bool = False
     sticky: bool = False
     flags: str = ""
@@ -64,6 +67,9 @@ def _problems(seen: Seen, place: str) -> Iterable[tuple[str, str]]:
         yield f"{place} is mounted by itself, so no new file can take its place", "mount its directory instead"
     elif seen.flags:
         yield f"{place} cannot be replaced: {seen.flags}", f"lsattr -d {real} shows it; chattr takes it off"
+    elif seen.unwritable:
+        text = f"{place} cannot be replaced: its file system is read-only for rotator"
+        yield text, f"in the sandbox of a unit `ReadWritePaths={Path(real).parent}` opens it; else mount it writable"
     elif seen.locked:
         text = f"{place} cannot be replaced: its directory may not be written"
         yield text, "run rotator as its owner, or `sudo: true`"

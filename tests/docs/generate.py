@@ -38,7 +38,8 @@ def reference() -> str:
         "A playbook is a YAML file; its name without `.yaml` is the playbook's name. "
         "`rotator schema` prints the JSON Schema for editors, `rotator validate` every mistake.\n",
         "Durations are written like `30d`, `24h`, `10m`, `0s`. Secrets are never written out, only referred to: "
-        "`{env: NAME}`, `{file: PATH}`, `{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, "
+        "`{env: NAME}`, `{file: PATH}`, `{credential: NAME}` (of systemd), "
+        "`{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, "
         "`{vault: PATH#FIELD}`; "
         "they are resolved at each use.\n",
         "A relative path (of a file, of a program with a slash, in `{file: PATH}`) begins in the playbook's folder, "

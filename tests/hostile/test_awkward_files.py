@@ -6,9 +6,11 @@ import fcntl
 import os
 import re
 import shlex
+import shutil
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -376,3 +378,60 @@ class TestConsumersWithAMountOfTheFileAlone:
 
 def test_nobody_has_an_ordinary_file_mounted(store: DotenvStore) -> None:
     assert store.holders() == []
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `rotator plan one` as a unit's sandbox would: the store's directory is read-only, no new privileges."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "app.env").write_text("KEY=some-old-value-of-a-key\n")
+    (folder / "app.env").chmod(0o600)
+
+    def plan(more: str = "") -> subprocess.CompletedProcess[str]:
+        (tmp_path / "playbooks").mkdir(exist_ok=True)
+        (tmp_path / "playbooks" / "one.yaml").write_text(
+            "generate: {uses: operator}\nverify: [{uses: command, run: [/bin/cat]}]\n"
+            f"store: {{uses: dotenv, path: {folder}/app.env, key: KEY{more}}}\n"
+        )
+        environment = {
+            **os.environ,
+            "ROTATOR_HOME": str(tmp_path / "state"),
+            "ROTATOR_PLAYBOOKS": str(tmp_path / "playbooks"),
+        }
+        script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --no-new-privs "$@"'
+        rotator = [sys.executable, "-m", "rotator", "plan", "one"]
+        argv = ["unshare", "-m", "sh", "-c", script, str(folder), *rotator]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True)
+
+    return plan
+
+
+def test_a_read_only_file_system_is_told_as_such_with_what_a_unit_must_say(
+    sandbox: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = sandbox()
+    assert done.returncode == 6 and "its file system is read-only for rotator" in done.stdout, done
+    assert f"ReadWritePaths={tmp_path}/etc" in done.stdout and "sudo" not in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("sudo"), reason="sudo is not on this machine")
+def test_sudo_where_new_privileges_are_forbidden_is_told_as_such() -> None:
+    """By a user who would need them, as a unit with NoNewPrivileges= runs."""
+    nobody = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    done = subprocess.run(["setpriv", *nobody, "sudo", "-n", "true"], capture_output=True, text=True)
+    with pytest.raises(AccessDenied) as refused:
+        Host(sudo=True).run(f"cat >&2 <<'END'\n{done.stderr}END\nexit {done.returncode}")
+    assert "new privileges are forbidden" in refused.value.message and "NoNewPrivileges=no" in refused.value.hint
+
+
+def test_a_store_on_a_read_only_mount_is_told_here_and_by_a_shell(store: DotenvStore) -> None:
+    folder = str(path_of(store).parent)
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        (found,) = errors(store)
+        assert "its file system is read-only" in found.text and f"ReadWritePaths={folder}" in found.hint
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert not errors(store)

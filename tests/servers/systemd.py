@@ -1,6 +1,7 @@
 """systemd as the first process of a container that shares the machine's /usr; reached by ssh on 127.0.0.1.
 
-Files of `shared` are in /srv/shared inside; unit files are written by `unit`.
+Files of `shared` are in /srv/shared inside, this checkout in /srv/checkout, Python in
+/srv/python (elsewhere it may be closed to other users); unit files are written by `unit`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.servers.server import OWN_PORTS, Server
-from tests.servers.tools import ENV, HOST, apt, children, free_port, may_install, proc_start, run, wait_for
+from tests.servers.tools import ENV, HERE, HOST, apt, children, free_port, may_install, proc_start, run, wait_for
 
 _MASKED = ("systemd-logind.service", "systemd-timesyncd.service", "docker.socket", "systemd-firstboot.service")
 _MASKED += ("ssh.socket", "ssh.service")
@@ -93,6 +94,7 @@ class Systemd(Server):
         machine = "rotator-" + hashlib.sha256(str(self.dir).encode()).hexdigest()[:10]
         folders = {"srv": "shared", "units": "units", "ssh": "ssh"}
         binds = [f"--bind={self.dir}/{name}:/srv/{inside}" for name, inside in folders.items()]
+        binds += [f"--bind-ro={HERE.parents[1]}:/srv/checkout", f"--bind-ro={sys.base_prefix}:/srv/python"]
         options = ["-q", "-D", "/", "--volatile=yes", "-M", machine, "--register=no", "--keep-unit"]
         options += ["--private-network", *binds, "--setenv=SYSTEMD_UNIT_PATH=/srv/units:", "--console=pipe"]
         if not Path(sys.base_prefix).is_relative_to("/usr"):
