@@ -455,7 +455,19 @@ def groups() -> dict[str, Group]:
     found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
     found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
     found["what a lost create left, and whether a new key is shown"] = _ours
+    from tests.unit import decisions_of_beliefs  # late: it takes its words from here
+
+    for name, group in decisions_of_beliefs.groups().items():
+        found[name] = lambda group=group: _marked_in_tens(group())
     return found
+
+
+def _marked_in_tens(answers: Iterator[str]) -> Iterator[str]:
+    """A line for each of few; of many the first of ten, with a mark of all of them."""
+    every = list(answers)
+    for begun in range(0, len(every), 1 if IN_FULL or len(every) < 60 else 10):
+        ten = every[begun : begun + (1 if IN_FULL or len(every) < 60 else 10)]
+        yield ten[0] if len(ten) == 1 else f"{ten[0]}  [{_mark(ten)}]"
 
 
 def _rows(phase: Any, start: Any, situations: Any, acts: Any, ignored: str = "now=1000.0") -> Group:
