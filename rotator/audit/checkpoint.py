@@ -71,6 +71,14 @@ def standing(connection: Connection, journal: Journal) -> str:
     return lost(connection, anchor.load(connection, journal.sealer))
 
 
+def covers(connection: Connection, journal: Journal) -> int | None:
+    """The number of the last record that is signed; None where nothing can be signed, or the checkpoints are lost."""
+    if journal.sealer is None:
+        return None
+    known = anchor.load(connection, journal.sealer)
+    return None if lost(connection, known) else known.upto
+
+
 def lost(connection: Connection, known: Anchor) -> str:
     """What of the checkpoints is not as the journal remembers it, or ''."""
     if known.broken:
@@ -208,9 +216,9 @@ def load(connection: Connection) -> list[dict[str, Any]]:
     for row in connection.execute(select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n)).mappings():
         try:
             body = json.loads(row["body"])
-        except ValueError:
+        except (ValueError, RecursionError):
             body = {}
-        whole = isinstance(body, dict) and body.get("checkpoint") == row["n"]
+        whole = isinstance(body, dict) and body.get("checkpoint") == row["n"] and canonical(body) == row["body"]
         told = body if whole else {"checkpoint": row["n"], "damaged": True}
         found.append({**told, "hash": row["hash"], "signature": row["signature"]})
     return found

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, select
 
 from rotator.audit import checkpoint
 from rotator.audit.record import GENESIS, canonical, digest
+from rotator.counting import count
 from rotator.errors import ConfigError
 from rotator.journal import anchor, tables
 from rotator.journal.journal import Journal
 
-_OURS = frozenset({"chain", "checkpoint", "hash", "prev", "seq", "signature", "heads"})  # of a line that is one of ours
+_OURS = frozenset({"actor", "chain", "checkpoint", "hash", "prev", "seq", "signature", "heads"})  # in a line of ours
+_WRONG, _OTHER = "\0wrong", "\0other"
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Verdict:
     chains: int = 0
     checkpoints: int = 0
     unsigned_tail: int = 0
+    others: int = 0  # lines of a file that are not rotator's: nobody vouches for them
     mistakes: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     restarts: list[dict[str, Any]] = field(default_factory=list)
@@ -40,16 +43,16 @@ class Verdict:
         return not self.mistakes
 
 
-def lines_of(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The log as it is exported: records in the order of writing, then checkpoints."""
+def lines_of(connection: Connection, upto: int | None = None) -> Iterator[dict[str, Any]]:
+    """The log as it is exported: records in the order of writing (those `upto` alone, if given), then checkpoints."""
     columns = tables.audit.c
     chosen = select(columns.record, columns.hash, columns.chain, columns.seq).order_by(columns.n)
-    for row in connection.execute(chosen):
+    for row in connection.execute(chosen if upto is None else chosen.where(columns.n <= upto)):
         try:
             record = json.loads(row[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or canonical(record) != row[0]:
             record = {"chain": row[2], "seq": row[3], "damaged": True}
         if (record.get("hash"), record.get("chain"), record.get("seq")) != (row[1], row[2], row[3]):
             record = {**record, "hash": "columns and record disagree"}
@@ -58,17 +61,46 @@ def lines_of(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def lines_of_file(path: Path) -> Iterator[dict[str, Any]]:
-    """An exported or streamed file of JSON lines. Raises ConfigError for a line that is none."""
+    """An exported or streamed file of JSON lines. Raises ConfigError for a line that is none.
+
+    Of a line that nobody should believe it tells why, under `_WRONG`; a stream goes where others' lines go: `_OTHER`.
+    """
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                found = json.loads(line)
+                found, wrong = _read(line)
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: not a line of JSON", "is it an audit export?") from error
-            if isinstance(found, dict) and not _OURS.isdisjoint(found):
+            if found is None or _OURS.isdisjoint(found):
+                yield {_OTHER: number}
+            elif wrong:
+                yield {_WRONG: f"line {number}: {wrong}"}
+            else:
                 yield found
+
+
+def _read(line: str) -> tuple[dict[str, Any] | None, str]:
+    """What a line tells, and what nobody should believe of it: who reads it may see another thing than who checks it.
+
+    Raises ValueError (no JSON), RecursionError.
+    """
+    wrong: list[str] = []
+
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            wrong.append("says something twice")
+        return found
+
+    found = json.loads(line, object_pairs_hook=each_once, parse_constant=lambda name: wrong.append("has no number"))
+    if isinstance(found, dict) and not wrong:
+        try:
+            canonical(found).encode()
+        except UnicodeEncodeError:
+            wrong.append("has half a character")
+    return found if isinstance(found, dict) else None, "; ".join(dict.fromkeys(wrong))
 
 
 def verify_journal(
@@ -87,6 +119,8 @@ def verify_file(path: Path, key: str = "", kept: Iterable[dict[str, Any]] = ()) 
     verdict = verify(lines_of_file(path), key, kept)
     if not verdict.checkpoints:
         verdict.mistakes.append("no checkpoint is in it: nobody signed these lines")
+    elif verdict.unsigned_tail:
+        verdict.mistakes.append(f"{count(verdict.unsigned_tail, 'record')} no checkpoint covers: nobody signed them")
     return verdict
 
 
@@ -109,7 +143,11 @@ class _Check:
     def of(self, lines: Iterable[dict[str, Any]], kept: Iterable[dict[str, Any]]) -> Verdict:
         verdict, found = self._verdict, dict[str, dict[str, Any]]()
         for line in lines:
-            if "checkpoint" in line:
+            if _WRONG in line:
+                self._verdict.mistakes.append(str(line[_WRONG]))
+            elif _OTHER in line:
+                self._verdict.others += 1
+            elif "checkpoint" in line:
                 found.setdefault(canonical(line), line)
             else:
                 self._record(line)

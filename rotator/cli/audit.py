@@ -67,13 +67,15 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
 @json_option
 def export(file: Path | None, as_json: bool) -> int:
     """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last record."""
+    from rotator.audit import checkpoint
     from rotator.audit import verify as verifying
     from rotator.audit.record import canonical
 
     with closing(service()) as found:
         found.checkpoint()
         with found.journal.database.read() as connection:
-            lines = [canonical(line) for line in verifying.lines_of(connection)]
+            upto = checkpoint.covers(connection, found.journal)  # others may have written more since
+            lines = [canonical(line) for line in verifying.lines_of(connection, upto)]
     if file is not None:
         file.write_text("".join(f"{spelled(line)}\n" for line in lines), encoding="utf-8")
     elif not as_json:
@@ -99,12 +101,15 @@ def export(file: Path | None, as_json: bool) -> int:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Lines kept elsewhere (an export, an audit stream): a cut tail shows against their checkpoints.",
 )
-@click.option("--key", default="", help="The installation's public key, as `rotator audit key` printed it.")
+@click.option("--key", default=None, help="The installation's public key, as `rotator audit key` printed it.")
 @json_option
-def verify(file: Path | None, checkpoints: Path | None, key: str, as_json: bool) -> int:
+def verify(file: Path | None, checkpoints: Path | None, key: str | None, as_json: bool) -> int:
     """Check every record against its chain and the signed checkpoints: the journal, or an exported FILE without it."""
     from rotator.audit import verify as verifying
 
+    if key is not None and not key.strip():
+        raise click.UsageError("--key is empty: was a variable not set? `rotator audit key` prints it")
+    key = (key or "").strip()
     kept = [line for line in verifying.lines_of_file(checkpoints) if "checkpoint" in line] if checkpoints else []
     if file is not None:
         verdict = verifying.verify_file(file, key, kept)
@@ -130,6 +135,7 @@ def _json(verdict: Verdict) -> dict[str, Any]:
         "chains": verdict.chains,
         "checkpoints": verdict.checkpoints,
         "unsigned_tail": verdict.unsigned_tail,
+        "other_lines": verdict.others,
         "signers": sorted(verdict.signers),
         "restarts": verdict.restarts,
         "before": verdict.before,
@@ -155,6 +161,8 @@ def _print(verdict: Verdict) -> None:
         f"{state}: {count(verdict.records, 'record')} in {count(verdict.chains, 'chain')}, "
         f"{signed}, {count(verdict.unsigned_tail, 'record')} after the last one"
     )
+    if verdict.others:
+        console.put(f"{count(verdict.others, 'line')} of the file are none of rotator's: nobody vouches for them")
 
 
 @audit.command("key", context_settings=CONTEXT, epilog=examples("rotator audit key"))

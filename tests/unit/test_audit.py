@@ -139,7 +139,8 @@ def test_a_file_may_hold_other_lines_than_records(lines: list[dict[str, object]]
     """The stream goes where logs go."""
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f'\n{{"level": "info"}}\n{json.dumps(line)}\n' for line in lines))
-    assert verify.verify(verify.lines_of_file(path)).whole
+    verdict = verify.verify(verify.lines_of_file(path))
+    assert verdict.whole and verdict.others == len(lines)
 
 
 def test_a_secret_in_a_persons_words_is_not_written_down(journal: Journal) -> None:
@@ -478,3 +479,67 @@ def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
 def test_records_go_to_standard_output_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
     stream.Stream(["stdout"]).emit([{"n": 1, "said": "✓"}, {"n": 2}])
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+
+
+def _exported(lines: list[dict[str, object]]) -> list[str]:
+    return [record_module.canonical(line) for line in lines]
+
+
+def _verified(tmp_path: Path, lines: list[str]) -> list[str]:
+    path = tmp_path / "export.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return verify.verify_file(path).mistakes
+
+
+def test_an_exported_file_is_whole_as_it_was_written(lines: list[dict[str, object]], tmp_path: Path) -> None:
+    assert _verified(tmp_path, _exported(lines)) == []
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_is_said_twice_shows(lines: list[dict[str, object]], tmp_path: Path, field: str) -> None:
+    """Who reads a line sees the first, who checks it believes the last."""
+    told = _exported(lines)
+    told[3] = f'{{"{field}":"forged",{told[3][1:]}'
+    assert "line 4: says something twice" in _verified(tmp_path, told)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"actor":"forged"}', '{"chain":"\\ud800","seq":1}', '{"chain":"r1","seq":NaN}', '{"hash":"x","hash":"y"}']
+)
+def test_a_line_that_seems_to_be_a_record_shows(lines: list[dict[str, object]], tmp_path: Path, line: str) -> None:
+    told = _exported(lines)
+    assert _verified(tmp_path, [*told[:2], line, *told[2:]])
+
+
+@pytest.mark.parametrize("chain_of", ["r1", "a new chain"])
+def test_a_record_that_nobody_signed_shows_in_a_file(
+    lines: list[dict[str, object]], tmp_path: Path, chain_of: str
+) -> None:
+    """It may hang on its chain as it should: whoever has the file can make such a one."""
+    last = [line for line in lines if line.get("chain") == chain_of]
+    seq, prev = (int(str(last[-1]["seq"])), str(last[-1]["hash"])) if last else (0, record_module.GENESIS)
+    forged: dict[str, object] = {"chain": chain_of, "seq": seq + 1, "prev": prev, "event": "order", "actor": "nobody"}
+    forged["hash"] = record_module.digest(prev, record_module.canonical(forged))
+    said = ["1 record no checkpoint covers: nobody signed them"]
+    assert _verified(tmp_path, [*_exported(lines), record_module.canonical(forged)]) == said
+
+
+def test_what_the_columns_say_otherwise_than_it_was_written_shows(journal: Journal) -> None:
+    with journal.database.write() as connection:
+        chain.append(connection, "r1", 1000.0, "intent", ACTOR, step="store")
+        checkpoint.add(connection, journal, 2000.0)
+        (text,) = connection.execute(tables.audit.select().with_only_columns(tables.audit.c.record)).scalars()
+        connection.execute(tables.audit.update().values(record=f'{{"actor":"forged",{text[1:]}'))
+    with journal.database.read() as connection:
+        assert not verify.verify_journal(connection, journal).whole
+
+
+def test_an_export_is_signed_to_its_end_whoever_writes_meanwhile(journal: Journal) -> None:
+    with journal.database.write() as connection:
+        chain.append(connection, "r1", 1000.0, "intent", ACTOR, step="store")
+        checkpoint.add(connection, journal, 2000.0)
+        chain.append(connection, "r1", 3000.0, "intent", ACTOR, step="restart")
+    with journal.database.read() as connection:
+        found = list(verify.lines_of(connection, checkpoint.covers(connection, journal)))
+    verdict = verify.verify(found)
+    assert (verdict.records, verdict.unsigned_tail, verdict.whole) == (1, 0, True)
