@@ -6,27 +6,14 @@ Every error is a sentence to a person (`message`), a way out (`hint`) and, for p
 
 from __future__ import annotations
 
-import re
-
-# What moves a cursor, colours, ends a line, turns the writing round, or cannot be written at all.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """A text on one line, in which a control character, wherever it came from, is seen instead of obeyed."""
-    return _CONTROL.sub(lambda found: " " if found[0] in "\n\t" else repr(found[0])[1:-1], text)
-
 
 class RotatorError(Exception):
-    """Anything rotator tells a person. `message` and `hint` never hold a secret: the redactor sees to it.
-
-    What others said (a server, a program, a name) may be part of them: their control characters are made visible.
-    """
+    """Anything rotator tells a person. `message` and `hint` never hold a secret: the redactor sees to it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message = printable(message)
-        super().__init__(self.message)
-        self.hint = printable(hint)
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 class ConfigError(RotatorError):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from rotator.errors import printable
 from rotator.secret import Secret
 
 
@@ -150,10 +149,6 @@ class Finding:
     text: str
     hint: str = ""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", printable(self.text))
-        object.__setattr__(self, "hint", printable(self.hint))
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -202,9 +197,6 @@ class Progress:
     text: str = ""
     again: float = 2.0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", printable(self.text))
-
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
@@ -213,9 +205,6 @@ class NotYet:
     retry_in: float
     handle: str = ""
     text: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", printable(self.text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from rotator import spelling
-from rotator.errors import printable
 from rotator.vocabulary import Vocabulary
 
 _MIN_REDACTED = 4  # shorter values would blank out ordinary words
@@ -136,4 +135,4 @@ def hint_of(text: str) -> str:
     """The few characters that let a person recognise a key: `sk-svc…x2Lk`; nothing of a short one."""
     if len(text) < 20:
         return "…"
-    return printable(f"{text[:6]}…{text[-4:]}")
+    return f"{text[:6]}…{text[-4:]}"

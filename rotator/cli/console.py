@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from rotator.secret import redact
 from rotator.shown import fit, tidy
 
 _GLUE = "\u2007"  # a blank at which no line is broken
@@ -63,16 +62,17 @@ def _glued(command: str, room: int) -> str:
 
 
 def put(text: str, hang: int = 0) -> None:
-    """A line on standard output."""
-    for line in folded(text, columns(), hang):
+    """A line on standard output, whatever words are in it."""
+    begun = len(text) - len(text.lstrip(" "))
+    for line in folded(" " * begun + tidy(text), columns(), hang):
         print(line, flush=True)
 
 
 def complain(message: str, hint: str = "") -> None:
-    """`error:` and `hint:` on standard error, redacted."""
+    """`error:` and `hint:` on standard error, redacted, a line each: no word in them begins another one."""
     for kind, words in (("error", message), ("hint", hint)):
         if words:
-            for line in folded(f"{kind}: {redact(words)}", columns(sys.stderr), len(kind) + 2):
+            for line in folded(f"{kind}: {tidy(words)}", columns(sys.stderr), len(kind) + 2):
                 print(line, file=sys.stderr)
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 
-from rotator.errors import printable
 from rotator.secret import redact
 
 
@@ -15,4 +14,4 @@ def describe(error: Exception) -> str:
     where = f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
     if os.environ.get("ROTATOR_LOG_LEVEL", "").lower() == "debug":
         print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
-    return f"internal: {type(error).__name__}: {printable(redact(str(error)))}{where}"
+    return f"internal: {type(error).__name__}: {redact(str(error))}{where}"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rotator.errors import ConfigError, printable
+from rotator.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,10 +18,6 @@ class Mistake:
     column: int
     text: str
     hint: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", printable(self.text))
-        object.__setattr__(self, "hint", printable(self.hint))
 
     @property
     def place(self) -> str:

@@ -144,3 +144,12 @@ def test_an_answer_that_names_the_key_is_kept_without_it(run: Callable[..., Said
         said = run("rotate", "one")
     assert "is not JSON but" in said.err and ADMIN not in everything(home, said)
     assert ADMIN not in json.dumps(run("show", "one", "--json").json)
+
+
+def test_a_mistake_that_quotes_a_playbook_begins_no_line(run: Callable[..., Said], home: Path) -> None:
+    """The name of a setting, and of a playbook's file."""
+    playbook = home / "playbooks" / "one.yaml"
+    playbook.write_text(playbook.read_text() + '"odd\\nerror: forged\\e[2J": 1\n')
+    for command in (["validate"], ["rotate", "one"], ["plan", "one"], ["status"], ["doctor"]):
+        said = run(*command)
+        assert not obeyed(said) and not forged(said), (command, said)
