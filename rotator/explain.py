@@ -64,8 +64,13 @@ def explain(service: Service, name: str) -> Explanation:
     if holding is not None and not holding.expired:
         told.why.append(f"{holding.holder} is working on it, since {words(max(0.0, now - holding.since))}")
     _schedule(told, playbook, row["last_success"] if row else None, now)
+    at_it = holding is not None and not holding.expired
     if case.rotation is not None:
-        _rotation(told, case.rotation)
+        _rotation(told, case.rotation, at_it)
+    without = service.without(name)
+    if without is not None:
+        told.why.append(f"{without} is in force and was ordered to die: consumers have no other key yet")
+        told.next.append(Next(now, "the next `rotate --due` makes another key and brings it out"))
     for debt in case.debts:
         _debt(told, service, playbook, case, debt)
     if playbook is not None:
@@ -85,7 +90,7 @@ def _schedule(told: Explanation, playbook: Playbook | None, last: float | None, 
         told.next.append(Next(max(due, now), "the next rotation" if due > now else "a rotation is due now"))
 
 
-def _rotation(told: Explanation, rotation: Rotation) -> None:
+def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
     name = short(rotation.id)
     if rotation.phase is Phase.ENDED:
         told.stands.append(f"its last rotation {name}: {rotation.outcome}")
@@ -97,13 +102,16 @@ def _rotation(told: Explanation, rotation: Rotation) -> None:
     action = machine.next_action(rotation)
     if rotation.phase is Phase.STUCK:
         told.why.append(f"{name} needs attention: {rotation.question}")
-        told.next.append(Next(None, f"a person: `rotator resume {rotation.playbook}` or `undo`"))
+        undo = "" if rotation.compromised else " or `undo`"
+        told.next.append(Next(None, f"a person: `rotator resume {rotation.playbook}`{undo}"))
     elif isinstance(action, Ask):
         told.why.append(f"{name} waits for a person: {action.question}")
         told.next.append(Next(None, f"a person: `rotator {action.kind} {rotation.playbook}`"))
     elif isinstance(action, WaitUntil):
         told.why.append(f"{name} waits in {rotation.phase}" + (f": {rotation.problem}" if rotation.problem else ""))
         told.next.append(Next(action.at, f"{name} goes on with {rotation.phase}"))
+    elif at_it:
+        told.stands.append(f"{name} is under way: {rotation.phase}")
     else:
         told.why.append(f"{name} is unfinished, in {rotation.phase}: no process is carrying it on")
         told.next.append(Next(rotation.now, f"the next `rotate --due` carries {name} on"))

@@ -65,9 +65,12 @@ def _follows(service: Service, name: str, busy: BusyError) -> str:
 
 def _killing(service: Service, session: Session, request: Request, number: int) -> Work[Report]:
     """By this process: it has the lease. What was written down for another one is taken up by the first step."""
+    before = session.case.rotation
     if not number:
         session.revoke_first(request.key, request.reason)
     report = yield from service.carry_on(session, request)
+    if before is not None and before.phase is Phase.ENDED and report.rotation and report.rotation.id == before.id:
+        report = replace(report, rotation=None)  # no other one was begun, and that one is no work of this command
     given = _answered(service, number) if number else standing.Answer(session.killing)
     with service.journal.database.read() as connection:
         kills = cases.ends_of(connection, session.playbook, given.keys if given else ())

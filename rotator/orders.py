@@ -40,6 +40,7 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
         if given is Order.RESUME and request.today:
             report = _as_today(service, session, request)
             return replace(report, rotation=report.rotation if unfinished else None)
+        playbook, without = service.playbooks().playbooks.get(name), service.without(name) is not None
         debts = [debt for debt in session.case.debts if debt.open and _meant(debt, request.key)]
         if given is Order.UNDO and unfinished is None:
             return replace(_go_back(service, session, request), seconds=service.clock.now() - begun)
@@ -48,11 +49,16 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
             units += [debt for debt in debts if debt.at_once]
         if not units and request.key:
             raise RefusedError(f"{name} has no old key {request.key}", f"`rotator keys {name}` lists them")
-        if not units:
+        again = playbook if given is Order.RESUME and without else None
+        if not units and again is None:
             raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
         refusals = [session.order(given, unit, request.reason) for unit in units]
-        if all(refusals) and refusals[0] is not None:
+        if refusals and all(refusals) and refusals[0] is not None and again is None:
             raise _refused(name, refusals[0])
+        if again is not None:  # the key in force was killed, and the new one could not be made then
+            session.begin(again, request.reason, leaked=True, first=True)
+            unfinished = session.case.rotation
+            units.append(unfinished)  # type: ignore[arg-type]
         report = drive(service.clock, service.carry_on(session, request))
     shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
     return replace(report, rotation=shown, ordered=True, seconds=service.clock.now() - begun)
@@ -128,7 +134,8 @@ def waits_for_resume(service: Service, name: str) -> bool:
     with service.journal.database.read() as connection:
         case = cases.load(connection, name)
     stuck = case.rotation is not None and case.rotation.phase is Phase.STUCK
-    return stuck or any(debt.open and debt.phase is DebtPhase.HELD for debt in case.debts)
+    held = any(debt.open and debt.phase is DebtPhase.HELD for debt in case.debts)
+    return stuck or held or service.without(name) is not None
 
 
 class NotTaken(RefusedError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rotator.core import incident
 from rotator.core.action import Action
-from rotator.core.state import Debt, Outcome, Phase, Rotation
+from rotator.core.state import Debt, Key, Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 
@@ -28,6 +28,7 @@ class Report:
     differs: tuple[str, ...] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
     console: str = ""  # where a person makes the key that is waited for
     followed: bool = False  # another process holds the lease and carries it on
+    without: Key | None = None  # the key in force was ordered to die, and consumers have no other one
 
     @property
     def code(self) -> int:
@@ -35,6 +36,8 @@ class Report:
         rotation = self.rotation
         if self.error is not None:
             return exit_code(self.error)
+        if self.without is not None:
+            return 4
         if self.kills:
             return self._after_kills
         if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):

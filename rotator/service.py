@@ -26,7 +26,7 @@ from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
-from rotator.journal import cases, pauses, standing
+from rotator.journal import cases, killed, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
 from rotator.journal.settings import put_setting, setting
@@ -196,10 +196,18 @@ class Service:
             return (yield from self.carry_on(session, request))
         if playbook is None and not request.only_if_due:
             raise self.gone(session.playbook)
-        if playbook is None or session.paused or (request.only_if_due and not self._due(session, playbook)):
-            return replace((yield from self.carry_on(session, request)), untouched=True)
-        session.begin(playbook, request.reason)
+        without = self.without(session.playbook) is not None
+        held = session.paused or (request.only_if_due and not self._due(session, playbook))
+        if playbook is None or (held and not without):
+            report = yield from self.carry_on(session, request)
+            return replace(report, rotation=None, untouched=True)  # the last one is no work of this command
+        session.begin(playbook, request.reason, leaked=without, first=without)
         return (yield from self.carry_on(session, request))
+
+    def without(self, name: str) -> Key | None:
+        """The key in force, if it was ordered to die and consumers have no other one."""
+        with self.journal.database.read() as connection:
+            return killed.in_force(connection, name)
 
     def gone(self, name: str) -> ConfigError:
         """A rotation was ordered, and there is nothing to rotate by. Never told as the success of the last one."""
@@ -209,7 +217,9 @@ class Service:
             return ConfigError(f"{error.message}: no new key was made, and no old one was hurried", error.hint)
         return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
 
-    def _due(self, session: Session, playbook: Playbook) -> bool:
+    def _due(self, session: Session, playbook: Playbook | None) -> bool:
+        if playbook is None:
+            return False
         with self.journal.database.read() as connection:
             row = cases.playbook_row(connection, playbook.name)
         due = playbook.due_at(row["last_success"] if row else None)
@@ -240,6 +250,7 @@ class Service:
             differs=differs,
             taken=session.taken,
             console=f"at {console}" if console else "",
+            without=self.without(session.playbook),
         )
 
     def _wait(self, name: str, until: float) -> Work[None]:
@@ -313,6 +324,8 @@ class Service:
         now = self.clock.now()
         with self.journal.database.read() as connection:
             names = set(cases.due_playbooks(connection, now)) | cases.playbooks_with_strays(connection)
+            without = killed.names(connection)
+            names |= without & set(loaded.playbooks)
             for playbook in loaded.playbooks.values():
                 row = cases.playbook_row(connection, playbook.name)
                 due = playbook.due_at(row["last_success"] if row else None)
@@ -321,7 +334,8 @@ class Service:
             standing = pauses.standing(connection, now)
         for name in list(names):
             book = loaded.playbooks.get(name)
-            if pauses.covering(standing, name, book.shape.tags if book else ()) and not self._urgent(name):
+            paused = pauses.covering(standing, name, book.shape.tags if book else ())
+            if paused and name not in without and not self._urgent(name):
                 names.discard(name)
         reports = self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
         self._reconcile(loaded)
@@ -330,8 +344,8 @@ class Service:
     def _standing(self, looked_at: set[str]) -> list[Report]:
         """Those that no clock moves on: who reads the exit code of `--due` alone must hear of them, too."""
         with self.journal.database.read() as connection:
-            found = sorted(cases.that_need_attention(connection) - looked_at)
-            standing = [(name, cases.load(connection, name)) for name in found]
+            found = sorted((cases.that_need_attention(connection) | killed.names(connection)) - looked_at)
+            standing = [(name, cases.load(connection, name), killed.in_force(connection, name)) for name in found]
         return [
             Report(
                 name,
@@ -339,8 +353,9 @@ class Service:
                 case.debts,
                 Finish(None),
                 untouched=True,
+                without=without,
             )
-            for name, case in standing
+            for name, case, without in standing
         ]
 
     def _urgent(self, name: str) -> bool:

@@ -19,7 +19,7 @@ from rotator.core.state import Phase
 from rotator.counting import count
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.explain import Explanation, explain
-from rotator.journal import cases
+from rotator.journal import cases, killed
 from rotator.model import Credential, Level
 from rotator.playbook.registry import Registry
 from rotator.providers.catalog_entry import CatalogEntry, entry_at, shipped
@@ -174,6 +174,11 @@ def _examine(found: Service) -> Iterator[Checked]:
     yield Checked(
         "plugins", True, " and ".join(count(len(registry.names(kind)), kind) for kind in ("provider", "store"))
     )
+    with found.journal.database.read() as connection:
+        without = killed.names(connection)
+    for name in sorted(without):
+        if (key := found.without(name)) is not None:
+            yield Checked(name, False, words.without(name, key), words.then(name))
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _examine_playbook(found, name, playbook)
 

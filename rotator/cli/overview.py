@@ -13,11 +13,11 @@ from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Rotation
 from rotator.counting import count
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
-from rotator.journal import cases, leases
+from rotator.journal import cases, killed, leases
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.durations import words as span
@@ -56,6 +56,7 @@ class Row:
     pause: Pause | None
     holding: Holding | None
     now: float
+    without: Key | None = None  # the key in force was ordered to die, and consumers have no other one
 
     @property
     def running(self) -> Rotation | None:
@@ -72,6 +73,8 @@ class Row:
     @property
     def attention(self) -> list[str]:
         found = [debt.attention for debt in self.debts if debt.attention and debt.phase is not DebtPhase.WATCH]
+        if self.without is not None:
+            found.insert(0, words.without(self.name, self.without))
         if self.running is not None and self.running.phase is Phase.STUCK:
             return [self.running.question, *found]
         if self.running is not None and needs_attention(self.running):
@@ -128,7 +131,10 @@ class Row:
     def _of_the_rotation(self) -> Iterator[Todo]:
         running = self.running
         if running is None:
-            if self.failed is not None:
+            if self.without is not None:
+                hinders = f"see what hinders a new key (`rotate {self.name} --dry-run`); `rotate --due` tries again"
+                yield Todo(PERSON, hinders, f"rotate {self.name}")
+            elif self.failed is not None:
                 again = self.due is not None and self.due <= self.now and self.pause is None
                 tried = "; the next `rotate --due` tries again" if again else ""
                 yield Todo(PERSON, f"{self.failed.hint or 'see what failed'}{tried}", f"rotate {self.name}")
@@ -234,6 +240,7 @@ def _all_names(found: Service) -> list[str]:
     with found.journal.database.read() as connection:
         open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.OPEN))}
         open_ones |= {row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.ACTIVE))}
+        open_ones |= killed.names(connection)
     return sorted({*found.playbooks().playbooks, *open_ones})
 
 
@@ -254,4 +261,5 @@ def row(found: Service, name: str, playbook: Playbook | None) -> Row:
         found.paused(name, playbook),
         holding,
         found.clock.now(),
+        found.without(name),
     )

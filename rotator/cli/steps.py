@@ -180,7 +180,7 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
     if call.op is Op.ACCEPT:  # beside the roll-out: whatever it shows, verify tells
         return
     if isinstance(result, Later):
-        line.waiting = result.text
+        line.waiting = result.text if call.op is not Op.WATCH else ""  # what is watched is over
     elif isinstance(result, Failed | Unknown):
         line.tries += 1
         line.failed = result.message

@@ -29,7 +29,7 @@ def moment(at: float) -> str:
 def debt_words(debt: Debt) -> str:
     """What an old key waits for."""
     key = _key(debt)
-    if debt.attention and debt.phase is not DebtPhase.WATCH:
+    if debt.attention:
         return f"{key}: {debt.attention}"
     if debt.phase is DebtPhase.GRACE:
         policy = debt.plan.policy
@@ -57,11 +57,27 @@ def report(found: Report) -> None:
         console.put(f"as today: {line}")
     for debt in found.kills:
         killed(debt)
+    _under_way(found, rotation)
+    if found.without is not None:
+        say(without(found.playbook, found.without), then(found.playbook))
+    return None
+
+
+def without(name: str, key: Key) -> str:
+    """Of a playbook whose consumers have no key that works."""
+    return f"{key} is in force in {name} and was ordered to die: consumers have no other key yet"
+
+
+def then(name: str) -> str:
+    return f"`rotate {name}` makes one, or the next `rotate --due`, once nothing hinders it (`rotate {name} --dry-run`)"
+
+
+def _under_way(found: Report, rotation: Rotation | None) -> None:
     if found.kills and (rotation is None or not rotation.compromised):
-        return None  # the order was about an older key alone
+        return  # the order was about an older key alone
     if found.kills and found.followed and rotation is not None and rotation.phase is not Phase.ENDED:
         console.put(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
-        return None
+        return
     if rotation is None:
         for debt in found.debts:
             if not (debt.open and debt.attention):
@@ -69,12 +85,7 @@ def report(found: Report) -> None:
     elif rotation.phase is Phase.ENDED:
         _ended(found, rotation)
     elif rotation.phase is Phase.STUCK:
-        say(
-            f"needs attention: {rotation.question} ({short(rotation.id)})",
-            rotation.hint
-            or f"`rotator show {short(rotation.id)}`, then `rotator resume {rotation.playbook}` or "
-            f"`rotator undo {rotation.playbook}`",
-        )
+        say(f"needs attention: {rotation.question} ({short(rotation.id)})", _way_on(rotation))
     elif needs_attention(rotation):
         since, tries = words(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
         say(
@@ -98,13 +109,23 @@ def report(found: Report) -> None:
             f"the playbook says otherwise by now:{lines}",
             f"`rotator resume {found.playbook} --today` goes on with that",
         )
+    told = [one.id for one in found.kills if incident.ending(one) is not incident.Ending.DEAD]
     for debt in found.debts:
-        if debt.open and debt.attention and debt.phase is not DebtPhase.WATCH and not debt.at_once:
+        if debt.open and debt.attention and debt.id not in told:
             again = "it is looked at again every hour"
             if debt.phase is not DebtPhase.HELD:
                 again = "it is tried again by the next `rotate --due`"
             say(f"an old key needs attention: {debt_words(debt)}", again)
-    return None
+
+
+def _way_on(rotation: Rotation) -> str:
+    """What a person types once they have looked. Nothing goes back to a leaked key."""
+    orders = f"`rotator resume {rotation.playbook}`"
+    if not rotation.compromised:
+        orders += f" or `rotator undo {rotation.playbook}`"
+    if "`rot" in rotation.hint:
+        return rotation.hint
+    return f"{rotation.hint} Then {orders}" if rotation.hint else f"`rotator show {short(rotation.id)}`, then {orders}"
 
 
 def abandoned(found: Report, current: Key | None) -> None:

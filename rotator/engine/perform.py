@@ -42,6 +42,7 @@ from rotator.secret import Secret
 from rotator.shown import tidy
 
 _TOLD = 8  # findings in the line of the step
+_NO_NEW_KEY = 30.0  # seconds until probes are asked again that nothing can answer before a new key is out
 
 
 @dataclass
@@ -337,6 +338,8 @@ class Performer:
         credential = self._current() or self._held()
         if credential is None or not credential.values:
             return self._done()
+        if self._was_killed(credential):  # refused because we saw to it
+            return Performed(Later(self.clock.now(), _NO_NEW_KEY, text="consumers have no new key yet"))
         for probe in self.then.probes:
             probe.probe(credential)
         return self._done()

@@ -178,6 +178,8 @@ class Session:
             elif before.phase is not Phase.ENDED:
                 writing.put_rotation(before, core_incident.carried_on(before, keys, current, self.clock.now()))
             writing.kill(keys)
+            if current is None and not key_id:  # what the stores hold: nobody had written down that it is in force
+                cases.set_current(writing.connection, self.playbook, keys[0])
         self.killing = keys
         if rotation is not None and rotation.phase is Phase.STUCK:
             self.by_today()

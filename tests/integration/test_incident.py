@@ -283,6 +283,77 @@ def test_both_keys_are_dead_and_a_third_is_made(bench: Bench, monkeypatch: pytes
     assert bench.live == [bench.stored] == [bench.consumer.holds]
 
 
+# --- the leaked key is dead, and the new one could not be made ---
+@pytest.fixture
+def without(bench: Bench) -> Bench:
+    """The key in force was killed while no key can be made: consumers have none that works."""
+    with pytest.MonkeyPatch.context() as broken:
+
+        def refused(self: MemoryProvider) -> Any:
+            raise PermanentError("the administrator's key is refused")
+
+        broken.setattr(MemoryProvider, "preflight", refused)
+        report = bench.service.rotate("one", FIRST)
+    assert endings(report) == {"one-key1": Ending.DEAD} and bench.live == []
+    assert report.code == 4 and report.without is not None and report.without.id == "one-key1"
+    return bench
+
+
+def replaced(bench: Bench, report: Report) -> None:
+    assert report.code == 0 and report.without is None, report
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_a_clock_brings_out_a_new_key_where_the_one_in_force_was_killed(without: Bench) -> None:
+    """Nothing is due by the schedule, a pause stands, and it was never rotated: an outage is ended all the same."""
+    orders.pause(without.service, "all", time.time() + 3600, "a launch")
+    reports, _ = without.service.due(Request())
+    replaced(without, reports[0])
+    assert without.service.due(Request())[0] == []
+
+
+@pytest.mark.parametrize("order", ["resume", "rotate"])
+def test_so_does_who_puts_right_what_hindered_it(without: Bench, order: str) -> None:
+    if order == "resume":
+        assert orders.waits_for_resume(without.service, "one")
+        replaced(without, orders.order(without.service, "one", Order.RESUME, Request()))
+    else:
+        replaced(without, without.service.rotate("one"))
+
+
+def test_it_is_attention_in_every_run_while_its_playbook_is_gone(without: Bench) -> None:
+    path = without.folder / "playbooks" / "one.yaml"
+    path.rename(path.with_suffix(".old"))
+    for _ in range(2):
+        ((report,), _) = without.service.due(Request())
+        assert report.code == 4 and report.without is not None
+    path.with_suffix(".old").rename(path)
+    replaced(without, without.service.due(Request())[0][0])
+
+
+def test_a_playbook_that_is_gone_has_its_key_killed_and_that_is_no_success(bench: Bench) -> None:
+    assert bench.service.rotate("one", Request(wait=True)).code == 0
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    report = bench.service.rotate("one", FIRST)
+    assert bench.live == [] and report.code == 4 and report.without is not None
+    assert report.rotation is None, "the last rotation is no work of this order"
+
+
+def test_what_is_due_is_not_told_of_a_rotation_that_was_over_before(bench: Bench) -> None:
+    """Its last one was refused; this run looks after an old key, and all is well."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    bench.service.rotate("one")
+    with pytest.MonkeyPatch.context() as broken:
+
+        def refused(self: MemoryProvider) -> Any:
+            raise PermanentError("the administrator's key is refused")
+
+        broken.setattr(MemoryProvider, "preflight", refused)
+        assert bench.service.rotate("one").code == 6
+    report = bench.service.rotate("one", Request(only_if_due=True))
+    assert report.code == 0 and report.rotation is None and len(bench.live) == 2
+
+
 # --- another process holds the lease ---
 def test_who_holds_the_lease_takes_the_order_up_and_the_command_follows(bench: Bench) -> None:
     """The holder waits for the end of a soak; the wait is cut short, and the key is dead within seconds."""
