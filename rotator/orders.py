@@ -26,7 +26,7 @@ from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Supplied
 from rotator.report import Report
-from rotator.secret import Secret
+from rotator.secret import Secret, is_a_secret
 from rotator.service import Request, Service
 
 
@@ -169,6 +169,8 @@ def _supplied(
         made = provider.accept(value, _sealed(service, session.playbook, rotation.old))
     except PermanentError as error:
         raise _not_taken(session, rotation, provider, error.message, error.hint) from error
+    if is_a_secret(key_id):
+        raise _not_taken(session, rotation, provider, "--id is the key itself", "leave it out, or give the id alone")
     made = Credential(made.values, key_id, made.hint)
     key = service.journal.key_of(made)
     if (failed := session.tried(rotation, key, made)) is not None:

@@ -120,6 +120,12 @@ def _blank(found: re.Match[str]) -> str:
 redact = Redactor()
 
 
+def is_a_secret(text: str) -> bool:
+    """Whether a text holds a secret that is known, or is one."""
+    squeezed = spelling.plain(text)
+    return _alive.any_in(squeezed) and any(form in squeezed for form in _alive.longest_first())
+
+
 def without_keys(text: str) -> str:
     """Somebody else's words without what is long and of letters and digits: a key that nobody here knows, or an id."""
     return _KEYLIKE.sub("***", text)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 SHORTEST = 8  # of a plain form: shorter ones would stand in ordinary words that follow each other
-_BEGINNING, _END = 20, 16  # of a plain form, that are as good as all of it
+_END = 16  # of a plain form: where it ends so, it is as good as all of it
 _ROUNDS = 3  # of escapes within escapes: %252f
 _BETWEEN = bytes(code for code in range(128) if not chr(code).isalnum())
 _NO_LETTERS = re.compile(r"[^\w]+")  # of any writing, also what is not shown at all
@@ -65,8 +65,8 @@ def forms(text: str, written: Iterable[str]) -> frozenset[bytes]:
     raw = text.encode(errors="replace")
     letters = plain(text)
     found = {raw.hex().encode(), letters[::-1]}
-    if len(letters) > _BEGINNING + SHORTEST:  # cut off by whoever prints only so much, or the end of it
-        found |= {letters[:_BEGINNING], letters[-_END:]}
+    if len(letters) > _END + SHORTEST:  # its beginning may be the key's id, as in `ID.SECRET`, which is shown
+        found.add(letters[-_END:])
     for one in written:
         found |= {plain(one), meant(one)}
     for before, begin in enumerate((0, 2, 3)):

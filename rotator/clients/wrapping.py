@@ -29,7 +29,8 @@ class Wrapper:
         way, _, key = text.partition(":")
         if way not in _WAYS or not key or (way == "vault-transit" and "/" not in key):
             raise ConfigError(
-                f"'{text}' is no way to wrap the sealing key", "vault-transit:MOUNT/KEY, or aws-kms:KEY_ID"
+                "ROTATOR_SEAL_WITH (or `seal_with` in rotator.toml) is no way to wrap the sealing key",
+                "vault-transit:MOUNT/KEY, or aws-kms:KEY_ID",
             )
         return Wrapper(way, key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -60,9 +61,12 @@ def backup(journal: Journal, target: Path) -> None:
     source = journal.database.path
     if source is None:
         raise JournalError("a PostgreSQL journal is backed up by PostgreSQL", "pg_dump, or your base backups")
-    if target.exists():
-        raise JournalError(f"{target} exists already", "give another name")
-    target.touch(mode=0o600)
+    try:  # a link that leads nowhere is there, too
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    except FileExistsError as error:
+        raise JournalError(f"{target} exists already", "give another name") from error
+    except OSError as error:
+        raise JournalError(f"{target} cannot be written: {error.strerror}", "is its directory there?") from error
     with sqlite3.connect(source) as origin, sqlite3.connect(target) as copy:
         origin.backup(copy)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,8 @@ class HttpProbe:
             raise ValueError("a url begins with https:// (or http://)")
         if "{key}" in self.url:
             raise ValueError("the key must not be part of a URL: put it into headers or json")
+        if urllib.parse.urlsplit(self.url).password:
+            raise ValueError("a password in a URL is shown wherever that is: put it into headers, or a program")
 
     @property
     def name(self) -> str:

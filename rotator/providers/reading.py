@@ -18,6 +18,7 @@ import jmespath
 
 from rotator.errors import PermanentError
 from rotator.model import KeyRecord
+from rotator.secret import is_a_secret
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999: what is larger is told in milliseconds, micro- or nanoseconds
 _NO = frozenset({"false", "no", "off", "0", "none", "null", "inactive", "disabled", "deactivated", "revoked"})
@@ -74,6 +75,8 @@ def unfit(part: str) -> str:
         return "empty"
     if part in (".", ".."):
         return f"'{part}', which means another address"
+    if is_a_secret(part):  # it would be shown, and kept, as ids are
+        return "a key itself"
     if any(char == "\ufffd" or unicodedata.category(char) in _FORBIDDEN for char in part):
         return "a text with control characters, or some that are none"
     return "longer than an id is" if len(part) > _LONGEST_ID else ""

