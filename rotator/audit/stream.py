@@ -6,8 +6,10 @@ import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
+from rotator import trust
 from rotator.errors import ConfigError
 from rotator.shown import spelled
 
@@ -73,7 +75,14 @@ def _open(target: str) -> _Target:
     if target in ("stdout", "stderr"):
         return _Target(target, sys.stdout if target == "stdout" else sys.stderr)
     try:
-        return _Target(target, io.FileIO(target, "a"))
+        real, strangers = trust.followed(Path(target))
+        if strangers:
+            uid, link = next(iter(strangers.items()))
+            raise ConfigError(
+                f"the audit stream would go through {link}, a link of {trust.user(uid)}",
+                "name the file itself in `audit_stream`, in a directory that only you may write",
+            )
+        return _Target(target, io.FileIO(str(real), "a"))
     except OSError as error:
         raise ConfigError(
             f"the audit stream cannot be written to {target}: {error.strerror}", "check `audit_stream` in rotator.toml"

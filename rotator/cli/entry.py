@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable
@@ -11,11 +12,12 @@ if TYPE_CHECKING:
     from rotator.cli.streams import Guarded
 
 INTERNAL = 1
+_PR_SET_DUMPABLE = 4
 
 
 def rotate() -> None:
     """`rotate NAME…`: the same as `rotator rotate NAME…`."""
-    spare_the_collector()
+    begin()
     from rotator.cli.main import rotate_command
 
     _run(rotate_command, "rotate")
@@ -23,10 +25,27 @@ def rotate() -> None:
 
 def rotator() -> None:
     """`rotator VERB`."""
-    spare_the_collector()
+    begin()
     from rotator.cli.main import cli
 
     _run(cli, "rotator")
+
+
+def begin() -> None:
+    """What a process of ours does before all else."""
+    spare_the_collector()
+    hide_memory()
+
+
+def hide_memory() -> None:
+    """No core dump of this process, wherever such go, and no look at its memory or environment by others of its user.
+
+    What it starts is not concerned: the kernel takes it back with each program (prctl(2), PR_SET_DUMPABLE).
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # no Linux
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def spare_the_collector() -> None:

@@ -6,6 +6,7 @@ A redirect is never followed: the key must not travel to another host.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -184,7 +185,7 @@ def _send(request: Request, line: _Line) -> Answer:
 
     host = _host(request)
     try:
-        with _client() as client:
+        with _client(host) as client:
             sent = client.build_request(
                 request.method,
                 request.url,
@@ -232,15 +233,34 @@ def _elsewhere(request: Request, location: str) -> str:
         return ""
 
 
-def _client() -> httpx.Client:
+def _client(host: str) -> httpx.Client:
+    """Through the environment's proxy, but for this machine itself: the key would leave it. Raises PermanentError."""
     import httpx
 
-    return httpx.Client(
-        timeout=deadline.remaining(_TIMEOUT),
-        follow_redirects=False,
-        headers={"user-agent": f"rotator/{__version__}"},
-        verify=_trust(int(time.monotonic() // _TRUSTED), *map(os.environ.get, _TRUST)),
-    )
+    try:
+        return httpx.Client(
+            timeout=deadline.remaining(_TIMEOUT),
+            follow_redirects=False,
+            headers={"user-agent": f"rotator/{__version__}"},
+            verify=_trust(int(time.monotonic() // _TRUSTED), *map(os.environ.get, _TRUST)),
+            trust_env=not is_this_machine(host),
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:  # what it says may name the proxy's password
+        hint = f"http:// or https:// in {_proxies() or 'HTTP_PROXY, HTTPS_PROXY, ALL_PROXY'}; NO_PROXY names exceptions"
+        raise PermanentError("the proxy that the environment names cannot be used", hint) from error
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether an address, or a name, means the loopback."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return f".{host.lower().rstrip('.')}".endswith(".localhost")
+
+
+def _proxies() -> str:
+    """The variables that name a proxy here."""
+    return ", ".join(name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"))
 
 
 @lru_cache(maxsize=1)

@@ -7,10 +7,10 @@ import stat
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from rotator.clients.http import is_this_machine
 from rotator.clients.vault import VaultConnection
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
@@ -71,7 +71,6 @@ def clear(url: str) -> str:
     """The host that an http:// address names, '' for this machine itself."""
     try:
         host = urllib.parse.urlsplit(url).hostname or ""
-        local = host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
-    except ValueError:  # a name
-        local = False
-    return "" if local else host
+    except ValueError:
+        return ""
+    return "" if is_this_machine(host) else host

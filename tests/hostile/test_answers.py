@@ -337,3 +337,26 @@ def test_each_probe_has_a_connection_of_its_own(tmp_path: Path) -> None:
         for _ in range(3):
             probed.probe(single(KEY))
     assert len(accepted) == 3
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_what_is_meant_for_this_machine_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The key would travel to another one, and nobody would be warned, as the address says loopback."""
+    with serving(saying("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")) as url, serving(hangs_up) as proxy:
+        monkeypatch.setenv(name, proxy)
+        assert http.send(Request("GET", url)).status == 200
+
+
+@pytest.mark.parametrize("scheme", ["socks9", "ftp"])
+def test_a_proxy_that_cannot_be_used_is_a_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://user:canary-password@192.0.2.1:1")
+    with pytest.raises(PermanentError) as failed:
+        http.send(Request("GET", "http://service.invalid"))
+    assert "proxy" in failed.value.message and "ALL_PROXY" in failed.value.hint
+    assert "canary" not in failed.value.message + failed.value.hint
+
+
+def hangs_up(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)

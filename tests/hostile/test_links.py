@@ -38,6 +38,31 @@ def app(tmp_path: Path) -> Path:
     return tmp_path / "app"
 
 
+def test_the_audit_stream_is_led_to_no_other_file(app: Path) -> None:
+    from rotator.audit.stream import Stream
+    from rotator.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="a link of uid 12345"):
+        Stream([str(_to_a_file(app))])
+    assert (app.parent / "roots.conf").read_text() == "# root's\n"
+
+
+def test_a_backup_is_led_to_no_other_file(app: Path, tmp_path: Path) -> None:
+    """Not by a link either that leads nowhere yet."""
+    from rotator.errors import JournalError
+    from rotator.journal import upkeep
+    from rotator.journal.journal import open_journal
+    from rotator.journal.sealing import KeySource
+
+    journal = open_journal(f"sqlite:///{tmp_path}/journal.db", KeySource(tmp_path / "key"))
+    (app / "backup.db").symlink_to(app.parent / "not-there-yet")
+    with pytest.raises(JournalError, match="exists already"):
+        upkeep.backup(journal, theirs(app / "backup.db"))
+    assert not (app.parent / "not-there-yet").exists()
+    upkeep.backup(journal, app / "a-place-of-its-own.db")
+    assert (app / "a-place-of-its-own.db").stat().st_mode & 0o777 == 0o600
+
+
 def theirs(path: Path) -> Path:
     os.chown(path, MALLORY, MALLORY, follow_symlinks=False)
     return path
