@@ -103,10 +103,10 @@ def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
     if rotation.phase is Phase.STUCK:
         told.why.append(f"{name} needs attention: {rotation.question}")
         undo = "" if rotation.compromised else " or `undo`"
-        told.next.append(Next(None, f"a person: `rotator resume {rotation.playbook}`{undo}"))
+        told.next.append(Next(None, f"`rotator resume {rotation.playbook}`{undo}"))
     elif isinstance(action, Ask):
         told.why.append(f"{name} waits for a person: {action.question}")
-        told.next.append(Next(None, f"a person: `rotator {action.kind} {rotation.playbook}`"))
+        told.next.append(Next(None, f"`rotator {action.kind} {rotation.playbook}`"))
     elif isinstance(action, WaitUntil):
         told.why.append(f"{name} waits in {rotation.phase}" + (f": {rotation.problem}" if rotation.problem else ""))
         told.next.append(Next(action.at, f"{name} goes on with {rotation.phase}"))
@@ -135,7 +135,7 @@ def _debt(told: Explanation, service: Service, playbook: Playbook | None, case: 
     if isinstance(action, WaitUntil):
         told.next.append(Next(action.at, f"old key {debt.key}: {_after(debt)}"))
     elif isinstance(action, Ask):
-        told.next.append(Next(None, f"a person: `rotator {action.kind} {debt.playbook}`"))
+        told.next.append(Next(None, f"`rotator {action.kind} {debt.playbook}`"))
     if playbook is not None:
         _holders(told, service, playbook, case, debt)
 

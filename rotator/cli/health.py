@@ -144,7 +144,7 @@ def _explain(told: Explanation, row: dict[str, Any]) -> int:
                 console.put(f"  ✗ {redact(line)}", 4)
     if told.next:
         console.put("next:")
-        when = [words.moment(one.at) if one.at is not None else "whenever" for one in told.next]
+        when = [words.moment(one.at) if one.at is not None else "a person" for one in told.next]
         console.table([(at, redact(one.what)) for at, one in zip(when, told.next, strict=True)], indent=2)
     return code
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,8 @@ def show(which: str, as_json: bool) -> int:
         f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
     )
     console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}", 2)
-    console.put(f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else ""), 2)
+    by = f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else "")
+    console.put(f"{words.moment(row['began'])} {by}", 2)
     for record in records:
         console.put(_line(record), 16)
     for debt in debts:
@@ -98,7 +100,12 @@ def _line(record: dict[str, Any]) -> str:
         *record.get("warnings", []),
     ]
     took = f" {record['seconds']} s" if record.get("seconds") else ""
-    return f"  {record['time'][11:23]}  " + " ".join(str(part) for part in parts if part) + took
+    return f"  {_local(record['time'])}  " + " ".join(str(part) for part in parts if part) + took
+
+
+def _local(time: str) -> str:
+    """The time of day here, as the head of `show` has its date and zone."""
+    return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 @click.command("keys", context_settings=CONTEXT, epilog=examples("rotator keys openai-prod"))
@@ -148,7 +155,7 @@ def history(name: str, limit: int, as_json: bool) -> int:
     lines = []
     for row in rows:
         took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
-        outcome = row["outcome"] or row["phase"]
+        outcome = row["outcome"] or ("needs attention" if row["phase"] == Phase.STUCK else row["phase"])
         lines.append((words.moment(row["began"]), short(row["id"]), row["playbook"], outcome, took, row["actor"]))
     console.table(lines)
     return 0
@@ -282,9 +289,13 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
         "generate": by,
         "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
         "restart": " → ".join(shows) or "nobody",
-        "verify": f"{probes}, the key accepted {plan.policy.passes} times in a row",
+        "verify": f"{probes}, the key accepted {_in_a_row(plan.policy.passes)}",
         "revoke": "nothing is left to revoke" if dying else old,
     }
+
+
+def _in_a_row(passes: int) -> str:
+    return f"{passes} times in a row" if passes > 1 else "once"
 
 
 def _in_force(seen: Examined) -> str:

@@ -105,7 +105,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
 
     names = list(dict.fromkeys(names))
-    view = StepView(many=len(names) > 1, quiet=as_json)
+    view = StepView(names if len(names) > 1 else (), quiet=as_json)
     with closing(service(observe=view), view) as found:
         found.expect(names, request.compromised)
         if not as_json and len(names) == 1:
@@ -116,7 +116,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
         if as_json:
             return _as_json(found, reports, code, view)
     for one in reports:
-        words.report(one)
+        words.report(one, many=len(names) > 1)
     return code
 
 
@@ -151,8 +151,9 @@ def _due(request: Request, as_json: bool) -> int:
     from rotator.cli import console, shapes, words
     from rotator.cli.steps import StepView
 
-    view = StepView(many=True, quiet=as_json)
+    view = StepView(quiet=as_json, many=True)
     with closing(service("due", view), view) as found:
+        view.expect(found.playbooks().playbooks)
         reports, loaded = found.due(request)
         view.close()
         codes = [0 if one.code in (75, 5) else one.code_of_all for one in reports]
@@ -163,7 +164,7 @@ def _due(request: Request, as_json: bool) -> int:
             return _as_json(found, reports, code, view, errors=shapes.mistakes(loaded.mistakes))
     for one in reports:
         if one.code not in (75, 5):
-            words.report(one)
+            words.report(one, many=True)
     console.put(_looked_at(loaded, words.counted(reports, view.finished)))
     return code
 

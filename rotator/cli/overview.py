@@ -146,7 +146,9 @@ class Row:
             look = running.hint or f"see what stands in its way (`rotator show {short(running.id)}`)"
             yield Todo(PERSON, look, f"rotator resume {self.name}")
         elif isinstance(action, Ask):
-            yield Todo(PERSON, "make the new key in the provider's console", f"rotator supply {self.name}")
+            console = getattr(self.playbook.provider, "console", "") if self.playbook is not None else ""
+            where = f"at {console}" if console else "in the provider's console"
+            yield Todo(PERSON, f"make the new key {where}", f"rotator supply {self.name}")
         elif self.pause is None:
             at = action.at if isinstance(action, WaitUntil) else None
             yield Todo(CLOCK, f"it goes on with {running.phase}", "rotate --due", at)

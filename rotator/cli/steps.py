@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -61,14 +62,20 @@ class StepLine:
 class StepView:
     """An observer for the runner. Several rotations at once are told apart by their playbook's name."""
 
-    def __init__(self, many: bool = False, quiet: bool = False) -> None:
-        self._many = many
+    def __init__(self, names: Iterable[str] = (), quiet: bool = False, many: bool = False) -> None:
+        self._many = many or bool(names)
+        self._widest = 0
+        self.expect(names)
         self._quiet = quiet
         self._lines: dict[tuple[str, str], StepLine] = {}  # of each playbook and unit: old keys act between its steps
         self._followed: set[str] = set()  # what was told of the works of other processes
         self._lock = threading.Lock()
-        self._live = None if quiet or many or not console.LiveLine.fits() else console.LiveLine()
+        self._live = None if quiet or self._many or not console.LiveLine.fits() else console.LiveLine()
         self.finished: dict[str, list[dict[str, Any]]] = {}
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Of these playbooks lines will be told: their steps stand below each other."""
+        self._widest = max(map(len, names), default=0)
 
     def __call__(self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float) -> None:
         step = call.step
@@ -120,7 +127,8 @@ class StepView:
 
     def _say(self, playbook: str, step: str, mark: str, words: str, took: float | None = None) -> None:
         """A line that stays; on a terminal as wide as that, with its time at the right edge."""
-        head = f"{f'{playbook}: ' if self._many else '  '}{step:<{_WIDTH}} {mark} "
+        who = f"{playbook + ':':<{self._widest + 1}} " if self._many else "  "
+        head = f"{who}{step:<{_WIDTH}} {mark} "
         lines = laid_out(head, words, took, console.columns())
         if self._live is not None:
             self._live.put(*lines)
@@ -164,6 +172,8 @@ def laid_out(head: str, words: str, took: float | None, columns: int | None) -> 
         return [f"{head}{words}  {time}".rstrip()]
     width = min(columns - 1, _WIDEST)
     lines = console.folded(f"{head}{words}", width - _TIME, len(head))
+    if len(lines[-1]) > width - _TIME and time:  # a path that is longer than the line
+        lines.append("")
     lines[-1] = f"{lines[-1]:<{width - _TIME}}{time:>{_TIME}}".rstrip()
     return lines
 

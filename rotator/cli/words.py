@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,19 @@ from rotator.playbook.durations import words
 from rotator.report import Report
 
 say = console.complain
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Says lines that begin with whom they are about."""
+
+    about: str = ""
+
+    def put(self, text: str, hang: int = 0) -> None:
+        console.put(f"{self.about}{text}", hang)
+
+    def say(self, message: str, hint: str = "") -> None:
+        say(f"{self.about}{message}", hint)
 
 
 def moment(at: float) -> str:
@@ -48,18 +62,19 @@ def debt_words(debt: Debt) -> str:
     return f"{key}: {debt.phase}"
 
 
-def report(found: Report) -> None:
-    """How a rotation ended, for a person."""
+def report(found: Report, many: bool = False) -> None:
+    """How a rotation ended, for a person; of several, each line with its playbook."""
+    voice = Voice(f"{found.playbook}: " if many else "")
     rotation = found.rotation
     if found.error is not None:
-        return say(found.error.message, found.error.hint)
+        return voice.say(found.error.message, found.error.hint)
     for line in found.taken:
-        console.put(f"as today: {line}")
+        voice.put(f"as today: {line}")
     for debt in found.kills:
-        killed(debt)
-    _under_way(found, rotation)
+        killed(debt, voice)
+    _under_way(found, rotation, voice)
     if found.without is not None:
-        say(without(found.playbook, found.without), then(found.playbook))
+        voice.say(without(found.playbook, found.without), then(found.playbook))
     return None
 
 
@@ -72,40 +87,40 @@ def then(name: str) -> str:
     return f"`rotate {name}` makes one, or the next `rotate --due`, once nothing hinders it (`rotate {name} --dry-run`)"
 
 
-def _under_way(found: Report, rotation: Rotation | None) -> None:
+def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
     if found.kills and (rotation is None or not rotation.compromised):
         return  # the order was about an older key alone
     if found.kills and found.followed and rotation is not None and rotation.phase is not Phase.ENDED:
-        console.put(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
+        voice.put(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
         return
     if rotation is None:
         for debt in found.debts:
             if not (debt.open and debt.attention):
-                console.put(debt_words(debt))
+                voice.put(debt_words(debt))
     elif rotation.phase is Phase.ENDED:
-        _ended(found, rotation)
+        _ended(found, rotation, voice)
     elif rotation.phase is Phase.STUCK:
-        say(f"needs attention: {rotation.question} ({short(rotation.id)})", _way_on(rotation))
+        voice.say(f"needs attention: {rotation.question} ({short(rotation.id)})", _way_on(rotation))
     elif needs_attention(rotation):
         since, tries = words(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
-        say(
+        voice.say(
             f"needs attention: {rotation.phase} fails since {since}, {tries}: {rotation.problem} "
             f"({short(rotation.id)})",
             rotation.hint or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
         )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
         where = found.console or "in the provider's console"
-        console.put(
+        voice.put(
             f"waiting for the new key ({short(rotation.id)}): make it {where}, "
             f"then `rotator supply {rotation.playbook}`"
         )
     elif isinstance(found.action, WaitUntil):
-        console.put(
+        voice.put(
             f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})"
         )
     if found.differs:
         lines = "".join(f"\n  {line}" for line in found.differs)
-        say(
+        voice.say(
             f"the playbook says otherwise by now:{lines}",
             f"`rotator resume {found.playbook} --today` goes on with that",
         )
@@ -115,7 +130,7 @@ def _under_way(found: Report, rotation: Rotation | None) -> None:
             again = "it is looked at again every hour"
             if debt.phase is not DebtPhase.HELD:
                 again = "it is tried again by the next `rotate --due`"
-            say(f"an old key needs attention: {debt_words(debt)}", again)
+            voice.say(f"an old key needs attention: {debt_words(debt)}", again)
 
 
 def _way_on(rotation: Rotation) -> str:
@@ -138,56 +153,57 @@ def abandoned(found: Report, current: Key | None) -> None:
     console.put(f"`rotator keys {name}` shows each key; `rotate {name}` makes another")
 
 
-def killed(debt: Debt) -> None:
+def killed(debt: Debt, voice: Voice) -> None:
     """What became of a key that was ordered to die first, in one sentence."""
     key, name = _key(debt), debt.playbook
     match incident.ending(debt):
         case incident.Ending.DEAD if debt.proof:
             seen = "it was refused" if debt.proof is Proof.REFUSED else "the provider lists it no more"
-            console.put(f"{key} is dead, proven: {seen} after its revocation")
+            voice.put(f"{key} is dead, proven: {seen} after its revocation")
         case incident.Ending.DEAD:
-            console.put(f"{key} is {debt.death}; that was not seen")
+            voice.put(f"{key} is {debt.death}; that was not seen")
         case incident.Ending.ASKED:
-            say(
+            voice.say(
                 f"{key} lives until a person destroys it in the provider's console",
                 f"then `rotator confirm {name}`; `rotator keys {name}` shows whether it still works",
             )
         case incident.Ending.RETRIED if debt.phase is DebtPhase.PROVE:
-            say(f"{key} was revoked, not proven yet: {debt.attention}", f"`rotator keys {name}` looks again")
+            voice.say(f"{key} was revoked, not proven yet: {debt.attention}", f"`rotator keys {name}` looks again")
         case incident.Ending.RETRIED:
-            say(
+            voice.say(
                 f"{key} still lives: {debt.attention}",
                 f"it is tried again, by `rotate --due` too; `rotator resume {name}` tries now; "
                 "or destroy it in the provider's console",
             )
         case _:
-            console.put(f"{key} is being revoked ({debt.phase})")
+            voice.put(f"{key} is being revoked ({debt.phase})")
 
 
 def _key(debt: Debt) -> str:
     return f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
 
 
-def _ended(found: Report, rotation: Rotation) -> None:
+def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
     name = short(rotation.id)
     orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     match rotation.outcome:
         case Outcome.VERIFIED:
             for debt in found.debts:
                 if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
-                    console.put(f"  revoke     … {debt_words(debt)}", 15)
-            waits = any(debt.open and debt.phase not in DEAD_PHASES and not _of_a_person(debt) for debt in found.debts)
-            tail = " The next `rotate --due` revokes the old key;" if waits else ""
+                    voice.put(f"{'' if voice.about else '  '}revoke     … {debt_words(debt)}", 15)
+            waiting = [debt for debt in found.debts if debt.open and debt.phase not in DEAD_PHASES]
+            waits = sum(not _of_a_person(debt) for debt in waiting)
+            tail = f" The next `rotate --due` revokes the old key{'s' if waits > 1 else ''};" if waits else ""
             what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
             left = tail.replace("old key", "key that was left") if rotation.back else tail
-            console.put(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
+            voice.put(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
         case Outcome.ROLLED_BACK:
-            _rolled_back(found, rotation, name)
+            _rolled_back(found, rotation, name, voice)
         case Outcome.REFUSED:
             changed = "No new key was made" if found.kills else "Nothing was changed"
-            say(f"{rotation.problem}. {changed}. ({name})", rotation.hint)
+            voice.say(f"{rotation.problem}. {changed}. ({name})", rotation.hint)
         case Outcome.ABANDONED:
-            say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
+            voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
         case _:
             pass
 
@@ -228,20 +244,21 @@ def _of_a_person(debt: Debt) -> bool:
     return bool(debt.attention) or (debt.phase is DebtPhase.REVOKE and debt.plan.supplied)
 
 
-def _rolled_back(found: Report, rotation: Rotation, name: str) -> None:
+def _rolled_back(found: Report, rotation: Rotation, name: str, voice: Voice) -> None:
     if rotation.back:
-        return say(f"not back to the previous key: {rotation.problem}. The present one stays ({name})", rotation.hint)
+        told = f"not back to the previous key: {rotation.problem}. The present one stays ({name})"
+        return voice.say(told, rotation.hint)
     if found.ordered and rotation.possible_orphan:
-        console.put(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
+        voice.put(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
         return None
     if found.ordered and rotation.new is None and not rotation.last_create:
-        console.put(f"undone, as ordered: no key had been made ({name})")
+        voice.put(f"undone, as ordered: no key had been made ({name})")
         return None
     if found.ordered:
-        console.put(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
+        voice.put(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
         return None
     orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
-    say(
+    voice.say(
         f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
         rotation.hint or f"`rotator show {name}` has each attempt",
     )

@@ -58,8 +58,10 @@ def run(tell: Teller) -> Seen:
 
 def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     seen = Seen()
-    tell.line(f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key from .env,")
-    tell.line(f"and {world.traffic.per_second} requests a second through it all the while.\n")
+    tell.line(
+        f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key from .env, "
+        f"and {world.traffic.per_second} requests a second through it all the while.\n"
+    )
     world.traffic.start()
     first = world.stored_key
     tell.line("1. rotate, in five steps:\n$ rotate demo --wait")

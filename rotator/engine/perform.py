@@ -20,6 +20,7 @@ from rotator.core.action import (
 )
 from rotator.core.look import Facts, showing
 from rotator.core.state import Cause, Debt, Key, Proof, Rotation
+from rotator.counting import count
 from rotator.engine import diagnosis, facts, preflight, recovery
 from rotator.engine.clock import Clock
 from rotator.engine.orphans import find_orphans
@@ -265,7 +266,7 @@ class Performer:
         staying = self.rotation.new if call.step == "verify" else None
         shown = showing(found, call.key or Key(), staying)
         how = f" ({shown[0].evidence})" if shown else ""
-        return f"{len(shown)} of {len(found.consumers)} consumers show it{how}"
+        return f"{len(shown)} of {count(len(found.consumers), 'consumer shows', 'consumers show')} it{how}"
 
     def _none_holds_by_id(self, key: Key, found: Facts) -> None:
         """A key whose value nobody knew (a swept one) is told from what the stores hold by its id."""

@@ -26,7 +26,7 @@ def test_a_question_to_a_person_names_the_verb(bench: Bench) -> None:
     by_hand(bench)
     assert bench.service.rotate("one").code == 5
     told = explain(bench.service, "one")
-    assert [one.what for one in told.next] == ["a person: `rotator supply one`"] and not told.clean
+    assert [one.what for one in told.next] == ["`rotator supply one`"] and not told.clean
 
 
 def test_a_pause_a_refusal_and_a_missing_consumer_are_told(bench: Bench) -> None:

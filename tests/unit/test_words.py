@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rotator.cli.words import counted
+import pytest
+
+from rotator.cli.words import counted, report
 from rotator.core.action import Ask, Finish
 from rotator.core.state import Debt, Outcome, Phase, Rotation
+from rotator.counting import count
 from rotator.report import Report
 from tests.unit import decisions
 
@@ -33,3 +36,21 @@ def test_each_playbook_is_counted_once_by_how_it_ended() -> None:
         ": 1 rotated, 1 old key revoked, 1 rolled back, 1 needs attention, 1 waits for a person, 1 waits"
     )
     assert counted(reports[-1:], {}) == ", nothing was due"
+
+
+def test_singular_and_plural() -> None:
+    reports = [_report(f"p{number}") for number in range(2)]
+    finished = {one.playbook: [{"step": "revoke", "ok": True}] for one in reports}
+    assert counted(reports, finished) == ": 2 old keys revoked"
+    held = [_report(f"p{number}", DONE, decisions.DEBT.held("somebody holds it")) for number in range(2)]
+    assert counted(held, {}) == ": 2 need attention"
+    asked = [_report(f"p{n}", replace(DONE, phase=Phase.GENERATE, outcome=None), ask=True) for n in range(2)]
+    assert counted(asked, {}) == ": 2 wait for a person"
+    assert [count(number, "try", "tries") for number in (0, 1, 2)] == ["0 tries", "1 try", "2 tries"]
+
+
+def test_of_several_each_line_says_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    report(_report("one"), many=True)
+    report(_report("two", replace(DONE, outcome=Outcome.ROLLED_BACK, problem="it crashed")), many=True)
+    said = capsys.readouterr()
+    assert said.out.startswith("one: verified in 0 s.") and said.err.startswith("error: two: rolled back: it crashed")
