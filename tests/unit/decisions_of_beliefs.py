@@ -72,6 +72,7 @@ def _showing() -> Iterator[str]:
         "older": (InstanceFact("1", 9.0),),
         "holds it": (InstanceFact("1", 20.0, "f-old"),),
         "holds the new key": (InstanceFact("1", 9.0, "f-new"),),
+        "holds a third key": (InstanceFact("1", 20.0, "f-other"),),
         "a job that holds it": (InstanceFact("1", 9.0, "f-old", left_alone=True), InstanceFact("2", 20.0)),
         "from the future": (InstanceFact("1", NOW + 1),),
         "none": (),
@@ -124,18 +125,22 @@ def _shown_keys() -> Iterator[str]:
         consumers = [ConsumerFact(name, evidence, True, found) for name, found in instances.items()]
         for fingerprint in ("", "f-old"):
             yield f"{evidence}, {fingerprint!r} → {shown(baseline.shown(consumers, fingerprint))}"
+    both = [ConsumerFact(evidence, evidence, True, instances["another"]) for evidence in reversed(Evidence)]
+    yield f"one of each → {shown(baseline.shown(both, 'f-old'))}"
 
 
 def _agreements() -> Iterator[str]:
     hints = ["", "***", "…", "..", ".", "sk-***", "sk-proj-", "sk-proj-A", "sk-proj-Abcd", "x2Lk"]
     hints += ["sk-proj-Abcd…x2Lk", "•••x2Lk", "sk-...x2Lk", "sk-...Ac4A", "sk-live...x2Lk", "***x2Lk***"]
     hints += ["Lk...sk-proj-", " sk-…Lk ", "Abcd"]
-    hints += ["sk-..bcd..hij..Lk", "sk-..hij..bcd..Lk", "sk-..bcd..bcd..Lk", "sk-..bcd..efg..Lk", "sk-..xyz..yzx..Lk"]
+    hints += ["sk-..bcd..hij..Lk", "sk-..hij..bcd..Lk", "sk-..bcd..bcd..Lk", "sk-..bcd..efg..Lk", "sk-..xyz..yzx..Lk", "..2L..Lk"]
     hints += [_VALUE, f"{_VALUE}…", f"…{_VALUE}", f"{_VALUE[:20]}…{_VALUE[20:]}", f"{_VALUE[:21]}…{_VALUE[20:]}"]
     for hint in hints:
         for literal in (_LITERAL, "", "sk-", _VALUE, _VALUE[:-2]):
             yield f"{hint!r} beyond {literal!r} → {identity.agreement(KeyRecord('id', hint=hint), _VALUE, literal)}"
-    for key_id, hint in (("AKIAEXAMPLE", "AKIA…MPLE"), ("AKIAEXAMPLE", "AKIA…"), ("AKIAEXAMPLE", "…"), ("k", "sk…k")):
+    for hint in ("ab…XX…", "ab…ab…", "ab…cd…ab", "XX…ab…"):
+        yield f"{hint!r} of what repeats → {identity.agreement(KeyRecord('id', hint='…' + hint), 'abXXcdabYYab', '')}"
+    for key_id, hint in (("AKIAEXAMPLE", "AKIAEXAMPLE"), ("AKIAEXAMPLE", "AKIA…MPLE"), ("AKIAEXAMPLE", "AKIA…"), ("AKIAEXAMPLE", "…"), ("k", "sk…k")):
         yield f"{hint!r} of {key_id} → {identity.agreement(KeyRecord(key_id, hint=hint), _VALUE, _LITERAL)}"
 
 
