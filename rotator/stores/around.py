@@ -32,6 +32,9 @@ def accidents(name: str, text: str, end: str = "") -> Iterator[Finding]:
     held = bare(text)
     if not held:
         return
+    if "\n" in held and not held.startswith(("-----BEGIN", "{", "[")):
+        text = f"{name} holds several lines, and all of them are taken for the key"
+        yield Finding(Level.WARNING, text, "keep the key alone there: the new one takes the place of them all")
     before, _, after = text.partition(held)
     for what, where in ((before, "before"), ("" if after == end else after, "behind")):
         if what:

@@ -10,6 +10,7 @@ from rotator.errors import Conflict
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.secret import Secret
+from rotator.stores import around
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class CommandStore:
         if self.read_argv is None:
             return Held(None, "")
         ended = programs.run(self.read_argv, own=self.inherit, timeout=self.timeout, cwd=self.folder)
-        value = programs.expect_success(ended, self.read_argv, True, self.inherit).value
+        value = around.bare(programs.expect_success(ended, self.read_argv, True, self.inherit).value)
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:

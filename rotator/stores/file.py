@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rotator.clients.files import Snapshot
 from rotator.errors import PermanentError
 from rotator.model import Credential, Finding, Held, Note
 from rotator.secret import Secret
@@ -22,25 +23,27 @@ class FileStore(PlacedStore):
     def name(self) -> str:
         return f"file {self.place}"
 
-    def preflight(self) -> list[Finding]:
-        """And a warning for what stands around the key, besides the newline that editors make."""
-        found = super().preflight()
-        with contextlib.suppress(PermanentError):  # told when it is read
-            snapshot = self._read()
-            text = snapshot.content.decode(errors="surrogateescape") if snapshot else ""
-            found += around.accidents(self.name, text, end="\n")
-        return found
+    def _about(self, snapshot: Snapshot) -> Iterator[Finding]:
+        """And what stands around the key, besides the newline that editors make."""
+        yield from super()._about(snapshot)
+        yield from around.accidents(self.name, self._text(snapshot), end="\n")
+
+    def _text(self, snapshot: Snapshot | None) -> str:
+        try:
+            return snapshot.content.decode() if snapshot else ""
+        except UnicodeDecodeError as error:
+            hint = "is it the right file? A key is text: save it as UTF-8"
+            raise PermanentError(f"{self.place} is not UTF-8", hint) from error
 
     def read(self) -> Held | None:
         snapshot = self._read()
-        value = around.bare(snapshot.content.decode(errors="replace")) if snapshot else ""
+        value = around.bare(self._text(snapshot))
         if snapshot is None or not value:
             return None
         return Held({"key": Secret(value)}, snapshot.version, written_at=snapshot.written_at)
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         before = self._read()
-        text = before.content.decode(errors="surrogateescape") if before else ""
+        text = self._text(before)
         version = expect or (before.version if before and not around.bare(text) else "")
-        written = around.like(text, credential.primary.reveal())
-        return self._replace(written.encode(errors="surrogateescape"), version, note.rotation)
+        return self._replace(around.like(text, credential.primary.reveal()).encode(), version, note.rotation)

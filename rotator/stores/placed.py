@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -67,17 +68,16 @@ class PlacedStore:
         seen = host_files.look(host, self.path) if host else files.look(self._local)
         found = list(findings(seen, self.place))
         if stat.S_ISREG(seen.mode) and not any(finding.level is Level.ERROR for finding in found):
-            found += self._managed()
+            with contextlib.suppress(PermanentError):  # told when it is read
+                if snapshot := self._read():
+                    found += self._about(snapshot)
         return found
 
-    def _managed(self) -> list[Finding]:
-        words = ""
-        with contextlib.suppress(PermanentError):  # told when it is read
-            snapshot = self._read()
-            words = managed(snapshot.content) if snapshot else ""
-        text = f"{self.place} is made by a program ('{words}'), which puts the old key back"
-        hint = "give that program the new key, too, or let it leave this file alone"
-        return [Finding(Level.WARNING, text, hint)] if words else []
+    def _about(self, snapshot: Snapshot) -> Iterator[Finding]:
+        """What its content warns of. Raises PermanentError."""
+        if words := managed(snapshot.content):
+            text = f"{self.place} is made by a program ('{words}'), which puts the old key back"
+            yield Finding(Level.WARNING, text, "give that program the new key, too, or let it leave this file alone")
 
     def holders(self) -> list[Holder]:
         """Processes that have the file mounted by itself: they never see the one that takes its place."""

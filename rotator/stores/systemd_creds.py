@@ -6,8 +6,8 @@ What it is encrypted with (the host's key, a TPM) is systemd's choice; https://s
 from __future__ import annotations
 
 import base64
-import contextlib
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -47,10 +47,11 @@ class SystemdCredsStore(PlacedStore):
         if asked.code != 0:
             text = f"{self._there} has no systemd-creds: {asked.words}"
             return [Finding(Level.ERROR, text, "systemd 250 or newer; Debian: apt install systemd")]
-        found = super().preflight()
-        with contextlib.suppress(PermanentError):  # told when it is read
-            found += around.accidents(self.name, self._plain(self._read()), end="\n")
-        return found
+        return super().preflight()
+
+    def _about(self, snapshot: Snapshot) -> Iterator[Finding]:
+        yield from super()._about(snapshot)
+        yield from around.accidents(self.name, self._plain(snapshot), end="\n")
 
     def read(self) -> Held | None:
         snapshot = self._read()

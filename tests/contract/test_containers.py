@@ -15,10 +15,11 @@ import pytest
 
 from rotator.clients import docker as door
 from rotator.errors import AccessDenied, PermanentError, TransientError
-from rotator.model import Change, NotYet, single
+from rotator.model import Change, Note, NotYet, single
 from rotator.restarters.compose import ComposeRestarter
 from rotator.restarters.docker import DockerRestarter
 from rotator.restarters.recreate import environment, read_env_file
+from rotator.stores.file import FileStore
 from tests.servers import images
 from tests.servers.engine import IMAGE, Engine, compose_2, compose_file
 from tests.servers.tools import wait_for
@@ -59,6 +60,25 @@ def _carried_out(plugin: Any, change: Change) -> None:
     """As the engine of rotations does: again while it says 'not yet', then until it has converged."""
     wait_for("restart", lambda: plugin.restart(change) is None, 20)
     wait_for("convergence", lambda: plugin.progress(change).converged, 20)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees the mounts of others")
+def test_a_container_that_has_the_file_mounted_by_itself_is_named_and_sees_it_once_it_is_restarted(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path
+) -> None:
+    """What docs/containers.md says of `-v ./key:/run/key`: a restart is enough, and nothing less."""
+    name, store = names("app"), FileStore(path=str(tmp_path / "key"))
+    (tmp_path / "key").write_text("old-value\n")
+    engine.run(name, "-v", f"{tmp_path}/key:/run/key")
+    (holder,) = store.holders()
+    assert holder.place.endswith("/run/key") and holder.program == "sleep"
+    assert store.preflight() == [] or "readable by everyone" in store.preflight()[0].text
+    held = store.read()
+    assert held is not None
+    store.write(single("new-value"), held.version, Note("key_1", "inst", "r-1", 0.0))
+    assert engine.cli("exec", name, "cat", "/run/key").strip() == "old-value"
+    _carried_out(_restarter(engine, tmp_path / "none", name, env=None, env_file=None), _change())
+    assert engine.cli("exec", name, "cat", "/run/key").strip() == "new-value"
 
 
 def test_a_container_is_made_anew_with_the_same_configuration(

@@ -162,6 +162,12 @@ def _bao(bao: Bao) -> Bao:
     return bao
 
 
+@pytest.fixture(name="aws")
+def _aws_for_stores(aws: moto.Aws) -> moto.Aws:
+    _AWS[:] = [aws]
+    return aws
+
+
 STORES: dict[str, Callable[[Path], Any]] = {
     "dotenv": _dotenv,
     "file": _file,
@@ -310,6 +316,37 @@ class TestFiles:
         assert held(store) == "new-value" and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_file_on_a_host_keeps_its_acl_and_is_refused_where_it_could_not(systemd: Systemd, tmp_path: Path) -> None:
+    """By ssh: in undo, too; and what would be lost is found before the start."""
+    _HOST[:] = [systemd]
+    store = _file_on_host(tmp_path)
+    there = systemd.shared / Path(store.path).name
+    entries = ("01000600ffffffff", "02000400feff0000", "04000000ffffffff", "10000400ffffffff", "20000000ffffffff")
+    nobody_reads = bytes.fromhex("02000000" + "".join(entries))
+    os.setxattr(there, "system.posix_acl_access", nobody_reads)
+    os.setxattr(there, "user.owner", b"team-a")
+    for value in ("second-value", "first-value"):
+        store.write(single(value), store.read().version, NOTE)
+        kept = {name: os.getxattr(there, name) for name in os.listxattr(there)}
+        assert kept == {"system.posix_acl_access": nobody_reads, "user.owner": b"team-a"} and held(store) == value
+    assert not store.preflight()
+    os.link(there, there.with_name(f"{there.name}-too"))
+    assert "has 2 names" in store.preflight()[0].text
+    with pytest.raises(PermanentError, match="hard links"):
+        store.write(single("third-value"), store.read().version, NOTE)
+    there.with_name(f"{there.name}-too").unlink()
+    systemd.ssh(f"cp {store.path} {store.path}.source && mount --bind {store.path}.source {store.path}")
+    assert "is mounted by itself" in store.preflight()[0].text
+    systemd.ssh(f"umount {store.path}")
+    (systemd.shared / "elsewhere").touch()
+    consumer = f"mount --bind {store.path} /srv/shared/elsewhere && echo begun && exec sleep 30"
+    begin = f"unshare -m sh -c '{consumer}' </dev/null >/srv/shared/begun 2>&1 &"
+    systemd.ssh(f"{begin} while [ ! -s /srv/shared/begun ]; do sleep 0.05; done")
+    (holder,) = store.holders()
+    assert holder.place == "/srv/shared/elsewhere"
+    systemd.ssh(f"kill {holder.pid}")
+
+
 def test_a_sealed_credential_keeps_what_stands_around_it(systemd: Systemd, tmp_path: Path) -> None:
     _HOST[:] = [systemd]
     assert not [found for found in _systemd_creds(tmp_path).preflight() if "the key" in found.text]
@@ -337,6 +374,15 @@ class TestFile:
             store.write(single(value), store.read().version, NOTE)
             assert path.read_bytes().decode() == text.replace("first-value", value) and held(store) == value
         assert [one.text for one in store.preflight() if "the key" in one.text] or text.rstrip("\n") == "first-value"
+
+    @pytest.mark.parametrize("content", ["first-value".encode("utf-16"), b"caf\xe9-value\n"])
+    def test_another_encoding_is_refused_and_stays(self, tmp_path: Path, content: bytes) -> None:
+        store, path = _file(tmp_path), tmp_path / "key"
+        path.write_bytes(content)
+        for act in (store.read, lambda: store.write(single("second-value"), "", NOTE)):
+            with pytest.raises(PermanentError, match="is not UTF-8"):
+                act()
+        assert path.read_bytes() == content
 
 
 class TestDotenv:

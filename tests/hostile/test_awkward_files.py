@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -26,6 +27,9 @@ from rotator.errors import AccessDenied, PermanentError
 from rotator.model import Finding, Level, Note, single
 from rotator.playbook.registry import Registry
 from rotator.stores.dotenv import DotenvStore
+from tests.integration.test_commands import Said, run
+
+__all__ = ["run"]
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 NOBODY = 65534
@@ -325,6 +329,55 @@ def test_preflight_leaves_nothing_and_changes_nothing(store: DotenvStore) -> Non
     after = store.read()
     assert after and after.version == before.version
     assert [one.name for one in path.parent.iterdir()] == ["app.env"]
+
+
+class TestRotations:
+    """The same by the command itself: what becomes of the file, and how many keys were made for it."""
+
+    @pytest.fixture
+    def rotator(self, run: Callable[..., Said], home: Path) -> Callable[..., Said]:
+        run("rotate", "one", "--wait")
+        assert (home / "key").read_text() == "cmd-secret-value-k0"
+        return run
+
+    def keys(self, home: Path) -> int:
+        return len(json.loads((home / "keys.json").read_text()))
+
+    def test_an_acl_outlives_a_rotation_and_an_undo(self, rotator: Callable[..., Said], home: Path) -> None:
+        path, book = home / "key", home / "playbooks" / "one.yaml"
+        os.setxattr(path, "system.posix_acl_access", NOBODY_READS)
+        assert rotator("rotate", "one", "--wait").code == 0
+        assert os.getxattr(path, "system.posix_acl_access") == NOBODY_READS
+        before = path.read_text()
+        only_the_old = f"restart: {{uses: command, run: [grep, -q, {before}, {path}]}}\nevidence: none\n"
+        book.write_text(book.read_text() + only_the_old)
+        assert rotator("rotate", "one").code == 3
+        assert path.read_text() == before
+        assert os.getxattr(path, "system.posix_acl_access") == NOBODY_READS
+
+    @pytest.mark.parametrize("how", ["mounted", "two names", "immutable", "pipe"])
+    def test_no_key_is_made_for_a_file_that_cannot_be_replaced(
+        self, rotator: Callable[..., Said], home: Path, how: str
+    ) -> None:
+        path = home / "key"
+        undo: Callable[[], Any] = path.unlink
+        if how == "mounted":
+            (home / "source").write_text(path.read_text())
+            subprocess.run(["mount", "--bind", home / "source", path], check=True)
+            undo = lambda: subprocess.run(["umount", path], check=True)  # noqa: E731
+        elif how == "two names":
+            os.link(path, home / "second")
+        elif how == "immutable":
+            undo = _flag(path, 0x10)
+        else:
+            path.unlink()
+            os.mkfifo(path)
+        try:
+            for command in (("plan", "one"), ("rotate", "one", "--dry-run"), ("rotate", "one"), ("rotate", "one")):
+                said = rotator(*command)
+                assert said.code == 6 and self.keys(home) == 1, said
+        finally:
+            undo()
 
 
 class TestConsumersWithAMountOfTheFileAlone:
