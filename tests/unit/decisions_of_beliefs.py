@@ -133,14 +133,17 @@ def _agreements() -> Iterator[str]:
     hints = ["", "***", "…", "..", ".", "sk-***", "sk-proj-", "sk-proj-A", "sk-proj-Abcd", "x2Lk"]
     hints += ["sk-proj-Abcd…x2Lk", "•••x2Lk", "sk-...x2Lk", "sk-...Ac4A", "sk-live...x2Lk", "***x2Lk***"]
     hints += ["Lk...sk-proj-", " sk-…Lk ", "Abcd"]
-    hints += ["sk-..bcd..hij..Lk", "sk-..hij..bcd..Lk", "sk-..bcd..bcd..Lk", "sk-..bcd..efg..Lk", "sk-..xyz..yzx..Lk", "..2L..Lk"]
+    hints += ["sk-..bcd..hij..Lk", "sk-..hij..bcd..Lk", "sk-..bcd..bcd..Lk", "sk-..bcd..efg..Lk", "sk-..xyz..yzx..Lk"]
+    hints += ["..2L..Lk"]
     hints += [_VALUE, f"{_VALUE}…", f"…{_VALUE}", f"{_VALUE[:20]}…{_VALUE[20:]}", f"{_VALUE[:21]}…{_VALUE[20:]}"]
     for hint in hints:
         for literal in (_LITERAL, "", "sk-", _VALUE, _VALUE[:-2]):
             yield f"{hint!r} beyond {literal!r} → {identity.agreement(KeyRecord('id', hint=hint), _VALUE, literal)}"
     for hint in ("ab…XX…", "ab…ab…", "ab…cd…ab", "XX…ab…"):
         yield f"{hint!r} of what repeats → {identity.agreement(KeyRecord('id', hint='…' + hint), 'abXXcdabYYab', '')}"
-    for key_id, hint in (("AKIAEXAMPLE", "AKIAEXAMPLE"), ("AKIAEXAMPLE", "AKIA…MPLE"), ("AKIAEXAMPLE", "AKIA…"), ("AKIAEXAMPLE", "…"), ("k", "sk…k")):
+    of_ids = [("AKIAEXAMPLE", "AKIAEXAMPLE"), ("AKIAEXAMPLE", "AKIA…MPLE")]
+    of_ids += [("AKIAEXAMPLE", "AKIA…"), ("AKIAEXAMPLE", "…"), ("k", "sk…k")]
+    for key_id, hint in of_ids:
         yield f"{hint!r} of {key_id} → {identity.agreement(KeyRecord(key_id, hint=hint), _VALUE, _LITERAL)}"
 
 
