@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from rotator.core import debt as debt_machine
 from rotator.core import machine, turn
 from rotator.core.action import Ask, Call, Done, Failed, Op, WaitUntil
 from rotator.core.look import Facts, look
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
+from rotator.durations import words
 from rotator.engine import preflight
 from rotator.engine.keeper import short
 from rotator.engine.perform import Performer
 from rotator.journal import cases, leases
 from rotator.journal.cases import Case
 from rotator.model import Level
-from rotator.playbook.durations import words
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service
 
@@ -63,7 +64,7 @@ def explain(service: Service, name: str) -> Explanation:
         told.next.append(Next(pause.until, "the pause ends"))
     if holding is not None and not holding.expired:
         told.why.append(f"{holding.holder} is working on it, since {words(max(0.0, now - holding.since))}")
-    _schedule(told, playbook, row["last_success"] if row else None, now)
+    _schedule(told, playbook, row, now)
     at_it = holding is not None and not holding.expired
     if case.rotation is not None:
         _rotation(told, case.rotation, at_it)
@@ -79,9 +80,10 @@ def explain(service: Service, name: str) -> Explanation:
     return told
 
 
-def _schedule(told: Explanation, playbook: Playbook | None, last: float | None, now: float) -> None:
+def _schedule(told: Explanation, playbook: Playbook | None, row: Any | None, now: float) -> None:
+    last, counts_from = (row["last_success"], row["counts_from"]) if row else (None, None)
     told.stands.append(f"rotated {words(max(0.0, now - last))} ago" if last else "never rotated by this journal")
-    due = playbook.due_at(last) if playbook else None
+    due = playbook.due_at(counts_from) if playbook else None
     if playbook is None:
         told.why.append("its playbook is gone; what is unfinished goes on by its last version")
     elif due is None:

@@ -19,6 +19,7 @@ from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
 from rotator.core.state import Debt, Key, Phase
 from rotator.core.turn import Unit, turn
 from rotator.engine import today
+from rotator.engine.agenda import Agenda
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.performed import Performed
@@ -29,7 +30,6 @@ from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, killed, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
-from rotator.journal.settings import put_setting, setting
 from rotator.leaked import leaked
 from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
@@ -41,7 +41,6 @@ from rotator.settings import Settings
 THREADS = 16
 _ASK_AGAIN = 10.0  # for a lease that is only held for a debt
 _ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
-_RECONCILE_EVERY = 86_400.0
 
 
 def _neighbour(playbook: Playbook | None) -> str:
@@ -93,6 +92,7 @@ class Service:
         self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
+        self._agenda: Agenda | None = None
         self._orders: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     @property
@@ -106,6 +106,12 @@ class Service:
         if self._keeper is None:
             self._keeper = Keeper(self.journal, self.settings.home / "locks", self.actor.who, self.renewing)
         return self._keeper
+
+    @property
+    def agenda(self) -> Agenda:
+        if self._agenda is None:
+            self._agenda = Agenda(self.journal)
+        return self._agenda
 
     def close(self) -> None:
         if self._exporting is not None:
@@ -201,7 +207,9 @@ class Service:
         if playbook is None or (held and not without):
             report = yield from self.carry_on(session, request)
             return replace(report, rotation=None, untouched=True)  # the last one is no work of this command
-        session.begin(playbook, request.reason, leaked=without, first=without)
+        now, timer = self.clock.now(), request.only_if_due
+        belongs_to = playbook.belongs_to(self._counts_from(playbook.name), now) if timer else None
+        session.begin(playbook, request.reason, leaked=without, first=without, counts_from=belongs_to)
         return (yield from self.carry_on(session, request))
 
     def without(self, name: str) -> Key | None:
@@ -218,12 +226,13 @@ class Service:
         return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
 
     def _due(self, session: Session, playbook: Playbook | None) -> bool:
-        if playbook is None:
-            return False
+        return playbook is not None and playbook.is_due(self._counts_from(playbook.name), self.clock.now())
+
+    def _counts_from(self, name: str) -> float | None:
+        """The moment that the last success of this playbook belonged to."""
         with self.journal.database.read() as connection:
-            row = cases.playbook_row(connection, playbook.name)
-        due = playbook.due_at(row["last_success"] if row else None)
-        return due is not None and due <= self.clock.now()
+            row = cases.playbook_row(connection, name)
+        return row["counts_from"] if row else None
 
     def carry_on(self, session: Session, request: Request) -> Work[Report]:
         """Advance through short waits; with `wait`, until the debts are paid, or need a person."""
@@ -322,15 +331,10 @@ class Service:
         """What a clock would do now, everything once: due playbooks, waits and debts that are over."""
         loaded = self.playbooks()
         now = self.clock.now()
+        names = self.agenda.due(loaded, now)
         with self.journal.database.read() as connection:
-            names = set(cases.due_playbooks(connection, now)) | cases.playbooks_with_strays(connection)
             without = killed.names(connection)
             names |= without & set(loaded.playbooks)
-            for playbook in loaded.playbooks.values():
-                row = cases.playbook_row(connection, playbook.name)
-                due = playbook.due_at(row["last_success"] if row else None)
-                if due is not None and due <= now:
-                    names.add(playbook.name)
             standing = pauses.standing(connection, now)
         for name in list(names):
             book = loaded.playbooks.get(name)
@@ -370,13 +374,8 @@ class Service:
     def _reconcile(self, loaded: Loaded) -> None:
         """Once a day, each playbook: find what a frozen process may have made long after it was given up."""
         now = self.clock.now()
-        names = []
-        for name, playbook in loaded.playbooks.items():
-            with self.journal.database.read() as connection:
-                last = float(setting(connection, f"reconciled {name}") or 0)
-                known = cases.playbook_row(connection, name) is not None
-            if known and now - last >= _RECONCILE_EVERY and self.paused(name, playbook) is None:
-                names.append(name)
+        found = self.agenda.to_reconcile(loaded, now)
+        names = [name for name in found if self.paused(name, loaded.playbooks[name]) is None]
         groups = [_neighbour(loaded.playbooks[name]) for name in names]
         drive_all(self.clock, [self._reconciling(name, loaded, now) for name in names], THREADS, groups)
 
@@ -384,8 +383,7 @@ class Service:
         with contextlib.suppress(RotatorError), (yield from self._session(name, loaded)) as session:
             if session.reconcile():
                 yield from self.carry_on(session, Request())
-            with self.journal.database.write() as connection:
-                put_setting(connection, f"reconciled {name}", str(now))
+            self.agenda.reconciled(name, now)
 
     def note(self, connection: Connection, event: str, **fields: Any) -> dict[str, Any]:
         """An audit record of what belongs to no rotation."""

@@ -26,10 +26,10 @@ from rotator.cli.common import (
 )
 from rotator.core.state import Phase
 from rotator.counting import count
+from rotator.durations import words as span
 from rotator.engine.keeper import short
 from rotator.errors import ConfigError, RotatorError
 from rotator.journal import cases, codec
-from rotator.playbook.durations import words as span
 from rotator.playbook.places import meant
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service

@@ -15,12 +15,12 @@ from rotator.core import machine
 from rotator.core.action import Ask, WaitUntil
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Rotation
 from rotator.counting import count
+from rotator.durations import words as span
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
 from rotator.journal import cases, killed, leases
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
-from rotator.playbook.durations import words as span
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service
 
@@ -53,6 +53,7 @@ class Row:
     kept: Any  # the rotation's row in the journal
     debts: tuple[Debt, ...]
     last: float | None
+    counts_from: float | None  # its schedule does: the moment that the last success belonged to
     pause: Pause | None
     holding: Holding | None
     now: float
@@ -83,7 +84,7 @@ class Row:
 
     @property
     def due(self) -> float | None:
-        return self.playbook.due_at(self.last) if self.playbook is not None else None
+        return self.playbook.due_at(self.counts_from) if self.playbook is not None else None
 
     @property
     def state(self) -> str:
@@ -260,6 +261,7 @@ def row(found: Service, name: str, playbook: Playbook | None) -> Row:
         kept,
         tuple(debt for debt in case.debts if debt.open),
         known["last_success"] if known else None,
+        known["counts_from"] if known else None,
         found.paused(name, playbook),
         holding,
         found.clock.now(),

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from rotator import durations
 from rotator.cli import console, shapes, words
 from rotator.cli.common import (
     CONTEXT,
@@ -21,7 +22,6 @@ from rotator.cli.common import (
 from rotator.cli.main import ordered
 from rotator.errors import RefusedError
 from rotator.journal import pauses
-from rotator.playbook import durations
 
 _name = click.argument("name", required=False, default="", shell_complete=playbook_names)
 _tag = click.option("--tag", default="", help="All playbooks with this tag.")

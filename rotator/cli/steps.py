@@ -13,7 +13,7 @@ from rotator.cli import console
 from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
 from rotator.core.patience import ENDLESS
 from rotator.core.state import Debt, Rotation
-from rotator.playbook.durations import words as span
+from rotator.durations import words as span
 from rotator.secret import redact
 
 if TYPE_CHECKING:

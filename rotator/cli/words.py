@@ -14,9 +14,9 @@ from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
 from rotator.counting import count
+from rotator.durations import words
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
-from rotator.playbook.durations import words
 from rotator.report import Report
 
 say = console.complain

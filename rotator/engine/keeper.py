@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotator.durations import words
 from rotator.engine.lock import HostLock, lock_for
 from rotator.errors import BusyError, JournalError
 from rotator.journal import leases
 from rotator.journal.database import serialise
 from rotator.journal.journal import Journal
 from rotator.journal.leases import Holding, Lease
-from rotator.playbook.durations import words
 
 _RENEW_EVERY = leases.SECONDS / 4
 _MARGIN = 2.0  # an answer must be in before the lease ends

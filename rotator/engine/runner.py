@@ -105,13 +105,24 @@ class Session:
             writing.begin(rotation, beginning)
             leases.describe(writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation")
 
-    def begin(self, book: Playbook, reason: str = "", who: str = "", leaked: bool = False, first: bool = False) -> str:
-        """A rotation by this playbook begins, and is to be carried on; its id. `first`: the leaked key dies before."""
+    def begin(
+        self,
+        book: Playbook,
+        reason: str = "",
+        who: str = "",
+        leaked: bool = False,
+        first: bool = False,
+        counts_from: float | None = None,
+    ) -> str:
+        """A rotation by this playbook begins, and is to be carried on; its id. `first`: the leaked key dies before.
+
+        `counts_from` is the due moment that it belongs to (Unix seconds), where a timer begins it.
+        """
         now = self.clock.now()
         begun = Rotation(
             str(ULID()), self.playbook, book.plan, now=now, since=now, compromised=leaked, revoke_first=first
         )
-        self.start(begun, cases.Beginning(kept(book), who or self.actor.text, reason))
+        self.start(begun, cases.Beginning(kept(book), who or self.actor.text, reason, counts_from))
         return begun.id
 
     def order(self, given: Order, unit: Unit, reason: str = "", who: str = "") -> Refusal | None:

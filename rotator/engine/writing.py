@@ -193,8 +193,10 @@ class Writing:
 
     def _ended(self, rotation: Rotation) -> None:
         if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
-            made_at = None if rotation.back else self.clock.now()  # schedules count from when a key was made
-            cases.set_current(self.connection, self.playbook, rotation.new, made_at)
+            if rotation.back:  # no key was made
+                cases.set_current(self.connection, self.playbook, rotation.new)
+            else:
+                cases.succeeded(self.connection, rotation, rotation.new, self.clock.now())
         how = str(rotation.outcome)
         self.record(rotation, "ended", outcome=how, reason=rotation.problem, possible_orphan=rotation.possible_orphan)
         self.checkpoint()

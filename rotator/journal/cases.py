@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, insert, select, update
+from sqlalchemy import Connection, Float, String, bindparam, insert, select, update
 
 from rotator.core import debt as debt_machine
 from rotator.core import machine
@@ -43,6 +43,17 @@ _MY_VERSION = (_VERSIONS.c.playbook == _OF) & (_VERSIONS.c.store == bindparam("a
 _VERSION = select(_VERSIONS).where(_MY_VERSION)
 _ADD_VERSION = insert(_VERSIONS)
 _SAVE_VERSION = update(_VERSIONS).where(_MY_VERSION)
+_NOW, _AHEAD = bindparam("now", type_=Float), bindparam("ahead", type_=Float)
+_CAN_ACT = (  # each by an index of its own
+    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.due <= _NOW),
+    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.seen > _AHEAD),
+    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.due <= _NOW),
+    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.seen > _AHEAD),
+)
+_STANDING = (
+    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.attention),
+    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.attention),
+)
 _OPEN_STRAYS = select(_STRAYS).where((_STRAYS.c.playbook == _OF) & ~_STRAYS.c.settled)
 
 
@@ -79,6 +90,7 @@ class Beginning:
     definition: str
     actor: str
     reason: str
+    counts_from: float | None = None  # the due moment that it belongs to; None: its beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,7 @@ def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: 
             "actor": beginning.actor,
             "reason": beginning.reason,
             "began": at,
+            "counts_from": beginning.counts_from,
             **_rotation_row(rotation, None, at),
         },
     )
@@ -143,6 +156,8 @@ def _rotation_row(rotation: Rotation, intent: Call | None, at: float) -> dict[st
         "state": codec.dump(rotation),
         "intent": codec.dump(intent) if intent else None,
         "ended": at if ended else None,
+        "seen": rotation.now,
+        "attention": bool(rotation.attention) or rotation.phase is Phase.STUCK,
     }
 
 
@@ -153,6 +168,9 @@ def _debt_row(debt: Debt, intent: Call | None) -> dict[str, Any]:
         "due": _due(debt, debt.now),
         "state": codec.dump(debt),
         "intent": codec.dump(intent) if intent else None,
+        "seen": debt.now,
+        "attention": bool(debt.attention),
+        "at_once": debt.at_once,
     }
 
 
@@ -165,19 +183,13 @@ def _due(unit: Rotation | Debt, at: float) -> float:
 
 def due_playbooks(connection: Connection, now: float) -> list[str]:
     """Playbooks with a rotation or debt that can act now, or that was seen later than now: the clock was set back."""
-    first = select(_ROTATIONS.c.playbook, _ROTATIONS.c.due, _ROTATIONS.c.state).where(tables.ACTIVE)
-    second = select(_DEBTS.c.playbook, _DEBTS.c.due, _DEBTS.c.state).where(tables.OPEN)
-    found = [row for query in (first, second) for row in connection.execute(query)]
-    return sorted({name for name, due, state in found if due <= now or codec.seen_at(state) > now + CLOCKS_AGREE})
+    moments = {"now": now, "ahead": now + CLOCKS_AGREE}
+    return sorted({name for query in _CAN_ACT for (name,) in connection.execute(query, moments)})
 
 
 def that_need_attention(connection: Connection) -> set[str]:
     """Playbooks with a rotation or a debt that stands until a person acts."""
-    first = select(_ROTATIONS.c.playbook, _ROTATIONS.c.state).where(tables.ACTIVE)
-    second = select(_DEBTS.c.playbook, _DEBTS.c.state).where(tables.OPEN)
-    return {
-        name for query in (first, second) for name, state in connection.execute(query) if codec.needs_attention(state)
-    }
+    return {name for query in _STANDING for (name,) in connection.execute(query)}
 
 
 def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -> Sequence[Any]:
@@ -244,11 +256,16 @@ def remember_playbook(connection: Connection, name: str, definition: str) -> Non
         connection.execute(_SAVE_PLAYBOOK, {"this": name, "definition": definition})
 
 
-def set_current(connection: Connection, playbook: str, key: Key, success_at: float | None = None) -> None:
-    values: dict[str, object] = {"current_key": codec.dump(key)}
-    if success_at is not None:
-        values["last_success"] = success_at
-    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, **values})
+def set_current(connection: Connection, playbook: str, key: Key) -> None:
+    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, "current_key": codec.dump(key)})
+
+
+def succeeded(connection: Connection, rotation: Rotation, key: Key, at: float) -> None:
+    """This rotation made the key that is in force: its schedule counts from the moment that it belonged to."""
+    row = connection.execute(_ROTATION, {"this": rotation.id}).mappings().first()
+    counts_from = (row["began"] if row["counts_from"] is None else row["counts_from"]) if row else at
+    made = {"last_success": at, "counts_from": counts_from, "due": None}
+    connection.execute(_SAVE_PLAYBOOK, {"this": rotation.playbook, "current_key": codec.dump(key), **made})
 
 
 def playbook_row(connection: Connection, name: str) -> Any | None:

@@ -38,12 +38,12 @@ def debt_of(text: str) -> Debt:
 
 
 def seen_at(text: str) -> float:
-    """When this state was written, in Unix seconds, without reading all of it."""
+    """When this state was written, in Unix seconds: before the journal had a column for it."""
     return float(json.loads(text).get("now", 0.0))
 
 
 def needs_attention(text: str) -> bool:
-    """Whether a rotation or a debt in this state stands until a person acts."""
+    """Whether a rotation or a debt in this state stands until a person acts: before there was a column for it."""
     found = json.loads(text)
     return bool(found.get("attention")) or found.get("phase") == Phase.STUCK
 

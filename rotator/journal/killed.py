@@ -16,7 +16,7 @@ _OF_KEY = (
 _UNDER_WAY = select(tables.rotations.c.id).where(
     (tables.rotations.c.playbook == bindparam("of", type_=String)) & tables.ACTIVE
 )
-_NAMES = select(tables.playbooks.c.name).where(tables.playbooks.c.current_key.is_not(None))
+_NAMES = select(_DEBTS.c.playbook).where(tables.AT_ONCE).distinct()
 
 
 def in_force(connection: Connection, playbook: str) -> Key | None:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0005"  # the newest migration; a test holds it against migrations/
+HEAD = "0006"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -47,8 +47,14 @@ playbooks = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("definition", Text, nullable=False, comment="the last version that loaded, as JSON"),
-    Column("last_success", Float),
+    Column("last_success", Float, comment="when the key in force was brought out"),
     Column("current_key", Text, comment="Key as JSON"),
+    Column("counts_from", Float, comment="the moment that the last success belonged to: its schedule counts from it"),
+    Column("schedule", Text, comment="what `due` was reckoned with; another text in the playbook: reckon anew"),
+    Column("due", Float, comment="when it is due next; null: not reckoned yet"),
+    Column("reconciled", Float, comment="when strays of all its rotations were last looked for"),
+    Index("playbooks_by_due", "due"),
+    Index("playbooks_by_reconciled", "reconciled"),
 )
 
 rotations = Table(
@@ -67,6 +73,12 @@ rotations = Table(
     Column("reason", Text, nullable=False),
     Column("began", Float, nullable=False),
     Column("ended", Float),
+    Column("counts_from", Float, comment="the due moment that it belongs to; null: its beginning"),
+    Column("seen", Float, comment="the clock when this state was written"),
+    Column("attention", Boolean, comment="it stands until a person acts"),
+    Index("active_rotations_by_due", "due", sqlite_where=text("active")),
+    Index("active_rotations_by_clock", "seen", sqlite_where=text("active")),
+    Index("rotations_that_stand", "playbook", sqlite_where=text("active AND attention")),
     Index("one_active_rotation", "playbook", unique=True, sqlite_where=text("active")),
     Index("rotations_by_playbook", "playbook", "began"),
     Index("rotations_by_end", "ended"),
@@ -85,6 +97,13 @@ debts = Table(
     Column("due", Float, nullable=False),
     Column("state", Text, nullable=False),
     Column("intent", Text),
+    Column("seen", Float, comment="the clock when this state was written"),
+    Column("attention", Boolean, comment="it stands until a person acts"),
+    Column("at_once", Boolean, comment="a person ordered that it die whoever holds it"),
+    Index("debts_at_once", "playbook", sqlite_where=text("at_once")),
+    Index("open_debts_by_due", "due", sqlite_where=text("open")),
+    Index("open_debts_by_clock", "seen", sqlite_where=text("open")),
+    Index("debts_that_stand", "playbook", sqlite_where=text("open AND attention")),
     Index("open_debts", "playbook", sqlite_where=text("open")),
     Index("debts_by_rotation", "rotation"),
     Index("debts_by_key", "playbook", "key_id"),
@@ -176,6 +195,7 @@ orders = Table(
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy would say, means them.
 ACTIVE = text("rotations.active")
 OPEN = text("debts.open")
+AT_ONCE = text("debts.at_once")
 
 
 def know_postgresql() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotator.core.state import ConsumerPlan, Plan, StorePlan
 from rotator.model import Credential, Evidence, Held
-from rotator.playbook.schedule import next_due
+from rotator.playbook import schedule as schedules
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
 
@@ -68,9 +68,26 @@ class Playbook:
         """What a store holds, with its id where what stands beside the value tells it."""
         return Credential(held.values or {}, self.provider.id_of(held.beside))
 
-    def due_at(self, last_success: float | None) -> float | None:
+    # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix seconds) ---
+    def due_at(self, counts_from: float | None) -> float | None:
+        """When it is due next; None without a schedule."""
         schedule = self.shape.schedule
-        return next_due(schedule.every, schedule.cron, last_success) if schedule else None
+        return schedules.next_due(schedule.every, schedule.cron, counts_from) if schedule else None
+
+    def is_due(self, counts_from: float | None, now: float) -> bool:
+        """Whether a timer that comes now begins it."""
+        schedule = self.shape.schedule
+        return schedule is not None and schedules.is_due(schedule.every, schedule.cron, counts_from, now)
+
+    def belongs_to(self, counts_from: float | None, now: float) -> float:
+        """The due moment of a rotation that a timer begins now."""
+        return schedules.belongs_to(self.shape.schedule.every if self.shape.schedule else None, counts_from, now)
+
+    @property
+    def when(self) -> str:
+        """Its schedule as one text, '' without one: another text means another schedule."""
+        schedule = self.shape.schedule
+        return "" if schedule is None else schedule.cron or f"every {schedule.every:g}"
 
 
 _STRENGTH = (Evidence.NONE, Evidence.ANSWERS, Evidence.STARTED, Evidence.READ)

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rotator.core.state import Policy
+from rotator.durations import Duration
 from rotator.model import Evidence
-from rotator.playbook.durations import Duration
 from rotator.playbook.schedule import check_cron
 
 # Keys of later versions: refused as such, never ignored.
@@ -20,10 +20,12 @@ class Model(BaseModel):
 
 
 class Schedule(Model):
-    """When it is due, counted from the last success."""
+    """When it is due: `every` counts from the moment at which the last success was due, or was begun by hand."""
 
     every: Duration | None = Field(None, description="How often, for instance 30d")
-    cron: str | None = Field(None, description="Five fields as in crontab (0 and 7 = Sunday), UTC")
+    cron: str | None = Field(
+        None, description="Five fields as in crontab(5), UTC: 0 and 7 = Sunday; of two day fields either is enough"
+    )
 
     @field_validator("cron")
     @classmethod

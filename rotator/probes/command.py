@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rotator.clients import foreseen, programs
+from rotator.durations import Seconds
 from rotator.errors import OutcomeUnknown, Rejected, TransientError
 from rotator.model import Credential, Finding
 from rotator.plugin import own_variables, playbook_folder, setting
@@ -15,7 +16,7 @@ class CommandProbe:
     """Run a program with the key on its standard input. 0 = it works, 77 = refused, 75 = ask again later."""
 
     run: list[str] = setting("The program and its arguments", program=True)
-    timeout: float = setting("Seconds that it may take", default=60.0)
+    timeout: Seconds = setting("How long it may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

@@ -14,6 +14,7 @@ from typing import Any
 from rotator.clients import aws
 from rotator.clients.aws import Account, AwsConnection
 from rotator.counting import count
+from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
@@ -31,11 +32,11 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     """
 
     user: str | None = setting("The IAM user; without it, the one whose key signs", default=None)
-    usage_lag: float = setting("Seconds by which AWS may tell the last use late", default=14_400.0)
+    usage_lag: Seconds = setting("How late AWS may tell the last use", default=14_400.0)
     # IAM is eventually consistent (IAM User Guide, "Troubleshoot IAM": changes are not always visible at once) and
     # gives no number; fresh keys were seen refused for some 5 s (hashicorp/vault #687): twice that.
-    propagation: float = setting(
-        "Seconds until a new key, or the end of one, is known at every edge of AWS", default=10.0
+    propagation: Seconds = setting(
+        "How long until a new key, or the end of one, is known at every edge of AWS", default=10.0
     )
 
     fields = ("secret_access_key",)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rotator.durations import Seconds
+
 HEADER = "header:"  # begins an identity that is a header of the answer, not a JMESPath
 OLD = "old."  # begins a placeholder of a create: what the old key has, by its name in list.each.carried
 END = "expires."  # begins one for when the new key ends, so that it lives as long as the old one was to live
@@ -18,7 +20,6 @@ FORMS = ("iso", "unix", "seconds", "date")
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Refusal = Annotated[int, Field(ge=400, le=499)]  # a status
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rotator.clients import foreseen, programs
 from rotator.clients.http import parsed
+from rotator.durations import Seconds
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, TransientError, Unreadable, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, own_variables, playbook_folder, setting
@@ -38,10 +39,10 @@ class CommandProvider(ProviderDefaults):
     probe_argv: list[str] | None = setting(
         "Tries the key on its standard input", default=None, alias="probe", program=True
     )
-    timeout: float = setting("Seconds that each may take", default=60.0)
+    timeout: Seconds = setting("How long each may take", default=60.0)
     tells_use: bool = setting("Whether `list` prints when each key was last used (last_used_at)", default=False)
-    usage_lag: float = setting("Seconds by which it may tell the last use late", default=0.0)
-    propagation: float = setting("Seconds until a new key, or the end of one, is known everywhere", default=0.0)
+    usage_lag: Seconds = setting("How late it may tell the last use", default=0.0)
+    propagation: Seconds = setting("How long until a new key, or the end of one, is known everywhere", default=0.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

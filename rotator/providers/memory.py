@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rotator.durations import Seconds
 from rotator.errors import QuotaExceeded, Rejected, Unsupported
 from rotator.memory import WORLD, IssuedKey, Issuer
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery, single
@@ -20,10 +21,10 @@ class MemoryProvider(ProviderDefaults):
     recovery: Recovery = setting("label, reread, difference or none", default=Recovery.LABEL)
     can_deactivate: bool = setting("Whether keys can be switched off and on again", default=False)
     can_list: bool = setting("Whether keys can be listed", default=True)
-    list_lag: float = setting("Seconds that a listing may lag", default=0.0)
+    list_lag: Seconds = setting("How long a listing may lag", default=0.0)
     quota: int = setting("How many keys there can be; 0 = any number", default=0)
     tells_use: bool = setting("Whether the last use of keys is told", default=True)
-    propagation: float = setting("Seconds until a new key, or the end of one, is known everywhere", default=0.0)
+    propagation: Seconds = setting("How long until a new key, or the end of one, is known everywhere", default=0.0)
     supplied: bool = False
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rotator.clients import foreseen, programs
+from rotator.durations import Seconds
 from rotator.model import Change, Evidence, Finding, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.restarters import asking
@@ -16,7 +17,7 @@ class CommandRestarter:
 
     run: list[str] = setting("Restarts the consumers; $ROTATOR_CHANGE is the same when it is repeated", program=True)
     ready: list[str] | None = setting("Ends with 0 once all of them run", default=None, program=True)
-    timeout: float = setting("Seconds that each may take", default=60.0)
+    timeout: Seconds = setting("How long each may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

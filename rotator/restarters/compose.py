@@ -11,6 +11,7 @@ from pathlib import Path
 from rotator import environment
 from rotator.clients import docker, programs
 from rotator.clients.docker import Container
+from rotator.durations import Seconds
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, RotatorError, TransientError
 from rotator.model import Change, Finding, Level, NotYet, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
@@ -33,7 +34,7 @@ class ComposeRestarter(ContainerSettings):
         default=None,
         program=True,
     )
-    timeout: float = setting("Seconds that one service may take to be recreated", default=120.0)
+    timeout: Seconds = setting("How long one service may take to be recreated", default=120.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rotator.clients import docker
 from rotator.clients.docker import Container, EngineConnection
+from rotator.durations import Seconds
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import setting
 
@@ -19,7 +20,7 @@ class ContainerSettings(EngineConnection):
     env: str | None = setting(
         "Variable that holds the key in the containers' environment, read from the engine as proof", default=None
     )
-    settle: float = setting("Seconds that one without a health check must run to count as ready", default=2.0)
+    settle: Seconds = setting("How long one without a health check must run to count as ready", default=2.0)
 
     @property
     def evidence(self) -> Evidence:

@@ -15,6 +15,7 @@ from typing import Any
 from rotator.clients import kube_views, kubernetes
 from rotator.clients.kube_views import Objects
 from rotator.clients.kubernetes import ClusterConnection, SecretRef
+from rotator.durations import Seconds
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, RotatorError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
@@ -40,8 +41,8 @@ class KubernetesRestarter(ClusterConnection):
 
     workloads: list[str] | str = setting("`discover`, or a list: deployment/NAME or deployment/NAMESPACE/NAME")
     wave: int = setting("How many workloads roll at a time", default=10)
-    calm: float = setting(
-        "Seconds for which nobody is restarted after an outage of the API server: kubelets may hold the old Secret",
+    calm: Seconds = setting(
+        "How long nobody is restarted after an outage of the API server: kubelets may hold the old Secret",
         default=60.0,
     )
     env: str | None = setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from rotator.durations import Seconds
 from rotator.model import Change, Evidence, Finding, Progress
 from rotator.plugin import setting
 
@@ -13,7 +14,7 @@ from rotator.plugin import setting
 class NoneRestarter:
     """Restart nothing: the consumers read the key again, at the latest `within` seconds after it was written."""
 
-    within: float = setting("Seconds after which every consumer has read it again", default=300.0)
+    within: Seconds = setting("How long until every consumer has read it again", default=300.0)
 
     name = "none"
     evidence = Evidence.NONE

@@ -11,6 +11,7 @@ from pathlib import Path
 from rotator import deadline
 from rotator.clients import foreseen, procfs
 from rotator.clients.procfs import Missing, Process
+from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
@@ -43,7 +44,7 @@ class ProcessRestarter:
     ready: list[str] | None = setting(
         "Ends with 0 once the process runs with the key (75 = not yet, else failed)", default=None, program=True
     )
-    timeout: float = setting("Seconds that `ready` may take", default=60.0)
+    timeout: Seconds = setting("How long `ready` may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

@@ -12,6 +12,7 @@ from typing import Literal
 from rotator.clients.hosts import HostsConnection
 from rotator.clients.procfs import Missing
 from rotator.clients.systemd import Manager, Unit
+from rotator.durations import Seconds
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
@@ -38,7 +39,7 @@ class SystemdRestarter(HostsConnection):
         "`restart`, or `reload` where the service reads the key again", default="restart"
     )
     wave: int = setting("How many units, over all hosts, start at a time", default=1)
-    settle: float = setting("Seconds that a unit must stay up", default=2.0)
+    settle: Seconds = setting("How long a unit must stay up", default=2.0)
     user: bool = setting("Units of the user's own manager", default=False)
     env: str | None = setting("Variable that holds the key, read from the main process as proof", default=None)
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from rotator.clients import foreseen, programs
+from rotator.durations import Seconds
 from rotator.errors import Conflict
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import own_variables, playbook_folder, setting
@@ -21,7 +22,7 @@ class CommandStore:
     read_argv: list[str] | None = setting(
         "Prints the value; without it the store is write-only", default=None, alias="read", program=True
     )
-    timeout: float = setting("Seconds that each may take", default=60.0)
+    timeout: Seconds = setting("How long each may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
 

@@ -64,9 +64,10 @@ def multiply(service: Service, times: int) -> None:
     back = "86400.0 * 30 * c.i"
     statements = (
         "INSERT INTO rotations SELECT id || '-' || c.i, playbook, active, phase, outcome, due, state, intent, "
-        f"definition, actor, reason, began - {back}, ended - {back} FROM rotations, c WHERE NOT active",
+        f"definition, actor, reason, began - {back}, ended - {back}, counts_from, seen, attention "
+        "FROM rotations, c WHERE NOT active",
         "INSERT INTO debts SELECT id || '-' || c.i, playbook, rotation || '-' || c.i, key_id, phase, open, due, state, "
-        "intent FROM debts, c WHERE NOT open",
+        "intent, seen, attention, at_once FROM debts, c WHERE NOT open",
         "INSERT INTO credentials (playbook, rotation, key_id, fingerprint, hint, sealed, made) SELECT playbook, "
         f"rotation || '-' || c.i, key_id || c.i, fingerprint, hint, NULL, made - {back} FROM credentials, c "
         "WHERE sealed IS NULL",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from rotator import durations
 from rotator.core import debt as debt_machine
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.state import Cause, ConsumerPlan, Debt, DebtPhase, Key, Phase, Plan, Rotation, StorePlan, Write
-from rotator.playbook import durations
 from rotator.playbook.registry import KINDS, Registry, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 
@@ -30,6 +30,17 @@ _EVERY = {
 }
 
 
+_SCHEDULE = [
+    "`rotate --due`, called by a timer, begins what is due. `every` counts from the moment at which the last success "
+    "was due (where it was begun by hand: from its beginning), never from its end. So a timer of the same interval "
+    "rotates at each of its calls, and the times do not drift; a call may come early by a twentieth of the interval, "
+    "at most five minutes. What was missed is not made up: after a month without a call each playbook is rotated once, "
+    "and the old times go on. A rotation that was rolled back leaves it due. `cron` names its moments itself, in UTC; "
+    "a call never comes early for them. Where neither day field has a star, either is enough (crontab(5)): "
+    "`0 3 1,15 * 5` is each Friday, and the 1st and 15th.\n",
+]
+
+
 def reference() -> str:
     """Every key of a playbook, every plugin with its settings."""
     lines = [
@@ -37,7 +48,9 @@ def reference() -> str:
         "# Playbook reference\n",
         "A playbook is a YAML file; its name without `.yaml` is the playbook's name. "
         "`rotator schema` prints the JSON Schema for editors, `rotator validate` every mistake.\n",
-        "Durations are written like `30d`, `24h`, `10m`, `0s`. Secrets are never written out, only referred to: "
+        "Durations are written like `30d`, `24h`, `10m`, `0s`, `1h30m`, also with blanks and `min`: `1 d 4 h`, "
+        "`10 min`. A number without a unit is refused, but in a plugin's settings, where it is seconds. Secrets are "
+        "never written out, only referred to: "
         "`{env: NAME}`, `{file: PATH}`, `{credential: NAME}` (of systemd), "
         "`{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, "
         "`{vault: PATH#FIELD}`; "
@@ -54,6 +67,7 @@ def reference() -> str:
     ]
     for name, model in (("schedule", Schedule), ("revoke", Revoke), ("limits", Limits)):
         lines += [f"### `{name}`\n", (model.__doc__ or "") + "\n", *_table(model)]
+        lines += _SCHEDULE if model is Schedule else []
     registry = Registry()
     for kind in KINDS:
         lines.append(f"## `{_PARTS[kind]}`: {kind}s\n")
@@ -84,7 +98,7 @@ def _default(value: object) -> str:
         return "see below"
     if value is None:
         return "none"
-    return durations.words(value) if isinstance(value, float) else str(value)
+    return durations.as_typed(value) if isinstance(value, float) else str(value)
 
 
 def orders() -> str:

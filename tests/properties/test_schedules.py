@@ -7,16 +7,46 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotator.playbook import durations
-from rotator.playbook.schedule import next_due
+from rotator import durations
+from rotator.playbook.schedule import belongs_to, early, is_due, next_due
 
 MOMENTS = st.integers(1_600_000_000, 2_000_000_000).map(float)
 
 
-@given(last=MOMENTS, every=st.integers(60, 400 * 86_400).map(float))
-def test_every_counts_from_the_last_success(last: float, every: float) -> None:
-    assert next_due(every, None, last) == last + every
+EVERY = st.integers(60, 400 * 86_400).map(float)
+
+
+@given(moment=MOMENTS, every=EVERY)
+def test_every_counts_from_the_moment_that_the_last_success_belonged_to(moment: float, every: float) -> None:
+    assert next_due(every, None, moment) == moment + every
     assert next_due(every, None, None) == 0.0, "never rotated is due at once"
+
+
+@given(
+    first=MOMENTS,
+    every=EVERY,
+    lateness=st.lists(st.tuples(st.floats(-0.04, 0.9), st.floats(0.0, 0.9)), min_size=1, max_size=30),
+)
+def test_a_timer_of_the_same_interval_rotates_at_each_of_its_calls(
+    first: float, every: float, lateness: list[tuple[float, float]]
+) -> None:
+    """Whenever each call comes within its interval, a little early, too, and however long the rotation takes."""
+    moment = belongs_to(every, None, first)
+    for number, (late, _took) in enumerate(lateness, 1):
+        call = first + number * every + max(late * every, -early(every) + 0.001)
+        assert is_due(every, None, moment, call)
+        moment = belongs_to(every, moment, call)
+        assert abs(moment - (first + number * every)) < 0.001, "it never drifts"
+
+
+@given(moment=MOMENTS, every=EVERY, intervals=st.integers(1, 50), into=st.floats(0.0, 0.9))
+def test_missed_intervals_are_not_made_up(moment: float, every: float, intervals: int, into: float) -> None:
+    """Slept for many of them: rotated once, and due again at the next of the old moments."""
+    woken = moment + (intervals + into) * every
+    assert is_due(every, None, moment, woken)
+    belongs = belongs_to(every, moment, woken)
+    assert not is_due(every, None, belongs, woken + 0.04 * every)
+    assert abs(next_due(every, None, belongs) - (moment + (intervals + 1) * every)) < 0.01
 
 
 Field = tuple[str, frozenset[int]]
@@ -53,6 +83,26 @@ def test_cron_means_what_crontab_says(
     while at.minute not in minute[1] or at.hour not in hour[1] or at.isoweekday() % 7 not in weekday[1]:
         at += timedelta(minutes=1)
     assert found == at.timestamp()
+
+
+@given(last=MOMENTS, day=field(1, 31), weekday=field(0, 6))
+@settings(max_examples=300)
+def test_of_two_day_fields_either_is_enough(
+    last: float, day: tuple[str, frozenset[int]], weekday: tuple[str, frozenset[int]]
+) -> None:
+    """crontab(5): where neither of them contains a star; else both must fit."""
+    fits = any if "*" not in day[0] and "*" not in weekday[0] else all
+    at = datetime.fromtimestamp(last, UTC).replace(hour=3, minute=0, second=0, microsecond=0)
+    while at.timestamp() <= last or not fits((at.day in day[1], at.isoweekday() % 7 in weekday[1])):
+        at += timedelta(days=1)
+    assert next_due(None, f"0 3 {day[0]} * {weekday[0]}", last) == at.timestamp()
+
+
+@given(length=st.floats(0.01, 1e8))
+def test_what_is_written_of_a_duration_is_read_as_such(length: float) -> None:
+    """`1 d 4 h`, as messages and the docs have it, is a duration in a playbook, too."""
+    written = durations.words(length)
+    assert durations.words(durations.seconds(written)) == written
 
 
 @given(parts=st.dictionaries(st.sampled_from("wdhms"), st.integers(1, 500), min_size=1))

@@ -7,15 +7,18 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from rotator import durations
 from rotator.errors import ConfigError, NotFound
 from rotator.model import Evidence
-from rotator.playbook import carry, durations, schedule
+from rotator.playbook import carry, schedule
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.json_schema import playbook_schema
 from rotator.playbook.registry import Registry
@@ -273,20 +276,55 @@ def test_a_users_own_catalog_file_stands_beside_the_playbooks(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30d", 2_592_000), ("1h30m", 5_400), ("0s", 0), ("250ms", 0.25), (0, 0)]
+    ("text", "seconds"),
+    [
+        ("30d", 2_592_000),
+        ("1h30m", 5_400),
+        ("1 h 30 min", 5_400),
+        ("1 d", 86_400),
+        ("1 d 4h", 100_800),
+        (" 10min ", 600),
+        ("0s", 0),
+        ("250ms", 0.25),
+        ("1m30s", 90),
+        (0, 0),
+    ],
 )
 def test_durations(text: object, seconds: float) -> None:
     assert durations.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["30", "1 hour", "-5m", "", True, "5m 3"])
+@pytest.mark.parametrize("text", ["30", 30, "1 hour", "-5m", "", True, "5m 3", "1 2h", "1min2", "m"])
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="duration"):
         durations.seconds(text)
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("1s", 1), ("5 min", 300), (90, 90), (2.5, 2.5), (0, 0)])
+@pytest.mark.parametrize(
+    ("kind", "uses", "setting", "others"),
+    [("restarter", "none", "within", {}), ("probe", "command", "timeout", {"run": ["true"]})],
+)
+def test_a_plugins_durations_are_written_like_a_playbooks(
+    kind: str, uses: str, setting: str, others: dict[str, object], written: object, seconds: float
+) -> None:
+    """A number alone goes on being seconds there: playbooks in the journal have them."""
+    plugin = Registry().find(kind, uses)
+    assert plugin is not None
+    made = TypeAdapter(plugin).validate_python({setting: written, **others})
+    assert getattr(made, setting) == seconds
+
+
+@pytest.mark.parametrize("written", [-1, float("inf"), float("nan"), True, "soon"])
+def test_what_is_no_duration_of_a_plugin_is_refused(written: object) -> None:
+    plugin = Registry().find("restarter", "none")
+    assert plugin is not None
+    with pytest.raises(ValidationError, match="duration"):
+        TypeAdapter(plugin).validate_python({"within": written})
+
+
 class TestSchedule:
-    """Counted from the last success."""
+    """Counted from the moment that the last success belonged to."""
 
     monday = 1_795_392_000.0  # 2026-11-23 00:00 UTC, a Monday
 
@@ -308,6 +346,37 @@ class TestSchedule:
     def test_cron_counts_weekdays_as_crontab_does(self, cron: str, days: int) -> None:
         """APScheduler counts from Monday; crontab's 0 and 7 are Sunday."""
         assert schedule.next_due(None, cron, self.monday) == self.monday + days * 86_400 + 3 * 3_600
+
+    @pytest.mark.parametrize(
+        ("cron", "expected"),
+        [
+            ("0 3 1,15 * 5", ["Fri 27 Nov", "Tue 01 Dec", "Fri 04 Dec", "Fri 11 Dec", "Tue 15 Dec"]),
+            ("0 0 13 * 5", ["Fri 27 Nov", "Fri 04 Dec", "Fri 11 Dec", "Sun 13 Dec", "Fri 18 Dec"]),
+            ("0 0 13 * fri-sun", ["Fri 27 Nov", "Sat 28 Nov", "Sun 29 Nov", "Fri 04 Dec", "Sat 05 Dec"]),
+            ("0 0 */2 * 1", ["Mon 07 Dec", "Mon 21 Dec", "Mon 11 Jan", "Mon 25 Jan", "Mon 01 Feb"]),
+            ("0 0 13 * */2", ["Sun 13 Dec", "Sat 13 Feb", "Sat 13 Mar", "Tue 13 Apr", "Thu 13 May"]),
+            ("0 0 1-7 * *", ["Tue 01 Dec", "Wed 02 Dec", "Thu 03 Dec", "Fri 04 Dec", "Sat 05 Dec"]),
+            ("0 0 31 2 1", ["Mon 01 Feb", "Mon 08 Feb", "Mon 15 Feb", "Mon 22 Feb", "Mon 07 Feb"]),
+        ],
+    )
+    def test_of_two_day_fields_either_is_enough_where_neither_has_a_star(self, cron: str, expected: list[str]) -> None:
+        """As crontab(5) has it; a star makes both of them count."""
+        at, found = self.monday, []
+        for _ in expected:
+            at = schedule.next_due(None, cron, at) or 0.0
+            found.append(datetime.fromtimestamp(at, UTC).strftime("%a %d %b"))
+        assert found == expected
+
+    @pytest.mark.parametrize(("every", "early"), [(60.0, 3.0), (3_600.0, 180.0), (86_400.0, 300.0)])
+    def test_a_timer_may_come_a_little_early(self, every: float, early: float) -> None:
+        due = self.monday + every
+        assert schedule.is_due(every, None, self.monday, due - early)
+        assert not schedule.is_due(every, None, self.monday, due - early - 0.5)
+        assert schedule.belongs_to(every, self.monday, due - early) == due
+
+    def test_a_cron_moment_never_comes_early(self) -> None:
+        assert not schedule.is_due(None, "0 3 * * *", self.monday, self.monday + 3 * 3_600 - 1)
+        assert schedule.is_due(None, "0 3 * * *", self.monday, self.monday + 3 * 3_600)
 
     def test_without_a_schedule_it_is_on_demand(self) -> None:
         assert schedule.next_due(None, None, None) is None

@@ -1,0 +1,73 @@
+"""What is due: asked of the journal in a few queries, however many playbooks there are.
+
+A due time stands beside each playbook's last success. It is reckoned anew after a success, and where the playbook has
+another schedule by now; that is looked at once for each set of playbooks that is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from rotator.journal import cases
+from rotator.journal import due as due_times
+from rotator.journal.journal import Journal
+from rotator.playbook.directory import Loaded
+from rotator.playbook.schedule import EARLIEST, FOREVER
+
+RECONCILE_EVERY = 86_400.0  # seconds
+
+
+@dataclass
+class Agenda:
+    """Of one process: which playbooks it has seen in the journal."""
+
+    journal: Journal
+    _seen: Loaded | None = None
+    _never: set[str] = field(default_factory=set)  # with a schedule, and not in the journal: due at once
+
+    def due(self, loaded: Loaded, now: float) -> set[str]:
+        """Playbooks that a timer begins or carries on now. Raises JournalError."""
+        with self.journal.database.read() as connection:
+            unreckoned = self._unreckoned(connection, loaded)
+        if unreckoned:
+            with self.journal.database.write() as connection:
+                due_times.reckon(connection, unreckoned)
+        with self.journal.database.read() as connection:
+            names = {*cases.due_playbooks(connection, now), *cases.playbooks_with_strays(connection)}
+            self._never -= due_times.begun(connection, self._never)
+            by_time = due_times.before(connection, now + EARLIEST)
+        for name, counts_from in by_time:
+            playbook = loaded.playbooks.get(name)
+            if playbook is not None and playbook.is_due(counts_from, now):
+                names.add(name)
+        return names | self._never
+
+    def _unreckoned(self, connection: Connection, loaded: Loaded) -> list[due_times.Reckoned]:
+        """What is to be reckoned: of all playbooks once, then of those alone that succeeded since."""
+        first = loaded is not self._seen
+        rows = due_times.known(connection, all_of_them=first)
+        if first:
+            known = {row.name for row in rows}
+            books = loaded.playbooks.items()
+            self._never = {name for name, book in books if book.shape.schedule is not None and name not in known}
+            self._seen = loaded
+        found = []
+        for row in rows:
+            playbook = loaded.playbooks.get(row.name)
+            if playbook is None or (row.due is not None and row.schedule == playbook.when):
+                continue
+            at = playbook.due_at(row.counts_from)
+            found.append(due_times.Reckoned(row.name, playbook.when, FOREVER if at is None else at))
+        return found
+
+    def to_reconcile(self, loaded: Loaded, now: float) -> list[str]:
+        """Playbooks of which strays are looked for: each once a day."""
+        with self.journal.database.read() as connection:
+            found = due_times.not_reconciled(connection, now - RECONCILE_EVERY)
+        return sorted(found & loaded.playbooks.keys())
+
+    def reconciled(self, name: str, now: float) -> None:
+        with self.journal.database.write() as connection:
+            due_times.reconciled(connection, name, now)

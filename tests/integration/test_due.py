@@ -1,0 +1,231 @@
+"""When the clock rotates: at each call of a timer, once after a gap, by the playbook as it is now."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+
+from rotator import memory
+from rotator.errors import JournalError
+from rotator.journal import tables, upkeep
+from rotator.journal.database import Database
+from rotator.service import Request, Service
+from rotator.settings import Settings
+from tests.integration.conftest import Bench
+from tests.simulation.simulator import VirtualClock
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+MIDNIGHT = 1_826_841_600.0  # 2027-11-22 00:00 UTC, a Monday
+
+
+@pytest.fixture
+def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """The service's, and the world's; it stands at a midnight."""
+    found = VirtualClock(at=MIDNIGHT)
+    monkeypatch.setattr(memory.WORLD, "now", found.now)
+    bench.service.close()
+    bench.service = _service(bench, found)
+    return found
+
+
+def _service(bench: Bench, clock: VirtualClock) -> Service:
+    settings = Settings(bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url)
+    return Service(settings, "test", clock=clock)
+
+
+def _rotated(bench: Bench, clock: VirtualClock, at: float) -> bool:
+    """Whether a timer that calls now rotates."""
+    before, clock.at = bench.stored, at
+    reports, _ = bench.service.due(Request())
+    assert all(report.code == 0 for report in reports), reports
+    return bench.stored != before
+
+
+def test_a_schedule_of_the_timers_own_interval_rotates_at_each_of_its_calls(bench: Bench, clock: VirtualClock) -> None:
+    """As one saw it: once a minute, a little early or late, each rotation taking a second."""
+    bench.playbook(more="schedule: {every: 60s}")
+    for late in (0.8, 61.9, 120.7, 180.9, 240.5, 300.7, 360.6):
+        assert _rotated(bench, clock, MIDNIGHT + late), late
+        clock.at += 1.0
+        assert not _rotated(bench, clock, clock.at + 1), "and once in each interval"
+
+
+def test_a_month_of_sleep_is_one_rotation_and_the_old_times_stay(bench: Bench, clock: VirtualClock) -> None:
+    bench.playbook(more="schedule: {every: 1d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    assert _rotated(bench, clock, MIDNIGHT + 30 * DAY + 7 * HOUR)
+    assert not _rotated(bench, clock, MIDNIGHT + 30 * DAY + 8 * HOUR)
+    assert not _rotated(bench, clock, MIDNIGHT + 31 * DAY - HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + 31 * DAY + 1)
+
+
+def test_by_hand_it_counts_from_the_beginning_and_the_next_is_an_interval_later(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    bench.playbook(more="schedule: {every: 1d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    clock.at = MIDNIGHT + 10 * HOUR
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + DAY + HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + DAY + 10 * HOUR + 1)
+
+
+def test_by_hand_right_before_a_cron_moment_does_not_stand_for_it(bench: Bench, clock: VirtualClock) -> None:
+    """It began before it, whenever it ended."""
+    bench.playbook(more='schedule: {cron: "0 3 * * *"}')
+    assert _rotated(bench, clock, MIDNIGHT)
+    start = memory.WORLD.start
+
+    def slowly(name: str) -> memory.Consumer:
+        clock.at += 90
+        return start(name)
+
+    clock.at = MIDNIGHT + 3 * HOUR - MINUTE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory.WORLD, "start", slowly)
+        patch.setattr(clock, "boot", lambda: ("simulated", clock.at))
+        assert bench.service.rotate("one").code == 0
+    assert clock.at > MIDNIGHT + 3 * HOUR
+    assert _rotated(bench, clock, MIDNIGHT + 3 * HOUR + 5 * MINUTE)
+    assert not _rotated(bench, clock, MIDNIGHT + 3 * HOUR + 10 * MINUTE)
+
+
+def test_one_that_is_rolled_back_stays_due_and_its_time_is_not_moved(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.playbook(more="schedule: {every: 1d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    accepts, clock.at = memory.Issuer.accepts, MIDNIGHT + DAY
+    with monkeypatch.context() as patch:
+        patch.setattr(memory.Issuer, "accepts", lambda self, value: value == bench.stored and accepts(self, value))
+        reports, _ = bench.service.due(Request())
+        assert [report.code for report in reports] != [0]
+    for _ in range(20):
+        clock.at += HOUR / 4
+        bench.service.due(Request())
+    assert not _rotated(bench, clock, MIDNIGHT + 2 * DAY - HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + 2 * DAY + 1)
+
+
+def test_a_schedule_that_changes_holds_at_the_next_call(bench: Bench, clock: VirtualClock) -> None:
+    """Whether it was reckoned by this process, or by another one before."""
+    bench.playbook(more="schedule: {every: 30d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    assert not _rotated(bench, clock, MIDNIGHT + 2 * DAY)
+    bench.playbook(more="schedule: {every: 1d}")
+    assert _rotated(bench, clock, MIDNIGHT + 2 * DAY + 1)
+    bench.playbook(more="schedule: {every: 30d}")
+    bench.service.close()
+    bench.service = _service(bench, clock)
+    assert not _rotated(bench, clock, MIDNIGHT + 4 * DAY)
+    bench.playbook()
+    assert not _rotated(bench, clock, MIDNIGHT + 400 * DAY), "without one it is on demand"
+
+
+def test_a_success_of_another_process_is_seen(bench: Bench, clock: VirtualClock) -> None:
+    bench.playbook(more="schedule: {every: 1d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    assert not _rotated(bench, clock, MIDNIGHT + HOUR)
+    other = _service(bench, clock)
+    clock.at = MIDNIGHT + 20 * HOUR
+    assert other.rotate("one").code == 0
+    other.close()
+    assert not _rotated(bench, clock, MIDNIGHT + DAY + HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + DAY + 20 * HOUR + 1)
+
+
+@pytest.fixture
+def asked(bench: Bench, clock: VirtualClock) -> Iterator[list[str]]:
+    """Every statement that the journal is asked."""
+    found: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        found.append(statement)
+
+    engine = bench.service.journal.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield found
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_a_call_with_nothing_to_do_asks_as_much_of_a_hundred_playbooks_as_of_one(
+    bench: Bench, clock: VirtualClock, asked: list[str]
+) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    assert _rotated(bench, clock, MIDNIGHT)
+    bench.service.due(Request())
+    asked.clear()
+    bench.service.due(Request())
+    of_one = list(asked)
+    for number in range(100):
+        (bench.folder / "playbooks" / f"more{number}.yaml").write_text(
+            (bench.folder / "playbooks" / "one.yaml").read_text().replace("cell: one", f"cell: more{number}")
+        )
+    with bench.service.journal.database.write() as connection:
+        columns = "definition, last_success, current_key, counts_from, reconciled"
+        for number in range(100):
+            connection.execute(
+                text(
+                    f"INSERT INTO playbooks (name, {columns}) SELECT 'more{number}', {columns} FROM playbooks "
+                    "WHERE name = 'one'"
+                )
+            )
+    bench.service.due(Request())
+    asked.clear()
+    assert bench.service.due(Request())[0] == []
+    assert asked == of_one
+    assert not any("state" in statement.split("FROM")[0] for statement in asked), "no state is read to find what is due"
+
+
+def test_a_rotation_that_waits_in_grace_is_finished_after_the_upgrade(
+    tmp_path: Path, memory_world: memory.World
+) -> None:
+    """By the journal of the version before, which had no due times to ask for, and counted from the end."""
+    bench = Bench(tmp_path, f"sqlite:///{tmp_path}/journal.db")
+    path = tmp_path / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s", "grace: 1h") + "schedule: {every: 30d}\n")
+    assert bench.service.rotate("one").code == 0 and len(bench.live) == 2
+    bench.service.close()
+    with sqlite3.connect(tmp_path / "journal.db") as old:
+        for table in (tables.playbooks, tables.rotations, tables.debts):
+            new = [c.name for c in table.columns if c.name in _ADDED]
+            for index in table.indexes:
+                if index.name in _INDEXES:
+                    old.execute(f"DROP INDEX {index.name}")
+            for column in new:
+                if column != "due" or table is tables.playbooks:
+                    old.execute(f"ALTER TABLE {table.name} DROP COLUMN {column}")
+        old.execute("INSERT INTO meta VALUES ('reconciled one', '1.5')")
+        old.execute("UPDATE alembic_version SET version_num = '0005'")
+    with pytest.raises(JournalError, match="version 0005"):
+        bench.fresh().due(Request())
+    assert upkeep.upgrade(Database(bench.url)) == ("0005", tables.HEAD)
+    later = bench.fresh()
+    clock = VirtualClock(at=later.clock.now() + 2 * HOUR)
+    later.clock = clock
+    reports, _ = later.due(Request())
+    assert [report.code for report in reports] == [0]
+    assert bench.live == [bench.stored]
+    with later.journal.database.read() as connection:
+        row = connection.execute(text("SELECT counts_from, last_success FROM playbooks")).first()
+        assert row is not None and row[0] == row[1]
+        assert connection.execute(text("SELECT count(*) FROM meta WHERE name LIKE 'reconciled %'")).scalar() == 0
+    later.close()
+
+
+_INDEXES = {
+    "playbooks_by_due",
+    "playbooks_by_reconciled",
+    "active_rotations_by_due",
+    "active_rotations_by_clock",
+    "rotations_that_stand",
+    "debts_at_once",
+    "open_debts_by_due",
+    "open_debts_by_clock",
+    "debts_that_stand",
+}
+_ADDED = {"counts_from", "schedule", "due", "reconciled", "seen", "attention", "at_once"}
