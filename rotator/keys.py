@@ -1,13 +1,18 @@
-"""Each key that the journal knows of a playbook: is it in force, does its provider still accept it? Only looks."""
+"""Each key of a playbook: is it in force, does its provider still accept it? Only looks.
+
+Of those that the journal knows, that the stores hold, and that bear this playbook's label at the provider.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotator.core.state import DEAD_PHASES, Debt, Key
+from rotator.engine import identity
 from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials
-from rotator.model import Credential
+from rotator.model import Credential, KeyRecord
 from rotator.playbook.playbook import Playbook
 from rotator.service import Service
 
@@ -20,10 +25,15 @@ class Looked:
     role: str
     alive: bool | None
     how: str
+    wanted: bool = False  # whether it is as it should be if it lives
+
+    @property
+    def right(self) -> bool:
+        return self.alive is self.wanted
 
 
 def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
-    """Raises ConfigError for a name that nobody knows, RefusedError for a key that the journal does not know."""
+    """Raises ConfigError for a name that nobody knows, RefusedError for a key that nobody knows."""
     loaded = service.playbooks()
     with service.journal.database.read() as connection:
         row = cases.playbook_row(connection, name)
@@ -34,20 +44,68 @@ def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
         loaded.get(name)
     book = loaded.playbooks.get(name) or service.last_known(name)
     rotation = case.rotation if case.rotation is not None and case.rotation.outcome is None else None
-    listed = _listed(book)
+    records = _records(book)
+    listed = {record.id for record in records if record.active} if records is not None else None
+    leaked = rotation.old if rotation is not None and rotation.compromised else None
     found = []
     for key in known:
-        if key_id and key_id not in (key.id, key.hint):
-            continue
         debt = next((one for one in case.debts if one.key.same(key)), None)
         new = rotation is not None and key.same(rotation.new)
-        role = "in force" if key.same(current) else "new, under way" if new else _role(debt)
-        found.append(Looked(key, role, *_seen(service, book, key, listed)))
-    if key_id and not found:
-        if listed is None or key_id not in listed:
+        if key.same(leaked):
+            role, wanted = "in force, and leaked", False
+        elif key.same(current) or new:
+            role, wanted = "in force" if key.same(current) else "new, under way", True
+        else:
+            role, wanted = _role(debt), False
+        found.append((key, role, wanted))
+    for key, where in _in_stores(service, book):
+        if not any(key.same(one) for one in known):
+            found.append((key, f"in {where}, and the journal does not know it", current is None))
+    seen = [
+        Looked(key, role, *_seen(service, book, key, listed), wanted)
+        for key, role, wanted in found
+        if not key_id or key_id in (key.id, key.hint)
+    ]
+    seen += [one for one in _labelled(service, book, records or []) if not key_id or key_id == one.key.id]
+    if key_id and not seen:
+        if listed is None:
+            hint = f"the provider does not answer, or lists no keys: look in its console; `rotator keys {name}`"
+            raise RefusedError(f"the journal does not know {key_id}, and nobody can be asked", hint)
+        if key_id not in listed:
             raise RefusedError(f"neither the journal nor the provider's list knows {key_id}", f"`rotator keys {name}`")
-        found.append(Looked(Key(key_id), "not of this journal", True, "the provider lists it"))
+        seen.append(Looked(Key(key_id), "not of this journal", True, "the provider lists it"))
+    return seen
+
+
+def _in_stores(service: Service, book: Playbook) -> list[tuple[Key, str]]:
+    """What the stores hold now, each key once, with the first store that holds it."""
+    found: list[tuple[Key, str]] = []
+    for entry in book.stores:
+        try:
+            held = entry.store.read()
+        except (RotatorError, OSError):
+            continue
+        if held is not None and held.values:
+            key = service.journal.key_of(book.credential_in(held))
+            if not any(key.same(other) for other, _ in found):
+                found.append((key, entry.name))
     return found
+
+
+def _labelled(service: Service, book: Playbook, records: Sequence[KeyRecord]) -> list[Looked]:
+    """Keys that bear this playbook's label, and that the journal does not know: from a journal that was lost."""
+    findings = identity.unknown_to_the_journal(service.journal, book, records)
+    told = {record.id: one.text for record in records for one in findings if one.text.startswith(f"{record.id} ")}
+    return [
+        Looked(
+            Key(record.id, hint=record.hint or ""),
+            told[record.id].removeprefix(f"{record.id} "),
+            record.active,
+            "the provider lists it",
+        )
+        for record in records
+        if record.id in told
+    ]
 
 
 def _role(debt: Debt | None) -> str:
@@ -56,10 +114,10 @@ def _role(debt: Debt | None) -> str:
     return "old, proven dead" if debt.phase in DEAD_PHASES and debt.proof else f"old, {debt.phase}"
 
 
-def _listed(book: Playbook) -> set[str] | None:
-    """Ids of the active keys; None where the provider cannot list, or does not answer."""
+def _records(book: Playbook) -> list[KeyRecord] | None:
+    """None where the provider cannot list, or does not answer."""
     try:
-        return {record.id for record in book.provider.inventory() if record.active}
+        return list(book.provider.inventory())
     except (RotatorError, OSError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,23 @@ from rotator.core import incident
 from rotator.core.action import Finish, WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Cause, Phase
+from rotator.engine import incident as engine
 from rotator.engine.pool import Work
 from rotator.engine.runner import Session
 from rotator.engine.staying import needs_attention
-from rotator.errors import BusyError, RefusedError
-from rotator.journal import cases, standing
+from rotator.errors import BusyError, RefusedError, RotatorError
+from rotator.journal import cases, credentials, standing
 from rotator.journal.cases import Case
 from rotator.playbook.directory import Loaded
+from rotator.playbook.playbook import Playbook
+from rotator.playbook.registry import neighbour
 from rotator.report import Report
 
 if TYPE_CHECKING:
     from rotator.service import Request, Service
 
 _FOLLOW_EVERY = 0.3
+_SEARCH = 5.0  # seconds in which no further playbook is asked whose stores hold a key
 
 
 def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Work[Report]:
@@ -33,6 +38,10 @@ def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Wor
     with service.journal.database.read() as connection:
         if name not in loaded.playbooks and cases.playbook_row(connection, name) is None:
             loaded.get(name)  # nobody knows it
+    if request.key and (other := owner(service, name, request.key, loaded)) != name:
+        told = f"{request.key} is a key of {other}, not of {name}: {other} gets the order"
+        service.waits(None, WaitUntil(service.clock.now(), told))
+        name = other
     kind = Order.REVOKE_FIRST if request.revoke_first else Order.COMPROMISED
     number = 0
     while True:
@@ -48,6 +57,35 @@ def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Wor
         if number and (report := followed(service, name, number)) is not None:
             return report
         yield service.clock.now() + _FOLLOW_EVERY
+
+
+def owner(service: Service, name: str, key_id: str, loaded: Loaded) -> str:
+    """The playbook whose key this is: NAME, unless the journal or the stores say that it is another one's.
+
+    Who is in a hurry takes the wrong name: the key would die, and nobody would bring out another one where it was used.
+    """
+    mine = loaded.playbooks.get(name)
+    with service.journal.database.read() as connection:
+        if mine is None or credentials.by_id(connection, name, key_id) is not None:
+            return name
+        others = [book for book in loaded.playbooks.values() if book.name != name and _same_ids(book, mine)]
+        current = {book.name: cases.current_key(connection, book.name) for book in others}
+        debts = {book.name: cases.load(connection, book.name).debts for book in others}
+    for book in others:
+        keys = [current[book.name], *(debt.key for debt in debts[book.name] if debt.open)]
+        if any(key is not None and key.id == key_id for key in keys):
+            return book.name
+    end = service.clock.now() + _SEARCH
+    for book in others:
+        if current[book.name] is None and service.clock.now() < end:
+            with contextlib.suppress(RotatorError):
+                if engine.in_the_stores(service.journal, book, service.clock.now()).id == key_id:
+                    return book.name
+    return name
+
+
+def _same_ids(one: Playbook, other: Playbook) -> bool:
+    return neighbour(one.provider_name, one.provider) == neighbour(other.provider_name, other.provider)
 
 
 def _hand_over(service: Service, name: str, request: Request, kind: Order) -> int:
@@ -69,8 +107,11 @@ def _killing(service: Service, session: Session, request: Request, number: int) 
     if not number:
         session.revoke_first(request.key, request.reason)
     report = yield from service.carry_on(session, request)
-    if before is not None and before.phase is Phase.ENDED and report.rotation and report.rotation.id == before.id:
-        report = replace(report, rotation=None)  # no other one was begun, and that one is no work of this command
+    after = report.rotation
+    no_other = before.phase is Phase.ENDED if before is not None else True
+    same = after is not None and (not after.compromised if before is None else before.id == after.id)
+    if no_other and same and after is not None and after.phase is Phase.ENDED:
+        report = replace(report, rotation=None)  # none was begun for it, and the last one is no work of this command
     given = _answered(service, number) if number else standing.Answer(session.killing)
     with service.journal.database.read() as connection:
         kills = cases.ends_of(connection, session.playbook, given.keys if given else ())

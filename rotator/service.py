@@ -34,7 +34,7 @@ from rotator.leaked import leaked
 from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
-from rotator.playbook.registry import Registry, settings_of
+from rotator.playbook.registry import Registry, neighbour
 from rotator.report import Report
 from rotator.settings import Settings
 
@@ -44,11 +44,7 @@ _ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote in
 
 
 def _neighbour(playbook: Playbook | None) -> str:
-    """The provider, and how it is reached: who hangs there hangs with others of it."""
-    if playbook is None:
-        return ""
-    ways = [setting.name for setting in settings_of(type(playbook.provider)) if setting.connection]
-    return " ".join([playbook.provider_name, *(str(getattr(playbook.provider, way, "")) for way in ways)])
+    return neighbour(playbook.provider_name, playbook.provider) if playbook is not None else ""
 
 
 def _unseen(unit: Unit, call: Call, performed: Performed | None, took: float) -> None:

@@ -108,30 +108,41 @@ def _local(time: str) -> str:
     return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
-@click.command("keys", context_settings=CONTEXT, epilog=examples("rotator keys openai-prod"))
-@name_argument
+@click.command("keys", context_settings=CONTEXT, epilog=examples("rotator keys", "rotator keys openai-prod"))
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=playbook_names)
 @click.option("--key", default="", metavar="ID", help="This one alone.")
 @json_option
-def keys(name: str, key: str, as_json: bool) -> int:
-    """Each key of NAME that the journal knows: in force or old, accepted or refused now. Only looks, makes nothing.
+def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
+    """Each key of NAME, or of all playbooks: in force or old, accepted or refused now. Only looks, makes nothing.
 
     Exit 0 where every old key is dead and the one in force works; else 1.
     """
     from rotator.keys import look
 
+    if key and len(names) != 1:
+        raise click.UsageError("--key is about one playbook: name it; `rotator keys` shows the keys of all")
     with closing(service()) as found:
-        seen = look(found, name, key)
-    right = [one.alive is (one.role in ("in force", "new, under way")) for one in seen]
-    code = 0 if all(right) else 1
+        each = {name: look(found, name, key) for name in names or sorted(found.playbooks().playbooks)}
+    code = 0 if all(seen and all(one.right for one in seen) for seen in each.values()) else 1
     if as_json:
-        told = [{"key": shapes.key(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
-        return shapes.answer(code, playbook=name, keys=told)
+        told = {
+            name: [{"key": shapes.key(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
+            for name, seen in each.items()
+        }
+        if len(names) == 1:
+            return shapes.answer(code, playbook=names[0], keys=told[names[0]])
+        return shapes.answer(code, playbooks=[{"playbook": name, "keys": seen} for name, seen in told.items()])
     marks = {True: "alive", False: "dead", None: "unknown"}
-    rows = []
-    for one in seen:
-        hint = f" ({one.key.hint})" if one.key.id and len(one.key.hint) > 1 else ""
-        rows.append((marks[one.alive], f"{one.key}{hint}: {one.role}; {one.how}"))
-    console.table(rows)
+    for name, seen in each.items():
+        if len(names) != 1:
+            console.put(name)
+        rows = []
+        for one in seen:
+            hint = f" ({one.key.hint})" if one.key.id and len(one.key.hint) > 1 else ""
+            rows.append((marks[one.alive], f"{one.key}{hint}: {one.role}; {one.how}"))
+        if not rows:
+            console.put("no key is known: the journal has none, and no store shows one", 2)
+        console.table(rows, indent=0 if len(names) == 1 else 2)
     return code
 
 
@@ -180,6 +191,7 @@ class Planned:
     findings: list[Finding]
     compromised: bool
     dying: str
+    replaced: bool = True  # else the dying key is not in force, and nothing else is done
 
     @property
     def code(self) -> int:
@@ -199,6 +211,7 @@ class Planned:
             "sure": self.seen.known,
             "under_way": self.seen.running or None,
             "dies_first": self.dying or None,
+            "replaced": self.replaced,
             "provider": self.playbook.provider_name,
             "supplied": plan.supplied,
             "stores": [{"name": entry.name, "follows": entry.follows} for entry in self.playbook.stores],
@@ -222,17 +235,25 @@ def plans(
     names: Sequence[str], as_json: bool, compromised: bool = False, revoke_first: bool = False, key: str = ""
 ) -> int:
     """The plan of each is always shown, with everything that the very preflight of a rotation finds."""
+    from rotator import model
     from rotator.engine import preflight
+    from rotator.leaked import owner
 
     names = list(dict.fromkeys(names))
     seen: list[Planned] = []
     with closing(service()) as found:
-        books = [found.playbooks().get(name) for name in names]
-        for playbook in books:
+        loaded = found.playbooks()
+        for name in names:
+            findings = []
+            if key and (other := owner(found, name, key, loaded)) != name:
+                text = f"{key} is a key of {other}, not of {name}: {other} would get the order"
+                findings.append(model.Finding(model.Level.WARNING, text))
+                name = other
+            playbook = loaded.playbooks.get(name) or _known(found, name, revoke_first, findings)
             examined = preflight.examine(found.journal, playbook, found.clock.now(), compromised, revoke_first)
-            findings = list(examined.findings)
-            dying = _dying(found, playbook, key, findings) if revoke_first else ""
-            seen.append(Planned(playbook, examined, findings, compromised, dying))
+            findings += examined.findings
+            dying, replaced = _dying(found, playbook, key, findings) if revoke_first else ("", True)
+            seen.append(Planned(playbook, examined, findings, compromised, dying, replaced))
     code = worst([one.code for one in seen])
     if as_json:
         return shapes.answer(code, playbooks=[one.json() for one in seen])
@@ -245,6 +266,8 @@ def _show(one: Planned, named: bool) -> None:
     if named:
         console.put(one.playbook.name)
     rows = list(_steps(one.playbook, one.seen, one.compromised, one.dying).items())
+    if not one.replaced:  # another key dies, and that is all
+        rows = [(step, text) for step, text in rows if step in ("first", "in force")]
     if one.paths:
         rows.append(("paths", " · ".join(f"{written} is {path}" for written, path in one.paths.items())))
     console.table(rows, indent=2)
@@ -256,18 +279,34 @@ def _show(one: Planned, named: bool) -> None:
 MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
-def _dying(found: Service, playbook: Playbook, key: str, findings: list[Finding]) -> str:
-    """The keys that would die first, in words; why none would is a finding."""
+def _known(found: Service, name: str, revoke_first: bool, findings: list[Finding]) -> Playbook:
+    """A leaked key dies by the last version that the journal knows. Raises ConfigError where nobody knows it."""
+    from rotator import model
+
+    with found.journal.database.read() as connection:
+        known = cases.playbook_row(connection, name) is not None
+    if not (revoke_first and known):
+        return found.playbooks().get(name)
+    hint = f"put it back, or `rotator rename {name} NEW`"
+    findings.append(model.Finding(model.Level.WARNING, f"the playbook {name} is gone: no new key would be made", hint))
+    return found.last_known(name)
+
+
+def _dying(found: Service, playbook: Playbook, key: str, findings: list[Finding]) -> tuple[str, bool]:
+    """The keys that would die first, in words, and whether another one is brought out; why none would is a finding."""
     from rotator import model
     from rotator.engine import incident
 
     with found.journal.database.read() as connection:
         case = cases.load(connection, playbook.name)
+    now = found.clock.now()
     try:
-        return ", ".join(str(one) for one in incident.targets(found.journal, playbook, case, key, found.clock.now()))
+        keys = incident.targets(found.journal, playbook, case, key, now)
     except RotatorError as error:
         findings.append(model.Finding(model.Level.ERROR, error.message, error.hint))
-        return "nobody knows which key"
+        return "", True
+    replaced = incident.replaces(found.journal, playbook, case, key, keys, now)
+    return ", ".join(str(one) for one in keys), replaced
 
 
 def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) -> dict[str, str]:
@@ -286,7 +325,7 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
     return {
         **({"first": f"{dying}: revoked before anything else, whoever holds it"} if dying else {}),
         "in force": _in_force(seen),
-        "generate": by,
+        "generate": f"{seen.coming} ({seen.coming.hint}) is made" if seen.coming is not None else by,
         "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
         "restart": " → ".join(shows) or "nobody",
         "verify": f"{probes}, the key accepted {_in_a_row(plan.policy.passes)}",
@@ -301,7 +340,7 @@ def _in_a_row(passes: int) -> str:
 def _in_force(seen: Examined) -> str:
     """Which key this is about."""
     if seen.running:
-        return f"a rotation is under way ({seen.running}): it is carried on"
+        return f"{seen.key or 'no key yet'}; a rotation is under way ({seen.running}): it is carried on"
     if not seen.known:
         return "it is not sure which key is in force"
     if seen.key is None:

@@ -374,7 +374,7 @@ _late(
 _late("pause", "rotator.cli.pauses", "pause", short_help="The clock leaves playbooks alone for a while.")
 _late("resume", "rotator.cli.pauses", "resume", short_help="End a pause; carry on what needs attention.")
 _late("show", "rotator.cli.inspect", "show", short_help="One rotation: each step, attempt and decision.")
-_late("keys", "rotator.cli.inspect", "keys", short_help="Each key of a playbook: in force, alive or dead. Only looks.")
+_late("keys", "rotator.cli.inspect", "keys", short_help="Each key, in force or old: alive or dead. Only looks.")
 _late("history", "rotator.cli.inspect", "history", short_help="The last rotations.")
 _late("plan", "rotator.cli.inspect", "plan_command", short_help="What a rotation would do.")
 _late("validate", "rotator.cli.inspect", "validate", short_help="Every mistake of every playbook; no network.")

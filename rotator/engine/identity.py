@@ -198,6 +198,15 @@ def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
         )
 
 
+def shared(journal: Journal, playbook: Playbook, key: Key) -> list[Finding]:
+    """A leaked key that another playbook has, too, is replaced all the same; but that one's other keys are not."""
+    with journal.database.read() as connection:
+        other = credentials.known_anywhere(connection, key.fingerprint, playbook.name) if key.fingerprint else ""
+    text = f"the playbook {other} has the same key: what it has besides, it keeps"
+    hint = f"`rotator keys {other}`; `rotate {other} --compromised` ends those, too. Was it renamed?"
+    return [Finding(Level.WARNING, text, hint)] if other else []
+
+
 def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
     """The id of the key that a person adopts, and who told it. Raises RefusedError where the provider's list objects.
 

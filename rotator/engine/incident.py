@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rotator.core import incident
-from rotator.core.state import Key
+from rotator.core.state import Key, Phase
 from rotator.engine import baseline, identity
 from rotator.errors import RefusedError, RotatorError
 from rotator.journal import cases, credentials
@@ -25,10 +25,29 @@ def targets(journal: Journal, playbook: Playbook, case: Case, key_id: str, now: 
         current = cases.current_key(connection, playbook.name)
     keys = (_named(journal, playbook, key_id),) if key_id else incident.to_kill(case.rotation, case.debts, current)
     if not keys:
-        keys = (_in_the_stores(journal, playbook, now),)
+        keys = (in_the_stores(journal, playbook, now),)
     for key in keys:
         _refuse_the_hand(journal, playbook, key)
     return keys
+
+
+def replaces(journal: Journal, playbook: Playbook, case: Case, key_id: str, keys: tuple[Key, ...], now: float) -> bool:
+    """Whether one of these is in force, or on its way: then another one is brought out. Where nobody can tell, yes.
+
+    A key that a person named may be anybody's: nobody else's key is touched for it.
+    """
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+    rotation = case.rotation
+    coming = rotation.new if rotation is not None and rotation.phase is not Phase.ENDED else None
+    if not key_id or any(key.same(coming) for key in keys):
+        return True
+    if current is None:
+        try:
+            current = in_the_stores(journal, playbook, now)
+        except RefusedError:
+            return True
+    return any(key.same(current) for key in keys)
 
 
 def _named(journal: Journal, playbook: Playbook, key_id: str) -> Key:
@@ -46,7 +65,7 @@ def _named(journal: Journal, playbook: Playbook, key_id: str) -> Key:
     return Key(key_id)
 
 
-def _in_the_stores(journal: Journal, playbook: Playbook, now: float) -> Key:
+def in_the_stores(journal: Journal, playbook: Playbook, now: float) -> Key:
     """The journal knows no key of this playbook: the one that the stores hold, if that is certain."""
     why = "no store shows it"
     try:

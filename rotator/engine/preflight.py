@@ -98,6 +98,7 @@ class Examined:
     key: Key | None = None
     known: bool = False  # whether it could be told which key is in force
     running: str = ""  # the phase of the rotation that is under way: none would begin, and that one is carried on
+    coming: Key | None = None  # the new key that it has made
 
 
 def examine(
@@ -109,7 +110,7 @@ def examine(
     running = case.rotation
     if running is not None and running.phase is not Phase.ENDED:  # stores and consumers hold what it left so far
         found, _ = _said(_parts(playbook, True, Urgency.NONE))
-        return Examined(tuple(found), running=str(running.phase))
+        return Examined(tuple(found), running.old, running=str(running.phase), coming=running.new)
     rotation = Rotation("", playbook.name, playbook.plan, now=now, compromised=compromised, revoke_first=revoke_first)
     seen = _see(journal, playbook, rotation, case.debts)
     if seen.checked is None:
@@ -216,6 +217,8 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
         findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
     if key is not None and not rotation.back:
         findings += _inherited(playbook, key, listing)
+    if leaked and key is not None:
+        findings += identity.shared(journal, playbook, key)
     consumers = baseline.consumers(journal, playbook, stores, key, old)
     findings += _excused(consumers.findings, rotation.back or leaked)
     known = old if old and old.values else None

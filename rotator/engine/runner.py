@@ -175,7 +175,7 @@ class Session:
         rotation = self.case.rotation
         book = self.books.of(rotation.id if rotation is not None else "")
         keys = incident.targets(self.journal, book, self.case, key_id, self.clock.now())
-        replaced = not key_id or current is None or keys[0].same(current)
+        replaced = incident.replaces(self.journal, book, self.case, key_id, keys, self.clock.now())
         if rotation is None:  # a debt is owed by one
             self._follow(book, reason, who)
         with self.writing() as writing:
@@ -184,7 +184,7 @@ class Session:
             names = [str(key) for key in keys]
             writing.record(before, "order", order=str(Order.REVOKE_FIRST), keys=names, reason=reason, by=who or None)
             if rotation is None and (self.books.today is None or not replaced):
-                alone = replace(before, problem="an old key was revoked, no new one was ordered")
+                alone = replace(before, compromised=replaced, revoke_first=replaced)  # that key, and nothing else
                 writing.put_rotation(before, alone.end(Outcome.ABANDONED))
             elif before.phase is not Phase.ENDED:
                 writing.put_rotation(before, core_incident.carried_on(before, keys, current, self.clock.now()))

@@ -140,12 +140,12 @@ def seen_first_in(connection: Connection, playbook: str, key: Key) -> str:
 
 
 def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:
-    """Another playbook that knows this value as its own, or ''."""
-    query = select(tables.playbooks.c.name).where(
-        (tables.playbooks.c.name != but) & tables.playbooks.c.current_key.like(f"%{fingerprint}%")
-    )
-    found = connection.execute(query).scalar()
-    return str(found) if found else ""
+    """Another playbook that has this value as its own, in force or on its way in a rotation; or ''."""
+    mine = (tables.playbooks.c.name != but) & tables.playbooks.c.current_key.like(f"%{fingerprint}%")
+    coming = (tables.rotations.c.playbook != but) & tables.rotations.c.state.like(f"%{fingerprint}%") & tables.ACTIVE
+    queries = (select(tables.playbooks.c.name).where(mine), select(tables.rotations.c.playbook).where(coming))
+    found = next((name for query in queries if (name := connection.execute(query).scalar())), "")
+    return str(found)
 
 
 def anywhere(connection: Connection, fingerprint: str) -> Key | None:

@@ -123,6 +123,12 @@ class Setting:
     connection: bool
 
 
+def neighbour(provider_name: str, provider: Any) -> str:
+    """The provider, and how it is reached: who hangs there hangs with others of it, and its ids mean one key."""
+    ways = [setting.name for setting in settings_of(type(provider)) if setting.connection]
+    return " ".join([provider_name, *(str(getattr(provider, way, "")) for way in ways)])
+
+
 def settings_of(plugin: type[Any]) -> Iterator[Setting]:
     """The settings of a plugin class, in order."""
     for field in dataclasses.fields(plugin):

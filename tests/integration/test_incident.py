@@ -86,6 +86,59 @@ def test_a_key_that_only_the_provider_knows_may_be_named(bench: Bench) -> None:
     assert bench.live == [bench.stored]
 
 
+def first_of(key: str) -> Request:
+    return Request(compromised=True, revoke_first=True, key=key)
+
+
+def test_for_a_key_of_nobody_here_no_other_key_is_touched(bench: Bench) -> None:
+    """Never rotated, so no journal says which key is in force: the store does, and that one lives on."""
+    mine, starts, by_hand = bench.stored, bench.consumer.starts, bench.issuer.create("old cron job")
+    report = bench.service.rotate("one", first_of(by_hand.record.id))
+    assert report.code == 0 and endings(report) == {by_hand.record.id: Ending.DEAD}, report
+    assert bench.live == [mine] == [bench.stored] and bench.consumer.starts == starts
+    assert bench.service.without("one") is None
+
+
+def test_the_new_key_that_leaked_on_its_way_is_replaced(bench: Bench) -> None:
+    """It is named by its id while consumers come up with it: they get another one."""
+    with pytest.MonkeyPatch.context() as broken:
+
+        def never(self: MemoryRestarter, change: Any) -> Any:
+            raise PermanentError("it crashes")
+
+        broken.setattr(MemoryRestarter, "progress", never)
+        report = bench.service.rotate("one", Request(compromised=True))
+        assert report.rotation and report.rotation.phase is Phase.STUCK
+    report = bench.service.rotate("one", first_of("one-key2"))
+    assert endings(report) == {"one-key2": Ending.DEAD} and report.code == 0
+    assert bench.stored in bench.live and bench.consumer.holds == bench.stored
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+def test_under_the_wrong_name_the_right_playbook_gets_the_order(bench: Bench, rotated: bool) -> None:
+    """Both have keys of one account. The key's consumers get another one, and nothing else is touched."""
+    text = (bench.folder / "playbooks" / "one.yaml").read_text()
+    other = text.replace("cell: one", "cell: two").replace("consumers: [one]", "consumers: [two]")
+    (bench.folder / "playbooks" / "two.yaml").write_text(other)
+    theirs = bench.issuer.create("by hand, too")
+    cell = memory.WORLD.cell("two")
+    cell.values, cell.version, cell.note = {"key": Secret(theirs.value)}, 1, None
+    memory.WORLD.consumers["two"] = memory.Consumer("two")
+    memory.WORLD.start("two")
+    if rotated:
+        assert bench.service.rotate("two", Request(wait=True)).code == 0
+    leaked = memory.WORLD.cell("two").values["key"].reveal()  # type: ignore[index]
+    key = next(one.record.id for one in bench.issuer.keys.values() if one.value == leaked)
+    mine, told = bench.stored, []
+    bench.service.waits = lambda unit, action: told.append(getattr(action, "why", ""))
+    report = bench.service.rotate("one", first_of(key))
+    assert report.playbook == "two" and report.code == 0 and endings(report) == {key: Ending.DEAD}, report
+    assert f"{key} is a key of two, not of one" in told[0]
+    now = memory.WORLD.cell("two").values["key"].reveal()  # type: ignore[index]
+    assert sorted(bench.live) == sorted([mine, now]) and memory.WORLD.consumers["two"].holds == now != leaked
+    assert bench.stored == mine
+
+
 def test_a_rotation_that_is_stuck_holds_nothing_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     leaked = bench.stored
     broken = stuck(bench, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,46 @@ def test_keys_only_looks(rotated: Run) -> None:
     after = rotated("keys", "one", "--json")
     assert after.code == 0 and [one["alive"] for one in after.json["keys"]].count(True) == 1
     assert rotated("keys", "nobody").code == 2
+
+
+def test_keys_of_all_and_those_that_no_journal_knows(run: Run, home: Path) -> None:
+    """Never rotated: it is the store that says which key is in use. A journal that was lost: the label says whose."""
+    nothing = run("keys", "one")
+    assert nothing.code == 1 and "no key is known" in nothing.out, "nothing was seen, so nothing is all right"
+    assert run("rotate", "one").code == 0
+    shutil.rmtree(home / "state")
+    said = run("keys")
+    assert said.out.startswith("one\n") and "the journal does not know it; it works" in said.out
+    assert said.code == 0, "it is in the store and works"
+    assert run("keys", "--key", "k0").code == 2
+    (home / "key").write_text("nonsense")
+    assert run("keys", "one").code == 1
+
+
+def test_keys_says_which_leaked_while_it_is_in_force_still(rotated: Run, home: Path) -> None:
+    assert rotated("keys", "one", "--key", "k1").code == 0
+    change(home, "revoke: {", "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {")
+    assert rotated("rotate", "one", "--compromised").code == 4
+    said = rotated("keys", "one", "--key", "k1")
+    assert said.code == 1 and "in force, and leaked; it works" in said.out, said
+
+
+def test_the_dry_run_of_a_rotation_under_way_names_both_keys(rotated: Run, home: Path) -> None:
+    change(home, "revoke: {", "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {")
+    assert rotated("rotate", "one", "--compromised").code == 4
+    said = rotated("rotate", "one", "--compromised", "--dry-run")
+    assert "in force  k1; a rotation is under way (stuck)" in said.out and "generate  k2 (" in said.out, said.out
+
+
+def test_the_dry_run_of_a_key_of_nobody_here_touches_no_other_key(rotated: Run, home: Path) -> None:
+    said = rotated("rotate", "one", "--compromised", "--revoke-first", "--key", "k0", "--dry-run")
+    assert said.code == 0 and "first     k0" in said.out and "generate" not in said.out, said.out
+
+
+def test_the_dry_run_of_a_playbook_that_is_gone_says_that_no_new_key_would_be_made(rotated: Run, home: Path) -> None:
+    (home / "playbooks" / "one.yaml").rename(home / "playbooks" / "two.yaml")
+    said = rotated("rotate", "one", "--compromised", "--revoke-first", "--dry-run")
+    assert said.code == 0 and "first     k1, k0" in said.out and "no new key would be made" in said.out, said
 
 
 def test_an_incident_says_what_became_of_each_key(rotated: Run, home: Path) -> None:
