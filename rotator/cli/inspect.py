@@ -63,7 +63,8 @@ def show(which: str, as_json: bool) -> int:
     state = rotation.outcome or (
         f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
     )
-    console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}", 2)
+    leaked = " · the old key leaked" if rotation.compromised else ""
+    console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}{leaked}", 2)
     by = f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else "")
     console.put(f"{words.moment(row['began'])} {by}", 2)
     for record in records:
@@ -167,6 +168,7 @@ def history(name: str, limit: int, as_json: bool) -> int:
     for row in rows:
         took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
         outcome = row["outcome"] or ("needs attention" if row["phase"] == Phase.STUCK else row["phase"])
+        outcome += ", leaked" if codec.rotation_of(row["state"]).compromised else ""
         lines.append((words.moment(row["began"]), short(row["id"]), row["playbook"], outcome, took, row["actor"]))
     console.table(lines)
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 from rotator.cli import console
 from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
+from rotator.core.state import DEAD_PHASES, Cause, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
 from rotator.counting import count
 from rotator.durations import words
 from rotator.engine.keeper import short
@@ -191,6 +191,11 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
             for debt in found.debts:
                 if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
                     voice.put(f"{'' if voice.about else '  '}revoke     … {debt_words(debt)}", 15)
+            if rotation.compromised and not found.kills:
+                for debt in found.debts:
+                    dead = debt.phase is not DebtPhase.VOID and incident.ending(debt) is incident.Ending.DEAD
+                    if debt.cause is Cause.COMPROMISED and dead:
+                        killed(debt, voice)
             waiting = [debt for debt in found.debts if debt.open and debt.phase not in DEAD_PHASES]
             waits = sum(not _of_a_person(debt) for debt in waiting)
             tail = f" The next `rotate --due` revokes the old key{'s' if waits > 1 else ''};" if waits else ""
@@ -201,7 +206,11 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
             _rolled_back(found, rotation, name, voice)
         case Outcome.REFUSED:
             changed = "No new key was made" if found.kills else "Nothing was changed"
-            voice.say(f"{rotation.problem}. {changed}. ({name})", rotation.hint)
+            hint = rotation.hint
+            if rotation.compromised and not found.kills:  # an order that was refused is not kept
+                again = f"the leaked key lives until then: `rotate {rotation.playbook} --compromised` once more"
+                hint = f"{hint}; {again}" if hint else again
+            voice.say(f"{rotation.problem}. {changed}. ({name})", hint)
         case Outcome.ABANDONED:
             voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
         case _:

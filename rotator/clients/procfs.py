@@ -172,6 +172,18 @@ def missing(environment: bytes) -> Missing:
     return Missing.ABSENT if whole else Missing.OVERWRITTEN
 
 
+def writers_with_a_lock(path: Path) -> list[Process]:
+    """Other processes of this machine that hold a lock to write on the file. Empty where that cannot be seen."""
+    try:
+        found, lines = path.stat(), Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    fields = [line.split() for line in lines if "->" not in line]
+    pids = {int(one[4]) for one in fields if one[3] == "WRITE" and one[5] == file} - {os.getpid(), -1}
+    return [one for pid in sorted(pids) if (one := process(pid)) is not None]
+
+
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
     """The type of the file system that a path is on (`ext4`, `nfs4`, …), '' where /proc does not tell."""
     try:

@@ -227,5 +227,20 @@ def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError)
         )
     if "readonly" in words or "unable to open" in words:
         return JournalError(f"the journal cannot be opened: {words} ({where})", "check the directory's owner and mode")
+    if "locked" in words and database.path is not None:
+        return _locked(database.path)
     hint = next((hint for part, hint in _WAYS_OUT.items() if part in words), "is it reachable? nothing is lost")
     return JournalError(f"the journal's database failed: {words} ({where})", hint)
+
+
+def _locked(path: Path) -> JournalError:
+    """Transactions are short: who holds one for so long is frozen, or works on a disk that is."""
+    message = f"another process has had the journal to itself for {_BUSY_FOR:.0f} s ({path})"
+    files = [path, *(path.with_name(path.name + end) for end in ("-shm", "-wal"))]
+    holders = list({one.pid: one for file in files for one in procfs.writers_with_a_lock(file)}.values())
+    if not holders:
+        return JournalError(message, "which one is not seen; try again: nothing is lost")
+    told = ", ".join(f"{one}, which is stopped" if one.stopped else str(one) for one in holders)
+    pids = " ".join(str(one.pid) for one in holders)
+    go_on = f"`kill -CONT {pids}` lets it go on" if any(one.stopped for one in holders) else "wait for it"
+    return JournalError(f"{message}: {told}", f"{go_on}; `kill -9 {pids}` ends it: what it began is carried on")

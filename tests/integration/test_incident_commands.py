@@ -159,6 +159,21 @@ def test_the_dry_run_of_a_playbook_that_is_gone_says_that_no_new_key_would_be_ma
     assert said.code == 0 and "first     k1, k0" in said.out and "no new key would be made" in said.out, said
 
 
+def test_what_became_of_the_leaked_key_is_the_last_that_is_said(rotated: Run) -> None:
+    said = rotated("rotate", "one", "--compromised", "--reason", "seen in a log")
+    assert said.code == 0 and "k1 is dead, proven: it was refused" in said.out, said
+    shown = rotated("show", "one").out
+    assert "verified · the old key leaked" in shown and "seen in a log" in shown
+    assert "verified, leaked" in rotated("history", "one").out
+
+
+def test_an_order_that_was_refused_is_to_be_given_once_more(rotated: Run, home: Path) -> None:
+    """No order of it is kept: the clock would rotate it as if nothing had happened, with a grace of a day."""
+    change(home, "generate: [", "generate: [/no/such/program, ")
+    said = rotated("rotate", "one", "--compromised")
+    assert said.code == 6 and "`rotate one --compromised` once more" in said.err, said
+
+
 def test_an_incident_says_what_became_of_each_key(rotated: Run, home: Path) -> None:
     said = rotated("rotate", "one", "--compromised", "--revoke-first", "--reason", "seen in a log")
     assert said.code == 0 and said.out.count("is dead, proven") == 2 and "verified" in said.out

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +136,28 @@ def test_only_a_lock_is_waited_for() -> None:
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         database_door._patiently(act)
     assert len(tried) == 1
+
+
+def test_who_keeps_the_journal_to_itself_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A colleague pressed Ctrl-Z at the wrong moment: every command stops there, and says whom to wake or to end."""
+    opened(tmp_path).database.close()
+    path = tmp_path / "journal.db"
+    script = "import os, signal, sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+    script += "c.execute('BEGIN IMMEDIATE')\nprint('has it', flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"has it\n"
+        monkeypatch.setattr(database_door, "_BUSY_FOR", 0.2)
+        database = Database(f"sqlite:///{path}")
+        try:
+            os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
+            with pytest.raises(JournalError) as refused, database.write():
+                pass
+        finally:
+            holder.kill()
+    assert f"process {holder.pid} (" in refused.value.message and "which is stopped" in refused.value.message
+    assert f"kill -CONT {holder.pid}" in refused.value.hint and f"kill -9 {holder.pid}" in refused.value.hint
+    with database.write():
+        pass
 
 
 def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
