@@ -200,6 +200,7 @@ class Row:
             "playbook": self.name,
             "state": self.state,
             "attention": self.attention,
+            "without": shapes.key(self.without),
             "last_success": shapes.at(self.last),
             "due": shapes.at(self.due),
             "pause": shapes.pause(self.pause),

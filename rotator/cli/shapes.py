@@ -129,6 +129,7 @@ def report(found: Report, row: Mapping[str, Any] | None, steps: Sequence[Mapping
         "rotation": rotation(found.rotation, row),
         "old_keys": [old_key(debt) for debt in found.debts],
         "killed": [old_key(debt) for debt in found.kills],
+        "without": key(found.without),
         "taken": list(found.taken),
         "differs": list(found.differs),
         "steps": list(steps),
