@@ -3,16 +3,23 @@
 The runner sets the lease and the step's deadline; every client asks `check()` right before it sends, so that a process
 that was frozen past its lease sends nothing when it wakes. `bounded()` ends a call by the clock, whatever the other
 side does: a time-out for each read never fires while an answer drips.
+
+Packages that speak HTTP by the standard library (those of Vault, Kubernetes, AWS, docker) connect and send in one go:
+for them `watch_connections()` asks when the connection stands, and lets `bounded()` cut it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeVar
 
 from rotator.errors import LeaseLost, TransientError
@@ -23,6 +30,7 @@ _STEP = 600.0  # seconds for all of a listing where no step's deadline says othe
 _current: ContextVar[Callable[[], float] | None] = ContextVar("rotator_deadline", default=None)
 _step: ContextVar[Callable[[], float] | None] = ContextVar("rotator_step", default=None)
 _given_up: ContextVar[tuple[threading.Event, ...]] = ContextVar("rotator_given_up", default=())
+_connections: ContextVar[list[Any] | None] = ContextVar("rotator_connections", default=None)
 _outside: ContextVar[Callable[[bool], None] | None] = ContextVar("rotator_outside", default=None)
 
 
@@ -82,8 +90,10 @@ def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = l
     ended, given_up = threading.Event(), threading.Event()
     results: list[T] = []
     failures: list[BaseException] = []
+    connections: list[Any] = []
 
     def run() -> None:
+        _connections.set(connections)
         _given_up.set((*_given_up.get(), given_up))
         _outside.set(None)  # who waits for this has told it
         try:
@@ -92,22 +102,52 @@ def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = l
             failures.append(error)
         ended.set()
 
+    def give_up() -> None:
+        given_up.set()
+        cut()
+        for connection in connections:
+            _cut(connection)
+
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name="call", daemon=True).start()
     try:
         with outside():
             in_time = ended.wait(seconds)
     except BaseException:
-        given_up.set()
-        cut()
+        give_up()
         raise
     if not in_time:
-        given_up.set()
-        cut()
+        give_up()
         raise TimeoutError(f"no end after {seconds:.0f} s")
     if failures:
         raise failures[0]
     return results[0]
+
+
+@cache
+def watch_connections() -> None:
+    """From here on: what http.client sends, it sends before the deadline, and for somebody who still waits.
+
+    By an audit hook (PEP 578): the one place that is asked by all of those packages between connecting and sending.
+    """
+    sys.addaudithook(_asked)
+
+
+def _asked(event: str, told: tuple[Any, ...]) -> None:
+    """Raises LeaseLost in whoever is about to send."""
+    if event == "http.client.send":
+        found = _connections.get()
+        if found is not None and told[0] not in found:
+            found.append(told[0])
+        check()
+
+
+def _cut(connection: Any) -> None:
+    """End what hangs in it, from another thread; a TLS connection underneath, without a goodbye."""
+    held = getattr(connection, "sock", None)
+    if isinstance(held, socket.socket):
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(held, socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from rotator import deadline, installed
+from rotator.clients import programs
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -95,7 +96,21 @@ def _sdk() -> Any:
         import boto3
     except ModuleNotFoundError as error:
         raise ConfigError("AWS needs boto3", installed.way_to("aws")) from error
+    deadline.watch_connections()
+    _through_our_door()
     return boto3
+
+
+@cache
+def _through_our_door() -> None:
+    """A profile's `credential_process` is a program like any other."""
+    from botocore import credentials
+
+    class Process(credentials.ProcessProvider):  # type: ignore[misc]
+        def __init__(self, profile_name: Any, load_config: Any, popen: Any = programs.LikePopen) -> None:
+            super().__init__(profile_name, load_config, popen)
+
+    credentials.ProcessProvider = Process
 
 
 def session(account: Account) -> Any:
@@ -138,8 +153,10 @@ def call(account: Account, service: str, operation: str, /, *, safe: bool, **par
         sending = True
         try:
             answer: dict[str, Any] = getattr(made, operation)(**parameters)
+        except RotatorError:
+            raise
         except Exception as error:
-            raise _translated(error, what, safe) from error
+            raise _told(error, what, safe) from error
         return answer
 
     try:
@@ -166,7 +183,13 @@ def pages(account: Account, service: str, operation: str, field: str, /, **param
     except TimeoutError as error:
         raise TransientError(f"{what}: {error}") from error
     except Exception as error:
-        raise _translated(error, what, True) from error
+        raise _told(error, what, True) from error
+
+
+def _told(error: Exception, what: str, safe: bool) -> RotatorError:
+    """Our own error, which boto has wrapped, or what its own means."""
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    return wrapped if isinstance(wrapped, RotatorError) else _translated(error, what, safe)
 
 
 def _client(account: Account, service: str) -> Any:

@@ -113,6 +113,8 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
     except ModuleNotFoundError as error:
         raise ConfigError("containers need the package docker", installed.way_to("docker")) from error
 
+    deadline.watch_connections()
+
     def ask() -> T:
         deadline.check()
         client = _client(docker, connection, deadline.remaining(_TIMEOUT + patience))
@@ -128,7 +130,7 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
     except docker.errors.APIError as error:
         raise _translated(error) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        raise _unreachable(error) from error
+        raise _ours(error) or _unreachable(error) from error
 
 
 def _client(docker: Any, connection: EngineConnection, seconds: float) -> Any:
@@ -149,6 +151,13 @@ def _translated(error: Any) -> RotatorError:
     if status in (429, 502, 503, 504):
         return TransientError(words)
     return PermanentError(words)
+
+
+def _ours(error: BaseException | None) -> RotatorError | None:
+    """Our own error that the SDK has wrapped into one of its own: that the lease ended before anything was sent."""
+    while error is not None and not isinstance(error, RotatorError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _unreachable(error: Exception) -> RotatorError:

@@ -10,16 +10,19 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 from rotator import deadline, installed
+from rotator.clients import programs
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -31,10 +34,11 @@ from rotator.errors import (
     TransientError,
 )
 from rotator.plugin import setting
-from rotator.secret import redact
+from rotator.secret import last_line, redact, without_keys
 
 _TIMEOUT = 20.0
 _PAGE = 500
+_EXEC_INFO = "KUBERNETES_EXEC_INFO"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _KINDS = {"PATCH": "application/merge-patch+json"}
 
@@ -70,6 +74,15 @@ class _Connected:
 
 _connected: dict[Cluster, _Connected] = {}
 _connecting = threading.Lock()
+
+
+class _Logins(threading.local):
+    """Why the login program of the connection that this thread makes failed."""
+
+    failed: RotatorError | None = None
+
+
+_logins = _Logins()
 _outages: dict[Cluster, list[tuple[float, float]]] = {}
 _ONE_OUTAGE = 30.0  # seconds between two failures that are of one outage
 
@@ -311,7 +324,10 @@ class Cluster:
             client: Any = import_module("kubernetes.client")
         except ModuleNotFoundError as error:
             raise ConfigError("Kubernetes needs the package kubernetes", installed.way_to("kubernetes")) from error
+        deadline.watch_connections()
+        _through_our_door()
         made, namespace = client.Configuration(), "default"
+        _logins.failed = None
         try:
             if file[0]:
                 config.load_kube_config(config_file=file[0], context=self.context, client_configuration=made)
@@ -326,10 +342,36 @@ class Cluster:
                 f"no way to a cluster: {redact(str(error))[:200]}",
                 "KUBECONFIG, ~/.kube/config, or `kubeconfig:` and `context:` in the playbook",
             ) from error
+        if (failed := _logins.failed) is not None:
+            raise failed
         return _Connected(made, client.ApiClient(made).rest_client.pool_manager, namespace, file)
 
     def __str__(self) -> str:
         return f"the cluster {self.context}" if self.context else "the cluster"
+
+
+@cache
+def _through_our_door() -> None:
+    """A kubeconfig's login program is a program like any other."""
+    provider: Any = import_module("kubernetes.config.exec_provider")
+    provider.subprocess = SimpleNamespace(Popen=_Login, PIPE=None)
+
+
+class _Login(programs.LikePopen):
+    """It is told that nobody sits at a terminal. That it failed is kept, as the package would go on as nobody."""
+
+    def __init__(self, args: Sequence[str], *, env: Mapping[str, str], **more: Any) -> None:
+        told = json.loads(env[_EXEC_INFO])
+        told["spec"]["interactive"] = False
+        try:
+            super().__init__(args, env={**env, _EXEC_INFO: json.dumps(told)}, **more)
+        except RotatorError as error:
+            _logins.failed = error
+            raise
+        if self.returncode:
+            said = without_keys(last_line(str(self.communicate()[1]).splitlines()))
+            words = f"the kubeconfig's login program {args[0]} ended with {self.returncode}"
+            _logins.failed = AccessDenied(f"{words}: {said}" if said else words, "run it by hand to see why")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rotator import deadline
-from rotator.environment import inherited, withheld
+from rotator.environment import inherited, of_sdks, withheld
 from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.secret import Secret, last_line, without_keys
 
@@ -194,6 +194,39 @@ def _not_started(program: str, number: int) -> PermanentError:
         "does its first line name what runs it (#!/bin/sh)?" if number == errno.ENOEXEC else "check its mode: chmod +x"
     )
     return AccessDenied(f"the program {program} cannot be executed: {why}", hint)
+
+
+class LikePopen:
+    """What packages that start programs of themselves are given for subprocess.Popen: the same door as ours.
+
+    A login program (of a kubeconfig, or AWS's `credential_process`) gets what SDKs read, as nobody could name it, but
+    nothing else that holds credentials; it is ended at its time-out, and is asked without a terminal.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        universal_newlines: bool = False,
+        **_: Any,
+    ) -> None:
+        """Raises what `run` raises; TransientError for one that does not end."""
+        given = {name: value for name, value in (env or {}).items() if os.environ.get(name) != value}
+        try:
+            self._ended = run(args, env=given, own=of_sdks(), timeout=deadline.CALL, cwd=cwd or "")
+        except OutcomeUnknown as error:
+            raise TransientError(error.message, "it logs in: run it by hand to see what it waits for") from error
+        self.returncode = self._ended.code
+        self._text = universal_newlines
+
+    def communicate(self) -> tuple[Any, Any]:
+        told = self._ended.out, self._ended.err
+        return told if self._text else (told[0].encode(), told[1].encode())
+
+    def wait(self) -> int:
+        return self.returncode
 
 
 class _Kept:

@@ -224,6 +224,7 @@ class Vault:
             import requests
         except ModuleNotFoundError as error:
             raise ConfigError("Vault needs the package hvac", installed.way_to("vault")) from error
+        deadline.watch_connections()
         adapter = hvac.adapters.RawAdapter(
             base_uri=self.url,
             token=token.reveal() if token else None,
