@@ -82,14 +82,18 @@ def explain(service: Service, name: str) -> Explanation:
 
 def _schedule(told: Explanation, playbook: Playbook | None, row: Any | None, now: float) -> None:
     last, counts_from = (row["last_success"], row["counts_from"]) if row else (None, None)
+    ends, renew = (row["ends"], row["renew"]) if row else (None, None)
     told.stands.append(f"rotated {words(max(0.0, now - last))} ago" if last else "never rotated by this journal")
-    due = playbook.due_at(counts_from) if playbook else None
+    due = playbook.due_at(counts_from, renew) if playbook else None
+    if ends is not None:
+        told.stands.append(f"its key ends in {words(ends - now)}" if ends > now else "its key has ended")
     if playbook is None:
         told.why.append("its playbook is gone; what is unfinished goes on by its last version")
     elif due is None:
         told.stands.append("no schedule: it is rotated on demand")
     else:
-        told.next.append(Next(max(due, now), "the next rotation" if due > now else "a rotation is due now"))
+        why = ", as its key ends" if due == renew else ""
+        told.next.append(Next(max(due, now), f"the next rotation{why}" if due > now else f"a rotation is due now{why}"))
 
 
 def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -204,7 +204,7 @@ class Service:
             report = yield from self.carry_on(session, request)
             return replace(report, rotation=None, untouched=True)  # the last one is no work of this command
         now, timer = self.clock.now(), request.only_if_due
-        belongs_to = playbook.belongs_to(self._counts_from(playbook.name), now) if timer else None
+        belongs_to = playbook.belongs_to(self._known(playbook.name)["counts_from"], now) if timer else None
         session.begin(playbook, request.reason, leaked=without, first=without, counts_from=belongs_to)
         return (yield from self.carry_on(session, request))
 
@@ -222,13 +222,16 @@ class Service:
         return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
 
     def _due(self, session: Session, playbook: Playbook | None) -> bool:
-        return playbook is not None and playbook.is_due(self._counts_from(playbook.name), self.clock.now())
+        if playbook is None:
+            return False
+        row = self._known(playbook.name)
+        return playbook.is_due(row["counts_from"], self.clock.now(), row["renew"])
 
-    def _counts_from(self, name: str) -> float | None:
-        """The moment that the last success of this playbook belonged to."""
+    def _known(self, name: str) -> Mapping[str, Any]:
+        """Of its row in the journal, what its schedule counts from, and when its key is to be renewed."""
         with self.journal.database.read() as connection:
             row = cases.playbook_row(connection, name)
-        return row["counts_from"] if row else None
+        return row or {"counts_from": None, "renew": None}
 
     def carry_on(self, session: Session, request: Request) -> Work[Report]:
         """Advance through short waits; with `wait`, until the debts are paid, or need a person."""

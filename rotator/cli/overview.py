@@ -54,6 +54,8 @@ class Row:
     debts: tuple[Debt, ...]
     last: float | None
     counts_from: float | None  # its schedule does: the moment that the last success belonged to
+    ends: float | None  # its key does, where the provider said so
+    renew: float | None  # when a rotation is due for that
     pause: Pause | None
     holding: Holding | None
     now: float
@@ -84,7 +86,7 @@ class Row:
 
     @property
     def due(self) -> float | None:
-        return self.playbook.due_at(self.counts_from) if self.playbook is not None else None
+        return self.playbook.due_at(self.counts_from, self.renew) if self.playbook is not None else None
 
     @property
     def state(self) -> str:
@@ -127,6 +129,9 @@ class Row:
             found.append(Todo(PERSON, look, f"rotator keys {self.name}"))
         if self.playbook is None:
             found.append(Todo(PERSON, "its playbook is gone: put it back, rename or forget it"))
+        elif self.ends is not None and self.due is None and self.running is None:
+            when = f"its key ends {words.moment(self.ends)}" if self.ends > self.now else "its key has ended"
+            found.append(Todo(PERSON, f"{when}, and it has no schedule", f"rotate {self.name}", self.renew))
         return found
 
     def _of_the_rotation(self) -> Iterator[Todo]:
@@ -185,6 +190,10 @@ class Row:
     def details(self) -> Iterator[str]:
         """What stands below its row."""
         yield from self.attention
+        if self.ends is not None and self.due is not None:
+            earlier = ": it is due earlier for that" if self.due == self.renew else ""
+            ending = f"ends {words.moment(self.ends)}{earlier}" if self.ends > self.now else "has ended"
+            yield f"its key {ending}"
         if self.pause is not None:
             yield f"paused by {self.pause.who}: {self.pause.reason}"
         if (failed := self.failed) is not None:
@@ -203,6 +212,7 @@ class Row:
             "without": shapes.key(self.without),
             "last_success": shapes.at(self.last),
             "due": shapes.at(self.due),
+            "key_ends": shapes.at(self.ends),
             "pause": shapes.pause(self.pause),
             "rotation": shapes.rotation(self.rotation, self.kept),
             "old_keys": [shapes.old_key(debt) for debt in self.debts],
@@ -263,6 +273,8 @@ def row(found: Service, name: str, playbook: Playbook | None) -> Row:
         tuple(debt for debt in case.debts if debt.open),
         known["last_success"] if known else None,
         known["counts_from"] if known else None,
+        known["ends"] if known else None,
+        known["renew"] if known else None,
         found.paused(name, playbook),
         holding,
         found.clock.now(),

@@ -112,6 +112,7 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
         where = found.console or "in the provider's console"
         voice.put(
             f"waiting for the new key ({short(rotation.id)}): make it {where}, "
+            "with the limits and the permissions of the old one, "
             f"then `rotator supply {rotation.playbook}`"
         )
     elif isinstance(found.action, WaitUntil):

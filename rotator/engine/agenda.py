@@ -38,10 +38,10 @@ class Agenda:
             names = {*cases.due_playbooks(connection, now), *cases.playbooks_with_strays(connection)}
             self._never -= due_times.begun(connection, self._never)
             by_time = due_times.before(connection, now + EARLIEST)
-        for name, counts_from in by_time:
-            playbook = loaded.playbooks.get(name)
-            if playbook is not None and playbook.is_due(counts_from, now):
-                names.add(name)
+        for row in by_time:
+            playbook = loaded.playbooks.get(row.name)
+            if playbook is not None and playbook.is_due(row.counts_from, now, row.renew):
+                names.add(row.name)
         return names | self._never
 
     def _unreckoned(self, connection: Connection, loaded: Loaded) -> list[due_times.Reckoned]:
@@ -58,7 +58,7 @@ class Agenda:
             playbook = loaded.playbooks.get(row.name)
             if playbook is None or (row.due is not None and row.schedule == playbook.when):
                 continue
-            at = playbook.due_at(row.counts_from)
+            at = playbook.due_at(row.counts_from, row.renew)
             found.append(due_times.Reckoned(row.name, playbook.when, FOREVER if at is None else at))
         return found
 

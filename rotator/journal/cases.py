@@ -12,7 +12,7 @@ from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
 from rotator.core.state import CLOCKS_AGREE, Debt, DebtPhase, Key, Phase, Rotation
-from rotator.journal import codec, tables
+from rotator.journal import codec, credentials, tables
 
 FOREVER = 4e9
 
@@ -257,15 +257,20 @@ def remember_playbook(connection: Connection, name: str, definition: str) -> Non
 
 
 def set_current(connection: Connection, playbook: str, key: Key) -> None:
-    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, "current_key": codec.dump(key)})
+    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, **_in_force(connection, playbook, key)})
+
+
+def _in_force(connection: Connection, playbook: str, key: Key) -> dict[str, object]:
+    ends, renew = credentials.life(connection, playbook, key)
+    return {"current_key": codec.dump(key), "ends": ends, "renew": renew, "due": None}
 
 
 def succeeded(connection: Connection, rotation: Rotation, key: Key, at: float) -> None:
     """This rotation made the key that is in force: its schedule counts from the moment that it belonged to."""
     row = connection.execute(_ROTATION, {"this": rotation.id}).mappings().first()
     counts_from = (row["began"] if row["counts_from"] is None else row["counts_from"]) if row else at
-    made = {"last_success": at, "counts_from": counts_from, "due": None}
-    connection.execute(_SAVE_PLAYBOOK, {"this": rotation.playbook, "current_key": codec.dump(key), **made})
+    made = {"last_success": at, "counts_from": counts_from, **_in_force(connection, rotation.playbook, key)}
+    connection.execute(_SAVE_PLAYBOOK, {"this": rotation.playbook, **made})
 
 
 def playbook_row(connection: Connection, name: str) -> Any | None:

@@ -25,6 +25,7 @@ _ANYWHERE = select(_ROWS).where(_ROWS.c.fingerprint == bindparam("print")).order
 _ALL = select(_ROWS).where(_OF).order_by(_ROWS.c.n)
 _ADD = insert(_ROWS)
 _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
+RENEWED_AFTER = 2 / 3  # of a key's life
 
 
 def _context(playbook: str, key: Key, field: str) -> str:
@@ -56,14 +57,35 @@ def keep(
     )
     row = _row(connection, playbook, key)
     if row is None:
-        _add(connection, playbook, rotation, key, at, sealed)
+        _add(connection, playbook, rotation, key, at, sealed, credential.expires_at)
     else:
-        connection.execute(_SAVE, {"this": row["n"], "sealed": sealed})
+        ends = row["ends"] if credential.expires_at is None else credential.expires_at
+        connection.execute(_SAVE, {"this": row["n"], "sealed": sealed, "ends": ends})
 
 
-def _add(connection: Connection, playbook: str, rotation: str, key: Key, at: float, sealed: str | None = None) -> None:
+def _add(
+    connection: Connection,
+    playbook: str,
+    rotation: str,
+    key: Key,
+    at: float,
+    sealed: str | None = None,
+    ends: float | None = None,
+) -> None:
     named = {"key_id": key.id, "fingerprint": key.fingerprint, "hint": key.hint}
-    connection.execute(_ADD, {"playbook": playbook, "rotation": rotation, **named, "sealed": sealed, "made": at})
+    values = {"playbook": playbook, "rotation": rotation, **named, "sealed": sealed, "made": at, "ends": ends}
+    connection.execute(_ADD, values)
+
+
+def life(connection: Connection, playbook: str, key: Key) -> tuple[float | None, float | None]:
+    """When a key ends, and when it is to be renewed for that: after two thirds of its life. None, None without an end.
+
+    Since when it lives is when this journal first knew of it.
+    """
+    row = _row(connection, playbook, key)
+    if row is None or row["ends"] is None:
+        return None, None
+    return row["ends"], row["made"] + max(0.0, row["ends"] - row["made"]) * RENEWED_AFTER
 
 
 def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: Key) -> Credential | None:

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Float, bindparam, select, update
 from rotator.journal import tables
 
 _PLAYBOOKS = tables.playbooks
-_ROW = (_PLAYBOOKS.c.name, _PLAYBOOKS.c.counts_from, _PLAYBOOKS.c.schedule, _PLAYBOOKS.c.due)
+_ROW = (_PLAYBOOKS.c.name, _PLAYBOOKS.c.counts_from, _PLAYBOOKS.c.renew, _PLAYBOOKS.c.schedule, _PLAYBOOKS.c.due)
 _ALL = select(*_ROW)
 _UNRECKONED = select(*_ROW).where(_PLAYBOOKS.c.due.is_(None))
-_BEFORE = select(_PLAYBOOKS.c.name, _PLAYBOOKS.c.counts_from).where(_PLAYBOOKS.c.due <= bindparam("at", type_=Float))
+_BEFORE = select(*_ROW).where(_PLAYBOOKS.c.due <= bindparam("at", type_=Float))
 _NAMED = select(_PLAYBOOKS.c.name).where(_PLAYBOOKS.c.name.in_(bindparam("names", expanding=True)))
 _RECKONED = (
     update(_PLAYBOOKS)
@@ -35,6 +35,7 @@ class Known:
 
     name: str
     counts_from: float | None
+    renew: float | None  # its key ends soon after that
     schedule: str | None
     due: float | None
 
@@ -59,9 +60,9 @@ def reckon(connection: Connection, found: Iterable[Reckoned]) -> None:
         connection.execute(_RECKONED, rows)
 
 
-def before(connection: Connection, at: float) -> list[tuple[str, float | None]]:
-    """Names of those that are due by then, and what their schedules count from."""
-    return [(name, counts_from) for name, counts_from in connection.execute(_BEFORE, {"at": at})]
+def before(connection: Connection, at: float) -> list[Known]:
+    """Those that are due by then."""
+    return [Known(*row) for row in connection.execute(_BEFORE, {"at": at})]
 
 
 def begun(connection: Connection, names: Iterable[str]) -> set[str]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0006"  # the newest migration; a test holds it against migrations/
+HEAD = "0007"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -52,6 +52,8 @@ playbooks = Table(
     Column("counts_from", Float, comment="the moment that the last success belonged to: its schedule counts from it"),
     Column("schedule", Text, comment="what `due` was reckoned with; another text in the playbook: reckon anew"),
     Column("due", Float, comment="when it is due next; null: not reckoned yet"),
+    Column("ends", Float, comment="when the key in force ends, where its provider said so"),
+    Column("renew", Float, comment="when a rotation is due for that, whatever the schedule"),
     Column("reconciled", Float, comment="when strays of all its rotations were last looked for"),
     Index("playbooks_by_due", "due"),
     Index("playbooks_by_reconciled", "reconciled"),
@@ -120,6 +122,7 @@ credentials = Table(
     Column("hint", String(60), nullable=False),
     Column("sealed", Text, comment="JSON of sealed values; null once erased"),
     Column("made", Float, nullable=False),
+    Column("ends", Float, comment="when it ends, where its provider said so"),
     UniqueConstraint("playbook", "fingerprint", "key_id"),
     Index("sealed_credentials", "playbook", sqlite_where=text("sealed IS NOT NULL")),
 )

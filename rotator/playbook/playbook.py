@@ -68,16 +68,21 @@ class Playbook:
         """What a store holds, with its id where what stands beside the value tells it."""
         return Credential(held.values or {}, self.provider.id_of(held.beside))
 
-    # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix seconds) ---
-    def due_at(self, counts_from: float | None) -> float | None:
-        """When it is due next; None without a schedule."""
+    # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix seconds); at `renew` its
+    # key is to be replaced because it ends ---
+    def due_at(self, counts_from: float | None, renew: float | None = None) -> float | None:
+        """When it is due next; None without a schedule: then it is rotated by a person, whenever its key ends."""
         schedule = self.shape.schedule
-        return schedules.next_due(schedule.every, schedule.cron, counts_from) if schedule else None
+        due = schedules.next_due(schedule.every, schedule.cron, counts_from) if schedule else None
+        return due if due is None or renew is None else min(due, renew)
 
-    def is_due(self, counts_from: float | None, now: float) -> bool:
+    def is_due(self, counts_from: float | None, now: float, renew: float | None = None) -> bool:
         """Whether a timer that comes now begins it."""
         schedule = self.shape.schedule
-        return schedule is not None and schedules.is_due(schedule.every, schedule.cron, counts_from, now)
+        if schedule is None:
+            return False
+        ends_soon = renew is not None and renew <= now
+        return ends_soon or schedules.is_due(schedule.every, schedule.cron, counts_from, now)
 
     def belongs_to(self, counts_from: float | None, now: float) -> float:
         """The due moment of a rotation that a timer begins now."""

@@ -20,7 +20,10 @@ class Model(BaseModel):
 
 
 class Schedule(Model):
-    """When it is due: `every` counts from the moment at which the last success was due, or was begun by hand."""
+    """When it is due: `every` counts from the moment at which the last success was due, or was begun by hand.
+
+    A key that its provider lets end earlier makes it due after two thirds of that key's life.
+    """
 
     every: Duration | None = Field(None, description="How often, for instance 30d")
     cron: str | None = Field(

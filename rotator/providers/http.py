@@ -25,7 +25,7 @@ from rotator.errors import (
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
 from rotator.providers import inherited, patterns, reading, templates
-from rotator.providers.catalog_entry import HEADER, OWNED, CatalogEntry, Create, RequestTemplate
+from rotator.providers.catalog_entry import END, HEADER, OWNED, CatalogEntry, Create, RequestTemplate
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact, without_keys
 
@@ -134,8 +134,15 @@ class HttpProvider(ProviderDefaults):
             id=reading.key_id(reading.pick(found.id, data)),
             hint=hint_of(secret.reveal()),
             created_at=reading.moment(reading.pick(found.created, data)),
-            expires_at=reading.moment(reading.pick(found.expires, data)),
+            expires_at=reading.moment(reading.pick(found.expires, data)) or self._asked_end(create, given),
         )
+
+    @staticmethod
+    def _asked_end(create: Create, given: Mapping[str, Any]) -> float | None:
+        """The end that was asked for, where the answer does not repeat it."""
+        asked = any(name.startswith(END) for name in inherited.asked(create))
+        end: float | None = given.get(f"{END}unix") if asked else None
+        return end
 
     def _create(self) -> Create:
         create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)

@@ -25,6 +25,7 @@ class MemoryProvider(ProviderDefaults):
     quota: int = setting("How many keys there can be; 0 = any number", default=0)
     tells_use: bool = setting("Whether the last use of keys is told", default=True)
     propagation: Seconds = setting("How long until a new key, or the end of one, is known everywhere", default=0.0)
+    life: Seconds = setting("How long its keys live; 0 = without end", default=0.0)
     supplied: bool = False
 
     @property
@@ -43,7 +44,9 @@ class MemoryProvider(ProviderDefaults):
         if self.quota and sum(key.state != "dead" for key in self._issuer.keys.values()) >= self.quota:
             raise QuotaExceeded(f"{self.issuer} has {self.quota} keys already")
         text = label.text if self.recovery is Recovery.LABEL else ""
-        return _credential(self._issuer.create(text, slot))
+        issued = self._issuer.create(text, slot)
+        ends = (issued.record.created_at or 0.0) + self.life if self.life else None
+        return replace(_credential(issued), expires_at=ends)
 
     def reread(self, like: Credential | None) -> Credential | None:
         slot = self._slot(like) if self.overlap is Overlap.TWO_SLOTS else 0

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from rotator import memory
+from rotator import memory, orders
+from rotator.cli.overview import DUE, PERSON, row
+from rotator.core.order import Order
 from rotator.errors import JournalError
+from rotator.explain import explain
 from rotator.journal import tables, upkeep
 from rotator.journal.database import Database
 from rotator.service import Request, Service
@@ -217,6 +220,70 @@ def test_a_rotation_that_waits_in_grace_is_finished_after_the_upgrade(
     later.close()
 
 
+def _lives(bench: Bench, clock: VirtualClock, life: str, schedule: str = "schedule: {every: 90d}") -> None:
+    bench.issuer.now = clock.now
+    bench.playbook(provider=f", life: {life}", more=schedule)
+
+
+def test_a_key_that_ends_before_its_next_rotation_is_replaced_after_two_thirds_of_its_life(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    """Else production would stand still for a month, with everything as the playbook says."""
+    _lives(bench, clock, "60d")
+    assert _rotated(bench, clock, MIDNIGHT)
+    assert not _rotated(bench, clock, MIDNIGHT + 40 * DAY - HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + 40 * DAY + 1)
+    assert not _rotated(bench, clock, MIDNIGHT + 80 * DAY - HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + 80 * DAY + 2)
+
+
+def test_a_key_that_outlives_its_next_rotation_changes_no_schedule(bench: Bench, clock: VirtualClock) -> None:
+    _lives(bench, clock, "365d")
+    assert _rotated(bench, clock, MIDNIGHT)
+    assert not _rotated(bench, clock, MIDNIGHT + 89 * DAY)
+    assert _rotated(bench, clock, MIDNIGHT + 90 * DAY)
+
+
+def test_without_a_schedule_no_timer_rotates_a_key_that_ends_and_status_asks_a_person(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    _lives(bench, clock, "60d", schedule="")
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + 59 * DAY)
+    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
+    (todo,) = stands.todo()
+    assert (todo.who, todo.command) == (PERSON, "rotate one") and "its key ends 2028-01-21" in todo.what
+
+
+def test_status_says_when_a_key_ends_and_that_it_is_due_for_that(bench: Bench, clock: VirtualClock) -> None:
+    _lives(bench, clock, "60d")
+    assert _rotated(bench, clock, MIDNIGHT)
+    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
+    assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=5)
+    assert [line for line in stands.details() if "its key ends 2028-01-21" in line and "due earlier for that" in line]
+    assert stands.json()["key_ends"].startswith("2028-01-21T")
+    told = explain(bench.service, "one")
+    assert "its key ends in 59 d" in " ".join(told.stands) and "as its key ends" in told.next[0].what
+    clock.at = MIDNIGHT + 61 * DAY
+    late = row(bench.service, "one", bench.service.playbooks().get("one"))
+    assert late.state == DUE and "its key has ended" in list(late.details())
+
+
+def test_going_back_to_the_key_before_goes_back_to_its_end(bench: Bench, clock: VirtualClock) -> None:
+    """What counts is the key in force, not the one made last."""
+    _lives(bench, clock, "60d")
+    bench.playbook(provider=", life: 60d", revoke=", grace: 30d", more="schedule: {every: 90d}")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("grace: 0s, ", "", 1))
+    assert _rotated(bench, clock, MIDNIGHT)
+    clock.at = MIDNIGHT + 20 * DAY
+    assert bench.service.rotate("one").code == 0
+    assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
+    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
+    assert stands.ends == pytest.approx(MIDNIGHT + 60 * DAY, abs=60) and stands.due == stands.renew
+    assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=60)
+
+
 _INDEXES = {
     "playbooks_by_due",
     "playbooks_by_reconciled",
@@ -228,4 +295,4 @@ _INDEXES = {
     "open_debts_by_clock",
     "debts_that_stand",
 }
-_ADDED = {"counts_from", "schedule", "due", "reconciled", "seen", "attention", "at_once"}
+_ADDED = {"counts_from", "schedule", "due", "reconciled", "seen", "attention", "at_once", "ends", "renew"}
