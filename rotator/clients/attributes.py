@@ -32,15 +32,19 @@ def copy(source: int, target: int, place: str) -> None:
         if (made.st_uid, made.st_gid) != (wanted.st_uid, wanted.st_gid):
             os.fchown(target, wanted.st_uid, wanted.st_gid)
     before, after = _of(source), _of(target)
+    if _ACL in after and _ACL not in before:
+        with _told(place, "no ACL"):
+            os.removexattr(target, _ACL)
     for name, value in before.items():
         if after.get(name) != value:
             with _told(place, _called(name)):
                 os.setxattr(target, name, value)
-    if _ACL in after and _ACL not in before:
-        with _told(place, "no ACL"):
-            os.removexattr(target, _ACL)
-    with _told(place, "its mode"):
-        os.fchmod(target, stat.S_IMODE(wanted.st_mode))
+    # Last, and only where it is not so by the ACL: before it, a mode would open the file to its group; over NFS, one
+    # that is set changes the ACL.
+    mode = stat.S_IMODE(wanted.st_mode)
+    if stat.S_IMODE(os.fstat(target).st_mode) != mode:
+        with _told(place, "its mode"):
+            os.fchmod(target, mode)
     _compare(source, target, place)
 
 
