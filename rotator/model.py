@@ -50,6 +50,7 @@ class Credential:
     created_at: float | None = None
     expires_at: float | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
+    spelled: Mapping[str, Secret] = field(default_factory=dict)  # by store: how it stood there, to be put back so
 
     @property
     def primary(self) -> Secret:
@@ -125,6 +126,7 @@ class Held:
     """What a store holds: its values (None where it is write-only), version, and the note left with them.
 
     `written_at` (Unix seconds) is when the present version was written, `by` who wrote it, where the store tells.
+    `spelled` is how the value is written in a store whose text has several ways, for the store alone to understand.
     """
 
     values: Mapping[str, Secret] | None
@@ -133,6 +135,7 @@ class Held:
     written_at: float | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
     by: str = ""
+    spelled: Secret | None = None
 
 
 class Level(StrEnum):

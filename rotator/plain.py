@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -9,6 +10,12 @@ from pathlib import Path
 
 from rotator.errors import PermanentError
 
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 LIMIT = 10_000_000  # bytes; no playbook, secret or list of variables is near that
 
 
@@ -37,6 +44,31 @@ def read(path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None) 
 def text(path: Path, limit: int = LIMIT) -> str:
     """As `read`, in UTF-8. Raises UnicodeDecodeError besides."""
     return read(path, limit)[0].decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(content: bytes, what: str) -> str:
+    """Text in UTF-8, its mark included where it has one. Raises PermanentError, which calls it `what`, for any other.
+
+    Read as what it is not, a key would be seen as another one, or not at all, and its file be left half and half.
+    """
+    if found := _other_encoding(content):
+        raise PermanentError(f"{what} is not UTF-8: {found}", "save it as UTF-8, and try again")
+    return content.decode()
+
+
+def _other_encoding(content: bytes) -> str:
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            return f"it begins as {name} does"
+    if b"\0" in content:
+        many = content.count(0) * 3 > len(content)
+        return "every other byte is a NUL, as in UTF-16" if many else "there are NUL bytes in it"
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f"byte 0x{content[error.start]:02x} in line {line} (is it Latin-1, or a code page of Windows?)"
+    return ""
 
 
 def _refuse(path: Path, found: os.stat_result) -> None:

@@ -109,6 +109,9 @@ class ProviderDefaults:
         """By the secrets that its settings refer to, as far as these can be had now."""
         return bool(credential.values) and credential.primary in list(_referred(self))
 
+    def signs(self) -> str:
+        return ""
+
     def literal_prefix(self, value: Secret) -> str:
         """Without a pattern nobody knows where the random part begins: after no more than this, in all keys we know."""
         return value.reveal()[:_LONGEST_PREFIX]
@@ -122,6 +125,11 @@ def _referred(part: Any) -> Iterator[Secret]:
     elif dataclasses.is_dataclass(part):
         for one in dataclasses.fields(part):
             yield from _referred(getattr(part, one.name))
+
+
+def beside_settings() -> Any:
+    """Parts of the playbook that a plugin is told when it is loaded: no setting."""
+    return dataclasses.field(default=(), repr=False, compare=False, metadata={"hidden": True})
 
 
 class Provider(Protocol):
@@ -159,6 +167,9 @@ class Provider(Protocol):
 
     def authenticated_by(self, credential: Credential) -> bool:
         """Whether this very key makes and destroys keys: without it there would be no other one."""
+
+    def signs(self) -> str:
+        """The characters that its keys may consist of, '' where nobody knows."""
 
     def literal_prefix(self, value: Secret) -> str:
         """The part of this key that all keys of its kind begin with: it tells none from another."""
@@ -248,6 +259,30 @@ class Nudged(Protocol):
 
     def nudge(self, why: str) -> None:
         """Idempotent for the same `why`."""
+
+
+@runtime_checkable
+class Fitting(Protocol):
+    """A store that cannot hold every text, or cannot write it so that whoever reads it gets it."""
+
+    def fits(self, credentials: Sequence[Credential]) -> None:
+        """Raises PermanentError, which says why, where it could not write one of them. Changes nothing."""
+
+
+@runtime_checkable
+class ReadBy(Protocol):
+    """A store that must know who reads what it writes."""
+
+    def read_by(self, restarters: Sequence[Any]) -> Store:
+        """Itself with the playbook's restarters."""
+
+
+@runtime_checkable
+class EnvFileReader(Protocol):
+    """A restarter that knows how its consumers get the variables of a .env file."""
+
+    def env_reader(self, host: str | None, path: str) -> str:
+        """The reader of this file (`docker`, `compose`, `systemd`), '' where it is none, or cannot be told."""
 
 
 @runtime_checkable

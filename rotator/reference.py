@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotator import environment, plain
+from rotator import environment, plain, stand_in
 from rotator.errors import AccessDenied, NotFound, PermanentError
 from rotator.secret import Secret
 
@@ -49,12 +49,14 @@ class Reference:
         resolver = _resolver(self.kind)
         if self.kind == "command":
             resolver = partial(resolver, folder=self.folder, own=self.own)
-        try:
-            text = resolver(self.value).strip("\r\n")
-        except UnicodeDecodeError as error:
-            raise PermanentError(f"{self} is not UTF-8", "put the credential there as text") from error
+        text = resolver(self.value).strip("\r\n")
         if not text:
             raise NotFound(f"{self} is empty", "put the credential there")
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            raise PermanentError(f"{self} is not UTF-8", "put the credential there as text")
+        instead, _ = stand_in.told(text)
+        if instead:
+            raise PermanentError(f"{self} gives {instead}", "let it give the secret itself")
         return Secret(text)
 
     def __str__(self) -> str:
@@ -122,11 +124,13 @@ def _env(name: str | tuple[str, ...]) -> str:
 
 def _file(path: str | tuple[str, ...]) -> str:
     try:
-        return plain.text(Path(str(path)))
+        content, _ = plain.read(Path(str(path)))
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "put the credential there, mode 0600") from error
     except OSError as error:
         raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
+    text = plain.decoded(content, str(path)).removeprefix("\ufeff")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _credential(name: str | tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from rotator import stand_in
 from rotator.core import baseline as core
 from rotator.core.baseline import Refusal, StoreState, Why
 from rotator.core.look import ConsumerFact
@@ -16,7 +17,7 @@ from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Finding, Held, Level, Progress
 from rotator.playbook.playbook import Playbook, StoreEntry
-from rotator.secret import hint_of
+from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Stores:
     def versions(self) -> tuple[str, ...]:
         return tuple(found.version if found else "" for found in self.held.values())
 
+    def spelled(self, fingerprint: str) -> dict[str, Secret]:
+        """How the key stands in each store that has ways to write it."""
+        mine = [(state.name, self.held[state.name]) for state in self.states if state.fingerprint == fingerprint]
+        return {name: found.spelled for name, found in mine if found is not None and found.spelled is not None}
+
     def holding(self, fingerprint: str) -> Held | None:
         """A store's content with this key, one that rotator writes before one that follows."""
         states = sorted(self.states, key=lambda state: state.follows)
@@ -44,6 +50,7 @@ def read(journal: Journal, playbook: Playbook, now: float, leaked: bool = False)
     Whoever wrote it, a leaked key must go from it.
     """
     held = {entry.name: entry.store.read() for entry in playbook.stores}
+    _refuse_stand_ins(held)
     if not leaked:
         _refuse_strangers_notes(journal, playbook, held)
     prints = {name: _print(journal, found) for name, found in held.items()}
@@ -132,6 +139,15 @@ def _holds(playbook: Playbook, stores: Stores, name: str) -> str:
     if held is None or not held.values:
         return f"{name} holds the key of our last write"
     return f"{name} holds {hint_of(playbook.credential_in(held).primary.reveal())}"
+
+
+def _refuse_stand_ins(held: Mapping[str, Held | None]) -> None:
+    """What is encrypted, or refers to the key, is no key; and nobody would see where it went."""
+    for name, found in held.items():
+        for value in (found.values or {}).values() if found is not None else ():
+            text, hint = stand_in.told(value.reveal())
+            if text:
+                raise RefusedError(f"{name} holds {text}", hint)
 
 
 def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[str, Held | None]) -> None:

@@ -38,7 +38,7 @@ from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import Nudged, Probe
+from rotator.plugin import Fitting, Nudged, Probe
 from rotator.secret import Secret
 from rotator.shown import tidy
 
@@ -83,7 +83,7 @@ class Performer:
         with self.journal.database.read() as connection:
             sealed = credentials.value_of(connection, self.journal.sealer, self.then.name, key)
         if sealed is not None:
-            self.opened[key] = Credential(sealed.values, key.id or sealed.id, key.hint)
+            self.opened[key] = replace(sealed, id=key.id or sealed.id, hint=key.hint)
             return self.opened[key]
         return self._from_stores(key) or Credential({}, key.id, key.hint)
 
@@ -209,6 +209,8 @@ class Performer:
     def probe(self, call: Call) -> Performed:
         """The key by itself, at its provider; by the playbook's probes where the provider has none."""
         credential = self.with_value(call.key)
+        if call.step == "generate" and self.rotation.passes == 0:
+            self._must_fit(credential)
         try:
             self.then.provider.probe(credential)
         except Unsupported:
@@ -216,6 +218,13 @@ class Performer:
                 if probe.name != "provider":
                     probe.probe(credential)
         return self._done(detail=_named(call.key) if call.key else "")
+
+    def _must_fit(self, credential: Credential) -> None:
+        """Each store can write the new key so that whoever reads it there gets it: before the first is written."""
+        credential = replace(credential, beside=self.then.provider.beside(credential))
+        for entry in self.then.stores:
+            if isinstance(entry.store, Fitting) and not entry.follows:
+                entry.store.fits([credential])
 
     def accept(self, call: Call) -> Performed:
         """The new key by itself, never through a consumer: those may be between two keys."""

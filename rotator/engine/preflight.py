@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, partial
 
@@ -14,12 +14,13 @@ from rotator.engine.copied import copied
 from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
 from rotator.engine.mounted import mounted
-from rotator.errors import OutcomeUnknown, PluginError, RefusedError, RotatorError, TransientError
+from rotator.errors import OutcomeUnknown, PermanentError, PluginError, RefusedError, RotatorError, TransientError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Level, Overlap, Recovery
-from rotator.playbook.playbook import Playbook
-from rotator.plugin import Foreseen, Inheriting
+from rotator.playbook.playbook import Playbook, StoreEntry
+from rotator.plugin import Fitting, Foreseen, Inheriting
+from rotator.secret import Secret
 
 Part = Callable[[], Sequence[Finding]]
 
@@ -47,6 +48,8 @@ def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]
         yield partial(_of_provider, playbook)
     for store in playbook.stores:
         yield partial(_of_part, store.store, urgency is Urgency.AT_ONCE)
+        if making:
+            yield partial(_fits, playbook, store, urgency is not Urgency.NONE)
     for consumer in playbook.consumers:
         yield partial(_of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE)
     for probe in playbook.probes:
@@ -68,6 +71,25 @@ def _of_provider(playbook: Playbook) -> list[Finding]:
         text = "a new key kills the old one at once: consumers fail until they restart"
         found.append(Finding(Level.ERROR, text, "accept that with `allow_downtime: true`"))
     return found
+
+
+def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]:
+    """An error where the pattern of the provider's keys allows signs that this store cannot write for its readers."""
+    store, signs = entry.store, playbook.provider.signs()
+    if entry.follows or not signs or not isinstance(store, Fitting):
+        return []
+    odd = "".join(sign for sign in signs if not sign.isalnum())
+    samples = [f"a{odd}a", *(sample for sign in odd for sample in (f"{sign}a", f"a{sign}"))]
+    try:
+        store.fits([_sample(playbook, sample) for sample in samples])
+    except PermanentError as error:
+        text = f"a new key may hold any of {odd}: {error.message}"
+        return _excused([Finding(Level.ERROR, text, error.hint)], excused)
+    return []
+
+
+def _sample(playbook: Playbook, text: str) -> Credential:
+    return Credential({field: Secret(text) for field in playbook.provider.fields})
 
 
 def _excused(findings: Sequence[Finding], excused: bool) -> list[Finding]:
@@ -212,7 +234,7 @@ def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: 
     key, dead = stores.current, False
     if old is not None and old.values:
         key, taken = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
-        old, dead = Credential(old.values, key.id, key.hint), taken is False
+        old, dead = replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint)), taken is False
     if dead:
         findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
     if key is not None and not rotation.back:

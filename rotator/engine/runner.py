@@ -369,7 +369,7 @@ class Session:
             self._stray(unit, performed)
             raise
         for key, made in performed.keep:  # as its seal would open
-            self._opened[key] = Credential(made.values, key.id or made.id, key.hint)
+            self._opened[key] = Credential(made.values, key.id or made.id, key.hint, spelled=made.spelled)
         return self._begin() if ordered else following
 
     # --- strays: what a process made after it had lost its lease ---

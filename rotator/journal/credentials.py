@@ -28,6 +28,9 @@ _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
 RENEWED_AFTER = 2 / 3  # of a key's life
 
 
+_SPELLED = "as written in "  # before the store's name, among the sealed values
+
+
 def _context(playbook: str, key: Key, field: str) -> str:
     return f"{playbook}\0{key.fingerprint}\0{field}"
 
@@ -52,9 +55,9 @@ def keep(
     """Seal the values, in the transaction that records that the key exists. Twice is once."""
     if sealer is None:
         raise JournalError("there is no sealing key", "`rotator db check` says where it is looked for")
-    sealed = json.dumps(
-        {name: sealer.seal(value, _context(playbook, key, name)) for name, value in credential.values.items()}
-    )
+    spelled = {_SPELLED + store: text for store, text in credential.spelled.items()}
+    texts = {**credential.values, **spelled}
+    sealed = json.dumps({name: sealer.seal(value, _context(playbook, key, name)) for name, value in texts.items()})
     row = _row(connection, playbook, key)
     if row is None:
         _add(connection, playbook, rotation, key, at, sealed, credential.expires_at)
@@ -95,12 +98,14 @@ def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: 
         return None
     whole = Key(row["key_id"], row["fingerprint"], row["hint"])
     try:
-        values = {
+        opened = {
             name: sealer.open(text, _context(playbook, whole, name)) for name, text in json.loads(row["sealed"]).items()
         }
     except JournalError:
         return None
-    return Credential(values=values, id=row["key_id"], hint=row["hint"])
+    spelled = {name.removeprefix(_SPELLED): text for name, text in opened.items() if name.startswith(_SPELLED)}
+    values = {name: value for name, value in opened.items() if not name.startswith(_SPELLED)}
+    return Credential(values=values, id=row["key_id"], hint=row["hint"], spelled=spelled)
 
 
 def sealed_for(text: str, sealer: Sealer | None, key: Key, old: str, new: str) -> str:

@@ -20,7 +20,7 @@ from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry, weake
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
-from rotator.plugin import Beside, Several
+from rotator.plugin import Beside, ReadBy, Several
 from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
@@ -114,6 +114,8 @@ class Loader:
             (self._beside(restarter, [store for store, _ in stores], index), extra)
             for index, (restarter, extra) in enumerate(restarters)
         ]
+        parts = [restarter for restarter, _ in restarters]
+        stores = [(one.read_by(parts) if isinstance(one, ReadBy) else one, extra) for one, extra in stores]
         if len(self._mistakes) > before:
             return None
         handed = tuple(

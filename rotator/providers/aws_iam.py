@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import ascii_letters, digits
 from typing import Any
 
 from rotator.clients import aws
@@ -143,6 +144,9 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
                 raise Rejected(f"AWS refuses the key: {error.message}") from error
             raise
         return Identity({"account": str(who.get("Account", "")), "user": str(who.get("Arn", ""))})
+
+    def signs(self) -> str:
+        return ascii_letters + digits + "/+="
 
     def looks_right(self, value: Secret) -> str:
         return "" if re.fullmatch(r"[A-Za-z0-9/+=]{40}", value.reveal()) else "a secret access key has 40 characters"

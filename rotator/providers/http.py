@@ -277,6 +277,9 @@ class HttpProvider(ProviderDefaults):
             return f"it does not look like a key of {self.entry.name}"
         return ""
 
+    def signs(self) -> str:
+        return patterns.signs(self.entry.pattern)
+
     def literal_prefix(self, value: Secret) -> str:
         if not self.entry.pattern or self.looks_right(value):
             return super().literal_prefix(value)

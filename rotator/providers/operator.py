@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotator.errors import PermanentError, Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.providers import pasted
+from rotator.providers import pasted, patterns
 from rotator.secret import Secret, hint_of
 
 
@@ -39,6 +39,9 @@ class OperatorProvider(ProviderDefaults):
         if old is not None and old.values and old.primary == tidy:
             raise PermanentError("this is the old key", "make a new one")
         return Credential(values={"key": tidy}, hint=hint_of(text))
+
+    def signs(self) -> str:
+        return patterns.signs(self.pattern or "")
 
     def looks_right(self, value: Secret) -> str:
         text = value.reveal()

@@ -1,11 +1,15 @@
-"""What all keys of a provider begin with, by the pattern of its keys."""
+"""What the pattern of a provider's keys tells of them: what all begin with, and what they may consist of."""
 
 from __future__ import annotations
 
+import re
 from re import _parser  # type: ignore[attr-defined]  # a pattern's parts, as `re` itself sees them
+from string import ascii_letters, digits
 from typing import Any
 
 _MANY = 64  # beginnings of one pattern that are followed
+_ASCII = 128
+_CATEGORIES = {"CATEGORY_DIGIT": set(digits), "CATEGORY_WORD": set(ascii_letters + digits + "_")}
 _CHOICES = 8  # a class of no more characters is a few alternatives, not something random
 
 
@@ -46,3 +50,45 @@ def _of(part: Any) -> list[tuple[str, bool]]:
             return _heads(list(found[2]) * found[0])
         case _:
             return [("", False)]
+
+
+def signs(pattern: str) -> str:
+    """The characters that a match may consist of, sorted; '' where the pattern leaves that open."""
+    try:
+        found = _signs(list(_parser.parse(pattern)))
+    except re.error:
+        return ""
+    return "" if found is None else "".join(sorted(found))
+
+
+def _signs(parts: list[Any]) -> set[str] | None:
+    """None for "anything": whoever writes `.` or `\\S` does not know."""
+    found: set[str] = set()
+    for part in parts:
+        one = _signs_of(str(part[0]), part[1])
+        if one is None:
+            return None
+        found |= one
+    return found
+
+
+def _signs_of(kind: str, found: Any) -> set[str] | None:
+    match kind:
+        case "LITERAL":
+            return {chr(found)}
+        case "RANGE":
+            return {chr(code) for code in range(found[0], found[1] + 1)} if found[1] < _ASCII else None
+        case "CATEGORY":
+            return _CATEGORIES.get(str(found))
+        case "IN":
+            return None if str(found[0][0]) == "NEGATE" else _signs(found)
+        case "SUBPATTERN" | "ATOMIC_GROUP":
+            return _signs(list(found[-1] if kind == "SUBPATTERN" else found))
+        case "BRANCH":
+            return _signs([part for branch in found[1] for part in branch])
+        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+            return _signs(list(found[2]))
+        case "AT" | "ASSERT" | "ASSERT_NOT":
+            return set()
+        case _:
+            return None

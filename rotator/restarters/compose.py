@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+
+import yaml
 
 from rotator import environment
 from rotator.clients import docker, programs
@@ -63,6 +67,30 @@ class ComposeRestarter(ContainerSettings):
                 hint = "recreating it deploys that one; `docker compose up -d` first, if that is right"
                 found.append(Finding(Level.WARNING, f"{image} is newer than what {container.name} runs", hint))
         return found
+
+    def env_reader(self, host: str | None, path: str) -> str:
+        """Compose where a service of these has the file as its `env_file`, or the project has it as its own."""
+        if host:
+            return ""
+        with contextlib.suppress(RotatorError, OSError):
+            for service in self.services:
+                for container in self._containers(service):
+                    if Path(path).resolve() in set(self._env_files(service, container)):
+                        return "compose"
+        return ""
+
+    def _env_files(self, service: str, container: Container) -> Iterator[Path]:
+        folder = container.labels.get(f"{_LABEL}project.working_dir", "")
+        yield Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env").resolve()
+        for text in self._texts(container):
+            try:
+                named = yaml.safe_load(text)["services"][service]["env_file"]
+            except (yaml.YAMLError, LookupError, TypeError):
+                continue
+            for one in named if isinstance(named, list) else [named]:
+                found = one if isinstance(one, dict) else {"path": one}
+                if found.get("format") != "raw":
+                    yield Path(folder, str(found.get("path"))).resolve()
 
     def _misses(self, container: Container) -> list[Finding]:
         """A variable that Compose would fill in as nothing: the container would come up without it."""

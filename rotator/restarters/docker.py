@@ -45,6 +45,10 @@ class DockerRestarter(ContainerSettings):
     def _env_file(self) -> Path | None:
         return Path(self.env_file) if self.env_file else None
 
+    def env_reader(self, host: str | None, path: str) -> str:
+        mine = self._env_file is not None and not host and self._env_file.resolve() == Path(path).resolve()
+        return "docker" if mine else ""
+
     def preflight(self) -> list[Finding]:
         found = [finding for name in self.containers for finding in self._check(name)]
         if self._env_file is not None and not self._env_file.is_file():

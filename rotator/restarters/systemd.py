@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from rotator.clients.hosts import HostsConnection
@@ -25,6 +26,8 @@ _HINTS = {
     Missing.ABSENT: "a service that reads its .env file itself never shows it: leave `env` out",
 }
 _STALE = r"^\s*((?:EnvironmentFile|(?:Load|Set|Import)Credential)(?:Encrypted)?)\s*=\s*\S"
+
+_ENV_FILE = r"^\s*EnvironmentFile\s*=\s*-?\"?([^\"\n]*?)\"?\s*$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,17 @@ class SystemdRestarter(HostsConnection):
     @property
     def _managers(self) -> list[Manager]:
         return [Manager(host, self.user) for host in self.hosts]
+
+    def env_reader(self, host: str | None, path: str) -> str:
+        """systemd where a unit of these has the file as an `EnvironmentFile=`."""
+        for manager in self._managers:
+            if manager.host.name != (host or ""):
+                continue
+            for unit in self._units(manager):
+                named = re.findall(_ENV_FILE, manager.files(unit.name), re.MULTILINE)
+                if any(fnmatchcase(path, one) for one in named):
+                    return "systemd"
+        return ""
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotator.model import Note, single
-from rotator.stores import dotenv_syntax
+from rotator.stores import dotenv_readers, dotenv_syntax
 from rotator.stores.dotenv import DotenvStore
 
 NOTE = Note("k", "i", "01ROTATION", 0.0)
@@ -71,11 +71,11 @@ def written(lines: list[str | Assignment], end: str, mark: str, final: bool) -> 
 def test_only_the_value_changes_byte_for_byte(file: tuple[list[str | Assignment], str, str, bool], value: str) -> None:
     lines, end, mark, final = file
     before = written(lines, end, mark, final)
-    after = dotenv_syntax.put(before, "KEY", value)
+    after = dotenv_syntax.put(before, "KEY", value, lambda: ["compose"])
     assert dotenv_syntax.get(after, "KEY") == value
     ours = [line for line in lines if isinstance(line, Assignment)]
     if not ours:
-        assert after.startswith(before) and after[len(before) :].strip().startswith(b"KEY=")
+        assert after.startswith(before) and after[len(before) :].strip().removeprefix(b"export ").startswith(b"KEY=")
         return
     rest = after.decode().removeprefix(mark)
     for number, line in enumerate(lines):
@@ -86,9 +86,9 @@ def test_only_the_value_changes_byte_for_byte(file: tuple[list[str | Assignment]
             assert rest.startswith(head)
             following = tail + (end if number + 1 < len(lines) or final else "")
             new = next(
-                dotenv_syntax._quoted(value, quote)
-                for quote in (line.quote, "'", '"')
-                if rest[len(head) :].startswith(dotenv_syntax._quoted(value, quote) + following)
+                spelled
+                for spelled in dotenv_readers._spellings(value, line.quote)
+                if rest[len(head) :].startswith(spelled + following)
             )
             rest = rest[len(head) + len(new) + len(following) :]
         else:
@@ -103,7 +103,7 @@ def test_only_the_value_changes_byte_for_byte(file: tuple[list[str | Assignment]
 def test_a_shell_reads_what_was_written(value: str, quote: str, tmp_path: Path) -> None:
     """An oracle that is not ours: the file sourced by sh gives the value back."""
     path = tmp_path / "env"
-    path.write_bytes(dotenv_syntax.put(f"A=1\nKEY={quote}old{quote}\n".encode(), "KEY", value))
+    path.write_bytes(dotenv_syntax.put(f"A=1\nKEY={quote}old{quote}\n".encode(), "KEY", value, lambda: ["bash"]))
     done = subprocess.run(["sh", "-c", '. "$1"; printf %s "$KEY"', "sh", str(path)], capture_output=True, check=True)
     assert done.stdout.decode() == value
 

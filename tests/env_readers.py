@@ -1,0 +1,142 @@
+"""The readers of .env files themselves: each reads many files in one process, and says what a variable is.
+
+`compose` and `docker` are read by their own Go packages (compose-go's `dotenv`, docker/cli's `kvfile`),
+`systemd` by the function `load_env_file` of the library that is part of it, python-dotenv and dotenv of Node.js by
+themselves, `bash` by sourcing. One that is not on this machine says why.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.servers.tools import CACHE, cached, go_build, may_install, run
+
+_DOTENV = "16.6.1"
+_NODE = """
+const fs = require('fs'), dotenv = require(process.argv[1]);
+const [name, ...paths] = fs.readFileSync(0, 'utf8').split('\\n');
+console.log(JSON.stringify(paths.map(path => dotenv.parse(fs.readFileSync(path))[name] ?? null)));
+"""
+_BASH = """
+read -r name
+while read -r path; do unset "$name"; . "$path" >/dev/null 2>&1 </dev/null; printf '%s\\0' "${!name+x}${!name}"; done
+"""
+
+
+def python_dotenv(paths: Sequence[Path], name: str) -> list[str | None]:
+    import logging
+
+    from dotenv import dotenv_values
+
+    logging.getLogger("dotenv").setLevel(logging.CRITICAL)
+    return [dotenv_values(path).get(name) for path in paths]
+
+
+def node_dotenv(paths: Sequence[Path], name: str) -> list[str | None]:
+    told = "\n".join([name, *map(str, paths)])
+    argv = ["node", "-e", _NODE, _node_module()]
+    asked = subprocess.run(argv, input=told, capture_output=True, text=True, check=True)
+    return list(json.loads(asked.stdout))
+
+
+def _node_module() -> str:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("dotenv of Node.js reads nothing here: there is no node, or no npm")
+    with cached("dotenv", _DOTENV) as (path, empty):
+        if empty and not may_install():
+            pytest.skip("dotenv of Node.js is not installed: CI=1, or `npm install` by hand")
+        if empty:
+            run(["npm", "install", "--silent", "--no-audit", "--prefix", path, f"dotenv@{_DOTENV}"])
+    return str(path / "node_modules" / "dotenv")
+
+
+def bash(paths: Sequence[Path], name: str) -> list[str | None]:
+    """Read as UTF-8, whatever the machine's language."""
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("there is no bash")
+    told = "".join(f"{line}\n" for line in (name, *paths))
+    env = {"PATH": "/nonexistent", "LC_ALL": "C.UTF-8"}  # a line may be a command: there is none
+    with tempfile.TemporaryDirectory() as empty:
+        asked = subprocess.run(
+            [shell, "-c", _BASH],
+            input=told.encode(),
+            capture_output=True,
+            check=True,
+            env=env,
+            cwd=empty,
+            start_new_session=True,
+        )
+    found = asked.stdout.decode(errors="surrogateescape").split("\0")[:-1]
+    assert len(found) == len(paths)
+    return [one[1:] if one else None for one in found]
+
+
+def systemd(paths: Sequence[Path], name: str) -> list[str | None]:
+    library = next(Path("/usr/lib").glob("*/systemd/libsystemd-shared-*.so"), None)
+    library = library or next(Path("/usr/lib/systemd").glob("libsystemd-shared-*.so"), None)
+    if library is None:
+        pytest.skip("there is no systemd on this machine")
+    load = ctypes.CDLL(str(library)).load_env_file
+    load.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ctypes.POINTER(ctypes.POINTER(ctypes.c_char_p)),
+    ]
+
+    def one(path: Path) -> str | None:
+        held = ctypes.POINTER(ctypes.c_char_p)()
+        if load(None, str(path).encode(), ctypes.byref(held)) < 0 or not held:
+            return None
+        found, at = None, 0
+        while (entry := held[at]) is not None:
+            key, _, value = entry.partition(b"=")
+            found, at = (value if key == name.encode() else found), at + 1
+        return None if found is None else found.decode(errors="surrogateescape")
+
+    return [one(path) for path in paths]
+
+
+def compose(paths: Sequence[Path], name: str) -> list[str | None]:
+    return _by_go(paths, name, "compose")
+
+
+def docker(paths: Sequence[Path], name: str) -> list[str | None]:
+    return _by_go(paths, name, "docker")
+
+
+def _by_go(paths: Sequence[Path], name: str, parser: str) -> list[str | None]:
+    if not may_install() and not any(CACHE.glob("envfiles-*/.complete")):
+        pytest.skip(
+            "the parsers of Compose and docker are not built: python -m tests.servers envfiles install"
+        )
+    argv = [envfiles(), parser, name]
+    told = "\n".join(map(str, paths))
+    return list(
+        json.loads(
+            subprocess.run(argv, input=told, capture_output=True, text=True, check=True).stdout
+        )
+    )
+
+
+def envfiles() -> Path:
+    """The parsers of Compose and of docker's command line as a program, built with Go."""
+    return go_build("envfiles", "rotator.test/envfiles")
+
+
+READERS: dict[str, Callable[[Sequence[Path], str], list[str | None]]] = {
+    "docker": docker,
+    "compose": compose,
+    "systemd": systemd,
+    "python-dotenv": python_dotenv,
+    "dotenv": node_dotenv,
+    "bash": bash,
+}
