@@ -26,7 +26,7 @@ Reader = Literal["docker", "compose", "systemd", "python-dotenv", "dotenv", "bas
 
 @dataclass(frozen=True, kw_only=True)
 class DotenvStore(PlacedStore):
-    """Keep a credential in a .env file. Order, comments, quoting, `export`, owner, mode and a symlink stay.
+    """Keep a credential in a .env file. Order, comments, quoting, `export`, owner, mode, ACL and a symlink stay.
 
     The file is replaced atomically. A change by somebody else in between is a conflict: it is read again.
     """
