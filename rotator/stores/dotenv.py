@@ -38,8 +38,8 @@ class DotenvStore(PlacedStore):
     )
 
     readers: list[Reader] | None = setting(
-        "Who reads the file, where the restarters do not tell: a new value is written so that each of them reads it; "
-        "else so that all read it that read the present one",
+        "Who reads the variable, where the restarters do not tell: a new value is written so that each of them reads "
+        "it; else so that all do that read the present one",
         default=None,
     )
     consumers: tuple[Any, ...] = beside_settings()
