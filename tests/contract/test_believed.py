@@ -302,7 +302,7 @@ def test_a_date_that_nobody_understands_is_a_warning(provided: Make) -> None:
     found.twists["list"] = lambda _, body: {"keys": [{**body["keys"][0], "created": "soon", "used": "lately"}]}
     told = [(finding.level, finding.text) for finding in found.provider.preflight()]
     assert told == [
-        ("ok", "1 keys"),
+        ("ok", "1 key"),
         ("warning", "`created` (list.each.created) is no date: soon"),
         ("warning", "`used` (list.each.last_used) is no date: lately"),
     ]
