@@ -49,6 +49,7 @@ def cli() -> None:
 
 @click.command(
     "rotate",
+    short_help="Rotate keys now, or carry unfinished rotations on.",
     context_settings=CONTEXT,
     epilog=examples(
         "rotate openai-prod --dry-run",
@@ -193,8 +194,8 @@ def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bo
     return code
 
 
-def _order_verb(verb: str, help_text: str, *shown: str) -> None:
-    @cli.command(verb, help=help_text, context_settings=CONTEXT, epilog=examples(*shown))
+def _order_verb(verb: str, short: str, help_text: str, *shown: str) -> None:
+    @cli.command(verb, short_help=short, help=help_text, context_settings=CONTEXT, epilog=examples(*shown))
     @name_argument
     @click.option("--key", default="", metavar="ID", help="This one alone.", hidden=verb == "undo")
     @wait_option
@@ -211,23 +212,27 @@ def _order_verb(verb: str, help_text: str, *shown: str) -> None:
 
 _order_verb(
     "undo",
+    "Back to the previous key, while that one lives.",
     "Back to the previous key: of an unfinished rotation, or of the last one while that key lives.",
     'rotator undo openai-prod --reason "made in the wrong project"',
 )
 _order_verb(
     "revoke",
+    "Revoke old keys now: no grace and no quiet.",
     "Revoke the old keys of NAME now: no grace and no quiet; nobody may hold them.",
     "rotator revoke openai-prod",
     "rotator revoke openai-prod --key key_4Tz9",
 )
 _order_verb(
     "confirm",
+    "Say that a person destroyed the old key in the console.",
     "Say that a person has destroyed the old key in the provider's console.",
     "rotator confirm anthropic",
 )
 
 
 @cli.command(
+    short_help="Give a rotation the new key that a person made.",
     context_settings=CONTEXT,
     epilog=examples("rotator supply anthropic", "rotator supply anthropic --id apikey_01 <new-key.txt"),
 )
@@ -262,7 +267,9 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
 
 
 @cli.command(
-    context_settings=CONTEXT, epilog=examples("rotator adopt openai-prod", "rotator adopt openai-prod --id key_9Qd2")
+    short_help="Take the key that the stores hold as the current one.",
+    context_settings=CONTEXT,
+    epilog=examples("rotator adopt openai-prod", "rotator adopt openai-prod --id key_9Qd2"),
 )
 @name_argument
 @click.option("--id", "key_id", default="", help="The key's id at the provider; matched by its hint without it.")
@@ -284,6 +291,7 @@ cli.add_command(rotate_command)
 
 
 @cli.command(
+    short_help="End an unfinished rotation; what the stores hold is in force.",
     context_settings=CONTEXT,
     epilog=examples("rotator abandon openai-prod", "rotator abandon openai-prod --current key_9Qd2"),
 )
@@ -306,7 +314,11 @@ def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
     return code
 
 
-@cli.command(context_settings=CONTEXT, epilog=examples("rotator rename openai openai-prod"))
+@cli.command(
+    short_help="Give a playbook the history of its former name.",
+    context_settings=CONTEXT,
+    epilog=examples("rotator rename openai openai-prod"),
+)
 @click.argument("old")
 @click.argument("new", shell_complete=playbook_names)
 @json_option

@@ -95,6 +95,7 @@ def test_each_help_page_fits_and_has_examples_that_can_be_typed(
     (home / "audit.jsonl").touch()
     said = run(*verb.split(), "--help")
     assert said.code == 0 and all(len(line) <= 80 for line in said.out.splitlines()), said.out
+    assert "..." not in said.out.partition("Commands:")[2], "a verb is told in a whole sentence"
     shown = said.out.partition("Example")[2].splitlines()[1:]
     lines = [line.strip() for line in shown if line.strip()]
     assert lines and all(line.startswith(("rotate", "rotator", "eval")) for line in lines), said.out
