@@ -61,7 +61,10 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
 
 
 @audit.command(
-    "export", context_settings=CONTEXT, epilog=examples("rotator audit export audit.jsonl", "rotator audit export | wc")
+    "export",
+    short_help="All records and checkpoints as JSON lines.",
+    context_settings=CONTEXT,
+    epilog=examples("rotator audit export audit.jsonl", "rotator audit export | wc"),
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @json_option
@@ -92,6 +95,7 @@ def export(file: Path | None, as_json: bool) -> int:
 
 @audit.command(
     "verify",
+    short_help="Check every record against its chain and the checkpoints.",
     context_settings=CONTEXT,
     epilog=examples("rotator audit verify", "rotator audit verify audit.jsonl --key 3f9c…"),
 )
@@ -165,7 +169,12 @@ def _print(verdict: Verdict) -> None:
         console.put(f"{count(verdict.others, 'line')} of the file are none of rotator's: nobody vouches for them")
 
 
-@audit.command("key", context_settings=CONTEXT, epilog=examples("rotator audit key"))
+@audit.command(
+    "key",
+    short_help="The public key that checkpoints are signed with.",
+    context_settings=CONTEXT,
+    epilog=examples("rotator audit key"),
+)
 @json_option
 def audit_key(as_json: bool) -> int:
     """The public key that checkpoints are signed with: keep it elsewhere."""

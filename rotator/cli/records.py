@@ -140,7 +140,12 @@ def db_upgrade(as_json: bool) -> int:
     return 0
 
 
-@db.command("rekey", context_settings=CONTEXT, epilog=examples("rotator db rekey"))
+@db.command(
+    "rekey",
+    short_help="Seal everything under a new key.",
+    context_settings=CONTEXT,
+    epilog=examples("rotator db rekey"),
+)
 @click.option("--lost", is_flag=True, help="The old key is lost: erase what no longer opens; debts go on by key id.")
 @json_option
 def db_rekey(lost: bool, as_json: bool) -> int:
