@@ -41,6 +41,11 @@ def read(path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None) 
     return content, found
 
 
+def real(path: Path) -> Path:
+    """The path without links, as far as they lead: a loop of links stays as it is, for whoever reads it to tell."""
+    return Path(os.path.realpath(path))
+
+
 def text(path: Path, limit: int = LIMIT) -> str:
     """As `read`, in UTF-8. Raises UnicodeDecodeError besides."""
     return read(path, limit)[0].decode().replace("\r\n", "\n").replace("\r", "\n")

@@ -117,6 +117,11 @@ class ProviderDefaults:
         return value.reveal()[:_LONGEST_PREFIX]
 
 
+# What a plugin may raise that it did not foresee, RecursionError among it: an error of its own, not of rotator's.
+_WRONG_VALUE = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+UNFORESEEN = (OSError, RuntimeError, AssertionError, *_WRONG_VALUE)
+
+
 def _referred(part: Any) -> Iterator[Secret]:
     """Every secret that a plugin's settings refer to."""
     if isinstance(part, Reference):

@@ -6,6 +6,7 @@ each directory in which somebody could put another file or link in its place.
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -87,7 +88,7 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
             yield here, here.stat()
             yield place, status
             if not (left := left - 1):
-                raise OSError(40, "too many links")
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             target = Path(os.readlink(place))  # noqa: PTH115  (as it is, not made a path of ours)
             rest = [*(target.parts[1:] if target.is_absolute() else target.parts), *rest]
             here = Path("/") if target.is_absolute() else here

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rotator.service import Service
 
 F = TypeVar("F", bound=Callable[..., Any])
+_FILES = 64
 _SEVERITY = (4, 3, 1, 6, 2, 5, 75)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -23,11 +24,23 @@ def service(way: str = "cli", observe: Any = None) -> Service:
     from rotator.service import Service
 
     know_key_patterns()
+    _may_open_files()
     found = settings.load()
     if observe is None:
         return Service(found, way)
     observing = logging(observe, found.log_level.lower(), found.log_format)
     return Service(found, way, observe=observing, waits=observe.waits)
+
+
+def _may_open_files() -> None:
+    """Raises ConfigError where a rotation would run out of files in its middle: with 16 the undo could not, either."""
+    import resource
+
+    from rotator.errors import ConfigError
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most != resource.RLIM_INFINITY and most < _FILES:
+        raise ConfigError(f"rotator may open {most} files only (ulimit -n), and needs {_FILES}", f"ulimit -n {_FILES}")
 
 
 def worst(codes: Sequence[int]) -> int:

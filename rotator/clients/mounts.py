@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotator import plain
 from rotator.clients.hosts import Host
 
 _ESCAPES = {" ": "\\040", "\t": "\\011", "\n": "\\012", "\\": "\\134"}
@@ -26,8 +27,8 @@ class Holder:
 
     def __str__(self) -> str:
         place = self.place
-        for plain, escaped in _ESCAPES.items():
-            place = place.replace(escaped, plain)
+        for char, escaped in _ESCAPES.items():
+            place = place.replace(escaped, char)
         return f"{self.program} (process {self.pid}) at {place}"
 
 
@@ -35,7 +36,7 @@ def holders(path: Path) -> list[Holder]:
     """One for each place at which processes of this machine have the file mounted, as far as we may look."""
     if not path.is_file():
         return []
-    spelled = str(path.resolve()).translate({ord(plain): escaped for plain, escaped in _ESCAPES.items()})
+    spelled = str(plain.real(path)).translate({ord(char): escaped for char, escaped in _ESCAPES.items()})
     wanted = _as_mounted(spelled)
     found: dict[tuple[str, str], Holder] = {}
     ours = _namespace("self")

@@ -190,7 +190,7 @@ def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return ""
-    real, best, found = str(path.resolve()), "", ""
+    real, best, found = str(plain.real(path)), "", ""
     for line in lines:
         left, _, right = line.partition(" - ")
         point = left.split()[4].replace("\\040", " ")

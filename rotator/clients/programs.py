@@ -305,7 +305,7 @@ class _Ends:
 def _started(argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: str) -> Iterator[_Ends]:
     """A program under its watcher; both are ended with the block."""
     with contextlib.ExitStack() as ours:
-        with contextlib.ExitStack() as theirs:
+        with contextlib.ExitStack() as theirs, _room(argv[0]):
             stdin, to_stdin = _pipe(theirs, ours)
             from_out, out = _pipe(ours, theirs)
             from_err, err = _pipe(ours, theirs)
@@ -330,6 +330,20 @@ def _started(argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: s
         for file in (to_stdin, from_out, from_err):
             os.set_blocking(file.fileno(), False)
         yield _Ends(to_stdin, from_out, from_err, watcher)
+
+
+@contextlib.contextmanager
+def _room(program: str) -> Iterator[None]:
+    """That this machine cannot start another program now may pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
+            raise
+        words = f"{program} cannot be started now: {error.strerror}"
+        raise TransientError(
+            words, "free some memory or processes, or raise the limit: ulimit -n, ulimit -u"
+        ) from error
 
 
 def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:

@@ -38,7 +38,7 @@ from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Label, Note, NotYet, Recovery
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import Fitting, Nudged, Probe
+from rotator.plugin import UNFORESEEN, Fitting, Nudged, Probe
 from rotator.secret import Secret
 from rotator.shown import tidy
 
@@ -67,7 +67,7 @@ class Performer:
                 return _fit_to_keep(_ROWS[call.op](self, call))
         except LeaseLost:
             raise
-        except (RotatorError, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        except (RotatorError, *UNFORESEEN) as error:
             return _fit_to_keep(Performed(failure(call, error, self.clock.now())))
 
     def _done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:

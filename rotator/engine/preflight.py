@@ -19,7 +19,7 @@ from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Level, Overlap, Recovery
 from rotator.playbook.playbook import Playbook, StoreEntry
-from rotator.plugin import Fitting, Foreseen, Inheriting
+from rotator.plugin import UNFORESEEN, Fitting, Foreseen, Inheriting
 from rotator.secret import Secret
 
 Part = Callable[[], Sequence[Finding]]
@@ -193,13 +193,17 @@ def _said(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
         except (TransientError, OutcomeUnknown) as error:
             later = later or error
             found.append(Finding(Level.ERROR, error.message, error.hint))
-        except (RotatorError, OSError) as error:
+        except (RotatorError, *UNFORESEEN) as error:
             found.append(Finding(Level.ERROR, *_words(error)))
     return found, later
 
 
-def _words(error: RotatorError | OSError) -> tuple[str, str]:
-    return (error.message, error.hint) if isinstance(error, RotatorError) else (str(error), "")
+def _words(error: Exception) -> tuple[str, str]:
+    if isinstance(error, RotatorError):
+        return error.message, error.hint
+    if isinstance(error, OSError):
+        return str(error), ""
+    return f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}", "please report it"
 
 
 def _urgency(rotation: Rotation) -> Urgency:

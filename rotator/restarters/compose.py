@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from rotator import environment
+from rotator import environment, plain
 from rotator.clients import docker, programs
 from rotator.clients.docker import Container
 from rotator.durations import Seconds
@@ -75,13 +75,13 @@ class ComposeRestarter(ContainerSettings):
         with contextlib.suppress(RotatorError, OSError):
             for service in self.services:
                 for container in self._containers(service):
-                    if Path(path).resolve() in set(self._env_files(service, container)):
+                    if plain.real(Path(path)) in set(self._env_files(service, container)):
                         return "compose"
         return ""
 
     def _env_files(self, service: str, container: Container) -> Iterator[Path]:
         folder = container.labels.get(f"{_LABEL}project.working_dir", "")
-        yield Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env").resolve()
+        yield plain.real(Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env"))
         for text in self._texts(container):
             try:
                 named = yaml.safe_load(text)["services"][service]["env_file"]
@@ -90,7 +90,7 @@ class ComposeRestarter(ContainerSettings):
             for one in named if isinstance(named, list) else [named]:
                 found = one if isinstance(one, dict) else {"path": one}
                 if found.get("format") != "raw":
-                    yield Path(folder, str(found.get("path"))).resolve()
+                    yield plain.real(Path(folder, str(found.get("path"))))
 
     def _misses(self, container: Container) -> list[Finding]:
         """A variable that Compose would fill in as nothing: the container would come up without it."""
@@ -141,7 +141,7 @@ class ComposeRestarter(ContainerSettings):
 
     @property
     def _file(self) -> Path:
-        return Path(self.file or "").resolve()
+        return plain.real(Path(self.file or ""))
 
     def _recreate(self, service: str, containers: list[Container]) -> None:
         """As many as there are: a number that was scaled by hand is not in the file.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotator import plain
 from rotator.clients import docker
 from rotator.clients.docker import Container
 from rotator.errors import NotFound, PermanentError
@@ -46,7 +47,7 @@ class DockerRestarter(ContainerSettings):
         return Path(self.env_file) if self.env_file else None
 
     def env_reader(self, host: str | None, path: str) -> str:
-        mine = self._env_file is not None and not host and self._env_file.resolve() == Path(path).resolve()
+        mine = self._env_file is not None and not host and plain.real(self._env_file) == plain.real(Path(path))
         return "docker" if mine else ""
 
     def preflight(self) -> list[Finding]:

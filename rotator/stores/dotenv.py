@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from rotator import stand_in
+from rotator import plain, stand_in
 from rotator.clients import programs
 from rotator.clients.files import Snapshot
 from rotator.errors import ConfigError, OutcomeUnknown, PermanentError
@@ -162,12 +162,12 @@ class DotenvStore(PlacedStore):
 
 def ignored_by_git(path: Path) -> bool:
     """Whether git ignores the file, or it is in no work tree, or there is no git."""
-    directory = path.resolve().parent
+    directory = plain.real(path).parent
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return True
     try:
         asked = programs.run(
-            ["git", "-C", str(directory), "check-ignore", "-q", str(path.resolve())], timeout=5
+            ["git", "-C", str(directory), "check-ignore", "-q", str(plain.real(path))], timeout=5
         )
     except (PermanentError, OutcomeUnknown):
         return True
