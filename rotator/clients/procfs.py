@@ -65,8 +65,9 @@ def from_pid_file(path: Path) -> Process:
     try:
         content, file = plain.read(path)
     except (OSError, PermanentError) as error:
-        words = error.message if isinstance(error, PermanentError) else f"{path}: {error.strerror}"
-        raise NotFound(f"no process is named: {words}", "does the service run, and write this file?") from error
+        words = error.message if isinstance(error, PermanentError) else f"{path} cannot be read: {error.strerror}"
+        missing = isinstance(error, FileNotFoundError)
+        raise NotFound(f"{path} is not there" if missing else words, "does the service run, and write it?") from error
     number, *_ = content.split() or [b""]
     if not re.fullmatch(rb"[0-9]{1,10}", number):
         raise NotFound(f"{path} names no running process: it does not begin with a number", "is it a pid file?")
