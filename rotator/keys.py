@@ -5,11 +5,12 @@ Of those that the journal knows, that the stores hold, and that bear this playbo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rotator.core.state import DEAD_PHASES, Debt, Key
-from rotator.engine import identity
+from rotator.engine import identity, incident
 from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials
 from rotator.model import Credential, KeyRecord
@@ -60,6 +61,9 @@ def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
         found.append((key, role, wanted))
     for key, where in _in_stores(service, book):
         if not any(key.same(one) for one in known):
+            with contextlib.suppress(RotatorError):  # its id, where it is certain
+                sure = incident.in_the_stores(service.journal, book, service.clock.now())
+                key = replace(key, id=sure.id) if sure.same(key) else key
             found.append((key, f"in {where}, and the journal does not know it", current is None))
     seen = [
         Looked(key, role, *_seen(service, book, key, listed), wanted)

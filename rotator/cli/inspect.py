@@ -98,6 +98,7 @@ def _line(record: dict[str, Any]) -> str:
         record.get("order", ""),
         record.get("error", ""),
         record.get("reason", ""),
+        f"(by {record['by']})" if record.get("by") else "",
         *record.get("warnings", []),
     ]
     took = f" {record['seconds']} s" if record.get("seconds") else ""

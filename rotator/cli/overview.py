@@ -163,6 +163,9 @@ class Row:
         action = debt_machine.next_action(debt)
         if debt.asks:
             yield Todo(PERSON, f"destroy {debt.key} in the provider's console", f"rotator confirm {self.name}")
+        elif debt.attention and debt.at_once and debt.phase not in DEAD_PHASES:
+            console = f"its provider does not destroy {debt.key} yet: destroy it in the console, or try again"
+            yield Todo(PERSON, console, f"rotator resume {self.name}")
         elif debt.attention and debt.phase is not DebtPhase.WATCH:
             yield Todo(PERSON, f"see who holds the old key {debt.key}", f"rotator doctor --explain {self.name}")
         elif isinstance(action, WaitUntil) and debt.phase not in DEAD_PHASES and self.pause is None:

@@ -209,8 +209,8 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
             changed = "No new key was made" if found.kills else "Nothing was changed"
             hint = rotation.hint
             if rotation.compromised and not found.kills:  # an order that was refused is not kept
-                again = f"the leaked key lives until then: `rotate {rotation.playbook} --compromised` once more"
-                hint = f"{hint}; {again}" if hint else again
+                again = f"`rotate {rotation.playbook} --compromised` once more: the leaked key lives until then"
+                hint = f"{hint}{' Then' if hint.endswith('?') else '; then'} {again}" if hint else again
             voice.say(f"{rotation.problem}. {changed}. ({name})", hint)
         case Outcome.ABANDONED:
             voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
