@@ -22,8 +22,9 @@ from rotator.explain import Explanation, explain
 from rotator.journal import cases, killed
 from rotator.model import Credential, Level
 from rotator.playbook.registry import Registry
-from rotator.providers.catalog_entry import CatalogEntry, entry_at, shipped
+from rotator.providers.catalog_entry import CatalogEntry, entry_at
 from rotator.providers.http import provider_class
+from rotator.providers.shipped import shipped
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact
 from rotator.service import Service

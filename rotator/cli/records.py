@@ -23,7 +23,7 @@ def plugins(name: str, as_json: bool) -> int:
     from rotator.errors import ConfigError
     from rotator.playbook.mistakes import nearest
     from rotator.playbook.registry import KINDS, Registry, settings_of
-    from rotator.providers.catalog_entry import catalog
+    from rotator.providers.shipped import catalog
 
     know_key_patterns()
     registry = Registry(settings.load().directory.paths)

@@ -11,8 +11,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from rotator.playbook import catalog
-from rotator.providers.catalog_entry import shipped
+from rotator.providers.shipped import shipped
 
 KINDS = ("provider", "store", "restarter", "probe")
 
@@ -71,6 +70,8 @@ class Registry:
             module, _, attribute = _BUILT_IN[kind][name].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
         if kind == "provider" and name in self._catalog():
+            from rotator.playbook import catalog  # late: its grammar is a tenth of a start that needs none of it
+
             return catalog.provider(self._catalog()[name])
         found = _entry_points(kind).get(name)
         return found.load() if found else None

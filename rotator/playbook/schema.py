@@ -16,7 +16,7 @@ NOT_YET = {"group", "approval", "notify", "monitor", "pool", "seen", "window", "
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Schedule(Model):

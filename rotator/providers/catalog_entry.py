@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ Refusal = Annotated[int, Field(ge=400, le=499)]  # a status
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Auth(_Model):
@@ -194,27 +193,7 @@ class CatalogEntry(_Model):
         return value
 
 
-def catalog() -> Path:
-    """The directory of the catalog files that come with rotator."""
-    return Path(str(resources.files("rotator.providers") / "catalog"))
-
-
-@lru_cache
-def shipped() -> dict[str, Path]:
-    """The catalog files that come with rotator, by provider name."""
-    return {path.stem: path for path in sorted(catalog().glob("*.yaml"))}
-
-
 @lru_cache
 def entry_at(path: Path) -> CatalogEntry:
     """A shipped file. A user's own is read by rotator.playbook.catalog, which proves it."""
     return CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-
-
-def key_patterns() -> list[str]:
-    """Patterns of all shipped providers' keys, for the redactor: of their texts alone, which are written so.
-
-    A user's own file, in whatever quotes, gives its pattern when it is loaded (rotator.playbook.catalog).
-    """
-    found = (re.search(r"^pattern: '(.*)'$", path.read_text(encoding="utf-8"), re.M) for path in shipped().values())
-    return [match[1] for match in found if match]

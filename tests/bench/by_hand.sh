@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The five steps as a careful person scripts them: kubectl, Vault's HTTP API by curl, the issuer.
 # ISSUER ADMIN_KEY VAULT VAULT_TOKEN SPACE SECRET KEY KUBECTL SERVICES ("url url")
-# CAREFUL=1: the old key goes when the old pods have ended, not while they finish what they have begun
+# CAREFUL=1: the old key goes when the old pods have ended, not while they finish what they have begun, and is seen dead
 set -euo pipefail
 project=$ISSUER/v1/organization/projects/proj_demo
 admin=(-sS --fail -H "authorization: Bearer $ADMIN_KEY")
@@ -28,3 +28,8 @@ curl -sS --fail -o /dev/null -H "authorization: Bearer $new" "$ISSUER/v1/models"
 for url in $SERVICES; do curl -sS --fail -o /dev/null "$url/"; done
 # 5. the old key
 curl "${admin[@]}" -o /dev/null -X DELETE "$project/service_accounts/$owner"
+if [ -n "${CAREFUL:-}" ]; then
+  until [ "$(curl -sS -o /dev/null -w '%{http_code}' -H "authorization: Bearer $old" "$ISSUER/v1/models")" = 401 ]; do
+    sleep 0.2
+  done
+fi

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from rotator import memory
 from rotator.service import Request
-from tests.bench.worlds import World, multiply
+from tests.bench.worlds import World, known, multiply
 
 _COMMAND_RUNS = 25
 _WAITERS, _WAIT = 1000, 2.0
 _FINISHED = 100_000
+_PLAYBOOKS = 1000
 
 
 def peak() -> float:
@@ -84,7 +85,7 @@ def commands() -> None:
     measured = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "rotate --help (8)": [str(beside / "rotate"), "--help"],
-        "rotator status, 20 playbooks (40)": [str(beside / "rotator"), "status"],
+        "rotator status, 20 playbooks (20)": [str(beside / "rotator"), "status"],
     }
     for other in (["aws", "--version"], ["kubectl", "version", "--client"]):
         if shutil.which(other[0]) and not subprocess.run(other, capture_output=True).returncode:
@@ -195,9 +196,27 @@ def _median(act: Callable[[], object], times: int) -> float:
     return statistics.median(found)
 
 
+def tick() -> None:
+    """a call of `rotate --due` that finds nothing to do, in one process: with ten and with a thousand playbooks"""
+    seconds: dict[int, float] = {}
+    asking: dict[int, float] = {}
+    for number in (10, _PLAYBOOKS):
+        world = World(number, f"t{number}-")
+        with world.service.journal.database.write() as connection:
+            known(connection, world.names)
+        world.service.due(Request())
+        loaded = world.service.playbooks()
+        seconds[number] = _median(lambda world=world: world.service.due(Request()), 15)
+        asking[number] = _median(lambda world=world, loaded=loaded: world.service.agenda.due(loaded, time.time()), 15)
+        world.close()
+    each = (seconds[_PLAYBOOKS] - seconds[10]) / (_PLAYBOOKS - 10)
+    line(f"a tick, {_PLAYBOOKS} playbooks", f"{seconds[_PLAYBOOKS] * 1000:.1f} ms", f"{each * 1000:.3f} ms a playbook")
+    line("of it: what is due", f"{asking[_PLAYBOOKS] * 1000:.1f} ms", f"with ten: {asking[10] * 1000:.1f} ms")
+
+
 def redactor() -> None:
     """100 MB of log lines through the redactor, with eight living keys; one line in fifty holds one, or a header"""
-    from rotator.providers.catalog_entry import key_patterns
+    from rotator.providers.shipped import key_patterns
     from rotator.secret import Redactor, Secret
 
     redact = Redactor(key_patterns())
@@ -236,7 +255,7 @@ def _log_line(number: int, alive: list) -> str:  # type: ignore[type-arg]
 
 
 def cluster() -> None:
-    """on a real Kubernetes and Vault: a script by hand, `rotate`, the daemon, taking turns"""
+    """on a real Kubernetes and Vault: a script by hand, `rotate`, one process, taking turns; the floor of it"""
     from tests.bench.cluster import cluster as measured
 
     measured()
@@ -247,6 +266,7 @@ CASES: dict[str, Callable[[], None]] = {
     "commands": commands,
     "waiting": waiting,
     "history": history,
+    "tick": tick,
     "redactor": redactor,
     "cluster": cluster,
 }

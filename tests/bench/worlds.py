@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from rotator import memory
+from rotator.journal import tables
 from rotator.secret import Secret
 from rotator.service import Service
 from rotator.settings import Settings
@@ -78,3 +81,10 @@ def multiply(service: Service, times: int) -> None:
         for statement in statements:
             kind, rest = statement.split(" SELECT ", 1)
             connection.execute(text(f"{kind} {copies} SELECT {rest}"), {"times": times})
+
+
+def known(connection: Connection, names: Sequence[str]) -> None:
+    """Each of these playbooks as if it had just been rotated."""
+    now = time.time()
+    rows = [{"name": name, "definition": "{}", "counts_from": now, "reconciled": now} for name in names]
+    connection.execute(tables.playbooks.insert(), rows)

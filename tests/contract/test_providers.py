@@ -30,6 +30,7 @@ from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
 from rotator.providers import catalog_entry
 from rotator.providers.aws_iam import AwsIamProvider
+from rotator.providers.shipped import shipped
 from rotator.reference import Reference
 from rotator.secret import Secret
 from tests.servers import issuers, moto
@@ -258,7 +259,7 @@ def test_a_service_account_of_one_key_goes_with_it(tmp_path: Path) -> None:
 def test_every_request_to_openai_is_in_its_specification() -> None:
     """Method, path and body of each catalog request against the vendor's OpenAPI."""
     spec = json.loads((Path(__file__).parent.parent / "specs" / "openai-admin.json").read_text())
-    entry = catalog_entry.entry_at(catalog_entry.shipped()["openai"])
+    entry = catalog_entry.entry_at(shipped()["openai"])
     names = {
         "{project}": "{project_id}",
         "{id}": "{api_key_id}",
@@ -374,13 +375,13 @@ class TestCommand:
 
 def test_the_redactor_knows_every_shipped_pattern() -> None:
     """A fast text search finds what the parsed entries say."""
-    parsed = [catalog_entry.entry_at(path).pattern for path in catalog_entry.shipped().values()]
+    parsed = [catalog_entry.entry_at(path).pattern for path in shipped().values()]
     assert catalog_entry.key_patterns() == [pattern for pattern in parsed if pattern]
 
 
 def test_a_catalog_says_whether_and_how_late_the_last_use_is_told() -> None:
     """The quiet step rests on it: told by the minute, a key in use this second was last used a minute ago."""
-    entries = {name: catalog_entry.entry_at(path) for name, path in catalog_entry.shipped().items()}
+    entries = {name: catalog_entry.entry_at(path) for name, path in shipped().items()}
     told = {name: bool(entry.list_ and entry.list_.each.last_used) for name, entry in entries.items()}
     assert told == {"dakora": True, "openai": True, "openrouter": False}
     assert {name: bool(entry.last_used) for name, entry in entries.items()} == told

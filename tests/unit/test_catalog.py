@@ -11,6 +11,7 @@ from rotator.playbook import catalog
 from rotator.playbook.directory import Directory
 from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.providers import catalog_entry
+from rotator.providers.shipped import shipped
 from rotator.secret import Redactor
 
 GOOD = """\
@@ -235,9 +236,9 @@ def test_all_mistakes_are_told_at_once_with_their_columns(tmp_path: Path) -> Non
     assert [one[:2] for one in found] == [(12, 56), (15, 58), (17, 56), (22, 14)]
 
 
-@pytest.mark.parametrize("name", catalog_entry.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_every_shipped_file_is_proven(name: str) -> None:
-    assert catalog.load(catalog_entry.shipped()[name]) == catalog_entry.entry_at(catalog_entry.shipped()[name])
+    assert catalog.load(shipped()[name]) == catalog_entry.entry_at(shipped()[name])
 
 
 def test_a_list_without_labels_is_declared(tmp_path: Path) -> None:
