@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ulid import ULID
 
@@ -26,7 +26,6 @@ from rotator.engine import incident, today
 from rotator.engine.clock import Clock
 from rotator.engine.keeper import Held
 from rotator.engine.orphans import find_orphans
-from rotator.engine.perform import Performer
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import Writing, rotation_id
 from rotator.errors import ConfigError, LeaseLost, PluginError, RefusedError
@@ -35,6 +34,9 @@ from rotator.journal.journal import Journal
 from rotator.model import Credential
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
+
+if TYPE_CHECKING:
+    from rotator.engine.perform import Performer
 
 Observer = Callable[[Unit, Call, Performed | None, float], None]
 
@@ -341,6 +343,8 @@ class Session:
 
     def _performer(self, unit: Unit, opened: dict[Key, Credential]) -> Performer:
         book = self.books.of(rotation_id(unit))
+        from rotator.engine.perform import Performer  # late: who only looks at the journal needs none of the plugins
+
         return Performer(
             self.journal, self.clock, book, self.books.today, self.case, unit, self.held.seconds_left, opened
         )
