@@ -151,6 +151,7 @@ RESULTS: dict[str, Result] = {
     "unknown, unreadable": Unknown(NOW, "no key in it", "see", True),
     "failed, without words": Failed(NOW, ""),
     "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
+    "failed for now, in half a second": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=0.5),
     "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
     "failed for now, in a year": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=31_536_000.0),
     **{f"failed, {kind}": Failed(NOW, f"it is {kind}", "mend it", kind=kind) for kind in Kind},
@@ -247,6 +248,7 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "alive a moment ago": {"alive_at": NOW - 1},
     "alive a moment ago, second try": {"alive_at": NOW - 1, "tries": 1},
     "two refusals": {"passes": 2},
+    "back, second try": {"back": True, "tries": 1},
     "back, third try": {"back": True, "tries": 2},
     "no recovery": _plan(recovery=Recovery.NONE),
     "a list that lags": {"since": NOW - 6.5},
@@ -321,6 +323,10 @@ DEBTS: dict[str, dict[str, Any]] = {
     "at once, second pass": {"at_once": True, "cause": Cause.COMPROMISED, "passes": 1},
     "at once, woken": {"at_once": True, "cause": Cause.COMPROMISED, "wake": NOW},
     "by hand": {"by_hand": True},
+    "by hand, with attention": {"by_hand": True, "attention": "look here"},
+    "supplied, with attention": {**_plan(supplied=True), "attention": "look here"},
+    "short watch, proven": {**_policy(watch=0.5), "passes": 3},
+    "short watch, swept, third pass": {**_policy(watch=0.5), "passes": 2, "swept": True},
     "by hand, at once": {"by_hand": True, "at_once": True, "cause": Cause.COMPROMISED},
     "a person's": {"person": True},
     "a person's, woken": {"person": True, "wake": NOW},
@@ -431,6 +437,7 @@ def groups() -> dict[str, Group]:
     orders = {f"order {one}": (lambda state, one=one: order.order_rotation(state, one, NOW)) for one in Order}
     hurried = {f"order {one}": (lambda state, one=one: order.order_debt(state, one, NOW)) for one in Order}
     stuck = {"as usual": {}, **{f"stuck in {phase}": {"came_from": phase} for phase in Phase}}
+    stuck |= {f"stuck in {phase}, forward only": {"came_from": phase, "forward_only": True} for phase in Phase}
     asked = replace(ROTATION, question="?", problem="!")
     lagged = {name: {"since": NOW - 7, **changes} for name, changes in ROTATIONS.items()}
     found: dict[str, Group] = {}
@@ -488,6 +495,15 @@ BESIDE: dict[str, tuple[Debt, ...]] = {
     "of another key, waiting": (replace(DEBT, phase=DebtPhase.LOOK, key=OTHER, wake=NOW + 3),),
     "held": (replace(DEBT, phase=DebtPhase.HELD, key=OTHER, attention="see"),),
     "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
+    "retired, not proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=1),),
+    "retired, proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=3),),
+    "asked of a person, of another key": (
+        replace(DEBT, phase=DebtPhase.REVOKE, key=OTHER, cause=Cause.COMPROMISED, by_hand=True),
+    ),
+    "two, the second to die at once": (
+        replace(DEBT, phase=DebtPhase.LOOK, key=OTHER, cause=Cause.COMPROMISED),
+        replace(DEBT, id="e", phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True),
+    ),
     "watched": (replace(DEBT, phase=DebtPhase.WATCH),),
     "to die at once, waiting": (
         replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True, wake=NOW + 3),
@@ -531,6 +547,7 @@ def _kills() -> Iterator[str]:
         "supplied": _plan(supplied=True),
         "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
         "compromised": {"compromised": True},
+        "waiting": {"wake": NOW + 5},
     }
     for phase in Phase:
         for stuck, (kind, changes) in itertools.product((False, True), kinds.items()):
@@ -538,6 +555,8 @@ def _kills() -> Iterator[str]:
             rotation = replace(ROTATION, **at, **changes)
             what = f"{phase}{', stuck' if stuck else ''}, {kind}"
             yield f"{what}: {shown(incident.to_kill(rotation, (DEBT, replace(DEBT, key=OTHER)), OLD))}"
+            yield f"{what}, a stranger in force: {shown(incident.to_kill(rotation, (DEBT,), Key('in force')))}"
+            yield f"{what}, over, none in force → {change(rotation, incident.over(rotation, 'why'))}"
             for name, keys in dying.items():
                 for current in (None, OLD, OTHER):
                     found = change(rotation, incident.carried_on(rotation, keys, current, NOW))
@@ -676,6 +695,9 @@ def _sweeps() -> Iterator[str]:
     backs = [POLICY.backoff(tries) for tries in (0, 1, 2, 3, 4, 5, 20, 21, 22, 2000)]
     yield f"back-off → {backs}"
     yield f"a long back-off → {[replace(POLICY, longest_retry=1e9).backoff(tries) for tries in (20, 21, 22, 23)]}"
+    spread = [(times, tries) for times in (1, 2, 3) for tries in (0, 1, 3, 20, 21, 22)]
+    long = replace(POLICY, longest_retry=1e9)
+    yield f"spacing → {[long.spacing(8.0, *one) for one in spread]}, {[POLICY.spacing(8.0, *one) for one in spread]}"
     yield f"fence → {[fence.admits(present, mine) for present, mine in ((1, 1), (2, 1), (1, 2))]}"
     yield f"endless → {', '.join(sorted(patience.ENDLESS))}"
     long = replace(known, playbook="p" * 70), KeyRecord("a", replace(label, playbook="p" * 60).text)

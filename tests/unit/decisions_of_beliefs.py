@@ -38,6 +38,7 @@ def _as_today(phase: Phase) -> Iterator[str]:
         "as today": lambda rotation: resume.as_today(rotation, _TODAY, {"u": "3"}),
         "as today, a key shown": lambda rotation: resume.as_today(rotation, _TODAY, {}, OTHER),
         "as today, from where it is stuck": lambda rotation: _stuck(rotation, phase),
+        "as today, where": lambda rotation: _places(_stuck(rotation, phase)),
     }
     situations = {
         **ROTATIONS,
@@ -51,12 +52,16 @@ def _stuck(rotation: Rotation, phase: Phase) -> Rotation:
     return resume.as_today(replace(rotation, phase=Phase.STUCK, came_from=phase, question="?"), _TODAY, {"u": "3"})
 
 
+def _places(rotation: Rotation) -> Any:
+    return rotation.plan.stores, rotation.plan.consumers
+
+
 def _owed_as_today() -> Iterator[str]:
     for phase, versions in itertools.product(DebtPhase, ((), ("1",), ("1", "7"))):
         for name, changes in DEBTS.items():
             debt = replace(DEBT, phase=phase, **{"versions": versions, **changes})
             taken = resume.owed_as_today(debt, _TODAY)
-            yield f"{phase}, {versions}, {name} → {change(debt, taken)} {shown(taken.plan.consumers)}"
+            yield f"{phase}, {versions}, {name} → {change(debt, taken)} {shown((taken.plan.stores, taken.plan.consumers))}"
 
 
 def _left_open() -> Iterator[str]:
@@ -82,6 +87,9 @@ def _showing() -> Iterator[str]:
         consumers = tuple(ConsumerFact(name, evidence, converged, found) for name, found in instances.items())
         clear = look.showing(Facts(stores, consumers, NOW), OLD, living)
         yield f"{evidence}, converged {converged}, living {living} → {[one.name for one in clear]}"
+    third = (ConsumerFact("c", Evidence.READ, True, instances["holds a third key"]),)
+    verdict = look.look(Facts(stores, third, NOW), OLD, NEW)
+    yield f"a third key is shown → {verdict.clear} {verdict.text!r}"
     for name, facts in FACTS.items():
         yield f"{name} → {[one.name for one in look.showing(facts, OLD, NEW)]}"
 
