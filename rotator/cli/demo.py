@@ -18,12 +18,17 @@ def demo(as_json: bool) -> int:
     from rotator.cli.steps import as_told
     from rotator.demo.run import Teller, run
 
-    seen = run(Teller(_nobody, _nobody) if as_json else Teller(lambda line: console.put(line, 4), as_told))
+    seen = run(Teller(_nobody, _nobody) if as_json else Teller(_show, as_told))
     if as_json:
         return shapes.answer(0 if seen.ok else 1, **asdict(seen))
     if not seen.ok:
         console.put("the demo did not end as it should; `rotator demo --json` shows every step")
     return 0 if seen.ok else 1
+
+
+def _show(text: str) -> None:
+    for line in text.split("\n"):
+        console.put(line, 4)
 
 
 def _nobody(_: Any) -> None:

@@ -120,9 +120,8 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
             f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})"
         )
     if found.differs:
-        lines = "".join(f"\n  {line}" for line in found.differs)
         voice.say(
-            f"the playbook says otherwise by now:{lines}",
+            f"the playbook says otherwise by now: {'; '.join(found.differs)}",
             f"`rotator resume {found.playbook} --today` goes on with that",
         )
     told = [one.id for one in found.kills if incident.ending(one) is not incident.Ending.DEAD]

@@ -176,3 +176,11 @@ def test_a_refusal_before_anything_begins_is_an_object(run: Run, home: Path) -> 
 def test_json_lines_are_unchanged_without_the_option(run: Run) -> None:  # noqa: F811
     run("rotate", "one")
     assert all("event" in json.loads(line) for line in run("audit", "tail").out.splitlines())
+
+
+def test_every_part_of_a_shape_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    for shape in _SHAPES.values():
+        assert not [part for part in shape if f"`{part}`" not in page]
+    for verb in VERBS:
+        assert f"`{verb}`" in page or f"`{verb.split()[0]} …`" in page or verb == "schema", verb

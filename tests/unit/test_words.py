@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from rotator.cli import demo
 from rotator.cli.words import counted, report
 from rotator.core.action import Ask, Finish
 from rotator.core.state import Debt, Outcome, Phase, Rotation
@@ -36,6 +37,17 @@ def test_each_playbook_is_counted_once_by_how_it_ended() -> None:
         ": 1 rotated, 1 old key revoked, 1 rolled back, 1 needs attention, 1 waits for a person, 1 waits"
     )
     assert counted(reports[-1:], {}) == ", nothing was due"
+
+
+def test_what_a_playbook_says_otherwise_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stuck = replace(DONE, phase=Phase.STUCK, outcome=None, question="it did not come up")
+    report(replace(_report("one", stuck), differs=("restart: no longer x", "restart: now y")))
+    assert "by now: restart: no longer x; restart: now y\nhint: `rotator resume" in capsys.readouterr().err
+
+
+def test_the_scenes_of_the_demo_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    demo._show("\n2. a scene:\n$ rotate demo --wait\n  Killed")
+    assert capsys.readouterr().out == "\n2. a scene:\n$ rotate demo --wait\n  Killed\n"
 
 
 def test_singular_and_plural() -> None:
