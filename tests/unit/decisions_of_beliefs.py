@@ -61,7 +61,8 @@ def _owed_as_today() -> Iterator[str]:
         for name, changes in DEBTS.items():
             debt = replace(DEBT, phase=phase, **{"versions": versions, **changes})
             taken = resume.owed_as_today(debt, _TODAY)
-            yield f"{phase}, {versions}, {name} → {change(debt, taken)} {shown((taken.plan.stores, taken.plan.consumers))}"
+            where = shown((taken.plan.stores, taken.plan.consumers))
+            yield f"{phase}, {versions}, {name} → {change(debt, taken)} {where}"
 
 
 def _left_open() -> Iterator[str]:
