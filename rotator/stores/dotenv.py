@@ -157,6 +157,7 @@ class DotenvStore(PlacedStore):
             if field not in BESIDE:
                 stand_in.refuse_new(text)
             content = dotenv_syntax.put(content, name, text, known, written.get(name))
+        self._refuse_doubts(content)
         return content
 
 

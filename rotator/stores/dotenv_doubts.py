@@ -15,7 +15,7 @@ from rotator import plain, stand_in
 from rotator.errors import PermanentError
 from rotator.stores import dotenv_readers as readers
 from rotator.stores import dotenv_syntax as syntax
-from rotator.stores.dotenv_readers import READERS, Line
+from rotator.stores.dotenv_readers import READERS
 from rotator.stores.dotenv_syntax import Found
 
 _SECTION = re.compile(
@@ -31,7 +31,6 @@ _CLOSES = re.compile(r"[ \t]*(?:(?:fi|done|esac)\b|[})])")
 _COMMAND = re.compile(r"(?:;|&&|\|\|)\s*(?:export|declare|typeset|readonly|local|unset|set)\s")
 _CLOSED = re.compile(r"(?:;|\s)(?:fi|done|esac|\})\s*$")
 _ANOTHER = re.compile(r"[\s;&|(][\"']?[A-Za-z_]\w*[\"']?\+?=")
-_JUDGES = ("bash", "compose")  # those that give the signs of a value most meanings
 _ONE_LINE = "give it a line of its own, `NAME=value`"
 
 
@@ -180,8 +179,7 @@ class _File:
         if instead:
             shown = f" ('{one.value[:60]}')" if stand_in.placeholder(one.value) else ""
             raise PermanentError(f"{where}{name} is {instead}{shown}", hint)
-        alone = Line(f"{name.replace('.', '_')}=", self.body[one.start : one.end].decode())
-        others = [reader for reader in _JUDGES if readers.read(reader, alone) != one.value]
+        others = readers.judged_otherwise(self.body[one.start : one.end].decode(), one.value)
         if others and not known():
             who = " and ".join(READERS[reader] for reader in others)
             hint = (

@@ -42,6 +42,12 @@ def read(reader: str, line: Line) -> str | None:
     return _READ[reader][0](line)
 
 
+def judged_otherwise(written: str, value: str) -> list[str]:
+    """Those of the readers that give signs most meanings to whom a value that is written so is another one."""
+    alone = Line("NAME=", written)
+    return [reader for reader in ("bash", "compose") if read(reader, alone) != value]
+
+
 def right(line: Line, value: str, among: Collection[str] = tuple(READERS)) -> frozenset[str]:
     """The readers to whom the line is this very value, in all of their versions."""
     return frozenset(reader for reader in among if all(one(line) == value for one in _READ[reader]))

@@ -205,12 +205,21 @@ def _spelled(
 ) -> str:
     wanted = readers.may_be_right(line, present)
     before = Line(line.head, blanks, line.end)
-    return readers.spelled(value, before, tail, quote, known, wanted, _ours)
+    return readers.spelled(value, before, tail, quote, known, wanted, partial(_ours, known))
 
 
-def _ours(line: Line) -> str | None:
-    found = find((line.head + line.rest + "\n").encode(errors="surrogateescape"), line.name)
-    return found[0].value if len(found) == 1 else None
+def _ours(known: Known, line: Line) -> str | None:
+    """As it would be read here; None for what would be refused then."""
+    content = (line.head + line.rest + "\n").encode(errors="surrogateescape")
+    found = find(content, line.name)
+    if len(found) != 1:
+        return None
+    written = _text(content[found[0].start : found[0].end])
+    return (
+        None
+        if readers.judged_otherwise(written, found[0].value) and not known()
+        else found[0].value
+    )
 
 
 def _new_line(content: bytes, name: str, value: str, known: Known) -> bytes:
@@ -227,5 +236,9 @@ def _new_line(content: bytes, name: str, value: str, known: Known) -> bytes:
     line = Line(f"{head}{name}=", "", end.decode())
     able = readers.right(line, "")
     return (
-        gap + (line.head + readers.spelled(value, line, "", "", known, able, _ours)).encode() + end
+        gap
+        + (
+            line.head + readers.spelled(value, line, "", "", known, able, partial(_ours, known))
+        ).encode()
+        + end
     )
