@@ -28,6 +28,9 @@ _OPENS = re.compile(
     r"[ \t]*(?:(?:if|for|while|until|case|select|function)\b|[A-Za-z_]\w*[ \t]*\(\)|[{(][ \t]*$)|.*<<-?[ \t]*['\"\\]?\w"
 )
 _CLOSES = re.compile(r"[ \t]*(?:(?:fi|done|esac)\b|[})])")
+_UNENDED = re.compile(r"'[^']*\Z|\"(?:[^\"\\]|\\.)*+\Z", re.S)
+_GLUED = re.compile(r"[a-z0-9][A-Z][A-Z0-9]*_[A-Z0-9_]+=.")
+_LONG = 6  # a name of so many letters stands in no other value by chance
 _COMMAND = re.compile(r"(?:;|&&|\|\|)\s*(?:export|declare|typeset|readonly|local|unset|set)\s")
 _CLOSED = re.compile(r"(?:;|\s)(?:fi|done|esac|\})\s*$")
 _ANOTHER = re.compile(r"[\s;&|(][\"']?[A-Za-z_]\w*[\"']?\+?=")
@@ -124,11 +127,7 @@ class _File:
             text = f"{self.place} is no .env file: no line of it is an assignment"
             raise PermanentError(text, "is the path right?")
         for name, one in self.found:
-            if (
-                one.quote == ""
-                and one.value[:1] in ("'", '"')
-                and one.value.count(one.value[0]) % 2
-            ):
+            if one.quote == "" and _UNENDED.match(one.value):
                 text = (
                     f"{self.line(one.start)}the quote that begins the value of {name} does not end"
                 )
@@ -159,7 +158,7 @@ class _File:
 
     def refuse_line(self, name: str, one: Found, known: Callable[[], Collection[str]]) -> None:
         where = self.line(one.start)
-        if one.quote == "" and _ANOTHER.search(one.value):
+        if one.quote == "" and (_ANOTHER.search(one.value) or _GLUED.search(one.value)):
             raise PermanentError(
                 f"{where}there is more than the assignment of {name} in it", _ONE_LINE
             )
@@ -206,6 +205,9 @@ def _means(name: str, line: str) -> bool:
 
 
 def _assigned_in(name: str, value: str) -> bool:
+    """Behind a blank, or glued to a value whose line break was lost."""
+    if len(name) >= _LONG and re.search(rf"[A-Za-z0-9]{re.escape(name)}=", value):
+        return True
     return (
         re.search(rf"(?:^|[\s;&|(])[\"']?{re.escape(name)}[\"']?[ \t]*[+:?]?=", value) is not None
     )

@@ -74,12 +74,12 @@ def spelled(
     It is right for all that are `known` to read it, or, where nobody knows them, for all of the `wanted`; and read by
     `ours`. Raises PermanentError, which says which reader is in the way.
     """
-    candidates = {
-        candidate: found
+    every = {
+        candidate: (right(written, value), ours(written) == value)
         for candidate in dict.fromkeys(_spellings(value, quote))
-        if ours(written := Line(line.head, line.rest + candidate + tail, line.end)) == value
-        for found in [right(written, value)]
+        for written in [Line(line.head, line.rest + candidate + tail, line.end)]
     }
+    candidates = {candidate: found for candidate, (found, is_ours) in every.items() if is_ours}
     perfect = next(
         (candidate for candidate, found in candidates.items() if found >= {*wanted}), None
     )
@@ -94,7 +94,7 @@ def spelled(
     missed = needed - candidates.get(best, frozenset())
     if missed or not candidates:
         others = {
-            reader for found in candidates.values() if missed & found for reader in needed - found
+            reader for found, _ in every.values() if missed & found for reader in needed - found
         }
         raise PermanentError(*_in_the_way(line.name, missed or needed, others))
     return best

@@ -20,6 +20,7 @@ _BLANKS = re.compile(rb"[ \t]*")
 _COMMENT = re.compile(rb"(?<=[ \t])#")
 _ESCAPE = re.compile(rb'\\([\\"$`nrt])')
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_SWALLOWS = re.compile(rb"(?m)^[ \t]*[#;][^\n]*\\\r?\n\Z")
 Known = Callable[[], Collection[str]]
 _MARK = b"\xef\xbb\xbf"
 
@@ -180,6 +181,8 @@ def misread(content: bytes, name: str, reader: str) -> str:
         seen = readers.read(reader, line)
         if marked and found.head == 0 and reader in ("systemd", "python-dotenv", "bash"):
             return "not at all: a byte order mark stands before it"
+        if reader == "systemd" and _SWALLOWS.search(body[: found.head]):
+            return "not at all: the comment before it ends with \\, and goes on"
         if seen == found.value:
             continue
         if seen is None:

@@ -129,7 +129,8 @@ def test_what_is_believed_of_a_reader_is_what_it_does(reader: str, tmp_path: Pat
     for _ in range(FILES):
         rest = "".join(chance.choice([*_ODD, *_PLAIN]) for _ in range(chance.randint(0, 7)))
         rest = chance.choice(["", "", " "]) + chance.choice(["", "", "'", '"']) + rest + chance.choice(["", "'", '"'])
-        lines.append(Line(chance.choice(["KEY=", "KEY=", "export KEY=", " KEY=", "KEY ="]), rest + chance.choice(_TAILS)))
+        head = chance.choice(["KEY=", "KEY=", "export KEY=", " KEY=", "KEY ="])
+        lines.append(Line(head, rest + chance.choice(_TAILS)))
     paths = [tmp_path / f"{number}.env" for number in range(len(lines))]
     for path, line in zip(paths, lines, strict=True):
         path.write_bytes(f"A=1\n{line.head}{line.rest}{line.end}".encode())

@@ -70,6 +70,20 @@ def test_a_secret_that_is_just_being_taken_in_is_waited_for() -> None:
     assert found == [True]
 
 
+ANY = st.text(st.characters(max_codepoint=0x1FFFF), max_size=40)  # half characters, too: other encodings end so
+HALF = st.sampled_from(["", "\udcff", "\ud800", "%ed%a0%80", "\\ud800", "&#xD800;", "&#9999999;", "\0", "\x1b[0m"])
+
+
+@given(text=ANY, secret=ANY, half=HALF)
+def test_no_text_and_no_secret_makes_it_fail(text: str, secret: str, half: str) -> None:
+    """Of a file in another encoding, of a program's output cut in the middle: what is said of it must come out."""
+    alive = [Secret(secret + half), Secret(half + secret), Secret(text[:9])]
+    redacted = Redactor([r"sk-[A-Za-z0-9]{8,}"])(text + half + secret + half)
+    assert isinstance(redacted, str) and len(alive) == 3
+    longest = secret + half
+    assert len(longest.strip()) < 12 or longest not in redacted or longest in "***" + text + "***"
+
+
 def test_of_the_dead_nothing_is_kept() -> None:
     """A text that was a secret's is a text like any other once the secret is gone."""
     alive = [Secret(f"a-secret-value-number-{number:04d}") for number in range(50)]

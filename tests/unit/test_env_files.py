@@ -258,6 +258,7 @@ def test_where_the_reader_is_known_only_what_it_reads_counts(
         (f"KEY={OLD}\r\n", "bash", "with more than the key"),
         (f"\ufeffKEY={OLD}\n", "systemd", "a byte order mark"),
         ("KEY=abc#def\n", "dotenv", "as another value"),
+        (f"# of the app \\\nKEY={OLD}\n", "systemd", "the comment before it ends with"),  # systemd#27975
     ],
 )
 def test_a_consumer_that_reads_something_else_is_found_before_the_start(
@@ -364,6 +365,54 @@ def test_what_was_there_is_put_back_as_it_is_read_now(tmp_path: Path) -> None:
         spelled = {one.name: Secret(json.dumps(told))}
         one.write(replace(single("b"), spelled=spelled), one.read().version, NOTE)  # type: ignore[union-attr]
         assert Path(one.path).read_text() == "KEY='b'\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        # NousResearch/hermes-agent#1635: a line break was lost
+        (f"KEY={OLD}OPENAI_BASE_URL=https://x/v1\n", "more than the assignment of KEY"),
+        # theskumar/python-dotenv#544: quotes beside quotes
+        ("KEY='I'\"'\"'m a key'\n", "another one to .*Compose"),
+        # systemd/systemd#8857: a backslash that some readers take away
+        ("KEY=s7@o8\\p=@us$0!\n", "another one to .*a shell"),
+        # vlucas/phpdotenv#237: a private key over several lines
+        ('KEY="-----BEGIN\n\\MIIE\n-----END"\n', "another one to|fit"),
+        # oven-sh/bun#34003, edgehero/pi-dispatch#392: something behind the quotes
+        ('KEY="hello" junk\nB="x"\n', "a shell"),
+        ('KEY=a"b"c\n', "a shell"),
+        # elixir-toniq/vapor#72: a document begins here
+        ("KEY=<<EOF\nabc\nEOF\n", "a shell"),
+        # NousResearch/hermes-agent#1635: what an unfinished setup left
+        ("KEY=***\n", "a placeholder"),
+    ],
+)
+def test_forms_that_people_have_reported_to_readers(tmp_path: Path, content: str, words: str) -> None:
+    one = store(tmp_path, content)
+    if "BEGIN" not in content:
+        refused(one, words)
+        return
+    found = one.read()  # every reader of quotes reads it alike; but a key of several lines is not one that we write
+    assert found is not None
+    with pytest.raises(PermanentError, match="line break"):
+        one.fits([single("-----BEGIN\nnew")])
+
+
+def test_a_name_that_is_glued_to_another_value_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "app.env"
+    path.write_text("OTHER=abcOPENAI_API_KEY=sk-1\n")
+    one = DotenvStore(path=str(path), key="OPENAI_API_KEY")
+    with pytest.raises(PermanentError, match="behind another assignment"):
+        one.read()
+
+
+def test_sections_within_a_value_are_none(tmp_path: Path) -> None:
+    """docker/cli#5057; and nodejs/node#53461: a blank before the quotes."""
+    one = store(tmp_path, f'CONF="\n[config 1]\nkey1=val1\n"\nKEY= "{OLD}"\n')
+    found = one.read()
+    assert found is not None
+    one.write(single("new-value"), found.version, NOTE)
+    assert Path(one.path).read_text() == 'CONF="\n[config 1]\nkey1=val1\n"\nKEY= "new-value"\n'
 
 
 class TestFile:
