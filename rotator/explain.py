@@ -70,7 +70,7 @@ def explain(service: Service, name: str) -> Explanation:
         _rotation(told, case.rotation, at_it)
     without = service.without(name)
     if without is not None:
-        told.why.append(f"{without} is in force and was ordered to die: consumers have no other key yet")
+        told.why.append(f"{without} is in force and was ordered to die, and no other key was brought out yet")
         told.next.append(Next(now, "the next `rotate --due` makes another key and brings it out"))
     for debt in case.debts:
         _debt(told, service, playbook, case, debt)

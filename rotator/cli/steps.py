@@ -191,6 +191,8 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
         return
     if isinstance(result, Later):
         line.waiting = result.text if call.op is not Op.WATCH else ""  # what is watched is over
+    elif isinstance(result, Failed) and call.op is Op.WATCH:  # the key is dead: that is what the line tells
+        line.warnings = (f"a probe fails since then: {result.message}",)
     elif isinstance(result, Failed | Unknown):
         line.tries += 1
         line.failed = result.message

@@ -79,8 +79,8 @@ def report(found: Report, many: bool = False) -> None:
 
 
 def without(name: str, key: Key) -> str:
-    """Of a playbook whose consumers have no key that works."""
-    return f"{key} is in force in {name} and was ordered to die: consumers have no other key yet"
+    """Of a playbook whose consumers have no key that works, as far as the journal knows."""
+    return f"{key} is in force in {name} and was ordered to die, and no other key was brought out yet"
 
 
 def then(name: str) -> str:

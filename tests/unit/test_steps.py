@@ -77,6 +77,16 @@ def test_the_live_line_says_it_and_what_is_not_there_yet(monkeypatch: pytest.Mon
     view.waits(None, WaitUntil(NOW))
 
 
+def test_a_dead_key_is_not_told_as_a_failure_when_a_probe_fails_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --revoke-first probes fail until the new key is out; the line is about the key that was to die."""
+    view = StepView()
+    for op, result in ((Op.PROVE, Done(NOW)), (Op.WATCH, Failed(NOW, "the key is refused (401)"))):
+        view(DEBT, Call(op, "revoke", key=DEBT.key), Performed(result), 0.1)
+    view.close()
+    said = capsys.readouterr().out
+    assert "revoke     ✓ refused by the provider" in said and "! a probe fails since then: the key is refused" in said
+
+
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
     view: Any = StepView(quiet=True)
     told(view, ROTATION, CALL, Failed(NOW, "it is down", "", False))
