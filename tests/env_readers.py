@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tools import CACHE, cached, go_build, may_install, run
+from tests.servers.tools import CACHE, apt, cached, go_build, may_install, run
 
 _DOTENV = "16.6.1"
 _NODE = """
@@ -48,14 +48,19 @@ def node_dotenv(paths: Sequence[Path], name: str) -> list[str | None]:
 
 
 def _node_module() -> str:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("dotenv of Node.js reads nothing here: there is no node, or no npm")
+    if may_install():
+        apt("nodejs", "npm", tools=("node", "npm"))
+    if shutil.which("node") is None or not (may_install() or any(CACHE.glob("dotenv-*/.complete"))):
+        pytest.skip("dotenv of Node.js is not installed: python -m tests.servers dotenv install")
+    return str(dotenv_of_node() / "node_modules" / "dotenv")
+
+
+def dotenv_of_node() -> Path:
+    """The package, by npm."""
     with cached("dotenv", _DOTENV) as (path, empty):
-        if empty and not may_install():
-            pytest.skip("dotenv of Node.js is not installed: CI=1, or `npm install` by hand")
         if empty:
             run(["npm", "install", "--silent", "--no-audit", "--prefix", path, f"dotenv@{_DOTENV}"])
-    return str(path / "node_modules" / "dotenv")
+    return path
 
 
 def bash(paths: Sequence[Path], name: str) -> list[str | None]:

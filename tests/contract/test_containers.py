@@ -19,6 +19,7 @@ from rotator.model import Change, Note, NotYet, single
 from rotator.restarters.compose import ComposeRestarter
 from rotator.restarters.docker import DockerRestarter
 from rotator.restarters.recreate import environment, read_env_file
+from rotator.stores.dotenv import DotenvStore
 from rotator.stores.file import FileStore
 from tests.servers import images
 from tests.servers.engine import IMAGE, Engine, compose_2, compose_file
@@ -369,6 +370,21 @@ def test_a_service_scaled_by_hand_stays_so_and_others_are_not_touched(
     )
     after = door.labelled(plugin, {"com.docker.compose.service": "web"})
     assert [found.id for found in after] == [found.id for found in web]
+
+
+def test_a_value_is_written_as_compose_reads_it_where_its_services_have_the_file(
+    engine: Engine, compose: tuple[str, Path]
+) -> None:
+    program, folder = compose
+    engine.compose(program, folder, "up", "-d")
+    plugin = _compose(engine, program, folder, "app")
+    store = DotenvStore(path=str(folder / "app.env"), key="KEY").read_by([plugin])
+    assert plugin.env_reader(None, store.path) == plugin.env_reader(None, str(folder / ".env")) == "compose"
+    assert not plugin.env_reader(None, str(folder / "other.env")) and not plugin.env_reader("web-1", store.path)
+    value = "pa$$word-`1`#2"
+    store.write(single(value), store.read().version, Note("k", "i", "01ROTATION", 0.0))  # type: ignore[union-attr]
+    _carried_out(plugin, _change(value))
+    assert [found.holds.reveal() for found in plugin.progress(_change(value)).instances if found.holds] == [value]
 
 
 def test_a_service_that_was_only_started_again_is_recreated(engine: Engine, compose: tuple[str, Path]) -> None:

@@ -219,6 +219,30 @@ class TestBefore:
         (finding,) = service.restarter().preflight()
         assert finding.level is Level.ERROR and "is not well already: failed/failed" in finding.text
 
+    @pytest.mark.parametrize("content", ["KEY=first-value # production\n", "KEY='first-value' # production\n"])
+    def test_a_comment_that_systemd_takes_for_a_part_of_the_key_is_found(
+        self, systemd: Systemd, service: Service, content: str
+    ) -> None:
+        service.file.write_text(content)
+        store = self.store(service)
+        (told,) = [finding.text for finding in store.preflight() if finding.level is Level.ERROR]
+        assert "systemd (EnvironmentFile) reads KEY with more than the key" in told
+        systemd.systemctl("restart", service.name)
+        assert service.key != "first-value", "so it does"
+
+    @pytest.mark.parametrize("value", ["pa$$ `word`#1", "it's; \"so\"", "back\\slash"])
+    def test_where_systemd_alone_reads_the_file_it_gets_any_value(self, service: Service, value: str) -> None:
+        store = self.store(service)
+        store.write(single(value), store.read().version, NOTE)  # type: ignore[union-attr]
+        service.server.systemctl("restart", service.name)
+        assert service.key == value and store.read().values["key"].reveal() == value  # type: ignore[union-attr,index]
+
+    def store(self, service: Service) -> DotenvStore:
+        restarter = service.restarter()
+        path = f"/srv/shared/{service.file.name}"
+        store = DotenvStore(path=path, key="KEY", host=service.server.name, ssh_config=restarter.ssh_config)
+        return store.read_by([restarter])
+
     def test_a_reload_that_would_keep_the_old_key_is_refused(self, systemd: Systemd, service: Service) -> None:
         """An environment file and a loaded credential are read at the start alone."""
         (finding,) = service.restarter(action="reload").preflight()

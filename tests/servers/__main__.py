@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests import env_readers
 from tests.servers import bao, engine, kube, moto, pgbouncer, systemd, toxiproxy
 from tests.servers.server import Server, wipe
 from tests.servers.tools import Failed
@@ -26,6 +27,8 @@ SERVERS: dict[str, type[Server]] = {
 INSTALLED = {
     "moto": moto.install,
     "compose": engine.compose_2,
+    "envfiles": env_readers.envfiles,
+    "dotenv": env_readers.dotenv_of_node,
     "pgbouncer": pgbouncer.Pgbouncer.install,
     **{name: kind.install for name, kind in SERVERS.items()},
 }

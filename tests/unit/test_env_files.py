@@ -272,6 +272,18 @@ def test_a_consumer_that_reads_something_else_is_found_before_the_start(
     assert OLD not in errors[0].text
 
 
+def test_docker_reads_the_env_file_that_its_containers_are_made_with(tmp_path: Path) -> None:
+    from rotator.restarters.docker import DockerRestarter
+
+    one, link = store(tmp_path, "KEY=it's\n"), tmp_path / "link"
+    link.symlink_to(one.path)
+    web = DockerRestarter(containers=["web-1"], env_file=str(link))
+    assert web.env_reader(None, one.path) == "docker"
+    assert not web.env_reader("web-1", one.path) and not web.env_reader(None, str(tmp_path / "other.env"))
+    assert not DockerRestarter(containers=["web-1"]).env_reader(None, one.path)
+    assert one.read_by([web]).read().values["key"].reveal() == "it's"  # type: ignore[union-attr,index]
+
+
 @pytest.mark.parametrize(
     ("line", "new", "written"),
     [
