@@ -205,7 +205,10 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
         rotation = session.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
             raise RefusedError(f"{name} has an unfinished rotation", f"`rotate {name}` carries it on")
-        held = {entry.name: entry.store.read() for entry in playbook.stores}
+        try:
+            held = {entry.name: entry.store.read() for entry in playbook.stores}
+        except PermanentError as error:  # what stands there is no key, or not sure to be one
+            raise RefusedError(error.message, error.hint) from error
         credential = _held(service, playbook, [found for found in held.values() if found is not None], key_id)
         now = service.clock.now()
         known_id, told_by = identity.chosen(playbook, credential, key_id, now)

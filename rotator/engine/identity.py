@@ -61,7 +61,8 @@ def identify(
     if wrong := playbook.provider.looks_right(credential.primary):
         raise RefusedError(
             f"the stores hold something else than a key ({key.hint}): {wrong}",
-            "is the path right, and the variable or field in it?",
+            "is the path right, and the variable or field in it? If there never was a key, empty it, and say "
+            "`create: true` in the store's entry",
         )
     taken = accepted(playbook, credential)
     if key.id:
