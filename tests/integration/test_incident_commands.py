@@ -85,7 +85,7 @@ def test_all_mistakes_at_once_and_the_very_same_as_rotate_tells(run: Run, home: 
     (home / "key").mkdir()
     planned, rotated = run("plan", "one"), run("rotate", "one")
     assert planned.code == rotated.code == 6
-    for words in ("ended with 3", "no process is named"):
+    for words in ("ended with 3", "app.pid is not there"):
         assert words in planned.out and words in rotated.out + rotated.err, (planned, rotated)
     assert "in force  it is not sure which key is in force" in planned.out
 
