@@ -27,6 +27,7 @@ from pathlib import Path
 FILE = Path(__file__).with_name("mutants.json")
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tests" / "unit" / "equivalent_mutants.txt"
+_CORE = ROOT / "rotator" / "core"
 _MADE = ROOT / "mutants"  # where mutmut puts them, and what became of each
 _LOG = ROOT / "mutants.log"
 _SURVIVED = 0  # the exit code of the tests that met it
@@ -70,12 +71,15 @@ def survivors(functions: dict[str, Met]) -> list[str]:
 
 
 def digest() -> str:
-    """Of every module of ours that their tests load, of the decisions as written, of mutmut and Python."""
+    """Of the core, of their tests with every module that these share, of the decisions as written, mutmut and Python.
+
+    What the core takes from elsewhere are words (enumerations, records): another meaning of one is another decision.
+    """
     names = [name.removesuffix(".py").replace("/", ".") for name in _TESTS]
     argv = [sys.executable, "-c", _STANDS_ON, *names]
     loaded = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
     ours = {path for line in loaded.stdout.split() if (path := Path(line)).is_relative_to(ROOT)}
-    kept = {path for path in ours if path.relative_to(ROOT).parts[0] in ("rotator", "tests")}
+    kept = {path for path in ours if path.is_relative_to(_CORE) or path.is_relative_to(ROOT / "tests")}
     found = hashlib.sha256(f"{platform.python_version()} {version('mutmut')}".encode())
     for path in sorted(kept | {ROOT / "tests" / "unit" / "decisions.txt"}):
         found.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())

@@ -445,11 +445,18 @@ def test_what_stands_around_the_administrators_key_is_taken_off(around: str, pro
     assert "admin-credential" not in told.message
 
 
-@pytest.mark.parametrize("value", ["admin credential", "admin-crédential", "admin\x00credential", "one\ntwo"])
+@pytest.mark.parametrize("value", ["admin credential", "admin-crédential", "admin\x01credential", "one\ntwo"])
 def test_an_administrators_key_that_cannot_be_sent_is_told_by_its_setting(value: str, provided: Make) -> None:
     found = provided()
     found.admin.write_text(value)
     found.refused(found.provider.preflight, ConfigError, "admin cannot stand in a header")
+    assert found.calls == []
+
+
+def test_an_administrators_key_with_nul_bytes_is_told_by_its_file(provided: Make) -> None:
+    found = provided()
+    found.admin.write_text("admin\x00credential")
+    found.refused(found.provider.preflight, PermanentError, "admin is not UTF-8: there are NUL bytes in it")
     assert found.calls == []
 
 

@@ -497,6 +497,9 @@ BESIDE: dict[str, tuple[Debt, ...]] = {
     "proving": (replace(DEBT, phase=DebtPhase.PROVE),),
     "retired, not proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=1),),
     "retired, proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=3),),
+    "asked of a person, at once": (
+        replace(DEBT, phase=DebtPhase.REVOKE, key=OTHER, cause=Cause.COMPROMISED, by_hand=True, at_once=True),
+    ),
     "asked of a person, of another key": (
         replace(DEBT, phase=DebtPhase.REVOKE, key=OTHER, cause=Cause.COMPROMISED, by_hand=True),
     ),
