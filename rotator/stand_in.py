@@ -44,14 +44,14 @@ _PLACEHOLDERS = (
     r"<[^<>]*>",
     r"\[(?:[a-z]+[-_ ])*[a-z]+\]",
     r"your[-_ .].+|your[a-z]*(?:api)?(?:key|token|secret)(?:here)?",
-    r"(?:my|some)[-_ ](?:[a-z]+[-_ ])*(?:key|token|secret)(?:[-_ ]here)?",
+    r"my[-_ ](?:(?:api|secret|access|auth)[-_ ])*(?:key|token|secret)(?:[-_ ]here)?",
     r"(?:please[-_ ]?)?(?:change|replace|fill)[-_ ]?(?:me|this|it)(?:[-_ ]?(?:in|now|please|later))?[!.]*",
     r"(?:please[-_ ])?(?:change|replace|fill|insert|enter|put|add|set|paste|provide|use)[-_ ](?:[a-z]+[-_ ])*"
     r"(?:key|token|secret|value|here|in|your|password)(?:[-_ ](?:here|in))?",
     r"(?:[a-z0-9]+[-_ ])+here",
     r"user[-_ ]provided|to[-_ ]?do|tbd|fix[-_ ]?me|place[-_ ]?holder|dummy|example|redacted",
     r"n/?a|none|null|nil|undefined",
-    r"(?:[a-z]{1,12}[0-9]{0,2}[-_])*(?:x{3,}|\*{3,}|\.{3,}|…|_{3,}|-{3,}|\?{3,})(?:[-_]x{3,})*",
+    r"(?:[a-z]{1,7}[0-9]{0,2}[-_])*(?:x{3,}|\*{3,}|\.{3,}|…|_{3,}|-{3,}|\?{3,})(?:[-_]x{3,})*",
     r"[a-z0-9_-]{1,24}(?:\.{3}|…|\*{3,})",
 )
 _SURE = re.compile("|".join(_PLACEHOLDERS), re.I)
