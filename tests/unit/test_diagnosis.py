@@ -32,7 +32,7 @@ def instance(name: str, holds: str | None = None, started: float = 0.0) -> Insta
             "process app: process 71 (app) still shows another key in KEY: the old key key_1 (sk-svc…K4dF)",
         ),
         (
-            Progress(1, 0, False, (instance("71", "stranger"),), "process 71 (app) still shows another key in KEY"),
+            Progress(1, 0, False, (instance("71", "odd-012345"),), "process 71 (app) still shows another key in KEY"),
             "process app: process 71 (app) still shows another key in KEY: a key that this journal does not know",
         ),
         (

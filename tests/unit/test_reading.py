@@ -84,7 +84,10 @@ def test_what_cannot_be_part_of_an_address_is_no_id(told: str) -> None:
     assert reading.unfit(told) and reading.key_id(told) == ""
 
 
-@pytest.mark.parametrize("told", ["...", "a.b", "keys/2", "projects/p/keys/k", "a b", "schlüssel", "%2e%2e", "x" * 500])
+UNUSUAL = ["...", "a.b", "keys/2", "projects/p/keys/k", "a b", "schlüssel", "%2e%2e", "k7" * 250]
+
+
+@pytest.mark.parametrize("told", UNUSUAL)
 def test_an_id_may_be_unusual(told: str) -> None:
     assert reading.key_id(told) == told
 
