@@ -117,9 +117,12 @@ def may_signal(found: Process) -> bool:
 
 
 def handles(found: Process, number: signal.Signals) -> str:
-    """What a process does with a signal: `ignores`, `catches`, or '' for what the kernel does by itself."""
+    """What a process does with a signal: `ignores`, `catches`, or '' for what the kernel does by itself.
+
+    One that is blocked is waited for (sigwait, signalfd): it reaches the process even where its parent had it ignored.
+    """
     status, bit = _status(found.pid), 1 << (number - 1)
-    for field, word in (("SigIgn", "ignores"), ("SigCgt", "catches")):
+    for field, word in (("SigBlk", "catches"), ("SigIgn", "ignores"), ("SigCgt", "catches")):
         if int(status.get(field, "0"), 16) & bit:
             return word
     return ""

@@ -294,6 +294,15 @@ def test_a_process_that_will_not_act_on_the_signal_is_told(app: App) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
+def test_a_process_that_waits_for_the_signal_acts_on_it_though_its_parent_ignored_it(app: App) -> None:
+    """Started with nohup, and it waits for its signals in a thread: sigwait, signalfd."""
+    ignored, blocked = "signal.signal(signal.SIGHUP, signal.SIG_IGN)", "signal.pthread_sigmask(0, [signal.SIGHUP])"
+    app.start(f"{ignored}\n{blocked}\n")
+    assert errors(app.watched(signal="HUP", env="KEY").preflight()) == []
+    (told,) = errors(app.watched(signal="HUP").preflight())
+    assert "handles SIGHUP itself" in told
+
+
 # --- one that goes on as the same process ---
 def test_one_that_executes_itself_again_has_the_same_number_and_start_and_the_new_key(app: App) -> None:
     pid = app.start(_EXECUTES_ITSELF)
