@@ -1,9 +1,10 @@
 """In which part of a run a test belongs, by the servers that the tests of its module are about.
 
-Most suites of real servers wait: for a roll-out, for a lease to end. So one part has all tests of Kubernetes, one those
-of container engines and of systemd, one the journeys of the installed command that need neither, and one the rest;
-`python -m tests` runs them side by side. What is generated (the
-model, the simulation, properties: a part each) computes all the time: it would make the others late, and runs first.
+Most suites of real servers wait: for a roll-out, for a lease to end. So one part has the journeys of the installed
+command that need none of these, and all tests of Kubernetes; one has those of container engines and of systemd, and
+one the rest; `python -m tests` runs them side by side: more would only wait for processors. What is generated (the
+model, the simulation, properties: a part each) computes all the time: it would make the others late, and runs
+first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 GENERATED = ("model", "simulation", "properties")
-NAMES = (*GENERATED, "kubernetes", "engines", "journeys", "rest")
+NAMES = (*GENERATED, "kubernetes", "engines", "rest")
 _TESTS = Path(__file__).parent
 # The first of these that a module needs is what its tests are about, and decides in which part they run.
 _SERVERS = {
@@ -53,7 +54,7 @@ def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
 def _place(path: Path, asked: set[str]) -> Place:
     server = next((name for fixture, name in _SERVERS.items() if fixture in asked), "")
     ring = _ring(path)
-    by_ring = ring if ring in GENERATED else "journeys" if ring == "acceptance" else "rest"
+    by_ring = ring if ring in GENERATED else "kubernetes" if ring == "acceptance" else "rest"
     return Place(server, _PART.get(server, by_ring))
 
 

@@ -30,7 +30,7 @@ from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
 from rotator.providers import catalog_entry
 from rotator.providers.aws_iam import AwsIamProvider
-from rotator.providers.shipped import shipped
+from rotator.providers.shipped import key_patterns, shipped
 from rotator.reference import Reference
 from rotator.secret import Secret
 from tests.servers import issuers, moto
@@ -376,7 +376,7 @@ class TestCommand:
 def test_the_redactor_knows_every_shipped_pattern() -> None:
     """A fast text search finds what the parsed entries say."""
     parsed = [catalog_entry.entry_at(path).pattern for path in shipped().values()]
-    assert catalog_entry.key_patterns() == [pattern for pattern in parsed if pattern]
+    assert key_patterns() == [pattern for pattern in parsed if pattern]
 
 
 def test_a_catalog_says_whether_and_how_late_the_last_use_is_told() -> None:

@@ -62,4 +62,4 @@ def test_what_outgrew_it_or_is_killed_less(
 
 
 def test_each_part_of_the_run_is_one_that_a_test_can_be_in() -> None:
-    assert {*shards._PART.values(), *shards.GENERATED, "journeys", "rest"} == set(shards.NAMES)
+    assert {*shards._PART.values(), *shards.GENERATED, "rest"} == set(shards.NAMES)
