@@ -491,6 +491,7 @@ class TestReading:
         since = time.time()
         space.kube.kubectl("rollout", "restart", "deployment/api", "-n", space.name)
         space.kube.rolled_out("deployment/api", namespace=space.name)
+        wait_for("the new pods alone", lambda: len(space.kube.pods(space.name)) == 2, 60)
         write(space.store, "second-value")
         look = Change("look", since, single("x"))
         read = space.restarter(env=KEY)
