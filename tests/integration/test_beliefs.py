@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rotator import memory, orders
-from rotator.cli import inspect, words
+from rotator.cli import overview, words
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unreadable, Unsupported
@@ -62,7 +62,7 @@ def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
     told = capsys.readouterr().out
     assert "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told
     assert len(bench.live) == 2
-    assert "one-key2" in inspect._row(bench.service, "one", None)["next"]
+    assert any("one-key2" in todo.what for todo in overview.row(bench.service, "one", None).todo())
 
 
 def test_a_recovery_that_asks_may_be_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
