@@ -28,7 +28,7 @@ def seen(width: int, *argv: str, interrupt: str = "") -> list[str]:
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     code = f"from rotator.cli.entry import {argv[0]}; {argv[0]}()"
     child = subprocess.Popen(
-        [sys.executable, "-c", code, *argv[1:]],
+        ["env", "--default-signal=INT", sys.executable, "-c", code, *argv[1:]],  # who runs in the background ignores it
         stdin=slave,
         stdout=slave,
         stderr=slave,
