@@ -80,3 +80,7 @@ def test_vaults_address_may_come_from_the_environment(folder: Path, monkeypatch:
 )
 def test_this_machine_itself_is_no_other_host(url: str, host: str) -> None:
     assert exposed.clear(url) == host
+
+
+def test_an_address_that_cannot_be_read_names_no_host() -> None:
+    assert exposed.clear("http://[::1") == "" and exposed.clear("http://10.0.0.7/v1") == "10.0.0.7"
