@@ -25,7 +25,7 @@ from rotator.model import Credential, Held
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Supplied
-from rotator.report import Report
+from rotator.report import Report, where_keys_are_made
 from rotator.secret import Secret, is_a_secret
 from rotator.service import Request, Service
 
@@ -184,8 +184,7 @@ def _supplied(
 def _not_taken(session: Session, rotation: Rotation, provider: Supplied, why: str, hint: str) -> NotTaken:
     with session.writing() as writing:
         writing.record(rotation, "refused", order="supply", reason=why)
-    console = getattr(provider, "console", None)
-    where = f"at {console}" if console else "in the provider's console"
+    where = where_keys_are_made(provider)
     ways = f"it still waits: `rotator supply {session.playbook}` (keys are made {where})"
     return NotTaken(why, f"{hint}; {ways}" if hint else ways)
 

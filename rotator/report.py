@@ -83,3 +83,9 @@ def exit_code(error: RotatorError) -> int:
     if isinstance(error, ConfigError):
         return 2
     return 6 if isinstance(error, RefusedError) else 1
+
+
+def where_keys_are_made(provider: object) -> str:
+    """By a person, as a sentence goes on: the console's address where the provider names one."""
+    console = getattr(provider, "console", None)
+    return f"at {console}" if console else "in the provider's console"

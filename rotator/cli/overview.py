@@ -22,6 +22,7 @@ from rotator.journal import cases, killed, leases
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.playbook import Playbook
+from rotator.report import where_keys_are_made
 from rotator.service import Service
 
 PERSON, CLOCK = "person", "clock"
@@ -152,8 +153,7 @@ class Row:
             look = running.hint or f"see what stands in its way (`rotator show {short(running.id)}`)"
             yield Todo(PERSON, look, f"rotator resume {self.name}")
         elif isinstance(action, Ask):
-            console = getattr(self.playbook.provider, "console", "") if self.playbook is not None else ""
-            where = f"at {console}" if console else "in the provider's console"
+            where = where_keys_are_made(self.playbook.provider if self.playbook is not None else None)
             yield Todo(PERSON, f"make the new key {where}", f"rotator supply {self.name}")
         elif self.pause is None:
             at = action.at if isinstance(action, WaitUntil) else None
