@@ -20,7 +20,7 @@ from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
 from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
-from rotator.service import Request
+from rotator.service import Request, Service
 from rotator.stores.memory import MemoryStore
 from tests.integration.conftest import Bench
 
@@ -429,6 +429,19 @@ def test_who_holds_the_lease_takes_the_order_up_and_the_command_follows(bench: B
     other.close()
 
 
+def _who_follows(bench: Bench, hold: threading.Event) -> tuple[Service, list[str]]:
+    """Another process, and what it is told while it waits; the third time `hold` lets the holder go on."""
+    other, told = bench.fresh(), list[str]()
+
+    def waits(unit: Any, action: Any) -> None:
+        told.append(action.why)
+        if len(told) > 2:
+            hold.set()
+
+    other.waits = waits
+    return other, told
+
+
 def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follows_it(bench: Bench) -> None:
     """Without an outage: the holder goes on to the new key, and revokes the leaked one without its grace of a day."""
     book(bench, ("grace: 0s", "grace: 24h"))
@@ -444,14 +457,7 @@ def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follo
         patched.setattr(MemoryStore, "write", write)
         holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one")))
         holder.start()
-        other, told = bench.fresh(), []
-
-        def waits(unit: Any, action: Any) -> None:
-            told.append(action.why)
-            if len(told) > 2:
-                hold.set()
-
-        other.waits = waits
+        other, told = _who_follows(bench, hold)
         while not _held(other):
             time.sleep(0.01)
         report = other.rotate("one", Request(compromised=True, reason="it leaked"))
@@ -485,14 +491,7 @@ def test_what_another_process_undoes_is_undone_first_then_the_leaked_key_is_repl
         patched.setattr(MemoryStore, "write", write)
         holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one")))
         holder.start()
-        other, told = bench.fresh(), []
-
-        def waits(unit: Any, action: Any) -> None:
-            told.append(action.why)
-            if len(told) > 2:
-                hold.set()
-
-        other.waits = waits
+        other, told = _who_follows(bench, hold)
         while _phase(other) not in (Phase.RESTORE_READ, Phase.RESTORE):
             time.sleep(0.01)
         report = other.rotate("one", Request(compromised=True, reason="it leaked"))
