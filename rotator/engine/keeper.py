@@ -13,7 +13,6 @@ from rotator.durations import words
 from rotator.engine.lock import HostLock, lock_for
 from rotator.errors import BusyError, JournalError
 from rotator.journal import leases
-from rotator.journal.database import serialise
 from rotator.journal.journal import Journal
 from rotator.journal.leases import Holding, Lease
 
@@ -51,9 +50,8 @@ class Keeper:
         free = lock.take()
         try:
             with self._journal.database.write() as connection:
-                serialise(connection)  # the first two to come would both insert the row
-                present = leases.holding(connection, playbook, lock=True)
-                if present is not None and not present.expired and not (free and present.lock == lock.identity):
+                present = leases.locked(connection, playbook)
+                if not present.expired and not (free and present.lock == lock.identity):
                     raise _busy(playbook, present)
                 if not free:
                     lock.replace()
@@ -93,7 +91,7 @@ class Keeper:
     def _renew_all(self) -> None:
         while not self._wake.wait(_RENEW_EVERY):
             with self._mutex:
-                held = list(self._held.values())
+                held = [self._held[name] for name in sorted(self._held)]  # as others who renew some of them
             self._renew(held)
 
     def _renew(self, held: list[Held]) -> None:

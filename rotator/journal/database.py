@@ -29,6 +29,7 @@ _KNOWN = (tables.HEAD,)
 _WAYS_OUT = {
     "password authentication failed": f"is that the user's password? {address.ENCODED}",
     "statement pooling mode": "rotator's transactions have several statements: pool_mode = transaction, or session",
+    "deadlock detected": "another process was in the way; nothing is lost: try again",
     "unsupported startup parameter": "the pooler does not pass `options` on: take them out of the address",
 }
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs", "afs"}

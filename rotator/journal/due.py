@@ -55,7 +55,9 @@ def known(connection: Connection, all_of_them: bool) -> list[Known]:
 
 
 def reckon(connection: Connection, found: Iterable[Reckoned]) -> None:
-    rows = [{"this": one.name, "text": one.schedule, "at": one.due} for one in found]
+    """In the order of names: two who reckon at once would wait for each other."""
+    ordered = sorted(found, key=lambda one: one.name)
+    rows = [{"this": one.name, "text": one.schedule, "at": one.due} for one in ordered]
     if rows:
         connection.execute(_RECKONED, rows)
 

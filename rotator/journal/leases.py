@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, text, update
 
 from rotator.core import fence
 from rotator.errors import LeaseLost
@@ -20,7 +20,11 @@ _THIS = _LEASES.c.playbook == bindparam("this")
 _ROW = select(_LEASES).where(_THIS)
 _LOCKED_ROW = _ROW.with_for_update()
 _LOCKED_FENCE = select(_LEASES.c.fence).where(_THIS).with_for_update()
-_ADD = insert(_LEASES)
+# Two that come first both make the row: the later one waits for the other's transaction, and then finds it.
+_MAKE = text(
+    "INSERT INTO leases (playbook, holder, fence, until, boot, lock, purpose, since, rotation) "
+    "VALUES (:this, '', 0, 0, '', '', '', 0, '') ON CONFLICT DO NOTHING"
+)
 _SAVE = update(_LEASES).where(_THIS)
 _SAVE_MINE = update(_LEASES).where(_THIS & (_LEASES.c.fence == bindparam("token")))
 
@@ -71,21 +75,36 @@ def _boot(connection: Connection) -> str:
     return "" if connection.dialect.name == "postgresql" else boot_id()
 
 
-def holding(connection: Connection, playbook: str, *, lock: bool = False) -> Holding | None:
-    """Who holds the playbook, if anybody ever did and has not given it back."""
-    row = connection.execute(_LOCKED_ROW if lock else _ROW, {"this": playbook}).mappings().first()
+def holding(connection: Connection, playbook: str) -> Holding | None:
+    """Who holds the playbook, or did last; None if nobody ever did."""
+    row = connection.execute(_ROW, {"this": playbook}).mappings().first()
+    return None if row is None else _judged(connection, row)
+
+
+def locked(connection: Connection, playbook: str) -> Holding:
+    """The same, and until this transaction ends nobody else changes it.
+
+    A lease comes first in a transaction, what is in one order over all machines (`serialise`) after it: two that took
+    these in different orders would wait for each other.
+    """
+    row = connection.execute(_LOCKED_ROW, {"this": playbook}).mappings().first()
     if row is None:
-        return None
+        connection.execute(_MAKE, {"this": playbook})
+        row = connection.execute(_LOCKED_ROW, {"this": playbook}).mappings().one()
+    return _judged(connection, row)
+
+
+def _judged(connection: Connection, row: RowMapping) -> Holding:
     expired = not row["holder"] or row["boot"] != _boot(connection) or row["until"] <= _now(connection)
     return Holding(row["holder"], row["fence"], row["purpose"], row["rotation"], row["since"], row["lock"], expired)
 
 
 def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float) -> Lease:
-    """The lease, with the next token. Whether it may be taken was judged in this transaction, by `holding`."""
-    held = holding(connection, playbook, lock=True)
+    """The lease, with the next token. Whether it may be taken was judged in this transaction, by `locked`."""
+    fence = locked(connection, playbook).fence + 1
     values = {
         "holder": holder,
-        "fence": held.fence + 1 if held else 1,
+        "fence": fence,
         "until": _now(connection) + SECONDS,
         "boot": _boot(connection),
         "lock": lock,
@@ -93,11 +112,8 @@ def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpo
         "since": since,
         "rotation": "",
     }
-    if held is None:
-        connection.execute(_ADD, {"playbook": playbook, **values})
-    else:
-        connection.execute(_SAVE, {"this": playbook, **values})
-    return Lease(playbook, holder, int(str(values["fence"])))
+    connection.execute(_SAVE, {"this": playbook, **values})
+    return Lease(playbook, holder, fence)
 
 
 def require(connection: Connection, lease: Lease) -> None:

@@ -10,7 +10,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -93,6 +93,15 @@ def survive_everywhere(world: World, step: int) -> Counter[str]:
     # Later rotations pass fewer: the first one has more to find out.
     assert seen.total() > 0.7 * (count // step), f"only {seen.total()} of {count} places were reached"
     return seen
+
+
+def survive_up_to(world: World, seen: Counter[str], wanted: Mapping[str, int]) -> Counter[str]:
+    """Killed at the sides of each act that was met more seldom than is wanted, by turns; how many more of each.
+
+    How many transactions an act takes differs from run to run: who is quick asks a consumer less often.
+    """
+    short = [(one, count - seen[one]) for one, count in wanted.items()]
+    return survive(world, [f"{('before', 'after')[n % 2]} {one}" for one, count in short for n in range(count)])
 
 
 def survive_at_instants(world: World, kill: Callable[[float], None], count: int, longest: float) -> None:

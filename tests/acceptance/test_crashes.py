@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import budget
 from tests.acceptance import kills
 from tests.acceptance.conftest import AcceptanceWorld
 
@@ -61,6 +62,9 @@ def test_a_kill_at_any_journal_boundary_is_survived(
     """SIGKILL before and after each transaction of a whole rotation, debts included; and of recovery by label."""
     seen = kills.survive_everywhere(watched, BOUNDARY_STEP)
     seen += kills.survive(watched, kills.OF_RECOVERY)
+    back = {kills.act(place) for place in kills.GOING_BACK}
+    wanted = {act: n for act, n in budget.allowed()["kills"]["label"].items() if act not in back}
+    seen += kills.survive_up_to(watched, seen, wanted if BOUNDARY_STEP == 1 else {})
     (watched.folder / "CRASH").write_text(watched.stored_key)  # the service ends with any other key
     seen += kills.survive(watched, kills.GOING_BACK, lambda: _gone_back(watched))
     record_property("kills", kills.told("label", seen))

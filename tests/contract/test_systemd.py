@@ -230,7 +230,7 @@ class TestBefore:
         systemd.systemctl("restart", service.name)
         assert service.key != "first-value", "so it does"
 
-    @pytest.mark.parametrize("value", ["pa$$ `word`#1", "it's; \"so\"", "back\\slash"])
+    @pytest.mark.parametrize("value", ["pa$$ `word`#1", 'it\'s; "so"', "back\\slash"])
     def test_where_systemd_alone_reads_the_file_it_gets_any_value(self, service: Service, value: str) -> None:
         store = self.store(service)
         store.write(single(value), store.read().version, NOTE)  # type: ignore[union-attr]
@@ -391,32 +391,32 @@ def test_a_unit_of_the_users_own_manager_is_restarted(systemd: Systemd) -> None:
 class TestSudo:
     def test_the_rules_of_the_documentation_suffice_and_give_nothing_more(self, systemd: Systemd) -> None:
         rules = DOCS.read_text().split("```text\n")[1].split("```")[0]
-        config = systemd.user("rotator", rules)
-        systemd.unit("app@.service", "/bin/sleep 1000", EnvironmentFile="/srv/shared/app.env")
-        (systemd.shared / "app.env").write_text("KEY=first-value\n")
-        systemd.systemctl("start", "app@1.service", "app@2.service")
-        (systemd.shared / "app.env").write_text("KEY=second-value\n")
-        place = {"host": systemd.name, "ssh_config": str(config), "sudo": True}
-        restarter = SystemdRestarter(units=["app@*.service"], env="KEY", settle=0.2, **place)
-        assert [one.level for one in restarter.preflight()] == [Level.OK] * 2
-        progress = rolled(restarter, change())
-        assert [one.holds for one in progress.instances] == [single("second-value").primary] * 2
-        (systemd.shared / "app.env").unlink()
-        with pytest.raises(PermanentError, match="app@..service on unit-host is failed/failed: resources"):
-            rolled(restarter, change(name="r2", value="third-value"))
-        host = Host(systemd.name, str(config), sudo=True)
-        for words in (
-            ["cat", "/etc/shadow"],
-            ["cat", "/proc/1/environ", "/etc/shadow"],
-            ["systemctl", "stop", "app@1"],
-        ):
-            with pytest.raises(AccessDenied):
-                host.run(host.command(*words))
-        systemd.systemctl("stop", "app@*")
+        with systemd.user("rotator", rules) as config:
+            systemd.unit("app@.service", "/bin/sleep 1000", EnvironmentFile="/srv/shared/app.env")
+            (systemd.shared / "app.env").write_text("KEY=first-value\n")
+            systemd.systemctl("start", "app@1.service", "app@2.service")
+            (systemd.shared / "app.env").write_text("KEY=second-value\n")
+            place = {"host": systemd.name, "ssh_config": str(config), "sudo": True}
+            restarter = SystemdRestarter(units=["app@*.service"], env="KEY", settle=0.2, **place)
+            assert [one.level for one in restarter.preflight()] == [Level.OK] * 2
+            progress = rolled(restarter, change())
+            assert [one.holds for one in progress.instances] == [single("second-value").primary] * 2
+            (systemd.shared / "app.env").unlink()
+            with pytest.raises(PermanentError, match="app@..service on unit-host is failed/failed: resources"):
+                rolled(restarter, change(name="r2", value="third-value"))
+            host = Host(systemd.name, str(config), sudo=True)
+            for words in (
+                ["cat", "/etc/shadow"],
+                ["cat", "/proc/1/environ", "/etc/shadow"],
+                ["systemctl", "stop", "app@1"],
+            ):
+                with pytest.raises(AccessDenied):
+                    host.run(host.command(*words))
+            systemd.systemctl("stop", "app@*")
 
     def test_without_sudo_it_is_told_what_would_help(self, systemd: Systemd, service: Service) -> None:
-        config = systemd.user("stranger", "root ALL=(ALL) ALL\n")
-        with pytest.raises(AccessDenied) as told:
+        stranger = systemd.user("stranger", "root ALL=(ALL) ALL\n")
+        with stranger as config, pytest.raises(AccessDenied) as told:
             rolled(service.restarter(ssh_config=str(config)), change())
         assert "`sudo: true`" in told.value.hint
 

@@ -92,6 +92,52 @@ def test_the_lease_is_one(bench: Bench) -> None:
     other.close()
 
 
+def test_who_asks_for_a_lease_waits_for_nothing_that_its_holder_needs(bench: Bench) -> None:
+    """The holder writes to the chain of the installation while somebody asks for its lease: both end, in any order."""
+    held, other, told = bench.service.keeper.take("one"), bench.fresh(), []
+
+    def ask() -> None:
+        with pytest.raises(BusyError) as refused:
+            other.keeper.take("one")
+        told.append(refused.value)
+
+    asks = threading.Thread(target=ask)
+    with bench.service.journal.database.write() as connection:
+        leases.require(connection, held.lease)
+        asks.start()
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        while connection.dialect.name == "postgresql":
+            with other.journal.database.read() as watching:
+                if watching.execute(waiting).scalar():
+                    break
+            time.sleep(0.01)
+        bench.service.note(connection, "held on", playbook="one")
+    asks.join(20)
+    assert told and whole(bench).whole
+    bench.service.keeper.give_back(held)
+    other.close()
+
+
+def test_a_lease_that_was_never_taken_goes_to_one_of_those_who_come_first(bench: Bench) -> None:
+    others, told, at_once = [bench.fresh() for _ in range(4)], [], threading.Barrier(4)
+
+    def ask(service: Any) -> None:
+        at_once.wait()
+        try:
+            told.append(service.keeper.take("new").lease.fence)
+        except BusyError:
+            told.append(0)
+
+    threads = [threading.Thread(target=ask, args=(one,)) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(told) == [0, 0, 0, 1]
+    for one in others:
+        one.close()
+
+
 def test_eight_threads_rotate_eight_playbooks_side_by_side(bench: Bench) -> None:
     names = [f"p{i}" for i in range(8)]
     benches = [Bench(bench.folder, bench.url, name) for name in names]

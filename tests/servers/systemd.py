@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,9 @@ class Systemd(Server):
     def ssh(self, script: str) -> str:
         return run(["ssh", "-F", self.config, "-o", "BatchMode=yes", self.name, script])
 
-    def user(self, name: str, sudoers: str) -> Path:
-        """A user who may do by sudo what these rules say; ssh's configuration in which the host is reached as them."""
+    @contextmanager
+    def user(self, name: str, sudoers: str) -> Iterator[Path]:
+        """For a while, a user who may do by sudo what these rules say; ssh's configuration that reaches the host so."""
         home = f"/home/{name}"
         self.ssh(f"echo {name}:x:1500:1500::{home}:/bin/sh >>/etc/passwd; mkdir -p {home} /etc/pam.d")
         self.ssh("for one in auth account session; do echo $one required pam_permit.so; done >/etc/pam.d/sudo")
@@ -135,7 +138,10 @@ class Systemd(Server):
         self.ssh("install -m 440 /srv/shared/sudoers /etc/sudoers && visudo -cf /etc/sudoers")
         config = self.dir / "ssh" / f"config-{name}"
         config.write_text(self.config.read_text().replace("User root", f"User {name}"))
-        return config
+        try:
+            yield config
+        finally:
+            self.ssh(f"sed -i /^{name}:/d /etc/passwd; rm -r {home} /etc/sudoers")
 
     def systemctl(self, *arguments: str) -> str:
         return run(self.inside("systemctl", *arguments))
