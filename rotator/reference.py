@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ class Reference:
 
     def resolve(self) -> Secret:
         """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
-        resolver = _resolver(self.kind)
+        resolver = _RESOLVERS[self.kind]
         if self.kind == "command":
             resolver = partial(resolver, folder=self.folder, own=self.own)
         text = resolver(self.value).strip("\r\n")
@@ -77,8 +76,8 @@ class Reference:
         if not isinstance(value, Mapping) or len(value) != 1:
             raise ValueError(f"not a reference; {_HINT}")
         kind, where = next(iter(value.items()))
-        if kind not in RESOLVERS:
-            raise ValueError(f"unknown kind of reference '{kind}'; known are {', '.join(sorted(RESOLVERS))}")
+        if kind not in _RESOLVERS:
+            raise ValueError(f"unknown kind of reference '{kind}'; known are {', '.join(sorted(_RESOLVERS))}")
         if kind == "command":
             if not isinstance(where, (list, tuple)) or not where:
                 raise ValueError("{command: [program, argument, …]} needs a list")
@@ -101,7 +100,7 @@ class Reference:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(RESOLVERS)}
+        kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(_RESOLVERS)}
         one = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
         named = {"type": "object", "required": ["command", "inherit"], "additionalProperties": False}
         arrays = {"command": {"type": "array"}, "inherit": {"type": "array", "items": {"type": "string"}}}
@@ -146,21 +145,10 @@ def _credential(name: str | tuple[str, ...]) -> str:
         raise NotFound(f"the unit has no credential {name}", hint) from error
 
 
-# A function, or where it is to be found: those of a neighbour live with its stores and are imported late.
-RESOLVERS: dict[str, Callable[..., str] | str] = {
-    "env": _env,
-    "file": _file,
-    "credential": _credential,
-    "command": "rotator.clients.programs:secret",
-    "aws-sm": "rotator.stores.aws_references:secret",
-    "aws-ssm": "rotator.stores.aws_references:parameter",
-    "vault": "rotator.stores.vault_references:field",
-}
+# What needs no neighbour. Those of neighbours are handed in by the registry.
+_RESOLVERS: dict[str, Callable[..., str]] = {"env": _env, "file": _file, "credential": _credential}
 
 
-def _resolver(kind: str) -> Callable[..., str]:
-    found = RESOLVERS[kind]
-    if not isinstance(found, str):
-        return found
-    module, _, name = found.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+def provide(resolvers: Mapping[str, Callable[..., str]]) -> None:
+    """Further kinds of references, by name: from the text (or list) of the reference to the secret."""
+    _RESOLVERS.update(resolvers)

@@ -36,7 +36,7 @@ class Settings:
 
     @property
     def directory(self) -> Directory:
-        from rotator.playbook.directory import Directory
+        from rotator.playbook.directory import Directory  # late: a journal is opened without any playbook
 
         return Directory(self.folders, found=not self.playbooks, trusted=self.trust)
 
@@ -46,8 +46,10 @@ class Settings:
 
     @property
     def key(self) -> KeySource:
+        from rotator.playbook.registry import wrapping_ways  # late, as above
+
         file = self.key_file or self.home / "rotator.key"
-        return KeySource(file, command=self.key_command, seal_with=self.seal_with)
+        return KeySource(file, command=self.key_command, seal_with=self.seal_with, ways=wrapping_ways())
 
     @property
     def folders(self) -> tuple[Path, ...]:

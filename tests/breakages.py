@@ -131,7 +131,7 @@ BREAKAGES = (
     ),
     Breakage(
         "AWS encrypts a parameter with its default key, as it is told none",
-        "rotator/stores/aws_ssm.py",
+        "rotator/integrations/aws/ssm.py",
         "        kept = {name: described[name] for name in _KEPT if described.get(name)}",
         "        kept: dict[str, str] = {}",
         ("tests/contract/test_stores.py",),
@@ -145,7 +145,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a process is signalled again that already runs with the new key",
-        "rotator/restarters/process.py",
+        "rotator/integrations/process/restarter.py",
         "        if self._runs_with_it(found, change):\n            return",
         "        if False:\n            return",
         ("tests/contract/test_restarters.py",),

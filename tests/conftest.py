@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator import memory
+from rotator.integrations.memory import world as memory
 from tests import shards
 from tests.servers import moto
 from tests.servers.bao import Bao

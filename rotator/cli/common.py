@@ -63,7 +63,7 @@ def playbook_names(context: click.Context, parameter: click.Parameter, incomplet
 
 def know_key_patterns() -> None:
     """What looks like a key of a provider that is shipped is blanked out from here on."""
-    from rotator.providers.shipped import key_patterns
+    from rotator.integrations.catalog.shipped import key_patterns
     from rotator.secret import redact
 
     redact.add_patterns(key_patterns())

@@ -19,12 +19,12 @@ from rotator.core.state import Phase
 from rotator.counting import count
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.explain import Explanation, explain
+from rotator.integrations.catalog.entry import CatalogEntry, entry_at
+from rotator.integrations.catalog.provider import provider_class
+from rotator.integrations.catalog.shipped import shipped
 from rotator.journal import cases, killed
 from rotator.model import Credential, Level
 from rotator.playbook.registry import Registry
-from rotator.providers.catalog_entry import CatalogEntry, entry_at
-from rotator.providers.http import provider_class
-from rotator.providers.shipped import shipped
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact
 from rotator.service import Service

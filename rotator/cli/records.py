@@ -21,9 +21,9 @@ def plugins(name: str, as_json: bool) -> int:
     """Providers, stores, restarters and probes; with NAME, its settings."""
     from rotator import settings
     from rotator.errors import ConfigError
+    from rotator.integrations.catalog.shipped import catalog
     from rotator.playbook.mistakes import nearest
     from rotator.playbook.registry import KINDS, Registry, settings_of
-    from rotator.providers.shipped import catalog
 
     know_key_patterns()
     registry = Registry(settings.load().directory.paths)

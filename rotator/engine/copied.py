@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rotator.integrations.kubernetes.copies import Copies
+from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
-from rotator.stores.kube_copies import Copies
-from rotator.stores.kubernetes import KubernetesStore
 
 
 def copied(playbook: Playbook) -> list[Finding]:

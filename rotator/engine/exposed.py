@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rotator.clients.http import is_this_machine
-from rotator.clients.vault import VaultConnection
+from rotator.integrations.catalog.provider import HttpProvider
+from rotator.integrations.http.probe import HttpProbe
+from rotator.integrations.vault.client import VaultConnection
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
-from rotator.probes.http import HttpProbe
-from rotator.providers.http import HttpProvider
 from rotator.reference import Reference
 
 

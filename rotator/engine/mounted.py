@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rotator.clients.placed import PlacedStore
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
-from rotator.stores.placed import PlacedStore
 
 
 def mounted(playbook: Playbook) -> list[Finding]:

@@ -10,13 +10,13 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from rotator import environment, plain
 from rotator.clients import programs
-from rotator.clients.wrapping import Wrapper, is_wrapped
+from rotator.clients.wrapping import Ways
 from rotator.errors import ConfigError, JournalError, OutcomeUnknown
 from rotator.secret import Secret
 
@@ -80,6 +80,7 @@ class KeySource:
     environment: str = "ROTATOR_KEY"
     command: str = ""
     seal_with: str = ""
+    ways: Ways = field(default_factory=lambda: Ways({}), repr=False)
 
     def load(self) -> Secret | None:
         """The key, or None where the file does not exist. Raises ConfigError for an unsafe or unreadable one."""
@@ -105,19 +106,19 @@ class KeySource:
     def new_key(self) -> tuple[Secret, str]:
         """A new sealing key, and what is to be kept of it: wrapped where the settings say by whom."""
         if self.seal_with:
-            return Wrapper.parse(self.seal_with).make()
+            return self.ways.parse(self.seal_with).make()
         text = base64.b64encode(secrets.token_bytes(32)).decode()
         return Secret(text), text
 
     def _opened(self, text: str, where: str) -> Secret:
         text = text.strip()
-        if not is_wrapped(text):
+        if not self.ways.wrapped(text):
             return _checked(text, where)
         if not self.seal_with:
             raise ConfigError(
                 f"{where} holds a wrapped key", "say by whom: `seal_with` in rotator.toml, ROTATOR_SEAL_WITH"
             )
-        return _checked(Wrapper.parse(self.seal_with).open(text).reveal(), where)
+        return _checked(self.ways.parse(self.seal_with).open(text).reveal(), where)
 
     def make(self) -> Secret:
         """Create the key file, readable by its owner only; whole, or not at all. Raises FileExistsError."""

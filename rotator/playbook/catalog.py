@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rotator.integrations.catalog import proof as catalog_proof
+from rotator.integrations.catalog.entry import CatalogEntry
+from rotator.integrations.catalog.provider import HttpProvider, provider_class
 from rotator.playbook import yaml
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import working_directory
 from rotator.playbook.yaml import Document
-from rotator.providers import catalog_proof
-from rotator.providers.catalog_entry import CatalogEntry
-from rotator.providers.http import HttpProvider, provider_class
 from rotator.secret import redact
 
 _WRITTEN = {

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
+from rotator.integrations.builtin.provider_probe import ProviderProbe
 from rotator.model import BESIDE
 from rotator.playbook.filling import fill, filled_size
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
@@ -21,7 +22,6 @@ from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
 from rotator.plugin import Beside, ReadBy, Several
-from rotator.probes.provider import ProviderProbe
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

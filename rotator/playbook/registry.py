@@ -1,58 +1,77 @@
-"""Which plugin a name in a playbook means. A new plugin is one file and one line here, or an entry point."""
+"""Which plugin a name in a playbook means: of a folder of rotator.integrations, or of an entry point.
+
+Here references and the wrapping of the sealing key get those parts that neighbours know, too.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import pkgutil
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from rotator.providers.shipped import shipped
+import rotator.integrations
+from rotator import reference
+from rotator.clients.wrapping import Way, Ways
+from rotator.integrations.catalog.shipped import shipped
+from rotator.plugin import Integration
 
+_PACKAGE = "rotator.integrations"
 KINDS = ("provider", "store", "restarter", "probe")
 
-_BUILT_IN: dict[str, dict[str, str]] = {
-    "provider": {
-        "aws-iam": "rotator.providers.aws_iam:AwsIamProvider",
-        "command": "rotator.providers.command:CommandProvider",
-        "memory": "rotator.providers.memory:MemoryProvider",
-        "operator": "rotator.providers.operator:OperatorProvider",
-    },
-    "store": {
-        "aws-secrets-manager": "rotator.stores.aws_secrets_manager:AwsSecretsManagerStore",
-        "aws-ssm": "rotator.stores.aws_ssm:AwsSsmStore",
-        "command": "rotator.stores.command:CommandStore",
-        "dotenv": "rotator.stores.dotenv:DotenvStore",
-        "file": "rotator.stores.file:FileStore",
-        "kubernetes": "rotator.stores.kubernetes:KubernetesStore",
-        "memory": "rotator.stores.memory:MemoryStore",
-        "swarm": "rotator.stores.swarm:SwarmStore",
-        "systemd-creds": "rotator.stores.systemd_creds:SystemdCredsStore",
-        "vault": "rotator.stores.vault:VaultStore",
-    },
-    "restarter": {
-        "command": "rotator.restarters.command:CommandRestarter",
-        "compose": "rotator.restarters.compose:ComposeRestarter",
-        "docker": "rotator.restarters.docker:DockerRestarter",
-        "ecs": "rotator.restarters.ecs:EcsRestarter",
-        "kubernetes": "rotator.restarters.kubernetes:KubernetesRestarter",
-        "memory": "rotator.restarters.memory:MemoryRestarter",
-        "none": "rotator.restarters.none:NoneRestarter",
-        "process": "rotator.restarters.process:ProcessRestarter",
-        "swarm": "rotator.restarters.swarm:SwarmRestarter",
-        "systemd": "rotator.restarters.systemd:SystemdRestarter",
-    },
-    "probe": {
-        "command": "rotator.probes.command:CommandProbe",
-        "http": "rotator.probes.http:HttpProbe",
-        "memory": "rotator.probes.memory:MemoryProbe",
-        "provider": "rotator.probes.provider:ProviderProbe",
-    },
-}
+
+@lru_cache
+def integrations() -> Mapping[str, Integration]:
+    """What each folder of rotator.integrations offers, by its name."""
+    names = sorted(one.name for one in pkgutil.iter_modules(rotator.integrations.__path__) if one.ispkg)
+    return {name: import_module(f"{_PACKAGE}.{name}").PLUGINS for name in names}
+
+
+@lru_cache
+def _built_in(kind: str) -> Mapping[str, str]:
+    """Where each plugin of ours is, as `module:Class`."""
+    found = integrations().items()
+    return {name: _full(folder, where) for folder, one in found for name, where in one.of_kind(kind).items()}
+
+
+def _full(folder: str, where: str) -> str:
+    return where if where.startswith("rotator.") else f"{_PACKAGE}.{folder}.{where}"
+
+
+def _load(where: str) -> Any:
+    module, _, attribute = where.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _late(where: str) -> Callable[..., Any]:
+    """Itself imported when it is called: a neighbour's packages are heavy."""
+    return lambda *given, **named: _load(where)(*given, **named)
+
+
+def wrapping_ways() -> Ways:
+    """Who can wrap the sealing key."""
+    found = [(folder, name, one) for folder, each in integrations().items() for name, one in each.wrappers.items()]
+    return Ways({name: Way(one.prefix, _late(_full(folder, one.where))) for folder, name, one in found})
+
+
+def extra_of(plugin: type[Any]) -> str:
+    """The extra that installs what this plugin of ours needs, '' where it needs nothing more."""
+    folder = plugin.__module__.removeprefix(f"{_PACKAGE}.").partition(".")[0]
+    return integrations()[folder].extra if folder in integrations() else ""
+
+
+reference.provide(
+    {
+        kind: _late(_full(folder, where))
+        for folder, one in integrations().items()
+        for kind, where in one.references.items()
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +81,12 @@ class Registry:
     folders: tuple[Path, ...] = ()
 
     def names(self, kind: str) -> list[str]:
-        return sorted({*_BUILT_IN[kind], *_entry_points(kind), *(self._catalog() if kind == "provider" else ())})
+        return sorted({*_built_in(kind), *_entry_points(kind), *(self._catalog() if kind == "provider" else ())})
 
     def find(self, kind: str, name: str) -> type[Any] | None:
         """The plugin's class, None if there is none. Raises PlaybookMistakes for a catalog file that is wrong."""
-        if name in _BUILT_IN[kind]:
-            module, _, attribute = _BUILT_IN[kind][name].partition(":")
-            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        if name in _built_in(kind):
+            return _load(_built_in(kind)[name])  # type: ignore[no-any-return]
         if kind == "provider" and name in self._catalog():
             from rotator.playbook import catalog  # late: its grammar is a tenth of a start that needs none of it
 

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rotator.demo.consumer import SIGNALS, Server, listen, publish, relieve, serve
-from rotator.stores import dotenv_syntax
+from rotator.integrations.files import dotenv_syntax
 
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 _config = Config(retries={"total_max_attempts": 1})

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rotator.demo.world import Traffic, _installed
-from rotator.stores import dotenv_syntax
+from rotator.integrations.files import dotenv_syntax
 from tests.acceptance import kills
 from tests.servers import moto
 

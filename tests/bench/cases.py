@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rotator import memory
+from rotator.integrations.memory import world as memory
 from rotator.service import Request
 from tests.bench.worlds import World, known, multiply
 
@@ -216,7 +216,7 @@ def tick() -> None:
 
 def redactor() -> None:
     """100 MB of log lines through the redactor, with eight living keys; one line in fifty holds one, or a header"""
-    from rotator.providers.shipped import key_patterns
+    from rotator.integrations.catalog.shipped import key_patterns
     from rotator.secret import Redactor, Secret
 
     redact = Redactor(key_patterns())

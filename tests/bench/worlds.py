@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from rotator import memory
+from rotator.integrations.memory import world as memory
 from rotator.journal import tables
 from rotator.secret import Secret
 from rotator.service import Service

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from rotator.errors import AccessDenied
+from rotator.integrations.aws.secrets_manager import AwsSecretsManagerStore
 from rotator.model import single
-from rotator.stores.aws_secrets_manager import AwsSecretsManagerStore
 
 pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
 

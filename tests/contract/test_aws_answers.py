@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import AccessDenied, OutcomeUnknown, QuotaExceeded, RotatorError, TransientError, Unreadable
+from rotator.integrations.aws.iam import AwsIamProvider
 from rotator.model import Label
-from rotator.providers.aws_iam import AwsIamProvider
 from rotator.reference import Reference
 
 pytest.importorskip("boto3", reason="the extra 'aws' is not installed")

@@ -22,10 +22,10 @@ from rotator.errors import (
     TransientError,
     Unreadable,
 )
+from rotator.integrations.catalog import templates
+from rotator.integrations.catalog.entry import Listing
 from rotator.model import Credential, Label, single
 from rotator.playbook import catalog
-from rotator.providers import templates
-from rotator.providers.catalog_entry import Listing
 from rotator.reference import Reference
 from tests.servers import issuers
 
@@ -366,7 +366,7 @@ def test_a_listing_that_does_not_get_on_is_told_at_once(case: str, provided: Mak
 
 
 def test_a_listing_without_end_is_not_read_for_ever(provided: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rotator.providers.templates._MOST_PAGES", 20)
+    monkeypatch.setattr("rotator.integrations.catalog.templates._MOST_PAGES", 20)
     found = provided(entry=CURSOR)
     found.twists["list"] = lambda _, body: {"keys": [], "more": True, "last": f"page-{len(found.calls)}"}
     told = found.refused(found.provider.inventory, PermanentError, "cannot be read to its end")

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from rotator.clients import docker as door
 from rotator.errors import AccessDenied, PermanentError, TransientError
+from rotator.integrations.docker import client as door
+from rotator.integrations.docker.compose import ComposeRestarter
+from rotator.integrations.docker.recreate import environment, read_env_file
+from rotator.integrations.docker.restarter import DockerRestarter
+from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.files.file import FileStore
 from rotator.model import Change, Note, NotYet, single
-from rotator.restarters.compose import ComposeRestarter
-from rotator.restarters.docker import DockerRestarter
-from rotator.restarters.recreate import environment, read_env_file
-from rotator.stores.dotenv import DotenvStore
-from rotator.stores.file import FileStore
 from tests.servers import images
 from tests.servers.engine import IMAGE, Engine, compose_2, compose_file
 from tests.servers.tools import wait_for

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rotator.clients import aws as door
 from rotator.errors import ConfigError, NotFound, PermanentError
+from rotator.integrations.aws import client as door
+from rotator.integrations.aws.ecs import EcsRestarter, bare, is_fixed
+from rotator.integrations.aws.secrets_manager import AwsSecretsManagerStore
 from rotator.model import Change, Level, NotYet, single
-from rotator.restarters.ecs import EcsRestarter, bare, is_fixed
-from rotator.stores.aws_secrets_manager import AwsSecretsManagerStore
 from tests.servers import moto
 
 _count = itertools.count(1)

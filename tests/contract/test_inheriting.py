@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from rotator.integrations.catalog import inherited
+from rotator.integrations.catalog.provider import HttpProvider
 from rotator.model import Label, Level
 from rotator.playbook import catalog
 from rotator.playbook.registry import Registry
-from rotator.providers import inherited
-from rotator.providers.http import HttpProvider
 from rotator.reference import Reference
 from tests.servers import issuers
 

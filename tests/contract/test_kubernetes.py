@@ -18,20 +18,22 @@ from typing import Any
 import pytest
 import yaml
 
-from rotator.clients import kube_exec, kube_views, kubernetes
-from rotator.clients.kubernetes import Cluster, SecretRef
-from rotator.clients.vault import KubernetesLogin, VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.integrations.kubernetes import client as kubernetes
+from rotator.integrations.kubernetes import exec as kube_exec
+from rotator.integrations.kubernetes import users as kube_users
+from rotator.integrations.kubernetes import views as kube_views
+from rotator.integrations.kubernetes import workloads as judge
+from rotator.integrations.kubernetes.client import Cluster, SecretRef
+from rotator.integrations.kubernetes.restarter import KubernetesRestarter
+from rotator.integrations.kubernetes.store import KubernetesStore
+from rotator.integrations.vault.client import KubernetesLogin, VaultAuth
+from rotator.integrations.vault.store import VaultStore
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
-from rotator.restarters import kube_users
-from rotator.restarters import workloads as judge
-from rotator.restarters.kubernetes import KubernetesRestarter
-from rotator.stores.kubernetes import KubernetesStore
-from rotator.stores.vault import VaultStore
 from tests.contract.rolling import rolled
 from tests.servers import manifests
 from tests.servers.bao import Bao

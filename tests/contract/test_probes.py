@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rotator import memory
 from rotator.errors import PermanentError, Rejected, TransientError
+from rotator.integrations.memory import world as memory
 from rotator.model import Credential, single
 from rotator.playbook.registry import Registry
 
@@ -95,7 +95,7 @@ def test_a_key_does_not_follow_a_redirect(url: str) -> None:
 
 
 def test_expectations_look_at_the_body(url: str) -> None:
-    from rotator.probes.http import Expect
+    from rotator.integrations.http.probe import Expect
 
     _http(url, expect=Expect(body=["model == 'small'", "count > `1`"])).probe(single(GOOD))
     with pytest.raises(PermanentError, match="count > `5`"):

@@ -15,7 +15,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rotator import memory
 from rotator.errors import (
     AccessDenied,
     OutcomeUnknown,
@@ -26,11 +25,12 @@ from rotator.errors import (
     Unreadable,
     Unsupported,
 )
+from rotator.integrations.aws.iam import AwsIamProvider
+from rotator.integrations.catalog import entry as catalog_entry
+from rotator.integrations.catalog.shipped import key_patterns, shipped
+from rotator.integrations.memory import world as memory
 from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
-from rotator.providers import catalog_entry
-from rotator.providers.aws_iam import AwsIamProvider
-from rotator.providers.shipped import key_patterns, shipped
 from rotator.reference import Reference
 from rotator.secret import Secret
 from tests.servers import issuers, moto

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from rotator import memory
 from rotator.clients import procfs, programs
 from rotator.errors import NotFound, PermanentError, TransientError
+from rotator.integrations.memory import world as memory
 from rotator.model import Change, Evidence, Progress, single
 from rotator.playbook.registry import Registry
 from rotator.secret import Secret

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from rotator import memory
-from rotator.clients.vault import VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.integrations.memory import world as memory
+from rotator.integrations.vault.client import VaultAuth
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference

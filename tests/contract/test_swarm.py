@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from rotator.clients import swarm as door
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.integrations.docker import swarm as door
+from rotator.integrations.docker.swarm_restarter import SwarmRestarter
+from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.model import Change, Level, Note, single
-from rotator.restarters.swarm import SwarmRestarter
-from rotator.stores.swarm import SwarmStore
 from tests.contract.rolling import rolled
 from tests.servers.engine import Engine
 from tests.servers.tools import run

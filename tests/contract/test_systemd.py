@@ -18,13 +18,13 @@ import pytest
 
 from rotator.clients import host_files, hosts
 from rotator.clients.hosts import Host
-from rotator.clients.systemd import Manager
 from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.systemd.credentials import SystemdCredsStore
+from rotator.integrations.systemd.manager import Manager
+from rotator.integrations.systemd.restarter import SystemdRestarter
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
-from rotator.restarters.systemd import SystemdRestarter
 from rotator.secret import Secret
-from rotator.stores.dotenv import DotenvStore
-from rotator.stores.systemd_creds import SystemdCredsStore
 from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
 from tests.servers.tools import wait_for

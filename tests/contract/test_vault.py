@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from rotator.clients import vault
-from rotator.clients.vault import AppRole, Vault, VaultAuth
 from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.integrations.vault import client as vault
+from rotator.integrations.vault.client import AppRole, Vault, VaultAuth
+from rotator.integrations.vault.store import VaultStore
 from rotator.model import Level, Note, single
 from rotator.reference import Reference
-from rotator.stores.vault import VaultStore
 from tests.servers.bao import Bao
 from tests.servers.tools import free_port
 from tests.servers.toxiproxy import Toxiproxy

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rotator.clients.wrapping import Wrapper
 from rotator.errors import ConfigError, NotFound, PluginError, TransientError
 from rotator.journal import credentials
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.sealing import KeySource
 from rotator.model import single
+from rotator.playbook.registry import wrapping_ways
 from tests.servers.bao import Bao
 
 
@@ -37,7 +37,7 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def opened(folder: Path, how: str) -> Journal:
-    return open_journal(f"sqlite:///{folder}/journal.db", KeySource(folder / "key", seal_with=how))
+    return open_journal(f"sqlite:///{folder}/journal.db", KeySource(folder / "key", seal_with=how, ways=wrapping_ways()))
 
 
 def test_what_was_sealed_opens_again_and_the_key_on_the_disk_is_wrapped(how: str, tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_what_was_sealed_opens_again_and_the_key_on_the_disk_is_wrapped(how: str
 
 
 def test_each_new_key_is_another_one_of_32_bytes(how: str, tmp_path: Path) -> None:
-    source = KeySource(tmp_path / "key", seal_with=how)
+    source = KeySource(tmp_path / "key", seal_with=how, ways=wrapping_ways())
     (one, kept), (two, _) = source.new_key(), source.new_key()
     assert one != two and len(base64.b64decode(one.reveal())) == 32
-    assert Wrapper.parse(how).open(kept) == one and one.reveal() not in kept
+    assert wrapping_ways().parse(how).open(kept) == one and one.reveal() not in kept
 
 
 def test_a_wrapped_key_needs_to_be_told_by_whom(how: str, tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_plain_key_goes_on_to_open_once_new_ones_are_wrapped(how: str, tmp_pat
 
 
 def test_a_keeper_that_does_not_know_the_key_is_told(how: str, tmp_path: Path) -> None:
-    stranger = Wrapper.parse(how.rpartition("/")[0] + "/nobody" if "/" in how else "aws-kms:nobody")
+    stranger = wrapping_ways().parse(how.rpartition("/")[0] + "/nobody" if "/" in how else "aws-kms:nobody")
     with pytest.raises((NotFound, PluginError)):
         stranger.make()
-    _, kept = Wrapper.parse(how).make()
+    _, kept = wrapping_ways().parse(how).make()
     with pytest.raises((NotFound, PluginError)):
         stranger.open(kept)
 
@@ -99,4 +99,4 @@ def test_a_sealed_vault_is_waited_for_not_replaced(bao: Bao, tmp_path: Path, mon
 @pytest.mark.parametrize("text", ["transit/rotator", "vault-transit:", "vault-transit:rotator", "gcp-kms:x"])
 def test_a_way_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match="no way to wrap"):
-        Wrapper.parse(text)
+        wrapping_ways().parse(text)

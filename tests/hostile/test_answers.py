@@ -18,11 +18,11 @@ from rotator import deadline
 from rotator.clients import http
 from rotator.clients.http import Request
 from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError, Unreadable
+from rotator.integrations.command.provider import CommandProvider
+from rotator.integrations.command.store import CommandStore
 from rotator.model import Label, single
 from rotator.playbook.registry import Registry
-from rotator.providers.command import CommandProvider
 from rotator.reference import Reference
-from rotator.stores.command import CommandStore
 
 KEY = "sk-canary-hostile-0123456789"
 LABEL = Label("inst", "play", "01ROTATION", 1)

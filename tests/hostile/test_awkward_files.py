@@ -24,9 +24,9 @@ import pytest
 from rotator.clients.hosts import Host
 from rotator.engine.mounted import mounted
 from rotator.errors import AccessDenied, PermanentError
+from rotator.integrations.files.dotenv import DotenvStore
 from rotator.model import Finding, Level, Note, single
 from rotator.playbook.registry import Registry
-from rotator.stores.dotenv import DotenvStore
 from tests.integration.test_commands import Said, run
 
 __all__ = ["run"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rotator import memory
 from rotator.engine.clock import SystemClock
+from rotator.integrations.memory import world as memory
 from rotator.service import Request
 from tests.integration.conftest import Bench
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rotator import memory
 from rotator.clients import procfs
 from rotator.errors import JournalError, RotatorError
+from rotator.integrations.memory import world as memory
 from rotator.journal.database import Database
 from rotator.service import Request
 from tests.integration.conftest import Bench
@@ -66,8 +66,8 @@ def test_a_full_disk_at_any_write_of_the_journal_loses_nothing(small_disk: Path)
 
 def test_a_full_disk_under_a_dotenv_keeps_its_old_content(small_disk: Path) -> None:
     from rotator.errors import TransientError
+    from rotator.integrations.files.dotenv import DotenvStore
     from rotator.model import Note, single
-    from rotator.stores.dotenv import DotenvStore
 
     path = small_disk / ".env"
     path.write_text("KEY=first-value\n" + "# " + "x" * 8000 + "\n")
@@ -92,8 +92,8 @@ def test_a_state_directory_that_cannot_be_is_told(home: str, tmp_path: Path) -> 
 
 def test_a_dotenv_that_vanishes_in_the_middle_is_a_conflict(tmp_path: Path) -> None:
     from rotator.errors import Conflict
+    from rotator.integrations.files.dotenv import DotenvStore
     from rotator.model import Note, single
-    from rotator.stores.dotenv import DotenvStore
 
     path = tmp_path / ".env"
     path.write_text("KEY=first-value\n")

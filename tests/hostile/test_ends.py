@@ -15,8 +15,8 @@ import pytest
 from rotator import deadline
 from rotator.clients import http
 from rotator.clients.http import Request
-from rotator.clients.vault import Vault
 from rotator.errors import LeaseLost, OutcomeUnknown, TransientError
+from rotator.integrations.vault.client import Vault
 from tests.hostile.test_answers import Behaviour, provider, saying, serving
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from rotator.clients import files, procfs
 from rotator.errors import ConfigError, NotFound, PermanentError
+from rotator.integrations.files import dotenv_syntax
 from rotator.playbook.directory import Directory
 from rotator.reference import Reference
 from rotator.settings import load
-from rotator.stores import dotenv_syntax
 
 GOOD = "generate: {uses: memory, issuer: x}\nstore: [{uses: memory, cell: x}]\n"
 

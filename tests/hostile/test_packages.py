@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from rotator import deadline, environment
-from rotator.clients import aws, docker, kubernetes
-from rotator.clients.aws import Account
-from rotator.clients.docker import EngineConnection
-from rotator.clients.kubernetes import Cluster
-from rotator.clients.vault import Vault, VaultAuth
 from rotator.errors import AccessDenied, LeaseLost, OutcomeUnknown, RotatorError, TransientError
+from rotator.integrations.aws import client as aws
+from rotator.integrations.aws.client import Account
+from rotator.integrations.docker import client as docker
+from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.kubernetes import client as kubernetes
+from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.vault.client import Vault, VaultAuth
 from rotator.reference import Reference
 from rotator.secret import Secret
 

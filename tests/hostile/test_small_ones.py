@@ -14,7 +14,7 @@ from rotator import deadline
 from rotator.clients import programs
 from rotator.demo.world import _installed
 from rotator.errors import TransientError
-from rotator.stores.file import FileStore
+from rotator.integrations.files.file import FileStore
 from tests.integration.test_commands import Said, run
 
 __all__ = ["run"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator import memory
+from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
 from rotator.service import Service
 from rotator.settings import Settings

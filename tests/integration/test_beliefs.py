@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.cli import overview, words
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unreadable, Unsupported
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
 from rotator.model import Credential, KeyRecord, Label
-from rotator.providers.memory import MemoryProvider
 from rotator.secret import Secret
 from rotator.service import Request
 from tests.integration.conftest import Bench

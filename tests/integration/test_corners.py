@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.order import Order
 from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Proof
@@ -31,13 +31,14 @@ from rotator.errors import (
     TransientError,
     Unsupported,
 )
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, leases
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, Note, NotYet
-from rotator.providers.memory import MemoryProvider
-from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request
-from rotator.stores.memory import MemoryStore
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.cli.overview import DUE, PERSON, row
 from rotator.core.order import Order
 from rotator.errors import JournalError
 from rotator.explain import explain
+from rotator.integrations.memory import world as memory
 from rotator.journal import tables, upkeep
 from rotator.journal.database import Database
 from rotator.service import Request, Service

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from rotator import memory
 from rotator.clients import procfs
 from rotator.clients.procfs import Missing
 from rotator.errors import NotFound, TransientError
+from rotator.integrations.memory import world as memory
 from rotator.model import Change, Evidence, Finding, single
 from rotator.playbook.registry import Registry
 from rotator.report import Report

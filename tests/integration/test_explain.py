@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.explain import explain
+from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
 from rotator.service import Request
 from tests.integration.conftest import Bench

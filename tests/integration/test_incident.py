@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.core import incident
 from rotator.core.incident import Ending
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
 from rotator.errors import PermanentError, RefusedError, Rejected, TransientError, Unsupported
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, standing
 from rotator.leaked import followed
-from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
-from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request, Service
-from rotator.stores.memory import MemoryStore
 from tests.integration.conftest import Bench
 
 FIRST = Request(compromised=True, revoke_first=True, reason="it leaked")

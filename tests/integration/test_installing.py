@@ -217,7 +217,8 @@ def test_examples_and_deploy_files_are_in_the_wheel(wheel: Path) -> None:
     for folder in ("playbooks", "deploy"):
         for path in (ROOT / folder).rglob("*"):
             assert path.is_dir() or f"rotator/share/{path.relative_to(ROOT)}" in names
-    assert "rotator/providers/catalog/openai.yaml" in names and not [name for name in names if "tests" in name]
+    assert "rotator/integrations/catalog/entries/openai.yaml" in names
+    assert not [name for name in names if "tests" in name]
 
 
 def test_what_is_installed_from_the_wheel_says_where_its_examples_are(wheel: Path, tmp_path: Path) -> None:

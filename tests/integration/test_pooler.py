@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from rotator import memory
 from rotator.errors import JournalError
+from rotator.integrations.memory import world as memory
 from rotator.journal import upkeep
 from rotator.journal.database import Database
 from rotator.service import Request

@@ -16,10 +16,10 @@ import pytest
 from rotator import deadline
 from rotator.clients import procfs, programs
 from rotator.errors import AccessDenied, JournalError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.integrations.files.dotenv import ignored_by_git
 from rotator.journal.sealing import KeySource
 from rotator.reference import Reference
 from rotator.secret import Secret
-from rotator.stores.dotenv import ignored_by_git
 
 
 @contextmanager

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import memory, orders
+from rotator import orders
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
 from rotator.errors import BusyError, LeaseLost, OutcomeUnknown, PermanentError, Rejected, RotatorError, TransientError
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.probe import MemoryProbe
+from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.journal import leases
-from rotator.probes.memory import MemoryProbe
-from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
-from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request
 from tests.integration.conftest import Bench

@@ -15,7 +15,7 @@ from rotator.core.order import Order
 from rotator.core.state import Phase
 from rotator.engine.runner import Session
 from rotator.errors import OutcomeUnknown, TransientError
-from rotator.providers.memory import MemoryProvider
+from rotator.integrations.memory.provider import MemoryProvider
 from rotator.report import Report
 from rotator.service import Request
 from tests.integration.conftest import Bench

@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import keys, memory, naming, orders
+from rotator import keys, naming, orders
 from rotator.core.order import Order
 from rotator.core.state import Key, Outcome, Phase
 from rotator.errors import NotFound, PermanentError, RefusedError
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import credentials
 from rotator.journal.naming import former_names
 from rotator.model import Credential
-from rotator.providers.memory import MemoryProvider
 from rotator.report import Report
-from rotator.restarters.memory import MemoryRestarter
 from rotator.secret import Secret
 from rotator.service import Request
-from rotator.stores.memory import MemoryStore
 from tests.integration.conftest import Bench
 from tests.integration.test_incident import book
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rotator.integrations.files import dotenv_readers, dotenv_syntax
+from rotator.integrations.files.dotenv import DotenvStore
 from rotator.model import Note, single
-from rotator.stores import dotenv_readers, dotenv_syntax
-from rotator.stores.dotenv import DotenvStore
 
 NOTE = Note("k", "i", "01ROTATION", 0.0)
 _PRINTABLE = st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import PermanentError
+from rotator.integrations.files import dotenv_readers, dotenv_syntax
+from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.files.dotenv_readers import Line
 from rotator.model import single
-from rotator.stores import dotenv_readers, dotenv_syntax
-from rotator.stores.dotenv import DotenvStore
-from rotator.stores.dotenv_readers import Line
 from tests.env_readers import READERS
 
 FILES = 10_000 if os.environ.get("ROTATOR_FULL") else 1_000

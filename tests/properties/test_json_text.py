@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
-from rotator.stores import json_text
+from rotator.clients import json_text
 
 _TEXTS = some.text(max_size=8)
 _VALUES = some.recursive(

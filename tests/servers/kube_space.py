@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from rotator.clients.kubernetes import Cluster
-from rotator.restarters.kubernetes import KubernetesRestarter
-from rotator.stores.kubernetes import KubernetesStore
+from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.restarter import KubernetesRestarter
+from rotator.integrations.kubernetes.store import KubernetesStore
 from tests.servers import manifests
 from tests.servers.kube import Kube
 

@@ -18,15 +18,17 @@ from typing import Any
 
 from sqlalchemy import text
 
-import rotator.probes.memory
-import rotator.providers.memory
-import rotator.restarters.memory
-import rotator.stores.memory
-from rotator import memory, orders
+import rotator.integrations.memory.probe
+import rotator.integrations.memory.provider
+import rotator.integrations.memory.restarter
+import rotator.integrations.memory.store
+from rotator import orders
 from rotator.core.action import WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
 from rotator.errors import OutcomeUnknown, Rejected, RotatorError, TransientError
+from rotator.integrations.builtin.provider_probe import ProviderProbe
+from rotator.integrations.memory import world as memory
 from rotator.journal.database import Database
 from rotator.model import Overlap, Progress, Recovery
 from rotator.playbook.directory import Loaded
@@ -34,7 +36,6 @@ from rotator.playbook.load import Loader
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
-from rotator.probes.provider import ProviderProbe
 from rotator.secret import Secret
 from rotator.service import Report, Request, Service
 from rotator.settings import Settings
@@ -283,10 +284,10 @@ def _inhabit(world: memory.World) -> None:
     """All in-memory plugins live in this world from now on."""
     for module in (
         memory,
-        rotator.providers.memory,
-        rotator.stores.memory,
-        rotator.restarters.memory,
-        rotator.probes.memory,
+        rotator.integrations.memory.provider,
+        rotator.integrations.memory.store,
+        rotator.integrations.memory.restarter,
+        rotator.integrations.memory.probe,
     ):
         module.WORLD = world
 

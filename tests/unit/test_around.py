@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rotator.stores import around
+from rotator.clients import around
 
 
 @pytest.mark.parametrize(

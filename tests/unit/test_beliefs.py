@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from rotator.clients import reading
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, sweep
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
 from rotator.core.order import Order, Refusal
 from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan, Write
 from rotator.model import KeyRecord, Label, Overlap, Recovery
-from rotator.providers import reading
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
 PLAN = Plan(stores=(StorePlan("s"),), tells_use=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import ConfigError
+from rotator.integrations.catalog import entry as catalog_entry
+from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook import catalog
 from rotator.playbook.directory import Directory
 from rotator.playbook.mistakes import PlaybookMistakes
-from rotator.providers import catalog_entry
-from rotator.providers.shipped import shipped
 from rotator.secret import Redactor
 
 GOOD = """\

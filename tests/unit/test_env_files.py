@@ -10,9 +10,9 @@ import pytest
 
 from rotator import stand_in
 from rotator.errors import PermanentError, PluginError
+from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.files.file import FileStore
 from rotator.model import Level, Note, single
-from rotator.stores.dotenv import DotenvStore
-from rotator.stores.file import FileStore
 
 NOTE = Note("k", "i", "01ROTATION", 0.0)
 OLD = "sk-live-old0001"
@@ -273,7 +273,7 @@ def test_a_consumer_that_reads_something_else_is_found_before_the_start(
 
 
 def test_docker_reads_the_env_file_that_its_containers_are_made_with(tmp_path: Path) -> None:
-    from rotator.restarters.docker import DockerRestarter
+    from rotator.integrations.docker.restarter import DockerRestarter
 
     one, link = store(tmp_path, "KEY=it's\n"), tmp_path / "link"
     link.symlink_to(one.path)

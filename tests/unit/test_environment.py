@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from rotator import environment
-from rotator.clients.docker import Container
 from rotator.errors import NotFound
+from rotator.integrations.docker.client import Container
+from rotator.integrations.docker.compose import ComposeRestarter
 from rotator.reference import Reference
-from rotator.restarters.compose import ComposeRestarter
 
 OURS = ["AWS_PROFILE", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "ROTATOR_KEY", "SHOP_ADMIN", "VAULT_TOKEN"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from rotator.clients.patterns import literal_prefix
 from rotator.core.identity import Match, Refusal, agreement, identify
 from rotator.model import KeyRecord
-from rotator.providers.patterns import literal_prefix
 
 OPENAI = "sk-(?:proj-|svcacct-|service-|admin-)?[A-Za-z0-9_-]{20,}"
 VALUE = "sk-svcacct-Abcdefghijklmnopqrstuvwxyzx2Lk"

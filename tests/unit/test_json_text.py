@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotator.stores import json_text
-from rotator.stores.json_text import NoText
+from rotator.clients import json_text
+from rotator.clients.json_text import NoText
 
 LAID_OUT = """{
     "port" : 1.10, "big": 123456789012345678901234567890, "e": 1E400,

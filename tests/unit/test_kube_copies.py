@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rotator.clients.kubernetes import Cluster
 from rotator.engine.copied import copied
+from rotator.integrations.kubernetes import copies as kube_copies
+from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.copies import Copies
+from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.model import Level
-from rotator.stores import kube_copies
-from rotator.stores.kube_copies import Copies
-from rotator.stores.kubernetes import KubernetesStore
 
 
 def secret(annotations: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:

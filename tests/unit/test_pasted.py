@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.errors import PermanentError
+from rotator.integrations.operator.provider import OperatorProvider
 from rotator.model import single
-from rotator.providers.operator import OperatorProvider
 from rotator.secret import Secret
 
 KEY = "sk-ant-api03-NEWnewNEWnewNEWnewNEWnew42"

@@ -267,7 +267,7 @@ def test_shipped_playbooks_load() -> None:
 def test_a_users_own_catalog_file_stands_beside_the_playbooks(tmp_path: Path) -> None:
     """Adding a provider is one YAML file."""
     (tmp_path / "providers").mkdir()
-    shipped = (ROOT / "rotator/providers/catalog/openrouter.yaml").read_text()
+    shipped = (ROOT / "rotator/integrations/catalog/entries/openrouter.yaml").read_text()
     (tmp_path / "providers" / "ours.yaml").write_text(shipped.replace("OpenRouter", "Ours"))
     text = GOOD.replace(
         "uses: openai, project: proj_1, admin_key: {env: ADMIN}", "uses: ours, management_key: {env: K}"

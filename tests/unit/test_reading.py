@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rotator.clients import reading
 from rotator.errors import PermanentError
 from rotator.model import KeyRecord
-from rotator.providers import reading
 from rotator.secret import Secret
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC).timestamp()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import PermanentError
-from rotator.providers.shipped import key_patterns
+from rotator.integrations.catalog.shipped import key_patterns
 from rotator.reference import Reference
 from rotator.secret import Redactor, Secret, hint_of, last_line, redact
 

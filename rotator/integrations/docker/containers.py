@@ -1,0 +1,84 @@
+"""What the restarters of containers have in common: what one holds, by what evidence, and when it is ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rotator.durations import Seconds
+from rotator.integrations.docker import client as docker
+from rotator.integrations.docker.client import Container, EngineConnection
+from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
+from rotator.plugin import setting
+
+PAUSE = 0.5  # seconds between two looks at whether those that the next ones wait for are ready
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSettings(EngineConnection):
+    env: str | None = setting(
+        "Variable that holds the key in the containers' environment, read from the engine as proof", default=None
+    )
+    settle: Seconds = setting("How long one without a health check must run to count as ready", default=2.0)
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence.READ if self.env else Evidence.STARTED
+
+    @property
+    def recreates(self) -> bool:
+        """Whether containers are made anew."""
+        return True
+
+    def began(self, container: Container) -> float:
+        """Since when it has what it has: an environment is as old as its container, however often that started."""
+        return container.made_at if self.recreates else container.started_at
+
+    def check(self, container: Container) -> list[Finding]:
+        """What speaks against restarting it now."""
+        if not container.running:
+            hint = "start it, or take it out of the playbook: it would start with the old key one day"
+            return [Finding(Level.ERROR, f"{container.name} does not run ({container.state.get('Status')})", hint)]
+        if container.health == "unhealthy":
+            hint = "a rotation needs to see it become healthy: `docker inspect` shows its health check's words"
+            return [Finding(Level.ERROR, f"{container.name} is unhealthy already", hint)]
+        if self.env and container.variable(self.env) is None:
+            hint = "is it in the env file that the container was made with?"
+            return [Finding(Level.ERROR, f"{container.name} has no variable {self.env}", hint)]
+        return []
+
+    def has(self, container: Container, change: Change) -> bool:
+        """What its environment holds decides; where that is not known, when it began."""
+        if not container.running:
+            return False
+        holds = container.variable(self.env) if self.env else None
+        if holds is not None and change.credential.values:
+            return change.fits(holds)
+        return change.since < self.began(container) <= time.time() + 1
+
+    def ready(self, container: Container) -> bool:
+        return docker.ready(self, container, self.settle)
+
+    def needs_restart(self, container: Container, change: Change) -> bool:
+        """Raises PermanentError, with its own words, for one that was restarted for the change and has ended."""
+        if self.has(container, change):
+            return False
+        if self.began(container) > change.since and not container.running:
+            self.ready(container)
+        return True
+
+    def far(self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()) -> Progress:
+        """How many hold the change and are ready. Raises PermanentError with a failed container's own words."""
+        waiting, instances, current = [f"{name} does not exist" for name in missing], [], 0
+        total = len(waiting)
+        for container in containers:
+            total += 1
+            if self.has(container, change) and self.ready(container):
+                current += 1
+            else:
+                waiting.append(f"{container.name} is {'starting' if container.running else 'not running'}")
+            holds = container.variable(self.env) if self.env else None
+            began = self.began(container) if container.running else 0.0
+            instances.append(Instance(f"{container.name}@{container.id[:12]}", began, holds))
+        return Progress(total, current, current == total, tuple(instances), ", ".join(waiting))

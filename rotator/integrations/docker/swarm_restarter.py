@@ -1,0 +1,222 @@
+"""Restarter `swarm`: services get the newest secret of a family, or are made to start anew; their tasks are watched.
+
+A service's own update settings decide how many tasks go at a time. A task counts as new by its specification, which
+names the change and when it was ordered, by our clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rotator.errors import ConfigError, NotFound, PermanentError
+from rotator.integrations.docker import client as docker
+from rotator.integrations.docker import swarm
+from rotator.integrations.docker.client import EngineConnection
+from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
+from rotator.plugin import setting
+
+_DISCOVER = "discover"
+_PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
+_ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
+Found = Mapping[str, Any]
+Newest = Mapping[str, tuple[str, str]]  # secret of a family → id and name of the newest one of its family
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmRestarter(EngineConnection):
+    """Update services of Docker Swarm: the secret's reference is swapped, target file, owner and mode stay.
+
+    A service that does not take the secret, but reads the key elsewhere, is made to start anew (`--force`). A roll-back
+    by the service's own settings is recognised.
+    """
+
+    services: list[str] | str = setting("`discover`: who takes the secret of the store `swarm`; or a list of names")
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # families that the stores write; handed over when loaded
+
+    evidence = Evidence.STARTED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.services, str) and self.services != _DISCOVER:
+            raise ConfigError("`services` is `discover` or a list", "for instance [paracle_api]")
+
+    def beside(self, stores: Sequence[Any]) -> SwarmRestarter:
+        """With the secrets that the playbook's stores write. Raises ConfigError if there is nothing to discover by."""
+        found = tuple(
+            name for store in stores if (name := getattr(store, "swarm_secret", "")) and store.host == self.host
+        )
+        if self.services == _DISCOVER and not found:
+            raise ConfigError(
+                "there is no secret to discover the users of", "add a store `swarm`, or list the services"
+            )
+        return replace(self, secrets=found)
+
+    @property
+    def name(self) -> str:
+        return (
+            f"swarm {', '.join(self.services)}"
+            if isinstance(self.services, list)
+            else "swarm users of " + ", ".join(self.secrets)
+        )
+
+    @property
+    def _mark(self) -> str:
+        """The label of containers that tells our updates from those of another playbook for the same service."""
+        what = json.dumps(sorted(self.secrets or self.services))
+        return f"rotator.change-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+
+    # --- what the engine asks ---
+    def preflight(self) -> list[Finding]:
+        if not swarm.is_manager(self):
+            return [Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", "`host:` of a manager")]
+        found = []
+        for service in self._targets(self._newest()):
+            name, tasks = service["Spec"]["Name"], self._tasks(service)
+            up, wanted = sum(_runs(task) for task in tasks), self._wanted(service)
+            if (service.get("UpdateStatus") or {}).get("State") in (
+                "updating",
+                "paused",
+                "rollback_started",
+                "rollback_paused",
+            ):
+                text = f"service {name} is being updated: {service['UpdateStatus'].get('Message', '')}"
+                found.append(Finding(Level.ERROR, text, f"`docker service ps {name}`"))
+            elif up < wanted:
+                text = f"service {name} is not well already: {up} of {wanted} tasks run"
+                found.append(Finding(Level.ERROR, text, f"`docker service ps {name}`"))
+            else:
+                found.append(Finding(Level.OK, f"updates service {name}"))
+        return found
+
+    def restart(self, change: Change) -> NotYet | None:
+        newest = self._newest()
+        for service in self._targets(newest):
+            status = service.get("UpdateStatus") or {}
+            if status.get("State") == "rollback_started":
+                # another update now would take the tasks that serve before those that failed are back
+                return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} rolls itself back")
+            swarm.update(self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest))
+        return None
+
+    def progress(self, change: Change) -> Progress:
+        looking, newest = change.id == "look", self._newest()
+        total, current, waiting, instances = 0, 0, [], []
+        for service in self._targets(newest):
+            tasks, total = self._tasks(service), total + 1
+            instances += [_instance(service, task, self._mark, newest) for task in tasks]
+            if looking or self._over(service, tasks, change.id):
+                current += 1
+            else:
+                new = sum(_change_of(task, self._mark) == change.id and _runs(task) for task in tasks)
+                waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
+        return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+
+    # --- whom ---
+    def _targets(self, newest: Newest) -> list[Found]:
+        services = {one["Spec"]["Name"]: one for one in swarm.services(self)}
+        if isinstance(self.services, list):
+            for name in self.services:
+                if name not in services:
+                    raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
+            return [services[name] for name in self.services]
+        users = [one for one in services.values() if any(_taken(one["Spec"]["TaskTemplate"], newest))]
+        return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
+
+    def _newest(self) -> Newest:
+        if not self.secrets:
+            return {}
+        there, found = swarm.secrets(self), {}
+        for name in self.secrets:
+            family = swarm.family(there, name)
+            for one in family.values():
+                newest = family[max(family)]
+                found[str(one["Spec"]["Name"])] = (str(newest["ID"]), str(newest["Spec"]["Name"]))
+        return found
+
+    # --- while it rolls ---
+    def _tasks(self, service: Found) -> list[Found]:
+        """Those that may run."""
+        return [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] not in _ENDED]
+
+    def _wanted(self, service: Found) -> int:
+        mode = service["Spec"]["Mode"]
+        if "Replicated" in mode:
+            return int(mode["Replicated"].get("Replicas") or 0)
+        return sum(task["DesiredState"] == "running" for task in swarm.tasks(self, service["ID"]))
+
+    def _over(self, service: Found, tasks: Sequence[Found], change: str) -> bool:
+        """Whether every task of the change runs and none from before. Raises PermanentError if it was rolled back."""
+        name, status = service["Spec"]["Name"], service.get("UpdateStatus") or {}
+        if str(status.get("State", "")).startswith("rollback") or status.get("State") == "paused":
+            words = status.get("Message") or status["State"]
+            raise PermanentError(
+                f"service {name}: {words}{self._why(service)}", f"`docker service ps --no-trunc {name}`"
+            )
+        ordered = _change_in(service["Spec"]["TaskTemplate"], self._mark)
+        if ordered != change or any(_change_of(task, self._mark) != change for task in tasks):
+            return False
+        up = sum(_runs(task) for task in tasks)
+        return up >= self._wanted(service) and up == len(tasks) and status.get("State") in (None, "completed")
+
+    def _why(self, service: Found) -> str:
+        """What the task that failed last said."""
+        failed = [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] in ("failed", "rejected")]
+        if not failed:
+            return ""
+        last = max(failed, key=lambda one: str(one["Status"].get("Timestamp", "")))
+        said = swarm.last_words(self, last)
+        return f" ({last['Status'].get('Err', 'failed')}" + (f': "{said}")' if said else ")")
+
+
+def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Newest) -> bool:
+    """Put the change into a service's specification; False where it is there already."""
+    container = spec["TaskTemplate"]["ContainerSpec"]
+    if _change_in(spec["TaskTemplate"], mark) == change:
+        return False
+    for reference in container.get("Secrets") or ():
+        if reference["SecretName"] in newest:
+            reference["SecretID"], reference["SecretName"] = newest[reference["SecretName"]]
+    container["Labels"] = {**(container.get("Labels") or {}), mark: f"{change}@{time.time():.6f}"}
+    return True
+
+
+def _taken(template: Found, newest: Newest) -> list[str]:
+    """Names of the families' secrets that its tasks have."""
+    references = (template.get("ContainerSpec") or {}).get("Secrets") or ()
+    return [str(one["SecretName"]) for one in references if one["SecretName"] in newest]
+
+
+def _label(template: Found, mark: str) -> str:
+    container = template.get("ContainerSpec") or {}
+    return str((container.get("Labels") or {}).get(mark, ""))
+
+
+def _change_in(template: Found, mark: str) -> str:
+    return _label(template, mark).partition("@")[0]
+
+
+def _change_of(task: Found, mark: str) -> str:
+    return _change_in(task["Spec"], mark)
+
+
+def _runs(task: Found) -> bool:
+    """A task with a health check runs once that is passed."""
+    return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
+
+
+def _instance(service: Found, task: Found, mark: str, newest: Newest) -> Instance:
+    """Made when its specification says so, by our clock; else when the manager's clock says.
+
+    With a secret from before it has proven nothing, however young it is: a service that was rolled back, or deployed
+    anew from its file.
+    """
+    ordered = _label(task["Spec"], mark).partition("@")[2]
+    made = docker.moment(task.get("CreatedAt", ""))
+    name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
+    if stale := [one for one in _taken(task["Spec"], newest) if newest[one][1] != one]:
+        return Instance(f"{name} with {', '.join(stale)}")
+    return Instance(name, max(made, float(ordered or 0)))

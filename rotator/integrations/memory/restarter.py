@@ -1,0 +1,42 @@
+"""Restarter `memory`: consumers of this process, which read their cell when they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rotator.errors import NotFound
+from rotator.integrations.memory.world import WORLD
+from rotator.model import Change, Evidence, Finding, Instance, Progress
+from rotator.plugin import setting
+from rotator.secret import Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRestarter:
+    """Restart consumers that live in this process; for rehearsals and tests."""
+
+    consumers: list[str] = setting("Names of the consumers")
+    evidence: Evidence = setting("What they can show", default=Evidence.STARTED)
+
+    @property
+    def name(self) -> str:
+        return "memory " + ", ".join(self.consumers)
+
+    def preflight(self) -> list[Finding]:
+        return []
+
+    def restart(self, change: Change) -> None:
+        for name in self.consumers:
+            if name not in WORLD.consumers:
+                raise NotFound(f"there is no consumer {name}")
+            if not change.since < WORLD.consumers[name].started_at <= WORLD.now():
+                WORLD.start(name)
+
+    def progress(self, change: Change) -> Progress:
+        found = [(name, WORLD.consumers[name]) for name in self.consumers if name in WORLD.consumers]
+        read = self.evidence is Evidence.READ
+        instances = tuple(
+            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None) for name, consumer in found
+        )
+        current = sum(change.since < consumer.started_at <= WORLD.now() for _, consumer in found)
+        return Progress(len(found), current, current == len(found), instances)
