@@ -1,11 +1,13 @@
 """How long the call in progress may take, as context variables.
 
-The runner sets the lease and the step's deadline; every client asks `check()` right before it sends, so that a process
-that was frozen past its lease sends nothing when it wakes. `bounded()` ends a call by the clock, whatever the other
-side does: a time-out for each read never fires while an answer drips.
+The runner sets the lease and the step's deadline; every client asks `check()` right before it
+sends, so that a process that was frozen past its lease sends nothing when it wakes. `bounded()`
+ends a call by the clock, whatever the other side does: a time-out for each read never fires while
+an answer drips.
 
-Packages that speak HTTP by the standard library (those of Vault, Kubernetes, AWS, docker) connect and send in one go:
-for them `watch_connections()` asks when the connection stands, and lets `bounded()` cut it.
+Packages that speak HTTP by the standard library (those of Vault, Kubernetes, AWS, docker) connect
+and send in one go: for them `watch_connections()` asks when the connection stands, and lets
+`bounded()` cut it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ _outside: ContextVar[Callable[[bool], None] | None] = ContextVar("rotator_outsid
 
 @contextmanager
 def until(seconds_left: Callable[[], float], step: float = _STEP) -> Iterator[None]:
-    """Let the block run while `seconds_left()` (asked anew each time: leases are renewed) is positive.
+    """Let the block run while `seconds_left()` (asked anew each time: leases are renewed) is
+    positive.
 
     `step` is how many seconds a listing with all its pages may take in it.
     """
@@ -55,14 +58,21 @@ def remaining(at_most: float = CALL) -> float:
 
 
 def check() -> None:
-    """Raises LeaseLost if the deadline has passed, or nobody waits any more: whoever asks must not send."""
+    """Raises LeaseLost if the deadline has passed, or nobody waits any more: whoever asks must not
+    send.
+    """
     left = _current.get()
     if (left is not None and left() <= 0) or any(event.is_set() for event in _given_up.get()):
-        raise LeaseLost("the lease ended before the call was sent", "nothing was sent; the next run carries on")
+        raise LeaseLost(
+            "the lease ended before the call was sent", "nothing was sent; the next run carries on"
+        )
 
 
 def listing(what: str) -> Callable[[], None]:
-    """To be asked before each page of a listing. It raises TransientError when all of it takes too long."""
+    """To be asked before each page of a listing.
+
+    It raises TransientError when all of it takes too long.
+    """
     left = _step.get() or within(_STEP)
     begun = time.monotonic()
 
@@ -70,7 +80,9 @@ def listing(what: str) -> Callable[[], None]:
         check()
         if left() <= 0:
             took = time.monotonic() - begun
-            raise TransientError(f"{what} did not come to its end in {took:.0f} s", "limits.step is what it may take")
+            raise TransientError(
+                f"{what} did not come to its end in {took:.0f} s", "limits.step is what it may take"
+            )
 
     return before_page
 
@@ -84,8 +96,9 @@ def within(seconds: float) -> Callable[[], float]:
 def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = lambda: None) -> T:
     """What `work` gives, waited for `seconds` of real time and no longer. Raises TimeoutError.
 
-    It runs in a thread of its own, which no library's own time-outs can hold up. When nobody waits for it any more,
-    `check()` raises in it, so that it sends nothing afterwards, and `cut` is called to end what it hangs in.
+    It runs in a thread of its own, which no library's own time-outs can hold up. When nobody waits
+    for it any more, `check()` raises in it, so that it sends nothing afterwards, and `cut` is
+    called to end what it hangs in.
     """
     ended, given_up = threading.Event(), threading.Event()
     results: list[T] = []
@@ -126,9 +139,11 @@ def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = l
 
 @cache
 def watch_connections() -> None:
-    """From here on: what http.client sends, it sends before the deadline, and for somebody who still waits.
+    """From here on: what http.client sends, it sends before the deadline, and for somebody who
+    still waits.
 
-    By an audit hook (PEP 578): the one place that is asked by all of those packages between connecting and sending.
+    By an audit hook (PEP 578): the one place that is asked by all of those packages between
+    connecting and sending.
     """
     sys.addaudithook(_asked)
 
@@ -152,7 +167,9 @@ def _cut(connection: Any) -> None:
 
 @contextmanager
 def outside() -> Iterator[None]:
-    """While the block runs, this thread only waits for somebody else: whoever shares out threads is told."""
+    """While the block runs, this thread only waits for somebody else: whoever shares out threads is
+    told.
+    """
     tell = _outside.get()
     if tell is None:
         yield
@@ -165,5 +182,7 @@ def outside() -> Iterator[None]:
 
 
 def told_when_outside(tell: Callable[[bool], None]) -> Any:
-    """From here on in this context: `tell(True)` when a wait for somebody else begins, `tell(False)` when it ends."""
+    """From here on in this context: `tell(True)` when a wait for somebody else begins,
+    `tell(False)` when it ends.
+    """
     return _outside.set(tell)

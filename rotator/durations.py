@@ -1,4 +1,6 @@
-"""Durations as people write them, alike everywhere: 30d, 24h, 10m, 0s; several parts, 1h30m; blanks, 1 d 4 h."""
+"""Durations as people write them, alike everywhere: 30d, 24h, 10m, 0s; several parts, 1h30m;
+blanks, 1 d 4 h.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_UNITS = {
+    "w": 604_800.0,
+    "d": 86_400.0,
+    "h": 3_600.0,
+    "min": 60.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 0.001,
+}
 _PART = re.compile(r"(\d+(?:\.\d+)?) *(min|ms|[wdhms])(?![a-z]) *")
 _PATTERN = r"^((\d+(\.\d+)?) *(min|ms|[wdhms]) *)+$"
 _EXAMPLES = ["30d", "24h", "10m", "0s", "1h30m", "1 d 4 h"]
@@ -31,7 +41,8 @@ def seconds(value: Any) -> float:
 
 
 def seconds_or_number(value: Any) -> float:
-    """The same in a plugin's settings and in catalog files, where a number alone was always of seconds.
+    """The same in a plugin's settings and in catalog files, where a number alone was always of
+    seconds.
 
     Raises ValueError.
     """

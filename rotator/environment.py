@@ -1,6 +1,8 @@
-"""Which variables of rotator's own environment no program gets that is not told to: those that hold its credentials.
+"""Which variables of rotator's own environment no program gets that is not told to: those that hold
+its credentials.
 
-The application that a program restarts would have them, too: the administrator's key, the journal's sealing key.
+The application that a program restarts would have them, too: the administrator's key, the journal's
+sealing key.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from collections.abc import Iterable, Mapping
 from rotator.errors import NotFound
 
 _OURS = "ROTATOR_"
-# What SDKs read by themselves when a playbook names nothing else: ours, and those of programs that are started.
+# What SDKs read by themselves when a playbook names nothing else: ours, and those of programs that
+# are started.
 _SDKS = ("AWS_",)
-_SDK = frozenset({"VAULT_TOKEN", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY"})
+_SDK = frozenset(
+    {"VAULT_TOKEN", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY"}
+)
 
 _referred: set[str] = set()  # by {env: NAME} of any playbook that was loaded
 
@@ -30,11 +35,15 @@ def of_sdks() -> list[str]:
 
 def withheld() -> list[str]:
     """What is set here, and programs do not get."""
-    return sorted({name for name in os.environ if name in _referred or name.startswith(_OURS)} | set(of_sdks()))
+    return sorted(
+        {name for name in os.environ if name in _referred or name.startswith(_OURS)}
+        | set(of_sdks())
+    )
 
 
 def inherited(given: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, str]:
-    """A program's environment: ours without what is withheld but for those `named`, and what it is given.
+    """A program's environment: ours without what is withheld but for those `named`, and what it is
+    given.
 
     Raises NotFound for one that is named and not set.
     """
@@ -42,6 +51,9 @@ def inherited(given: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, 
     found = {name: value for name, value in os.environ.items() if name not in kept}
     for name in named:
         if name not in os.environ:
-            raise NotFound(f"the environment variable {name} is not set", f"`inherit:` names it: export {name}=…")
+            raise NotFound(
+                f"the environment variable {name} is not set",
+                f"`inherit:` names it: export {name}=…",
+            )
         found[name] = os.environ[name]
     return {**found, **given}

@@ -1,14 +1,18 @@
 """What can go wrong, as a tree that a caller can catch by intent.
 
-Every error is a sentence to a person (`message`), a way out (`hint`) and, for plugins, an instruction to the engine:
-`TransientError` means "ask again later", `PermanentError` "do not", `OutcomeUnknown` "it may have happened: look".
+Every error is a sentence to a person (`message`), a way out (`hint`) and, for plugins, an
+instruction to the engine: `TransientError` means "ask again later", `PermanentError` "do not",
+`OutcomeUnknown` "it may have happened: look".
 """
 
 from __future__ import annotations
 
 
 class RotatorError(Exception):
-    """Anything rotator tells a person. `message` and `hint` never hold a secret: the redactor sees to it."""
+    """Anything rotator tells a person.
+
+    `message` and `hint` never hold a secret: the redactor sees to it.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -21,7 +25,10 @@ class ConfigError(RotatorError):
 
 
 class BusyError(RotatorError):
-    """Someone else holds the playbook's lease. Exit code 75. `brief`: only for a debt, it will soon be free."""
+    """Someone else holds the playbook's lease.
+
+    Exit code 75. `brief`: only for a debt, it will soon be free.
+    """
 
     def __init__(self, message: str, hint: str = "", brief: bool = False) -> None:
         super().__init__(message, hint)

@@ -1,4 +1,6 @@
-"""Why a playbook was not rotated, or an old key not revoked; what happens next and when; what would break."""
+"""Why a playbook was not rotated, or an old key not revoked; what happens next and when; what would
+break.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Next:
 
 @dataclass
 class Explanation:
-    """`stands` are facts, `why` what keeps it from going on, `breaks` what would stop a rotation begun now."""
+    """`stands` are facts, `why` what keeps it from going on, `breaks` what would stop a rotation
+    begun now.
+    """
 
     name: str
     stands: list[str] = field(default_factory=list)
@@ -47,7 +51,10 @@ class Explanation:
 
 
 def explain(service: Service, name: str) -> Explanation:
-    """Reads journal, stores, consumers and provider; changes nothing. Raises ConfigError for an unknown name."""
+    """Reads journal, stores, consumers and provider; changes nothing.
+
+    Raises ConfigError for an unknown name.
+    """
     told = Explanation(name)
     loaded = service.playbooks()
     for mistake in loaded.mistakes_of(name):
@@ -63,14 +70,18 @@ def explain(service: Service, name: str) -> Explanation:
         told.why.append(f"paused by {pause.who}: {pause.reason}")
         told.next.append(Next(pause.until, "the pause ends"))
     if holding is not None and not holding.expired:
-        told.why.append(f"{holding.holder} is working on it, since {words(max(0.0, now - holding.since))}")
+        told.why.append(
+            f"{holding.holder} is working on it, since {words(max(0.0, now - holding.since))}"
+        )
     _schedule(told, playbook, row, now)
     at_it = holding is not None and not holding.expired
     if case.rotation is not None:
         _rotation(told, case.rotation, at_it)
     without = service.without(name)
     if without is not None:
-        told.why.append(f"{without} is in force and was ordered to die, and no other key was brought out yet")
+        told.why.append(
+            f"{without} is in force and was ordered to die, and no other key was brought out yet"
+        )
         told.next.append(Next(now, "the next `rotate --due` makes another key and brings it out"))
     for debt in case.debts:
         _debt(told, service, playbook, case, debt)
@@ -83,17 +94,26 @@ def explain(service: Service, name: str) -> Explanation:
 def _schedule(told: Explanation, playbook: Playbook | None, row: Any | None, now: float) -> None:
     last, counts_from = (row["last_success"], row["counts_from"]) if row else (None, None)
     ends, renew = (row["ends"], row["renew"]) if row else (None, None)
-    told.stands.append(f"rotated {words(max(0.0, now - last))} ago" if last else "never rotated by this journal")
+    told.stands.append(
+        f"rotated {words(max(0.0, now - last))} ago" if last else "never rotated by this journal"
+    )
     due = playbook.due_at(counts_from, renew) if playbook else None
     if ends is not None:
-        told.stands.append(f"its key ends in {words(ends - now)}" if ends > now else "its key has ended")
+        told.stands.append(
+            f"its key ends in {words(ends - now)}" if ends > now else "its key has ended"
+        )
     if playbook is None:
         told.why.append("its playbook is gone; what is unfinished goes on by its last version")
     elif due is None:
         told.stands.append("no schedule: it is rotated on demand")
     else:
         why = ", as its key ends" if due == renew else ""
-        told.next.append(Next(max(due, now), f"the next rotation{why}" if due > now else f"a rotation is due now{why}"))
+        told.next.append(
+            Next(
+                max(due, now),
+                f"the next rotation{why}" if due > now else f"a rotation is due now{why}",
+            )
+        )
 
 
 def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
@@ -114,7 +134,10 @@ def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
         told.why.append(f"{name} waits for a person: {action.question}")
         told.next.append(Next(None, f"`rotator {action.kind} {rotation.playbook}`"))
     elif isinstance(action, WaitUntil):
-        told.why.append(f"{name} waits in {rotation.phase}" + (f": {rotation.problem}" if rotation.problem else ""))
+        told.why.append(
+            f"{name} waits in {rotation.phase}"
+            + (f": {rotation.problem}" if rotation.problem else "")
+        )
         told.next.append(Next(action.at, f"{name} goes on with {rotation.phase}"))
     elif at_it:
         told.stands.append(f"{name} is under way: {rotation.phase}")
@@ -123,13 +146,16 @@ def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
         told.next.append(Next(rotation.now, f"the next `rotate --due` carries {name} on"))
 
 
-def _debt(told: Explanation, service: Service, playbook: Playbook | None, case: Case, debt: Debt) -> None:
+def _debt(
+    told: Explanation, service: Service, playbook: Playbook | None, case: Case, debt: Debt
+) -> None:
     if not debt.open or debt.phase in DEAD_PHASES:
         told.stands.append(f"old key {debt.key} is {debt.death} ({debt.phase})")
         return
     path = _way(debt)
     told.stands.append(
-        f"old key {debt.key} ({debt.key.hint}) still lives: {debt.phase}" + (f" → {path}" if path else "")
+        f"old key {debt.key} ({debt.key.hint}) still lives: {debt.phase}"
+        + (f" → {path}" if path else "")
     )
     if debt.attention:
         told.why.append(f"old key {debt.key} is not revoked: {debt.attention}")
@@ -173,14 +199,20 @@ def _after(debt: Debt) -> str:
     }.get(debt.phase, f"{debt.phase} goes on")
 
 
-def _holders(told: Explanation, service: Service, playbook: Playbook, case: Case, debt: Debt) -> None:
+def _holders(
+    told: Explanation, service: Service, playbook: Playbook, case: Case, debt: Debt
+) -> None:
     """Who holds the old key now, as the look before its revocation would find it."""
-    performer = Performer(service.journal, service.clock, playbook, playbook, case, debt, lambda: _LOOKING, {})
+    performer = Performer(
+        service.journal, service.clock, playbook, playbook, case, debt, lambda: _LOOKING, {}
+    )
     result = performer.perform(Call(Op.LOOK, "explain", key=debt.key)).result
     if isinstance(result, Done) and isinstance(result.data, Facts):
         verdict = look(result.data, debt.key)
         if not verdict.clear:
-            told.why.append(f"revoking {debt.key} would break: {verdict.text.replace('the old key', 'it')}")
+            told.why.append(
+                f"revoking {debt.key} would break: {verdict.text.replace('the old key', 'it')}"
+            )
     elif isinstance(result, Failed):
         told.why.append(f"{debt.key} cannot be judged: {result.message}")
 

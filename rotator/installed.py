@@ -1,4 +1,6 @@
-"""What came with this installation: the packages of its extras, examples of playbooks, units and manifests."""
+"""What came with this installation: the packages of its extras, examples of playbooks, units and
+manifests.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,18 @@ DISTRIBUTION = "rotatord"  # the name `rotator` belongs to somebody else's progr
 
 
 def way_to(extra: str) -> str:
-    """A command that gets the packages of an extra into this very environment, whether rotatord is published or not."""
+    """A command that gets the packages of an extra into this very environment, whether rotatord is
+    published or not.
+    """
     from importlib import metadata
 
     try:
         asked = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from its source
         asked = []
-    mine = [one.split(";")[0].strip() for one in asked if re.search(rf"extra == ['\"]{extra}['\"]", one)]
+    mine = [
+        one.split(";")[0].strip() for one in asked if re.search(rf"extra == ['\"]{extra}['\"]", one)
+    ]
     if not mine:
         return f"install {DISTRIBUTION} with its extra '{extra}'"
     packages = " ".join(f"'{one}'" for one in mine)
@@ -25,7 +31,9 @@ def way_to(extra: str) -> str:
 
 
 def shared(name: str) -> Path:
-    """The directory of what is shipped beside the program (`playbooks`, `deploy`): in the wheel, or in the checkout."""
+    """The directory of what is shipped beside the program (`playbooks`, `deploy`): in the wheel, or
+    in the checkout.
+    """
     package = Path(__file__).parent
     here, checkout = package / "share" / name, package.parent / name
     return checkout if checkout.is_dir() and not here.is_dir() else here

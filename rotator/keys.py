@@ -1,6 +1,7 @@
 """Each key of a playbook: is it in force, does its provider still accept it? Only looks.
 
-Of those that the journal knows, that the stores hold, and that bear this playbook's label at the provider.
+Of those that the journal knows, that the stores hold, and that bear this playbook's label at the
+provider.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
     if row is None and name not in loaded.playbooks:
         loaded.get(name)
     book = loaded.playbooks.get(name) or service.last_known(name)
-    rotation = case.rotation if case.rotation is not None and case.rotation.outcome is None else None
+    rotation = (
+        case.rotation if case.rotation is not None and case.rotation.outcome is None else None
+    )
     records = _records(book)
     listed = {record.id for record in records if record.active} if records is not None else None
     leaked = rotation.old if rotation is not None and rotation.compromised else None
@@ -70,13 +73,21 @@ def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
         for key, role, wanted in found
         if not key_id or key_id in (key.id, key.hint)
     ]
-    seen += [one for one in _labelled(service, book, records or []) if not key_id or key_id == one.key.id]
+    seen += [
+        one for one in _labelled(service, book, records or []) if not key_id or key_id == one.key.id
+    ]
     if key_id and not seen:
         if listed is None:
-            hint = f"the provider does not answer, or lists no keys: look in its console; `rotator keys {name}`"
+            hint = (
+                "the provider does not answer, or lists no keys: look in its console; `rotator"
+                f" keys {name}`"
+            )
             raise RefusedError(f"the journal does not know {key_id}, and nobody can be asked", hint)
         if key_id not in listed:
-            raise RefusedError(f"neither the journal nor the provider's list knows {key_id}", f"`rotator keys {name}`")
+            raise RefusedError(
+                f"neither the journal nor the provider's list knows {key_id}",
+                f"`rotator keys {name}`",
+            )
         seen.append(Looked(Key(key_id), "not of this journal", True, "the provider lists it"))
     return seen
 
@@ -97,9 +108,16 @@ def _in_stores(service: Service, book: Playbook) -> list[tuple[Key, str]]:
 
 
 def _labelled(service: Service, book: Playbook, records: Sequence[KeyRecord]) -> list[Looked]:
-    """Keys that bear this playbook's label, and that the journal does not know: from a journal that was lost."""
+    """Keys that bear this playbook's label, and that the journal does not know: from a journal that
+    was lost.
+    """
     findings = identity.unknown_to_the_journal(service.journal, book, records)
-    told = {record.id: one.text for record in records for one in findings if one.text.startswith(f"{record.id} ")}
+    told = {
+        record.id: one.text
+        for record in records
+        for one in findings
+        if one.text.startswith(f"{record.id} ")
+    }
     return [
         Looked(
             Key(record.id, hint=record.hint or ""),
@@ -126,7 +144,9 @@ def _records(book: Playbook) -> list[KeyRecord] | None:
         return None
 
 
-def _seen(service: Service, book: Playbook, key: Key, listed: set[str] | None) -> tuple[bool | None, str]:
+def _seen(
+    service: Service, book: Playbook, key: Key, listed: set[str] | None
+) -> tuple[bool | None, str]:
     """By the key itself, three times where it is refused; else by the list."""
     value = _value(service, book, key)
     why = "its value is not known any more"
@@ -143,12 +163,18 @@ def _seen(service: Service, book: Playbook, key: Key, listed: set[str] | None) -
             why = error.message
     if listed is not None and key.id:
         alive = key.id in listed
-        return alive, "the provider lists it as active" if alive else "the provider lists it no more"
+        return (
+            alive,
+            "the provider lists it as active" if alive else "the provider lists it no more",
+        )
     return None, f"nobody can tell: {why}"
 
 
 def _try(book: Playbook, value: Credential) -> None:
-    """At its provider; by the playbook's probes where that has none. Raises PluginError where there is neither."""
+    """At its provider; by the playbook's probes where that has none.
+
+    Raises PluginError where there is neither.
+    """
     others = [probe for probe in book.probes if probe.name != "provider"]
     try:
         book.provider.probe(value)
@@ -169,6 +195,10 @@ def _value(service: Service, book: Playbook, key: Key) -> Credential | None:
             held = entry.store.read()
         except (RotatorError, OSError):
             continue
-        if held is not None and held.values and service.journal.fingerprint(held.values) == key.fingerprint:
+        if (
+            held is not None
+            and held.values
+            and service.journal.fingerprint(held.values) == key.fingerprint
+        ):
             return Credential(held.values, key.id, key.hint)
     return None

@@ -1,4 +1,6 @@
-"""A leaked key: carried out by this process, or written down for whoever holds the playbook's lease, and followed."""
+"""A leaked key: carried out by this process, or written down for whoever holds the playbook's
+lease, and followed.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ _SEARCH = 5.0  # seconds in which no further playbook is asked whose stores hold
 def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Work[Report]:
     """The key dies first, or is replaced first, as the request says.
 
-    Where another process holds the lease, the order is written down for it, and this one looks what becomes of it; it
-    goes on by itself as soon as it gets the lease. Raises RefusedError, ConfigError where nobody knows the playbook.
+    Where another process holds the lease, the order is written down for it, and this one looks what
+    becomes of it; it goes on by itself as soon as it gets the lease. Raises RefusedError,
+    ConfigError where nobody knows the playbook.
     """
     with service.journal.database.read() as connection:
         if name not in loaded.playbooks and cases.playbook_row(connection, name) is None:
@@ -49,7 +52,9 @@ def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Wor
             held = service.keeper.take(name)
         except BusyError as busy:
             number = number or _hand_over(service, name, request, kind)
-            service.waits(None, WaitUntil(service.clock.now() + _FOLLOW_EVERY, _follows(service, name, busy)))
+            service.waits(
+                None, WaitUntil(service.clock.now() + _FOLLOW_EVERY, _follows(service, name, busy))
+            )
         else:
             with service.working(name, held, loaded) as session:
                 work = _killing if request.revoke_first else _replacing
@@ -60,15 +65,21 @@ def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Wor
 
 
 def owner(service: Service, name: str, key_id: str, loaded: Loaded) -> str:
-    """The playbook whose key this is: NAME, unless the journal or the stores say that it is another one's.
+    """The playbook whose key this is: NAME, unless the journal or the stores say that it is another
+    one's.
 
-    Who is in a hurry takes the wrong name: the key would die, and nobody would bring out another one where it was used.
+    Who is in a hurry takes the wrong name: the key would die, and nobody would bring out another
+    one where it was used.
     """
     mine = loaded.playbooks.get(name)
     with service.journal.database.read() as connection:
         if mine is None or credentials.by_id(connection, name, key_id) is not None:
             return name
-        others = [book for book in loaded.playbooks.values() if book.name != name and _same_ids(book, mine)]
+        others = [
+            book
+            for book in loaded.playbooks.values()
+            if book.name != name and _same_ids(book, mine)
+        ]
         current = {book.name: cases.current_key(connection, book.name) for book in others}
         debts = {book.name: cases.load(connection, book.name).debts for book in others}
     for book in others:
@@ -85,7 +96,9 @@ def owner(service: Service, name: str, key_id: str, loaded: Loaded) -> str:
 
 
 def _same_ids(one: Playbook, other: Playbook) -> bool:
-    return neighbour(one.provider_name, one.provider) == neighbour(other.provider_name, other.provider)
+    return neighbour(one.provider_name, one.provider) == neighbour(
+        other.provider_name, other.provider
+    )
 
 
 def _hand_over(service: Service, name: str, request: Request, kind: Order) -> int:
@@ -97,21 +110,34 @@ def _hand_over(service: Service, name: str, request: Request, kind: Order) -> in
 def _follows(service: Service, name: str, busy: BusyError) -> str:
     with service.journal.database.read() as connection:
         case = cases.load(connection, name)
-    phase = f"{case.rotation.phase}" if case.rotation is not None and case.rotation.outcome is None else "old keys"
-    return f"{busy.message.partition(', since')[0]}: it has the order now, and is followed ({phase})"
+    phase = (
+        f"{case.rotation.phase}"
+        if case.rotation is not None and case.rotation.outcome is None
+        else "old keys"
+    )
+    return (
+        f"{busy.message.partition(', since')[0]}: it has the order now, and is followed ({phase})"
+    )
 
 
 def _killing(service: Service, session: Session, request: Request, number: int) -> Work[Report]:
-    """By this process: it has the lease. What was written down for another one is taken up by the first step."""
+    """By this process: it has the lease.
+
+    What was written down for another one is taken up by the first step.
+    """
     before = session.case.rotation
     if not number:
         session.revoke_first(request.key, request.reason)
     report = yield from service.carry_on(session, request)
     after = report.rotation
     no_other = before.phase is Phase.ENDED if before is not None else True
-    same = after is not None and (not after.compromised if before is None else before.id == after.id)
+    same = after is not None and (
+        not after.compromised if before is None else before.id == after.id
+    )
     if no_other and same and after is not None and after.phase is Phase.ENDED:
-        report = replace(report, rotation=None)  # none was begun for it, and the last one is no work of this command
+        report = replace(
+            report, rotation=None
+        )  # none was begun for it, and the last one is no work of this command
     given = _answered(service, number) if number else standing.Answer(session.killing)
     with service.journal.database.read() as connection:
         kills = cases.ends_of(connection, session.playbook, given.keys if given else ())
@@ -126,7 +152,9 @@ def _replacing(service: Service, session: Session, request: Request, number: int
     given = session.leaked(request.reason) if not number else None
     undone_first = given is None and not number
     if undone_first and before is not None:
-        session.order(Order.COMPROMISED, before, request.reason)  # refused for now, which is written down
+        session.order(
+            Order.COMPROMISED, before, request.reason
+        )  # refused for now, which is written down
     report = yield from service.carry_on(session, request)
     if number:
         _answered(service, number)
@@ -147,21 +175,35 @@ def _answered(service: Service, number: int) -> standing.Answer | None:
 
 
 def followed(service: Service, name: str, number: int) -> Report | None:
-    """How it stands once the holder has taken the order up and done what it can; None while it is at it."""
+    """How it stands once the holder has taken the order up and done what it can; None while it is
+    at it.
+    """
     given = _answered(service, number)
     if given is None:
         return None
     with service.journal.database.read() as connection:
         kills = cases.ends_of(connection, name, given.keys)
         case = cases.load(connection, name)
-    done = _replaced(case) if given.rotation else all(incident.ending(debt) is not None for debt in kills)
-    return Report(name, case.rotation, case.debts, Finish(None), kills=kills, followed=True) if done else None
+    done = (
+        _replaced(case)
+        if given.rotation
+        else all(incident.ending(debt) is not None for debt in kills)
+    )
+    return (
+        Report(name, case.rotation, case.debts, Finish(None), kills=kills, followed=True)
+        if done
+        else None
+    )
 
 
 def _replaced(case: Case) -> bool:
-    """Whether the new key is out and the leaked one at its end, or neither goes on without a person."""
+    """Whether the new key is out and the leaked one at its end, or neither goes on without a
+    person.
+    """
     rotation = case.rotation
     if rotation is None or rotation.phase is Phase.STUCK or needs_attention(rotation):
         return True
     dying = [debt for debt in case.debts if debt.open and debt.cause is Cause.COMPROMISED]
-    return rotation.phase is Phase.ENDED and all(debt.attention or incident.ending(debt) for debt in dying)
+    return rotation.phase is Phase.ENDED and all(
+        debt.attention or incident.ending(debt) for debt in dying
+    )

@@ -36,13 +36,16 @@ class Evidence(StrEnum):
     NONE = "none"
 
 
-# Fields that stand beside a secret one in a store and may be seen by anyone: the key's id, the region.
+# Fields that stand beside a secret one in a store and may be seen by anyone: the key's id, the
+# region.
 BESIDE = frozenset({"access_key_id", "region"})
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key: its id at the provider, its secret values, the primary one first; and what stores keep beside them."""
+    """A key: its id at the provider, its secret values, the primary one first; and what stores keep
+    beside them.
+    """
 
     values: Mapping[str, Secret]
     id: str = ""
@@ -50,14 +53,19 @@ class Credential:
     created_at: float | None = None
     expires_at: float | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
-    spelled: Mapping[str, Secret] = field(default_factory=dict)  # by store: how it stood there, to be put back so
+    spelled: Mapping[str, Secret] = field(
+        default_factory=dict
+    )  # by store: how it stood there, to be put back so
 
     @property
     def primary(self) -> Secret:
         return next(iter(self.values.values()))
 
     def text(self, name: str) -> str:
-        """What a store writes for this field: a value, or what stands beside it. Raises LookupError."""
+        """What a store writes for this field: a value, or what stands beside it.
+
+        Raises LookupError.
+        """
         return self.values[name].reveal() if name in self.values else self.beside[name]
 
 
@@ -74,7 +82,10 @@ def split(texts: Mapping[str, str]) -> tuple[dict[str, Secret], dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The name that a created key bears: whose it is, and of which attempt. Its text is at most 120 characters."""
+    """The name that a created key bears: whose it is, and of which attempt.
+
+    Its text is at most 120 characters.
+    """
 
     installation: str
     playbook: str
@@ -123,10 +134,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a store holds: its values (None where it is write-only), version, and the note left with them.
+    """What a store holds: its values (None where it is write-only), version, and the note left with
+    them.
 
-    `written_at` (Unix seconds) is when the present version was written, `by` who wrote it, where the store tells.
-    `spelled` is how the value is written in a store whose text has several ways, for the store alone to understand.
+    `written_at` (Unix seconds) is when the present version was written, `by` who wrote it, where
+    the store tells. `spelled` is how the value is written in a store whose text has several ways,
+    for the store alone to understand.
     """
 
     values: Mapping[str, Secret] | None
@@ -155,9 +168,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Why consumers are restarted: unique per rotation and round; `since` is when the last store was written.
+    """Why consumers are restarted: unique per rotation and round; `since` is when the last store
+    was written.
 
-    `as_before` says of a value whether an instance showed it before the rotation: in undo, that is well, too.
+    `as_before` says of a value whether an instance showed it before the rotation: in undo, that is
+    well, too.
     """
 
     id: str
@@ -167,16 +182,23 @@ class Change:
     as_before: Callable[[Secret], bool] | None = None
 
     def fits(self, shown: Secret) -> bool:
-        """Whether an instance that shows this value needs no restart. The credential must have its values."""
-        return shown == self.credential.primary or (self.as_before is not None and self.as_before(shown))
+        """Whether an instance that shows this value needs no restart.
+
+        The credential must have its values.
+        """
+        return shown == self.credential.primary or (
+            self.as_before is not None and self.as_before(shown)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running copy of a consumer, when it started (Unix seconds) and which key was read from it.
+    """One running copy of a consumer, when it started (Unix seconds) and which key was read from
+    it.
 
-    `left_alone`: it is not restarted for a change, as a job that runs to its end; no key dies that it may hold.
-    `untold`: why nobody can read what it holds, though it is asked: then it counts by when it started.
+    `left_alone`: it is not restarted for a change, as a job that runs to its end; no key dies that
+    it may hold. `untold`: why nobody can read what it holds, though it is asked: then it counts by
+    when it started.
     """
 
     name: str

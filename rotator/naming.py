@@ -12,7 +12,10 @@ from rotator.service import Service
 
 
 def rename(service: Service, old: str, new: str) -> None:
-    """The history of `old` belongs to the playbook `new` from now on. Raises RefusedError, ConfigError."""
+    """The history of `old` belongs to the playbook `new` from now on.
+
+    Raises RefusedError, ConfigError.
+    """
     loaded = service.playbooks()
     loaded.get(new)
     if old in loaded.playbooks:
@@ -22,13 +25,16 @@ def rename(service: Service, old: str, new: str) -> None:
             row = cases.playbook_row(connection, old)
             current, theirs = cases.current_key(connection, old), cases.current_key(connection, new)
         if row is None:
-            raise ConfigError(f"the journal knows no playbook {old}", "`rotator history` lists what it knows")
+            raise ConfigError(
+                f"the journal knows no playbook {old}", "`rotator history` lists what it knows"
+            )
         _refuse_unfinished(session.case, old)
         _refuse_history(other.case, new)
         if current is not None and theirs is not None and not current.same(theirs):
             raise RefusedError(
                 f"{new} was adopted with another key ({theirs}) than {old} has ({current})",
-                f"`rotator forget {old}` if its key is gone, or put its key into the stores and adopt that",
+                f"`rotator forget {old}` if its key is gone, or put its key into the stores and"
+                " adopt that",
             )
         with service.journal.database.write() as connection:
             naming.rename(connection, service.journal.sealer, old, new)
@@ -39,7 +45,8 @@ def rename(service: Service, old: str, new: str) -> None:
 def _refuse_unfinished(case: Case, name: str) -> None:
     if case.rotation is not None and case.rotation.phase is not Phase.ENDED:
         raise RefusedError(
-            f"{name} has an unfinished rotation", f"`rotator resume {name}`, `undo` or `abandon` ends it first"
+            f"{name} has an unfinished rotation",
+            f"`rotator resume {name}`, `undo` or `abandon` ends it first",
         )
 
 
@@ -47,11 +54,14 @@ def _refuse_history(case: Case, name: str) -> None:
     _refuse_unfinished(case, name)
     made = case.rotation is not None and case.rotation.outcome not in (Outcome.REFUSED, None)
     if made or any(debt.open for debt in case.debts):
-        raise RefusedError(f"{name} has a history of its own", "two histories do not become one: keep both names")
+        raise RefusedError(
+            f"{name} has a history of its own", "two histories do not become one: keep both names"
+        )
 
 
 def forget(service: Service, name: str, gone: bool = False) -> None:
-    """The journal knows no key of this playbook any more. `gone`: a person says that its key is destroyed.
+    """The journal knows no key of this playbook any more. `gone`: a person says that its key is
+    destroyed.
 
     Raises RefusedError while its key, or an old one, may live.
     """
@@ -61,18 +71,30 @@ def forget(service: Service, name: str, gone: bool = False) -> None:
         with service.journal.database.read() as connection:
             row, current = cases.playbook_row(connection, name), cases.current_key(connection, name)
         if row is None:
-            raise ConfigError(f"the journal knows no playbook {name}", "`rotator history` lists what it knows")
+            raise ConfigError(
+                f"the journal knows no playbook {name}", "`rotator history` lists what it knows"
+            )
         _refuse_unfinished(session.case, name)
-        living = [debt for debt in session.case.debts if debt.open and debt.phase is not DebtPhase.WATCH]
+        living = [
+            debt for debt in session.case.debts if debt.open and debt.phase is not DebtPhase.WATCH
+        ]
         if living:
-            hint = f"`rotator revoke {name}` first; what is somebody else's: `rotator forget {name} --key ID`"
-            raise RefusedError(f"old keys of {name} still live: {', '.join(str(debt.key) for debt in living)}", hint)
+            hint = (
+                f"`rotator revoke {name}` first; what is somebody else's: `rotator forget {name}"
+                " --key ID`"
+            )
+            raise RefusedError(
+                f"old keys of {name} still live: {', '.join(str(debt.key) for debt in living)}",
+                hint,
+            )
         if current is not None and not gone:
             _refuse_living(service, name, current)
         with service.journal.database.write() as connection:
             naming.forget(connection, name)
             told = "a person" if gone else "its provider"
-            record = service.note(connection, "forgotten", playbook=name, key=str(current or ""), gone_told_by=told)
+            record = service.note(
+                connection, "forgotten", playbook=name, key=str(current or ""), gone_told_by=told
+            )
         service.stream.emit([record])
 
 
@@ -85,16 +107,28 @@ def _refuse_living(service: Service, name: str, current: Key) -> None:
             f"look in the provider's console, then `rotator forget {name} --gone`",
         )
     if seen.alive:
-        hint = f"`rotate {name} --compromised --revoke-first` destroys it; `rotator rename {name} NEW` keeps it"
+        hint = (
+            f"`rotate {name} --compromised --revoke-first` destroys it; `rotator rename {name} NEW`"
+            " keeps it"
+        )
         raise RefusedError(f"the key of {name} still works ({current})", hint)
 
 
 def let_go(service: Service, name: str, key_id: str, reason: str) -> None:
-    """A key that nobody decided about is somebody else's. Raises RefusedError for one that was made here."""
+    """A key that nobody decided about is somebody else's.
+
+    Raises RefusedError for one that was made here.
+    """
     with service.session(name) as session:
-        debts = [debt for debt in session.case.debts if debt.open and key_id in (debt.key.id, debt.key.hint)]
+        debts = [
+            debt
+            for debt in session.case.debts
+            if debt.open and key_id in (debt.key.id, debt.key.hint)
+        ]
         if not debts:
-            raise RefusedError(f"{name} has no old key {key_id}", f"`rotator keys {name}` lists them")
+            raise RefusedError(
+                f"{name} has no old key {key_id}", f"`rotator keys {name}` lists them"
+            )
         refused = session.order(Order.FORGET, debts[0], reason)
         if refused is not None:
             raise RefusedError(f"{name}: {refused.reason}", refused.hint)

@@ -1,4 +1,7 @@
-"""What people order: resume, undo, revoke, confirm, supply, adopt. Each is carried out, then the work goes on."""
+"""What people order: resume, undo, revoke, confirm, supply, adopt.
+
+Each is carried out, then the work goes on.
+"""
 
 from __future__ import annotations
 
@@ -31,27 +34,40 @@ from rotator.service import Request, Service
 
 
 def order(service: Service, name: str, given: Order, request: Request) -> Report:
-    """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then carry on."""
+    """resume, undo, revoke, confirm: on the rotation if one is unfinished, else on its debts; then
+    carry on.
+    """
     begun = service.clock.now()
     service.known(name)
     with service.session(name) as session:
         rotation = session.case.rotation
-        unfinished = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
+        unfinished = (
+            rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
+        )
         if given is Order.RESUME and request.today:
             report = _as_today(service, session, request)
             return replace(report, rotation=report.rotation if unfinished else None)
-        playbook, without = service.playbooks().playbooks.get(name), service.without(name) is not None
+        playbook, without = (
+            service.playbooks().playbooks.get(name),
+            service.without(name) is not None,
+        )
         debts = [debt for debt in session.case.debts if debt.open and _meant(debt, request.key)]
         if given is Order.UNDO and unfinished is None:
             return replace(_go_back(service, session, request), seconds=service.clock.now() - begun)
-        units: list[Unit] = [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
+        units: list[Unit] = (
+            [unfinished] if unfinished and given in (Order.RESUME, Order.UNDO) else [*debts]
+        )
         if unfinished and given is Order.RESUME:  # what is to die at once is tried now, too
             units += [debt for debt in debts if debt.at_once]
         if not units and request.key:
-            raise RefusedError(f"{name} has no old key {request.key}", f"`rotator keys {name}` lists them")
+            raise RefusedError(
+                f"{name} has no old key {request.key}", f"`rotator keys {name}` lists them"
+            )
         again = playbook if given is Order.RESUME and without else None
         if not units and again is None:
-            raise RefusedError(f"{name} has nothing to {given}", "`rotator status` shows how it stands")
+            raise RefusedError(
+                f"{name} has nothing to {given}", "`rotator status` shows how it stands"
+            )
         refusals = [session.order(given, unit, request.reason) for unit in units]
         if refusals and all(refusals) and refusals[0] is not None and again is None:
             raise _refused(name, refusals[0])
@@ -60,7 +76,9 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
             unfinished = session.case.rotation
             units.append(unfinished)  # type: ignore[arg-type]
         report = drive(service.clock, service.carry_on(session, request))
-    shown = report.rotation if unfinished in units else None  # an order to old keys is not about the last rotation
+    shown = (
+        report.rotation if unfinished in units else None
+    )  # an order to old keys is not about the last rotation
     return replace(report, rotation=shown, ordered=True, seconds=service.clock.now() - begun)
 
 
@@ -96,7 +114,10 @@ def _go_back(service: Service, session: Session, request: Request) -> Report:
 
 
 def pause(service: Service, scope: str, until: float, reason: str) -> Pause:
-    """The clock leaves what `scope` covers alone until then. Raises RefusedError for a time that is past."""
+    """The clock leaves what `scope` covers alone until then.
+
+    Raises RefusedError for a time that is past.
+    """
     now = service.clock.now()
     if until <= now:
         raise RefusedError("a pause ends in the future", "say for instance --until 3d")
@@ -105,7 +126,9 @@ def pause(service: Service, scope: str, until: float, reason: str) -> Pause:
     made = Pause(scope, until, reason, service.actor.text, now)
     with service.journal.database.write() as connection:
         pauses.begin(connection, made)
-        record = service.note(connection, "paused", scope=scope, until=rfc3339(until), reason=reason)
+        record = service.note(
+            connection, "paused", scope=scope, until=rfc3339(until), reason=reason
+        )
     service.stream.emit([record])
     return made
 
@@ -139,19 +162,30 @@ def waits_for_resume(service: Service, name: str) -> bool:
 
 
 class NotTaken(RefusedError):
-    """A supplied key that cannot be the new one: nothing was changed, and the rotation waits for another."""
+    """A supplied key that cannot be the new one: nothing was changed, and the rotation waits for
+    another.
+    """
 
 
 def supply(service: Service, name: str, value: Secret, key_id: str, request: Request) -> Report:
-    """The new key, made by a person. Raises NotTaken where it cannot be one, or its provider refuses it."""
+    """The new key, made by a person.
+
+    Raises NotTaken where it cannot be one, or its provider refuses it.
+    """
     begun = service.clock.now()
     service.known(name)
     with service.session(name) as session:
         rotation = session.case.rotation
-        action = session.advance() if rotation is not None and rotation.phase is not Phase.ENDED else None
+        action = (
+            session.advance()
+            if rotation is not None and rotation.phase is not Phase.ENDED
+            else None
+        )
         rotation = session.case.rotation
         if rotation is None or not (isinstance(action, Ask) and action.kind == "supply"):
-            raise RefusedError(f"{name} does not wait for a key", f"`rotate {name}` begins a rotation")
+            raise RefusedError(
+                f"{name} does not wait for a key", f"`rotate {name}` begins a rotation"
+            )
         key, made = _supplied(service, session, rotation, value, key_id)
         performed = Performed(Done(service.clock.now(), key), ((key, made),))
         session.answer(rotation, Call(Op.GENERATE, "generate", attempt=rotation.attempt), performed)
@@ -170,7 +204,13 @@ def _supplied(
     except PermanentError as error:
         raise _not_taken(session, rotation, provider, error.message, error.hint) from error
     if is_a_secret(key_id):
-        raise _not_taken(session, rotation, provider, "--id is the key itself", "leave it out, or give the id alone")
+        raise _not_taken(
+            session,
+            rotation,
+            provider,
+            "--id is the key itself",
+            "leave it out, or give the id alone",
+        )
     made = Credential(made.values, key_id, made.hint)
     key = service.journal.key_of(made)
     if (failed := session.tried(rotation, key, made)) is not None:
@@ -181,7 +221,9 @@ def _supplied(
     return key, made
 
 
-def _not_taken(session: Session, rotation: Rotation, provider: Supplied, why: str, hint: str) -> NotTaken:
+def _not_taken(
+    session: Session, rotation: Rotation, provider: Supplied, why: str, hint: str
+) -> NotTaken:
     with session.writing() as writing:
         writing.record(rotation, "refused", order="supply", reason=why)
     where = where_keys_are_made(provider)
@@ -197,21 +239,30 @@ def _sealed(service: Service, name: str, key: Key | None) -> Credential | None:
 
 
 def adopt(service: Service, name: str, key_id: str = "") -> Key:
-    """Take the key that the stores hold as the current one. Raises RefusedError where that is not one key, or where
-    the provider's list objects to its id."""
+    """Take the key that the stores hold as the current one. Raises RefusedError where that is not
+    one key, or where the provider's list objects to its id.
+    """
     playbook = service.playbooks().get(name)
     with service.session(name) as session:
         rotation = session.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
-            raise RefusedError(f"{name} has an unfinished rotation", f"`rotate {name}` carries it on")
+            raise RefusedError(
+                f"{name} has an unfinished rotation", f"`rotate {name}` carries it on"
+            )
         try:
             held = {entry.name: entry.store.read() for entry in playbook.stores}
         except PermanentError as error:  # what stands there is no key, or not sure to be one
             raise RefusedError(error.message, error.hint) from error
-        credential = _held(service, playbook, [found for found in held.values() if found is not None], key_id)
+        credential = _held(
+            service, playbook, [found for found in held.values() if found is not None], key_id
+        )
         now = service.clock.now()
         known_id, told_by = identity.chosen(playbook, credential, key_id, now)
-        key = replace(service.journal.key_of(credential), id=known_id) if credential.values else Key(known_id)
+        key = (
+            replace(service.journal.key_of(credential), id=known_id)
+            if credential.values
+            else Key(known_id)
+        )
         with service.journal.database.write() as connection:
             cases.remember_playbook(connection, name, kept(playbook))
             credentials.remember(connection, name, "adopted", key, now)
@@ -219,7 +270,9 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
             for store, found in held.items():
                 if found is not None and found.values is None:  # a person says that it is there
                     written = found.written_at or now
-                    cases.set_store_version(connection, name, store, found.version, key.fingerprint, written)
+                    cases.set_store_version(
+                        connection, name, store, found.version, key.fingerprint, written
+                    )
             fields = {"fingerprint": key.fingerprint, "id_told_by": told_by}
             record = service.note(connection, "adopted", playbook=name, key=str(key), **fields)
         service.stream.emit([record])
@@ -229,7 +282,11 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
 
 def _decided(session: Session, current: Key) -> None:
     """It is in force, so it is no old key, nor one that nobody decided about."""
-    mine = [debt for debt in session.case.debts if debt.open and debt.key.same(current) and not debt.at_once]
+    mine = [
+        debt
+        for debt in session.case.debts
+        if debt.open and debt.key.same(current) and not debt.at_once
+    ]
     if mine:
         with session.writing() as writing:
             for debt in mine:
@@ -238,7 +295,9 @@ def _decided(session: Session, current: Key) -> None:
 
 
 def _held(service: Service, playbook: Playbook, held: Sequence[Held], key_id: str) -> Credential:
-    """The one key that the stores hold; without a value where none can be read and a person gives its id."""
+    """The one key that the stores hold; without a value where none can be read and a person gives
+    its id.
+    """
     readable = [found for found in held if found.values]
     prints = {service.journal.fingerprint(found.values) for found in readable if found.values}
     if len(prints) == 1:
@@ -247,5 +306,7 @@ def _held(service: Service, playbook: Playbook, held: Sequence[Held], key_id: st
         return Credential({})
     raise RefusedError(
         "the stores do not hold one key" if prints else "no store shows the key that it holds",
-        "put the same key into each store first" if prints or not held else "give its id at the provider: `--id ID`",
+        "put the same key into each store first"
+        if prints or not held
+        else "give its id at the provider: `--id ID`",
     )

@@ -1,4 +1,6 @@
-"""Reading a file that is a file: never a pipe, a device or more than fits, which would hold up everything else."""
+"""Reading a file that is a file: never a pipe, a device or more than fits, which would hold up
+everything else.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _MARKS = (
 LIMIT = 10_000_000  # bytes; no playbook, secret or list of variables is near that
 
 
-def read(path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None) -> tuple[bytes, os.stat_result]:
+def read(
+    path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None
+) -> tuple[bytes, os.stat_result]:
     """What stands in a file (links followed), and what the file system says of it.
 
     `within`: an opened directory and the file's name there, which no link may be.
@@ -30,19 +34,25 @@ def read(path: Path, limit: int = LIMIT, within: tuple[int, str] | None = None) 
     follow = within is None
     # Before it is opened: that alone waits, or rewinds a tape.
     _refuse(path, os.stat(place, dir_fd=directory, follow_symlinks=follow))
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    flags = (
+        os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    )
     handle = os.open(place, flags, dir_fd=directory)
     with open(handle, "rb") as file:
         found = os.fstat(handle)
         _refuse(path, found)
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise PermanentError(f"{path} is larger than {limit // 1_000_000 or 1} MB", "is it the right file?")
+        raise PermanentError(
+            f"{path} is larger than {limit // 1_000_000 or 1} MB", "is it the right file?"
+        )
     return content, found
 
 
 def real(path: Path) -> Path:
-    """The path without links, as far as they lead: a loop of links stays as it is, for whoever reads it to tell."""
+    """The path without links, as far as they lead: a loop of links stays as it is, for whoever
+    reads it to tell.
+    """
     return Path(os.path.realpath(path))
 
 
@@ -52,9 +62,11 @@ def text(path: Path, limit: int = LIMIT) -> str:
 
 
 def decoded(content: bytes, what: str) -> str:
-    """Text in UTF-8, its mark included where it has one. Raises PermanentError, which calls it `what`, for any other.
+    """Text in UTF-8, its mark included where it has one. Raises PermanentError, which calls it
+    `what`, for any other.
 
-    Read as what it is not, a key would be seen as another one, or not at all, and its file be left half and half.
+    Read as what it is not, a key would be seen as another one, or not at all, and its file be left
+    half and half.
     """
     if found := _other_encoding(content):
         raise PermanentError(f"{what} is not UTF-8: {found}", "save it as UTF-8, and try again")
@@ -72,7 +84,10 @@ def _other_encoding(content: bytes) -> str:
         content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        return f"byte 0x{content[error.start]:02x} in line {line} (is it Latin-1, or a code page of Windows?)"
+        return (
+            f"byte 0x{content[error.start]:02x} in line {line} (is it Latin-1, or a code page of"
+            " Windows?)"
+        )
     return ""
 
 
@@ -83,5 +98,13 @@ def _refuse(path: Path, found: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if stat.S_ISLNK(found.st_mode):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    kind = "pipe" if stat.S_ISFIFO(found.st_mode) else "socket" if stat.S_ISSOCK(found.st_mode) else "device"
-    raise PermanentError(f"{path} is a {kind}, not a file", "put the content into a file; nothing was read of this")
+    kind = (
+        "pipe"
+        if stat.S_ISFIFO(found.st_mode)
+        else "socket"
+        if stat.S_ISSOCK(found.st_mode)
+        else "device"
+    )
+    raise PermanentError(
+        f"{path} is a {kind}, not a file", "put the content into a file; nothing was read of this"
+    )

@@ -1,8 +1,8 @@
 """What a plugin is: a frozen dataclass whose fields are its settings, of one of four kinds.
 
-It declares what it is and does one thing per method, at once, with a time-out. It never sleeps, polls, retries or logs:
-the engine owns time. Raises `TransientError` (ask later), `PermanentError` and its kin (do not), `OutcomeUnknown`
-(it may have happened).
+It declares what it is and does one thing per method, at once, with a time-out. It never sleeps,
+polls, retries or logs: the engine owns time. Raises `TransientError` (ask later), `PermanentError`
+and its kin (do not), `OutcomeUnknown` (it may have happened).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Wrapping:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Integration:
-    """What the folder of a neighbour offers, by the names that playbooks use: each as `module:Class` of the folder.
+    """What the folder of a neighbour offers, by the names that playbooks use: each as
+    `module:Class` of the folder.
 
     `extra` is the extra of rotator's distribution that installs what it needs.
     """
@@ -65,7 +66,9 @@ class Integration:
         }[kind]
 
 
-STRICT = {"extra": "forbid"}  # for settings inside a setting: what they do not know is a mistake, too
+STRICT = {
+    "extra": "forbid"
+}  # for settings inside a setting: what they do not know is a mistake, too
 
 
 def setting(
@@ -80,12 +83,14 @@ def setting(
     program: bool = False,
     runs: bool = False,
 ) -> Any:
-    """A setting of a plugin. `connection` settings come from today's playbook, not the one a rotation began with.
+    """A setting of a plugin. `connection` settings come from today's playbook, not the one a
+    rotation began with.
 
-    `alias` is its name in a playbook where a method already has that name. A `path` is absolute when the plugin gets
-    it: a relative one begins in the playbook's folder; where the setting `elsewhere` is given, it is another machine's
-    and stays as it is. A `program` is a list: program, arguments; a path in its first word is treated alike.
-    What stands in a file that `runs` may name programs, too.
+    `alias` is its name in a playbook where a method already has that name. A `path` is absolute
+    when the plugin gets it: a relative one begins in the playbook's folder; where the setting
+    `elsewhere` is given, it is another machine's and stays as it is. A `program` is a list:
+    program, arguments; a path in its first word is treated alike. What stands in a file that `runs`
+    may name programs, too.
     """
     metadata = {
         "help": help,
@@ -105,12 +110,18 @@ def setting(
 
 def own_variables() -> Any:
     """Which of rotator's credentials a program of the user's is to have all the same."""
-    told = "Variables of rotator's own environment that it gets although they hold credentials (ROTATOR_…, AWS_…, …)"
+    told = (
+        "Variables of rotator's own environment that it gets although they hold credentials"
+        " (ROTATOR_…, AWS_…, …)"
+    )
     return setting(told, default_factory=list, connection=True)
 
 
 def playbook_folder() -> Any:
-    """The folder of the playbook, '' without one: no setting, handed over when it is loaded. Programs run there."""
+    """The folder of the playbook, '' without one: no setting, handed over when it is loaded.
+
+    Programs run there.
+    """
     return dataclasses.field(default="", repr=False, metadata={"hidden": True, "folder": True})
 
 
@@ -118,7 +129,8 @@ _LONGEST_PREFIX = 16  # characters: sk-ant-api03- and github_pat_ are shorter
 
 
 class ProviderDefaults:
-    """What holds for most providers: keys of one value, no quota, usage not told, new keys known everywhere at once.
+    """What holds for most providers: keys of one value, no quota, usage not told, new keys known
+    everywhere at once.
 
     Their end is known as fast.
     """
@@ -147,11 +159,14 @@ class ProviderDefaults:
         return ""
 
     def literal_prefix(self, value: Secret) -> str:
-        """Without a pattern nobody knows where the random part begins: after no more than this, in all keys we know."""
+        """Without a pattern nobody knows where the random part begins: after no more than this, in
+        all keys we know.
+        """
         return value.reveal()[:_LONGEST_PREFIX]
 
 
-# What a plugin may raise that it did not foresee, RecursionError among it: an error of its own, not of rotator's.
+# What a plugin may raise that it did not foresee, RecursionError among it: an error of its own, not
+# of rotator's.
 _WRONG_VALUE = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
 UNFORESEEN = (OSError, RuntimeError, AssertionError, *_WRONG_VALUE)
 
@@ -188,15 +203,22 @@ class Provider(Protocol):
 
     @property
     def tells_use(self) -> bool:
-        """Whether the inventory tells when each key was last used. False: an old key has no quiet step."""
+        """Whether the inventory tells when each key was last used.
+
+        False: an old key has no quiet step.
+        """
 
     @property
     def propagation(self) -> float:
-        """Seconds until a new key is known at every edge of the provider, as documented or measured; 0 = at once."""
+        """Seconds until a new key is known at every edge of the provider, as documented or
+        measured; 0 = at once.
+        """
 
     @property
     def revocation(self) -> float:
-        """Seconds until a key that was revoked is refused at every edge, as documented or measured."""
+        """Seconds until a key that was revoked is refused at every edge, as documented
+        or measured.
+        """
 
     def beside(self, credential: Credential) -> Mapping[str, str]:
         """What stands beside the values in stores (model.BESIDE)."""
@@ -283,7 +305,10 @@ class Store(Protocol):
         """What is held, None if nothing."""
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        """The new version. Raises Conflict if someone wrote since version `expect` ('' = nothing was there)."""
+        """The new version.
+
+        Raises Conflict if someone wrote since version `expect` ('' = nothing was there).
+        """
 
     def retire(self, version: str) -> None:
         """Remove the version that holds a revoked key, or Unsupported."""
@@ -294,7 +319,10 @@ class Store(Protocol):
 
 @runtime_checkable
 class Nudged(Protocol):
-    """A store whose controller can be asked to fill it now. A field `follows` says that it is only read."""
+    """A store whose controller can be asked to fill it now.
+
+    A field `follows` says that it is only read.
+    """
 
     def nudge(self, why: str) -> None:
         """Idempotent for the same `why`."""
@@ -305,7 +333,10 @@ class Fitting(Protocol):
     """A store that cannot hold every text, or cannot write it so that whoever reads it gets it."""
 
     def fits(self, credentials: Sequence[Credential]) -> None:
-        """Raises PermanentError, which says why, where it could not write one of them. Changes nothing."""
+        """Raises PermanentError, which says why, where it could not write one of them.
+
+        Changes nothing.
+        """
 
 
 @runtime_checkable
@@ -321,7 +352,9 @@ class EnvFileReader(Protocol):
     """A restarter that knows how its consumers get the variables of a .env file."""
 
     def env_reader(self, host: str | None, path: str) -> str:
-        """The reader of this file (`docker`, `compose`, `systemd`), '' where it is none, or cannot be told."""
+        """The reader of this file (`docker`, `compose`, `systemd`), '' where it is none, or cannot
+        be told.
+        """
 
 
 @runtime_checkable
@@ -350,15 +383,24 @@ class Restarter(Protocol):
 
     def preflight(self) -> list[Finding]: ...
     def restart(self, change: Change) -> NotYet | None:
-        """Idempotent per change. NotYet: ask again, the next consumers wait for these to be ready."""
+        """Idempotent per change.
+
+        NotYet: ask again, the next consumers wait for these to be ready.
+        """
 
     def progress(self, change: Change) -> Progress:
-        """How many run with it, by what evidence. Raises PermanentError with the system's reason."""
+        """How many run with it, by what evidence.
+
+        Raises PermanentError with the system's reason.
+        """
 
 
 @runtime_checkable
 class Foreseen(Protocol):
-    """What can say before the start what would hinder it. Stores and restarters must, a probe may."""
+    """What can say before the start what would hinder it.
+
+    Stores and restarters must, a probe may.
+    """
 
     def preflight(self) -> list[Finding]: ...
 

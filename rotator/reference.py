@@ -1,4 +1,5 @@
-"""References to secrets in playbooks: {env: NAME}, {file: PATH}, {credential: NAME}, {command: [argv…]}.
+"""References to secrets in playbooks: {env: NAME}, {file: PATH}, {credential: NAME}, {command:
+[argv…]}.
 
 They are resolved at each use.
 """
@@ -27,7 +28,8 @@ _HINT = "refer to it, for instance {env: NAME}, {file: PATH} or {credential: NAM
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a secret is to be had. Files and vaults change, so `resolve()` is asked at each call, never kept.
+    """Where a secret is to be had. Files and vaults change, so `resolve()` is asked at each call,
+    never kept.
 
     A playbook's files and programs are absolute by then; its programs run in its `folder`.
     """
@@ -35,7 +37,9 @@ class Reference:
     kind: str
     value: str | tuple[str, ...]
     folder: str = field(default="", repr=False, metadata={"folder": True})
-    own: tuple[str, ...] = ()  # variables of rotator's own that its program gets although they hold credentials
+    own: tuple[
+        str, ...
+    ] = ()  # variables of rotator's own that its program gets although they hold credentials
 
     def __post_init__(self) -> None:
         if self.kind == "env":
@@ -44,7 +48,10 @@ class Reference:
             object.__setattr__(self, "folder", "")
 
     def resolve(self) -> Secret:
-        """The secret, without the line's end. Raises NotFound, AccessDenied, PermanentError, TransientError."""
+        """The secret, without the line's end.
+
+        Raises NotFound, AccessDenied, PermanentError, TransientError.
+        """
         resolver = _RESOLVERS[self.kind]
         if self.kind == "command":
             resolver = partial(resolver, folder=self.folder, own=self.own)
@@ -59,7 +66,10 @@ class Reference:
         return Secret(text)
 
     def __str__(self) -> str:
-        return f"{{{self.kind}: {self.value if isinstance(self.value, str) else ' '.join(self.value)}}}"
+        return (
+            f"{{{self.kind}:"
+            f" {self.value if isinstance(self.value, str) else ' '.join(self.value)}}}"
+        )
 
     @staticmethod
     def parse(value: Any) -> Reference:
@@ -72,12 +82,16 @@ class Reference:
         if isinstance(value, Mapping) and value.keys() == {"command", "inherit"}:
             own, value = value["inherit"], {"command": value["command"]}
             if not isinstance(own, (list, tuple)) or not all(isinstance(name, str) for name in own):
-                raise ValueError("{command: […], inherit: [NAME, …]} needs a list of variables' names")
+                raise ValueError(
+                    "{command: […], inherit: [NAME, …]} needs a list of variables' names"
+                )
         if not isinstance(value, Mapping) or len(value) != 1:
             raise ValueError(f"not a reference; {_HINT}")
         kind, where = next(iter(value.items()))
         if kind not in _RESOLVERS:
-            raise ValueError(f"unknown kind of reference '{kind}'; known are {', '.join(sorted(_RESOLVERS))}")
+            raise ValueError(
+                f"unknown kind of reference '{kind}'; known are {', '.join(sorted(_RESOLVERS))}"
+            )
         if kind == "command":
             if not isinstance(where, (list, tuple)) or not where:
                 raise ValueError("{command: [program, argument, …]} needs a list")
@@ -100,24 +114,43 @@ class Reference:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        kinds = {kind: {"type": "array" if kind == "command" else "string"} for kind in sorted(_RESOLVERS)}
-        one = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
-        named = {"type": "object", "required": ["command", "inherit"], "additionalProperties": False}
-        arrays = {"command": {"type": "array"}, "inherit": {"type": "array", "items": {"type": "string"}}}
+        kinds = {
+            kind: {"type": "array" if kind == "command" else "string"}
+            for kind in sorted(_RESOLVERS)
+        }
+        one = {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+        }
+        named = {
+            "type": "object",
+            "required": ["command", "inherit"],
+            "additionalProperties": False,
+        }
+        arrays = {
+            "command": {"type": "array"},
+            "inherit": {"type": "array", "items": {"type": "string"}},
+        }
         return {
             "anyOf": [{**one, "properties": kinds}, {**named, "properties": arrays}],
             "title": "reference to a secret",
         }
 
     def as_yaml(self) -> dict[str, Any]:
-        found: dict[str, Any] = {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}
+        found: dict[str, Any] = {
+            self.kind: list(self.value) if isinstance(self.value, tuple) else self.value
+        }
         return {**found, "inherit": list(self.own)} if self.own else found
 
 
 def _env(name: str | tuple[str, ...]) -> str:
     value = os.environ.get(str(name))
     if value is None:
-        raise NotFound(f"the environment variable {name} is not set", f"export {name}=… for rotator itself")
+        raise NotFound(
+            f"the environment variable {name} is not set", f"export {name}=… for rotator itself"
+        )
     return value
 
 
@@ -127,7 +160,9 @@ def _file(path: str | tuple[str, ...]) -> str:
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "put the credential there, mode 0600") from error
     except OSError as error:
-        raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
+        raise AccessDenied(
+            f"{path} cannot be read: {error.strerror}", "check its owner and mode"
+        ) from error
     text = plain.decoded(content, str(path)).removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -136,12 +171,18 @@ def _credential(name: str | tuple[str, ...]) -> str:
     """What systemd gives a unit by LoadCredential= and its kin (systemd.exec(5), CREDENTIALS)."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        hint = "by hand: `rotator-by-hand rotate …` (docs/install.md), or {file: …} instead of {credential: …}"
+        hint = (
+            "by hand: `rotator-by-hand rotate …` (docs/install.md), or {file: …} instead of"
+            " {credential: …}"
+        )
         raise NotFound(f"the credential {name} is not here: systemd did not start this", hint)
     try:
         return _file(f"{folder}/{name}")
     except NotFound as error:
-        hint = f"`LoadCredential={name}:/etc/rotator/{name}` in its [Service] section, then systemctl daemon-reload"
+        hint = (
+            f"`LoadCredential={name}:/etc/rotator/{name}` in its [Service] section, then systemctl"
+            " daemon-reload"
+        )
         raise NotFound(f"the unit has no credential {name}", hint) from error
 
 
@@ -150,5 +191,7 @@ _RESOLVERS: dict[str, Callable[..., str]] = {"env": _env, "file": _file, "creden
 
 
 def provide(resolvers: Mapping[str, Callable[..., str]]) -> None:
-    """Further kinds of references, by name: from the text (or list) of the reference to the secret."""
+    """Further kinds of references, by name: from the text (or list) of the reference to
+    the secret.
+    """
     _RESOLVERS.update(resolvers)

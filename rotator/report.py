@@ -25,10 +25,14 @@ class Report:
     ordered: bool = False  # a person ordered it: undone as ordered is success
     kills: tuple[Debt, ...] = ()  # keys that were ordered to die first
     taken: tuple[str, ...] = ()  # what it goes on with by a person's order, line by line
-    differs: tuple[str, ...] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
+    differs: tuple[
+        str, ...
+    ] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
     console: str = ""  # where a person makes the key that is waited for
     followed: bool = False  # another process holds the lease and carries it on
-    without: Key | None = None  # the key in force was ordered to die, and consumers have no other one
+    without: Key | None = (
+        None  # the key in force was ordered to die, and consumers have no other one
+    )
 
     @property
     def code(self) -> int:
@@ -40,7 +44,9 @@ class Report:
             return 4
         if self.kills:
             return self._after_kills
-        if rotation is not None and (rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED):
+        if rotation is not None and (
+            rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED
+        ):
             return 4
         if rotation is not None and rotation.phase is not Phase.ENDED:
             return 4 if rotation.phase is Phase.SETTLE or needs_attention(rotation) else 5
@@ -52,14 +58,20 @@ class Report:
 
     @property
     def _after_kills(self) -> int:
-        """Of an order to kill: 0 only where each of these keys is dead and consumers have, or get, another one."""
+        """Of an order to kill: 0 only where each of these keys is dead and consumers have, or get,
+        another one.
+        """
         ends, rotation = [incident.ending(debt) for debt in self.kills], self.rotation
         leaked = rotation is not None and rotation.compromised
-        without = leaked and rotation is not None and rotation.outcome not in (None, Outcome.VERIFIED)
+        without = (
+            leaked and rotation is not None and rotation.outcome not in (None, Outcome.VERIFIED)
+        )
         stuck = rotation is not None and rotation.phase is Phase.STUCK
         if incident.Ending.RETRIED in ends or without or stuck:
             return 4
-        unfinished = leaked and rotation is not None and rotation.outcome is None and not self.followed
+        unfinished = (
+            leaked and rotation is not None and rotation.outcome is None and not self.followed
+        )
         return 5 if unfinished or incident.Ending.ASKED in ends or None in ends else 0
 
     @property

@@ -1,4 +1,7 @@
-"""The use cases: rotate, due, resume, undo, supply, confirm, revoke, adopt. The command line only words them."""
+"""The use cases: rotate, due, resume, undo, supply, confirm, revoke, adopt.
+
+The command line only words them.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,9 @@ class Service:
     @property
     def keeper(self) -> Keeper:
         if self._keeper is None:
-            self._keeper = Keeper(self.journal, self.settings.home / "locks", self.actor.who, self.renewing)
+            self._keeper = Keeper(
+                self.journal, self.settings.home / "locks", self.actor.who, self.renewing
+            )
         return self._keeper
 
     @property
@@ -124,26 +129,37 @@ class Service:
 
     # --- rotate ---
     def rotate(self, name: str, request: Request = Request()) -> Report:
-        """Rotate one playbook, or carry its unfinished rotation on. Errors become part of the report."""
+        """Rotate one playbook, or carry its unfinished rotation on.
+
+        Errors become part of the report.
+        """
         return drive(self.clock, self._rotating(name, request, self.playbooks()))
 
     def rotate_all(self, names: Sequence[str], request: Request) -> list[Report]:
         """Side by side on a bounded pool of threads; reports in the order of names."""
         self.keeper  # noqa: B018  (opened once, before the threads)
-        loaded = self.playbooks()  # once: looking at a thousand files for each of a thousand names takes a while
+        loaded = (
+            self.playbooks()
+        )  # once: looking at a thousand files for each of a thousand names takes a while
         groups = [_neighbour(loaded.playbooks.get(name)) for name in names]
-        return drive_all(self.clock, [self._rotating(name, request, loaded) for name in names], THREADS, groups)
+        return drive_all(
+            self.clock, [self._rotating(name, request, loaded) for name in names], THREADS, groups
+        )
 
     def _rotating(self, name: str, request: Request, loaded: Loaded) -> Work[Report]:
         begun = self.clock.now()
         try:
             if request.compromised and not request.only_if_due:
-                return replace((yield from leaked(self, name, request, loaded)), seconds=self.clock.now() - begun)
+                return replace(
+                    (yield from leaked(self, name, request, loaded)),
+                    seconds=self.clock.now() - begun,
+                )
             playbook = self.known(name, loaded)
             pause = self.paused(name, playbook)
             if pause is not None and not request.only_if_due:
                 raise RefusedError(
-                    f"{name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}: {pause.reason}",
+                    f"{name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}:"
+                    f" {pause.reason}",
                     f"`rotator resume {pause.typed}` ends the pause; "
                     f"a leaked key is not held up: `rotate {name} --compromised`",
                 )
@@ -154,7 +170,9 @@ class Service:
         return replace(report, seconds=self.clock.now() - begun)
 
     def known(self, name: str, loaded: Loaded | None = None) -> Playbook | None:
-        """Today's playbook; None where it is broken or gone but something unfinished goes by its last version."""
+        """Today's playbook; None where it is broken or gone but something unfinished goes by its
+        last version.
+        """
         loaded = loaded or self.playbooks()
         if name in loaded.playbooks:
             return loaded.playbooks[name]
@@ -173,7 +191,9 @@ class Service:
         loaded = self.playbooks()
         for name in names:
             with self.journal.database.read() as connection:
-                if compromised and (loaded.mistakes_of(name) or cases.playbook_row(connection, name) is not None):
+                if compromised and (
+                    loaded.mistakes_of(name) or cases.playbook_row(connection, name) is not None
+                ):
                     continue
             try:
                 self.known(name, loaded)
@@ -183,7 +203,10 @@ class Service:
                 ) from error
 
     def last_known(self, name: str) -> Playbook:
-        """The last version of a playbook that the journal kept. Raises ConfigError where it loads no more."""
+        """The last version of a playbook that the journal kept.
+
+        Raises ConfigError where it loads no more.
+        """
         return self._books(name, None).of("")
 
     def paused(self, name: str, playbook: Playbook | None) -> Pause | None:
@@ -192,7 +215,9 @@ class Service:
             standing = pauses.standing(connection, self.clock.now())
         return pauses.covering(standing, name, playbook.shape.tags if playbook else ())
 
-    def _rotate(self, session: Session, playbook: Playbook | None, request: Request) -> Work[Report]:
+    def _rotate(
+        self, session: Session, playbook: Playbook | None, request: Request
+    ) -> Work[Report]:
         running = session.case.rotation
         if running is not None and running.phase is not Phase.ENDED:
             return (yield from self.carry_on(session, request))
@@ -202,10 +227,16 @@ class Service:
         held = session.paused or (request.only_if_due and not self._due(session, playbook))
         if playbook is None or (held and not without):
             report = yield from self.carry_on(session, request)
-            return replace(report, rotation=None, untouched=True)  # the last one is no work of this command
+            return replace(
+                report, rotation=None, untouched=True
+            )  # the last one is no work of this command
         now, timer = self.clock.now(), request.only_if_due
-        belongs_to = playbook.belongs_to(self._known(playbook.name)["counts_from"], now) if timer else None
-        session.begin(playbook, request.reason, leaked=without, first=without, counts_from=belongs_to)
+        belongs_to = (
+            playbook.belongs_to(self._known(playbook.name)["counts_from"], now) if timer else None
+        )
+        session.begin(
+            playbook, request.reason, leaked=without, first=without, counts_from=belongs_to
+        )
         return (yield from self.carry_on(session, request))
 
     def without(self, name: str) -> Key | None:
@@ -214,11 +245,16 @@ class Service:
             return killed.in_force(connection, name)
 
     def gone(self, name: str) -> ConfigError:
-        """A rotation was ordered, and there is nothing to rotate by. Never told as the success of the last one."""
+        """A rotation was ordered, and there is nothing to rotate by.
+
+        Never told as the success of the last one.
+        """
         try:
             self.playbooks().get(name)
         except ConfigError as error:
-            return ConfigError(f"{error.message}: no new key was made, and no old one was hurried", error.hint)
+            return ConfigError(
+                f"{error.message}: no new key was made, and no old one was hurried", error.hint
+            )
         return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
 
     def _due(self, session: Session, playbook: Playbook | None) -> bool:
@@ -228,7 +264,9 @@ class Service:
         return playbook.is_due(row["counts_from"], self.clock.now(), row["renew"])
 
     def _known(self, name: str) -> Mapping[str, Any]:
-        """Of its row in the journal, what its schedule counts from, and when its key is to be renewed."""
+        """Of its row in the journal, what its schedule counts from, and when its key is to be
+        renewed.
+        """
         with self.journal.database.read() as connection:
             row = cases.playbook_row(connection, name)
         return row or {"counts_from": None, "renew": None}
@@ -247,9 +285,15 @@ class Service:
             self.waits(*turn(case.rotation, case.acting))
             yield from self._wait(session.playbook, min(action.at, now + SHORT))
         rotation = session.case.rotation
-        differs = today.differs(session, rotation) if rotation and rotation.phase is Phase.STUCK else ()
+        differs = (
+            today.differs(session, rotation) if rotation and rotation.phase is Phase.STUCK else ()
+        )
         asked = isinstance(action, Ask) and rotation is not None
-        console = getattr(session.books.of(rotation.id).provider, "console", "") if asked and rotation else ""
+        console = (
+            getattr(session.books.of(rotation.id).provider, "console", "")
+            if asked and rotation
+            else ""
+        )
         return Report(
             session.playbook,
             rotation,
@@ -269,7 +313,9 @@ class Service:
                 return
 
     def _ordered(self) -> frozenset[str]:
-        """Playbooks for which an order waits; looked up once a second for all that this process works on."""
+        """Playbooks for which an order waits; looked up once a second for all that this process
+        works on.
+        """
         at, found = self._orders
         if abs(self.clock.now() - at) >= _ORDERS_EVERY / 2:
             with self.journal.database.read() as connection:
@@ -283,7 +329,9 @@ class Service:
         with drive(self.clock, self._session(name, self.playbooks())) as session:
             yield session
 
-    def _session(self, name: str, loaded: Loaded) -> Work[contextlib.AbstractContextManager[Session]]:
+    def _session(
+        self, name: str, loaded: Loaded
+    ) -> Work[contextlib.AbstractContextManager[Session]]:
         """A lease that is only held for a debt is asked for again for a while."""
         end = self.clock.now() + _ASK_AGAIN
         while True:
@@ -301,7 +349,9 @@ class Service:
         try:
             books = self._books(name, loaded.playbooks.get(name))
             paused = self.paused(name, books.today) is not None
-            yield Session(self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused)
+            yield Session(
+                self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused
+            )
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
@@ -327,7 +377,9 @@ class Service:
         return Books(book, of, load, opened)
 
     def due(self, request: Request) -> tuple[list[Report], Loaded]:
-        """What a clock would do now, everything once: due playbooks, waits and debts that are over."""
+        """What a clock would do now, everything once: due playbooks, waits and debts
+        that are over.
+        """
         loaded = self.playbooks()
         now = self.clock.now()
         names = self.agenda.due(loaded, now)
@@ -340,15 +392,24 @@ class Service:
             paused = pauses.covering(standing, name, book.shape.tags if book else ())
             if paused and name not in without and not self._urgent(name):
                 names.discard(name)
-        reports = self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
+        reports = (
+            self.rotate_all(sorted(names), replace(request, only_if_due=True)) if names else []
+        )
         self._reconcile(loaded)
         return [*reports, *self._standing(names)], loaded
 
     def _standing(self, looked_at: set[str]) -> list[Report]:
-        """Those that no clock moves on: who reads the exit code of `--due` alone must hear of them, too."""
+        """Those that no clock moves on: who reads the exit code of `--due` alone must hear of them,
+        too.
+        """
         with self.journal.database.read() as connection:
-            found = sorted((cases.that_need_attention(connection) | killed.names(connection)) - looked_at)
-            standing = [(name, cases.load(connection, name), killed.in_force(connection, name)) for name in found]
+            found = sorted(
+                (cases.that_need_attention(connection) | killed.names(connection)) - looked_at
+            )
+            standing = [
+                (name, cases.load(connection, name), killed.in_force(connection, name))
+                for name in found
+            ]
         return [
             Report(
                 name,
@@ -371,12 +432,16 @@ class Service:
         return any(debt.open and debt.urgent for debt in case.debts)
 
     def _reconcile(self, loaded: Loaded) -> None:
-        """Once a day, each playbook: find what a frozen process may have made long after it was given up."""
+        """Once a day, each playbook: find what a frozen process may have made long after it was
+        given up.
+        """
         now = self.clock.now()
         found = self.agenda.to_reconcile(loaded, now)
         names = [name for name in found if self.paused(name, loaded.playbooks[name]) is None]
         groups = [_neighbour(loaded.playbooks[name]) for name in names]
-        drive_all(self.clock, [self._reconciling(name, loaded, now) for name in names], THREADS, groups)
+        drive_all(
+            self.clock, [self._reconciling(name, loaded, now) for name in names], THREADS, groups
+        )
 
     def _reconciling(self, name: str, loaded: Loaded, now: float) -> Work[None]:
         with contextlib.suppress(RotatorError), (yield from self._session(name, loaded)) as session:
@@ -386,7 +451,9 @@ class Service:
 
     def note(self, connection: Connection, event: str, **fields: Any) -> dict[str, Any]:
         """An audit record of what belongs to no rotation."""
-        return chain.append(connection, chain.INSTALLATION, self.clock.now(), event, self.actor, **fields)
+        return chain.append(
+            connection, chain.INSTALLATION, self.clock.now(), event, self.actor, **fields
+        )
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Sign what was written since the last checkpoint."""
@@ -397,8 +464,12 @@ class Service:
         return found
 
     def export(self) -> None:
-        """Hand what was signed to `audit_export`, beside all else; that it was not taken is told at the end."""
-        if self.settings.audit_export and (self._exporting is None or not self._exporting.is_alive()):
+        """Hand what was signed to `audit_export`, beside all else; that it was not taken is told at
+        the end.
+        """
+        if self.settings.audit_export and (
+            self._exporting is None or not self._exporting.is_alive()
+        ):
             self._exporting = threading.Thread(target=self._take_outside, daemon=True)
             self._exporting.start()
 
@@ -410,6 +481,8 @@ class Service:
 
 
 def _tried_in_vain(killing: Sequence[Key], debts: Sequence[Debt]) -> bool:
-    """A key that was ordered to die, and its provider does not destroy it: a person wants to know that now."""
+    """A key that was ordered to die, and its provider does not destroy it: a person wants to know
+    that now.
+    """
     mine = [debt for debt in debts if debt.open and any(debt.key.same(key) for key in killing)]
     return any(incident.ending(debt) is incident.Ending.RETRIED for debt in mine)

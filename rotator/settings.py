@@ -36,7 +36,9 @@ class Settings:
 
     @property
     def directory(self) -> Directory:
-        from rotator.playbook.directory import Directory  # late: a journal is opened without any playbook
+        from rotator.playbook.directory import (
+            Directory,
+        )  # late: a journal is opened without any playbook
 
         return Directory(self.folders, found=not self.playbooks, trusted=self.trust)
 
@@ -49,11 +51,16 @@ class Settings:
         from rotator.playbook.registry import wrapping_ways  # late, as above
 
         file = self.key_file or self.home / "rotator.key"
-        return KeySource(file, command=self.key_command, seal_with=self.seal_with, ways=wrapping_ways())
+        return KeySource(
+            file, command=self.key_command, seal_with=self.seal_with, ways=wrapping_ways()
+        )
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Playbooks: as set, else ./playbooks, else /etc/rotator/playbooks. Both, where neither is there."""
+        """Playbooks: as set, else ./playbooks, else /etc/rotator/playbooks.
+
+        Both, where neither is there.
+        """
         if self.playbooks:
             return self.playbooks
         usual = (Path("playbooks"), Path("/etc/rotator/playbooks"))
@@ -79,10 +86,17 @@ _PROGRAMS = ("key_command", "audit_export")
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force. Raises ConfigError for a file that cannot be read or a key that does not exist."""
+    """The settings in force.
+
+    Raises ConfigError for a file that cannot be read or a key that does not exist.
+    """
     trusted = _trusted()
     values: dict[str, Any] = _file(environment, trusted)
-    values |= {name: environment[variable] for name, variable in _ENVIRONMENT.items() if environment.get(variable)}
+    values |= {
+        name: environment[variable]
+        for name, variable in _ENVIRONMENT.items()
+        if environment.get(variable)
+    }
     values.setdefault("home", _default_home(environment))
     return Settings(
         home=_path("home", values["home"]),
@@ -109,14 +123,19 @@ def _file(environment: Mapping[str, str], trusted: bool) -> dict[str, Any]:
         return {}
     foreign = "" if trusted else trust.foreign(path)
     if foreign and not named:
-        hint = f"{trust.OURS_OR_ROOTS}; to read it all the same, name it: ROTATOR_CONFIG={path.absolute()}"
+        hint = (
+            f"{trust.OURS_OR_ROOTS}; to read it all the same, name it:"
+            f" ROTATOR_CONFIG={path.absolute()}"
+        )
         raise ConfigError(f"{path.absolute()} is not read: it {foreign}", hint)
     found = _read(path)
     if found.get("trust") is not None and path != _ETC:
         raise ConfigError(f"{path}: `trust` counts in {_ETC} alone", "take it out here")
     for name in _PROGRAMS:
         if foreign and found.get(name) and not environment.get(_ENVIRONMENT[name]):
-            raise ConfigError(f"{path} names a program in {name}, and it {foreign}", trust.OURS_OR_ROOTS)
+            raise ConfigError(
+                f"{path} names a program in {name}, and it {foreign}", trust.OURS_OR_ROOTS
+            )
     return found
 
 
@@ -138,7 +157,9 @@ def _read(path: Path) -> dict[str, Any]:
     known = {field.name for field in fields(Settings)}
     for name in found:
         if name not in known:
-            raise ConfigError(f"{path}: unknown setting '{name}'", f"known are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{path}: unknown setting '{name}'", f"known are {', '.join(sorted(known))}"
+            )
     return found
 
 
@@ -153,7 +174,9 @@ def _default_home(environment: Mapping[str, str]) -> str:
 
 
 def _may_be(kind: Callable[[int], bool], path: Path) -> bool:
-    """Whether it is of this kind, or cannot be looked at: then that is told when it is read, not passed over."""
+    """Whether it is of this kind, or cannot be looked at: then that is told when it is read, not
+    passed over.
+    """
     try:
         return kind(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -165,7 +188,9 @@ def _may_be(kind: Callable[[int], bool], path: Path) -> bool:
 def _paths(value: Any) -> tuple[Path, ...]:
     parts = _words(value)
     if value and not parts:
-        raise ConfigError(f"playbooks: '{value}' names no directory", "directories, separated by ':'")
+        raise ConfigError(
+            f"playbooks: '{value}' names no directory", "directories, separated by ':'"
+        )
     return tuple(_path("playbooks", part) for part in parts)
 
 
@@ -173,11 +198,15 @@ def _path(name: str, value: Any) -> Path:
     try:
         return Path(value).expanduser()
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"{name}: {value} is no path here", "write it out: /absolute/path") from error
+        raise ConfigError(
+            f"{name}: {value} is no path here", "write it out: /absolute/path"
+        ) from error
 
 
 def _words(value: Any) -> tuple[str, ...]:
     if not value:
         return ()
-    parts = value.split(os.pathsep if os.pathsep in value else ",") if isinstance(value, str) else value
+    parts = (
+        value.split(os.pathsep if os.pathsep in value else ",") if isinstance(value, str) else value
+    )
     return tuple(str(part).strip() for part in parts if str(part).strip())

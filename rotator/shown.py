@@ -1,7 +1,9 @@
-"""Texts fit to be shown: redacted, on one line where they are part of one, and without what a terminal would obey.
+"""Texts fit to be shown: redacted, on one line where they are part of one, and without what a
+terminal would obey.
 
-Names, labels, errors and reasons are other people's words: escape sequences would rewrite the screen, signs that turn
-the direction of writing would show one key's id as another's, and a line's end would begin a line of ours.
+Names, labels, errors and reasons are other people's words: escape sequences would rewrite the
+screen, signs that turn the direction of writing would show one key's id as another's, and a line's
+end would begin a line of ours.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import re
 
 from rotator.secret import redact
 
-# Control characters but tab and line feed; what turns the direction of writing, is not shown at all, or ends a line.
+# Control characters but tab and line feed; what turns the direction of writing, is not shown at
+# all, or ends a line.
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -19,7 +22,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def spelled(text: str) -> str:
-    """What a terminal would obey is written out (\\u001b), as JSON has it: a line of JSON stays the same."""
+    """What a terminal would obey is written out (\\u001b), as JSON has it: a line of JSON stays the
+    same.
+    """
     return _OBEYED.sub(_written_out, text)
 
 

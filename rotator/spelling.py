@@ -1,8 +1,10 @@
-"""How a secret may be spelled when it is echoed: what the redactor looks for, and where that stands in a text.
+"""How a secret may be spelled when it is echoed: what the redactor looks for, and where that stands
+in a text.
 
-Texts are compared *plain*: small letters and digits alone, as anything else may stand between the parts of a text that
-was broken up (lines of base64, `"sk-ab" + "cd"`, pairs of hex digits, `sk.ab/cd`). What URLs, HTML, JSON and Python
-write for a character is read as the character. All of it takes time in proportion to the text.
+Texts are compared *plain*: small letters and digits alone, as anything else may stand between the
+parts of a text that was broken up (lines of base64, `"sk-ab" + "cd"`, pairs of hex digits,
+`sk.ab/cd`). What URLs, HTML, JSON and Python write for a character is read as the character. All of
+it takes time in proportion to the text.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _NO_LETTERS = re.compile(r"[^\w]+")  # of any writing, also what is not shown at
 _SMALL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 _ESCAPE = re.compile(
     r"%[0-9A-Fa-f]{2}|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
-    r"|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtfb])"  # from the first of many: each is looked at once
+    # From the first of many: each is looked at once
+    r"|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtfb])"
 )
 
 
@@ -61,17 +64,23 @@ def _character(found: re.Match[str]) -> str:
 
 
 def forms(text: str, written: Iterable[str]) -> frozenset[bytes]:
-    """The plain forms of a secret: as it is `written`, backwards, in hex, and in base64 with anything around it."""
+    """The plain forms of a secret: as it is `written`, backwards, in hex, and in base64 with
+    anything around it.
+    """
     raw = text.encode(errors="replace")
     letters = plain(text)
     found = {raw.hex().encode(), letters[::-1]}
-    if len(letters) > _END + SHORTEST:  # its beginning may be the key's id, as in `ID.SECRET`, which is shown
+    if (
+        len(letters) > _END + SHORTEST
+    ):  # its beginning may be the key's id, as in `ID.SECRET`, which is shown
         found.add(letters[-_END:])
     for one in written:
         found |= {plain(one), meant(one)}
     for before, begin in enumerate((0, 2, 3)):
         encodes = base64.b64encode(bytes(before) + raw).decode()
-        core = encodes[begin : (before + len(raw)) * 8 // 6]  # the letters that what stands around it does not change
+        core = encodes[
+            begin : (before + len(raw)) * 8 // 6
+        ]  # the letters that what stands around it does not change
         found |= {plain(core), plain(core.replace("+", "-").replace("/", "_"))}
     return frozenset(form for form in found if len(form) >= SHORTEST)
 
@@ -79,7 +88,9 @@ def forms(text: str, written: Iterable[str]) -> frozenset[bytes]:
 def blanked(text: str, forms: Sequence[bytes]) -> str:
     """The text with *** for each of the forms, however it is spelled in it."""
     spans: list[tuple[int, int]] = []
-    for spelled, begins, ends in [_positions(text, rounds) for rounds in ((0, _ROUNDS) if escaped(text) else (0,))]:
+    for spelled, begins, ends in [
+        _positions(text, rounds) for rounds in ((0, _ROUNDS) if escaped(text) else (0,))
+    ]:
         for form in forms:
             at = spelled.find(form)
             while at >= 0:
@@ -94,7 +105,9 @@ def blanked(text: str, forms: Sequence[bytes]) -> str:
 
 
 def _positions(text: str, rounds: int) -> tuple[bytes, Sequence[int], Sequence[int]]:
-    """The text as it is compared, and where what each of its bytes stands for begins and ends in it."""
+    """The text as it is compared, and where what each of its bytes stands for begins and ends in
+    it.
+    """
     begins: Sequence[int] = range(len(text))
     ends: Sequence[int] = range(1, len(text) + 1)
     for _ in range(rounds):

@@ -1,7 +1,8 @@
-"""Texts that stand where a secret should: ciphertext, a reference to it, a placeholder. None of them is a key.
+"""Texts that stand where a secret should: ciphertext, a reference to it, a placeholder. None of
+them is a key.
 
-Written over, the first two put a secret in plain text where none was: in a file that is committed, in a place that
-another tool fills. The last is what a copied example says.
+Written over, the first two put a secret in plain text where none was: in a file that is committed,
+in a place that another tool fills. The last is what a copied example says.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ _REFERENCES = {
     "vals": r"ref\+[a-z0-9]+://.+",
     "Bank-Vaults": r"(?:>>)?(?:vault|bao):[A-Za-z0-9_./-]+#.+",
     "Azure Key Vault": r"@Microsoft\.KeyVault\(.*\)|akv(?:s)?://.+",
-    "Google Secret Manager": r"(?:gcp-)?(?:sm|secretmanager|gcpsm|gsm)://.+|projects/[^/]+/secrets/[^/]+(?:/versions/[^/]+)?",
-    "AWS": r"arn:aws[a-z-]*:(?:secretsmanager|ssm):.+|(?:aws)?(?:ssm|asm|secretsmanager|aws-sm|awssm)://.+"
-    r"|\{\{resolve:.+\}\}",
+    "Google Secret Manager": (
+        r"(?:gcp-)?(?:sm|secretmanager|gcpsm|gsm)://.+|projects/[^/]+/secrets/[^/]+(?:/versions/[^/]+)?"
+    ),
+    "AWS": (
+        r"arn:aws[a-z-]*:(?:secretsmanager|ssm):.+|(?:aws)?(?:ssm|asm|secretsmanager|aws-sm|awssm)://.+"
+        r"|\{\{resolve:.+\}\}"
+    ),
     "Doppler": r"doppler://.+",
     "Bitwarden": r"bws?://.+",
     "Infisical": r"infisical://.+",
@@ -37,7 +42,9 @@ _REFERENCES = {
     "a keyring": r"keyring://.+",
     "teller": r"teller://.+",
     "Vault": r"vault://.+",
-    "a variable": r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\(.*\))|`.+`|%[A-Za-z_]\w*%|\$\{\{.*\}\}|\$env:\w+",
+    "a variable": (
+        r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\(.*\))|`.+`|%[A-Za-z_]\w*%|\$\{\{.*\}\}|\$env:\w+"
+    ),
     "a template": r"\{\{.*\}\}|<%.*%>|@@\w+@@|__[A-Z][A-Z0-9_]+__",
 }
 _PLACEHOLDERS = (
@@ -45,8 +52,12 @@ _PLACEHOLDERS = (
     r"\[(?:[a-z]+[-_ ])*[a-z]+\]",
     r"your[-_ .].+|your[a-z]*(?:api)?(?:key|token|secret)(?:here)?",
     r"my[-_ ](?:(?:api|secret|access|auth)[-_ ])*(?:key|token|secret)(?:[-_ ]here)?",
-    r"(?:please[-_ ]?)?(?:change|replace|fill)[-_ ]?(?:me|this|it)(?:[-_ ]?(?:in|now|please|later))?[!.]*",
-    r"(?:please[-_ ])?(?:change|replace|fill|insert|enter|put|add|set|paste|provide|use)[-_ ](?:[a-z]+[-_ ])*"
+    (
+        r"(?:please[-_ ]?)?(?:change|replace|fill)[-_ ]?(?:me|this|it)(?:[-_"
+        r" ]?(?:in|now|please|later))?[!.]*"
+    ),
+    r"(?:please[-_ ])?(?:change|replace|fill|insert|enter|put|add|set|paste|provide|use)[-_"
+    r" ](?:[a-z]+[-_ ])*"
     r"(?:key|token|secret|value|here|in|your|password)(?:[-_ ](?:here|in))?",
     r"(?:[a-z0-9]+[-_ ])+here",
     r"user[-_ ]provided|to[-_ ]?do|tbd|fix[-_ ]?me|place[-_ ]?holder|dummy|example|redacted",
@@ -73,7 +84,10 @@ def placeholder(text: str) -> bool:
 
 
 def told(text: str) -> tuple[str, str]:
-    """What stands there instead of a key, and the way out; ('', '') for what may be one. Nothing of `text` is in it."""
+    """What stands there instead of a key, and the way out; ('', '') for what may be one.
+
+    Nothing of `text` is in it.
+    """
     if tool := ciphertext(text):
         return (
             f"what is encrypted by {tool}",
@@ -93,7 +107,9 @@ def told(text: str) -> tuple[str, str]:
 
 
 def refuse_new(text: str) -> None:
-    """Raises PermanentError for a new value that nobody could tell from these, once a store holds it."""
+    """Raises PermanentError for a new value that nobody could tell from these, once a store holds
+    it.
+    """
     instead, _ = told(text)
     if instead:
         hint = "nothing was written; was the whole key copied, or printed?"

@@ -1,7 +1,7 @@
 """Whom a file obeys: whose word it is when it names a program that would run as us.
 
-By owner and mode, as ssh and git do it: ours or root's, and written by nobody else; so is each link on the way, and
-each directory in which somebody could put another file or link in its place.
+By owner and mode, as ssh and git do it: ours or root's, and written by nobody else; so is each link
+on the way, and each directory in which somebody could put another file or link in its place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ OURS_OR_ROOTS = "rotator obeys what belongs to its own user or to root, and nobo
 
 
 def foreign(path: Path) -> str:
-    """Why this file or directory may be somebody else's word, or ''. Where there is none, what leads there counts."""
+    """Why this file or directory may be somebody else's word, or ''.
+
+    Where there is none, what leads there counts.
+    """
     try:
         way = list(_way(path))
     except OSError as error:
@@ -37,7 +40,8 @@ def foreign(path: Path) -> str:
 
 
 def followed(path: Path) -> tuple[Path, dict[int, Path]]:
-    """The file behind a path, without links on the way; and of each other user who made such a link, the first.
+    """The file behind a path, without links on the way; and of each other user who made such a
+    link, the first.
 
     Raises OSError.
     """
@@ -67,10 +71,11 @@ def _ours(uid: int) -> bool:
 
 
 def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
-    """Each link on the way with the directory that holds it, at last the file and its directory; None: it is not there.
+    """Each link on the way with the directory that holds it, at last the file and its directory;
+    None: it is not there.
 
-    Directories above are not looked at: who turns one of them round puts in place what must be ours again.
-    Raises OSError.
+    Directories above are not looked at: who turns one of them round puts in place what must be ours
+    again. Raises OSError.
     """
     rest, here, left = list(path.absolute().parts[1:]), Path("/"), _LINKS
     while rest:
@@ -101,10 +106,14 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
 
 
 def _writers(place: Path, status: os.stat_result) -> str:
-    """Who besides us may write a file, or put another one in its place in a directory; '' for nobody."""
+    """Who besides us may write a file, or put another one in its place in a directory; '' for
+    nobody.
+    """
     mode = status.st_mode
     shared = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status))
-    if not shared or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):  # sticky: each may replace what is its own
+    if not shared or (
+        stat.S_ISDIR(mode) and mode & stat.S_ISVTX
+    ):  # sticky: each may replace what is its own
         return ""
     if os.statvfs(place).f_flag & os.ST_RDONLY:
         return ""
@@ -112,7 +121,9 @@ def _writers(place: Path, status: os.stat_result) -> str:
 
 
 def _own_group(status: os.stat_result) -> bool:
-    """Whether the group is the owner's alone: so it is where each user has one, and umask 002 is usual."""
+    """Whether the group is the owner's alone: so it is where each user has one, and umask 002 is
+    usual.
+    """
     uid, gid = status.st_uid, status.st_gid
     try:
         name = pwd.getpwuid(uid).pw_name

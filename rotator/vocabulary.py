@@ -1,7 +1,9 @@
-"""Which texts to look for in everything that leaves the process: the forms of each living secret, and of no dead one.
+"""Which texts to look for in everything that leaves the process: the forms of each living secret,
+and of no dead one.
 
-Looking must not cost more the more secrets there are: a form is found by its tail. Of the last 15 bytes of a form,
-each of the 8 windows of 8 bytes is indexed; whatever holds the form holds one of them at a multiple of 8.
+Looking must not cost more the more secrets there are: a form is found by its tail. Of the last 15
+bytes of a form, each of the 8 windows of 8 bytes is indexed; whatever holds the form holds one of
+them at a multiple of 8.
 """
 
 from __future__ import annotations
@@ -28,18 +30,24 @@ class Vocabulary:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._born: deque[weakref.ref[Any]] = deque()
-        self._dead: deque[weakref.ref[Any]] = deque()  # from callbacks of the collector: appending takes no lock
+        self._dead: deque[weakref.ref[Any]] = (
+            deque()
+        )  # from callbacks of the collector: appending takes no lock
         self._known: dict[int, tuple[weakref.ref[Any], frozenset[bytes]]] = {}
         self._forms: Counter[bytes] = Counter()
         self._windows: Counter[int] = Counter()
-        self._indexed: set[int] = set()  # those of them that are: a set's own look-up costs half of a counter's
+        self._indexed: set[int] = (
+            set()
+        )  # those of them that are: a set's own look-up costs half of a counter's
         self._short: Counter[bytes] = Counter()
 
     def add(self, one: HasForms) -> None:
         self._born.append(weakref.ref(one, self._dead.append))
 
     def any_in(self, text: bytes) -> bool:
-        """Whether a form of a living secret is in the text; rarely yes where there is none, never no where there is."""
+        """Whether a form of a living secret is in the text; rarely yes where there is none, never
+        no where there is.
+        """
         if self._born or self._dead:
             self._work_off()
         if self._indexed and not self._indexed.isdisjoint(_numbers(text)):
@@ -84,7 +92,9 @@ class Vocabulary:
     @staticmethod
     def _looked_for(forms: frozenset[bytes]) -> list[bytes]:
         """Those that contain no other one: whatever holds a longer one holds one of these."""
-        return [form for form in forms if not any(form != other and other in form for other in forms)]
+        return [
+            form for form in forms if not any(form != other and other in form for other in forms)
+        ]
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,5 @@
-"""All tests, in parts that run side by side (tests/shards.py), once what is generated is done: that only computes.
+"""All tests, in parts that run side by side (tests/shards.py), once what is generated is done: that
+only computes.
 
 python -m tests                  as `make test` does
 python -m tests --coverage       with coverage, as CI does; tests.covered judges it
@@ -50,13 +51,26 @@ class Shard:
         self.begun = time.monotonic()
         for file in (self.told, self.report, self.log):
             file.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "pytest", "-q", "--shard", self.name, "--junitxml", str(self.report)]
+        argv = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--shard",
+            self.name,
+            "--junitxml",
+            str(self.report),
+        ]
         environment = {**os.environ, "ROTATOR_TESTS_TOLD": str(self.told)}
-        if self.coverage and self.name not in shards.GENERATED:  # there what is met by chance does not count
+        if (
+            self.coverage and self.name not in shards.GENERATED
+        ):  # there what is met by chance does not count
             argv += ["--cov=rotator", "--cov-branch", "--cov-report="]
             environment["COVERAGE_FILE"] = str(_ROOT / f".coverage.of-{self.name}")
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(argv, cwd=_ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                argv, cwd=_ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT
+            )
 
     @property
     def told(self) -> Path:
@@ -86,7 +100,10 @@ class Shard:
 
     @property
     def failed(self) -> bool:
-        return self.process is None or self.process.returncode not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+        return self.process is None or self.process.returncode not in (
+            0,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        )
 
 
 def main() -> int:
@@ -110,19 +127,26 @@ def main() -> int:
     mistakes = []
     if full:
         allowed = budget.allowed()
-        print("\n".join(budget.table(seen, allowed, {part.name: part.took for part in parts}, whole)))
+        print(
+            "\n".join(budget.table(seen, allowed, {part.name: part.took for part in parts}, whole))
+        )
         mistakes = budget.mistakes(seen, allowed, whole)
     for reason, count in sorted(seen.skipped.items()):
         print(f"{count} skipped: {reason}")
     for mistake in mistakes:
         print(f"error: {mistake}")
     told = seen.outcomes
-    print(f"{told['passed']} passed, {told['failed']} failed" + f", {told['skipped']} skipped" * bool(told["skipped"]))
+    print(
+        f"{told['passed']} passed, {told['failed']} failed"
+        + f", {told['skipped']} skipped" * bool(told["skipped"])
+    )
     return int(any(part.failed for part in parts) or bool(mistakes))
 
 
 def _will_be_skipped() -> list[str]:
-    """What is not on this machine, and so not tested; nothing in CI, where everything is installed."""
+    """What is not on this machine, and so not tested; nothing in CI, where everything
+    is installed.
+    """
     lines = []
     for name, install in _NEEDED.items() if not may_install() else ():
         try:
@@ -138,7 +162,11 @@ def _follow(parts: list[Shard]) -> None:
     while not all(part.ended() for part in parts):
         if live or time.monotonic() - last > 60:
             last = time.monotonic()
-            line = ", ".join(f"{part.name} {done} of {total}" for part in parts for done, total in [part.progress()])
+            line = ", ".join(
+                f"{part.name} {done} of {total}"
+                for part in parts
+                for done, total in [part.progress()]
+            )
             print(f"\r{line}  " if live else line, end="" if live else "\n", flush=True)
         time.sleep(0.5)
     if live:

@@ -3,8 +3,9 @@
 python -m tests.breakages            tries all, one after the other (`make breakages`)
 python -m tests.breakages WORD …     those whose name has one of the words
 
-Mutants (tests/mutants.py) change the core; these change what stands around it, where a promise is kept by one line.
-That each of them can still be made is itself a test (tests/unit/test_breakages.py): the list does not grow stale.
+Mutants (tests/mutants.py) change the core; these change what stands around it, where a promise is
+kept by one line. That each of them can still be made is itself a test
+(tests/unit/test_breakages.py): the list does not grow stale.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".*_cache", "build", "mutants", "dist")
+_LEFT_OUT = shutil.ignore_patterns(
+    "__pycache__", ".git", ".venv", ".*_cache", "build", "mutants", "dist"
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,15 @@ class Breakage:
     tests: tuple[str, ...]
 
     def made(self, root: Path) -> str:
-        """The file's text with it. Raises LookupError where it cannot be made in exactly one place."""
+        """The file's text with it.
+
+        Raises LookupError where it cannot be made in exactly one place.
+        """
         text = (root / self.file).read_text()
         if text.count(self.right) != 1:
-            raise LookupError(f"{self.name}: {self.file} has it {text.count(self.right)} times: {self.right!r}")
+            raise LookupError(
+                f"{self.name}: {self.file} has it {text.count(self.right)} times: {self.right!r}"
+            )
         return text.replace(self.right, self.wrong)
 
 
@@ -73,7 +81,11 @@ BREAKAGES = (
         "rotator/engine/orphans.py",
         "accounted = {key.id for key in (*in_force, *debts)}",
         "accounted = {key.id for key in debts}",
-        ("tests/integration/test_beliefs.py", "tests/integration/test_corners.py", "tests/simulation"),
+        (
+            "tests/integration/test_beliefs.py",
+            "tests/integration/test_corners.py",
+            "tests/simulation",
+        ),
     ),
     Breakage(
         "a key is destroyed although the provider's list does not show the one in force",
@@ -106,7 +118,8 @@ BREAKAGES = (
     Breakage(
         "a file is written in place, and may be half there",
         "rotator/clients/files.py",
-        "                os.rename(beside, spot.name, src_dir_fd=spot.directory, dst_dir_fd=spot.directory)",
+        "                os.rename(beside, spot.name, src_dir_fd=spot.directory,"
+        " dst_dir_fd=spot.directory)",
         "                path.write_bytes(content)",
         (
             "tests/hostile/test_disk.py",
@@ -233,9 +246,16 @@ def unnoticed(breakage: Breakage, folder: Path) -> bool:
     argv += ["--ignore", "tests/unit/test_breakages.py"]  # which says that nothing is broken
     ended = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True)
     if ended.returncode not in (0, 1):
-        raise RuntimeError(f"{breakage.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}")
-    failed = next((line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
-    print(f"{'NOT NOTICED' if not ended.returncode else 'noticed'}: {breakage.name}  {failed[:120]}", flush=True)
+        raise RuntimeError(
+            f"{breakage.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}"
+        )
+    failed = next(
+        (line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), ""
+    )
+    print(
+        f"{'NOT NOTICED' if not ended.returncode else 'noticed'}: {breakage.name}  {failed[:120]}",
+        flush=True,
+    )
     return not ended.returncode
 
 

@@ -1,4 +1,6 @@
-"""What all tests share: servers, each started once a run; the run's parts side by side (tests/shards.py)."""
+"""What all tests share: servers, each started once a run; the run's parts side by side
+(tests/shards.py).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each test says which servers it is about; those of other parts of the run are left to them."""
+    """Each test says which servers it is about; those of other parts of the run are
+    left to them.
+    """
     found = shards.of(items)
     for item in items:
         item.user_properties.append(("server", found[item].server))
@@ -57,7 +61,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_coverage_of_what_is_killed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_coverage_of_what_is_killed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Processes by the hundred, most of them killed, would only be slower for it."""
     if request.node.get_closest_marker("slow"):
         for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):

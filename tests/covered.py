@@ -1,4 +1,5 @@
-"""What a run of the tests with coverage must have met: every branch of what must never be wrong, most of the rest.
+"""What a run of the tests with coverage must have met: every branch of what must never be wrong,
+most of the rest.
 
 python -m pytest --cov=rotator --cov-branch --cov-report= …; python -m tests.covered
 """
@@ -19,7 +20,11 @@ ELSEWHERE = 90.0  # per cent of lines and branches
 
 def main() -> int:
     files = _files()
-    left = {name: lines for name, found in files.items() if name.startswith(WHOLE) and (lines := _left(found))}
+    left = {
+        name: lines
+        for name, found in files.items()
+        if name.startswith(WHOLE) and (lines := _left(found))
+    }
     for name, lines in sorted(left.items()):
         print(f"error: {name}: not met by any test: {lines}")
     rest = [found["summary"] for name, found in files.items() if not name.startswith(WHOLE)]
@@ -28,9 +33,15 @@ def main() -> int:
     whole = [found["summary"] for name, found in files.items() if name.startswith(WHOLE)]
     branches = sum(one["num_branches"] for one in whole)
     told = "not all" if left else "all"
-    print(f"coverage: core, engine, journal, audit: {told} of {branches} branches; elsewhere {share:.1f} %")
+    print(
+        f"coverage: core, engine, journal, audit: {told} of {branches} branches; elsewhere"
+        f" {share:.1f} %"
+    )
     if share < ELSEWHERE:
-        print(f"error: elsewhere {share:.1f} % of lines and branches are met, wanted are {ELSEWHERE:.0f} %")
+        print(
+            f"error: elsewhere {share:.1f} % of lines and branches are met, wanted are"
+            f" {ELSEWHERE:.0f} %"
+        )
     return int(bool(left) or share < ELSEWHERE)
 
 
@@ -46,7 +57,9 @@ def _files() -> dict[str, Any]:
 
 def _left(found: dict[str, Any]) -> str:
     lines = [str(line) for line in found["missing_lines"]]
-    branches = [f"{start}->{'exit' if end < 0 else end}" for start, end in found["missing_branches"]]
+    branches = [
+        f"{start}->{'exit' if end < 0 else end}" for start, end in found["missing_branches"]
+    ]
     return ", ".join([*lines, *branches])
 
 

@@ -1,8 +1,10 @@
-"""The readers of .env files themselves: each reads many files in one process, and says what a variable is.
+"""The readers of .env files themselves: each reads many files in one process, and says what a
+variable is.
 
-`compose` and `docker` are read by their own Go packages (compose-go's `dotenv`, docker/cli's `kvfile`),
-`systemd` by the function `load_env_file` of the library that is part of it, python-dotenv and dotenv of Node.js by
-themselves, `bash` by sourcing. One that is not on this machine says why.
+`compose` and `docker` are read by their own Go packages (compose-go's `dotenv`, docker/cli's
+`kvfile`), `systemd` by the function `load_env_file` of the library that is part of it,
+python-dotenv and dotenv of Node.js by themselves, `bash` by sourcing. One that is not on this
+machine says why.
 """
 
 from __future__ import annotations
@@ -82,7 +84,12 @@ def _sourced(shell: str, paths: Sequence[Path], name: str) -> list[str | None]:
     env = {"PATH": "/nonexistent", "LC_ALL": "C.UTF-8"}  # a line may be a command: there is none
     with tempfile.TemporaryDirectory() as empty:
         asked = subprocess.run(
-            [shell, "-c", _BASH], input=told.encode(), capture_output=True, env=env, cwd=empty, start_new_session=True
+            [shell, "-c", _BASH],
+            input=told.encode(),
+            capture_output=True,
+            env=env,
+            cwd=empty,
+            start_new_session=True,
         )
     values = asked.stdout.decode(errors="surrogateescape").split("\0")[:-1]
     return [one[1:] if one else None for one in values]
@@ -124,7 +131,8 @@ def docker(paths: Sequence[Path], name: str) -> list[str | None]:
 def _by_go(paths: Sequence[Path], name: str, parser: str) -> list[str | None]:
     if not may_install() and not any(CACHE.glob("envfiles-*/.complete")):
         pytest.skip(
-            "the parsers of Compose and docker are not built: python -m tests.servers envfiles install"
+            "the parsers of Compose and docker are not built: python -m tests.servers envfiles"
+            " install"
         )
     argv = [envfiles(), parser, name]
     told = "\n".join(map(str, paths))

@@ -1,10 +1,12 @@
-"""Mutants of the core: whatever small thing is changed in it must change a decision that is written down.
+"""Mutants of the core: whatever small thing is changed in it must change a decision that is written
+down.
 
 python -m tests.mutants      makes and meets them all, and writes tests/mutants.json anew (`make mutants`)
 
-The file is bound to a digest of the core, of the decisions and of what they stand on, as the proof of the model is:
-while that is unchanged, meeting a part of the mutants again, and finding the same, shows that the rest would be met,
-too. Which may survive, because they change nothing, is in tests/unit/equivalent_mutants.txt, by hand.
+The file is bound to a digest of the core, of the decisions and of what they stand on, as the proof
+of the model is: while that is unchanged, meeting a part of the mutants again, and finding the same,
+shows that the rest would be met, too. Which may survive, because they change nothing, is in
+tests/unit/equivalent_mutants.txt, by hand.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tests import meaning
+
 FILE = Path(__file__).with_name("mutants.json")
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tests" / "unit" / "equivalent_mutants.txt"
@@ -32,7 +36,9 @@ _CORE = ROOT / "rotator" / "core"
 _MADE = ROOT / "mutants"  # where mutmut puts them, and what became of each
 _LOG = ROOT / "mutants.log"
 _SURVIVED = 0  # the exit code of the tests that met it
-_TESTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]["pytest_add_cli_args_test_selection"]
+_TESTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"][
+    "pytest_add_cli_args_test_selection"
+]
 _STANDS_ON = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -44,7 +50,9 @@ for module in list(sys.modules.values()):
 
 @dataclass(frozen=True)
 class Met:
-    """What became of the mutants of one function: how many there are, and the names of those that survived."""
+    """What became of the mutants of one function: how many there are, and the names of those that
+    survived.
+    """
 
     made: int
     survived: tuple[str, ...]
@@ -72,18 +80,22 @@ def survivors(functions: dict[str, Met]) -> list[str]:
 
 
 def digest() -> str:
-    """Of the core, of their tests with every module that these share, of the decisions as written, mutmut and Python.
+    """Of the core, of their tests with every module that these share, of the decisions as written,
+    mutmut and Python.
 
-    What the core takes from elsewhere are words (enumerations, records): another meaning of one is another decision.
+    What the core takes from elsewhere are words (enumerations, records): another meaning of one is
+    another decision.
     """
     names = [name.removesuffix(".py").replace("/", ".") for name in _TESTS]
     argv = [sys.executable, "-c", _STANDS_ON, *names]
     loaded = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
     ours = {path for line in loaded.stdout.split() if (path := Path(line)).is_relative_to(ROOT)}
-    kept = {path for path in ours if path.is_relative_to(_CORE) or path.is_relative_to(ROOT / "tests")}
+    kept = {
+        path for path in ours if path.is_relative_to(_CORE) or path.is_relative_to(ROOT / "tests")
+    }
     found = hashlib.sha256(f"{platform.python_version()} {version('mutmut')}".encode())
     for path in sorted(kept | {ROOT / "tests" / "unit" / "decisions.txt"}):
-        found.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+        found.update(f"\0{path.relative_to(ROOT)}\0".encode() + meaning.of(path))
     return found.hexdigest()
 
 
@@ -92,7 +104,10 @@ def kept() -> Kept:
     if not FILE.exists():
         return Kept("", {})
     data = json.loads(FILE.read_text())
-    return Kept(data["digest"], {name: Met(made, tuple(lived)) for name, (made, *lived) in data["functions"].items()})
+    return Kept(
+        data["digest"],
+        {name: Met(made, tuple(lived)) for name, (made, *lived) in data["functions"].items()},
+    )
 
 
 def equivalent() -> list[str]:
@@ -118,16 +133,28 @@ def meet(functions: Sequence[str] = ()) -> dict[str, Met]:
     shutil.rmtree(_MADE, ignore_errors=True)
     with _LOG.open("w") as log:
         argv = [sys.executable, "-m", "mutmut", "run", *(f"{name}__mutmut_*" for name in functions)]
-        environment = {name: value for name, value in os.environ.items() if name != "ROTATOR_TESTS_TOLD"}  # not theirs
-        ended = subprocess.run(argv, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    codes = {name: code for file in _MADE.rglob("*.meta") for name, code in _codes(file).items() if code is not None}
+        environment = {
+            name: value for name, value in os.environ.items() if name != "ROTATOR_TESTS_TOLD"
+        }  # not theirs
+        ended = subprocess.run(
+            argv, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    codes = {
+        name: code
+        for file in _MADE.rglob("*.meta")
+        for name, code in _codes(file).items()
+        if code is not None
+    }
     if ended.returncode or not codes:
         raise RuntimeError(f"mutmut ended with {ended.returncode}:\n{_LOG.read_text()[-3000:]}")
     made: dict[str, list[str]] = defaultdict(list)
     for name in codes:
         made[name.rpartition("__mutmut_")[0]].append(name)
     lived = {name for name, code in codes.items() if code == _SURVIVED}
-    return {function: Met(len(names), tuple(sorted(lived & set(names)))) for function, names in made.items()}
+    return {
+        function: Met(len(names), tuple(sorted(lived & set(names))))
+        for function, names in made.items()
+    }
 
 
 def _codes(file: Path) -> dict[str, int | None]:
@@ -145,10 +172,15 @@ def main() -> int:
         print(f"is dead, or has another name now: {name}")
     print(f"{found.made} mutants, {len(found.survived)} survive, {took:.0f} s")
     if found.survived != equivalent():
-        print("error: decide each of them: a decision that was not written down, or equivalent_mutants.txt")
+        print(
+            "error: decide each of them: a decision that was not written down, or"
+            " equivalent_mutants.txt"
+        )
         return 1
     functions = sorted(found.functions.items())
-    lines = ",\n".join(f'  "{name}": {json.dumps([met.made, *met.survived])}' for name, met in functions)
+    lines = ",\n".join(
+        f'  "{name}": {json.dumps([met.made, *met.survived])}' for name, met in functions
+    )
     FILE.write_text(f'{{"digest": "{found.digest}", "functions": {{\n{lines}\n}}}}\n')
     return 0
 

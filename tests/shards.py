@@ -1,10 +1,10 @@
 """In which part of a run a test belongs, by the servers that the tests of its module are about.
 
-Most suites of real servers wait: for a roll-out, for a lease to end. So one part has the journeys of the installed
-command that need none of these, and all tests of Kubernetes; one has those of container engines and of systemd, and
-one the rest; `python -m tests` runs them side by side: more would only wait for processors. What is generated (the
-model, the simulation, properties: a part each) computes all the time: it would make the others late, and runs
-first.
+Most suites of real servers wait: for a roll-out, for a lease to end. So one part has the journeys
+of the installed command that need none of these, and all tests of Kubernetes; one has those of
+container engines and of systemd, and one the rest; `python -m tests` runs them side by side: more
+would only wait for processors. What is generated (the model, the simulation, properties: a part
+each) computes all the time: it would make the others late, and runs first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import pytest
 GENERATED = ("model", "simulation", "properties")
 NAMES = (*GENERATED, "kubernetes", "engines", "rest")
 _TESTS = Path(__file__).parent
-# The first of these that a module needs is what its tests are about, and decides in which part they run.
+# The first of these that a module needs is what its tests are about, and decides in which part they
+# run.
 _SERVERS = {
     "kube": "kubernetes",
     "swarm": "swarm",
@@ -30,7 +31,12 @@ _SERVERS = {
     "aws": "moto",
     "postgres": "postgres",
 }
-_PART = {"kubernetes": "kubernetes", "swarm": "engines", "containers": "engines", "systemd": "engines"}
+_PART = {
+    "kubernetes": "kubernetes",
+    "swarm": "engines",
+    "containers": "engines",
+    "systemd": "engines",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,9 @@ class Place:
 
 
 def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
-    """By the fixtures that the tests of its module ask for, or by the module's word (`pytest.mark.server`)."""
+    """By the fixtures that the tests of its module ask for, or by the module's word
+    (`pytest.mark.server`).
+    """
     asked: dict[Path, set[str]] = defaultdict(set)
     several = list(items)
     for item in several:

@@ -16,7 +16,10 @@ INSTALLATION = "installation"  # the chain of what belongs to no rotation
 
 _AUDIT = tables.audit
 _HEAD = (
-    select(_AUDIT.c.seq, _AUDIT.c.hash).where(_AUDIT.c.chain == bindparam("of")).order_by(_AUDIT.c.seq.desc()).limit(1)
+    select(_AUDIT.c.seq, _AUDIT.c.hash)
+    .where(_AUDIT.c.chain == bindparam("of"))
+    .order_by(_AUDIT.c.seq.desc())
+    .limit(1)
 )
 _ADD = insert(_AUDIT)
 
@@ -35,7 +38,9 @@ def append(
     heads: dict[str, Head] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """One record at the end of `chain` (a rotation's id, or 'installation'); returned as it was written."""
+    """One record at the end of `chain` (a rotation's id, or 'installation'); returned as it was
+    written.
+    """
     body = record(connection, chain, at, event, actor, {} if heads is None else heads, **fields)
     write(connection, [body])
     return body
@@ -44,14 +49,26 @@ def append(
 def write(connection: Connection, bodies: Sequence[dict[str, Any]]) -> None:
     """Records as `record` made them, in their order."""
     rows = [
-        {"chain": body["chain"], "seq": body["seq"], "record": canonical(body), "hash": body["hash"]} for body in bodies
+        {
+            "chain": body["chain"],
+            "seq": body["seq"],
+            "record": canonical(body),
+            "hash": body["hash"],
+        }
+        for body in bodies
     ]
     if rows:
         connection.execute(_ADD, rows)
 
 
 def record(
-    connection: Connection, chain: str, at: float, event: str, actor: Actor, heads: dict[str, Head], **fields: Any
+    connection: Connection,
+    chain: str,
+    at: float,
+    event: str,
+    actor: Actor,
+    heads: dict[str, Head],
+    **fields: Any,
 ) -> dict[str, Any]:
     """The next record of `chain`, not written yet. Every text in it has passed the redactor.
 
@@ -71,8 +88,12 @@ def record(
         "prev": prev,
     }
     text = canonical(body)
-    if redact(text) != text:  # once over all of it, as that is quicker; what the chain hangs on stays as it is
-        body = {name: found if name in _STRUCTURE else _redacted(found) for name, found in body.items()}
+    if (
+        redact(text) != text
+    ):  # once over all of it, as that is quicker; what the chain hangs on stays as it is
+        body = {
+            name: found if name in _STRUCTURE else _redacted(found) for name, found in body.items()
+        }
         text = canonical(body)
     body["hash"] = digest(prev, text)
     heads[chain] = (seq, body["hash"])

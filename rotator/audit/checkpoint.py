@@ -1,4 +1,6 @@
-"""Signed checkpoints over the heads of all chains: a cut tail shows against any checkpoint that left the machine."""
+"""Signed checkpoints over the heads of all chains: a cut tail shows against any checkpoint that
+left the machine.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,16 @@ _HEADS = select(_AUDIT.c.chain, _AUDIT.c.seq, _AUDIT.c.hash).join(
 )
 _ADD = insert(_CHECKPOINTS)
 _SETTINGS = tables.meta.c
-_KEY_PAIR = select(_SETTINGS.name, _SETTINGS.value).where(_SETTINGS.name.in_(("audit_public_key", "audit_private_key")))
+_KEY_PAIR = select(_SETTINGS.name, _SETTINGS.value).where(
+    _SETTINGS.name.in_(("audit_public_key", "audit_private_key"))
+)
 
 
 def add(connection: Connection, journal: Journal, at: float) -> dict[str, Any] | None:
     """Sign the heads of the chains that grew since the last checkpoint.
 
-    None where nothing grew or nothing can sign; also where the checkpoints are not as the journal remembers them: that
-    is remembered, and nothing is signed until a person begins anew.
+    None where nothing grew or nothing can sign; also where the checkpoints are not as the journal
+    remembers them: that is remembered, and nothing is signed until a person begins anew.
     """
     serialise(connection)
     if journal.sealer is None:
@@ -72,7 +76,9 @@ def standing(connection: Connection, journal: Journal) -> str:
 
 
 def covers(connection: Connection, journal: Journal) -> int | None:
-    """The number of the last record that is signed; None where nothing can be signed, or the checkpoints are lost."""
+    """The number of the last record that is signed; None where nothing can be signed, or the
+    checkpoints are lost.
+    """
     if journal.sealer is None:
         return None
     known = anchor.load(connection, journal.sealer)
@@ -87,7 +93,10 @@ def lost(connection: Connection, known: Anchor) -> str:
     there = (last["n"], last["hash"], hash_of(last["body"])) if last else (0, GENESIS, GENESIS)
     if there != (known.n, known.hash, known.hash):
         said = f"the last one here is {there[0]}" if last else "there is none"
-        return f"the journal remembers that it signed checkpoint {known.n} ({known.hash[:12]}…), and {said}"
+        return (
+            f"the journal remembers that it signed checkpoint {known.n} ({known.hash[:12]}…), and"
+            f" {said}"
+        )
     if (connection.execute(_UPTO).scalar() or 0) < known.upto:
         return f"records are gone that checkpoint {known.n} covers"
     if known.keys and not setting(connection, _PRIVATE):
@@ -96,9 +105,15 @@ def lost(connection: Connection, known: Anchor) -> str:
 
 
 def restart(
-    connection: Connection, journal: Journal, at: float, actor: Actor, reason: str, mistakes: Sequence[str]
+    connection: Connection,
+    journal: Journal,
+    at: float,
+    actor: Actor,
+    reason: str,
+    mistakes: Sequence[str],
 ) -> dict[str, Any]:
-    """Begin anew after a log that is broken; the first checkpoint names it for ever, with who said so and why.
+    """Begin anew after a log that is broken; the first checkpoint names it for ever, with who said
+    so and why.
 
     Raises JournalError without the sealing key.
     """
@@ -116,11 +131,23 @@ def restart(
     }
     found, many = named["found"], len(mistakes)
     chain.append(
-        connection, chain.INSTALLATION, at, "audit restarted", actor, reason=reason, found=found, mistakes=many
+        connection,
+        chain.INSTALLATION,
+        at,
+        "audit restarted",
+        actor,
+        reason=reason,
+        found=found,
+        mistakes=many,
     )
     if not setting(connection, _PRIVATE):
         put_setting(connection, "audit_public_key", "")
-    begun = Anchor(max(known.n, last["n"] if last else 0), GENESIS, connection.execute(_UPTO).scalar() or 0, known.keys)
+    begun = Anchor(
+        max(known.n, last["n"] if last else 0),
+        GENESIS,
+        connection.execute(_UPTO).scalar() or 0,
+        known.keys,
+    )
     return _sign(connection, journal.sealer, at, begun, 0, named)
 
 
@@ -146,7 +173,13 @@ def _sign(
     }
     text = canonical(body)
     signature = base64.b64encode(private.sign(text.encode())).decode()
-    signed = {"n": body["checkpoint"], "upto": known.upto, "body": text, "hash": hash_of(text), "signature": signature}
+    signed = {
+        "n": body["checkpoint"],
+        "upto": known.upto,
+        "body": text,
+        "hash": hash_of(text),
+        "signature": signature,
+    }
     connection.execute(_ADD, signed)
     keys = known.keys if public in known.keys else (*known.keys, public)
     anchor.save(connection, sealer, Anchor(known.n + 1, hash_of(text), known.upto, keys))
@@ -192,7 +225,9 @@ def _private_key(connection: Connection, sealer: Sealer) -> Ed25519PrivateKey:
 
     found: dict[str, str] = {row[0]: row[1] for row in connection.execute(_KEY_PAIR)}
     if found.get("audit_public_key") and (sealed := found.get(_PRIVATE)):
-        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(sealer.open(sealed, _CONTEXT).reveal()))
+        return Ed25519PrivateKey.from_private_bytes(
+            base64.b64decode(sealer.open(sealed, _CONTEXT).reveal())
+        )
     private = Ed25519PrivateKey.generate()
     _keep(connection, sealer, private)
     return private
@@ -204,21 +239,29 @@ def signed_by(public: str, text: str, signature: str) -> bool:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(base64.b64decode(signature), text.encode())
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(
+            base64.b64decode(signature), text.encode()
+        )
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
 def load(connection: Connection) -> list[dict[str, Any]]:
-    """All checkpoints, oldest first, as they were written; of one that is damaged, what the columns tell."""
+    """All checkpoints, oldest first, as they were written; of one that is damaged, what the columns
+    tell.
+    """
     found = []
     for row in connection.execute(select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.n)).mappings():
         try:
             body = json.loads(row["body"])
         except (ValueError, RecursionError):
             body = {}
-        whole = isinstance(body, dict) and body.get("checkpoint") == row["n"] and canonical(body) == row["body"]
+        whole = (
+            isinstance(body, dict)
+            and body.get("checkpoint") == row["n"]
+            and canonical(body) == row["body"]
+        )
         told = body if whole else {"checkpoint": row["n"], "damaged": True}
         found.append({**told, "hash": row["hash"], "signature": row["signature"]})
     return found

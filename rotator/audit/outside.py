@@ -1,4 +1,5 @@
-"""The log goes outside after each checkpoint: to a command of the user's, which puts it where rotator cannot change it.
+"""The log goes outside after each checkpoint: to a command of the user's, which puts it where
+rotator cannot change it.
 
 At least once and in order: what it took is remembered, what it did not take goes with the next one.
 """
@@ -32,7 +33,9 @@ def behind(connection: Connection) -> int:
 
 
 def export(journal: Journal, command: str) -> str:
-    """Hand over each checkpoint with the records that it covers; why the command did not take them all, or ''."""
+    """Hand over each checkpoint with the records that it covers; why the command did not take them
+    all, or ''.
+    """
     with _one_at_a_time:
         with journal.database.read() as connection:
             waiting = list(_waiting(connection))
@@ -58,7 +61,10 @@ def _waiting(connection: Connection) -> Iterator[tuple[int, str]]:
             rows = connection.execute(
                 select(audit.record).where((audit.n > since) & (audit.n <= upto)).order_by(audit.n)
             )
-            yield number, "".join(f"{text}\n" for text in [*(row[0] for row in rows), canonical(line)])
+            yield (
+                number,
+                "".join(f"{text}\n" for text in [*(row[0] for row in rows), canonical(line)]),
+            )
         since = upto
 
 
@@ -73,4 +79,8 @@ def _handed(command: str, number: int, lines: str) -> str:
         )
     except RotatorError as error:
         return error.message
-    return "" if ended.code == 0 else f"the command of audit_export ended with {ended.code}: {ended.words}"
+    return (
+        ""
+        if ended.code == 0
+        else f"the command of audit_export ended with {ended.code}: {ended.words}"
+    )

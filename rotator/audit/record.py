@@ -1,4 +1,6 @@
-"""One audit record: what was intended, done, decided, refused or ordered; by whom; chained by hash."""
+"""One audit record: what was intended, done, decided, refused or ordered; by whom;
+chained by hash.
+"""
 
 from __future__ import annotations
 
@@ -53,5 +55,7 @@ def canonical(record: Mapping[str, Any]) -> str:
 
 
 def digest(prev: str, text: str) -> str:
-    """SHA-256 over the previous record's hash and this record's canonical JSON (without its own hash)."""
+    """SHA-256 over the previous record's hash and this record's canonical JSON (without its own
+    hash).
+    """
     return hashlib.sha256(f"{prev}\n{text}".encode()).hexdigest()

@@ -39,8 +39,8 @@ class _Target:
 class Stream:
     """Where records go besides the journal. Targets: `stdout`, `stderr`, or paths.
 
-    The journal has the records: a place that cannot take them (a full disk) stops no rotation. It is said once, and
-    each later record is tried again.
+    The journal has the records: a place that cannot take them (a full disk) stops no rotation. It
+    is said once, and each later record is tried again.
     """
 
     def __init__(self, targets: Iterable[str] = ()) -> None:
@@ -63,7 +63,10 @@ class Stream:
     def _tell(self, target: _Target, error: OSError) -> None:
         if target.name not in self._told:
             self._told.add(target.name)
-            print(f"error: the audit stream cannot be written to {target.name}: {error.strerror}", file=sys.stderr)
+            print(
+                f"error: the audit stream cannot be written to {target.name}: {error.strerror}",
+                file=sys.stderr,
+            )
             print("hint: the journal has the records: `rotator audit export`", file=sys.stderr)
 
 
@@ -85,5 +88,6 @@ def _open(target: str) -> _Target:
         return _Target(target, io.FileIO(str(real), "a"))
     except OSError as error:
         raise ConfigError(
-            f"the audit stream cannot be written to {target}: {error.strerror}", "check `audit_stream` in rotator.toml"
+            f"the audit stream cannot be written to {target}: {error.strerror}",
+            "check `audit_stream` in rotator.toml",
         ) from error

@@ -1,4 +1,7 @@
-"""Checking the log: every record against its chain, every chain against the signed checkpoints. Works on any source."""
+"""Checking the log: every record against its chain, every chain against the signed checkpoints.
+
+Works on any source.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from rotator.errors import ConfigError
 from rotator.journal import anchor, tables
 from rotator.journal.journal import Journal
 
-_OURS = frozenset({"actor", "chain", "checkpoint", "hash", "prev", "seq", "signature", "heads"})  # in a line of ours
+_OURS = frozenset(
+    {"actor", "chain", "checkpoint", "hash", "prev", "seq", "signature", "heads"}
+)  # in a line of ours
 _WRONG, _OTHER = "\0wrong", "\0other"
 
 
@@ -25,7 +30,8 @@ _WRONG, _OTHER = "\0wrong", "\0other"
 class Verdict:
     """What a verification found. `mistakes` is empty where the log is whole.
 
-    `before` are those of a log that broke, and was begun anew by `restarts`: nobody vouches for what it told.
+    `before` are those of a log that broke, and was begun anew by `restarts`: nobody vouches for
+    what it told.
     """
 
     records: int = 0
@@ -44,7 +50,9 @@ class Verdict:
 
 
 def lines_of(connection: Connection, upto: int | None = None) -> Iterator[dict[str, Any]]:
-    """The log as it is exported: records in the order of writing (those `upto` alone, if given), then checkpoints."""
+    """The log as it is exported: records in the order of writing (those `upto` alone, if given),
+    then checkpoints.
+    """
     columns = tables.audit.c
     chosen = select(columns.record, columns.hash, columns.chain, columns.seq).order_by(columns.n)
     for row in connection.execute(chosen if upto is None else chosen.where(columns.n <= upto)):
@@ -63,7 +71,8 @@ def lines_of(connection: Connection, upto: int | None = None) -> Iterator[dict[s
 def lines_of_file(path: Path) -> Iterator[dict[str, Any]]:
     """An exported or streamed file of JSON lines. Raises ConfigError for a line that is none.
 
-    Of a line that nobody should believe it tells why, under `_WRONG`; a stream goes where others' lines go: `_OTHER`.
+    Of a line that nobody should believe it tells why, under `_WRONG`; a stream goes where others'
+    lines go: `_OTHER`.
     """
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
@@ -72,7 +81,9 @@ def lines_of_file(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 found, wrong = _read(line)
             except (ValueError, RecursionError) as error:
-                raise ConfigError(f"{path}:{number}: not a line of JSON", "is it an audit export?") from error
+                raise ConfigError(
+                    f"{path}:{number}: not a line of JSON", "is it an audit export?"
+                ) from error
             if found is None or _OURS.isdisjoint(found):
                 yield {_OTHER: number}
             elif wrong:
@@ -82,7 +93,8 @@ def lines_of_file(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _read(line: str) -> tuple[dict[str, Any] | None, str]:
-    """What a line tells, and what nobody should believe of it: who reads it may see another thing than who checks it.
+    """What a line tells, and what nobody should believe of it: who reads it may see another thing
+    than who checks it.
 
     Raises ValueError (no JSON), RecursionError.
     """
@@ -94,7 +106,9 @@ def _read(line: str) -> tuple[dict[str, Any] | None, str]:
             wrong.append("says something twice")
         return found
 
-    found = json.loads(line, object_pairs_hook=each_once, parse_constant=lambda name: wrong.append("has no number"))
+    found = json.loads(
+        line, object_pairs_hook=each_once, parse_constant=lambda name: wrong.append("has no number")
+    )
     if isinstance(found, dict) and not wrong:
         try:
             canonical(found).encode()
@@ -106,7 +120,9 @@ def _read(line: str) -> tuple[dict[str, Any] | None, str]:
 def verify_journal(
     connection: Connection, journal: Journal, kept: Iterable[dict[str, Any]] = (), key: str = ""
 ) -> Verdict:
-    """The journal's own log, also against what it remembers of its checkpoints under its sealing key."""
+    """The journal's own log, also against what it remembers of its checkpoints under its sealing
+    key.
+    """
     keys = anchor.load(connection, journal.sealer).keys if journal.sealer else ()
     verdict = verify(lines_of(connection), key or ",".join(keys), kept)
     if wrong := checkpoint.standing(connection, journal):
@@ -120,12 +136,19 @@ def verify_file(path: Path, key: str = "", kept: Iterable[dict[str, Any]] = ()) 
     if not verdict.checkpoints:
         verdict.mistakes.append("no checkpoint is in it: nobody signed these lines")
     elif verdict.unsigned_tail:
-        verdict.mistakes.append(f"{count(verdict.unsigned_tail, 'record')} no checkpoint covers: nobody signed them")
+        verdict.mistakes.append(
+            f"{count(verdict.unsigned_tail, 'record')} no checkpoint covers: nobody signed them"
+        )
     return verdict
 
 
-def verify(lines: Iterable[dict[str, Any]], public_key: str = "", kept: Iterable[dict[str, Any]] = ()) -> Verdict:
-    """Check everything. `kept` are checkpoints that left the machine earlier: a cut tail shows against them."""
+def verify(
+    lines: Iterable[dict[str, Any]], public_key: str = "", kept: Iterable[dict[str, Any]] = ()
+) -> Verdict:
+    """Check everything.
+
+    `kept` are checkpoints that left the machine earlier: a cut tail shows against them.
+    """
     return _Check(public_key).of(lines, kept)
 
 
@@ -138,7 +161,9 @@ class _Check:
         self._heads: dict[str, tuple[int, str]] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         self._of_records: list[tuple[str, int, str]] = []  # chain, number, mistake
-        self._anew: dict[str, int] = {}  # up to which record of each chain the last restart vouches for nothing
+        self._anew: dict[
+            str, int
+        ] = {}  # up to which record of each chain the last restart vouches for nothing
 
     def of(self, lines: Iterable[dict[str, Any]], kept: Iterable[dict[str, Any]]) -> Verdict:
         verdict, found = self._verdict, dict[str, dict[str, Any]]()
@@ -155,13 +180,17 @@ class _Check:
         for foreign in kept:
             self._told(foreign, self._one(foreign))
         for chain, number, mistake in self._of_records:
-            (verdict.before if number <= self._anew.get(chain, 0) else verdict.mistakes).append(mistake)
+            (verdict.before if number <= self._anew.get(chain, 0) else verdict.mistakes).append(
+                mistake
+            )
         verdict.chains = len(self._heads)
         covered: dict[str, int] = {}
         for line in found.values():
             for chain, (seq, _) in _heads_of(line).items():
                 covered[chain] = max(seq, covered.get(chain, 0))
-        verdict.unsigned_tail = sum(max(0, seq - covered.get(chain, 0)) for chain, (seq, _) in self._heads.items())
+        verdict.unsigned_tail = sum(
+            max(0, seq - covered.get(chain, 0)) for chain, (seq, _) in self._heads.items()
+        )
         return verdict
 
     def _record(self, record: dict[str, Any]) -> None:
@@ -176,7 +205,9 @@ class _Check:
         where = f"{chain} record {seq}"
         wrong = self._of_records
         if seq != last_seq + 1:
-            wrong.append((chain, number, f"{where}: expected record {last_seq + 1} (dropped or reordered)"))
+            wrong.append(
+                (chain, number, f"{where}: expected record {last_seq + 1} (dropped or reordered)")
+            )
         elif record.get("prev") != last_hash:
             wrong.append((chain, number, f"{where}: does not follow the record before it"))
         if not right:
@@ -190,21 +221,32 @@ class _Check:
         for line in found:
             self._verdict.checkpoints += 1
             mistakes = self._one(line)
-            if isinstance(line.get("restart"), dict) and line.get("prev") == GENESIS and not mistakes:
+            if (
+                isinstance(line.get("restart"), dict)
+                and line.get("prev") == GENESIS
+                and not mistakes
+            ):
                 self._verdict.restarts.append(
                     {"time": line.get("time"), "checkpoint": line["checkpoint"], **line["restart"]}
                 )
                 self._verdict.before += begun
                 self._anew, begun = {chain: seq for chain, (seq, _) in _heads_of(line).items()}, []
             elif line.get("prev") != prev or line.get("checkpoint") != number + 1:
-                begun.append(f"checkpoint {line.get('checkpoint')}: does not follow checkpoint {number}")
+                begun.append(
+                    f"checkpoint {line.get('checkpoint')}: does not follow checkpoint {number}"
+                )
             begun += mistakes
             counted = line.get("checkpoint")
-            prev, number = str(line.get("hash")), counted if isinstance(counted, int) else number + 1
+            prev, number = (
+                str(line.get("hash")),
+                counted if isinstance(counted, int) else number + 1,
+            )
         self._verdict.mistakes += begun
 
     def _told(self, foreign: dict[str, Any], mistakes: list[str]) -> None:
-        """Of a checkpoint that was kept elsewhere: what it shows of a log that was given up is known."""
+        """Of a checkpoint that was kept elsewhere: what it shows of a log that was given up is
+        known.
+        """
         anew = max((restart["checkpoint"] for restart in self._verdict.restarts), default=0)
         counted = foreign.get("checkpoint")
         old = isinstance(counted, int) and counted < anew
@@ -212,19 +254,27 @@ class _Check:
 
     def _one(self, line: dict[str, Any]) -> list[str]:
         name, mistakes = f"checkpoint {line.get('checkpoint')}", []
-        body = canonical({key: value for key, value in line.items() if key not in ("hash", "signature")})
+        body = canonical(
+            {key: value for key, value in line.items() if key not in ("hash", "signature")}
+        )
         if checkpoint.hash_of(body) != line.get("hash"):
             mistakes.append(f"{name}: was changed")
-        elif not any(checkpoint.signed_by(key, body, str(line.get("signature"))) for key in self._keys(line)):
+        elif not any(
+            checkpoint.signed_by(key, body, str(line.get("signature"))) for key in self._keys(line)
+        ):
             mistakes.append(f"{name}: is not signed by this installation")
         self._verdict.signers.add(str(line.get("key")))
         for chain, (seq, head) in _heads_of(line).items():
             if self._hashes.get((chain, seq)) != head:
-                mistakes.append(f"{name}: {chain} had {seq} records then; the tail was cut or changed")
+                mistakes.append(
+                    f"{name}: {chain} had {seq} records then; the tail was cut or changed"
+                )
         return mistakes
 
     def _keys(self, line: dict[str, Any]) -> list[str]:
-        """The keys that may have signed: those given (several by commas), else the one that the line names."""
+        """The keys that may have signed: those given (several by commas), else the one that the
+        line names.
+        """
         return self._key.split(",") if self._key else [str(line.get("key"))]
 
 

@@ -12,18 +12,33 @@ import click
 
 from rotator.audit.verify import Verdict
 from rotator.cli import console, shapes
-from rotator.cli.common import CONTEXT, closing, examples, json_option, required_reason_option, service
+from rotator.cli.common import (
+    CONTEXT,
+    closing,
+    examples,
+    json_option,
+    required_reason_option,
+    service,
+)
 from rotator.cli.streams import print_record
 from rotator.counting import count
 from rotator.shown import spelled
 
 
-@click.group("audit", context_settings=CONTEXT, epilog=examples("rotator audit verify", "rotator audit tail -f"))
+@click.group(
+    "audit",
+    context_settings=CONTEXT,
+    epilog=examples("rotator audit verify", "rotator audit tail -f"),
+)
 def audit() -> None:
     """The tamper-evident log of everything that was intended, done, decided and ordered."""
 
 
-@audit.command("tail", context_settings=CONTEXT, epilog=examples("rotator audit tail -n 50", "rotator audit tail -f"))
+@audit.command(
+    "tail",
+    context_settings=CONTEXT,
+    epilog=examples("rotator audit tail -n 50", "rotator audit tail -f"),
+)
 @click.option("-n", "--lines", default=20, show_default=True, help="How many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is written.")
 @json_option
@@ -36,12 +51,18 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
     with closing(service()) as found:
         with found.journal.database.read() as connection:
             rows = connection.execute(
-                select(tables.audit.c.n, tables.audit.c.record).order_by(tables.audit.c.n.desc()).limit(lines)
+                select(tables.audit.c.n, tables.audit.c.record)
+                .order_by(tables.audit.c.n.desc())
+                .limit(lines)
             ).all()
         if as_json and follow:
-            raise click.UsageError("--follow has no end, and --json is one object: without --json each line is one")
+            raise click.UsageError(
+                "--follow has no end, and --json is one object: without --json each line is one"
+            )
         if as_json:
-            return shapes.answer(0, as_it_is=True, records=[json.loads(row[1]) for row in reversed(rows)])
+            return shapes.answer(
+                0, as_it_is=True, records=[json.loads(row[1]) for row in reversed(rows)]
+            )
         last = rows[0][0] if rows else 0
         for row in reversed(rows):
             print_record(row[1])
@@ -69,7 +90,9 @@ def tail(lines: int, follow: bool, as_json: bool) -> int:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @json_option
 def export(file: Path | None, as_json: bool) -> int:
-    """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last record."""
+    """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last
+    record.
+    """
     from rotator.audit import checkpoint
     from rotator.audit import verify as verifying
     from rotator.audit.record import canonical
@@ -77,7 +100,9 @@ def export(file: Path | None, as_json: bool) -> int:
     with closing(service()) as found:
         found.checkpoint()
         with found.journal.database.read() as connection:
-            upto = checkpoint.covers(connection, found.journal)  # others may have written more since
+            upto = checkpoint.covers(
+                connection, found.journal
+            )  # others may have written more since
             lines = [canonical(line) for line in verifying.lines_of(connection, upto)]
     if file is not None:
         file.write_text("".join(f"{spelled(line)}\n" for line in lines), encoding="utf-8")
@@ -99,22 +124,37 @@ def export(file: Path | None, as_json: bool) -> int:
     context_settings=CONTEXT,
     epilog=examples("rotator audit verify", "rotator audit verify audit.jsonl --key 3f9c…"),
 )
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@click.argument(
+    "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False
+)
 @click.option(
     "--checkpoints",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Lines kept elsewhere (an export, an audit stream): a cut tail shows against their checkpoints.",
+    help=(
+        "Lines kept elsewhere (an export, an audit stream): a cut tail shows against their"
+        " checkpoints."
+    ),
 )
-@click.option("--key", default=None, help="The installation's public key, as `rotator audit key` printed it.")
+@click.option(
+    "--key", default=None, help="The installation's public key, as `rotator audit key` printed it."
+)
 @json_option
 def verify(file: Path | None, checkpoints: Path | None, key: str | None, as_json: bool) -> int:
-    """Check every record against its chain and the signed checkpoints: the journal, or an exported FILE without it."""
+    """Check every record against its chain and the signed checkpoints: the journal, or an exported
+    FILE without it.
+    """
     from rotator.audit import verify as verifying
 
     if key is not None and not key.strip():
-        raise click.UsageError("--key is empty: was a variable not set? `rotator audit key` prints it")
+        raise click.UsageError(
+            "--key is empty: was a variable not set? `rotator audit key` prints it"
+        )
     key = (key or "").strip()
-    kept = [line for line in verifying.lines_of_file(checkpoints) if "checkpoint" in line] if checkpoints else []
+    kept = (
+        [line for line in verifying.lines_of_file(checkpoints) if "checkpoint" in line]
+        if checkpoints
+        else []
+    )
     if file is not None:
         verdict = verifying.verify_file(file, key, kept)
     else:
@@ -122,13 +162,21 @@ def verify(file: Path | None, checkpoints: Path | None, key: str | None, as_json
             verdict = verifying.verify_journal(connection, found.journal, kept, key)
     code = 0 if verdict.whole else 1
     if as_json:
-        return shapes.answer(code, [shapes.error(text) for text in verdict.mistakes], **_json(verdict))
+        return shapes.answer(
+            code, [shapes.error(text) for text in verdict.mistakes], **_json(verdict)
+        )
     _print(verdict)
     if verdict.whole and verdict.records and not (kept or file):
-        told = "that the journal itself is an older one shows only against lines kept elsewhere: --checkpoints FILE"
+        told = (
+            "that the journal itself is an older one shows only against lines kept elsewhere:"
+            " --checkpoints FILE"
+        )
         console.put(told)
     if verdict.whole and file is not None and not key:
-        console.put(f"signed by {', '.join(sorted(verdict.signers))}: is that the installation's? --key tells")
+        console.put(
+            f"signed by {', '.join(sorted(verdict.signers))}: is that the installation's? --key"
+            " tells"
+        )
     return code
 
 
@@ -153,8 +201,9 @@ def _print(verdict: Verdict) -> None:
         wrong = one.get("mistakes")
         found = count(wrong, "mistake") if isinstance(wrong, int) else f"{wrong} mistakes"
         console.put(
-            f"begun anew at {str(one['time'])[:16]}Z with checkpoint {one['checkpoint']} by {one.get('by')}: "
-            f"{one.get('reason')}; nobody vouches for what was written before ({found})"
+            f"begun anew at {str(one['time'])[:16]}Z with checkpoint {one['checkpoint']} by"
+            f" {one.get('by')}: {one.get('reason')}; nobody vouches for what was written before"
+            f" ({found})"
         )
     if verdict.whole and not verdict.records:
         console.put("nothing yet: no record was written")
@@ -166,7 +215,10 @@ def _print(verdict: Verdict) -> None:
         f"{signed}, {count(verdict.unsigned_tail, 'record')} after the last one"
     )
     if verdict.others:
-        console.put(f"{count(verdict.others, 'line')} of the file are none of rotator's: nobody vouches for them")
+        console.put(
+            f"{count(verdict.others, 'line')} of the file are none of rotator's: nobody vouches for"
+            " them"
+        )
 
 
 @audit.command(
@@ -196,7 +248,10 @@ def audit_key(as_json: bool) -> int:
 @required_reason_option("Why; it stands in the first checkpoint of the new log, for ever.")
 @json_option
 def restart(reason: str, as_json: bool) -> int:
-    """Begin the log anew after one that is broken. The new one names it, with what was found, for ever."""
+    """Begin the log anew after one that is broken.
+
+    The new one names it, with what was found, for ever.
+    """
     from rotator.audit import checkpoint
     from rotator.audit import verify as verifying
     from rotator.errors import RefusedError
@@ -207,13 +262,21 @@ def restart(reason: str, as_json: bool) -> int:
         with found.journal.database.write() as connection:
             mistakes = verifying.verify_journal(connection, found.journal).mistakes
             if not mistakes:
-                raise RefusedError("the audit log is whole: there is nothing to begin anew", "`rotator audit verify`")
+                raise RefusedError(
+                    "the audit log is whole: there is nothing to begin anew",
+                    "`rotator audit verify`",
+                )
             actor, now = found.actor, found.clock.now()
             begun = checkpoint.restart(connection, found.journal, now, actor, reason, mistakes)
         found.stream.emit([begun])
         found.export()
     if as_json:
-        return shapes.answer(0, checkpoint=begun["checkpoint"], time=begun["time"], mistakes=mistakes)
-    told = f"begun anew with checkpoint {begun['checkpoint']}, which names {count(len(mistakes), 'mistake')}"
+        return shapes.answer(
+            0, checkpoint=begun["checkpoint"], time=begun["time"], mistakes=mistakes
+        )
+    told = (
+        f"begun anew with checkpoint {begun['checkpoint']}, which names"
+        f" {count(len(mistakes), 'mistake')}"
+    )
     console.put(f"{told} of the one before")
     return 0

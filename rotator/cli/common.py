@@ -33,14 +33,19 @@ def service(way: str = "cli", observe: Any = None) -> Service:
 
 
 def _may_open_files() -> None:
-    """Raises ConfigError where a rotation would run out of files in its middle: with 16 the undo could not, either."""
+    """Raises ConfigError where a rotation would run out of files in its middle: with 16 the undo
+    could not, either.
+    """
     import resource
 
     from rotator.errors import ConfigError
 
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most != resource.RLIM_INFINITY and most < _FILES:
-        raise ConfigError(f"rotator may open {most} files only (ulimit -n), and needs {_FILES}", f"ulimit -n {_FILES}")
+        raise ConfigError(
+            f"rotator may open {most} files only (ulimit -n), and needs {_FILES}",
+            f"ulimit -n {_FILES}",
+        )
 
 
 def worst(codes: Sequence[int]) -> int:
@@ -50,10 +55,14 @@ def worst(codes: Sequence[int]) -> int:
 
 def examples(*lines: str) -> str:
     """The end of a help page: commands as they are typed."""
-    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
+    return "\n".join(
+        ["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+    )
 
 
-def playbook_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def playbook_names(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
     """Tab completion."""
     from rotator import settings
 
@@ -83,9 +92,15 @@ def required_reason_option(help_text: str) -> Callable[[F], F]:
 
 
 name_argument = click.argument("name", shell_complete=playbook_names)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")
-reason_option = click.option("--reason", default="", callback=_tidy, help="Why; it stands in the audit log.")
-wait_option = click.option("--wait", is_flag=True, help="Stay until the old keys are revoked, or one needs attention.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md)."
+)
+reason_option = click.option(
+    "--reason", default="", callback=_tidy, help="Why; it stands in the audit log."
+)
+wait_option = click.option(
+    "--wait", is_flag=True, help="Stay until the old keys are revoked, or one needs attention."
+)
 
 
 class closing:
@@ -105,4 +120,6 @@ class closing:
             from rotator.cli import console
 
             told = f"the audit log was not taken outside: {self._found.not_exported}"
-            console.complain(told, "it goes with the next one; `rotator audit export` tries at once")
+            console.complain(
+                told, "it goes with the next one; `rotator audit export` tries at once"
+            )

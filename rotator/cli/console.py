@@ -1,4 +1,5 @@
-"""Text on a terminal or in a pipe: lines are broken between words where they would not fit, and nowhere else.
+"""Text on a terminal or in a pipe: lines are broken between words where they would not fit, and
+nowhere else.
 
 In a pipe or a file a sentence is one line, so that it can be searched for and cut.
 """
@@ -39,7 +40,10 @@ def columns(stream: Any = None) -> int | None:
 
 
 def folded(text: str, width: int | None, hang: int = 0) -> list[str]:
-    """The lines of a text, all but the first with `hang` blanks before. A command in `…` stays whole if it can."""
+    """The lines of a text, all but the first with `hang` blanks before.
+
+    A command in `…` stays whole if it can.
+    """
     if "\n" in text:
         return [line for part in text.split("\n") for line in folded(part, width, hang)]
     if width is None or len(text) <= width:
@@ -69,21 +73,31 @@ def put(text: str, hang: int = 0) -> None:
 
 
 def complain(message: str, hint: str = "") -> None:
-    """`error:` and `hint:` on standard error, redacted, a line each: no word in them begins another one."""
+    """`error:` and `hint:` on standard error, redacted, a line each: no word in them begins another
+    one.
+    """
     for kind, words in (("error", message), ("hint", hint)):
         if words:
             for line in folded(f"{kind}: {tidy(words)}", columns(sys.stderr), len(kind) + 2):
                 print(line, file=sys.stderr)
 
 
-def table(rows: Sequence[Sequence[str]], indent: int = 0, below: Sequence[Sequence[str]] = ()) -> None:
-    """Columns as wide as they must be; what does not fit goes on below. `below`: more lines under each row."""
+def table(
+    rows: Sequence[Sequence[str]], indent: int = 0, below: Sequence[Sequence[str]] = ()
+) -> None:
+    """Columns as wide as they must be; what does not fit goes on below.
+
+    `below`: more lines under each row.
+    """
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
     for number, row in enumerate(rows):
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
         head = " " * indent + "".join(f"{cell}  " for cell in cells)
         room = columns()
-        put((head + row[-1]).rstrip(), len(head) if room is None or len(head) <= room * 2 // 3 else indent + 4)
+        put(
+            (head + row[-1]).rstrip(),
+            len(head) if room is None or len(head) <= room * 2 // 3 else indent + 4,
+        )
         for line in below[number] if below else ():
             put(f"{' ' * (indent + 2)}{line}", indent + 4)
 
@@ -94,7 +108,9 @@ def _draw(text: str) -> None:
 
 
 class LiveLine:
-    """One line at the bottom of a terminal that says what goes on, and is gone before anything else is printed."""
+    """One line at the bottom of a terminal that says what goes on, and is gone before anything else
+    is printed.
+    """
 
     def __init__(self) -> None:
         self._text, self._at = "", 0

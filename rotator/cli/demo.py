@@ -14,7 +14,9 @@ from rotator.cli.common import CONTEXT, examples, json_option
 @click.command("demo", context_settings=CONTEXT, epilog=examples("rotator demo"))
 @json_option
 def demo(as_json: bool) -> int:
-    """A real rotation under traffic, two failures undone, a crash survived: on this machine alone, in seconds."""
+    """A real rotation under traffic, two failures undone, a crash survived: on this machine alone,
+    in seconds.
+    """
     from rotator.cli.steps import as_told
     from rotator.demo.run import Teller, run
 

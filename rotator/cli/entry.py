@@ -1,4 +1,7 @@
-"""The console scripts. Heavy modules are imported by the verbs that need them: `--help` answers at once."""
+"""The console scripts.
+
+Heavy modules are imported by the verbs that need them: `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,11 @@ def begin() -> None:
 
 
 def hide_memory() -> None:
-    """No core dump of this process, wherever such go, and no look at its memory or environment by others of its user.
+    """No core dump of this process, wherever such go, and no look at its memory or environment by
+    others of its user.
 
-    What it starts is not concerned: the kernel takes it back with each program (prctl(2), PR_SET_DUMPABLE).
+    What it starts is not concerned: the kernel takes it back with each program (prctl(2),
+    PR_SET_DUMPABLE).
     """
     import ctypes
 
@@ -54,7 +59,9 @@ def spare_the_collector() -> None:
 
 
 def _run(command: Callable[..., Any], name: str) -> None:
-    """Every end of the process: exit codes, `error:` and `hint:` on stderr, never a traceback with a secret."""
+    """Every end of the process: exit codes, `error:` and `hint:` on stderr, never a traceback with
+    a secret.
+    """
     import click
 
     from rotator.cli.streams import guard
@@ -72,7 +79,10 @@ def _run(command: Callable[..., Any], name: str) -> None:
         code = _said(2, (wrong.format_message(), f"`{verb} --help` shows what there is", ""))
     except (click.Abort, KeyboardInterrupt):
         told = "interrupted: this command has stopped, and what was begun is written down"
-        way = "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo NAME` goes back"
+        way = (
+            "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo"
+            " NAME` goes back"
+        )
         code = _said(130, (told, way, ""))
     except Exception as error:
         code = _told(error)
@@ -83,7 +93,9 @@ def _run(command: Callable[..., Any], name: str) -> None:
 
 
 def _with_its_output(code: int, out: Guarded) -> int:
-    """What was done counts; an output that was lost is said, and is a mistake where all else went well."""
+    """What was done counts; an output that was lost is said, and is a mistake where all else went
+    well.
+    """
     from rotator.cli.streams import is_broken_pipe
 
     out.flush()
@@ -91,7 +103,10 @@ def _with_its_output(code: int, out: Guarded) -> int:
         return code
     if is_broken_pipe(out.lost):
         return code or 141  # as a program ends that SIGPIPE ended
-    _say(f"standard output cannot be written: {out.lost.strerror}", "what was done is done: `rotator status` tells it")
+    _say(
+        f"standard output cannot be written: {out.lost.strerror}",
+        "what was done is done: `rotator status` tells it",
+    )
     return code or INTERNAL
 
 
@@ -104,23 +119,31 @@ def _told(error: Exception) -> int:
 
         code = exit_code(error)
         if isinstance(error, PlaybookMistakes):
-            return _said(code, *((mistake.text, mistake.hint, mistake.place) for mistake in error.mistakes))
+            return _said(
+                code, *((mistake.text, mistake.hint, mistake.place) for mistake in error.mistakes)
+            )
         return _said(code, (error.message, error.hint, ""))
     from rotator.cli.crash import describe
 
-    hint = "this is a mistake in rotator, please report it; the journal is whole, run the same again"
+    hint = (
+        "this is a mistake in rotator, please report it; the journal is whole, run the same again"
+    )
     return _said(INTERNAL, (describe(error), hint, ""))
 
 
 def _said(code: int, *errors: tuple[str, str, str]) -> int:
-    """Each error (message, hint, place) on standard error; with --json, the one object has them, too."""
+    """Each error (message, hint, place) on standard error; with --json, the one object has them,
+    too.
+    """
     for message, hint, place in errors:
         _say(f"{place}: {message}" if place else message, hint)
     if "--json" in sys.argv[1:]:
         from rotator.cli import shapes
         from rotator.secret import redact
 
-        told = [shapes.error(redact(message), redact(hint), place) for message, hint, place in errors]
+        told = [
+            shapes.error(redact(message), redact(hint), place) for message, hint, place in errors
+        ]
         shapes.tell(_verb(sys.argv), code, told, {})
     return code
 

@@ -1,4 +1,6 @@
-"""Health: does each key work (`check`), and what would hinder a rotation or has gone wrong unseen (`doctor`)."""
+"""Health: does each key work (`check`), and what would hinder a rotation or has gone wrong unseen
+(`doctor`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ import click
 
 from rotator import trust
 from rotator.cli import console, overview, shapes, words
-from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key_patterns, service, worst
+from rotator.cli.common import (
+    CONTEXT,
+    closing,
+    examples,
+    json_option,
+    know_key_patterns,
+    service,
+    worst,
+)
 from rotator.core.state import Phase
 from rotator.counting import count
 from rotator.errors import Rejected, RotatorError, Unsupported
@@ -43,7 +53,10 @@ class Checked:
 def _print(found: list[Checked], as_json: bool) -> int:
     code = worst([one.code for one in found if not one.ok])
     if as_json:
-        told = [{"subject": one.name, "ok": one.ok, "text": one.text, "hint": one.hint or None} for one in found]
+        told = [
+            {"subject": one.name, "ok": one.ok, "text": one.text, "hint": one.hint or None}
+            for one in found
+        ]
         return shapes.answer(code, findings=told)
     for one in found:
         console.put(f"{'✓' if one.ok else '✗'} {one.name}: {one.text}", 2)
@@ -52,7 +65,11 @@ def _print(found: list[Checked], as_json: bool) -> int:
     return code
 
 
-@click.command("check", context_settings=CONTEXT, epilog=examples("rotator check", "rotator check openai openrouter"))
+@click.command(
+    "check",
+    context_settings=CONTEXT,
+    epilog=examples("rotator check", "rotator check openai openrouter"),
+)
 @click.argument("names", nargs=-1, metavar="[PROVIDER]...")
 @json_option
 def check(names: tuple[str, ...], as_json: bool) -> int:
@@ -68,7 +85,9 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
     ]
     unknown = [name for name in wanted if name not in shipped()]
     if unknown:
-        raise click.UsageError(f"no provider '{unknown[0]}' in the catalog; known are {', '.join(shipped())}")
+        raise click.UsageError(
+            f"no provider '{unknown[0]}' in the catalog; known are {', '.join(shipped())}"
+        )
     return _print([_check(name, entry_at(shipped()[name])) for name in wanted], as_json)
 
 
@@ -76,39 +95,65 @@ def _check(name: str, entry: CatalogEntry) -> Checked:
     variable = next((v for v in entry.env if os.environ.get(v)), entry.env[0])
     value = os.environ.get(variable, "")
     if not value:
-        return Checked(name, False, f"{variable} is not set", f"export {variable}=…, from {entry.console}")
+        return Checked(
+            name, False, f"{variable} is not set", f"export {variable}=…, from {entry.console}"
+        )
     tidy = "".join(value.split())
     stray = "; stray spaces or newlines in it" if tidy != value else ""
     key = Secret(value), Secret(tidy)
     provider = _prober(name, entry)
     if stray:
-        return Checked(name, False, f"{variable} has stray spaces or newlines", "copy the key again, without them")
+        return Checked(
+            name,
+            False,
+            f"{variable} has stray spaces or newlines",
+            "copy the key again, without them",
+        )
     if wrong := provider.looks_right(key[1]):
-        return Checked(name, False, f"{variable} is set ({hint_of(tidy)}), but {wrong}", f"see {entry.console}")
+        return Checked(
+            name, False, f"{variable} is set ({hint_of(tidy)}), but {wrong}", f"see {entry.console}"
+        )
     try:
         provider.probe(Credential({"key": key[1]}))
     except Rejected as error:
-        return Checked(name, False, f"{variable} ({hint_of(tidy)}) is refused: {error.message}", f"see {entry.console}")
+        return Checked(
+            name,
+            False,
+            f"{variable} ({hint_of(tidy)}) is refused: {error.message}",
+            f"see {entry.console}",
+        )
     except Unsupported:
         return Checked(name, True, f"{variable} ({hint_of(tidy)}) looks right")
     except RotatorError as error:
-        return Checked(name, False, f"{variable} ({hint_of(tidy)}) cannot be tried: {error.message}", error.hint)
+        return Checked(
+            name,
+            False,
+            f"{variable} ({hint_of(tidy)}) cannot be tried: {error.message}",
+            error.hint,
+        )
     return Checked(name, True, f"{variable} ({hint_of(tidy)}) works")
 
 
 def _prober(name: str, entry: CatalogEntry):  # type: ignore[no-untyped-def]
-    """The provider, only to probe: its administrator's settings are never asked for. Address from the environment."""
+    """The provider, only to probe: its administrator's settings are never asked for.
+
+    Address from the environment.
+    """
     base = os.environ.get(f"{entry.env[0].rpartition('_API_KEY')[0]}_BASE_URL")
     unused = {
         key: Reference("env", "UNUSED") if setting.secret else "unused"
         for key, setting in entry.settings.items()
         if setting.required
     }
-    return provider_class(name, entry)(base_url=base or entry.api.base or "http://localhost", **unused)
+    return provider_class(name, entry)(
+        base_url=base or entry.api.base or "http://localhost", **unused
+    )
 
 
 @click.command(
-    "doctor", context_settings=CONTEXT, epilog=examples("rotator doctor", "rotator doctor --explain openai-prod")
+    "doctor",
+    context_settings=CONTEXT,
+    epilog=examples("rotator doctor", "rotator doctor --explain openai-prod"),
 )
 @click.option(
     "--explain",
@@ -123,7 +168,11 @@ def doctor(name: str, as_json: bool) -> int:
     with closing(service()) as found:
         if name:
             told = explain(found, name)
-            row = overview.row(found, name, found.playbooks().playbooks.get(name)).json() if as_json else {}
+            row = (
+                overview.row(found, name, found.playbooks().playbooks.get(name)).json()
+                if as_json
+                else {}
+            )
             return _explain(told, row)
         return _print(list(_examine(found)), as_json)
 
@@ -138,7 +187,10 @@ def _explain(told: Explanation, row: dict[str, Any]) -> int:
     console.put(told.name)
     for fact in told.stands:
         console.put(f"  {redact(fact)}", 4)
-    for title, lines in (("what holds it up", told.why), ("what would stop a rotation now", told.breaks)):
+    for title, lines in (
+        ("what holds it up", told.why),
+        ("what would stop a rotation now", told.breaks),
+    ):
         if lines:
             console.put(f"{title}:")
             for line in lines:
@@ -146,7 +198,9 @@ def _explain(told: Explanation, row: dict[str, Any]) -> int:
     if told.next:
         console.put("next:")
         when = [words.moment(one.at) if one.at is not None else "a person" for one in told.next]
-        console.table([(at, redact(one.what)) for at, one in zip(when, told.next, strict=True)], indent=2)
+        console.table(
+            [(at, redact(one.what)) for at, one in zip(when, told.next, strict=True)], indent=2
+        )
     return code
 
 
@@ -170,10 +224,14 @@ def _examine(found: Service) -> Iterator[Checked]:
     )
     yield from _examine_audit(found)
     free = shutil.disk_usage(found.settings.home).free
-    yield Checked("disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write")
+    yield Checked(
+        "disk", free > 50_000_000, f"{free // 1_000_000} MB free", "the journal needs room to write"
+    )
     registry = Registry(found.directory.paths)
     yield Checked(
-        "plugins", True, " and ".join(count(len(registry.names(kind)), kind) for kind in ("provider", "store"))
+        "plugins",
+        True,
+        " and ".join(count(len(registry.names(kind)), kind) for kind in ("provider", "store")),
     )
     with found.journal.database.read() as connection:
         without = killed.names(connection)
@@ -185,12 +243,27 @@ def _examine(found: Service) -> Iterator[Checked]:
 
 
 def _examine_home(settings: Settings) -> Iterator[Checked]:
-    """Whoever may write there may put another journal, or a sealing key that they know, in the place of ours."""
-    journal = Path(settings.url.removeprefix("sqlite:///")) if settings.url.startswith("sqlite:") else None
-    for name, place in (("home", settings.home), ("journal", journal), ("sealing key", settings.key.file)):
+    """Whoever may write there may put another journal, or a sealing key that they know, in the
+    place of ours.
+    """
+    journal = (
+        Path(settings.url.removeprefix("sqlite:///"))
+        if settings.url.startswith("sqlite:")
+        else None
+    )
+    for name, place in (
+        ("home", settings.home),
+        ("journal", journal),
+        ("sealing key", settings.key.file),
+    ):
         why = trust.foreign(place) if place is not None else ""
-        if why and "its group, gid " not in why:  # a volume of a pod's own: nobody else has that group
-            hint = f"{trust.OURS_OR_ROOTS}: chown and chmod go-w {place}; was it put there by somebody else?"
+        if (
+            why and "its group, gid " not in why
+        ):  # a volume of a pod's own: nobody else has that group
+            hint = (
+                f"{trust.OURS_OR_ROOTS}: chown and chmod go-w {place}; was it put there by somebody"
+                " else?"
+            )
             yield Checked(name, False, f"{place} {why}", hint)
 
 
@@ -200,11 +273,23 @@ def _examine_audit(found: Service) -> Iterator[Checked]:
     with found.journal.database.read() as connection:
         wrong = checkpoint.standing(connection, found.journal)
         behind = outside.behind(connection) if found.settings.audit_export else 0
-    hint = "`rotator audit verify` tells more; `rotator audit restart --reason …` begins anew and names it for ever"
+    hint = (
+        "`rotator audit verify` tells more; `rotator audit restart --reason …` begins anew and"
+        " names it for ever"
+    )
     yield Checked("audit", not wrong, wrong or "it is the one whose checkpoints were signed", hint)
     if found.settings.audit_export:
-        told = f"{count(behind, 'checkpoint was', 'checkpoints were')} not taken" if behind else "has all checkpoints"
-        yield Checked("audit_export", not behind, told, "`rotator audit export` tries at once, and says why not")
+        told = (
+            f"{count(behind, 'checkpoint was', 'checkpoints were')} not taken"
+            if behind
+            else "has all checkpoints"
+        )
+        yield Checked(
+            "audit_export",
+            not behind,
+            told,
+            "`rotator audit export` tries at once, and says why not",
+        )
 
 
 def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:  # type: ignore[no-untyped-def]
@@ -218,7 +303,9 @@ def _examine_playbook(found: Service, name: str, playbook) -> Iterator[Checked]:
         if debt.open and debt.attention:
             yield Checked(name, False, words.debt_words(debt), f"`rotator show {name}`")
     findings = preflight.examine(found.journal, playbook, found.clock.now()).findings
-    with contextlib.suppress(RotatorError):  # what keeps the list from being had is among the findings
+    with contextlib.suppress(
+        RotatorError
+    ):  # what keeps the list from being had is among the findings
         if current is not None and current.id and playbook.provider.can_list:
             if current.id not in {record.id for record in playbook.provider.inventory()}:
                 yield Checked(

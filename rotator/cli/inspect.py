@@ -41,14 +41,20 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "show", context_settings=CONTEXT, epilog=examples("rotator show openai-prod", "rotator show r-7f3k2 --json")
+    "show",
+    context_settings=CONTEXT,
+    epilog=examples("rotator show openai-prod", "rotator show r-7f3k2 --json"),
 )
 @click.argument("which")
 @json_option
 def show(which: str, as_json: bool) -> int:
     """One rotation (its id, or the playbook's last): each step, attempt and decision."""
     with closing(service()) as found, found.journal.database.read() as connection:
-        row = cases.find_rotation(connection, which) if which.startswith("r-") or len(which) == 26 else None
+        row = (
+            cases.find_rotation(connection, which)
+            if which.startswith("r-") or len(which) == 26
+            else None
+        )
         if row is None:
             rows = cases.rotation_rows(connection, which, 1)
             row = rows[0] if rows else None
@@ -59,7 +65,9 @@ def show(which: str, as_json: bool) -> int:
         debts = cases.debts_of(connection, rotation.id)
     if as_json:
         told = shapes.rotation(rotation, row)
-        return shapes.answer(0, rotation=told, old_keys=[shapes.old_key(debt) for debt in debts], records=records)
+        return shapes.answer(
+            0, rotation=told, old_keys=[shapes.old_key(debt) for debt in debts], records=records
+        )
     state = rotation.outcome or (
         f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
     )
@@ -80,7 +88,9 @@ def _records(connection: Any, rotation: str) -> list[dict[str, Any]]:
     from rotator.journal import tables
 
     found = connection.execute(
-        select(tables.audit.c.record).where(tables.audit.c.chain == rotation).order_by(tables.audit.c.seq)
+        select(tables.audit.c.record)
+        .where(tables.audit.c.chain == rotation)
+        .order_by(tables.audit.c.seq)
     )
     return [json.loads(row[0]) for row in found]
 
@@ -110,30 +120,42 @@ def _local(time: str) -> str:
     return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
-@click.command("keys", context_settings=CONTEXT, epilog=examples("rotator keys", "rotator keys openai-prod"))
+@click.command(
+    "keys", context_settings=CONTEXT, epilog=examples("rotator keys", "rotator keys openai-prod")
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=playbook_names)
 @click.option("--key", default="", metavar="ID", help="This one alone.")
 @json_option
 def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
-    """Each key of NAME, or of all playbooks: in force or old, accepted or refused now. Only looks, makes nothing.
+    """Each key of NAME, or of all playbooks: in force or old, accepted or refused now. Only looks,
+    makes nothing.
 
     Exit 0 where every old key is dead and the one in force works; else 1.
     """
     from rotator.keys import look
 
     if key and len(names) != 1:
-        raise click.UsageError("--key is about one playbook: name it; `rotator keys` shows the keys of all")
+        raise click.UsageError(
+            "--key is about one playbook: name it; `rotator keys` shows the keys of all"
+        )
     with closing(service()) as found:
-        each = {name: look(found, name, key) for name in names or sorted(found.playbooks().playbooks)}
+        each = {
+            name: look(found, name, key) for name in names or sorted(found.playbooks().playbooks)
+        }
     code = 0 if all(seen and all(one.right for one in seen) for seen in each.values()) else 1
     if as_json:
         told = {
-            name: [{"key": shapes.key(one.key), "role": one.role, "alive": one.alive, "how": one.how} for one in seen]
+            name: [
+                {"key": shapes.key(one.key), "role": one.role, "alive": one.alive, "how": one.how}
+                for one in seen
+            ]
             for name, seen in each.items()
         }
         if len(names) == 1:
             return shapes.answer(code, playbook=names[0], keys=told[names[0]])
-        return shapes.answer(code, playbooks=[{"playbook": name, "keys": seen} for name, seen in told.items()])
+        return shapes.answer(
+            code, playbooks=[{"playbook": name, "keys": seen} for name, seen in told.items()]
+        )
     marks = {True: "alive", False: "dead", None: "unknown"}
     for name, seen in each.items():
         if len(names) != 1:
@@ -149,7 +171,9 @@ def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
 
 
 @click.command(
-    "history", context_settings=CONTEXT, epilog=examples("rotator history", "rotator history openai-prod -n 5")
+    "history",
+    context_settings=CONTEXT,
+    epilog=examples("rotator history", "rotator history openai-prod -n 5"),
 )
 @click.argument("name", required=False, default="")
 @click.option("-n", "--limit", default=20, show_default=True, help="How many.")
@@ -168,15 +192,28 @@ def history(name: str, limit: int, as_json: bool) -> int:
     lines = []
     for row in rows:
         took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
-        outcome = row["outcome"] or ("needs attention" if row["phase"] == Phase.STUCK else row["phase"])
+        outcome = row["outcome"] or (
+            "needs attention" if row["phase"] == Phase.STUCK else row["phase"]
+        )
         outcome += ", leaked" if codec.rotation_of(row["state"]).compromised else ""
-        lines.append((words.moment(row["began"]), short(row["id"]), row["playbook"], outcome, took, row["actor"]))
+        lines.append(
+            (
+                words.moment(row["began"]),
+                short(row["id"]),
+                row["playbook"],
+                outcome,
+                took,
+                row["actor"],
+            )
+        )
     console.table(lines)
     return 0
 
 
 @click.command(
-    "plan", context_settings=CONTEXT, epilog=examples("rotator plan openai-prod", "rotator plan openai-prod --json")
+    "plan",
+    context_settings=CONTEXT,
+    epilog=examples("rotator plan openai-prod", "rotator plan openai-prod --json"),
 )
 @name_argument
 @json_option
@@ -217,8 +254,12 @@ class Planned:
             "replaced": self.replaced,
             "provider": self.playbook.provider_name,
             "supplied": plan.supplied,
-            "stores": [{"name": entry.name, "follows": entry.follows} for entry in self.playbook.stores],
-            "consumers": [{"name": one.name, "evidence": str(one.evidence)} for one in plan.consumers],
+            "stores": [
+                {"name": entry.name, "follows": entry.follows} for entry in self.playbook.stores
+            ],
+            "consumers": [
+                {"name": one.name, "evidence": str(one.evidence)} for one in plan.consumers
+            ],
             "probes": [probe.name for probe in self.playbook.probes],
             "passes": plan.policy.passes,
             "grace_seconds": 0.0 if leaked else revoke.grace,
@@ -235,9 +276,15 @@ def finding(found: Finding) -> dict[str, Any]:
 
 
 def plans(
-    names: Sequence[str], as_json: bool, compromised: bool = False, revoke_first: bool = False, key: str = ""
+    names: Sequence[str],
+    as_json: bool,
+    compromised: bool = False,
+    revoke_first: bool = False,
+    key: str = "",
 ) -> int:
-    """The plan of each is always shown, with everything that the very preflight of a rotation finds."""
+    """The plan of each is always shown, with everything that the very preflight of a rotation
+    finds.
+    """
     from rotator import model
     from rotator.engine import preflight
     from rotator.leaked import owner
@@ -253,7 +300,9 @@ def plans(
                 findings.append(model.Finding(model.Level.WARNING, text))
                 name = other
             playbook = loaded.playbooks.get(name) or _known(found, name, revoke_first, findings)
-            examined = preflight.examine(found.journal, playbook, found.clock.now(), compromised, revoke_first)
+            examined = preflight.examine(
+                found.journal, playbook, found.clock.now(), compromised, revoke_first
+            )
             findings += examined.findings
             dying, replaced = _dying(found, playbook, key, findings) if revoke_first else ("", True)
             seen.append(Planned(playbook, examined, findings, compromised, dying, replaced))
@@ -272,7 +321,9 @@ def _show(one: Planned, named: bool) -> None:
     if not one.replaced:  # another key dies, and that is all
         rows = [(step, text) for step, text in rows if step in ("first", "in force")]
     if one.paths:
-        rows.append(("paths", " · ".join(f"{written} is {path}" for written, path in one.paths.items())))
+        rows.append(
+            ("paths", " · ".join(f"{written} is {path}" for written, path in one.paths.items()))
+        )
     console.table(rows, indent=2)
     for finding in one.findings:
         hint = f" ({finding.hint})" if finding.hint else ""
@@ -283,7 +334,10 @@ MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
 def _known(found: Service, name: str, revoke_first: bool, findings: list[Finding]) -> Playbook:
-    """A leaked key dies by the last version that the journal knows. Raises ConfigError where nobody knows it."""
+    """A leaked key dies by the last version that the journal knows.
+
+    Raises ConfigError where nobody knows it.
+    """
     from rotator import model
 
     with found.journal.database.read() as connection:
@@ -291,12 +345,20 @@ def _known(found: Service, name: str, revoke_first: bool, findings: list[Finding
     if not (revoke_first and known):
         return found.playbooks().get(name)
     hint = f"put it back, or `rotator rename {name} NEW`"
-    findings.append(model.Finding(model.Level.WARNING, f"the playbook {name} is gone: no new key would be made", hint))
+    findings.append(
+        model.Finding(
+            model.Level.WARNING, f"the playbook {name} is gone: no new key would be made", hint
+        )
+    )
     return found.last_known(name)
 
 
-def _dying(found: Service, playbook: Playbook, key: str, findings: list[Finding]) -> tuple[str, bool]:
-    """The keys that would die first, in words, and whether another one is brought out; why none would is a finding."""
+def _dying(
+    found: Service, playbook: Playbook, key: str, findings: list[Finding]
+) -> tuple[str, bool]:
+    """The keys that would die first, in words, and whether another one is brought out; why none
+    would is a finding.
+    """
     from rotator import model
     from rotator.engine import incident
 
@@ -316,7 +378,9 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
     plan, revoke = playbook.plan, playbook.shape.revoke
     quiet = f", quiet for {span(revoke.quiet)}" if revoke.quiet else ""
     soak = f", deactivated for {span(revoke.soak)}" if plan.can_deactivate and revoke.soak else ""
-    by = "a person supplies a new key" if plan.supplied else f"a new key by {playbook.provider_name}"
+    by = (
+        "a person supplies a new key" if plan.supplied else f"a new key by {playbook.provider_name}"
+    )
     shows = [
         f"{entry.name} ({consumer.evidence})"
         for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)
@@ -328,8 +392,12 @@ def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) ->
     return {
         **({"first": f"{dying}: revoked before anything else, whoever holds it"} if dying else {}),
         "in force": _in_force(seen),
-        "generate": f"{seen.coming} ({seen.coming.hint}) is made" if seen.coming is not None else by,
-        "store": " · ".join(entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores),
+        "generate": (
+            f"{seen.coming} ({seen.coming.hint}) is made" if seen.coming is not None else by
+        ),
+        "store": " · ".join(
+            entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores
+        ),
         "restart": " → ".join(shows) or "nobody",
         "verify": f"{probes}, the key accepted {_in_a_row(plan.policy.passes)}",
         "revoke": "nothing is left to revoke" if dying else old,
@@ -343,25 +411,33 @@ def _in_a_row(passes: int) -> str:
 def _in_force(seen: Examined) -> str:
     """Which key this is about."""
     if seen.running:
-        return f"{seen.key or 'no key yet'}; a rotation is under way ({seen.running}): it is carried on"
+        return (
+            f"{seen.key or 'no key yet'}; a rotation is under way ({seen.running}): it is"
+            " carried on"
+        )
     if not seen.known:
         return "it is not sure which key is in force"
     if seen.key is None:
         return "no key: no store holds one, and the journal knows none; this would be the first"
-    return f"{seen.key} ({seen.key.hint})" if seen.key.id and len(seen.key.hint) > 1 else str(seen.key)
+    return (
+        f"{seen.key} ({seen.key.hint})" if seen.key.id and len(seen.key.hint) > 1 else str(seen.key)
+    )
 
 
 @click.command(
     "validate",
     context_settings=CONTEXT,
-    epilog=examples("rotator validate", "rotator validate openai-prod", "rotator validate ./playbooks/new.yaml"),
+    epilog=examples(
+        "rotator validate", "rotator validate openai-prod", "rotator validate ./playbooks/new.yaml"
+    ),
 )
 @click.argument("what", nargs=-1, metavar="[PATH|NAME]...", shell_complete=playbook_names)
 @json_option
 def validate(what: tuple[str, ...], as_json: bool) -> int:
     """Every mistake of every playbook, with its place; without network and without the journal.
 
-    A PATH is one file or directory, wherever it is; a NAME is one of the playbooks that rotator finds by itself.
+    A PATH is one file or directory, wherever it is; a NAME is one of the playbooks that rotator
+    finds by itself.
     """
     know_key_patterns()
     looked = [_looked_at(one) for one in what or ("",)]
@@ -393,7 +469,10 @@ def _looked_at(what: str) -> Validated:
     path = Path(what).expanduser()
     if what and (os.sep in what or path.suffix in (".yaml", ".yml") or path.exists()):
         if not path.exists():
-            raise ConfigError(f"{path} does not exist", "a file or directory; or the name of a playbook, without .yaml")
+            raise ConfigError(
+                f"{path} does not exist",
+                "a file or directory; or the name of a playbook, without .yaml",
+            )
         if path.parent.name == "providers" and path.is_file():
             return _catalog_file(path)
         loaded = Directory((path,), trusted=here.trust).load()

@@ -36,14 +36,16 @@ _ASKED = 3  # times for a key, at a terminal
 
 @click.group(
     context_settings=CONTEXT,
-    epilog=examples("rotator validate", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"),
+    epilog=examples(
+        "rotator validate", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"
+    ),
 )
 @click.version_option(__version__, prog_name="rotator")
 def cli() -> None:
     """Rotates API keys in production, from playbooks, surviving any crash in between.
 
-    Exit codes: 0 done, 1 internal error or something found, 2 configuration, 3 rolled back, 4 needs attention,
-    5 waiting for a person, 6 refused before any change, 75 busy.
+    Exit codes: 0 done, 1 internal error or something found, 2 configuration, 3 rolled back, 4 needs
+    attention, 5 waiting for a person, 6 refused before any change, 75 busy.
     """
 
 
@@ -59,13 +61,25 @@ def cli() -> None:
     ),
 )
 @click.argument("names", nargs=-1, shell_complete=playbook_names)
-@click.option("--due", is_flag=True, help="What a clock would do now, everything once: for a CronJob.")
-@click.option("--dry-run", is_flag=True, help="The plan, and what preflight finds; changes nothing.")
-@click.option("--compromised", is_flag=True, help="The key leaked: no grace, no quiet, and nothing goes back to it.")
 @click.option(
-    "--revoke-first", is_flag=True, help="With --compromised: the old key dies before consumers have the new."
+    "--due", is_flag=True, help="What a clock would do now, everything once: for a CronJob."
 )
-@click.option("--key", default="", metavar="ID", help="With --revoke-first: the id of the one key that dies.")
+@click.option(
+    "--dry-run", is_flag=True, help="The plan, and what preflight finds; changes nothing."
+)
+@click.option(
+    "--compromised",
+    is_flag=True,
+    help="The key leaked: no grace, no quiet, and nothing goes back to it.",
+)
+@click.option(
+    "--revoke-first",
+    is_flag=True,
+    help="With --compromised: the old key dies before consumers have the new.",
+)
+@click.option(
+    "--key", default="", metavar="ID", help="With --revoke-first: the id of the one key that dies."
+)
 @wait_option
 @reason_option
 @json_option
@@ -86,13 +100,19 @@ def rotate_command(
     if bool(names) == due:
         raise click.UsageError("name the playbooks to rotate, or say --due")
     if due and compromised:
-        raise click.UsageError("--compromised is about the keys of the playbooks that you name, not about what is due")
+        raise click.UsageError(
+            "--compromised is about the keys of the playbooks that you name, not about what is due"
+        )
     if revoke_first and not compromised:
         raise click.UsageError("--revoke-first is for a leaked key: say --compromised, too")
     if key and (not revoke_first or len(names) != 1):
-        raise click.UsageError("--key names the leaked key of one playbook, with --compromised --revoke-first")
+        raise click.UsageError(
+            "--key names the leaked key of one playbook, with --compromised --revoke-first"
+        )
     if dry_run and due:
-        raise click.UsageError("--dry-run is for playbooks by name; `rotator status` tells which are due")
+        raise click.UsageError(
+            "--dry-run is for playbooks by name; `rotator status` tells which are due"
+        )
     if dry_run:
         from rotator.cli.inspect import plans
 
@@ -121,14 +141,24 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     return code
 
 
-def _as_json(found: Service, reports: Sequence[Report], code: int, view: StepView, **more: Any) -> int:
+def _as_json(
+    found: Service, reports: Sequence[Report], code: int, view: StepView, **more: Any
+) -> int:
     from rotator.cli import shapes
     from rotator.journal import cases
 
     with found.journal.database.read() as connection:
-        rows = {one.rotation.id: cases.find_rotation(connection, one.rotation.id) for one in reports if one.rotation}
+        rows = {
+            one.rotation.id: cases.find_rotation(connection, one.rotation.id)
+            for one in reports
+            if one.rotation
+        }
     told = [
-        shapes.report(one, rows.get(one.rotation.id) if one.rotation else None, view.finished.get(one.playbook, []))
+        shapes.report(
+            one,
+            rows.get(one.rotation.id) if one.rotation else None,
+            view.finished.get(one.playbook, []),
+        )
         for one in reports
     ]
     return shapes.answer(code, playbooks=told, **more)
@@ -173,7 +203,9 @@ def _due(request: Request, as_json: bool) -> int:
 def _looked_at(loaded: Loaded, told: str) -> str:
     good = len(loaded.playbooks)
     broken = len({mistake.file for mistake in loaded.mistakes} - set(loaded.looked))
-    said = f"{count(len(loaded.mistakes), 'mistake')} in {count(broken, 'file')}; " if broken else ""
+    said = (
+        f"{count(len(loaded.mistakes), 'mistake')} in {count(broken, 'file')}; " if broken else ""
+    )
     said += "the other " if broken and good else ""
     return f"{said}{good or 'none'} {'were' if good > 1 else 'was'} looked at{told}."
 
@@ -195,7 +227,9 @@ def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bo
 
 
 def _order_verb(verb: str, short: str, help_text: str, *shown: str) -> None:
-    @cli.command(verb, short_help=short, help=help_text, context_settings=CONTEXT, epilog=examples(*shown))
+    @cli.command(
+        verb, short_help=short, help=help_text, context_settings=CONTEXT, epilog=examples(*shown)
+    )
     @name_argument
     @click.option("--key", default="", metavar="ID", help="This one alone.", hidden=verb == "undo")
     @wait_option
@@ -207,7 +241,12 @@ def _order_verb(verb: str, short: str, help_text: str, *shown: str) -> None:
         from rotator.service import Request
 
         request = Request(key=key, reason=reason, wait=wait or verb == "revoke")
-        return ordered(name, lambda found: orders.order(found, name, Order(verb), request), as_json, request.wait)
+        return ordered(
+            name,
+            lambda found: orders.order(found, name, Order(verb), request),
+            as_json,
+            request.wait,
+        )
 
 
 _order_verb(
@@ -234,14 +273,20 @@ _order_verb(
 @cli.command(
     short_help="Give a rotation the new key that a person made.",
     context_settings=CONTEXT,
-    epilog=examples("rotator supply anthropic", "rotator supply anthropic --id apikey_01 <new-key.txt"),
+    epilog=examples(
+        "rotator supply anthropic", "rotator supply anthropic --id apikey_01 <new-key.txt"
+    ),
 )
 @name_argument
-@click.option("--id", "key_id", default="", help="The key's id in the provider's console, if it has one.")
+@click.option(
+    "--id", "key_id", default="", help="The key's id in the provider's console, if it has one."
+)
 @wait_option
 @json_option
 def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
-    """Give a rotation the new key that a person made: from standard input, or asked for without echo."""
+    """Give a rotation the new key that a person made: from standard input, or asked for without
+    echo.
+    """
     from rotator import orders
     from rotator.cli import words
     from rotator.secret import Secret
@@ -253,7 +298,9 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
 
     def take(text: str) -> int:
         value = Secret(text)
-        return ordered(name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait)
+        return ordered(
+            name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait
+        )
 
     if not sys.stdin.isatty():
         given = getattr(sys.stdin, "buffer", None)
@@ -272,10 +319,17 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     epilog=examples("rotator adopt openai-prod", "rotator adopt openai-prod --id key_9Qd2"),
 )
 @name_argument
-@click.option("--id", "key_id", default="", help="The key's id at the provider; matched by its hint without it.")
+@click.option(
+    "--id",
+    "key_id",
+    default="",
+    help="The key's id at the provider; matched by its hint without it.",
+)
 @json_option
 def adopt(name: str, key_id: str, as_json: bool) -> int:
-    """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a person put there)."""
+    """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a
+    person put there).
+    """
     from rotator import orders
     from rotator.cli import console, shapes
 
@@ -293,14 +347,24 @@ cli.add_command(rotate_command)
 @cli.command(
     short_help="End an unfinished rotation; what the stores hold is in force.",
     context_settings=CONTEXT,
-    epilog=examples("rotator abandon openai-prod", "rotator abandon openai-prod --current key_9Qd2"),
+    epilog=examples(
+        "rotator abandon openai-prod", "rotator abandon openai-prod --current key_9Qd2"
+    ),
 )
 @name_argument
-@click.option("--current", "key_id", default="", metavar="ID", help="The key in force, where the stores do not agree.")
+@click.option(
+    "--current",
+    "key_id",
+    default="",
+    metavar="ID",
+    help="The key in force, where the stores do not agree.",
+)
 @reason_option
 @json_option
 def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
-    """End the unfinished rotation of NAME: what the stores hold is in force, all else that it made is an old key."""
+    """End the unfinished rotation of NAME: what the stores hold is in force, all else that it made
+    is an old key.
+    """
     from rotator import orders
     from rotator.cli import shapes, words
     from rotator.cli.steps import StepView
@@ -323,7 +387,10 @@ def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
 @click.argument("new", shell_complete=playbook_names)
 @json_option
 def rename(old: str, new: str, as_json: bool) -> int:
-    """Give the playbook NEW the history of OLD: its key, its old keys, its rotations. For a file that was renamed."""
+    """Give the playbook NEW the history of OLD: its key, its old keys, its rotations.
+
+    For a file that was renamed.
+    """
     from rotator import naming
     from rotator.cli import console, shapes
 
@@ -340,7 +407,12 @@ def rename(old: str, new: str, as_json: bool) -> int:
     epilog=examples("rotator forget old-shop --gone", "rotator forget openai-prod --key key_77"),
 )
 @click.argument("name")
-@click.option("--key", default="", metavar="ID", help="Only a key that nobody decided about: it is somebody else's.")
+@click.option(
+    "--key",
+    default="",
+    metavar="ID",
+    help="Only a key that nobody decided about: it is somebody else's.",
+)
 @click.option("--gone", is_flag=True, help="You have looked in the console: its key is destroyed.")
 @reason_option
 @json_option
@@ -370,7 +442,11 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
 
         def make_context(
-            self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+            self,
+            info_name: str | None,
+            args: list[str],
+            parent: click.Context | None = None,
+            **extra: Any,
         ) -> click.Context:
             return self._real().make_context(info_name, args, parent, **extra)
 
@@ -381,22 +457,55 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 
 
 _late(
-    "status", "rotator.cli.overview", "status", short_help="All playbooks: when they are due, what waits, who must act."
+    "status",
+    "rotator.cli.overview",
+    "status",
+    short_help="All playbooks: when they are due, what waits, who must act.",
 )
-_late("pause", "rotator.cli.pauses", "pause", short_help="The clock leaves playbooks alone for a while.")
-_late("resume", "rotator.cli.pauses", "resume", short_help="End a pause; carry on what needs attention.")
-_late("show", "rotator.cli.inspect", "show", short_help="One rotation: each step, attempt and decision.")
-_late("keys", "rotator.cli.inspect", "keys", short_help="Each key, in force or old: alive or dead. Only looks.")
+_late(
+    "pause",
+    "rotator.cli.pauses",
+    "pause",
+    short_help="The clock leaves playbooks alone for a while.",
+)
+_late(
+    "resume",
+    "rotator.cli.pauses",
+    "resume",
+    short_help="End a pause; carry on what needs attention.",
+)
+_late(
+    "show",
+    "rotator.cli.inspect",
+    "show",
+    short_help="One rotation: each step, attempt and decision.",
+)
+_late(
+    "keys",
+    "rotator.cli.inspect",
+    "keys",
+    short_help="Each key, in force or old: alive or dead. Only looks.",
+)
 _late("history", "rotator.cli.inspect", "history", short_help="The last rotations.")
 _late("plan", "rotator.cli.inspect", "plan_command", short_help="What a rotation would do.")
-_late("validate", "rotator.cli.inspect", "validate", short_help="Every mistake of every playbook; no network.")
+_late(
+    "validate",
+    "rotator.cli.inspect",
+    "validate",
+    short_help="Every mistake of every playbook; no network.",
+)
 _late(
     "check",
     "rotator.cli.health",
     "check",
     short_help="Each provider's key: is it set, does it look right, does it work?",
 )
-_late("doctor", "rotator.cli.health", "doctor", short_help="What would hinder a rotation, or has gone wrong unseen.")
+_late(
+    "doctor",
+    "rotator.cli.health",
+    "doctor",
+    short_help="What would hinder a rotation, or has gone wrong unseen.",
+)
 _late(
     "audit",
     "rotator.cli.audit",
@@ -405,10 +514,21 @@ _late(
     short_help="The tamper-evident log: tail, export, verify, restart.",
 )
 _late(
-    "plugins", "rotator.cli.records", "plugins", short_help="Providers, stores, restarters and probes, with settings."
+    "plugins",
+    "rotator.cli.records",
+    "plugins",
+    short_help="Providers, stores, restarters and probes, with settings.",
 )
-_late("schema", "rotator.cli.records", "schema", short_help="JSON Schema of a playbook, for editors.")
-_late("db", "rotator.cli.records", "db", group=True, short_help="The journal: check, backup, upgrade, rekey.")
+_late(
+    "schema", "rotator.cli.records", "schema", short_help="JSON Schema of a playbook, for editors."
+)
+_late(
+    "db",
+    "rotator.cli.records",
+    "db",
+    group=True,
+    short_help="The journal: check, backup, upgrade, rekey.",
+)
 _late(
     "demo",
     "rotator.cli.demo",

@@ -26,7 +26,11 @@ from rotator.report import where_keys_are_made
 from rotator.service import Service
 
 PERSON, CLOCK = "person", "clock"
-_FAILED = {Outcome.ROLLED_BACK: "rolled back", Outcome.REFUSED: "refused", Outcome.ABANDONED: "abandoned"}
+_FAILED = {
+    Outcome.ROLLED_BACK: "rolled back",
+    Outcome.REFUSED: "refused",
+    Outcome.ABANDONED: "abandoned",
+}
 _ORDERED = "undone by a person's order"  # as the core words it: no failure
 # As a row says it; the first that holds is shown.
 ATTENTION, KEY_WANTED, TO_DESTROY = "needs attention", "waits for a key", "waits for a person"
@@ -36,7 +40,9 @@ OLD_KEYS, OK = "old keys live", "ok"
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What happens next: by whom, what, and (where a clock or a person's command does it) when and how."""
+    """What happens next: by whom, what, and (where a clock or a person's command does it) when and
+    how.
+    """
 
     who: str  # person, clock, or the process that works on it
     what: str
@@ -60,11 +66,17 @@ class Row:
     pause: Pause | None
     holding: Holding | None
     now: float
-    without: Key | None = None  # the key in force was ordered to die, and consumers have no other one
+    without: Key | None = (
+        None  # the key in force was ordered to die, and consumers have no other one
+    )
 
     @property
     def running(self) -> Rotation | None:
-        return self.rotation if self.rotation is not None and self.rotation.phase is not Phase.ENDED else None
+        return (
+            self.rotation
+            if self.rotation is not None and self.rotation.phase is not Phase.ENDED
+            else None
+        )
 
     @property
     def failed(self) -> Rotation | None:
@@ -76,7 +88,11 @@ class Row:
 
     @property
     def attention(self) -> list[str]:
-        found = [debt.attention for debt in self.debts if debt.attention and debt.phase is not DebtPhase.WATCH]
+        found = [
+            debt.attention
+            for debt in self.debts
+            if debt.attention and debt.phase is not DebtPhase.WATCH
+        ]
         if self.without is not None:
             found.insert(0, words.without(self.name, self.without))
         if self.running is not None and self.running.phase is Phase.STUCK:
@@ -87,7 +103,11 @@ class Row:
 
     @property
     def due(self) -> float | None:
-        return self.playbook.due_at(self.counts_from, self.renew) if self.playbook is not None else None
+        return (
+            self.playbook.due_at(self.counts_from, self.renew)
+            if self.playbook is not None
+            else None
+        )
 
     @property
     def state(self) -> str:
@@ -124,36 +144,58 @@ class Row:
         found = list(self._of_the_rotation())
         for debt in self.debts:
             found += self._of_an_old_key(debt)
-        orphan = self.rotation.possible_orphan if self.rotation is not None and self.running is None else ""
+        orphan = (
+            self.rotation.possible_orphan
+            if self.rotation is not None and self.running is None
+            else ""
+        )
         if orphan:
             look = f"see in the provider's console whose {orphan} is"
             found.append(Todo(PERSON, look, f"rotator keys {self.name}"))
         if self.playbook is None:
             found.append(Todo(PERSON, "its playbook is gone: put it back, rename or forget it"))
         elif self.ends is not None and self.due is None and self.running is None:
-            when = f"its key ends {words.moment(self.ends)}" if self.ends > self.now else "its key has ended"
-            found.append(Todo(PERSON, f"{when}, and it has no schedule", f"rotate {self.name}", self.renew))
+            when = (
+                f"its key ends {words.moment(self.ends)}"
+                if self.ends > self.now
+                else "its key has ended"
+            )
+            found.append(
+                Todo(PERSON, f"{when}, and it has no schedule", f"rotate {self.name}", self.renew)
+            )
         return found
 
     def _of_the_rotation(self) -> Iterator[Todo]:
         running = self.running
         if running is None:
             if self.without is not None:
-                hinders = f"see what hinders a new key (`rotate {self.name} --dry-run`); `rotate --due` tries again"
+                hinders = (
+                    f"see what hinders a new key (`rotate {self.name} --dry-run`); `rotate --due`"
+                    " tries again"
+                )
                 yield Todo(PERSON, hinders, f"rotate {self.name}")
             elif self.failed is not None:
                 again = self.due is not None and self.due <= self.now and self.pause is None
                 tried = "; the next `rotate --due` tries again" if again else ""
-                yield Todo(PERSON, f"{self.failed.hint or 'see what failed'}{tried}", f"rotate {self.name}")
+                yield Todo(
+                    PERSON, f"{self.failed.hint or 'see what failed'}{tried}", f"rotate {self.name}"
+                )
             return
         action = machine.next_action(running)
         if self.holding is not None and not self.holding.expired:
-            yield Todo(self.holding.holder, f"works on it since {span(max(0.0, self.now - self.holding.since))}")
+            yield Todo(
+                self.holding.holder,
+                f"works on it since {span(max(0.0, self.now - self.holding.since))}",
+            )
         elif running.phase is Phase.STUCK:
-            look = running.hint or f"see what stands in its way (`rotator show {short(running.id)}`)"
+            look = (
+                running.hint or f"see what stands in its way (`rotator show {short(running.id)}`)"
+            )
             yield Todo(PERSON, look, f"rotator resume {self.name}")
         elif isinstance(action, Ask):
-            where = where_keys_are_made(self.playbook.provider if self.playbook is not None else None)
+            where = where_keys_are_made(
+                self.playbook.provider if self.playbook is not None else None
+            )
             yield Todo(PERSON, f"make the new key {where}", f"rotator supply {self.name}")
         elif self.pause is None:
             at = action.at if isinstance(action, WaitUntil) else None
@@ -162,14 +204,30 @@ class Row:
     def _of_an_old_key(self, debt: Debt) -> Iterator[Todo]:
         action = debt_machine.next_action(debt)
         if debt.asks:
-            yield Todo(PERSON, f"destroy {debt.key} in the provider's console", f"rotator confirm {self.name}")
+            yield Todo(
+                PERSON,
+                f"destroy {debt.key} in the provider's console",
+                f"rotator confirm {self.name}",
+            )
         elif debt.attention and debt.at_once and debt.phase not in DEAD_PHASES:
-            console = f"its provider does not destroy {debt.key} yet: destroy it in the console, or try again"
+            console = (
+                f"its provider does not destroy {debt.key} yet: destroy it in the console, or try"
+                " again"
+            )
             yield Todo(PERSON, console, f"rotator resume {self.name}")
         elif debt.attention and debt.phase is not DebtPhase.WATCH:
-            yield Todo(PERSON, f"see who holds the old key {debt.key}", f"rotator doctor --explain {self.name}")
+            yield Todo(
+                PERSON,
+                f"see who holds the old key {debt.key}",
+                f"rotator doctor --explain {self.name}",
+            )
         elif isinstance(action, WaitUntil) and debt.phase not in DEAD_PHASES and self.pause is None:
-            yield Todo(CLOCK, f"the old key {debt.key} is revoked, once nobody holds it", "rotate --due", action.at)
+            yield Todo(
+                CLOCK,
+                f"the old key {debt.key} is revoked, once nobody holds it",
+                "rotate --due",
+                action.at,
+            )
 
     # --- in words ---
     @property
@@ -195,7 +253,9 @@ class Row:
         yield from self.attention
         if self.ends is not None and self.due is not None:
             earlier = ": it is due earlier for that" if self.due == self.renew else ""
-            ending = f"ends {words.moment(self.ends)}{earlier}" if self.ends > self.now else "has ended"
+            ending = (
+                f"ends {words.moment(self.ends)}{earlier}" if self.ends > self.now else "has ended"
+            )
             yield f"its key {ending}"
         if self.pause is not None:
             yield f"paused by {self.pause.who}: {self.pause.reason}"
@@ -204,7 +264,11 @@ class Row:
             yield f"{short(failed.id)} was {failed.outcome} {ended}: {failed.problem}"
         for one in self.todo():
             when = f" after {words.moment(one.at)}" if one.at is not None else ""
-            how = f"{', then' if one.who == PERSON else ', by'} `{one.command}`" if one.command else ""
+            how = (
+                f"{', then' if one.who == PERSON else ', by'} `{one.command}`"
+                if one.command
+                else ""
+            )
             yield f"{one.who}: {one.what}{how}{when}"
 
     def json(self) -> dict[str, Any]:
@@ -243,7 +307,9 @@ def status(as_json: bool) -> int:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
     code = 4 if any(one.attention for one in rows) else 2 if loaded.mistakes else 0
     if as_json:
-        return shapes.answer(code, shapes.mistakes(loaded.mistakes), playbooks=[one.json() for one in rows])
+        return shapes.answer(
+            code, shapes.mistakes(loaded.mistakes), playbooks=[one.json() for one in rows]
+        )
     console.table([one.cells for one in rows], below=[list(one.details()) for one in rows])
     return code
 
@@ -255,8 +321,13 @@ def _all_names(found: Service) -> list[str]:
     from rotator.journal import tables
 
     with found.journal.database.read() as connection:
-        open_ones = {row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.OPEN))}
-        open_ones |= {row[0] for row in connection.execute(select(tables.rotations.c.playbook).where(tables.ACTIVE))}
+        open_ones = {
+            row[0] for row in connection.execute(select(tables.debts.c.playbook).where(tables.OPEN))
+        }
+        open_ones |= {
+            row[0]
+            for row in connection.execute(select(tables.rotations.c.playbook).where(tables.ACTIVE))
+        }
         open_ones |= killed.names(connection)
     return sorted({*found.playbooks().playbooks, *open_ones})
 
@@ -266,7 +337,9 @@ def row(found: Service, name: str, playbook: Playbook | None) -> Row:
     with found.journal.database.read() as connection:
         case = cases.load(connection, name)
         known = cases.playbook_row(connection, name)
-        kept = cases.find_rotation(connection, case.rotation.id) if case.rotation is not None else None
+        kept = (
+            cases.find_rotation(connection, case.rotation.id) if case.rotation is not None else None
+        )
         holding = leases.holding(connection, name)
     return Row(
         name,

@@ -35,7 +35,9 @@ def _scope(name: str, tag: str, every: bool) -> str:
 
 
 def until(text: str, now: float) -> float:
-    """Unix seconds of '3d' from now, or of a date or time (this machine's zone unless it names one)."""
+    """Unix seconds of '3d' from now, or of a date or time (this machine's zone unless it names
+    one).
+    """
     try:
         return now + durations.seconds(text)
     except ValueError:
@@ -46,7 +48,9 @@ def _moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError) as error:
-        raise click.UsageError(f"'{text}' is neither a duration (3d, 12h) nor a time (2026-12-24T18:00)") from error
+        raise click.UsageError(
+            f"'{text}' is neither a duration (3d, 12h) nor a time (2026-12-24T18:00)"
+        ) from error
 
 
 @click.command(
@@ -60,11 +64,14 @@ def _moment(text: str) -> float:
 @_name
 @_tag
 @_all
-@click.option("--until", "end", required=True, help="A duration (3d, 12h) or a time (2026-12-24T18:00).")
+@click.option(
+    "--until", "end", required=True, help="A duration (3d, 12h) or a time (2026-12-24T18:00)."
+)
 @required_reason_option("Why; it stands in the audit log and in status.")
 @json_option
 def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool) -> int:
-    """The clock leaves NAME (or a tag, or all) alone until then: nothing begins or goes on, no old key is revoked.
+    """The clock leaves NAME (or a tag, or all) alone until then: nothing begins or goes on, no old
+    key is revoked.
 
     A leak is not held up: `rotate NAME --compromised` works, and so do the orders of people.
     """
@@ -84,7 +91,9 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
     "resume",
     context_settings=CONTEXT,
     epilog=examples(
-        "rotator resume openai-prod", "rotator resume openai-prod --today", "rotator resume --tag payments"
+        "rotator resume openai-prod",
+        "rotator resume openai-prod --today",
+        "rotator resume --tag payments",
     ),
 )
 @_name
@@ -96,13 +105,23 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
     help="Go on with stores, restarters and probes as the playbook says today, not as it began.",
 )
 @click.option(
-    "--give-up", multiple=True, metavar="STORE", help="With --today: a store that was written and is looked at no more."
+    "--give-up",
+    multiple=True,
+    metavar="STORE",
+    help="With --today: a store that was written and is looked at no more.",
 )
 @wait_option
 @reason_option
 @json_option
 def resume(
-    name: str, tag: str, every: bool, today: bool, give_up: tuple[str, ...], wait: bool, reason: str, as_json: bool
+    name: str,
+    tag: str,
+    every: bool,
+    today: bool,
+    give_up: tuple[str, ...],
+    wait: bool,
+    reason: str,
+    as_json: bool,
 ) -> int:
     """End a pause; of one playbook, carry on what needs attention, too: the person has looked."""
     from rotator import orders
@@ -119,7 +138,10 @@ def resume(
     if ended and not as_json:
         console.put(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
     if still is not None and not ended and not attention:
-        raise RefusedError(f"{name} is paused with others: {still.reason}", f"`rotator resume {still.typed}` ends it")
+        raise RefusedError(
+            f"{name} is paused with others: {still.reason}",
+            f"`rotator resume {still.typed}` ends it",
+        )
     if not name or (ended and not attention and not today):
         if as_json:
             return shapes.answer(0, scope=scope, was_paused=ended)
@@ -127,4 +149,6 @@ def resume(
             console.put(f"{scope} was not paused")
         return 0
     request = Request(reason=reason, today=today, give_up=give_up, wait=wait)
-    return ordered(name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait)
+    return ordered(
+        name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait
+    )

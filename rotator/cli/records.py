@@ -14,7 +14,11 @@ from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key
 from rotator.counting import count
 
 
-@click.command("plugins", context_settings=CONTEXT, epilog=examples("rotator plugins", "rotator plugins dotenv"))
+@click.command(
+    "plugins",
+    context_settings=CONTEXT,
+    epilog=examples("rotator plugins", "rotator plugins dotenv"),
+)
 @click.argument("name", required=False, default="")
 @json_option
 def plugins(name: str, as_json: bool) -> int:
@@ -39,14 +43,19 @@ def plugins(name: str, as_json: bool) -> int:
                     "kind": kind,
                     "name": one,
                     "help": (plugin.__doc__ or "").split("\n")[0],
-                    "settings": [{"name": s.name, "help": s.help, "required": s.required} for s in settings_of(plugin)],
+                    "settings": [
+                        {"name": s.name, "help": s.help, "required": s.required}
+                        for s in settings_of(plugin)
+                    ],
                 }
             )
     shared = {"playbooks": str(installed.shared("playbooks")), "providers": str(catalog())}
     shared["deploy"] = str(installed.shared("deploy"))
     if not found:
         nearest_name = nearest(name, [one for kind in KINDS for one in registry.names(kind)])
-        raise ConfigError(f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}")
+        raise ConfigError(
+            f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}"
+        )
     if as_json:
         return shapes.answer(0, plugins=found, shared=shared)
     if not name:
@@ -60,15 +69,22 @@ def plugins(name: str, as_json: bool) -> int:
         return 0
     for row in found:
         console.put(f"{row['kind']} {row['name']}: {row['help']}", 2)
-        marks = [(f"{one['name']}{'' if one['required'] else '?'}", one["help"]) for one in row["settings"]]
+        marks = [
+            (f"{one['name']}{'' if one['required'] else '?'}", one["help"])
+            for one in row["settings"]
+        ]
         console.table(marks, indent=2)
     return 0
 
 
-@click.command("schema", context_settings=CONTEXT, epilog=examples("rotator schema >playbook.schema.json"))
+@click.command(
+    "schema", context_settings=CONTEXT, epilog=examples("rotator schema >playbook.schema.json")
+)
 @click.option("--json", "as_json", is_flag=True, hidden=True, help="It is JSON.")
 def schema(as_json: bool) -> int:
-    """JSON Schema of a playbook: `# yaml-language-server: $schema=…` at the top of one, and the editor knows."""
+    """JSON Schema of a playbook: `# yaml-language-server: $schema=…` at the top of one, and the
+    editor knows.
+    """
     from rotator import settings
     from rotator.playbook.json_schema import playbook_schema
     from rotator.playbook.registry import Registry
@@ -77,7 +93,11 @@ def schema(as_json: bool) -> int:
     return 0
 
 
-@click.group("db", context_settings=CONTEXT, epilog=examples("rotator db check", "rotator db backup journal-copy.db"))
+@click.group(
+    "db",
+    context_settings=CONTEXT,
+    epilog=examples("rotator db check", "rotator db backup journal-copy.db"),
+)
 def db() -> None:
     """The journal: check, backup, upgrade, rekey."""
 
@@ -101,17 +121,26 @@ def db_check(as_json: bool) -> int:
         console.complain(message, hint)
     code = 1 if told else 0
     if as_json:
-        return shapes.answer(code, [shapes.error(*one) for one in told], journal=where, whole=not told)
+        return shapes.answer(
+            code, [shapes.error(*one) for one in told], journal=where, whole=not told
+        )
     if not wrong:
         console.put(f"{where} is whole, and its key opens it")
     return code
 
 
-@db.command("backup", context_settings=CONTEXT, epilog=examples("rotator db backup /backup/journal-$(date +%F).db"))
+@db.command(
+    "backup",
+    context_settings=CONTEXT,
+    epilog=examples("rotator db backup /backup/journal-$(date +%F).db"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def db_backup(file: Path, as_json: bool) -> int:
-    """A consistent copy while rotator runs. Keep the sealing key elsewhere: without it the copy tells no secret."""
+    """A consistent copy while rotator runs.
+
+    Keep the sealing key elsewhere: without it the copy tells no secret.
+    """
     from rotator.journal import upkeep
 
     with closing(service()) as found:
@@ -146,10 +175,16 @@ def db_upgrade(as_json: bool) -> int:
     context_settings=CONTEXT,
     epilog=examples("rotator db rekey"),
 )
-@click.option("--lost", is_flag=True, help="The old key is lost: erase what no longer opens; debts go on by key id.")
+@click.option(
+    "--lost",
+    is_flag=True,
+    help="The old key is lost: erase what no longer opens; debts go on by key id.",
+)
 @json_option
 def db_rekey(lost: bool, as_json: bool) -> int:
-    """Seal everything under a new key; the key file is replaced, a key from elsewhere is printed to be put there."""
+    """Seal everything under a new key; the key file is replaced, a key from elsewhere is printed to
+    be put there.
+    """
     from rotator.clients import files
     from rotator.journal import upkeep
 
@@ -168,7 +203,8 @@ def db_rekey(lost: bool, as_json: bool) -> int:
     console.put(f"{count(number, 'credential')} sealed anew; the new key is in {path}")
     if lost:
         console.put(
-            "the audit log cannot go on, as what was remembered of it is lost: `rotator audit restart --reason …`"
+            "the audit log cannot go on, as what was remembered of it is lost: `rotator audit"
+            " restart --reason …`"
         )
     return 0
 

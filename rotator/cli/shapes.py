@@ -24,15 +24,24 @@ from rotator.playbook.mistakes import Mistake
 from rotator.report import Report
 
 
-def answer(exit_code: int, errors: Sequence[Mapping[str, Any]] = (), *, as_it_is: bool = False, **data: Any) -> int:
-    """Print the one object of this command; the exit code. `as_it_is`: what is signed or hashed, and was redacted."""
+def answer(
+    exit_code: int, errors: Sequence[Mapping[str, Any]] = (), *, as_it_is: bool = False, **data: Any
+) -> int:
+    """Print the one object of this command; the exit code.
+
+    `as_it_is`: what is signed or hashed, and was redacted.
+    """
     path = click.get_current_context().command_path.split()
     tell(" ".join(path[1:] or path), exit_code, errors, data, as_it_is)
     return exit_code
 
 
 def tell(
-    command: str, exit_code: int, errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any], as_it_is: bool = False
+    command: str,
+    exit_code: int,
+    errors: Sequence[Mapping[str, Any]],
+    data: Mapping[str, Any],
+    as_it_is: bool = False,
 ) -> None:
     found = {"command": command, "exit_code": exit_code, "errors": list(errors), **data}
     text = json.dumps(found, indent=2, ensure_ascii=False)
@@ -62,7 +71,11 @@ def at(seconds: float | None) -> str | None:
 def key(found: Key | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"id": found.id or None, "hint": found.hint or None, "fingerprint": found.fingerprint or None}
+    return {
+        "id": found.id or None,
+        "hint": found.hint or None,
+        "fingerprint": found.fingerprint or None,
+    }
 
 
 def rotation(found: Rotation | None, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -120,7 +133,9 @@ def pause(found: Pause | None) -> dict[str, Any] | None:
     }
 
 
-def report(found: Report, row: Mapping[str, Any] | None, steps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def report(
+    found: Report, row: Mapping[str, Any] | None, steps: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """How it stands with one playbook after a command. `row`: of its rotation, in the journal."""
     return {
         "playbook": found.playbook,

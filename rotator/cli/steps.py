@@ -60,24 +60,33 @@ class StepLine:
 
 
 class StepView:
-    """An observer for the runner. Several rotations at once are told apart by their playbook's name."""
+    """An observer for the runner.
+
+    Several rotations at once are told apart by their playbook's name.
+    """
 
     def __init__(self, names: Iterable[str] = (), quiet: bool = False, many: bool = False) -> None:
         self._many = many or bool(names)
         self._widest = 0
         self.expect(names)
         self._quiet = quiet
-        self._lines: dict[tuple[str, str], StepLine] = {}  # of each playbook and unit: old keys act between its steps
+        self._lines: dict[
+            tuple[str, str], StepLine
+        ] = {}  # of each playbook and unit: old keys act between its steps
         self._followed: set[str] = set()  # what was told of the works of other processes
         self._lock = threading.Lock()
-        self._live = None if quiet or self._many or not console.LiveLine.fits() else console.LiveLine()
+        self._live = (
+            None if quiet or self._many or not console.LiveLine.fits() else console.LiveLine()
+        )
         self.finished: dict[str, list[dict[str, Any]]] = {}
 
     def expect(self, names: Iterable[str]) -> None:
         """Of these playbooks lines will be told: their steps stand below each other."""
         self._widest = max(map(len, names), default=0)
 
-    def __call__(self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float) -> None:
+    def __call__(
+        self, unit: Rotation | Debt, call: Call, performed: Performed | None, took: float
+    ) -> None:
         step = call.step
         with self._lock:
             where = (unit.playbook, unit.id)
@@ -94,7 +103,9 @@ class StepView:
                 self._live.update(f"{step}: {line.waiting}" if line.waiting else f"{step}…")
 
     def waits(self, unit: Rotation | Debt | None, action: Action) -> None:
-        """For what a command waits now: why, which try it will be, and until when it is tried; told once a minute."""
+        """For what a command waits now: why, which try it will be, and until when it is tried; told
+        once a minute.
+        """
         with self._lock:
             if unit is None:
                 return self._follows(action)
@@ -125,7 +136,9 @@ class StepView:
             words = f"{unit.key} is deactivated for {span(unit.plan.policy.soak)}, then destroyed"
             self._say(unit.playbook, "revoke", "…", redact(words))
 
-    def _say(self, playbook: str, step: str, mark: str, words: str, took: float | None = None) -> None:
+    def _say(
+        self, playbook: str, step: str, mark: str, words: str, took: float | None = None
+    ) -> None:
         """A line that stays; on a terminal as wide as that, with its time at the right edge."""
         who = f"{playbook + ':':<{self._widest + 1}} " if self._many else "  "
         head = f"{who}{step:<{_WIDTH}} {mark} "
@@ -166,7 +179,9 @@ class StepView:
 
 
 def laid_out(head: str, words: str, took: float | None, columns: int | None) -> list[str]:
-    """The lines of a step: what is broken goes on below where its words begin; its time ends the last one."""
+    """The lines of a step: what is broken goes on below where its words begin; its time ends the
+    last one.
+    """
     time = "" if took is None else f"{took:.1f} s"
     if columns is None:
         return [f"{head}{words}  {time}".rstrip()]
@@ -191,16 +206,22 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
         return
     if isinstance(result, Later):
         line.waiting = result.text if call.op is not Op.WATCH else ""  # what is watched is over
-    elif isinstance(result, Failed) and call.op is Op.WATCH:  # the key is dead: that is what the line tells
+    elif (
+        isinstance(result, Failed) and call.op is Op.WATCH
+    ):  # the key is dead: that is what the line tells
         line.warnings = (f"a probe fails since then: {result.message}",)
     elif isinstance(result, Failed | Unknown):
         line.tries += 1
         line.failed = result.message
     elif isinstance(result, Done):
         line.waiting = ""
-        if call.op is not Op.RECOVER:  # which only looks what a lost answer left: that it was lost is news still
+        if (
+            call.op is not Op.RECOVER
+        ):  # which only looks what a lost answer left: that it was lost is news still
             line.failed = ""
-        line.warnings = tuple(finding.text for finding in performed.findings if finding.level == "warning")
+        line.warnings = tuple(
+            finding.text for finding in performed.findings if finding.level == "warning"
+        )
         words = performed.detail or _words(call)
         if words:
             line.done.append(words)

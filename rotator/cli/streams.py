@@ -1,4 +1,5 @@
-"""Standard output and error: the door through which every text goes, so that none of them shows a key.
+"""Standard output and error: the door through which every text goes, so that none of them shows a
+key.
 
 They cannot stop the work: full, closed, or of an encoding without our signs.
 """
@@ -15,7 +16,18 @@ from typing import IO, Any
 
 from rotator.shown import fit, spelled
 
-_INSTEAD = {"✓": "ok", "✗": "no", "…": "...", "·": "-", "→": "->", "×": "x", "²": "2", "–": "-", "“": '"', "”": '"'}
+_INSTEAD = {
+    "✓": "ok",
+    "✗": "no",
+    "…": "...",
+    "·": "-",
+    "→": "->",
+    "×": "x",
+    "²": "2",
+    "–": "-",
+    "“": '"',
+    "”": '"',
+}
 
 
 class Guarded:
@@ -36,7 +48,9 @@ class Guarded:
         return len(text)
 
     def write_as_it_is(self, text: str) -> int:
-        """What has passed the redactor before it was signed, or hashed: blanking out more would break it."""
+        """What has passed the redactor before it was signed, or hashed: blanking out more would
+        break it.
+        """
         self._try(lambda: self._stream.write(text))
         return len(text)
 
@@ -50,7 +64,9 @@ class Guarded:
             act()
         except OSError as error:
             self.lost = error
-            with contextlib.suppress(OSError, ValueError):  # what is in the buffer is tried again at the end
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # what is in the buffer is tried again at the end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
@@ -58,7 +74,10 @@ class Guarded:
 
 
 def guard() -> tuple[Guarded, Guarded]:
-    """Put in the place of standard output and error. A closed one is /dev/null: its number must be no other file's."""
+    """Put in the place of standard output and error.
+
+    A closed one is /dev/null: its number must be no other file's.
+    """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -86,4 +105,6 @@ def _spelled_out(error: UnicodeError) -> tuple[str, int]:
     """What an encoding does not have, in signs that all have."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_INSTEAD.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+    return "".join(
+        _INSTEAD.get(sign, "?") for sign in error.object[error.start : error.end]
+    ), error.end

@@ -12,7 +12,17 @@ from typing import Any
 from rotator.cli import console
 from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import DEAD_PHASES, Cause, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
+from rotator.core.state import (
+    DEAD_PHASES,
+    Cause,
+    Debt,
+    DebtPhase,
+    Key,
+    Outcome,
+    Phase,
+    Proof,
+    Rotation,
+)
 from rotator.counting import count
 from rotator.durations import words
 from rotator.engine.keeper import short
@@ -48,10 +58,16 @@ def debt_words(debt: Debt) -> str:
     if debt.phase is DebtPhase.GRACE:
         policy = debt.plan.policy
         until = moment(debt.born + policy.grace)
-        quiet = f"; then, if quiet for {words(policy.quiet)}, it is revoked" if policy.quiet else "; then it is revoked"
+        quiet = (
+            f"; then, if quiet for {words(policy.quiet)}, it is revoked"
+            if policy.quiet
+            else "; then it is revoked"
+        )
         return f"{key} lives on until {until}{quiet}"
     if debt.asks:
-        return f"{key}: destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+        return (
+            f"{key}: destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+        )
     if debt.phase is DebtPhase.SOAK:
         until = moment(debt.since + debt.plan.policy.soak)
         return f"{key} is deactivated until {until}; if nothing fails by then, it is destroyed"
@@ -80,18 +96,31 @@ def report(found: Report, many: bool = False) -> None:
 
 def without(name: str, key: Key) -> str:
     """Of a playbook whose consumers have no key that works, as far as the journal knows."""
-    return f"{key} is in force in {name} and was ordered to die, and no other key was brought out yet"
+    return (
+        f"{key} is in force in {name} and was ordered to die, and no other key was brought out yet"
+    )
 
 
 def then(name: str) -> str:
-    return f"`rotate {name}` makes one, or the next `rotate --due`, once nothing hinders it (`rotate {name} --dry-run`)"
+    return (
+        f"`rotate {name}` makes one, or the next `rotate --due`, once nothing hinders it (`rotate"
+        f" {name} --dry-run`)"
+    )
 
 
 def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
     if found.kills and (rotation is None or not rotation.compromised):
         return  # the order was about an older key alone
-    if found.kills and found.followed and rotation is not None and rotation.phase is not Phase.ENDED:
-        voice.put(f"the new key is on its way: another process carries it on (`rotator show {short(rotation.id)}`)")
+    if (
+        found.kills
+        and found.followed
+        and rotation is not None
+        and rotation.phase is not Phase.ENDED
+    ):
+        voice.put(
+            "the new key is on its way: another process carries it on (`rotator show"
+            f" {short(rotation.id)}`)"
+        )
         return
     if rotation is None:
         for debt in found.debts:
@@ -106,7 +135,8 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
         voice.say(
             f"needs attention: {rotation.phase} fails since {since}, {tries}: {rotation.problem} "
             f"({short(rotation.id)})",
-            rotation.hint or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
+            rotation.hint
+            or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
         )
     elif isinstance(found.action, Ask) and found.action.kind == "supply":
         where = found.console or "in the provider's console"
@@ -117,7 +147,8 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
         )
     elif isinstance(found.action, WaitUntil):
         voice.put(
-            f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase} ({short(rotation.id)})"
+            f"waiting until {moment(found.action.at)}: {rotation.problem or rotation.phase}"
+            f" ({short(rotation.id)})"
         )
     if found.differs:
         voice.say(
@@ -140,7 +171,11 @@ def _way_on(rotation: Rotation) -> str:
         orders += f" or `rotator undo {rotation.playbook}`"
     if "`rot" in rotation.hint:
         return rotation.hint
-    return f"{rotation.hint} Then {orders}" if rotation.hint else f"`rotator show {short(rotation.id)}`, then {orders}"
+    return (
+        f"{rotation.hint} Then {orders}"
+        if rotation.hint
+        else f"`rotator show {short(rotation.id)}`, then {orders}"
+    )
 
 
 def abandoned(found: Report, current: Key | None) -> None:
@@ -158,17 +193,23 @@ def killed(debt: Debt, voice: Voice) -> None:
     key, name = _key(debt), debt.playbook
     match incident.ending(debt):
         case incident.Ending.DEAD if debt.proof:
-            seen = "it was refused" if debt.proof is Proof.REFUSED else "the provider lists it no more"
+            seen = (
+                "it was refused" if debt.proof is Proof.REFUSED else "the provider lists it no more"
+            )
             voice.put(f"{key} is dead, proven: {seen} after its revocation")
         case incident.Ending.DEAD:
             voice.put(f"{key} is {debt.death}; that was not seen")
         case incident.Ending.ASKED:
             voice.say(
                 f"{key} lives until a person destroys it in the provider's console",
-                f"then `rotator confirm {name}`; `rotator keys {name}` shows whether it still works",
+                f"then `rotator confirm {name}`; `rotator keys {name}` shows whether it still"
+                " works",
             )
         case incident.Ending.RETRIED if debt.phase is DebtPhase.PROVE:
-            voice.say(f"{key} was revoked, not proven yet: {debt.attention}", f"`rotator keys {name}` looks again")
+            voice.say(
+                f"{key} was revoked, not proven yet: {debt.attention}",
+                f"`rotator keys {name}` looks again",
+            )
         case incident.Ending.RETRIED:
             voice.say(
                 f"{key} still lives: {debt.attention}",
@@ -180,7 +221,9 @@ def killed(debt: Debt, voice: Voice) -> None:
 
 
 def _key(debt: Debt) -> str:
-    return f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
+    return (
+        f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
+    )
 
 
 def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
@@ -193,23 +236,43 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
                     voice.put(f"{'' if voice.about else '  '}revoke     … {debt_words(debt)}", 15)
             if rotation.compromised and not found.kills:
                 for debt in found.debts:
-                    dead = debt.phase is not DebtPhase.VOID and incident.ending(debt) is incident.Ending.DEAD
+                    dead = (
+                        debt.phase is not DebtPhase.VOID
+                        and incident.ending(debt) is incident.Ending.DEAD
+                    )
                     if debt.cause is Cause.COMPROMISED and dead:
                         killed(debt, voice)
             waiting = [debt for debt in found.debts if debt.open and debt.phase not in DEAD_PHASES]
             waits = sum(not _of_a_person(debt) for debt in waiting)
-            tail = f" The next `rotate --due` revokes the old key{'s' if waits > 1 else ''};" if waits else ""
-            what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
+            tail = (
+                f" The next `rotate --due` revokes the old key{'s' if waits > 1 else ''};"
+                if waits
+                else ""
+            )
+            what = (
+                f"back to the previous key {rotation.new}: verified"
+                if rotation.back
+                else "verified"
+            )
             left = tail.replace("old key", "key that was left") if rotation.back else tail
-            voice.put(f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}")
+            voice.put(
+                f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}"
+            )
         case Outcome.ROLLED_BACK:
             _rolled_back(found, rotation, name, voice)
         case Outcome.REFUSED:
             changed = "No new key was made" if found.kills else "Nothing was changed"
             hint = rotation.hint
             if rotation.compromised and not found.kills:  # an order that was refused is not kept
-                again = f"`rotate {rotation.playbook} --compromised` once more: the leaked key lives until then"
-                hint = f"{hint}{' Then' if hint.endswith('?') else '; then'} {again}" if hint else again
+                again = (
+                    f"`rotate {rotation.playbook} --compromised` once more: the leaked key lives"
+                    " until then"
+                )
+                hint = (
+                    f"{hint}{' Then' if hint.endswith('?') else '; then'} {again}"
+                    if hint
+                    else again
+                )
             voice.say(f"{rotation.problem}. {changed}. ({name})", hint)
         case Outcome.ABANDONED:
             voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
@@ -219,13 +282,18 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
 
 _ENDS = {3: "rolled back", 4: "needs attention", 5: "waits", 6: "refused", 75: "busy"}
 _REVOKED = "old key revoked"
-_SEVERAL = {"needs attention": "need attention", "waits": "wait", "waits for a person": "wait for a person"}
+_SEVERAL = {
+    "needs attention": "need attention",
+    "waits": "wait",
+    "waits for a person": "wait for a person",
+}
 
 
 def counted(reports: list[Report], finished: Mapping[str, list[dict[str, Any]]]) -> str:
     """What a run over all playbooks did, each counted once, after "… were looked at"."""
     kinds = Counter(
-        _kind(one, [step["step"] for step in finished.get(one.playbook, []) if step["ok"]]) for one in reports
+        _kind(one, [step["step"] for step in finished.get(one.playbook, []) if step["ok"]])
+        for one in reports
     )
     told = [_told(kind, number) for kind, number in kinds.items() if kind]
     return f": {', '.join(told)}" if told else ", nothing was due"
@@ -264,18 +332,24 @@ def _rolled_back(found: Report, rotation: Rotation, name: str, voice: Voice) -> 
         voice.put(f"undone, as ordered: no key had been made ({name})")
         return None
     if found.ordered:
-        voice.put(f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})")
+        voice.put(
+            f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})"
+        )
         return None
     orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     voice.say(
-        f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan} ({name})",
+        f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan}"
+        f" ({name})",
         rotation.hint or f"`rotator show {name}` has each attempt",
     )
     return None
 
 
 def _orphan(rotation: Rotation) -> str:
-    return f"There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's console."
+    return (
+        f"There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's"
+        " console."
+    )
 
 
 def age(at: float | None) -> str:

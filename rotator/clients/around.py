@@ -1,4 +1,5 @@
-"""What stands around a key in a store (a line's end, a byte order mark): no part of the key, and kept as it is.
+"""What stands around a key in a store (a line's end, a byte order mark): no part of the key, and
+kept as it is.
 
 Consumers that got it so read the new key as they read the old one, whether they strip it or not.
 """
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from rotator.model import Finding, Level
 
 _AROUND = " \t\r\n\ufeff"
-_HINT = "it is kept; whoever does not strip it sends it along with the key: `printf %s` instead of `echo` makes none"
+_HINT = (
+    "it is kept; whoever does not strip it sends it along with the key: `printf %s` instead of"
+    " `echo` makes none"
+)
 
 
 def bare(text: str) -> str:
@@ -28,13 +32,18 @@ def like(before: str, key: str) -> str:
 
 
 def accidents(name: str, text: str, end: str = "") -> Iterator[Finding]:
-    """A warning for what nobody means to stand there. `end` is usual: a file ends with a newline."""
+    """A warning for what nobody means to stand there.
+
+    `end` is usual: a file ends with a newline.
+    """
     held = bare(text)
     if not held:
         return
     if "\n" in held and not held.startswith(("-----BEGIN", "{", "[")):
         text = f"{name} holds several lines, and all of them are taken for the key"
-        yield Finding(Level.WARNING, text, "keep the key alone there: the new one takes the place of them all")
+        yield Finding(
+            Level.WARNING, text, "keep the key alone there: the new one takes the place of them all"
+        )
     before, _, after = text.partition(held)
     for what, where in ((before, "before"), ("" if after == end else after, "behind")):
         if what:
@@ -46,4 +55,10 @@ def _told(what: str) -> str:
         return "a byte order mark"
     if "\r" in what:
         return "a line's end of Windows (CR LF)"
-    return "a newline" if what == "\n" else "several newlines" if not what.strip("\n") else "white space"
+    return (
+        "a newline"
+        if what == "\n"
+        else "several newlines"
+        if not what.strip("\n")
+        else "white space"
+    )

@@ -1,4 +1,5 @@
-"""What a file has besides its content, for the one that takes its place: owner, mode, ACL, extended attributes.
+"""What a file has besides its content, for the one that takes its place: owner, mode, ACL, extended
+attributes.
 
 Sources: acl(5), xattr(7), setxattr(2), ioctl_iflags(2).
 """
@@ -39,8 +40,8 @@ def copy(source: int, target: int, place: str) -> None:
         if after.get(name) != value:
             with _told(place, _called(name)):
                 os.setxattr(target, name, value)
-    # Last, and only where it is not so by the ACL: before it, a mode would open the file to its group; over NFS, one
-    # that is set changes the ACL.
+    # Last, and only where it is not so by the ACL: before it, a mode would open the file to its
+    # group; over NFS, one that is set changes the ACL.
     mode = stat.S_IMODE(wanted.st_mode)
     if stat.S_IMODE(os.fstat(target).st_mode) != mode:
         with _told(place, "its mode"):
@@ -70,7 +71,9 @@ def _of(file: int) -> dict[str, bytes]:
 
 
 def flags(file: int) -> str:
-    """'immutable' or 'append-only' (chattr +i, +a) for a file or directory that is opened; else ''."""
+    """'immutable' or 'append-only' (chattr +i, +a) for a file or directory that is
+    opened; else ''.
+    """
     try:
         held = int.from_bytes(fcntl.ioctl(file, _GET_FLAGS, bytes(8))[:4], "little")
     except OSError:  # not every file system has flags
@@ -93,5 +96,8 @@ def _told(place: str, what: str) -> Iterator[None]:
 
 
 def _refused(place: str, what: str, why: str) -> AccessDenied:
-    hint = "rotator replaces the file by a new one: run it as root or as the file's owner, or take that off the file"
+    hint = (
+        "rotator replaces the file by a new one: run it as root or as the file's owner, or take"
+        " that off the file"
+    )
     return AccessDenied(f"a new file in place of {place} cannot have {what}: {why}", hint)

@@ -1,4 +1,6 @@
-"""The one door to files that hold secrets: read with a version, replace atomically, never half-written."""
+"""The one door to files that hold secrets: read with a version, replace atomically, never
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,21 @@ from pathlib import Path
 from rotator import deadline, plain, trust
 from rotator.clients import attributes
 from rotator.clients.seen import Seen, editors_files
-from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, RotatorError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    Conflict,
+    NotFound,
+    PermanentError,
+    RotatorError,
+    TransientError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A file's content and which version of it that is (inode, time and content: a rewrite is another version)."""
+    """A file's content and which version of it that is (inode, time and content: a rewrite is
+    another version).
+    """
 
     content: bytes
     version: str
@@ -52,22 +63,31 @@ class _Spot:
 
 @contextmanager
 def _spot(path: Path) -> Iterator[_Spot]:
-    """The place behind `path`, links followed but for those of other users: they could lead to any file of ours.
+    """The place behind `path`, links followed but for those of other users: they could lead to any
+    file of ours.
 
-    One that leads to what is that user's own leads nowhere else than he could go. What becomes a link after it was
-    looked at is refused as well. Raises OSError, AccessDenied.
+    One that leads to what is that user's own leads nowhere else than he could go. What becomes a
+    link after it was looked at is refused as well. Raises OSError, AccessDenied.
     """
     real, strangers = trust.followed(path)
     directory = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
         for part in real.parts[1:-1]:
-            above, directory = directory, os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            above, directory = (
+                directory,
+                os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory),
+            )
             os.close(above)
         spot = _Spot(directory, real.name, str(real))
-        owners = {status.st_uid for status in (os.fstat(directory), spot.status()) if status is not None}
+        owners = {
+            status.st_uid for status in (os.fstat(directory), spot.status()) if status is not None
+        }
         if strangers and not (len(strangers) == 1 and owners <= strangers.keys()):
             owner, link = next(iter(strangers.items()))
-            hint = f"whoever made it could lead us to any file: name {real} itself, or make the link rotator's user's"
+            hint = (
+                f"whoever made it could lead us to any file: name {real} itself, or make the link"
+                " rotator's user's"
+            )
             raise AccessDenied(f"{path} is reached by {link}, a link of {trust.user(owner)}", hint)
         yield spot
     finally:
@@ -89,7 +109,9 @@ def read(path: Path) -> Snapshot | None:
 
 def _read(spot: _Spot, path: Path) -> Snapshot:
     content, status = plain.read(path, within=(spot.directory, spot.name))
-    digest = hashlib.sha256(content).hexdigest()[:12]  # of secrets: short on purpose, only to see a change
+    digest = hashlib.sha256(content).hexdigest()[
+        :12
+    ]  # of secrets: short on purpose, only to see a change
     return Snapshot(content, f"{status.st_ino}.{status.st_mtime_ns}.{digest}", status.st_mtime)
 
 
@@ -99,10 +121,11 @@ def _beside(name: str, tag: str) -> str:
 
 
 def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
-    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it are kept.
+    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it
+    are kept.
 
-    Raises Conflict if somebody wrote in between, PermanentError (another name would keep what it had), AccessDenied,
-    TransientError (disk full), LeaseLost.
+    Raises Conflict if somebody wrote in between, PermanentError (another name would keep what it
+    had), AccessDenied, TransientError (disk full), LeaseLost.
     """
     try:
         with _spot(path) as spot:
@@ -130,7 +153,10 @@ def _write_beside(spot: _Spot, beside: str, content: bytes, mode: int) -> None:
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise Conflict(f"{spot.name} is no file any more", "it is read again")
     if status is not None and status.st_nlink > 1:
-        text = f"{spot.path} has {status.st_nlink} names (hard links): the other ones would keep the old key"
+        text = (
+            f"{spot.path} has {status.st_nlink} names (hard links): the other ones would keep the"
+            " old key"
+        )
         raise PermanentError(text, "make them symbolic links to this one")
     with os.fdopen(spot.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
         file.write(content)
@@ -166,7 +192,9 @@ def _remove(spot: _Spot, name: str) -> None:
 
 def _translate(path: Path, error: OSError) -> RotatorError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TransientError(f"{path} cannot be written: {error.strerror}", "free some space; nothing was changed")
+        return TransientError(
+            f"{path} cannot be written: {error.strerror}", "free some space; nothing was changed"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AccessDenied(
             f"{path} cannot be written: {error.strerror}",
@@ -197,7 +225,11 @@ def look(path: Path) -> Seen:
                 return found
             sticky, flags = _others(spot, status), _flags(spot)
             found = replaced(found, names=status.st_nlink, sticky=sticky, flags=flags)
-            return found if found.locked or found.mounted else replaced(found, refused=_rehearsed(spot))
+            return (
+                found
+                if found.locked or found.mounted
+                else replaced(found, refused=_rehearsed(spot))
+            )
     except OSError:
         return Seen()  # told when it is read
 
@@ -212,7 +244,9 @@ def _mounted(spot: _Spot) -> bool:
 
 
 def _mount_of(file: int) -> str:
-    """The kernel's number of the mount that an opened file is in, '' where /proc does not tell (proc(5), fdinfo)."""
+    """The kernel's number of the mount that an opened file is in, '' where /proc does not tell
+    (proc(5), fdinfo).
+    """
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/self/fdinfo/{file}").read_text().splitlines():
             if line.startswith("mnt_id:"):
@@ -229,7 +263,10 @@ def _others(spot: _Spot, status: os.stat_result) -> bool:
 def _flags(spot: _Spot) -> str:
     """Flags under which a file is not replaced, of itself or of its directory."""
     found = []
-    ways = ((spot.name, "the file", os.O_NONBLOCK | os.O_NOCTTY), (".", "its directory", os.O_DIRECTORY))
+    ways = (
+        (spot.name, "the file", os.O_NONBLOCK | os.O_NOCTTY),
+        (".", "its directory", os.O_DIRECTORY),
+    )
     for name, what, how in ways:
         with contextlib.suppress(OSError):  # told when it is read
             file = spot.open(name, os.O_RDONLY | how)
@@ -241,14 +278,17 @@ def _flags(spot: _Spot) -> str:
 
 
 def _rehearsed(spot: _Spot) -> tuple[str, str]:
-    """Why a new file could not have what the present one has, and a hint: tried on a file that has no name.
+    """Why a new file could not have what the present one has, and a hint: tried on a file that has
+    no name.
 
     Where the file system knows no such files, it has one for a moment.
     """
     name = ""
     try:
         try:
-            made = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=spot.directory)
+            made = os.open(
+                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=spot.directory
+            )
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise

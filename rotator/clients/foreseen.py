@@ -1,4 +1,7 @@
-"""Can a program be run at all? Seen before anything is changed: its file, its mode, and what its first line names."""
+"""Can a program be run at all?
+
+Seen before anything is changed: its file, its mode, and what its first line names.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,23 @@ _FIRST_LINE = 200  # bytes
 
 
 def findings(programs: Iterable[Sequence[str] | None], folder: str = "") -> list[Finding]:
-    """An error for each program that does not exist or cannot be executed; `folder` is where they run."""
+    """An error for each program that does not exist or cannot be executed; `folder` is where they
+    run.
+    """
     found = [_wrong(argv[0], folder) for argv in programs if argv]
-    return [Finding(Level.ERROR, text, hint) for text, hint in dict.fromkeys(one for one in found if one)]
+    return [
+        Finding(Level.ERROR, text, hint)
+        for text, hint in dict.fromkeys(one for one in found if one)
+    ]
 
 
 def _wrong(program: str, folder: str) -> tuple[str, str] | None:
     if "/" not in program:
         if shutil.which(program) is None:
-            return f"the program {program} does not exist", "give its full path, or put it where PATH looks"
+            return (
+                f"the program {program} does not exist",
+                "give its full path, or put it where PATH looks",
+            )
         return None
     path = Path(folder or ".", program)
     try:
@@ -34,16 +45,25 @@ def _wrong(program: str, folder: str) -> tuple[str, str] | None:
             )
         return _without_interpreter(program, path)
     except OSError as error:
-        return f"the program {program} cannot be looked at: {error.strerror}", "check the owner and mode of its folders"
+        return (
+            f"the program {program} cannot be looked at: {error.strerror}",
+            "check the owner and mode of its folders",
+        )
 
 
 def _without_interpreter(program: str, path: Path) -> tuple[str, str] | None:
-    """A script whose first line names what is not there. What may be executed need not be readable."""
+    """A script whose first line names what is not there.
+
+    What may be executed need not be readable.
+    """
     if not os.access(path, os.R_OK):
         return None
     with path.open("rb") as file:
         first = file.read(_FIRST_LINE).splitlines()[:1]
     words = first[0][2:].split() if first and first[0].startswith(b"#!") else []
     if words and not Path(os.fsdecode(words[0])).exists():
-        return f"the program {program} needs {os.fsdecode(words[0])}, which does not exist", "correct its first line"
+        return (
+            f"the program {program} needs {os.fsdecode(words[0])}, which does not exist",
+            "correct its first line",
+        )
     return None

@@ -1,6 +1,8 @@
-"""Files that hold secrets on a host: read with a version, replaced atomically, as `files` does it here.
+"""Files that hold secrets on a host: read with a version, replaced atomically, as `files` does it
+here.
 
-A host needs a shell, sed, grep and coreutils (stat, cp, readlink, base64, sha256sum, sync), nothing of ours.
+A host needs a shell, sed, grep and coreutils (stat, cp, readlink, base64, sha256sum, sync), nothing
+of ours.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from rotator.clients.seen import Seen, editors_files
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 from rotator.secret import Secret
 
-_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK, _NAMES, _UNLIKE = range(43, 52)
+_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK, _NAMES, _UNLIKE = range(
+    43, 52
+)
 _FULL = ("No space left", "Disk quota exceeded")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
-# All that $p has besides its content, on $b. `cp` says nothing of an owner that it may not give, and a file system may
-# take what it does not keep; `ls` marks an ACL by a plus sign.
+# All that $p has besides its content, on $b. `cp` says nothing of an owner that it may not give,
+# and a file system may take what it does not keep; `ls` marks an ACL by a plus sign.
 _DRESS = f"""
 likeness() {{ stat -c '%a %u %g' -- "$1"; ls -ld -- "$1" | cut -c11; }}
 dress() {{
@@ -31,11 +35,13 @@ dress() {{
   [ "$(likeness "$p")" = "$(likeness "$b")" ] || return {_UNLIKE}
 }}
 """
-# $p: the file, symlinks followed. A version is inode, time of change and the beginning of the content's hash.
+# $p: the file, symlinks followed. A version is inode, time of change and the beginning of the
+# content's hash.
 _STAT = """stat -c '%i %.9Y' -- "$p\""""
 _READ = f"""
 if ! told=$(stat -- "$p" 2>&1)
-then case $told in *"No such file or directory"*) exit {_NO_FILE};; *) echo "$told" >&2; exit 1;; esac
+then case $told in
+*"No such file or directory"*) exit {_NO_FILE};; *) echo "$told" >&2; exit 1;; esac
 fi
 [ ! -e "$p" ] || [ -f "$p" ] || exit {_NO_PLAIN_FILE}
 [ "$(stat -c %s -- "$p")" -lt 500000 ] || exit {_LARGE}
@@ -61,7 +67,8 @@ have=
 [ "$have" = {{expect}} ] || exit {_CONFLICT}
 mv -fT -- "$b" "$p" && sync -- "$d"
 """
-# Each link on the way to $n: none may be another user's, unless it leads to what is that user's own.
+# Each link on the way to $n: none may be another user's, unless it leads to what is that user's
+# own.
 _LINKS = """
 me=$(id -u); here=; rest=${n#/}; bad=; most=40
 while [ -n "$rest" ] && [ $most -gt 0 ]
@@ -73,26 +80,32 @@ do
   most=$((most - 1)); owner=$(stat -c %u -- "$here/$part")
   if [ "$owner" != 0 ] && [ "$owner" != "$me" ]
   then
-    if [ -z "$bad" ]; then bad=$owner; link=$here/$part; elif [ "$owner" != "$bad" ]; then bad=several; fi
+    if [ -z "$bad" ]; then bad=$owner; link=$here/$part;
+    elif [ "$owner" != "$bad" ]; then bad=several; fi
   fi
   to=$(readlink -- "$here/$part")
   case $to in /*) here=; rest=${to#/}${rest:+/$rest};; *) rest=$to${rest:+/$rest};; esac
 done
 [ -z "$bad" ] || for f in "$p" "$(dirname -- "$p")"
 do
-  if [ -e "$f" ] && [ "$(stat -c %u -- "$f")" != "$bad" ]; then echo "$link is a link of uid $bad" >&2; exit LINK; fi
+  if [ -e "$f" ] && [ "$(stat -c %u -- "$f")" != "$bad" ]; then
+  echo "$link is a link of uid $bad" >&2; exit LINK; fi
 done
 """.replace("exit LINK", f"exit {_LINK}")
 _TIDY = 'rm -f -- "$(dirname -- "$p")/.$(basename -- "$p").rotator-"*'
-# What speaks against replacing it, a line each. A new file is tried, empty: a shell has none without a name.
+# What speaks against replacing it, a line each. A new file is tried, empty: a shell has none
+# without a name.
 _LOOK = r"""
 umask 077
 d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-look-$$"
 printf 'real %s\n' "$p"
 if ! [ -w "$d" ]
-then case $( { : >"$b"; } 2>&1 ) in *"Read-only file system"*) echo unwritable;; esac; rm -f -- "$b"; echo locked
+then case $( { : >"$b"; } 2>&1 ) in *"Read-only file system"*) echo unwritable;; esac
+rm -f -- "$b"; echo locked
 fi
-for one in EDITORS; do if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then printf 'beside %s\n' "$one"; break; fi; done
+for one in EDITORS; do
+if [ -e "$d/$one" ] || [ -L "$d/$one" ]; then printf 'beside %s\n' "$one"; break; fi
+done
 [ -e "$p" ] || exit 0
 stat -c 'mode %f' -- "$p"
 spelled=$(printf %s "$p" | sed 's/\\/\\134/g; s/ /\\040/g')
@@ -115,7 +128,8 @@ told=$({ : >"$b" && dress; } 2>&1) || printf 'refused %s %s\n' $? "$told"
 
 
 def read(host: Host, path: str) -> Snapshot | None:
-    """The file behind `path` (symlinks followed), None where there is none. `written_at` is by this machine's clock.
+    """The file behind `path` (symlinks followed), None where there is none. `written_at` is by this
+    machine's clock.
 
     Raises TransientError, AccessDenied, PermanentError.
     """
@@ -130,10 +144,14 @@ def read(host: Host, path: str) -> Snapshot | None:
     return Snapshot(content, f"{stat} {hashlib.sha256(content).hexdigest()[:12]}", after - age)
 
 
-def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
-    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it are kept.
+def replace(
+    host: Host, path: str, content: bytes, expect: str, tag: str, mode: int = 0o600
+) -> Snapshot:
+    """Put `content` in place of version `expect` ('' = no file). Its attributes and a symlink to it
+    are kept.
 
-    Raises Conflict if somebody wrote in between, AccessDenied, TransientError, OutcomeUnknown, LeaseLost.
+    Raises Conflict if somebody wrote in between, AccessDenied, TransientError, OutcomeUnknown,
+    LeaseLost.
     """
     sent = Secret(f"{hashlib.sha256(content).hexdigest()}\n{base64.b64encode(content).decode()}")
     body = _DRESS + _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
@@ -141,7 +159,9 @@ def replace(host: Host, path: str, content: bytes, expect: str, tag: str, mode: 
     if ended.code == _CONFLICT:
         raise Conflict(f"{path} on {host} was changed by somebody else", "it is read again")
     if ended.code == _CUT:
-        raise TransientError(f"what was sent to {path} on {host} came in part only", "nothing was changed")
+        raise TransientError(
+            f"what was sent to {path} on {host} came in part only", "nothing was changed"
+        )
     if ended.code != 0:
         raise _translate(host, path, ended)
     written = read(host, path)
@@ -165,7 +185,9 @@ def look(host: Host, path: str) -> Seen:
     ended = host.repeated(script(host, path, body))
     if ended.code != 0:
         raise _translate(host, path, ended)
-    told = {name: words for name, _, words in (line.partition(" ") for line in ended.out.splitlines())}
+    told = {
+        name: words for name, _, words in (line.partition(" ") for line in ended.out.splitlines())
+    }
     return Seen(
         told.get("real", ""),
         int(told.get("mode", "0"), 16),
@@ -186,7 +208,10 @@ def _unlike(host: Host, path: str, told: str) -> tuple[str, str]:
     if any(full in words for full in _FULL):
         return f"{path} on {host}: {words}", "free some space"
     why = words if int(code) != _UNLIKE else "its owner, mode or ACL are not kept"
-    hint = "the file is replaced by a new one: log in as its owner, or `sudo: true`; or take that off the file"
+    hint = (
+        "the file is replaced by a new one: log in as its owner, or `sudo: true`; or take that off"
+        " the file"
+    )
     return f"a new file in place of {path} on {host} cannot have all that this one has: {why}", hint
 
 
@@ -194,7 +219,10 @@ def script(host: Host, path: str, body: str) -> str:
     """What a host is to run: `$n` is the file as it is named, `$p` what it is, links followed."""
     # `readlink -f` fails where the directory does not exist: the name itself then says so
     where = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
-    whole = f'export LC_ALL=C; n={where}; p=$(readlink -f -- "$n") || p=$n\n{_LINKS.strip()}\n{body.strip()}'
+    whole = (
+        f'export LC_ALL=C; n={where}; p=$(readlink -f -- "$n") ||'
+        f" p=$n\n{_LINKS.strip()}\n{body.strip()}"
+    )
     return host.command("sh", "-c", whole)
 
 
@@ -205,16 +233,23 @@ def _translate(host: Host, path: str, ended: Ended) -> Exception:
     if ended.code == _LINK:
         return AccessDenied(told, "whoever made it could lead us to any file: name the file itself")
     if ended.code == _NAMES:
-        text = f"{path} on {host} has several names (hard links): the other ones would keep the old key"
+        text = (
+            f"{path} on {host} has several names (hard links): the other ones would keep the"
+            " old key"
+        )
         return PermanentError(text, "make them symbolic links to this one")
     if ended.code == _UNLIKE:
         return AccessDenied(*_unlike(host, path, str(_UNLIKE)))
     if ended.code == _LARGE:
-        return PermanentError(f"{path} on {host} is larger than a file of secrets", "is it the right one?")
+        return PermanentError(
+            f"{path} on {host} is larger than a file of secrets", "is it the right one?"
+        )
     if ended.code == _NO_PLAIN_FILE:
         return PermanentError(f"{path} on {host} is a pipe, a device or a directory, not a file")
     if any(words in ended.err for words in _FULL):
         return TransientError(told, "free some space; nothing was changed")
     if any(words in ended.err for words in _DENIED):
-        return AccessDenied(told, "rotator needs to write the file and its directory there; `sudo: true`?")
+        return AccessDenied(
+            told, "rotator needs to write the file and its directory there; `sudo: true`?"
+        )
     return PermanentError(told)

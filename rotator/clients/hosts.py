@@ -13,9 +13,15 @@ from rotator.secret import Secret
 _TIMEOUT = 30.0
 _UNREACHED = 255  # ssh's own exit status
 _NEVER_BEGAN = ("ssh: connect to host", "ssh: Could not resolve hostname")
-_DENIED = ("authentication required", "Access denied", "a password is required")  # polkit, D-Bus, sudo
+_DENIED = (
+    "authentication required",
+    "Access denied",
+    "a password is required",
+)  # polkit, D-Bus, sudo
 
-_NO_NEW_PRIVILEGES = '"no new privileges" flag'  # sudo, under a unit's or container's NoNewPrivileges
+_NO_NEW_PRIVILEGES = (  # sudo, under a unit's or container's NoNewPrivileges
+    '"no new privileges" flag'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +29,16 @@ class HostsConnection:
     """The settings of every plugin that works on hosts."""
 
     host: str | list[str] | None = setting(
-        "Hosts as ssh knows them, one after the other; without any, this machine", default=None, connection=True
+        "Hosts as ssh knows them, one after the other; without any, this machine",
+        default=None,
+        connection=True,
     )
     ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True, runs=True
+        "Configuration file of ssh; else the user's own",
+        default=None,
+        connection=True,
+        path=True,
+        runs=True,
     )
     sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
 
@@ -55,7 +67,9 @@ class Host:
         return ended.out
 
     def repeated(self, script: str, stdin: Secret | None = None) -> programs.Ended:
-        """As `ended`, for what can be run again: raises TransientError where the end is not known."""
+        """As `ended`, for what can be run again: raises TransientError where the end is
+        not known.
+        """
         try:
             return self.ended(script, stdin)
         except OutcomeUnknown as error:
@@ -73,10 +87,18 @@ class Host:
         if self.name and ended.code == _UNREACHED:
             raise _unreached(self, ended)
         if _NO_NEW_PRIVILEGES in ended.err:
-            hint = "`NoNewPrivileges=no` in rotator's unit; or without `sudo: true`, as the owner of the file or unit"
-            raise AccessDenied(f"{self}: sudo does nothing where new privileges are forbidden", hint)
+            hint = (
+                "`NoNewPrivileges=no` in rotator's unit; or without `sudo: true`, as the owner of"
+                " the file or unit"
+            )
+            raise AccessDenied(
+                f"{self}: sudo does nothing where new privileges are forbidden", hint
+            )
         if any(words in ended.err for words in _DENIED):
-            hint = "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit rule"
+            hint = (
+                "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit"
+                " rule"
+            )
             raise AccessDenied(f"{self}: {ended.words}", hint)
         return ended
 
@@ -84,7 +106,17 @@ class Host:
         if not self.name:
             return ["sh", "-c", script]
         config = ["-F", self.ssh_config] if self.ssh_config else []
-        return ["ssh", *config, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", self.name, script]
+        return [
+            "ssh",
+            *config,
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=10",
+            "--",
+            self.name,
+            script,
+        ]
 
     def command(self, *words: str) -> str:
         """A command as it is written in a script."""
@@ -98,7 +130,12 @@ def _unreached(host: Host, ended: programs.Ended) -> Exception:
     words = ended.words
     if "Permission denied" in words or "Host key verification failed" in words:
         return AccessDenied(
-            f"{host}: {words}", f"`ssh {host.name} true` must work as rotator's user, without a question"
+            f"{host}: {words}",
+            f"`ssh {host.name} true` must work as rotator's user, without a question",
         )
     told = f"{host} is not reached: {words}", f"ssh {host.name} true"
-    return TransientError(*told) if any(one in ended.err for one in _NEVER_BEGAN) else OutcomeUnknown(*told)
+    return (
+        TransientError(*told)
+        if any(one in ended.err for one in _NEVER_BEGAN)
+        else OutcomeUnknown(*told)
+    )

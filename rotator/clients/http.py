@@ -1,4 +1,5 @@
-"""The one door to HTTP: a limit of real time, deadline check right before sending, errors translated by intent.
+"""The one door to HTTP: a limit of real time, deadline check right before sending, errors
+translated by intent.
 
 A redirect is never followed: the key must not travel to another host.
 """
@@ -35,7 +36,8 @@ _TIMEOUT = 20.0
 _TRUSTED = 60.0  # seconds until certificates are read again
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SAFE = ("GET", "HEAD")
-_LONGEST_WAIT = 3600.0  # seconds of a Retry-After that are believed; the engine caps at the step's deadline besides
+# Seconds of a Retry-After that are believed; the engine caps at the step's deadline besides
+_LONGEST_WAIT = 3600.0
 _CONTENT_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}(;[ \w=\"-]{0,30})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -48,8 +50,12 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    secrets: tuple[Secret, ...] = ()  # what its headers hold: alive, and so redacted, as long as its answer is read
-    makes_key: bool = False  # what comes back may hold a key that nobody knows yet: nothing of it is ever shown
+    secrets: tuple[
+        Secret, ...
+    ] = ()  # what its headers hold: alive, and so redacted, as long as its answer is read
+    makes_key: bool = (
+        False  # what comes back may hold a key that nobody knows yet: nothing of it is ever shown
+    )
 
     @property
     def safe(self) -> bool:
@@ -62,7 +68,9 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secrets: tuple[Secret, ...] = ()  # of the request: what the answer echoes is redacted as long as it is read
+    secrets: tuple[
+        Secret, ...
+    ] = ()  # of the request: what the answer echoes is redacted as long as it is read
 
     def json(self) -> Any:
         """The body as JSON. Raises PermanentError with the first words of what came instead."""
@@ -84,7 +92,9 @@ class Answer:
 
     @property
     def guarded(self) -> str:
-        """The same without anything that might be a key: one of an account may stand there that nobody here knows."""
+        """The same without anything that might be a key: one of an account may stand there that
+        nobody here knows.
+        """
         return _sentence(without_keys(redact(self._words)))
 
     @property
@@ -103,7 +113,8 @@ def _sentence(words: str) -> str:
 
 
 def parsed(text: str | bytes) -> Any:
-    """JSON of somebody else's. Lone surrogates, which no journal, log or URL can hold, become U+FFFD.
+    """JSON of somebody else's. Lone surrogates, which no journal, log or URL can hold, become
+    U+FFFD.
 
     Raises ValueError (no JSON, a number of more than 4,300 digits), RecursionError.
     """
@@ -123,11 +134,12 @@ class Redirected(PermanentError):
 
 
 def send(request: Request) -> Answer:
-    """One request, one answer of any status below 300 or from 400, in 30 s with its last byte; what is not safe, in the
-    time that the lease still has.
+    """One request, one answer of any status below 300 or from 400, in 30 s with its last byte; what
+    is not safe, in the time that the lease still has.
 
-    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe request may have), Unreadable (it did, but its
-    answer is too long or garbled), Redirected, PermanentError (cannot be sent, or too long an answer), LeaseLost.
+    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe request may have),
+    Unreadable (it did, but its answer is too long or garbled), Redirected, PermanentError (cannot
+    be sent, or too long an answer), LeaseLost.
     """
     line = _Line()
     seconds = deadline.CALL if request.safe else deadline.remaining()
@@ -162,7 +174,10 @@ class _Line:
         self._stream: Any = None
 
     def follow(self, event: str, told: Mapping[str, Any]) -> None:
-        """httpcore tells what it does. Connecting may have taken long: the deadline is asked right before sending."""
+        """httpcore tells what it does.
+
+        Connecting may have taken long: the deadline is asked right before sending.
+        """
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._stream = told["return_value"]
         elif event.endswith(".send_request_headers.started"):
@@ -201,7 +216,9 @@ def _send(request: Request, line: _Line) -> Answer:
             finally:
                 answer.close()
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise _Flaky(f"{host} cannot be reached: {_words(error)}", "is it up, and the address right?") from error
+        raise _Flaky(
+            f"{host} cannot be reached: {_words(error)}", "is it up, and the address right?"
+        ) from error
     except httpx.LocalProtocolError as error:  # told before anything is sent
         raise PermanentError(f"not a request that can be sent: {_words(error)}") from error
     except httpx.HTTPError as error:
@@ -210,10 +227,13 @@ def _send(request: Request, line: _Line) -> Answer:
         raise PermanentError(f"not a usable address or header: {_words(error)}") from error
     if 300 <= answer.status_code < 400:
         raise Redirected(
-            f"{host} redirects ({answer.status_code}){_elsewhere(request, answer.headers.get('location', ''))}",
+            f"{host} redirects"
+            f" ({answer.status_code}){_elsewhere(request, answer.headers.get('location', ''))}",
             "give the final address; a key is never sent after a redirect",
         )
-    return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body, request.secrets)
+    return Answer(
+        answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body, request.secrets
+    )
 
 
 def _host(request: Request) -> str:
@@ -234,7 +254,10 @@ def _elsewhere(request: Request, location: str) -> str:
 
 
 def _client(host: str) -> httpx.Client:
-    """Through the environment's proxy, but for this machine itself: the key would leave it. Raises PermanentError."""
+    """Through the environment's proxy, but for this machine itself: the key would leave it.
+
+    Raises PermanentError.
+    """
     import httpx
 
     try:
@@ -245,8 +268,15 @@ def _client(host: str) -> httpx.Client:
             verify=_trust(int(time.monotonic() // _TRUSTED), *map(os.environ.get, _TRUST)),
             trust_env=not is_this_machine(host),
         )
-    except (ValueError, ImportError, httpx.InvalidURL) as error:  # what it says may name the proxy's password
-        hint = f"http:// or https:// in {_proxies() or 'HTTP_PROXY, HTTPS_PROXY, ALL_PROXY'}; NO_PROXY names exceptions"
+    except (
+        ValueError,
+        ImportError,
+        httpx.InvalidURL,
+    ) as error:  # what it says may name the proxy's password
+        hint = (
+            f"http:// or https:// in {_proxies() or 'HTTP_PROXY, HTTPS_PROXY, ALL_PROXY'}; NO_PROXY"
+            " names exceptions"
+        )
         raise PermanentError("the proxy that the environment names cannot be used", hint) from error
 
 
@@ -260,7 +290,9 @@ def is_this_machine(host: str) -> bool:
 
 def _proxies() -> str:
     """The variables that name a proxy here."""
-    return ", ".join(name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"))
+    return ", ".join(
+        name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    )
 
 
 @lru_cache(maxsize=1)
@@ -292,7 +324,9 @@ def _lost(request: Request, host: str, error: httpx.HTTPError) -> TransientError
 
 
 def _kind(error: httpx.HTTPError) -> str:
-    """What was wrong with an answer, in our words: those of the parser quote it, and it may hold a key."""
+    """What was wrong with an answer, in our words: those of the parser quote it, and it may hold a
+    key.
+    """
     import httpx
 
     kinds: dict[type[httpx.HTTPError], str] = {
@@ -301,7 +335,9 @@ def _kind(error: httpx.HTTPError) -> str:
         httpx.RemoteProtocolError: "what came is not HTTP, or ended too early",
         httpx.DecodingError: "its answer does not decompress",
     }
-    return next((words for kind, words in kinds.items() if isinstance(error, kind)), type(error).__name__)
+    return next(
+        (words for kind, words in kinds.items() if isinstance(error, kind)), type(error).__name__
+    )
 
 
 def _words(error: Exception) -> str:
@@ -309,7 +345,8 @@ def _words(error: Exception) -> str:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds that the server asks to wait, at most an hour; None where it does not say (RFC 9110, 10.2.3).
+    """Seconds that the server asks to wait, at most an hour; None where it does not say (RFC 9110,
+    10.2.3).
 
     A date is counted from the answer's own Date where it has one: the two clocks may differ.
     """
@@ -319,7 +356,9 @@ def retry_after(answer: Answer) -> float | None:
     at = _http_date(value)
     if at is None:
         return None
-    return min(max(0.0, at - (_http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT)
+    return min(
+        max(0.0, at - (_http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT
+    )
 
 
 def _http_date(text: str) -> float | None:
@@ -330,14 +369,21 @@ def _http_date(text: str) -> float | None:
 
 
 def passing(answer: Answer, request: Request, who: str, said: str) -> None:
-    """Raises for an answer that says 'not now' (429, 5xx): Transient, or unknown where it may have happened.
+    """Raises for an answer that says 'not now' (429, 5xx): Transient, or unknown where it may have
+    happened.
 
-    `said` is what it says, fit to be shown. 429 is told before the work; 503 not always: a gateway says it, too, of a
-    server that was at work.
+    `said` is what it says, fit to be shown. 429 is told before the work; 503 not always: a gateway
+    says it, too, of a server that was at work.
     """
-    if answer.status == 429 or (answer.status == 503 and request.safe and "retry-after" in answer.headers):
+    if answer.status == 429 or (
+        answer.status == 503 and request.safe and "retry-after" in answer.headers
+    ):
         words = f"{who} is busy ({answer.status})" + (f": {said}" if said else "")
         raise TransientError(words, retry_in=retry_after(answer))
     if answer.status >= 500 or answer.status == 408:
         words = f"{who} answered {answer.status}: {said}"
-        raise TransientError(words, retry_in=retry_after(answer)) if request.safe else OutcomeUnknown(words)
+        raise (
+            TransientError(words, retry_in=retry_after(answer))
+            if request.safe
+            else OutcomeUnknown(words)
+        )

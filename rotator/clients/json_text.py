@@ -1,6 +1,7 @@
 """A JSON object as a text: a field's value is changed, and no other character.
 
-Numbers, the order of fields, their layout, and fields that are there twice stay as somebody wrote them.
+Numbers, the order of fields, their layout, and fields that are there twice stay as somebody wrote
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from json import JSONDecoder
 from typing import Any
 
-# Numbers are not read: they may have more digits than Python takes, and nobody asks for their value.
+# Numbers are not read: they may have more digits than Python takes, and nobody asks for their
+# value.
 _DECODER = JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 _TEXT = JSONDecoder()
 _BLANKS = " \t\n\r"
@@ -23,7 +25,9 @@ class NoText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where a member of an object stands: from `start` its name, from `value` to `end` its value."""
+    """Where a member of an object stands: from `start` its name, from `value` to `end`
+    its value.
+    """
 
     name: str
     start: int
@@ -63,15 +67,22 @@ def _behind_blanks(text: str, at: int) -> int:
 
 
 def get(text: str, name: str) -> str:
-    """The text in a field; '' where there is none, or null. Raises NoText for what is no text, or not certain."""
+    """The text in a field; '' where there is none, or null.
+
+    Raises NoText for what is no text, or not certain.
+    """
     values = [_value(text, one) for one in members(text or "{}") if one.name == name]
     if any(value != values[0] for value in values):
-        raise NoText(f"has the field {name} {len(values)} times, with different values: which one is read?")
+        raise NoText(
+            f"has the field {name} {len(values)} times, with different values: which one is read?"
+        )
     value = values[0] if values else None
     if value is None:
         return ""
     if not isinstance(value, str):
-        kind = {bool: "true or false", dict: "an object", list: "a list"}.get(type(value), "a number")
+        kind = {bool: "true or false", dict: "an object", list: "a list"}.get(
+            type(value), "a number"
+        )
         raise NoText(f"has {kind} in the field {name}, not a text")
     return value
 
@@ -89,7 +100,12 @@ def part(text: str, *names: str) -> str:
 
 def _value(text: str, member: Member) -> Any:
     """A number as something that is no text."""
-    return json.loads(text[member.value : member.end], parse_float=_number, parse_int=_number, parse_constant=_number)
+    return json.loads(
+        text[member.value : member.end],
+        parse_float=_number,
+        parse_int=_number,
+        parse_constant=_number,
+    )
 
 
 def _number(_: str) -> float:
@@ -97,7 +113,8 @@ def _number(_: str) -> float:
 
 
 def put(text: str, name: str, value: str) -> str:
-    """The text with this value in the field, wherever it stands; a new one is the last, as the others are laid out.
+    """The text with this value in the field, wherever it stands; a new one is the last, as the
+    others are laid out.
 
     Raises NoText.
     """
@@ -123,10 +140,16 @@ def _added(text: str, held: list[Member], name: str, written: str) -> str:
 
 
 def without(text: str, names: Iterable[str], *inside: str) -> str:
-    """The text without these members of the object, or of the one that the fields `inside` lead to. Raises NoText."""
+    """The text without these members of the object, or of the one that the fields `inside` lead to.
+
+    Raises NoText.
+    """
     start = 0
     for name in inside:
-        outer = next((one for one in members(text, start) if one.name == name and text[one.value] == "{"), None)
+        outer = next(
+            (one for one in members(text, start) if one.name == name and text[one.value] == "{"),
+            None,
+        )
         if outer is None:
             return text
         start = outer.value

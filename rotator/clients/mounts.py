@@ -1,6 +1,8 @@
-"""Who has a file mounted by itself: a mount keeps the file that it was made of, never what takes that one's place.
+"""Who has a file mounted by itself: a mount keeps the file that it was made of, never what takes
+that one's place.
 
-So does `-v ./app.env:/app.env` in a container, until it is started anew. Source: proc(5), mountinfo.
+So does `-v ./app.env:/app.env` in a container, until it is started anew. Source: proc(5),
+mountinfo.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _ESCAPES = {" ": "\\040", "\t": "\\011", "\n": "\\012", "\\": "\\134"}
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process of another mount namespace, or of ours, and where it sees the file (escaped as in mountinfo)."""
+    """A process of another mount namespace, or of ours, and where it sees the file (escaped as in
+    mountinfo).
+    """
 
     pid: int
     program: str
@@ -33,10 +37,14 @@ class Holder:
 
 
 def holders(path: Path) -> list[Holder]:
-    """One for each place at which processes of this machine have the file mounted, as far as we may look."""
+    """One for each place at which processes of this machine have the file mounted, as far as we may
+    look.
+    """
     if not path.is_file():
         return []
-    spelled = str(plain.real(path)).translate({ord(char): escaped for char, escaped in _ESCAPES.items()})
+    spelled = str(plain.real(path)).translate(
+        {ord(char): escaped for char, escaped in _ESCAPES.items()}
+    )
     wanted = _as_mounted(spelled)
     found: dict[tuple[str, str], Holder] = {}
     ours = _namespace("self")
@@ -61,7 +69,10 @@ def _as_mounted(spelled: str) -> str:
             _, _, device, root, place, *_ = line.split(" ")
             inside = f"{spelled}/".startswith(place.rstrip("/") + "/")
             if inside and len(place) >= len(best):
-                best, found = place, f" {device} {root.rstrip('/')}{spelled.removeprefix(place.rstrip('/'))}"
+                best, found = (
+                    place,
+                    f" {device} {root.rstrip('/')}{spelled.removeprefix(place.rstrip('/'))}",
+                )
     return found
 
 

@@ -1,4 +1,6 @@
-"""What the pattern of a provider's keys tells of them: what all begin with, and what they may consist of."""
+"""What the pattern of a provider's keys tells of them: what all begin with, and what they may
+consist of.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,24 @@ _CHOICES = 8  # a class of no more characters is a few alternatives, not somethi
 
 
 def literal_prefix(pattern: str, value: str) -> str:
-    """The longest fixed beginning that the pattern allows and that the value has: `sk-svcacct-` of OpenAI's."""
+    """The longest fixed beginning that the pattern allows and that the value has: `sk-svcacct-` of
+    OpenAI's.
+    """
     heads = _heads(list(_parser.parse(pattern)))
     return max((head for head, _ in heads if value.startswith(head)), key=len, default="")
 
 
 def _heads(parts: list[Any]) -> list[tuple[str, bool]]:
-    """The fixed beginnings of what the parts match; True where that is all of it, so that what comes next goes on."""
+    """The fixed beginnings of what the parts match; True where that is all of it, so that what
+    comes next goes on.
+    """
     heads = [("", True)]
     for part in parts:
         following = _of(part)
         ended = [head for head in heads if not head[1]]
-        heads = ended + [(head + more, whole) for head, on in heads if on for more, whole in following]
+        heads = ended + [
+            (head + more, whole) for head, on in heads if on for more, whole in following
+        ]
         if len(heads) > _MANY or not any(on for _, on in heads):
             break
     return heads
@@ -77,7 +85,9 @@ def _signs_of(kind: str, found: Any) -> set[str] | None:
         case "LITERAL":
             return {chr(found)}
         case "RANGE":
-            return {chr(code) for code in range(found[0], found[1] + 1)} if found[1] < _ASCII else None
+            return (
+                {chr(code) for code in range(found[0], found[1] + 1)} if found[1] < _ASCII else None
+            )
         case "CATEGORY":
             return _CATEGORIES.get(str(found))
         case "IN":

@@ -25,11 +25,16 @@ class PlacedStore:
 
     path: str = setting("The file, for instance /srv/app/.env", path=True, elsewhere="host")
     host: str | list[str] | None = setting(
-        "Host as ssh knows it; a list: the same file on each, a store of its own; without any, this machine",
+        "Host as ssh knows it; a list: the same file on each, a store of its own; without any, this"
+        " machine",
         default=None,
     )
     ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own", default=None, connection=True, path=True, runs=True
+        "Configuration file of ssh; else the user's own",
+        default=None,
+        connection=True,
+        path=True,
+        runs=True,
     )
     sudo: bool = setting("Read and write by `sudo -n`", default=False, connection=True)
 
@@ -38,15 +43,25 @@ class PlacedStore:
 
     def __post_init__(self) -> None:
         if self.host == []:
-            raise ConfigError("`host` is an empty list", "name one, or leave it out for this machine")
+            raise ConfigError(
+                "`host` is an empty list", "name one, or leave it out for this machine"
+            )
         if self.sudo and not self.path.startswith("/"):
-            raise ConfigError(f"{self.path} is no absolute path", "`sudo` has another home; begin with /")
+            raise ConfigError(
+                f"{self.path} is no absolute path", "`sudo` has another home; begin with /"
+            )
         if self.host and not self.path.startswith(("/", "~/")):
-            raise ConfigError(f"{self.path} is no absolute path", "on a host it begins with / or ~/")
+            raise ConfigError(
+                f"{self.path} is no absolute path", "on a host it begins with / or ~/"
+            )
 
     def each(self) -> list[Self]:
         """One store for each host."""
-        return [replace(self, host=host) for host in self.host] if isinstance(self.host, list) else [self]
+        return (
+            [replace(self, host=host) for host in self.host]
+            if isinstance(self.host, list)
+            else [self]
+        )
 
     @property
     def place(self) -> str:
@@ -56,14 +71,20 @@ class PlacedStore:
     @property
     def _host(self) -> Host | None:
         """None where Python reads and writes the file itself."""
-        return Host(str(self.host or ""), self.ssh_config, self.sudo) if self.host or self.sudo else None
+        return (
+            Host(str(self.host or ""), self.ssh_config, self.sudo)
+            if self.host or self.sudo
+            else None
+        )
 
     @property
     def _local(self) -> Path:
         return Path(self.path)
 
     def preflight(self) -> list[Finding]:
-        """What speaks against replacing it; a warning where others may read it, or a program makes it."""
+        """What speaks against replacing it; a warning where others may read it, or a program makes
+        it.
+        """
         host = self._host
         seen = host_files.look(host, self.path) if host else files.look(self._local)
         found = list(findings(seen, self.place))
@@ -77,11 +98,19 @@ class PlacedStore:
         """What its content warns of. Raises PermanentError."""
         if words := managed(snapshot.content):
             text = f"{self.place} is made by a program ('{words}'), which puts the old key back"
-            yield Finding(Level.WARNING, text, "give that program the new key, too, or let it leave this file alone")
+            yield Finding(
+                Level.WARNING,
+                text,
+                "give that program the new key, too, or let it leave this file alone",
+            )
 
     def holders(self) -> list[Holder]:
-        """Processes that have the file mounted by itself: they never see the one that takes its place."""
-        return mounts.holders_on(self._host, self.path) if self._host else mounts.holders(self._local)
+        """Processes that have the file mounted by itself: they never see the one that takes its
+        place.
+        """
+        return (
+            mounts.holders_on(self._host, self.path) if self._host else mounts.holders(self._local)
+        )
 
     def retire(self, version: str) -> None:
         """The file holds one version only."""

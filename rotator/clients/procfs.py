@@ -1,4 +1,6 @@
-"""The one door to /proc: which process it is, when it started, what its environment held when it did."""
+"""The one door to /proc: which process it is, when it started, what its environment held when it
+did.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from rotator.errors import NotFound, PermanentError
 from rotator.secret import Secret
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_WRITES_LATER = 1.0  # seconds: a process starts before it writes its pid file, by a clock that is set in small steps
+# Seconds: a process starts before it writes its pid file, by a clock that is set in small steps
+_WRITES_LATER = 1.0
 _OWN_FIRST = ("systemd", "init")
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh", "fish")
 _ENTRY = re.compile(rb"[A-Za-z_][A-Za-z0-9_.%()-]*=")
@@ -25,7 +28,9 @@ _ENTRY = re.compile(rb"[A-Za-z_][A-Za-z0-9_.%()-]*=")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`started_at` is Unix seconds, `start` clock ticks since boot; (pid, start) is never used twice."""
+    """`started_at` is Unix seconds, `start` clock ticks since boot; (pid, start) is never used
+    twice.
+    """
 
     pid: int
     started_at: float
@@ -42,7 +47,9 @@ class Missing(StrEnum):
 
     ABSENT = "its environment has no such variable"
     UNREADABLE = "its environment may not be read"
-    OVERWRITTEN = "it has overwritten its environment (as setproctitle does, unless SPT_NOENV=1 is set)"
+    OVERWRITTEN = (
+        "it has overwritten its environment (as setproctitle does, unless SPT_NOENV=1 is set)"
+    )
 
 
 def process(pid: int) -> Process | None:
@@ -65,27 +72,45 @@ def from_pid_file(path: Path) -> Process:
     try:
         content, file = plain.read(path)
     except (OSError, PermanentError) as error:
-        words = error.message if isinstance(error, PermanentError) else f"{path} cannot be read: {error.strerror}"
+        words = (
+            error.message
+            if isinstance(error, PermanentError)
+            else f"{path} cannot be read: {error.strerror}"
+        )
         missing = isinstance(error, FileNotFoundError)
-        raise NotFound(f"{path} is not there" if missing else words, "does the service run, and write it?") from error
+        raise NotFound(
+            f"{path} is not there" if missing else words, "does the service run, and write it?"
+        ) from error
     number, *_ = content.split() or [b""]
     if not re.fullmatch(rb"[0-9]{1,10}", number):
-        raise NotFound(f"{path} names no running process: it does not begin with a number", "is it a pid file?")
+        raise NotFound(
+            f"{path} names no running process: it does not begin with a number", "is it a pid file?"
+        )
     pid = int(number)
     found = process(pid)
     if found is None:
-        raise NotFound(f"{path} names no running process: there is no {pid}" + _hidden(pid), "start the service first")
+        raise NotFound(
+            f"{path} names no running process: there is no {pid}" + _hidden(pid),
+            "start the service first",
+        )
     if (leader := _status(pid).get("Tgid", str(pid))) != str(pid):
         hint = "the pid file must name the process itself"
-        raise NotFound(f"{path} names no running process: {pid} is a thread of process {leader}", hint)
+        raise NotFound(
+            f"{path} names no running process: {pid} is a thread of process {leader}", hint
+        )
     if found.started_at > file.st_mtime + _WRITES_LATER:
         later = found.started_at - file.st_mtime
         raise NotFound(
-            f"{path} names {found}, which started {later:.0f} s after the file was written: it is another one",
-            f"is the service down? If it is this process, and the clock was set since it started: `touch {path}`",
+            f"{path} names {found}, which started {later:.0f} s after the file was written: it is"
+            " another one",
+            "is the service down? If it is this process, and the clock was set since it started:"
+            f" `touch {path}`",
         )
     if pid == 1 and found.name in _OWN_FIRST:
-        hint = "a number from a container means nothing here: use the restarter docker, or a pid file of this machine"
+        hint = (
+            "a number from a container means nothing here: use the restarter docker, or a pid file"
+            " of this machine"
+        )
         raise NotFound(f"{path} names {found}, the machine's own first one", hint)
     return found
 
@@ -117,9 +142,11 @@ def may_signal(found: Process) -> bool:
 
 
 def handles(found: Process, number: signal.Signals) -> str:
-    """What a process does with a signal: `ignores`, `catches`, or '' for what the kernel does by itself.
+    """What a process does with a signal: `ignores`, `catches`, or '' for what the kernel does by
+    itself.
 
-    One that is blocked is waited for (sigwait, signalfd): it reaches the process even where its parent had it ignored.
+    One that is blocked is waited for (sigwait, signalfd): it reaches the process even where its
+    parent had it ignored.
     """
     status, bit = _status(found.pid), 1 << (number - 1)
     for field, word in (("SigBlk", "catches"), ("SigIgn", "ignores"), ("SigCgt", "catches")):
@@ -129,7 +156,9 @@ def handles(found: Process, number: signal.Signals) -> str:
 
 
 def runs_for_it(found: Process) -> Process | None:
-    """A child of a shell: the program that a script runs, and that a signal to the script does not reach."""
+    """A child of a shell: the program that a script runs, and that a signal to the script does not
+    reach.
+    """
     if found.name not in _SHELLS:
         return None
     try:
@@ -140,7 +169,10 @@ def runs_for_it(found: Process) -> Process | None:
 
 
 def send(found: Process, number: signal.Signals) -> None:
-    """Signal this very process. Raises ProcessLookupError where it has ended, though another one has its number now."""
+    """Signal this very process.
+
+    Raises ProcessLookupError where it has ended, though another one has its number now.
+    """
     with contextlib.ExitStack() as stack:
         handle = None
         with contextlib.suppress(AttributeError, NotImplementedError):
@@ -167,29 +199,43 @@ def variable(pid: int, name: str) -> Secret | Missing:
         return Missing.UNREADABLE
     start = f"{name}=".encode()
     found = next((entry for entry in environment.split(b"\0") if entry.startswith(start)), None)
-    return Secret(found[len(start) :].decode(errors="replace")) if found is not None else missing(environment)
+    return (
+        Secret(found[len(start) :].decode(errors="replace"))
+        if found is not None
+        else missing(environment)
+    )
 
 
 def missing(environment: bytes) -> Missing:
-    """Why a variable is not in it: a title that was written over it begins where the first variable was."""
+    """Why a variable is not in it: a title that was written over it begins where the first variable
+    was.
+    """
     whole = not environment or _ENTRY.match(environment) is not None
     return Missing.ABSENT if whole else Missing.OVERWRITTEN
 
 
 def writers_with_a_lock(path: Path) -> list[Process]:
-    """Other processes of this machine that hold a lock to write on the file. Empty where that cannot be seen."""
+    """Other processes of this machine that hold a lock to write on the file.
+
+    Empty where that cannot be seen.
+    """
     try:
         found, lines = path.stat(), Path("/proc/locks").read_text().splitlines()
     except OSError:
         return []
     file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     fields = [line.split() for line in lines if "->" not in line]
-    pids = {int(one[4]) for one in fields if one[3] == "WRITE" and one[5] == file} - {os.getpid(), -1}
+    pids = {int(one[4]) for one in fields if one[3] == "WRITE" and one[5] == file} - {
+        os.getpid(),
+        -1,
+    }
     return [one for pid in sorted(pids) if (one := process(pid)) is not None]
 
 
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system that a path is on (`ext4`, `nfs4`, …), '' where /proc does not tell."""
+    """The type of the file system that a path is on (`ext4`, `nfs4`, …), '' where /proc does not
+    tell.
+    """
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:

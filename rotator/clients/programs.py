@@ -1,8 +1,9 @@
 """The one door to programs: secrets by standard input or named environment, never by argument.
 
-A program runs under a small watcher that ends its process group at its time-out, and when rotator dies; what it starts
-in a session of its own lives on. It inherits no file of rotator's. Its output is read until the program itself ends:
-nobody waits for what it leaves running, a server in the background, which may go on writing.
+A program runs under a small watcher that ends its process group at its time-out, and when rotator
+dies; what it starts in a session of its own lives on. It inherits no file of rotator's. Its output
+is read until the program itself ends: nobody waits for what it leaves running, a server in the
+background, which may go on writing.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ _ERRORS = 1_000_000  # bytes of what it says on standard error; the end is kept
 _CHUNK = 1_000_000  # as much as a pipe can hold
 _GRACE = 10.0  # seconds that the watcher may take to begin and to end
 
-# Runs as `python -c … SOCKET OUT ERR SECONDS PROGRAM ARGUMENT…`. It reports by the socket, where the end of file means
-# that rotator is dead or wants no more. OUT and ERR are the ends that rotator reads.
+# Runs as `python -c … SOCKET OUT ERR SECONDS PROGRAM ARGUMENT…`. It reports by the socket, where
+# the end of file means that rotator is dead or wants no more. OUT and ERR are the ends that rotator
+# reads.
 _WATCHER = """
 import os, select, signal, sys
 ours, seconds, argv = [int(fd) for fd in sys.argv[1:4]], float(sys.argv[4]), sys.argv[5:]
@@ -43,7 +45,8 @@ for fd in ours: os.set_inheritable(fd, False)
 def report(text):
     try: os.write(us, text.encode())
     except OSError: pass
-try: child = os.posix_spawnp(argv[0], argv, os.environ, setpgroup=0, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
+reset = [signal.SIGPIPE, signal.SIGXFSZ]
+try: child = os.posix_spawnp(argv[0], argv, os.environ, setpgroup=0, setsigdef=reset)
 except OSError as error:
     report(f"refused {error.errno}")
     os._exit(0)
@@ -66,8 +69,8 @@ if len(held.poll(0)) < len(outputs) and os.fork() == 0:
 os._exit(0)
 """
 
-# What a program leaves running would die of its next word if nobody held the other end: this takes it, once rotator
-# has read its own share, until the last one that could write has ended.
+# What a program leaves running would die of its next word if nobody held the other end: this takes
+# it, once rotator has read its own share, until the last one that could write has ended.
 _DRAIN = """
 import os, select, sys
 us, *outputs = map(int, sys.argv[1:])
@@ -85,7 +88,9 @@ while outputs:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended: its exit status (a signal's number below zero), and what it said, any bytes as text."""
+    """How a program ended: its exit status (a signal's number below zero), and what it said, any
+    bytes as text.
+    """
 
     program: str
     code: int
@@ -95,16 +100,27 @@ class Ended:
 
     @property
     def out(self) -> str:
-        """All that it printed. Raises PermanentError where that is too much: half of it would be another answer."""
+        """All that it printed.
+
+        Raises PermanentError where that is too much: half of it would be another answer.
+        """
         if self.cut:
-            raise PermanentError(f"{self.program} prints more than {LIMIT // 1_000_000} MB", "is it the right program?")
+            raise PermanentError(
+                f"{self.program} prints more than {LIMIT // 1_000_000} MB",
+                "is it the right program?",
+            )
         return self.printed
 
     @property
     def value(self) -> str:
-        """The secret that it printed, without the line's end. Raises PermanentError for what is not UTF-8."""
+        """The secret that it printed, without the line's end.
+
+        Raises PermanentError for what is not UTF-8.
+        """
         if "\ufffd" in self.out:
-            raise PermanentError(f"{self.program} printed what is not UTF-8", "print the credential as text")
+            raise PermanentError(
+                f"{self.program} printed what is not UTF-8", "print the credential as text"
+            )
         return self.out.strip("\r\n")
 
     @property
@@ -122,17 +138,23 @@ def run(
     timeout: float = 60.0,
     cwd: str = "",
 ) -> Ended:
-    """Run a program to its end, in the folder `cwd` ('' = where we are), for `timeout` seconds at most.
+    """Run a program to its end, in the folder `cwd` ('' = where we are), for `timeout` seconds at
+    most.
 
     It gets `env`, and of our own environment what holds no credential, or is named by `own`.
 
-    What it has in its process group ends with the time-out; so does what it would do after the lease.
+    What it has in its process group ends with the time-out; so does what it would do after the
+    lease.
 
-    Raises NotFound, AccessDenied, PermanentError (it cannot be started), OutcomeUnknown (time-out), LeaseLost.
+    Raises NotFound, AccessDenied, PermanentError (it cannot be started), OutcomeUnknown (time-out),
+    LeaseLost.
     """
     deadline.check()
     if cwd and not Path(cwd).is_dir():
-        raise NotFound(f"the folder {cwd} does not exist", "programs run in their playbook's folder: was it moved?")
+        raise NotFound(
+            f"the folder {cwd} does not exist",
+            "programs run in their playbook's folder: was it moved?",
+        )
     seconds = deadline.remaining(timeout)
     given = stdin.reveal().encode(errors="surrogateescape") if stdin else b""
     with deadline.outside(), _started(argv, environment(env or {}, own), seconds, cwd) as ends:
@@ -145,17 +167,30 @@ def run(
         case ["late"]:
             raise OutcomeUnknown(f"{argv[0]} did not end in {seconds:.0f} s")
         case _:
-            raise OutcomeUnknown(f"nobody knows how {argv[0]} ended: what watched it was killed, or stopped")
+            raise OutcomeUnknown(
+                f"nobody knows how {argv[0]} ended: what watched it was killed, or stopped"
+            )
 
 
 def environment(given: Mapping[str, str | Secret], named: Sequence[str] = ()) -> dict[str, str]:
-    """What a program inherits, and what it is given. Every child's is made here. Raises NotFound (a `named` one)."""
-    texts = {name: value.reveal() if isinstance(value, Secret) else value for name, value in given.items()}
+    """What a program inherits, and what it is given.
+
+    Every child's is made here. Raises NotFound (a `named` one).
+    """
+    texts = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in given.items()
+    }
     return inherited(texts, named)
 
 
-def secret(argv: str | Sequence[str], folder: str = "", own: Sequence[str] = (), timeout: float = 30.0) -> str:
-    """What `{command: [program, …]}` refers to. Raises NotFound, AccessDenied, PermanentError, TransientError."""
+def secret(
+    argv: str | Sequence[str], folder: str = "", own: Sequence[str] = (), timeout: float = 30.0
+) -> str:
+    """What `{command: [program, …]}` refers to.
+
+    Raises NotFound, AccessDenied, PermanentError, TransientError.
+    """
     words = [argv] if isinstance(argv, str) else argv
     try:
         ended = run(words, timeout=timeout, cwd=folder, own=own)
@@ -167,18 +202,29 @@ def secret(argv: str | Sequence[str], folder: str = "", own: Sequence[str] = (),
 
 
 def _by_hand(own: Sequence[str]) -> str:
-    """The hint for a program that fails: perhaps for want of a variable that a person's shell has."""
+    """The hint for a program that fails: perhaps for want of a variable that a person's
+    shell has.
+    """
     without = [name for name in withheld() if name not in own]
-    told = f"; it does not get {', '.join(without)}: name what it needs by `inherit: [NAME]`" if without else ""
+    told = (
+        f"; it does not get {', '.join(without)}: name what it needs by `inherit: [NAME]`"
+        if without
+        else ""
+    )
     return f"run it by hand to see why{told}"
 
 
-def expect_success(ended: Ended, argv: Sequence[str], prints_keys: bool = False, own: Sequence[str] = ()) -> Ended:
+def expect_success(
+    ended: Ended, argv: Sequence[str], prints_keys: bool = False, own: Sequence[str] = ()
+) -> Ended:
     """The end itself if it was a good one. Exit 75 means 'later', anything else 'no'.
 
-    `prints_keys`: on its standard output, which then is not told; nor is what looks like a key among its errors.
+    `prints_keys`: on its standard output, which then is not told; nor is what looks like a key
+    among its errors.
     """
-    words = without_keys(last_line(ended.err.splitlines())) or UNSHOWN if prints_keys else ended.words
+    words = (
+        without_keys(last_line(ended.err.splitlines())) or UNSHOWN if prints_keys else ended.words
+    )
     if ended.code == TEMPORARY:
         raise TransientError(f"{argv[0]} asks to be run again later: {words}")
     if ended.code != 0:
@@ -191,16 +237,20 @@ def _not_started(program: str, number: int) -> PermanentError:
         return NotFound(f"the program {program} does not exist", "give its full path")
     why = os.strerror(number)
     hint = (
-        "does its first line name what runs it (#!/bin/sh)?" if number == errno.ENOEXEC else "check its mode: chmod +x"
+        "does its first line name what runs it (#!/bin/sh)?"
+        if number == errno.ENOEXEC
+        else "check its mode: chmod +x"
     )
     return AccessDenied(f"the program {program} cannot be executed: {why}", hint)
 
 
 class LikePopen:
-    """What packages that start programs of themselves are given for subprocess.Popen: the same door as ours.
+    """What packages that start programs of themselves are given for subprocess.Popen: the same door
+    as ours.
 
-    A login program (of a kubeconfig, or AWS's `credential_process`) gets what SDKs read, as nobody could name it, but
-    nothing else that holds credentials; it is ended at its time-out, and is asked without a terminal.
+    A login program (of a kubeconfig, or AWS's `credential_process`) gets what SDKs read, as nobody
+    could name it, but nothing else that holds credentials; it is ended at its time-out, and is
+    asked without a terminal.
     """
 
     def __init__(
@@ -213,11 +263,15 @@ class LikePopen:
         **_: Any,
     ) -> None:
         """Raises what `run` raises; TransientError for one that does not end."""
-        given = {name: value for name, value in (env or {}).items() if os.environ.get(name) != value}
+        given = {
+            name: value for name, value in (env or {}).items() if os.environ.get(name) != value
+        }
         try:
             self._ended = run(args, env=given, own=of_sdks(), timeout=deadline.CALL, cwd=cwd or "")
         except OutcomeUnknown as error:
-            raise TransientError(error.message, "it logs in: run it by hand to see what it waits for") from error
+            raise TransientError(
+                error.message, "it logs in: run it by hand to see what it waits for"
+            ) from error
         self.returncode = self._ended.code
         self._text = universal_newlines
 
@@ -302,7 +356,9 @@ class _Ends:
 
 
 @contextlib.contextmanager
-def _started(argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: str) -> Iterator[_Ends]:
+def _started(
+    argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: str
+) -> Iterator[_Ends]:
     """A program under its watcher; both are ended with the block."""
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs, _room(argv[0]):
@@ -314,7 +370,16 @@ def _started(argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: s
             theirs.enter_context(told)
             inherited = (told.fileno(), from_out.fileno(), from_err.fileno())
             code = _WATCHER.replace("DRAIN", repr(_DRAIN))
-            words = [sys.executable, "-I", "-S", "-c", code, *map(str, inherited), f"{seconds:.3f}", *argv]
+            words = [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                code,
+                *map(str, inherited),
+                f"{seconds:.3f}",
+                *argv,
+            ]
             process = subprocess.Popen(
                 words,
                 stdin=stdin,

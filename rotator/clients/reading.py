@@ -1,4 +1,5 @@
-"""What somebody else's answer says, read without ever raising: a field that is no use is none, the key is not lost.
+"""What somebody else's answer says, read without ever raising: a field that is no use is none, the
+key is not lost.
 
 Only two things are asked for strictly: the secret of a new key, and the id of a listed one.
 """
@@ -20,27 +21,43 @@ from rotator.errors import PermanentError
 from rotator.model import KeyRecord
 from rotator.secret import is_a_secret
 
-_LAST_SECOND = 253_402_300_799  # of the year 9999: what is larger is told in milliseconds, micro- or nanoseconds
-_NO = frozenset({"false", "no", "off", "0", "none", "null", "inactive", "disabled", "deactivated", "revoked"})
+# Of the year 9999: what is larger is told in milliseconds, micro- or nanoseconds
+_LAST_SECOND = 253_402_300_799
+_NO = frozenset(
+    {"false", "no", "off", "0", "none", "null", "inactive", "disabled", "deactivated", "revoked"}
+)
 _NO |= {"expired", "deleted", "archived", "suspended", "blocked"}
-_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, separators of lines
+_FORBIDDEN = frozenset(
+    {"Cc", "Cs", "Zl", "Zp"}
+)  # control characters, lone surrogates, separators of lines
 _LONGEST_ID = 500
 _DAY = 86_400.0
 _NEVER = frozenset({"", "never", "none", "null", "n/a", "-", "false"})
 
 
 def pick(path: str, data: Any) -> Any:
-    """What a JMESPath finds; None for an empty path, and where the data is of a kind that the path does not fit."""
+    """What a JMESPath finds; None for an empty path, and where the data is of a kind that the path
+    does not fit.
+    """
     if not path:
         return None
     try:
         return jmespath.search(path, data)
-    except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError):
+    except (
+        jmespath.exceptions.JMESPathError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ):
         return None
 
 
 def has(path: str, data: Any) -> bool:
-    """Whether the field that a path leads to is there at all, null or not. Paths of more than names: nobody knows."""
+    """Whether the field that a path leads to is there at all, null or not.
+
+    Paths of more than names: nobody knows.
+    """
     *above, last = path.split(".")
     if not all(re.fullmatch(r"\w+", name) for name in (*above, last)):
         return True
@@ -57,7 +74,9 @@ def text(value: Any) -> str:
 
 def told(value: Any) -> str:
     """A text for people, as a label or a hint; what cannot be shown becomes U+FFFD."""
-    return "".join("\ufffd" if unicodedata.category(char) in _FORBIDDEN else char for char in text(value))
+    return "".join(
+        "\ufffd" if unicodedata.category(char) in _FORBIDDEN else char for char in text(value)
+    )
 
 
 def key_id(value: Any) -> str:
@@ -69,7 +88,8 @@ def key_id(value: Any) -> str:
 def unfit(part: str) -> str:
     """Why a text cannot be an id, nor any other part of an address, or ''.
 
-    '.' and '..' are folded away by every client of HTTP: DELETE of the key '..' would be one of what holds the keys.
+    '.' and '..' are folded away by every client of HTTP: DELETE of the key '..' would be one of
+    what holds the keys.
     """
     if not part.strip():
         return "empty"
@@ -83,7 +103,9 @@ def unfit(part: str) -> str:
 
 
 def no_header(secret: str) -> str:
-    """Why a secret cannot stand in a header, or '': so it cannot be a key that consumers send (RFC 9110, 5.5)."""
+    """Why a secret cannot stand in a header, or '': so it cannot be a key that consumers send (RFC
+    9110, 5.5).
+    """
     if not secret:
         return "it is empty"
     if any(char.isspace() for char in secret):
@@ -94,10 +116,11 @@ def no_header(secret: str) -> str:
 
 
 def moment(value: Any) -> float | None:
-    """Unix seconds of a date as providers tell it; None where there is none, or one that nobody understands.
+    """Unix seconds of a date as providers tell it; None where there is none, or one that nobody
+    understands.
 
-    ISO 8601, RFC 2822, Unix time in seconds to nanoseconds as a number or a text, a datetime; naive = UTC.
-    A date of the year 1 or 1970 is how programs write "never".
+    ISO 8601, RFC 2822, Unix time in seconds to nanoseconds as a number or a text, a datetime; naive
+    = UTC. A date of the year 1 or 1970 is how programs write "never".
     """
     try:
         found = _moment(value)
@@ -125,18 +148,26 @@ def _moment(value: Any) -> float | None:
 
 
 def _seconds(number: float) -> float:
-    for _ in ("milli", "micro", "nano"):  # the largest of seconds is 1978 in milliseconds: they cannot be confused
+    for _ in (
+        "milli",
+        "micro",
+        "nano",
+    ):  # the largest of seconds is 1978 in milliseconds: they cannot be confused
         number = number / 1000 if number > _LAST_SECOND else number
     return number
 
 
 def last_use(value: Any) -> float | None:
-    """When a key was last used, at the latest. A day alone may mean its last second; a text that nobody understands is
-    'just now': it may be in use this very second."""
+    """When a key was last used, at the latest. A day alone may mean its last second; a text that
+    nobody understands is 'just now': it may be in use this very second.
+    """
     if no_date(value):
         return time.time()
     found = moment(value)
-    day_alone = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", value.strip()) is not None
+    day_alone = (
+        isinstance(value, str)
+        and re.fullmatch(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", value.strip()) is not None
+    )
     return found + _DAY if found is not None and day_alone else found
 
 
@@ -154,14 +185,19 @@ def no_date(value: Any) -> bool:
 
 
 def flag(value: Any) -> bool:
-    """Whether a listed key is active. A text may say so, too; what says nothing leaves a key alive."""
+    """Whether a listed key is active.
+
+    A text may say so, too; what says nothing leaves a key alive.
+    """
     if isinstance(value, str):
         return value.strip().lower() not in _NO
     return True if value is None else bool(value)
 
 
 def plain(value: Any) -> Any:
-    """The same data with 'true' and 'false' as what they mean, so that `!disabled` is right of a text as well."""
+    """The same data with 'true' and 'false' as what they mean, so that `!disabled` is right of a
+    text as well.
+    """
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower(), value)
     if isinstance(value, Mapping):
@@ -170,7 +206,10 @@ def plain(value: Any) -> Any:
 
 
 def distinct(records: Iterable[KeyRecord]) -> list[KeyRecord]:
-    """Each key once: a page may repeat what moved while it was read. Raises PermanentError where two disagree."""
+    """Each key once: a page may repeat what moved while it was read.
+
+    Raises PermanentError where two disagree.
+    """
     found: dict[str, KeyRecord] = {}
     for record in records:
         first = found.setdefault(record.id, record)

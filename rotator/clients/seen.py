@@ -9,9 +9,12 @@ from pathlib import Path
 
 from rotator.model import Finding, Level
 
-_FILLED = re.compile(r"/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+/")  # where kubelets keep a volume's present content
+_FILLED = re.compile(
+    r"/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+/"
+)  # where kubelets keep a volume's present content
 _MANAGED = re.compile(
-    rb"^[ \t]*[#;].*?\b((?:ansible|chef|puppet|salt)[ -]managed|(?:managed|generated|rendered|maintained) "
+    rb"^[ \t]*[#;].*?\b((?:ansible|chef|puppet|salt)["
+    rb" -]managed|(?:managed|generated|rendered|maintained) "
     rb"(?:by|from|with) \w[\w-]*|do not (?:edit|modify|change))",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -22,10 +25,11 @@ _HEAD = 4096  # bytes in which whoever generates a file says so
 class Seen:
     """A file and its directory; the defaults are those of one that can be replaced.
 
-    `real`: the file, links followed. `mode`: 0 where there is no file. `names`: its hard links. `mounted`: by itself.
-    `unwritable`: its file system is read-only, here at least.
-    `locked`, `sticky`: why its directory lets nobody, or only another user, replace it. `flags`: what chattr(1) set.
-    `beside`: what an editor that has it open left there. `refused`: why a new file cannot have its attributes.
+    `real`: the file, links followed. `mode`: 0 where there is no file. `names`: its hard links.
+    `mounted`: by itself. `unwritable`: its file system is read-only, here at least. `locked`,
+    `sticky`: why its directory lets nobody, or only another user, replace it. `flags`: what
+    chattr(1) set. `beside`: what an editor that has it open left there. `refused`: why a new file
+    cannot have its attributes.
     """
 
     real: str = ""
@@ -64,12 +68,24 @@ def findings(seen: Seen, place: str) -> Iterator[Finding]:
 def _problems(seen: Seen, place: str) -> Iterable[tuple[str, str]]:
     real = seen.real or place
     if seen.mounted:
-        yield f"{place} is mounted by itself, so no new file can take its place", "mount its directory instead"
+        yield (
+            f"{place} is mounted by itself, so no new file can take its place",
+            "mount its directory instead",
+        )
     elif seen.flags:
-        yield f"{place} cannot be replaced: {seen.flags}", f"lsattr -d {real} shows it; chattr takes it off"
+        yield (
+            f"{place} cannot be replaced: {seen.flags}",
+            f"lsattr -d {real} shows it; chattr takes it off",
+        )
     elif seen.unwritable:
         text = f"{place} cannot be replaced: its file system is read-only for rotator"
-        yield text, f"in the sandbox of a unit `ReadWritePaths={Path(real).parent}` opens it; else mount it writable"
+        yield (
+            text,
+            (
+                f"in the sandbox of a unit `ReadWritePaths={Path(real).parent}` opens it; else"
+                " mount it writable"
+            ),
+        )
     elif seen.locked:
         text = f"{place} cannot be replaced: its directory may not be written"
         yield text, "run rotator as its owner, or `sudo: true`"
@@ -78,7 +94,10 @@ def _problems(seen: Seen, place: str) -> Iterable[tuple[str, str]]:
         yield text, "run rotator as the file's owner, or keep it elsewhere"
     if seen.names > 1:
         text = f"{place} has {seen.names} names (hard links): the other ones would keep the old key"
-        yield text, f"`find / -xdev -samefile {real}` shows them; make them symbolic links to this one"
+        yield (
+            text,
+            f"`find / -xdev -samefile {real}` shows them; make them symbolic links to this one",
+        )
     if _FILLED.search(real):
         text = f"{place} is in a volume that a kubelet fills: it would put its own content back"
         yield text, "write the Secret that it comes from: store `kubernetes`"

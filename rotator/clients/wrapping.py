@@ -1,4 +1,7 @@
-"""Who wraps the sealing key: a keeper from which no key can be taken. Integrations say how (`wrappers`)."""
+"""Who wraps the sealing key: a keeper from which no key can be taken.
+
+Integrations say how (`wrappers`).
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,25 @@ from rotator.secret import Secret
 
 
 class Wrapper(Protocol):
-    """What lies on the disk is the wrapped key; it is unwrapped once, when the journal is opened."""
+    """What lies on the disk is the wrapped key; it is unwrapped once, when the journal
+    is opened.
+    """
 
     def make(self) -> tuple[Secret, str]:
         """A new key (base64 of 32 bytes), and the same wrapped."""
 
     def open(self, wrapped: str) -> Secret:
-        """The key itself. Raises what the keeper says: AccessDenied, TransientError, PermanentError."""
+        """The key itself.
+
+        Raises what the keeper says: AccessDenied, TransientError, PermanentError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a wrapped key begins on the disk, and who opens it, made from what follows the way's name."""
+    """How a wrapped key begins on the disk, and who opens it, made from what follows the way's
+    name.
+    """
 
     prefix: str
     wrapper: Callable[[str], Wrapper]

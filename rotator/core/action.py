@@ -9,7 +9,10 @@ from rotator.core.state import Key, Outcome
 
 
 class Op(StrEnum):
-    """One effect or one question to the world. The runner performs it; each may be repeated but GENERATE."""
+    """One effect or one question to the world.
+
+    The runner performs it; each may be repeated but GENERATE.
+    """
 
     PREFLIGHT = "preflight"
     SNAPSHOT = "snapshot"
@@ -109,7 +112,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Crashed or timed out: it may have happened. `unreadable`: it did, and asking again would end the same."""
+    """Crashed or timed out: it may have happened.
+
+    `unreadable`: it did, and asking again would end the same.
+    """
 
     at: float
     message: str = "interrupted"
@@ -122,10 +128,12 @@ Result = Done | Later | Failed | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What preflight learned. `versions` has the present version of each store; `superseded` are keys of ours that
-    are neither in the stores nor owed yet; `wait` says why the rotation cannot begin now (a debt fills the quota);
-    `listed` are the ids of all keys that the provider lists, where it lists them by label; `shown` are fingerprints,
-    others than the old key's, that instances show."""
+    """What preflight learned. `versions` has the present version of each store; `superseded` are
+    keys of ours that are neither in the stores nor owed yet; `wait` says why the rotation cannot
+    begin now (a debt fills the quota); `listed` are the ids of all keys that the provider lists,
+    where it lists them by label; `shown` are fingerprints, others than the old key's, that
+    instances show.
+    """
 
     old: Key | None
     old_dead: bool = False
@@ -138,8 +146,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What recovery found: keys that the lost create left, or the new key, read again from its slot or a store;
-    `beside` it are keys that appeared as well and that nobody can account for."""
+    """What recovery found: keys that the lost create left, or the new key, read again from its slot
+    or a store; `beside` it are keys that appeared as well and that nobody can account for.
+    """
 
     found: tuple[Key, ...] = ()
     reread: Key | None = None
@@ -149,7 +158,10 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """Whether the provider shows the new key. Without `problem` and not `shown`: not yet, a list may lag behind."""
+    """Whether the provider shows the new key.
+
+    Without `problem` and not `shown`: not yet, a list may lag behind.
+    """
 
     shown: bool = False
     problem: str = ""
@@ -158,7 +170,10 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a store holds now. `fingerprint` is empty where it holds nothing, None where it cannot tell."""
+    """What a store holds now.
+
+    `fingerprint` is empty where it holds nothing, None where it cannot tell.
+    """
 
     fingerprint: str | None
     version: str

@@ -1,7 +1,8 @@
-"""The baseline: what stores and consumers must hold before a new key is made. A verdict over facts that were read.
+"""The baseline: what stores and consumers must hold before a new key is made. A verdict over facts
+that were read.
 
-A store that holds nothing, or another key, is most often a wrong path, variable or field: the new key would be
-written to where nobody reads it, and the key that is in use would be revoked.
+A store that holds nothing, or another key, is most often a wrong path, variable or field: the new
+key would be written to where nobody reads it, and the key that is in use would be revoked.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from rotator.model import Evidence
 class StoreState:
     """What one store holds. `fingerprint`: "" holds nothing, None cannot tell (write-only).
 
-    `create`: it may hold nothing. `follows`: a controller fills it; `lagging`: so short a time after our last write
-    that an earlier key of ours is no wonder. Of a write-only store: `wrote` is the fingerprint that is there by its
-    version ("" where that tells nothing), `changed` that neither version nor note is of a write of ours.
+    `create`: it may hold nothing. `follows`: a controller fills it; `lagging`: so short a time
+    after our last write that an earlier key of ours is no wonder. Of a write-only store: `wrote` is
+    the fingerprint that is there by its version ("" where that tells nothing), `changed` that
+    neither version nor note is of a write of ours.
     """
 
     name: str
@@ -38,7 +40,9 @@ class StoreState:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The fingerprint that all stores hold ("" where none tells), and the stores that are to be filled."""
+    """The fingerprint that all stores hold ("" where none tells), and the stores that are to be
+    filled.
+    """
 
     fingerprint: str = ""
     fill: tuple[str, ...] = ()
@@ -67,9 +71,10 @@ def baseline(
 ) -> Baseline | Refusal:
     """What the stores hold, or why nothing may be made yet.
 
-    `current` is the fingerprint of the journal's current key ("" where it knows none), `own` those of all its keys.
-    `fill_all`: a person ordered that the key die at once; empty stores are filled without having been asked.
-    `lost`: the current key is to be replaced although no store holds it any more.
+    `current` is the fingerprint of the journal's current key ("" where it knows none), `own` those
+    of all its keys. `fill_all`: a person ordered that the key die at once; empty stores are filled
+    without having been asked. `lost`: the current key is to be replaced although no store holds it
+    any more.
     """
     judged = [store for store in stores if not store.lagging]
     prints = dict.fromkeys(store.held for store in judged if store.held)
@@ -90,8 +95,9 @@ def baseline(
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Consumers by what they show: `another` key than the stores hold; so do copies that are never restarted
-    (`left_alone`); or `nothing`, though they can."""
+    """Consumers by what they show: `another` key than the stores hold; so do copies that are never
+    restarted (`left_alone`); or `nothing`, though they can.
+    """
 
     another: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
@@ -99,7 +105,10 @@ class Shown:
 
 
 def shown(consumers: Sequence[ConsumerFact], fingerprint: str) -> Shown:
-    """What consumers show whose key can be read. `fingerprint` is what the stores hold, "" for no key at all."""
+    """What consumers show whose key can be read.
+
+    `fingerprint` is what the stores hold, "" for no key at all.
+    """
     another: list[str] = []
     left_alone: list[str] = []
     nothing: list[str] = []

@@ -1,11 +1,26 @@
-"""Paying a debt: grace, quiet, look, deactivate, soak, look, revoke, prove, retire, sweep; then watch."""
+"""Paying a debt: grace, quiet, look, deactivate, soak, look, revoke, prove, retire, sweep; then
+watch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Kind, Later, Op, Result, Unknown, WaitUntil
+from rotator.core.action import (
+    Action,
+    Ask,
+    Call,
+    Done,
+    Failed,
+    Finish,
+    Kind,
+    Later,
+    Op,
+    Result,
+    Unknown,
+    WaitUntil,
+)
 from rotator.core.look import Facts, look
 from rotator.core.state import CLOCKS_AGREE, DEAD_PHASES, PROOFS, Cause, Debt, DebtPhase, Proof
 
@@ -13,7 +28,10 @@ P = DebtPhase
 _WATCH_EVERY = 30.0
 _BAD_IN_A_ROW = 3
 _TOLD_AFTER = 4  # failures in a row of what is to happen at once: some seconds
-DECIDE = "`rotator adopt {name}` makes what the stores hold the key in force, `rotator revoke {name} --key {key}` kills"
+DECIDE = (
+    "`rotator adopt {name}` makes what the stores hold the key in force, `rotator revoke {name}"
+    " --key {key}` kills"
+)
 _UNTOLD = 600.0  # seconds until a provider that did not say when a key was last used is asked again
 
 _CALLS: dict[DebtPhase, Op] = {
@@ -43,7 +61,10 @@ def next_action(debt: Debt) -> Action:
     if debt.phase is P.HELD:
         return Ask("adopt" if debt.cause is Cause.UNDECIDED else "resume", debt.attention)
     if debt.asks:
-        return Ask("confirm", debt.attention or f"destroy {debt.key} in the provider's console, then say so")
+        return Ask(
+            "confirm",
+            debt.attention or f"destroy {debt.key} in the provider's console, then say so",
+        )
     return Call(_CALLS[debt.phase], "revoke", debt.target, debt.key)
 
 
@@ -56,7 +77,11 @@ def apply(debt: Debt, result: Result) -> Debt:
         return _woken(debt) if isinstance(result, Done) else debt
     if isinstance(result, Later):
         return debt.later(result.retry_in)
-    if isinstance(result, Failed) and not result.permanent and debt.phase not in (P.SOAK, P.WATCH, P.BASELINE):
+    if (
+        isinstance(result, Failed)
+        and not result.permanent
+        and debt.phase not in (P.SOAK, P.WATCH, P.BASELINE)
+    ):
         return _again(debt, result)
     return _ROWS[debt.phase](debt, result)
 
@@ -79,7 +104,8 @@ def begin(debt: Debt) -> Debt:
 def by_boot_clock(debt: Debt, now: float, boot: str, boot_now: float) -> Debt:
     """No wait is over, and none becomes endless, because the wall clock jumped.
 
-    Within one boot its clock must agree to five minutes; what the debt knows of times is moved by what it does not.
+    Within one boot its clock must agree to five minutes; what the debt knows of times is moved by
+    what it does not.
     """
     if debt.boot != boot or not boot:
         return debt
@@ -91,7 +117,10 @@ def by_boot_clock(debt: Debt, now: float, boot: str, boot_now: float) -> Debt:
 
 
 def kill(debt: Debt) -> Debt:
-    """A person's order that it die at once, whoever holds it. What is dead already only goes on being proven."""
+    """A person's order that it die at once, whoever holds it.
+
+    What is dead already only goes on being proven.
+    """
     debt = replace(debt, at_once=True, cause=Cause.COMPROMISED)
     if debt.phase in DEAD_PHASES:
         return replace(debt, wake=None)
@@ -130,9 +159,14 @@ def _look_phase(debt: Debt) -> Debt:
 
 
 def _asks_quiet(debt: Debt) -> bool:
-    """Before the first act that disturbs. A leaked key is not waited for, nor one that nobody can use any more."""
+    """Before the first act that disturbs.
+
+    A leaked key is not waited for, nor one that nobody can use any more.
+    """
     told = debt.plan.tells_use is not False
-    return told and debt.plan.policy.quiet > 0 and debt.cause is Cause.ROTATED and not debt.deactivated
+    return (
+        told and debt.plan.policy.quiet > 0 and debt.cause is Cause.ROTATED and not debt.deactivated
+    )
 
 
 def _again(debt: Debt, failed: Failed) -> Debt:
@@ -152,25 +186,32 @@ def _grace(debt: Debt, result: Result) -> Debt:
 
 
 def _after_grace(debt: Debt) -> Debt:
-    """Where the provider does not tell when a key was last used, grace alone protects whoever still uses it."""
+    """Where the provider does not tell when a key was last used, grace alone protects whoever still
+    uses it.
+    """
     return debt.to(P.QUIET) if _asks_quiet(debt) else _before_look(debt)
 
 
 def _quiet(debt: Debt, result: Result) -> Debt:
-    """Quiet long enough? `Done.data` is when the key was last used by others than us, None if never.
+    """Quiet long enough? `Done.data` is when the key was last used by others than us, None if
+    never.
 
     A provider that tells the last use, and does not now, has not said that the key is unused.
     """
     if isinstance(result, Failed):
         if result.kind is Kind.UNSUPPORTED and debt.plan.tells_use is None:
             return _before_look(debt)
-        return _not_quiet(debt, f"when {debt.key} was last used cannot be told: {result.message}", _UNTOLD)
+        return _not_quiet(
+            debt, f"when {debt.key} was last used cannot be told: {result.message}", _UNTOLD
+        )
     if not isinstance(result, Done):
         return debt
     used = result.data if isinstance(result.data, (int, float)) else None
     if used is None or debt.now - used >= debt.plan.policy.quiet:
         return _before_look(debt)
-    return _not_quiet(debt, f"{debt.key} is still being used", used + debt.plan.policy.quiet - debt.now)
+    return _not_quiet(
+        debt, f"{debt.key} is still being used", used + debt.plan.policy.quiet - debt.now
+    )
 
 
 def _not_quiet(debt: Debt, why: str, pause: float) -> Debt:
@@ -185,7 +226,11 @@ def _before_look(debt: Debt) -> Debt:
 
 def _soaks(debt: Debt) -> bool:
     policy = debt.plan.policy
-    return debt.plan.can_deactivate and policy.soak > 0 and debt.cause in (Cause.ROTATED, Cause.COMPROMISED)
+    return (
+        debt.plan.can_deactivate
+        and policy.soak > 0
+        and debt.cause in (Cause.ROTATED, Cause.COMPROMISED)
+    )
 
 
 def _baseline(debt: Debt, result: Result) -> Debt:
@@ -225,12 +270,18 @@ def _deactivate(debt: Debt, result: Result) -> Debt:
         return replace(debt.to(P.SOAK), deactivated=True)
     if isinstance(result, Failed):
         unable = result.kind is Kind.UNSUPPORTED
-        return replace(debt.to(P.REVOKE), revoke_intended=True) if unable else debt.held(result.message)
+        return (
+            replace(debt.to(P.REVOKE), revoke_intended=True)
+            if unable
+            else debt.held(result.message)
+        )
     return again(debt)  # a lost answer: ask again before doing it again
 
 
 def _soak(debt: Debt, result: Result) -> Debt:
-    """Deactivated, not destroyed: if a probe that passed now fails in any way, several times, give the key back."""
+    """Deactivated, not destroyed: if a probe that passed now fails in any way, several times, give
+    the key back.
+    """
     if isinstance(result, Failed) and debt.probes_pass:
         bad = debt.tries + 1
         if bad < _BAD_IN_A_ROW:
@@ -242,14 +293,18 @@ def _soak(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Unknown):
         return debt
     left = debt.since + debt.plan.policy.soak - debt.now
-    return replace(debt.later(min(left, _WATCH_EVERY)), tries=0) if left > 0 else debt.to(P.LAST_LOOK)
+    return (
+        replace(debt.later(min(left, _WATCH_EVERY)), tries=0) if left > 0 else debt.to(P.LAST_LOOK)
+    )
 
 
 def _reactivate(debt: Debt, result: Result) -> Debt:
     if isinstance(result, Unknown):
         return debt
     if isinstance(result, Failed):
-        return debt.held(f"{debt.attention}; and it could not be reactivated: {result.message}", person=True)
+        return debt.held(
+            f"{debt.attention}; and it could not be reactivated: {result.message}", person=True
+        )
     return replace(debt, deactivated=False).held(debt.attention, person=True)
 
 
@@ -260,7 +315,9 @@ def _suspect(debt: Debt, result: Result) -> Debt:
     if not isinstance(result, Done):
         return debt
     if result.data is not True:
-        return debt.held(f"{debt.key} was used or reactivated: it may be a colleague's", person=True)
+        return debt.held(
+            f"{debt.key} was used or reactivated: it may be a colleague's", person=True
+        )
     left = debt.born + debt.plan.policy.soak - debt.now
     return debt.later(min(left, _WATCH_EVERY)) if left > 0 else debt.to(P.LAST_LOOK)
 
@@ -275,10 +332,14 @@ def _revoke(debt: Debt, result: Result) -> Debt:
 
 
 def _not_revoked(debt: Debt, failed: Failed) -> Debt:
-    """What its provider cannot do at all is asked of a person; what is to happen at once is tried again and again."""
+    """What its provider cannot do at all is asked of a person; what is to happen at once is tried
+    again and again.
+    """
     text = f"{debt.key} could not be revoked: {failed.message}"
     if failed.kind is Kind.UNSUPPORTED:
-        hand = f"{text}; destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+        hand = (
+            f"{text}; destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+        )
         return replace(debt.to(P.REVOKE), by_hand=True, revoke_intended=False, attention=hand)
     if not debt.at_once:
         return debt.held(text)
@@ -292,7 +353,9 @@ def to_be_proven(debt: Debt) -> Debt:
 
 
 def _prove(debt: Debt, result: Result) -> Debt:
-    """`Done.data` is the proof of its death that was seen, if any; several times in a row is enough."""
+    """`Done.data` is the proof of its death that was seen, if any; several times in a row is
+    enough.
+    """
     if isinstance(result, Failed):
         unable = result.kind is Kind.UNSUPPORTED
         return _proven(replace(debt, passes=PROOFS)) if unable else debt.held(result.message)
@@ -314,7 +377,9 @@ def _accepted(debt: Debt) -> Debt:
     """It still works somewhere: the proofs begin anew, with longer pauses between them."""
     tries = debt.tries + 1
     if (debt.plan.supplied or debt.by_hand) and tries >= PROOFS:
-        return replace(debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works")
+        return replace(
+            debt.to(P.REVOKE), attention=f"{debt.key} was said to be destroyed, and still works"
+        )
     if debt.now - debt.since >= max(debt.plan.policy.deadline, _until_known(debt)):
         return debt.held(f"{debt.key} was revoked but is still accepted")
     return replace(debt.later(debt.plan.policy.backoff(tries)), tries=tries, passes=0)
@@ -332,7 +397,8 @@ def _until_known(debt: Debt) -> float:
 
 
 def _told_by_its_provider(debt: Debt) -> bool:
-    """That it is dead, and it was refused at once: then what is left of it is put away between two proofs.
+    """That it is dead, and it was refused at once: then what is left of it is put away between two
+    proofs.
 
     On a person's word, or where it worked for a while, all of them come first.
     """
@@ -350,7 +416,9 @@ def _retire_next(debt: Debt, target: int) -> Debt:
 
 
 def _retire(debt: Debt, result: Result) -> Debt:
-    """An old version that cannot be retired holds a dead key: told in the audit, nothing waits for it."""
+    """An old version that cannot be retired holds a dead key: told in the audit, nothing waits for
+    it.
+    """
     return debt if isinstance(result, Unknown) else _retire_next(debt, debt.target + 1)
 
 
@@ -375,7 +443,9 @@ def _watch(debt: Debt, result: Result) -> Debt:
     if not bad:
         debt = replace(debt, attention="")
     if bad == _BAD_IN_A_ROW and isinstance(result, Failed):
-        debt = replace(debt, attention=f"a probe fails since {debt.key} was revoked: {result.message}")
+        debt = replace(
+            debt, attention=f"a probe fails since {debt.key} was revoked: {result.message}"
+        )
     left = debt.since + debt.plan.policy.watch - debt.now
     return replace(debt.later(min(left, _WATCH_EVERY)), tries=bad) if left > 0 else debt.to(P.PAID)
 

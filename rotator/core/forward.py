@@ -12,7 +12,10 @@ from rotator.core.state import Cause, Key, Outcome, Owed, Phase, Rotation
 
 
 def store_from(rotation: Rotation, target: int) -> Rotation:
-    """The next store, or, all written, the consumers. A followed store is only read; so is one that may be written."""
+    """The next store, or, all written, the consumers.
+
+    A followed store is only read; so is one that may be written.
+    """
     if target >= len(rotation.plan.stores):
         return begin_restarts(rotation)
     following = rotation.plan.stores[target].follows
@@ -23,7 +26,9 @@ def store_from(rotation: Rotation, target: int) -> Rotation:
 def write(rotation: Rotation, result: Result) -> Rotation:
     match result:
         case Done(data=Written(version=version)):
-            rotation = rotation.with_write(version=version, expect=version, at=rotation.now, touched=True)
+            rotation = rotation.with_write(
+                version=version, expect=version, at=rotation.now, touched=True
+            )
             return store_from(rotation, rotation.target + 1)
         case Unknown():
             return _read_back(rotation.with_write(uncertain=True, touched=True), result)
@@ -52,7 +57,9 @@ def read(rotation: Rotation, result: Result) -> Rotation:
     found = result.data
     new = rotation.new
     if new is not None and found.fingerprint == new.fingerprint and not rotation.store.write_only:
-        rotation = rotation.with_write(version=found.version, expect=found.version, at=rotation.now, touched=True)
+        rotation = rotation.with_write(
+            version=found.version, expect=found.version, at=rotation.now, touched=True
+        )
         return store_from(rotation, rotation.target + 1)
     if rotation.store.follows:
         return _follow(rotation, result)
@@ -66,7 +73,9 @@ def read(rotation: Rotation, result: Result) -> Rotation:
             ),
         )
     tries = rotation.tries
-    return replace(rotation.with_write(expect=found.version).to(Phase.WRITE, rotation.target), tries=tries)
+    return replace(
+        rotation.with_write(expect=found.version).to(Phase.WRITE, rotation.target), tries=tries
+    )
 
 
 def _follow(rotation: Rotation, result: Result) -> Rotation:
@@ -74,7 +83,11 @@ def _follow(rotation: Rotation, result: Result) -> Rotation:
     if rotation.now - rotation.since >= rotation.plan.policy.deadline:
         return undo.begin(
             rotation,
-            Failed(result.at, f"{rotation.store.name} did not take over the new key", "is its controller running?"),
+            Failed(
+                result.at,
+                f"{rotation.store.name} did not take over the new key",
+                "is its controller running?",
+            ),
         )
     tries = rotation.tries + 1
     return replace(rotation.later(rotation.plan.policy.backoff(tries)), tries=tries)
@@ -82,7 +95,13 @@ def _follow(rotation: Rotation, result: Result) -> Rotation:
 
 def begin_restarts(rotation: Rotation) -> Rotation:
     """Restart every consumer, in order, as one change."""
-    rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now, accepted=0, accept_at=rotation.now)
+    rotation = replace(
+        rotation,
+        round=rotation.round + 1,
+        round_at=rotation.now,
+        accepted=0,
+        accept_at=rotation.now,
+    )
     return _restart(rotation, 0)
 
 
@@ -95,11 +114,17 @@ def _restart(rotation: Rotation, target: int) -> Rotation:
 def restart(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
         return undo.begin(rotation, result)
-    return ask_or_converge(rotation.to(Phase.CONVERGE, rotation.target)) if isinstance(result, Done) else rotation
+    return (
+        ask_or_converge(rotation.to(Phase.CONVERGE, rotation.target))
+        if isinstance(result, Done)
+        else rotation
+    )
 
 
 def ask_or_converge(rotation: Rotation) -> Rotation:
-    """While consumers take the new key up, its provider is asked once more whenever such a round is due."""
+    """While consumers take the new key up, its provider is asked once more whenever such a round is
+    due.
+    """
     enough = rotation.accepted + 1 >= rotation.plan.policy.passes  # the last round is of all probes
     due = not enough and rotation.now >= rotation.accept_at
     return replace(rotation, phase=Phase.ACCEPT if due else Phase.CONVERGE)
@@ -119,7 +144,11 @@ def accept(rotation: Rotation, result: Result) -> Rotation:
             return replace(rotation, accepted=0, accept_at=rotation.now + policy.deadline)
         case Failed(permanent=permanent):
             pause = max(policy.pass_interval, policy.first_retry)
-            return replace(rotation, accepted=0 if permanent else rotation.accepted, accept_at=rotation.now + pause)
+            return replace(
+                rotation,
+                accepted=0 if permanent else rotation.accepted,
+                accept_at=rotation.now + pause,
+            )
         case _:
             return rotation
 
@@ -131,7 +160,8 @@ def converge(rotation: Rotation, result: Result) -> Rotation:
 
 
 def verify(rotation: Rotation, result: Result) -> Rotation:
-    """All probes; once, where the provider went on accepting the key during the roll-out, else several times in a row.
+    """All probes; once, where the provider went on accepting the key during the roll-out, else
+    several times in a row.
 
     A refusal may be a slow edge, so it is asked again until the deadline.
     """
@@ -142,10 +172,14 @@ def verify(rotation: Rotation, result: Result) -> Rotation:
             if rotation.accepted < rotation.plan.policy.passes:
                 return replace(rotation, wake=rotation.accept_at)
             return rotation.to(Phase.LOOK)
-        case Failed(kind=Kind.REJECTED) if rotation.now - rotation.since < rotation.plan.policy.deadline:
+        case Failed(kind=Kind.REJECTED) if (
+            rotation.now - rotation.since < rotation.plan.policy.deadline
+        ):
             tries = rotation.tries + 1
             pause = rotation.plan.policy.backoff(tries)
-            return replace(rotation.later(pause), tries=tries, passes=0, accepted=0, problem=result.message)
+            return replace(
+                rotation.later(pause), tries=tries, passes=0, accepted=0, problem=result.message
+            )
         case Failed():
             return undo.begin(rotation, result)
         case _:
@@ -188,7 +222,9 @@ def look(rotation: Rotation, result: Result) -> Rotation:
 def pivot(rotation: Rotation) -> Rotation:
     """From here on only forward: the old key is a debt."""
     owed = rotation.owed
-    if rotation.old is not None and not (rotation.new is not None and rotation.old.same(rotation.new)):
+    if rotation.old is not None and not (
+        rotation.new is not None and rotation.old.same(rotation.new)
+    ):
         cause = Cause.COMPROMISED if rotation.compromised else Cause.ROTATED
         owed = (*owed, Owed(rotation.old, cause))
     return replace(rotation.end(Outcome.VERIFIED), owed=owed, pivoted=True, problem="", hint="")

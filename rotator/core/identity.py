@@ -1,8 +1,9 @@
-"""Which of the provider's keys is the one that the stores hold? A verdict over what a listing shows of each.
+"""Which of the provider's keys is the one that the stores hold? A verdict over what a listing shows
+of each.
 
-A provider shows a key only redacted (`sk-svc...x2Lk`, `sk-***`, `dkr_abcd1234`). What all keys of its kind begin with
-tells nothing; only random characters do. Anything less than a sure answer is a refusal: the key that is
-taken for the old one is the key that is revoked.
+A provider shows a key only redacted (`sk-svc...x2Lk`, `sk-***`, `dkr_abcd1234`). What all keys of
+its kind begin with tells nothing; only random characters do. Anything less than a sure answer is a
+refusal: the key that is taken for the old one is the key that is revoked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from rotator.core.state import CLOCKS_AGREE
 from rotator.model import KeyRecord
 
-ENOUGH = 4  # random characters: of 62 different ones, a colleague's key agrees by chance once in fifteen million
+# Random characters: of 62 different ones, a colleague's key agrees by chance once in fifteen
+# million
+ENOUGH = 4
 _MASK = re.compile(r"(?:\.{2,}|…|\*|•)+")
 
 
@@ -41,10 +44,12 @@ def identify(
     accepted: bool | None,
     foreign: Collection[str] = (),
 ) -> Match | Refusal:
-    """The one entry that agrees with `value` in enough characters beyond `literal`, and that nothing contradicts.
+    """The one entry that agrees with `value` in enough characters beyond `literal`, and that
+    nothing contradicts.
 
-    `accepted` is what the provider's probe says of the value, None where it cannot be asked; `foreign` are ids whose
-    label says that another playbook, installation or an unknown rotation made them. `now` is in Unix seconds.
+    `accepted` is what the provider's probe says of the value, None where it cannot be asked;
+    `foreign` are ids whose label says that another playbook, installation or an unknown rotation
+    made them. `now` is in Unix seconds.
     """
     once = {record.id: record for record in records}  # some lists show a key twice
     shown = {record: agreement(record, value, literal) for record in once.values()}
@@ -61,7 +66,9 @@ def identify(
     return Refusal(f"{record.id} {against}", agreeing) if against else Match(record)
 
 
-def contradiction(record: KeyRecord, now: float, accepted: bool | None, foreign: Collection[str] = ()) -> str:
+def contradiction(
+    record: KeyRecord, now: float, accepted: bool | None, foreign: Collection[str] = ()
+) -> str:
     """Why this entry cannot be the key although its hint agrees, or ''."""
     if record.id in foreign:
         return "was made by a rotation that this journal does not know"
@@ -78,14 +85,18 @@ def contradiction(record: KeyRecord, now: float, accepted: bool | None, foreign:
 
 
 def agreement(record: KeyRecord, value: str, literal: str) -> int | None:
-    """In how many random characters the entry's hint agrees with the value; None where it contradicts it."""
+    """In how many random characters the entry's hint agrees with the value; None where it
+    contradicts it.
+    """
     parts = _MASK.split(record.hint.strip())
     first, last = parts[0], parts[-1]
     if len(parts) > 1 and first + last and record.id.startswith(first) and record.id.endswith(last):
         return 0  # the hint is of the key's id: it tells nothing of its value
     if len(parts) == 1:  # without a mask it is how the key begins, or ends
         first, last = (first, "") if value.startswith(first) else ("", first)
-    if not (value.startswith(first) and value.endswith(last) and len(first) + len(last) <= len(value)):
+    if not (
+        value.startswith(first) and value.endswith(last) and len(first) + len(last) <= len(value)
+    ):
         return None
     if not _in_order(parts[1:-1], value[len(first) : len(value) - len(last)]):
         return None

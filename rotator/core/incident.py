@@ -1,4 +1,5 @@
-"""A leaked key dies first: which keys an order kills, what becomes of the rotation that is under way, and how it ended.
+"""A leaked key dies first: which keys an order kills, what becomes of the rotation that is under
+way, and how it ended.
 
 Nothing here refuses: neither a rotation, a debt, a store nor a consumer holds the order up.
 """
@@ -25,7 +26,9 @@ from rotator.core.state import (
 from rotator.model import Recovery
 
 _OTHERS = frozenset({Cause.DISCARDED, Cause.UNDECIDED})  # perhaps a colleague's
-_GOES_ON = FORWARD_AFTER_GENERATE - {Phase.CHECK} | UNDOING  # what is stuck there has a new key that was accepted once
+_GOES_ON = (
+    FORWARD_AFTER_GENERATE - {Phase.CHECK} | UNDOING
+)  # what is stuck there has a new key that was accepted once
 ORDERED = "the previous key leaked"
 
 
@@ -37,19 +40,34 @@ class Ending(StrEnum):
     RETRIED = "retried"  # its provider does not answer, or not as it should
 
 
-def to_kill(rotation: Rotation | None, debts: Iterable[Debt], current: Key | None) -> tuple[Key, ...]:
-    """The key in force and every older key that lives; never the new one of a rotation under way."""
+def to_kill(
+    rotation: Rotation | None, debts: Iterable[Debt], current: Key | None
+) -> tuple[Key, ...]:
+    """The key in force and every older key that lives; never the new one of a rotation
+    under way.
+    """
     keys = [current] if current is not None else []
     if rotation is not None and rotation.phase is not Phase.ENDED:
-        keys += [key for key in (rotation.old, rotation.new if rotation.back else None) if key is not None]
-    keys += [d.key for d in debts if d.open and d.phase not in DEAD_PHASES and d.cause not in _OTHERS]
-    return tuple(key for at, key in enumerate(keys) if not any(key.same(other) for other in keys[:at]))
+        keys += [
+            key
+            for key in (rotation.old, rotation.new if rotation.back else None)
+            if key is not None
+        ]
+    keys += [
+        d.key for d in debts if d.open and d.phase not in DEAD_PHASES and d.cause not in _OTHERS
+    ]
+    return tuple(
+        key for at, key in enumerate(keys) if not any(key.same(other) for other in keys[:at])
+    )
 
 
-def carried_on(rotation: Rotation, dying: Iterable[Key], current: Key | None, at: float) -> Rotation:
+def carried_on(
+    rotation: Rotation, dying: Iterable[Key], current: Key | None, at: float
+) -> Rotation:
     """The unfinished rotation once these keys die: it goes on to a key that lives, or it is over.
 
-    Untouched where it has to do with none of them. `current` is the key in force, as the journal knows it.
+    Untouched where it has to do with none of them. `current` is the key in force, as the journal
+    knows it.
     """
     dying = tuple(dying)
     if not any(key.same(mine) for key in dying for mine in (rotation.old or current, rotation.new)):
@@ -58,10 +76,11 @@ def carried_on(rotation: Rotation, dying: Iterable[Key], current: Key | None, at
 
 
 def hurried(rotation: Rotation, at: float, dying: tuple[Key, ...] = ()) -> Rotation:
-    """Its old key leaked: nothing goes back to it. What is undone turns round, what is stuck goes on.
+    """Its old key leaked: nothing goes back to it. What is undone turns round, what is stuck goes
+    on.
 
-    It is over where the new key dies, is not certain or was refused, or a person would have to look for what a lost
-    create left: whoever ordered this begins another one.
+    It is over where the new key dies, is not certain or was refused, or a person would have to look
+    for what a lost create left: whoever ordered this begins another one.
     """
     rotation = replace(rotation, now=max(rotation.now, at), wake=None)
     phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
@@ -72,16 +91,24 @@ def hurried(rotation: Rotation, at: float, dying: tuple[Key, ...] = ()) -> Rotat
         return over(rotation, ORDERED, dying=dying)
     rotation = replace(rotation, compromised=True, forward_only=True)
     if phase in UNDOING:
-        return replace(rotation.to(Phase.CHECK), resumed=rotation.round, question="", problem=ORDERED)
+        return replace(
+            rotation.to(Phase.CHECK), resumed=rotation.round, question="", problem=ORDERED
+        )
     return resume.resumed(rotation) if rotation.phase is Phase.STUCK else rotation
 
 
 def over(
-    rotation: Rotation, why: str, current: Key | None = None, dying: tuple[Key, ...] = (), at: float = 0.0
+    rotation: Rotation,
+    why: str,
+    current: Key | None = None,
+    dying: tuple[Key, ...] = (),
+    at: float = 0.0,
 ) -> Rotation:
-    """It goes neither on nor back. `current`, where a person or the stores said so, is in force from now on.
+    """It goes neither on nor back. `current`, where a person or the stores said so, is in force
+    from now on.
 
-    What it made, or left, is destroyed once nobody holds it; what nobody can be certain of is named and lives.
+    What it made, or left, is destroyed once nobody holds it; what nobody can be certain of is named
+    and lives.
     """
     old, new = rotation.old, rotation.new
     phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
@@ -91,7 +118,12 @@ def over(
     owed += [Owed(key, Cause.UNDECIDED if by_difference else Cause.SWEPT) for key in rotation.found]
     if new is not None and not any(new.same(key) for key in spared):
         uncertain = phase is Phase.RECOGNISE  # by its id another key could be destroyed
-        owed.append(Owed(new, Cause.UNDECIDED if uncertain else Cause.ROTATED if rotation.back else Cause.SWEPT))
+        owed.append(
+            Owed(
+                new,
+                Cause.UNDECIDED if uncertain else Cause.ROTATED if rotation.back else Cause.SWEPT,
+            )
+        )
     elif phase in (Phase.GENERATE, Phase.RECOVER) and new is None and not rotation.plan.supplied:
         lost = rotation.possible_orphan or f"attempt {rotation.attempt} of {rotation.id}"
         owed.append(Owed(Key(hint=lost), Cause.UNDECIDED))  # nobody knows whether it made one
@@ -115,7 +147,9 @@ def over(
 
 
 def left_open(rotation: Rotation | None) -> tuple[Owed, ...]:
-    """What a rotation that is over named and nobody decided about; the next one must not make it forgotten."""
+    """What a rotation that is over named and nobody decided about; the next one must not make it
+    forgotten.
+    """
     if rotation is None or rotation.phase is not Phase.ENDED or not rotation.possible_orphan:
         return ()
     return (Owed(Key(hint=rotation.possible_orphan), Cause.UNDECIDED),)

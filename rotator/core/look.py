@@ -1,4 +1,7 @@
-"""The look: a pure verdict over freshly read facts. Who holds a key that is to die, or may still hold it?"""
+"""The look: a pure verdict over freshly read facts.
+
+Who holds a key that is to die, or may still hold it?
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,25 @@ TOLD = 6  # names in a verdict's text
 
 @dataclass(frozen=True, slots=True)
 class StoreFact:
-    """A store as read now. `fingerprint`: "" holds nothing, None cannot tell what. `ours` says that the present
-    version is the one that our write returned; `written_at` is when it was written, if that is known."""
+    """A store as read now. `fingerprint`: "" holds nothing, None cannot tell what. `ours` says that
+    the present version is the one that our write returned; `written_at` is when it was written, if
+    that is known.
+    """
 
     name: str
     fingerprint: str | None
     ours: bool = False
     written_at: float | None = None
-    wrote: str = ""  # fingerprint that our last write put there (a write-only store that is still ours holds it)
+    # Fingerprint that our last write put there (a write-only store that is still ours holds it)
+    wrote: str = ""
     by: str = ""  # who wrote the present version, where the store tells
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceFact:
-    """`left_alone`: not restarted for a change (a job that runs to its end); it must be gone before a key dies."""
+    """`left_alone`: not restarted for a change (a job that runs to its end); it must be gone before
+    a key dies.
+    """
 
     name: str
     started_at: float | None = None
@@ -45,7 +53,9 @@ class ConsumerFact:
 class Facts:
     stores: tuple[StoreFact, ...] = ()
     consumers: tuple[ConsumerFact, ...] = ()
-    now: float = float("inf")  # an instance that started later than now was timed by another clock, or before it jumped
+    now: float = float(
+        "inf"
+    )  # an instance that started later than now was timed by another clock, or before it jumped
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,10 @@ class Verdict:
 
 
 def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
-    """Judge whether `dying` may die. With `living`, a store that holds anything else is a stranger."""
+    """Judge whether `dying` may die.
+
+    With `living`, a store that holds anything else is a stranger.
+    """
     holders: list[str] = []
     strangers: list[str] = []
     unproven: list[str] = []
@@ -104,7 +117,9 @@ def _that_matter(consumer: ConsumerFact, living: Key | None) -> ConsumerFact:
     """Those that are left alone hold nobody up but the one who would let the old key die."""
     if living is None:
         return consumer
-    return replace(consumer, instances=tuple(one for one in consumer.instances if not one.left_alone))
+    return replace(
+        consumer, instances=tuple(one for one in consumer.instances if not one.left_alone)
+    )
 
 
 def _held(store: StoreFact) -> str | None:
@@ -114,7 +129,9 @@ def _held(store: StoreFact) -> str | None:
 
 
 def _present_version_time(facts: Facts) -> float | None:
-    """When the youngest present version was written; None where one store cannot tell (then only reading counts)."""
+    """When the youngest present version was written; None where one store cannot tell (then only
+    reading counts).
+    """
     times: list[float] = []
     for store in facts.stores:
         if store.written_at is None:
@@ -132,8 +149,9 @@ def _judge(
     holders: list[str],
     unproven: list[str],
 ) -> None:
-    """An instance is clear if it was read to hold another key (`living`, where that is to be brought out), or started
-    after the present version was written."""
+    """An instance is clear if it was read to hold another key (`living`, where that is to be
+    brought out), or started after the present version was written.
+    """
     if consumer.evidence is Evidence.NONE:
         return
     if not consumer.instances:
@@ -152,5 +170,9 @@ def _judge(
         elif consumer.evidence is Evidence.ANSWERS:
             if not consumer.converged:
                 unproven.append(name)
-        elif present is None or instance.started_at is None or not present < instance.started_at <= now:
+        elif (
+            present is None
+            or instance.started_at is None
+            or not present < instance.started_at <= now
+        ):
             unproven.append(name)

@@ -1,5 +1,7 @@
-"""Is what a lost create left worthless? Its answer was lost, so nobody has its value, unless the journal is older than
-the world (a restored backup): then it may be the key in production, and destroying it would be the outage."""
+"""Is what a lost create left worthless? Its answer was lost, so nobody has its value, unless the
+journal is older than the world (a restored backup): then it may be the key in production, and
+destroying it would be the outage.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ RESTORED = "was the journal restored from a backup?"
 
 @dataclass(frozen=True, slots=True)
 class Strange:
-    """A store that holds a value which the journal never saw. `may_be`: which of the keys that were found."""
+    """A store that holds a value which the journal never saw.
+
+    `may_be`: which of the keys that were found.
+    """
 
     store: str
     fingerprint: str
@@ -29,25 +34,37 @@ class Lost:
     later: tuple[Key, ...] = ()  # made by later attempts of this rotation than the journal knows
     strange: tuple[Strange, ...] = ()
     blind: tuple[str, ...] = ()  # stores that were written since preflight and cannot be read
-    shown: frozenset[str] = frozenset()  # fingerprints that running instances show and the journal never saw
+    shown: frozenset[str] = (
+        frozenset()
+    )  # fingerprints that running instances show and the journal never saw
     used: tuple[Key, ...] = ()  # of `left`: used by somebody
     hidden: tuple[Key, ...] = ()  # in force, and not in the list
     candidates: tuple[Key, ...] = ()  # `left`; where that is not certain, all that appeared
 
 
 def what_it_left(lost: Lost) -> Recovered:
-    """Keys to discard; or the one that is in force already, as this rotation's new key; or why a person must look."""
+    """Keys to discard; or the one that is in force already, as this rotation's new key; or why a
+    person must look.
+    """
     if lost.later:
         return _ask(f"{_names(lost.later)} bears a later attempt than this journal knows")
     if lost.left or lost.ambiguous:
         if lost.blind:
-            return _ask(f"{', '.join(lost.blind)} was written since and cannot be read, so it may hold what was made")
+            return _ask(
+                f"{', '.join(lost.blind)} was written since and cannot be read, so it may hold what"
+                " was made"
+            )
         if lost.strange or lost.shown:
             return _in_force(lost)
         if lost.used:
-            return _ask(f"{_names(lost.used)} is being used, though the answer to its create was lost")
+            return _ask(
+                f"{_names(lost.used)} is being used, though the answer to its create was lost"
+            )
     if lost.left and lost.hidden:
-        why = f"the provider's list does not show {_names(lost.hidden)}, which is in force: is it the right list?"
+        why = (
+            f"the provider's list does not show {_names(lost.hidden)}, which is in force: is it the"
+            " right list?"
+        )
         return Recovered(ambiguous=why)
     return Recovered(lost.left, ambiguous=lost.ambiguous)
 

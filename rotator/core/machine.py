@@ -9,7 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rotator.core import forward, generate, patience, recover, undo
-from rotator.core.action import Action, Ask, Call, Done, Failed, Finish, Later, Op, Result, WaitUntil
+from rotator.core.action import (
+    Action,
+    Ask,
+    Call,
+    Done,
+    Failed,
+    Finish,
+    Later,
+    Op,
+    Result,
+    WaitUntil,
+)
 from rotator.core.state import Phase, Rotation
 
 Row = Callable[[Rotation, Result], Rotation]
@@ -24,17 +35,29 @@ _CALLS: dict[Phase, Callable[[Rotation], Action]] = {
     Phase.RECOGNISE: lambda r: Call(Op.RECOGNISE, "generate", key=r.new, attempt=r.attempt),
     Phase.CHECK: lambda r: Call(Op.PROBE, "generate", key=r.new),
     Phase.READ: lambda r: Call(Op.READ, "store", r.target, r.new),
-    Phase.WRITE: lambda r: Call(Op.WRITE, "store", r.target, r.new, expect=r.writes[r.target].expect),
-    Phase.RESTART: lambda r: Call(Op.RESTART, "restart", r.target, r.new, handle=r.handle, round=r.round),
+    Phase.WRITE: lambda r: Call(
+        Op.WRITE, "store", r.target, r.new, expect=r.writes[r.target].expect
+    ),
+    Phase.RESTART: lambda r: Call(
+        Op.RESTART, "restart", r.target, r.new, handle=r.handle, round=r.round
+    ),
     Phase.ACCEPT: lambda r: Call(Op.ACCEPT, "restart", r.target, r.new),
-    Phase.CONVERGE: lambda r: Call(Op.PROGRESS, "restart", r.target, r.new, handle=r.handle, round=r.round),
+    Phase.CONVERGE: lambda r: Call(
+        Op.PROGRESS, "restart", r.target, r.new, handle=r.handle, round=r.round
+    ),
     Phase.VERIFY: lambda r: Call(Op.VERIFY, "verify", key=r.new),
     Phase.LOOK: lambda r: Call(Op.LOOK, "verify", key=r.old),
     Phase.WAY_BACK: lambda r: Call(Op.PROBE, "undo", r.target, r.old),
     Phase.RESTORE_READ: lambda r: Call(Op.READ, "undo", r.target, r.old),
-    Phase.RESTORE: lambda r: Call(Op.WRITE, "undo", r.target, r.old, expect=r.writes[r.target].expect),
-    Phase.UNDO_RESTART: lambda r: Call(Op.RESTART, "undo", r.target, r.old, handle=r.handle, round=r.round),
-    Phase.UNDO_CONVERGE: lambda r: Call(Op.PROGRESS, "undo", r.target, r.old, handle=r.handle, round=r.round),
+    Phase.RESTORE: lambda r: Call(
+        Op.WRITE, "undo", r.target, r.old, expect=r.writes[r.target].expect
+    ),
+    Phase.UNDO_RESTART: lambda r: Call(
+        Op.RESTART, "undo", r.target, r.old, handle=r.handle, round=r.round
+    ),
+    Phase.UNDO_CONVERGE: lambda r: Call(
+        Op.PROGRESS, "undo", r.target, r.old, handle=r.handle, round=r.round
+    ),
     Phase.UNDO_VERIFY: lambda r: Call(Op.PROBE, "undo", key=r.old),
     Phase.UNDO_LOOK: lambda r: Call(Op.LOOK, "undo", key=r.new),
     Phase.STUCK: lambda r: Ask("resume", r.question),
@@ -67,11 +90,16 @@ _ROWS: dict[Phase, Row] = {
 }
 
 
-_DECIDES_NOTHING = frozenset({Phase.WAY_BACK, Phase.ACCEPT})  # whose answer nothing waits for: not asked again there
+_DECIDES_NOTHING = frozenset(
+    {Phase.WAY_BACK, Phase.ACCEPT}
+)  # whose answer nothing waits for: not asked again there
 
 
 def next_action(rotation: Rotation) -> Action:
-    """What to do now. SETTLE has no action of its own: `turn` gives its turn to the new key's debt."""
+    """What to do now.
+
+    SETTLE has no action of its own: `turn` gives its turn to the new key's debt.
+    """
     if rotation.wake is not None:
         return WaitUntil(rotation.wake, f"{rotation.phase}")
     if rotation.phase is Phase.SETTLE:
@@ -90,7 +118,11 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
         result = patience.not_yet(rotation, result)
         if isinstance(result, Later):
             return rotation.later(result.retry_in, result.handle)
-    if isinstance(result, Failed) and not result.permanent and rotation.phase not in _DECIDES_NOTHING:
+    if (
+        isinstance(result, Failed)
+        and not result.permanent
+        and rotation.phase not in _DECIDES_NOTHING
+    ):
         result = patience.run_out(rotation, result)
         if not result.permanent:
             return patience.again(rotation, result)
@@ -98,7 +130,10 @@ def apply(rotation: Rotation, result: Result) -> Rotation:
 
 
 def picked_up(rotation: Rotation) -> Rotation:
-    """By another process, perhaps much later. What was seen before is seen again before a key is made, or written."""
+    """By another process, perhaps much later.
+
+    What was seen before is seen again before a key is made, or written.
+    """
     asked = bool(rotation.handle) or rotation.plan.supplied
     if rotation.phase in (Phase.READ, Phase.WRITE):
         return replace(rotation.to(Phase.CHECK), wake=rotation.wake)

@@ -38,7 +38,10 @@ ABANDONED = "abandoned by a person's order"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order cannot be carried out in this state. NAME in the hint stands for the playbook's."""
+    """Why an order cannot be carried out in this state.
+
+    NAME in the hint stands for the playbook's.
+    """
 
     reason: str
     hint: str = ""
@@ -61,7 +64,10 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
         case Order.ABANDON:
             return incident.over(rotation, ABANDONED, at=at)
         case Order.REVOKE:
-            return Refusal("a rotation is under way", "`rotator resume NAME` or `rotator undo NAME` ends it first")
+            return Refusal(
+                "a rotation is under way",
+                "`rotator resume NAME` or `rotator undo NAME` ends it first",
+            )
         case _:
             return Refusal("nothing waits for a confirmation")
 
@@ -69,30 +75,55 @@ def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Re
 def _undo(rotation: Rotation) -> Rotation | Refusal:
     phase = rotation.came_from if rotation.phase is Phase.STUCK else rotation.phase
     if rotation.compromised and phase is not Phase.RECOGNISE:
-        return Refusal("nothing goes back to a compromised key", "`rotator resume NAME` goes on to the new one")
+        return Refusal(
+            "nothing goes back to a compromised key", "`rotator resume NAME` goes on to the new one"
+        )
     if phase in UNDOING:
-        return Refusal("it is being undone already", "`rotator resume NAME` carries a stuck undo on")
+        return Refusal(
+            "it is being undone already", "`rotator resume NAME` carries a stuck undo on"
+        )
     if phase in FORWARD_AFTER_GENERATE:
-        if rotation.forward_only and rotation.phase is Phase.STUCK and rotation.old is not None and rotation.new:
-            return incident.over(rotation, "given up by a person's order", at=rotation.now)  # neither on nor back
+        if (
+            rotation.forward_only
+            and rotation.phase is Phase.STUCK
+            and rotation.old is not None
+            and rotation.new
+        ):
+            return incident.over(
+                rotation, "given up by a person's order", at=rotation.now
+            )  # neither on nor back
         if rotation.forward_only:
-            return Refusal("there is no previous key to go back to", "`rotator resume NAME` goes on to the new one")
+            return Refusal(
+                "there is no previous key to go back to",
+                "`rotator resume NAME` goes on to the new one",
+            )
         return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
     if phase is Phase.RECOGNISE or (rotation.phase is Phase.STUCK and phase is Phase.RECOVER):
         return _give_up(rotation, phase)
-    if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (phase is Phase.GENERATE and rotation.plan.supplied):
+    if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (
+        phase is Phase.GENERATE and rotation.plan.supplied
+    ):
         return undo.settled(replace(rotation, problem="undone by a person's order"))
-    return Refusal("a key may just have been made", "let it be found first: `rotate NAME` carries on")
+    return Refusal(
+        "a key may just have been made", "let it be found first: `rotate NAME` carries on"
+    )
 
 
 def _give_up(rotation: Rotation, phase: Phase) -> Rotation | Refusal:
-    """A new key that nothing holds, and whose id is not certain: it is looked for by its label, else by a person."""
+    """A new key that nothing holds, and whose id is not certain: it is looked for by its label,
+    else by a person.
+    """
     if rotation.plan.overlap is Overlap.NONE:
-        return Refusal("the new key may have killed the previous one", "`rotator resume NAME` goes on to the new one")
+        return Refusal(
+            "the new key may have killed the previous one",
+            "`rotator resume NAME` goes on to the new one",
+        )
     ordered = replace(rotation, problem="undone by a person's order", question="", hint="")
     if phase is Phase.RECOVER:  # a person has looked, and what there is stays named
         return undo.settled(ordered)
-    ordered = replace(ordered, possible_orphan=f"{rotation.new}, attempt {rotation.attempt} of {rotation.id}")
+    ordered = replace(
+        ordered, possible_orphan=f"{rotation.new}, attempt {rotation.attempt} of {rotation.id}"
+    )
     if rotation.plan.recovery is not Recovery.LABEL:
         return undo.settled(ordered)
     return replace(ordered.to(Phase.RECOVER), new=None, last_create=True)
@@ -102,7 +133,9 @@ def _compromise(rotation: Rotation) -> Rotation | Refusal:
     if rotation.phase is Phase.STUCK:
         return incident.hurried(rotation, rotation.now)
     if rotation.phase in UNDOING:
-        return Refusal("it is being undone; that is finished first, then a compromised rotation follows")
+        return Refusal(
+            "it is being undone; that is finished first, then a compromised rotation follows"
+        )
     return replace(rotation, compromised=True, forward_only=True)
 
 
@@ -116,7 +149,10 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
     if order is Order.FORGET:
         return _let_go(debt)
     if debt.cause is Cause.UNDECIDED and order is not Order.REVOKE:
-        return Refusal(f"nobody has decided about {debt.key}", debts_of.DECIDE.format(name=debt.playbook, key=debt.key))
+        return Refusal(
+            f"nobody has decided about {debt.key}",
+            debts_of.DECIDE.format(name=debt.playbook, key=debt.key),
+        )
     match order:
         case Order.RESUME:
             return _resume_debt(debt)
@@ -125,7 +161,10 @@ def order_debt(debt: Debt, order: Order, at: float) -> Debt | Refusal:
         case Order.REVOKE | Order.COMPROMISED:
             return _hurry(debt, order)
         case Order.ABANDON:
-            return Refusal("only a rotation can be abandoned", f"`rotator revoke {debt.playbook}` revokes it now")
+            return Refusal(
+                "only a rotation can be abandoned",
+                f"`rotator revoke {debt.playbook}` revokes it now",
+            )
         case _:
             return _confirm(debt)
 
@@ -134,20 +173,31 @@ def _let_go(debt: Debt) -> Debt | Refusal:
     """A person's word that it is somebody else's. One that rotator surely made dies instead."""
     if debt.cause in (Cause.UNDECIDED, Cause.DISCARDED):
         return debts_of.void(debt)
-    return Refusal(f"{debt.key} was made by rotator, or in force here", f"`rotator revoke {debt.playbook}` ends it")
+    return Refusal(
+        f"{debt.key} was made by rotator, or in force here",
+        f"`rotator revoke {debt.playbook}` ends it",
+    )
 
 
 _NO_WAY_BACK = "rotate again: `rotate NAME`"
 
 
 def _free_to_go_back(debt: Debt) -> Debt | Refusal:
-    """Whether consumers may be given this key again. Once its revocation is intended, it counts as dead."""
+    """Whether consumers may be given this key again.
+
+    Once its revocation is intended, it counts as dead.
+    """
     if debt.cause is Cause.COMPROMISED:
         return Refusal("nothing goes back to a compromised key", _NO_WAY_BACK)
     if debt.cause is not Cause.ROTATED:
         return Refusal(f"{debt.key} was never the current key", _NO_WAY_BACK)
     going = debt.phase is DebtPhase.REVOKE and not debt.plan.supplied
-    if going or debt.revoke_intended or debt.phase in DEAD_PHASES or debt.plan.overlap is Overlap.NONE:
+    if (
+        going
+        or debt.revoke_intended
+        or debt.phase in DEAD_PHASES
+        or debt.plan.overlap is Overlap.NONE
+    ):
         return Refusal(f"the previous key {debt.key} is revoked, or may be", _NO_WAY_BACK)
     if debt.phase in (DebtPhase.DEACTIVATE, DebtPhase.REACTIVATE):
         return Refusal(f"{debt.key} is being changed at the provider", "try again in a moment")
@@ -167,7 +217,9 @@ def go_back(rotation: Rotation | None, debts: tuple[Debt, ...], at: float) -> De
 def begin_back(new_id: str, plan: Plan, debt: Debt, at: float) -> Rotation:
     """The rotation back to the key of this debt, which is frozen from now on."""
     revive = debt.deactivated or debt.deactivate_intended
-    return Rotation(new_id, debt.playbook, plan, now=at, since=at, new=debt.key, back=True, revive=revive)
+    return Rotation(
+        new_id, debt.playbook, plan, now=at, since=at, new=debt.key, back=True, revive=revive
+    )
 
 
 def _resume_debt(debt: Debt) -> Debt:
@@ -182,7 +234,9 @@ def _resume_debt(debt: Debt) -> Debt:
 def _confirm(debt: Debt) -> Debt | Refusal:
     if debt.asks:
         return replace(debts_of.to_be_proven(debt), revoke_intended=True, attention="")
-    return Refusal(f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for")
+    return Refusal(
+        f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for"
+    )
 
 
 def _hurry(debt: Debt, order: Order) -> Debt:

@@ -12,11 +12,15 @@ ENDLESS = frozenset({Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
 
 
 def set_back(rotation: Rotation, now: float) -> Rotation:
-    """The wall clock was set back: so is what the rotation knows of times, or it would wait for as long."""
+    """The wall clock was set back: so is what the rotation knows of times, or it would wait for as
+    long.
+    """
     back = rotation.now - now
     if back <= CLOCKS_AGREE:
         return rotation
-    writes = tuple(replace(write, at=write.at - back) if write.at else write for write in rotation.writes)
+    writes = tuple(
+        replace(write, at=write.at - back) if write.at else write for write in rotation.writes
+    )
     return replace(
         rotation,
         now=now,
@@ -31,14 +35,21 @@ def set_back(rotation: Rotation, now: float) -> Rotation:
 
 def passed(rotation: Rotation) -> bool:
     """Whether this step has had all its time."""
-    return rotation.phase not in ENDLESS and rotation.now - rotation.since >= rotation.plan.policy.deadline
+    return (
+        rotation.phase not in ENDLESS
+        and rotation.now - rotation.since >= rotation.plan.policy.deadline
+    )
 
 
 def run_out(rotation: Rotation, failed: Failed) -> Failed:
     """A passing failure at the deadline is a lasting one."""
     if not passed(rotation):
         return failed
-    return replace(failed, permanent=True, message=f"{failed.message} (after {rotation.now - rotation.since:.0f} s)")
+    return replace(
+        failed,
+        permanent=True,
+        message=f"{failed.message} (after {rotation.now - rotation.since:.0f} s)",
+    )
 
 
 def not_yet(rotation: Rotation, later: Later) -> Later | Failed:

@@ -1,5 +1,7 @@
-"""Is the key that a create answered the one that the provider shows? By its id and what stands beside it, never by one
-of them alone: a key is destroyed by its id, so an id that means another key would one day destroy that one."""
+"""Is the key that a create answered the one that the provider shows? By its id and what stands
+beside it, never by one of them alone: a key is destroyed by its id, so an id that means another key
+would one day destroy that one.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,15 @@ from rotator.model import KeyRecord, Label
 
 
 def by_label(
-    inventory: Iterable[KeyRecord], new: Key, label: Label, before: Collection[str], fits: Callable[[KeyRecord], bool]
+    inventory: Iterable[KeyRecord],
+    new: Key,
+    label: Label,
+    before: Collection[str],
+    fits: Callable[[KeyRecord], bool],
 ) -> Recognised:
-    """In a list that shows labels: its own id *and* our label, a hint that fits its value, and not there before:
-    neither in the list before the create nor as the id of another key that the journal knows.
+    """In a list that shows labels: its own id *and* our label, a hint that fits its value, and not
+    there before: neither in the list before the create nor as the id of another key that the
+    journal knows.
 
     `fits` says whether a record can be of the new value, by its hint.
     """
@@ -23,20 +30,27 @@ def by_label(
     labelled = [record for record in records if record.label == label.text]
     bears = " and ".join(record.id for record in labelled)
     if len(labelled) > 1:
-        return Recognised(problem=f"{bears} bear our label", hint="does the provider make two keys for one request?")
+        return Recognised(
+            problem=f"{bears} bear our label",
+            hint="does the provider make two keys for one request?",
+        )
     if new.id and new.id in before:
         problem = f"the create answered the id {new.id}, which another key had before it"
         return Recognised(problem=problem + _instead(bears, new), hint=_ANSWER)
     if labelled and not mine:
         answered = f"the id {new.id}" if new.id else "no id"
-        return Recognised(problem=f"the create answered {answered}" + _instead(bears, new), hint=_ANSWER)
+        return Recognised(
+            problem=f"the create answered {answered}" + _instead(bears, new), hint=_ANSWER
+        )
     if not mine:
         return Recognised()
     if not labelled:
         problem = f"the list shows {new.id} without our label, as '{mine[0].label}'"
         return Recognised(problem=problem, hint=_LABEL)
     if not fits(mine[0]):
-        return Recognised(problem=f"the list shows {new.id} as {mine[0].hint}, which is not its value", hint=_HINT)
+        return Recognised(
+            problem=f"the list shows {new.id} as {mine[0].hint}, which is not its value", hint=_HINT
+        )
     return Recognised(shown=True)
 
 
@@ -57,8 +71,14 @@ def in_slot(slot: str | None, new: Key, before: Collection[str]) -> Recognised:
     return Recognised(shown=slot is not None)
 
 
-_ANSWER = "look at `answer.id` of the create and `each.id` of the list in the provider's catalog file (or program)"
-_LABEL = "look at the label in the request of the create, and at `each.label` of the list, in the catalog file"
+_ANSWER = (
+    "look at `answer.id` of the create and `each.id` of the list in the provider's catalog file (or"
+    " program)"
+)
+_LABEL = (
+    "look at the label in the request of the create, and at `each.label` of the list, in the"
+    " catalog file"
+)
 _HINT = "look at `answer.secret` of the create and `each.hint` of the list in the catalog file"
 
 

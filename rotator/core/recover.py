@@ -1,4 +1,6 @@
-"""A create whose answer was lost: find what it left by the provider's declared kind, never make another blindly."""
+"""A create whose answer was lost: find what it left by the provider's declared kind, never make
+another blindly.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,19 @@ def recover(rotation: Rotation, result: Result) -> Rotation:
         return _unknowable(rotation, found.ambiguous, "")
     if found.reread is not None:
         names = ", ".join(str(key) for key in found.beside)
-        return generate.made(replace(rotation, possible_orphan=names or rotation.possible_orphan), found.reread)
+        return generate.made(
+            replace(rotation, possible_orphan=names or rotation.possible_orphan), found.reread
+        )
     left = tuple(key for key in found.found if not key.same(rotation.old))
     if left:
         return replace(rotation.to(Phase.DISCARD), found=left)
-    if rotation.plan.recovery is Recovery.REREAD and not rotation.last_create:  # the slot is what it was: no create
+    if (
+        rotation.plan.recovery is Recovery.REREAD and not rotation.last_create
+    ):  # the slot is what it was: no create
         return generate.begin_attempt(rotation)
-    seen_for = rotation.now - rotation.since  # the create may have happened until its answer was known to be lost
+    seen_for = (
+        rotation.now - rotation.since
+    )  # the create may have happened until its answer was known to be lost
     if seen_for < rotation.plan.policy.list_lag:
         return rotation.later(rotation.plan.policy.list_lag - seen_for)
     return next_attempt(rotation)
@@ -44,14 +52,19 @@ def _unknowable(rotation: Rotation, message: str, hint: str) -> Rotation:
 
 
 def discard_call(rotation: Rotation) -> Action:
-    """What was found is worthless (its value is lost). By difference it may be a colleague's: only deactivated."""
+    """What was found is worthless (its value is lost).
+
+    By difference it may be a colleague's: only deactivated.
+    """
     op = Op.DEACTIVATE if rotation.plan.recovery is Recovery.DIFFERENCE else Op.REVOKE
     return Call(op, "generate", key=rotation.found[0], attempt=rotation.attempt)
 
 
 def discard(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
-        question = f"{rotation.found[0]}, left by a lost create, could not be removed: {result.message}"
+        question = (
+            f"{rotation.found[0]}, left by a lost create, could not be removed: {result.message}"
+        )
         return replace(rotation.stuck(question), hint=result.hint)
     if not isinstance(result, Done):
         return rotation
@@ -69,7 +82,9 @@ def next_attempt(rotation: Rotation) -> Rotation:
     if rotation.last_create or rotation.attempt >= rotation.plan.policy.creates:
         problem = f"the provider's answer to a create was lost {rotation.attempt} times"
         problem = rotation.problem if rotation.last_create else problem
-        if rotation.plan.overlap is Overlap.NONE:  # the old key may be dead: there is no way back, only a person
+        if (
+            rotation.plan.overlap is Overlap.NONE
+        ):  # the old key may be dead: there is no way back, only a person
             return rotation.stuck(problem)
         return replace(rotation.end(Outcome.ROLLED_BACK), problem=problem)
     return once_more(rotation)
@@ -78,8 +93,8 @@ def next_attempt(rotation: Rotation) -> Rotation:
 def once_more(rotation: Rotation, looked: bool = False) -> Rotation:
     """Create under the next number: nothing of the earlier ones is left, or a person said so.
 
-    What was found may still fill a quota until its debt is paid: preflight waits for that. It also sees what a person
-    has changed meanwhile (`looked`).
+    What was found may still fill a quota until its debt is paid: preflight waits for that. It also
+    sees what a person has changed meanwhile (`looked`).
     """
     if rotation.plan.quota or looked:
         return replace(rotation.to(Phase.PREFLIGHT), attempt=rotation.attempt + 1, found=())

@@ -1,4 +1,7 @@
-"""The state of a rotation and of a debt, as plain data. Times are Unix seconds; durations are seconds."""
+"""The state of a rotation and of a debt, as plain data.
+
+Times are Unix seconds; durations are seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ CLOCKS_AGREE = 300.0  # seconds: a wall clock that is further off than this has 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Which key, without its value: the id at the provider (may be empty) and a keyed fingerprint of the value."""
+    """Which key, without its value: the id at the provider (may be empty) and a keyed fingerprint
+    of the value.
+    """
 
     id: str = ""
     fingerprint: str = ""
@@ -28,7 +33,11 @@ class Key:
 
     def __str__(self) -> str:
         hint = self.hint if len(self.hint) > 1 else ""
-        return self.id or hint or (f"key {self.fingerprint[:8]}" if self.fingerprint else "unknown key")
+        return (
+            self.id
+            or hint
+            or (f"key {self.fingerprint[:8]}" if self.fingerprint else "unknown key")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,15 @@ class Policy:
         return float(min(self.longest_retry, self.first_retry * 2 ** min(max(tries - 1, 0), 20)))
 
     def spacing(self, over: float, times: int, tries: int) -> float:
-        """The pause between two of `times` equal answers within `over`; each other answer in between doubles it."""
+        """The pause between two of `times` equal answers within `over`; each other answer in
+        between doubles it.
+        """
         spread = over / max(times - 1, 1)
         if not tries:
             return spread
-        return max(spread, min(max(spread, self.pass_interval) * 2.0 ** min(tries, 20), self.longest_retry))
+        return max(
+            spread, min(max(spread, self.pass_interval) * 2.0 ** min(tries, 20), self.longest_retry)
+        )
 
     def pause(self, tries: int, asked: float | None) -> float:
         """The pause that the other side asks for, at most a step's deadline; else the back-off."""
@@ -94,7 +107,9 @@ class Plan:
     can_list: bool = True
     supplied: bool = False
     quota: int = 0  # how many keys there can be, 0 where nobody knows
-    tells_use: bool | None = None  # does the provider tell when a key was last used? None: a journal from before
+    tells_use: bool | None = (
+        None  # does the provider tell when a key was last used? None: a journal from before
+    )
     policy: Policy = field(default_factory=Policy)
 
 
@@ -112,7 +127,8 @@ class Phase(StrEnum):
     READ = "read"  # store: read before (again) writing
     WRITE = "write"  # store
     RESTART = "restart"  # restart
-    ACCEPT = "accept"  # restart: while consumers take the new key up, does its provider go on accepting it?
+    # Restart: while consumers take the new key up, does its provider go on accepting it?
+    ACCEPT = "accept"
     CONVERGE = "converge"  # restart
     VERIFY = "verify"  # verify
     LOOK = "look"  # verify
@@ -152,8 +168,8 @@ UNDOING = frozenset(
         Phase.SETTLE,
     }
 )
-# Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may be deactivated;
-# nor while it is not certain which of the provider's keys is the new one.
+# Between the first store write and the pivot (or the end of undo) two keys are in use: nothing may
+# be deactivated; nor while it is not certain which of the provider's keys is the new one.
 DANGER = (FORWARD_AFTER_GENERATE | UNDOING | {Phase.RECOGNISE, Phase.STUCK}) - {Phase.SETTLE}
 
 
@@ -166,7 +182,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What happened to one store: `expect` is the version to write over, `uncertain` that an answer was lost once."""
+    """What happened to one store: `expect` is the version to write over, `uncertain` that an answer
+    was lost once.
+    """
 
     expect: str = ""
     version: str = ""
@@ -218,10 +236,14 @@ class Rotation:
     handle: str = ""
     attempt: int = 1
     asked_at: float = 0.0  # when the create of this attempt was intended
-    snapshot: tuple[str, ...] = ()  # before the create: ids in the list, or the fingerprint of what the slot held
+    snapshot: tuple[
+        str, ...
+    ] = ()  # before the create: ids in the list, or the fingerprint of what the slot held
     last_create: bool = False  # what it made cannot be used, and nor could what another would make
     found: tuple[Key, ...] = ()
-    shown: tuple[str, ...] = ()  # other fingerprints than the old key's that instances showed before anything changed
+    shown: tuple[
+        str, ...
+    ] = ()  # other fingerprints than the old key's that instances showed before anything changed
     old: Key | None = None
     new: Key | None = None
     writes: tuple[Write, ...] = ()
@@ -243,7 +265,15 @@ class Rotation:
     def to(self, phase: Phase, target: int = 0) -> Rotation:
         """Begin another phase (or the same for another target): its own clock, tries and handle."""
         return replace(
-            self, phase=phase, target=target, since=self.now, wake=None, tries=0, passes=0, handle="", attention=""
+            self,
+            phase=phase,
+            target=target,
+            since=self.now,
+            wake=None,
+            tries=0,
+            passes=0,
+            handle="",
+            attention="",
         )
 
     def later(self, seconds: float, handle: str = "") -> Rotation:
@@ -255,7 +285,9 @@ class Rotation:
 
     def stuck(self, question: str) -> Rotation:
         """Stop safely, both keys alive: a person must act."""
-        return replace(self.to(Phase.STUCK), came_from=self.phase, question=question, attention=question)
+        return replace(
+            self.to(Phase.STUCK), came_from=self.phase, question=question, attention=question
+        )
 
     def with_write(self, **changes: object) -> Rotation:
         """Change what is known about the store at `target`."""
@@ -274,7 +306,9 @@ class Rotation:
 
     @property
     def restart_since(self) -> float:
-        """Instances that started later need no restart: after the last write, or after a later round began."""
+        """Instances that started later need no restart: after the last write, or after a later
+        round began.
+        """
         written = max((write.at for write in self.writes), default=0.0)
         return max(written, self.round_at) if self.round > 1 else written
 
@@ -285,7 +319,9 @@ class Rotation:
 
     def accepted_once(self) -> Rotation:
         """With one round more."""
-        return replace(self, accepted=self.accepted + 1, accept_at=self.now + self.plan.policy.pass_interval)
+        return replace(
+            self, accepted=self.accepted + 1, accept_at=self.now + self.plan.policy.pass_interval
+        )
 
 
 class DebtPhase(StrEnum):
@@ -310,7 +346,8 @@ class DebtPhase(StrEnum):
 
 PROOFS = 3  # refusals in a row that prove a key's death
 CLOSED = frozenset({DebtPhase.PAID, DebtPhase.VOID})
-# A paid debt's probes go on being watched; the key is dead, so nothing else of the playbook needs to wait for it.
+# A paid debt's probes go on being watched; the key is dead, so nothing else of the playbook needs
+# to wait for it.
 DEAD_PHASES = frozenset({DebtPhase.PROVE, DebtPhase.RETIRE, DebtPhase.SWEEP, DebtPhase.WATCH})
 
 
@@ -348,9 +385,13 @@ class Debt:
     revoke_intended: bool = False
     versions: tuple[str, ...] = ()  # of each store, that held the key
     stored: bool = True  # False: no store ever had it, so no consumer can
-    boot: str = ""  # the boot it was born in, and that boot's clock then: shows when the wall clock jumps
+    boot: str = (
+        ""  # the boot it was born in, and that boot's clock then: shows when the wall clock jumps
+    )
     boot_at: float = 0.0
-    at_once: bool = False  # ordered by a person: it dies whoever holds it, and no rotation holds it up
+    at_once: bool = (
+        False  # ordered by a person: it dies whoever holds it, and no rotation holds it up
+    )
     by_hand: bool = False  # its provider cannot destroy it: a person does
     person: bool = False  # HELD until a person says resume
     attention: str = ""
@@ -362,13 +403,19 @@ class Debt:
 
     @property
     def proven(self) -> bool:
-        """Whether its death is proven, as far as anything can: a key that is revoked may still be asked for."""
+        """Whether its death is proven, as far as anything can: a key that is revoked may still be
+        asked for.
+        """
         return bool(self.proof) or self.passes >= PROOFS
 
     @property
     def death(self) -> str:
         """How it is told of the key that it is no more: dead only where that was seen."""
-        said = "said to be destroyed; nothing can prove it" if self.plan.supplied or self.by_hand else "revoked"
+        said = (
+            "said to be destroyed; nothing can prove it"
+            if self.plan.supplied or self.by_hand
+            else "revoked"
+        )
         return "dead" if self.proof else said
 
     @property

@@ -7,14 +7,23 @@ from dataclasses import replace
 from rotator.core import debt as debts_of
 from rotator.core import incident, machine
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
-from rotator.core.state import DANGER, DEAD_PHASES, FORWARD_AFTER_GENERATE, Cause, Debt, Phase, Rotation
+from rotator.core.state import (
+    DANGER,
+    DEAD_PHASES,
+    FORWARD_AFTER_GENERATE,
+    Cause,
+    Debt,
+    Phase,
+    Rotation,
+)
 from rotator.core.undo import settled
 
 Unit = Rotation | Debt
 
 
 def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | None, Action]:
-    """The one unit that acts now, and its action; else the earliest wait, else a question, else Finish.
+    """The one unit that acts now, and its action; else the earliest wait, else a question, else
+    Finish.
 
     A rotation's question comes before waits, but for those of what is to die at once.
 
@@ -30,7 +39,11 @@ def turn(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Unit | Non
             waits.append((action.at, len(waits), unit, action))
         elif isinstance(action, Ask) and (asked is None or _asks(unit)):
             asked = (unit, action)
-    dying = [row for row in waits if isinstance(row[2], Debt) and row[2].at_once and incident.ending(row[2]) is None]
+    dying = [
+        row
+        for row in waits
+        if isinstance(row[2], Debt) and row[2].at_once and incident.ending(row[2]) is None
+    ]
     if asked is not None and _asks(asked[0]) and not dying:
         return asked
     if waits:
@@ -45,13 +58,21 @@ def _asks(unit: Unit) -> bool:
 
 
 def may_act(debt: Debt, rotation: Rotation | None) -> bool:
-    """No debt acts between a rotation's first store write and its pivot, nor ever on the key it may go back to.
+    """No debt acts between a rotation's first store write and its pivot, nor ever on the key it may
+    go back to.
 
     But what a person ordered to die at once: then nothing goes back to it.
     """
-    if rotation is None or rotation.phase is Phase.ENDED or debt.phase in DEAD_PHASES or debt.at_once:
+    if (
+        rotation is None
+        or rotation.phase is Phase.ENDED
+        or debt.phase in DEAD_PHASES
+        or debt.at_once
+    ):
         return True
-    if debt.key.same(rotation.old) or (debt.key.same(rotation.new) and rotation.phase is not Phase.SETTLE):
+    if debt.key.same(rotation.old) or (
+        debt.key.same(rotation.new) and rotation.phase is not Phase.SETTLE
+    ):
         return False
     return rotation.phase not in DANGER
 
@@ -64,7 +85,10 @@ def current_again(rotation: Rotation, debts: tuple[Debt, ...]) -> tuple[Debt, ..
     return tuple(
         debt
         for debt in debts
-        if debt.open and debt.phase not in DEAD_PHASES and not debt.at_once and any(debt.key.same(key) for key in keys)
+        if debt.open
+        and debt.phase not in DEAD_PHASES
+        and not debt.at_once
+        and any(debt.key.same(key) for key in keys)
     )
 
 
@@ -72,7 +96,9 @@ def _in_order(rotation: Rotation | None, debts: tuple[Debt, ...]) -> list[Unit]:
     still = sorted((debt for debt in debts if debt.open), key=lambda debt: not debt.at_once)
     urgent = [debt for debt in still if debt.cause is Cause.COMPROMISED]
     others = [debt for debt in still if debt.cause is not Cause.COMPROMISED]
-    middle: list[Unit] = [rotation] if rotation is not None and rotation.phase is not Phase.ENDED else []
+    middle: list[Unit] = (
+        [rotation] if rotation is not None and rotation.phase is not Phase.ENDED else []
+    )
     return [
         *(debt for debt in urgent if may_act(debt, rotation)),
         *middle,
@@ -90,13 +116,17 @@ def action_of(unit: Unit) -> Action:
 
 
 def settle(rotation: Rotation, debts: tuple[Debt, ...]) -> Rotation:
-    """A rotation that waits for its new key's death is rolled back once that debt is closed or proven dead."""
+    """A rotation that waits for its new key's death is rolled back once that debt is closed or
+    proven dead.
+    """
     if rotation.phase is not Phase.SETTLE:
         return rotation
     mine = [
         debt
         for debt in debts
-        if debt.rotation == rotation.id and debt.cause is Cause.UNDONE and debt.key.same(rotation.new)
+        if debt.rotation == rotation.id
+        and debt.cause is Cause.UNDONE
+        and debt.key.same(rotation.new)
     ]
     if mine and not any(debt.open for debt in mine):
         return settled(rotation)
@@ -104,7 +134,9 @@ def settle(rotation: Rotation, debts: tuple[Debt, ...]) -> Rotation:
 
 
 def unblocked(rotation: Rotation, debt: Debt) -> Rotation:
-    """A rotation that waits for room (a slot, a quota) need not sit its wait out once the key in it is dead."""
+    """A rotation that waits for room (a slot, a quota) need not sit its wait out once the key in it
+    is dead.
+    """
     waiting = rotation.phase is Phase.PREFLIGHT and rotation.wake is not None
     dead = debt.phase in DEAD_PHASES or not debt.open
     return replace(rotation, wake=None) if waiting and dead else rotation

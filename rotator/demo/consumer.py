@@ -1,10 +1,12 @@
-"""A service that uses the key: reads it from a .env file when it starts, restarts itself without dropping a request.
+"""A service that uses the key: reads it from a .env file when it starts, restarts itself without
+dropping a request.
 
     python -m rotator.demo.consumer ENV_FILE PID_FILE ISSUER_URL PORT_FILE
 
-On SIGHUP it starts a successor on the same listening socket, with the key in its environment; the successor tries the
-key, writes the pid file and asks the old process to finish its requests and leave. A successor that cannot work ends,
-and the old process goes on. A file CRASH beside the pid file names the one key that it does not crash with.
+On SIGHUP it starts a successor on the same listening socket, with the key in its environment; the
+successor tries the key, writes the pid file and asks the old process to finish its requests and
+leave. A successor that cannot work ends, and the old process goes on. A file CRASH beside the pid
+file names the one key that it does not crash with.
 """
 
 from __future__ import annotations
@@ -89,7 +91,9 @@ def listen() -> socket.socket:
     return found
 
 
-def _start(arguments: list[str], env_file: Path, listening: socket.socket) -> subprocess.Popen[bytes]:
+def _start(
+    arguments: list[str], env_file: Path, listening: socket.socket
+) -> subprocess.Popen[bytes]:
     """A copy of this program with the file's present key in its environment, and our socket."""
     environment = {
         **os.environ,
@@ -107,13 +111,16 @@ def _start(arguments: list[str], env_file: Path, listening: socket.socket) -> su
 
 
 def serve(
-    server: ThreadingHTTPServer, restart: Callable[[], subprocess.Popen[bytes]], ready: Callable[[], None]
+    server: ThreadingHTTPServer,
+    restart: Callable[[], subprocess.Popen[bytes]],
+    ready: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM; `restart` on SIGHUP. `ready` is called when a signal would be attended to.
+    """Serve until SIGTERM; `restart` on SIGHUP. `ready` is called when a signal would be attended
+    to.
 
-    The signals wait for a thread of their own. A handler would run inside whatever the accepting thread is doing; one
-    that came while that thread held a lock of `threading` and started a thread itself stopped both for good, with a
-    request already accepted.
+    The signals wait for a thread of their own. A handler would run inside whatever the accepting
+    thread is doing; one that came while that thread held a lock of `threading` and started a thread
+    itself stopped both for good, with a request already accepted.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before any thread starts: they inherit it
     threading.Thread(target=_attend, args=(server, restart), daemon=True).start()
@@ -133,8 +140,15 @@ def _attend(server: ThreadingHTTPServer, restart: Callable[[], subprocess.Popen[
 
 
 def main() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a successor inherits the mask of the thread that started it
-    env_file, pid_file, issuer, port_file = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, SIGNALS
+    )  # a successor inherits the mask of the thread that started it
+    env_file, pid_file, issuer, port_file = (
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3],
+        Path(sys.argv[4]),
+    )
     listening = listen()
     if "DEMO_PARENT" not in os.environ:
         _become(env_file, listening)
@@ -154,7 +168,9 @@ def main() -> None:
 
 
 def _become(env_file: Path, listening: socket.socket) -> None:
-    """Start over with the key in the environment, so that /proc shows which one this process was started with."""
+    """Start over with the key in the environment, so that /proc shows which one this process was
+    started with.
+    """
     os.set_inheritable(listening.fileno(), True)
     environment = {
         **os.environ,
@@ -162,7 +178,8 @@ def _become(env_file: Path, listening: socket.socket) -> None:
         "DEMO_LISTEN_FD": str(listening.fileno()),
         "DEMO_PARENT": "0",
     }
-    os.execve(sys.executable, [sys.executable, "-m", "rotator.demo.consumer", *sys.argv[1:]], environment)  # noqa: S606
+    again = [sys.executable, "-m", "rotator.demo.consumer", *sys.argv[1:]]
+    os.execve(sys.executable, again, environment)  # noqa: S606
 
 
 def relieve(parent: int) -> None:

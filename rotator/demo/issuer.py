@@ -1,9 +1,11 @@
-"""A local issuer of keys, as its own process: an OpenAI-like admin API and inference API, with faults on request.
+"""A local issuer of keys, as its own process: an OpenAI-like admin API and inference API, with
+faults on request.
 
-    python -m rotator.demo.issuer PORT_FILE        the administrator's key comes from $DEMO_ADMIN_KEY
+    python -m rotator.demo.issuer PORT_FILE     the administrator's key comes from $DEMO_ADMIN_KEY
 
-Faults (PUT /_faults, JSON): `refuse_new` (keys made from now on are refused), `lose_create` (the next n creates happen,
-their answers are lost), `delay_create` (seconds before the next creates happen), `echo` (errors repeat the key).
+Faults (PUT /_faults, JSON): `refuse_new` (keys made from now on are refused), `lose_create` (the
+next n creates happen, their answers are lost), `delay_create` (seconds before the next creates
+happen), `echo` (errors repeat the key).
 """
 
 from __future__ import annotations
@@ -65,7 +67,10 @@ class Keys:
 
     def use(self, value: str) -> Key | None:
         with self.lock:
-            key = next((key for key in self.keys.values() if key.value == value and not key.destroyed), None)
+            key = next(
+                (key for key in self.keys.values() if key.value == value and not key.destroyed),
+                None,
+            )
             if key is None or key.refused:
                 self.refused_calls += 1
                 return None
@@ -103,7 +108,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _error(self, status: int, message: str) -> None:
-        self._answer(status, {"error": {"message": message, "code": "invalid_api_key" if status == 401 else "error"}})
+        self._answer(
+            status,
+            {
+                "error": {
+                    "message": message,
+                    "code": "invalid_api_key" if status == 401 else "error",
+                }
+            },
+        )
 
     def _bearer(self) -> str:
         return (self.headers.get("authorization") or "").removeprefix("Bearer ")
@@ -170,18 +183,26 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        found = {"object": "key", "id": key.id, "value": key.value, "name": name, "created_at": int(key.created_at)}
+        found = {
+            "object": "key",
+            "id": key.id,
+            "value": key.value,
+            "name": name,
+            "created_at": int(key.created_at),
+        }
         self._answer(
             200,
-            found
-            if account
-            else {
-                "object": "account",
-                "id": key.account,
-                "name": name,
-                "api_key": found,
-                "created_at": int(key.created_at),
-            },
+            (
+                found
+                if account
+                else {
+                    "object": "account",
+                    "id": key.account,
+                    "name": name,
+                    "api_key": found,
+                    "created_at": int(key.created_at),
+                }
+            ),
         )
 
     def _list(self, query: dict[str, list[str]]) -> None:
@@ -212,7 +233,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _delete(self, kind: str, name: str) -> None:
         live = self.known.live
-        gone = [key for key in live if (key.account if kind == "service_accounts" else key.id) == name]
+        gone = [
+            key for key in live if (key.account if kind == "service_accounts" else key.id) == name
+        ]
         for key in gone:
             key.destroyed = True
         if not gone:
@@ -222,7 +245,8 @@ class Handler(BaseHTTPRequestHandler):
     def _state(self) -> dict[str, Any]:
         return {
             "live": [
-                {"id": key.id, "name": key.name, "value": key.value, "refused": key.refused} for key in self.known.live
+                {"id": key.id, "name": key.name, "value": key.value, "refused": key.refused}
+                for key in self.known.live
             ],
             "made": len(self.known.keys),
             "ever": [key.value for key in self.known.keys.values()],

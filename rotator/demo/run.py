@@ -1,4 +1,7 @@
-"""The demo: a rotation under traffic, two failures undone, a crash survived. Everything shown was looked at."""
+"""The demo: a rotation under traffic, two failures undone, a crash survived.
+
+Everything shown was looked at.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Teller:
-    """Who watches: gets each line for a person, and each step of a rotation as `rotate --json` tells it."""
+    """Who watches: gets each line for a person, and each step of a rotation as `rotate --json`
+    tells it.
+    """
 
     line: Callable[[str], None]
     step: Callable[[dict[str, Any]], None]
@@ -59,8 +64,8 @@ def run(tell: Teller) -> Seen:
 def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     seen = Seen()
     tell.line(
-        f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key from .env, "
-        f"and {world.traffic.per_second} requests a second through it all the while.\n"
+        f"an issuer of keys at {world.issuer}, a service at {world.consumer} that reads its key"
+        f" from .env, and {world.traffic.per_second} requests a second through it all the while.\n"
     )
     world.traffic.start()
     first = world.stored_key
@@ -68,7 +73,9 @@ def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     _rotate(world, tell, seen)
     tell.line("\n2. the issuer hands out a key that does not work:\n$ rotate demo --wait")
     world.admin("PUT", "/_faults", {"refuse_new": True})
-    world.write_playbook(step="1s")  # patience with a fresh key: a second is long for an issuer on this machine
+    world.write_playbook(
+        step="1s"
+    )  # patience with a fresh key: a second is long for an issuer on this machine
     _rotate(world, tell, seen)
     world.admin("PUT", "/_faults", {"refuse_new": False})
     world.write_playbook()
@@ -76,7 +83,10 @@ def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     (world.folder / "CRASH").write_text(world.stored_key)
     _rotate(world, tell, seen)
     (world.folder / "CRASH").unlink()
-    tell.line("\n4. rotator is killed in the middle (SIGKILL, right after the store was written), and run again:")
+    tell.line(
+        "\n4. rotator is killed in the middle (SIGKILL, right after the store was written), and run"
+        " again:"
+    )
     _kill_and_resume(world, tell, seen)
     _look(world, first, seen)
     world.traffic.stop()
@@ -93,7 +103,9 @@ def _rotate(world: DemoWorld, tell: Teller, seen: Seen) -> None:
         raise RuntimeError(f"rotate said: {done.stdout[-500:]}{done.stderr[-500:]}") from error
     rotation = found["rotation"] or {}
     outcome = rotation.get("outcome") or rotation.get("phase") or found["error"]["message"]
-    seen.rotations.append({"outcome": outcome, "steps": found["steps"], "seconds": found["seconds"]})
+    seen.rotations.append(
+        {"outcome": outcome, "steps": found["steps"], "seconds": found["seconds"]}
+    )
     for step in found["steps"]:
         tell.step(step)
     problem = f": {rotation['problem']}" if rotation.get("problem") else ""
@@ -128,9 +140,13 @@ def _summary(world: DemoWorld, tell: Teller, seen: Seen) -> None:
     tell.line(f"requests        {seen.requests}, {seen.failed_requests} failed")
     if world.traffic.failures:
         tell.line(f"                the first: {world.traffic.failures[0]}")
-    tell.line(f"the old key     {'is refused by the issuer' if seen.old_key_refused else 'IS STILL ACCEPTED'}")
     tell.line(
-        f"keys            1 live, held by .env and by the running process; {seen.orphan_keys} orphans"
+        "the old key    "
+        f" {'is refused by the issuer' if seen.old_key_refused else 'IS STILL ACCEPTED'}"
+    )
+    tell.line(
+        f"keys            1 live, held by .env and by the running process; {seen.orphan_keys}"
+        " orphans"
         if not seen.orphan_keys
         else f"keys            {seen.orphan_keys} ORPHANS"
     )

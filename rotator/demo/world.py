@@ -1,4 +1,6 @@
-"""The demo's little world: an issuer, a consumer, traffic, a playbook; all of this machine, all real."""
+"""The demo's little world: an issuer, a consumer, traffic, a playbook; all of this machine, all
+real.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ limits: {{step: {step}, pass_interval: 100ms, list_lag: 1s}}
 def _installed(verb: str) -> list[str]:
     """The installed command beside this Python: `rotate`, or `rotator` for the other verbs."""
     script = Path(sys.executable).with_name("rotate" if verb == "rotate" else "rotator")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "rotator", *(["rotate"] * (verb == "rotate"))]
+    return (
+        [str(script)]
+        if script.exists()
+        else [sys.executable, "-m", "rotator", *(["rotate"] * (verb == "rotate"))]
+    )
 
 
 @dataclass
@@ -57,7 +63,9 @@ class Traffic:
 
     def start(self, workers: int = 4) -> None:
         for _ in range(workers):
-            thread = threading.Thread(target=self._run, args=(workers / self.per_second,), daemon=True)
+            thread = threading.Thread(
+                target=self._run, args=(workers / self.per_second,), daemon=True
+            )
             thread.start()
             self._threads.append(thread)
 
@@ -106,8 +114,12 @@ class DemoWorld:
         }
         self._issuer = self._process("rotator.demo.issuer", str(folder / "issuer.port"))
         self.issuer = f"http://127.0.0.1:{self._number(folder / 'issuer.port')}"
-        first = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
-        (folder / ".env").write_text(f"# the demo service\nOPENAI_API_KEY={first['api_key']['value']}\nLOG=info\n")
+        first = self.admin(
+            "POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"}
+        )
+        (folder / ".env").write_text(
+            f"# the demo service\nOPENAI_API_KEY={first['api_key']['value']}\nLOG=info\n"
+        )
         (folder / ".env").chmod(0o600)
         self._process(
             "rotator.demo.consumer",
@@ -123,7 +135,9 @@ class DemoWorld:
         self.traffic = Traffic(self.consumer)
 
     def write_playbook(self, step: str = "2s") -> None:
-        text = _PLAYBOOK.format(issuer=self.issuer, consumer=self.consumer, folder=self.folder, step=step)
+        text = _PLAYBOOK.format(
+            issuer=self.issuer, consumer=self.consumer, folder=self.folder, step=step
+        )
         (self.folder / "playbooks" / "demo.yaml").write_text(text)
 
     def _process(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -141,7 +155,9 @@ class DemoWorld:
             with contextlib.suppress(OSError, ValueError):
                 return int(path.read_text())
             time.sleep(0.02)
-        raise RuntimeError(f"the demo's service did not start: {(self.folder / 'services.log').read_text()[-400:]}")
+        raise RuntimeError(
+            f"the demo's service did not start: {(self.folder / 'services.log').read_text()[-400:]}"
+        )
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """A call to the issuer with the administrator's key (or its control paths)."""
@@ -200,7 +216,9 @@ class DemoWorld:
     def consumer_key(self) -> str:
         """The key that the serving process was started with."""
         environment = Path(f"/proc/{self.consumer_pid}/environ").read_bytes().split(b"\0")
-        return next(e.partition(b"=")[2].decode() for e in environment if e.startswith(b"OPENAI_API_KEY="))
+        return next(
+            e.partition(b"=")[2].decode() for e in environment if e.startswith(b"OPENAI_API_KEY=")
+        )
 
     def close(self) -> None:
         self.traffic.stop()

@@ -1,4 +1,6 @@
-"""A rotation is over by a person's order: what the stores hold is in force, or what the person says."""
+"""A rotation is over by a person's order: what the stores hold is in force, or what the person
+says.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What one store holds: a key that the journal knows, a value that it does not, or in words why neither."""
+    """What one store holds: a key that the journal knows, a value that it does not, or in words why
+    neither.
+    """
 
     store: str
     key: Key | None
@@ -27,26 +31,46 @@ class Holds:
 
 
 def abandon(session: Session, key_id: str, reason: str) -> Key | None:
-    """The key that is in force from now on. Raises RefusedError, store by store, where only a person can say which."""
+    """The key that is in force from now on.
+
+    Raises RefusedError, store by store, where only a person can say which.
+    """
     rotation = session.case.rotation
     if rotation is None or rotation.phase is Phase.ENDED:
-        raise RefusedError(f"{session.playbook} has no unfinished rotation", "`rotator status` shows how it stands")
+        raise RefusedError(
+            f"{session.playbook} has no unfinished rotation", "`rotator status` shows how it stands"
+        )
     written = any(write.intended for write in rotation.writes)
     held = _held(session, rotation) if written or key_id else []
-    current = _named(session, rotation, key_id, held) if key_id else rotation.old if not written else _agreed(held)
+    current = (
+        _named(session, rotation, key_id, held)
+        if key_id
+        else rotation.old
+        if not written
+        else _agreed(held)
+    )
     if current is None and written:
         names = ", ".join(str(key) for key in (rotation.old, rotation.new) if key is not None)
         raise RefusedError(
             "the stores do not agree: " + "; ".join(f"{one.store} {one.text}" for one in held),
-            f"say which key is in force: `rotator abandon {session.playbook} --current ID` ({names})",
+            f"say which key is in force: `rotator abandon {session.playbook} --current ID`"
+            f" ({names})",
         )
     with session.writing() as writing:
-        writing.record(rotation, "order", order="abandon", reason=reason, key=str(current) if current else None)
-        writing.put_rotation(rotation, incident.over(rotation, ABANDONED, current, at=session.clock.now()))
+        writing.record(
+            rotation, "order", order="abandon", reason=reason, key=str(current) if current else None
+        )
+        writing.put_rotation(
+            rotation, incident.over(rotation, ABANDONED, current, at=session.clock.now())
+        )
         if current is not None:
             cases.set_current(writing.connection, session.playbook, current)
-        strange = {one.key.fingerprint: one.key for one in held if one.key is not None and not one.known}
-        writing.owe(tuple(key for key in strange.values() if not key.same(current)), Cause.UNDECIDED)
+        strange = {
+            one.key.fingerprint: one.key for one in held if one.key is not None and not one.known
+        }
+        writing.owe(
+            tuple(key for key in strange.values() if not key.same(current)), Cause.UNDECIDED
+        )
     return current
 
 
@@ -68,7 +92,13 @@ def _of(session: Session, entry: StoreEntry) -> Holds:
     with journal.database.read() as connection:
         row = cases.store_version(connection, name, entry.name) if held.values is None else None
         ours = row is not None and row["version"] == held.version
-        print_ = journal.fingerprint(held.values) if held.values else row["fingerprint"] if row and ours else ""
+        print_ = (
+            journal.fingerprint(held.values)
+            if held.values
+            else row["fingerprint"]
+            if row and ours
+            else ""
+        )
         known = credentials.known(connection, name, print_) if print_ else None
     if known is not None:
         return Holds(entry.name, known, True, f"holds {known}")
@@ -86,8 +116,12 @@ def _agreed(held: list[Holds]) -> Key | None:
 
 
 def _named(session: Session, rotation: Rotation, key_id: str, held: list[Holds]) -> Key:
-    """The key that a person named: one of this rotation, of the stores, of the journal, or of the provider's list."""
-    keys = [key for key in (rotation.old, rotation.new, *(one.key for one in held)) if key is not None]
+    """The key that a person named: one of this rotation, of the stores, of the journal, or of the
+    provider's list.
+    """
+    keys = [
+        key for key in (rotation.old, rotation.new, *(one.key for one in held)) if key is not None
+    ]
     found = next((key for key in keys if key_id in (key.id, key.hint)), None)
     if found is not None:
         return found

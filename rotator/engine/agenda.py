@@ -1,7 +1,8 @@
 """What is due: asked of the journal in a few queries, however many playbooks there are.
 
-A due time stands beside each playbook's last success. It is reckoned anew after a success, and where the playbook has
-another schedule by now; that is looked at once for each set of playbooks that is loaded.
+A due time stands beside each playbook's last success. It is reckoned anew after a success, and
+where the playbook has another schedule by now; that is looked at once for each set of playbooks
+that is loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Agenda:
 
     journal: Journal
     _seen: Loaded | None = None
-    _never: set[str] = field(default_factory=set)  # with a schedule, and not in the journal: due at once
+    _never: set[str] = field(
+        default_factory=set
+    )  # with a schedule, and not in the journal: due at once
 
     def due(self, loaded: Loaded, now: float) -> set[str]:
         """Playbooks that a timer begins or carries on now. Raises JournalError."""
@@ -35,7 +38,10 @@ class Agenda:
             with self.journal.database.write() as connection:
                 due_times.reckon(connection, unreckoned)
         with self.journal.database.read() as connection:
-            names = {*cases.due_playbooks(connection, now), *cases.playbooks_with_strays(connection)}
+            names = {
+                *cases.due_playbooks(connection, now),
+                *cases.playbooks_with_strays(connection),
+            }
             self._never -= due_times.begun(connection, self._never)
             by_time = due_times.before(connection, now + EARLIEST)
         for row in by_time:
@@ -45,13 +51,19 @@ class Agenda:
         return names | self._never
 
     def _unreckoned(self, connection: Connection, loaded: Loaded) -> list[due_times.Reckoned]:
-        """What is to be reckoned: of all playbooks once, then of those alone that succeeded since."""
+        """What is to be reckoned: of all playbooks once, then of those alone that
+        succeeded since.
+        """
         first = loaded is not self._seen
         rows = due_times.known(connection, all_of_them=first)
         if first:
             known = {row.name for row in rows}
             books = loaded.playbooks.items()
-            self._never = {name for name, book in books if book.shape.schedule is not None and name not in known}
+            self._never = {
+                name
+                for name, book in books
+                if book.shape.schedule is not None and name not in known
+            }
             self._seen = loaded
         found = []
         for row in rows:

@@ -1,4 +1,6 @@
-"""Reading what stores and consumers hold before anything is made, and refusing what is no baseline."""
+"""Reading what stores and consumers hold before anything is made, and refusing what is
+no baseline.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Stores:
     held: Mapping[str, Held | None]
     current: Key | None
     states: tuple[StoreState, ...]
-    own: frozenset[str]  # fingerprints, of those that are held, that the journal knows as keys of this playbook
+    own: frozenset[
+        str
+    ]  # fingerprints, of those that are held, that the journal knows as keys of this playbook
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -35,17 +39,29 @@ class Stores:
 
     def spelled(self, fingerprint: str) -> dict[str, Secret]:
         """How the key stands in each store that has ways to write it."""
-        mine = [(state.name, self.held[state.name]) for state in self.states if state.fingerprint == fingerprint]
-        return {name: found.spelled for name, found in mine if found is not None and found.spelled is not None}
+        mine = [
+            (state.name, self.held[state.name])
+            for state in self.states
+            if state.fingerprint == fingerprint
+        ]
+        return {
+            name: found.spelled
+            for name, found in mine
+            if found is not None and found.spelled is not None
+        }
 
     def holding(self, fingerprint: str) -> Held | None:
         """A store's content with this key, one that rotator writes before one that follows."""
         states = sorted(self.states, key=lambda state: state.follows)
-        return next((self.held[s.name] for s in states if s.fingerprint and s.fingerprint == fingerprint), None)
+        return next(
+            (self.held[s.name] for s in states if s.fingerprint and s.fingerprint == fingerprint),
+            None,
+        )
 
 
 def read(journal: Journal, playbook: Playbook, now: float, leaked: bool = False) -> Stores:
-    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a store.
+    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a
+    store.
 
     Whoever wrote it, a leaked key must go from it.
     """
@@ -56,7 +72,9 @@ def read(journal: Journal, playbook: Playbook, now: float, leaked: bool = False)
     prints = {name: _print(journal, found) for name, found in held.items()}
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
-        own = frozenset(p for p in set(prints.values()) if p and credentials.known(connection, playbook.name, p))
+        own = frozenset(
+            p for p in set(prints.values()) if p and credentials.known(connection, playbook.name, p)
+        )
         rows = {name: cases.store_version(connection, playbook.name, name) for name in held}
     youngest = max((row["at"] for row in rows.values() if row), default=float("-inf"))
     recent = now - youngest < playbook.plan.policy.deadline
@@ -101,7 +119,10 @@ def _state(
 
 
 def fingerprint(playbook: Playbook, stores: Stores, fill_all: bool, lost: bool) -> str:
-    """That of the key that all stores hold, "" where none tells. Raises RefusedError where they are no baseline."""
+    """That of the key that all stores hold, "" where none tells.
+
+    Raises RefusedError where they are no baseline.
+    """
     current = stores.current.fingerprint if stores.current else ""
     found = core.baseline(stores.states, current, stores.own, fill_all, lost)
     if isinstance(found, Refusal):
@@ -115,8 +136,10 @@ def _words(playbook: Playbook, stores: Stores, refusal: Refusal) -> tuple[str, s
         case Why.EMPTY:
             return (
                 "; ".join(f"{store} {refusal.why}" for store in refusal.stores),
-                "is the path right, and the variable or field in it? `create: true` in the playbook if this is to be "
-                "its first key",
+                (
+                    "is the path right, and the variable or field in it? `create: true` in the"
+                    " playbook if this is to be its first key"
+                ),
             )
         case Why.DISAGREE:
             shown = ", ".join(_holds(playbook, stores, store) for store in refusal.stores)
@@ -124,13 +147,20 @@ def _words(playbook: Playbook, stores: Stores, refusal: Refusal) -> tuple[str, s
         case Why.LOST:
             return (
                 "; ".join(f"{store} {refusal.why} ({stores.current})" for store in refusal.stores),
-                f"is the path right? Put it back; if it is lost, `rotate {name} --compromised` makes another",
+                (
+                    f"is the path right? Put it back; if it is lost, `rotate {name} --compromised`"
+                    " makes another"
+                ),
             )
         case Why.CHANGED:
             return f"{first} {refusal.why}", "find out who; then " + ADOPT.format(name=name)
     return (
-        f"{_holds(playbook, stores, first)}, which is not the key that this journal knows ({stores.current})",
-        "is the path right, and the variable or field in it? If it is the key in use, " + ADOPT.format(name=name),
+        (
+            f"{_holds(playbook, stores, first)}, which is not the key that this journal knows"
+            f" ({stores.current})"
+        ),
+        "is the path right, and the variable or field in it? If it is the key in use, "
+        + ADOPT.format(name=name),
     )
 
 
@@ -150,8 +180,14 @@ def _refuse_stand_ins(held: Mapping[str, Held | None]) -> None:
                 raise RefusedError(f"{name} holds {text}", hint)
 
 
-def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[str, Held | None]) -> None:
-    notes = [found.note.rotation for found in held.values() if found is not None and found.note is not None]
+def _refuse_strangers_notes(
+    journal: Journal, playbook: Playbook, held: Mapping[str, Held | None]
+) -> None:
+    notes = [
+        found.note.rotation
+        for found in held.values()
+        if found is not None and found.note is not None
+    ]
     with journal.database.read() as connection:
         known = cases.known_rotations(connection, playbook.name, notes)
     for name, found in held.items():
@@ -170,17 +206,21 @@ def _refuse_strangers_notes(journal: Journal, playbook: Playbook, held: Mapping[
                 other = row["playbook"]
                 raise RefusedError(
                     f"{name} was written by a rotation of the playbook {other}",
-                    f"was it renamed? `rotator rename {other} {playbook.name}`; else a store belongs to one playbook",
+                    f"was it renamed? `rotator rename {other} {playbook.name}`; else a store"
+                    " belongs to one playbook",
                 )
             raise RefusedError(
-                f"{name} was written by a rotation that this journal does not know ({note.rotation})",
+                f"{name} was written by a rotation that this journal does not know"
+                f" ({note.rotation})",
                 "was the journal restored from a backup? " + ADOPT.format(name=playbook.name),
             )
 
 
 @dataclass(frozen=True)
 class Consumers:
-    """What consumers show: findings, and the fingerprints of what instances hold that is not the key in force."""
+    """What consumers show: findings, and the fingerprints of what instances hold that is not the
+    key in force.
+    """
 
     findings: tuple[Finding, ...] = ()
     others: tuple[str, ...] = ()
@@ -189,9 +229,11 @@ class Consumers:
 def consumers(
     journal: Journal, playbook: Playbook, stores: Stores, key: Key | None, old: Credential | None
 ) -> Consumers:
-    """What consumers show that could be read: an error each that shows another key than `key`, which the stores hold.
+    """What consumers show that could be read: an error each that shows another key than `key`,
+    which the stores hold.
 
-    `old` has its value, where that is known. Where the playbook wants no evidence, nothing is said of what they show.
+    `old` has its value, where that is known. Where the playbook wants no evidence, nothing is said
+    of what they show.
     """
     wanted = key.fingerprint if key else ""
     since = max((found.written_at or 0.0 for found in stores.held.values() if found), default=0.0)
@@ -205,7 +247,11 @@ def consumers(
         try:
             progress = entry.restarter.progress(change)
         except RotatorError as error:
-            found.append(Finding(Level.WARNING, f"{entry.name} does not show which key it has: {error.message}"))
+            found.append(
+                Finding(
+                    Level.WARNING, f"{entry.name} does not show which key it has: {error.message}"
+                )
+            )
             continue
         fact = facts.shown(journal, entry, Evidence.READ, progress)
         held |= {instance.fingerprint or "" for instance in fact.instances}
@@ -214,24 +260,37 @@ def consumers(
             read.append(_told(fact, progress))
     others = tuple(sorted(held - {wanted, ""}))
     if not wanted and any(state.fingerprint != "" for state in stores.states):
-        return Consumers((), others)  # a write-only store's first key: nobody knows what they ought to show
+        return Consumers(
+            (), others
+        )  # a write-only store's first key: nobody knows what they ought to show
     return Consumers((*found, *_compared(core.shown(read, wanted), wanted)), others)
 
 
 def _compared(shown: core.Shown, wanted: str) -> list[Finding]:
-    text = "{name} shows another key than the stores hold" if wanted else "{name} shows a key, but no store holds one"
+    text = (
+        "{name} shows another key than the stores hold"
+        if wanted
+        else "{name} shows a key, but no store holds one"
+    )
     hint = "does it read another variable or file? If it only was not restarted, restart it"
     found = [Finding(Level.ERROR, text.format(name=name), hint) for name in shown.another]
     found += [Finding(Level.WARNING, text.format(name=name)) for name in shown.left_alone]
-    return found + [Finding(Level.WARNING, f"{name} does not show which key it has") for name in shown.nothing]
+    return found + [
+        Finding(Level.WARNING, f"{name} does not show which key it has") for name in shown.nothing
+    ]
 
 
 def _untold(name: str, least: Evidence, progress: Progress) -> list[Finding]:
-    """Instances whose key nobody can read: refused where the playbook wants it read, else they count by their start."""
+    """Instances whose key nobody can read: refused where the playbook wants it read, else they
+    count by their start.
+    """
     untold = [one for one in progress.instances if one.untold]
     told = [f"{name} {one.name} does not show which key it has: {one.untold}" for one in untold]
     if least is Evidence.READ:
-        return [Finding(Level.ERROR, text, "the playbook says `evidence: read`; `started` would do") for text in told]
+        return [
+            Finding(Level.ERROR, text, "the playbook says `evidence: read`; `started` would do")
+            for text in told
+        ]
     return [Finding(Level.WARNING, f"{text}; it counts by when it started") for text in told]
 
 
@@ -239,4 +298,8 @@ def _told(fact: ConsumerFact, progress: Progress) -> ConsumerFact:
     """Without those of which it is said already that they show nothing."""
     pairs = zip(fact.instances, progress.instances, strict=True)
     kept = tuple(shown for shown, instance in pairs if not instance.untold)
-    return replace(fact, evidence=Evidence.READ if kept or not fact.instances else Evidence.STARTED, instances=kept)
+    return replace(
+        fact,
+        evidence=Evidence.READ if kept or not fact.instances else Evidence.STARTED,
+        instances=kept,
+    )

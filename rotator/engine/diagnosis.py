@@ -1,4 +1,6 @@
-"""What keeps a consumer from running with the new key: which instance it is, and whose key it shows."""
+"""What keeps a consumer from running with the new key: which instance it is, and whose key it
+shows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ Whose = Callable[[Secret], Key | None]
 def of(name: str, progress: Progress, change: Change, old: Key | None, whose: Whose) -> str:
     """In words. `whose`: the key with a value, None where the journal does not know it."""
     head = name if progress.total == 1 else f"{name} {progress.current}/{progress.total}"
-    shown = [(one, one.holds) for one in progress.instances if one.holds is not None and not change.fits(one.holds)]
+    shown = [
+        (one, one.holds)
+        for one in progress.instances
+        if one.holds is not None and not change.fits(one.holds)
+    ]
     if progress.total == 1 and progress.text and len(shown) == 1:
         return f"{head}: {progress.text}: {_of_whom(shown[0][1], old, whose)}"
     told = [f"{one.name} shows {_of_whom(holds, old, whose)}" for one, holds in shown]

@@ -1,4 +1,6 @@
-"""What a playbook lays open: credentials in files that everyone reads, keys that travel in clear text."""
+"""What a playbook lays open: credentials in files that everyone reads, keys that travel in clear
+text.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def _usual_address(plugin: Any) -> str:
 
 
 def _of_reference(reference: Reference, name: str) -> Iterator[Finding]:
-    """A file on a file system that is read-only, as a mounted Secret is, is not changed by chmod."""
+    """A file on a file system that is read-only, as a mounted Secret is, is not changed
+    by chmod.
+    """
     path = Path(str(reference.value))
     try:
         if reference.kind != "file" or not path.stat().st_mode & stat.S_IROTH:
@@ -64,7 +68,11 @@ def _of_reference(reference: Reference, name: str) -> Iterator[Finding]:
 
 def _of_text(text: str, name: str) -> Iterator[Finding]:
     if text.startswith("http://") and (host := clear(text)):
-        yield Finding(Level.WARNING, f"keys travel to {host} in clear text ({name}: {text})", "https://, or a tunnel")
+        yield Finding(
+            Level.WARNING,
+            f"keys travel to {host} in clear text ({name}: {text})",
+            "https://, or a tunnel",
+        )
 
 
 def clear(url: str) -> str:

@@ -11,7 +11,9 @@ from rotator.model import Change, Credential, Evidence, Progress
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 
 
-def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential | None, now: float) -> Facts:
+def gather(
+    journal: Journal, playbooks: Iterable[Playbook], current: Credential | None, now: float
+) -> Facts:
     """Facts of the rotation's playbook and of today's, each store and consumer once."""
     stores: dict[str, StoreFact] = {}
     consumers: dict[str, tuple[ConsumerEntry, Evidence, Evidence]] = {}
@@ -21,7 +23,9 @@ def gather(journal: Journal, playbooks: Iterable[Playbook], current: Credential 
             if entry.name not in stores:
                 stores[entry.name] = _store(journal, playbook.name, entry)
         for wanted, consumer in zip(plan.consumers, playbook.consumers, strict=True):
-            consumers.setdefault(consumer.name, (consumer, wanted.evidence, playbook.shape.evidence))
+            consumers.setdefault(
+                consumer.name, (consumer, wanted.evidence, playbook.shape.evidence)
+            )
     since = max((store.written_at or 0.0 for store in stores.values()), default=0.0)
     change = Change("look", since, current or Credential({}))
     found = tuple(_consumer(journal, *asked, change) for asked in consumers.values())
@@ -49,8 +53,9 @@ def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
 def _consumer(
     journal: Journal, entry: ConsumerEntry, evidence: Evidence, least: Evidence, change: Change
 ) -> ConsumerFact:
-    """`least` is what the playbook wants of each consumer: where that is enough, what cannot be read counts by when it
-    started."""
+    """`least` is what the playbook wants of each consumer: where that is enough, what cannot be
+    read counts by when it started.
+    """
     if evidence is Evidence.NONE:
         return ConsumerFact(entry.name, evidence)
     progress = entry.restarter.progress(change)
@@ -64,7 +69,9 @@ def _read_as_far_as_told(progress: Progress) -> bool:
     return all(told) and any(instance.untold for instance in progress.instances)
 
 
-def shown(journal: Journal, entry: ConsumerEntry, evidence: Evidence, progress: Progress) -> ConsumerFact:
+def shown(
+    journal: Journal, entry: ConsumerEntry, evidence: Evidence, progress: Progress
+) -> ConsumerFact:
     """What a consumer shows, as the core knows it: fingerprints, no keys."""
     instances = tuple(
         InstanceFact(

@@ -1,4 +1,6 @@
-"""Which key the stores hold: known to the journal, told by its provider, or refused with those that it could be."""
+"""Which key the stores hold: known to the journal, told by its provider, or refused with those that
+it could be.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ _TOLD = 6  # candidates in a message
 
 
 def accepted(playbook: Playbook, credential: Credential) -> bool | None:
-    """Whether the provider accepts the key now; None where it cannot be asked. Raises what else the probe raises."""
+    """Whether the provider accepts the key now; None where it cannot be asked.
+
+    Raises what else the probe raises.
+    """
     for _ in range(_REFUSALS):
         try:
             playbook.provider.probe(credential)
@@ -39,11 +44,17 @@ def accepted(playbook: Playbook, credential: Credential) -> bool | None:
 
 
 def identify(
-    journal: Journal, playbook: Playbook, credential: Credential, now: float, listing: Listing, leaked: bool = False
+    journal: Journal,
+    playbook: Playbook,
+    credential: Credential,
+    now: float,
+    listing: Listing,
+    leaked: bool = False,
 ) -> tuple[Key, bool | None]:
     """The key that the stores hold with its id at the provider, and whether that accepts it.
 
-    Raises RefusedError where it is not sure which key it is; unless it `leaked`, where another playbook has it, too.
+    Raises RefusedError where it is not sure which key it is; unless it `leaked`, where another
+    playbook has it, too.
     """
     key = journal.key_of(credential)
     if not leaked:
@@ -61,8 +72,8 @@ def identify(
     if wrong := playbook.provider.looks_right(credential.primary):
         raise RefusedError(
             f"the stores hold something else than a key ({key.hint}): {wrong}",
-            "is the path right, and the variable or field in it? If there never was a key, empty it, and say "
-            "`create: true` in the store's entry",
+            "is the path right, and the variable or field in it? If there never was a key, empty"
+            " it, and say `create: true` in the store's entry",
         )
     taken = accepted(playbook, credential)
     if key.id:
@@ -82,15 +93,25 @@ def _refuse_another_hint(playbook: Playbook, key: Key, value: Secret, listing: L
         return
     if identity.agreement(record, value.reveal(), playbook.provider.literal_prefix(value)) is None:
         raise RefusedError(
-            f"the journal knows {key.hint} as {key.id}, but the provider shows that one as {record.hint}",
+            f"the journal knows {key.hint} as {key.id}, but the provider shows that one as"
+            f" {record.hint}",
             _ADOPT_ID.format(name=playbook.name),
         )
 
 
 def _in_the_list(
-    journal: Journal, playbook: Playbook, key: Key, value: Secret, taken: bool | None, now: float, listing: Listing
+    journal: Journal,
+    playbook: Playbook,
+    key: Key,
+    value: Secret,
+    taken: bool | None,
+    now: float,
+    listing: Listing,
 ) -> Key:
-    literal, foreign = playbook.provider.literal_prefix(value), _foreign(journal, playbook, listing())
+    literal, foreign = (
+        playbook.provider.literal_prefix(value),
+        _foreign(journal, playbook, listing()),
+    )
     found = identity.identify(listing(), value.reveal(), literal, now, taken, foreign)
     if isinstance(found, identity.Match):
         return replace(key, id=found.record.id)
@@ -98,14 +119,16 @@ def _in_the_list(
         return key  # dead and gone: no other key can be taken for it
     restored = _RESTORED if any(record.id in foreign for record in found.candidates) else ""
     raise RefusedError(
-        f"it is not sure which key the stores hold ({key.hint}): {found.why}{listed(found.candidates)}",
+        f"it is not sure which key the stores hold ({key.hint}):"
+        f" {found.why}{listed(found.candidates)}",
         restored + _hint(playbook),
     )
 
 
 def _hint(playbook: Playbook) -> str:
-    return "is it a key of another project or account? This list has none of those; else " + _ADOPT_ID.format(
-        name=playbook.name
+    return (
+        "is it a key of another project or account? This list has none of those; else "
+        + _ADOPT_ID.format(name=playbook.name)
     )
 
 
@@ -118,7 +141,12 @@ def listed(records: Iterable[KeyRecord]) -> str:
 def told(record: KeyRecord) -> str:
     """A listed key as a person recognises it."""
     used = f"last used {_day(record.last_used_at)}" if record.last_used_at else "never used"
-    parts = [record.hint, f"made {_day(record.created_at)}", used, "" if record.active else "inactive"]
+    parts = [
+        record.hint,
+        f"made {_day(record.created_at)}",
+        used,
+        "" if record.active else "inactive",
+    ]
     label = f"'{record.label}'" if record.label else ""
     return f"{record.id} ({', '.join(filter(None, [*parts, label]))})"
 
@@ -128,20 +156,28 @@ def _day(at: float | None) -> str:
 
 
 def _tells_its_keys(playbook: Playbook) -> bool:
-    """Whether the provider would say so if this were no key of its own, but a password that its probe refuses, too."""
+    """Whether the provider would say so if this were no key of its own, but a password that its
+    probe refuses, too.
+    """
     return bool(playbook.provider.looks_right(Secret(" ")))
 
 
-def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, taken: bool | None, listing: Listing) -> Key:
+def _told_by_itself(
+    journal: Journal, playbook: Playbook, key: Key, taken: bool | None, listing: Listing
+) -> Key:
     """What stands beside the value tells its id: it must be listed, unless the key is dead."""
     record = next((one for one in listing() if one.id == key.id), None)
     if record is None and taken is False:
         return key
     if record is None:
-        raise RefusedError(f"the stores hold {key.id}, which the provider does not list", "is it another user's key?")
+        raise RefusedError(
+            f"the stores hold {key.id}, which the provider does not list",
+            "is it another user's key?",
+        )
     if taken is False and record.active:
         raise RefusedError(
-            f"the stores hold {key.id}, which the provider lists as active, with a value that it refuses",
+            f"the stores hold {key.id}, which the provider lists as active, with a value that it"
+            " refuses",
             "are id and value of one key? Put both of them into each store",
         )
     if _foreign(journal, playbook, [record]):
@@ -153,20 +189,32 @@ def _told_by_itself(journal: Journal, playbook: Playbook, key: Key, taken: bool 
 
 
 def _foreign(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]) -> set[str]:
-    """Ids of keys that a rotator made, but no rotation of this playbook in this journal: it was lost, or another's."""
-    labels = {record.id: label for record in records if (label := Label.parse(record.label)) is not None}
+    """Ids of keys that a rotator made, but no rotation of this playbook in this journal: it was
+    lost, or another's.
+    """
+    labels = {
+        record.id: label for record in records if (label := Label.parse(record.label)) is not None
+    }
     with journal.database.read() as connection:
-        known = cases.known_rotations(connection, playbook.name, [label.rotation for label in labels.values()])
+        known = cases.known_rotations(
+            connection, playbook.name, [label.rotation for label in labels.values()]
+        )
     mine = {
-        label for label in labels.values() if label.installation == journal.installation and label.rotation in known
+        label
+        for label in labels.values()
+        if label.installation == journal.installation and label.rotation in known
     }
     return {key_id for key_id, label in labels.items() if label not in mine}
 
 
-def unknown_to_the_journal(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]) -> list[Finding]:
-    """Keys with labels of this very installation and playbook that its journal does not know, and never destroys.
+def unknown_to_the_journal(
+    journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]
+) -> list[Finding]:
+    """Keys with labels of this very installation and playbook that its journal does not know, and
+    never destroys.
 
-    Rotations that it does not know made them; or one create's label is on several keys, and a create makes one.
+    Rotations that it does not know made them; or one create's label is on several keys, and a
+    create makes one.
     """
     with journal.database.read() as connection:
         seen = credentials.ids(connection, playbook.name)
@@ -177,14 +225,26 @@ def unknown_to_the_journal(journal: Journal, playbook: Playbook, records: Iterab
     found = []
     for record in records:
         label = Label.parse(record.label)
-        if label is None or (label.installation, label.playbook) != (journal.installation, playbook.name[:60]):
+        if label is None or (label.installation, label.playbook) != (
+            journal.installation,
+            playbook.name[:60],
+        ):
             continue
         if record.id in foreign:
-            text = f"{record.id} was made by rotation {label.rotation}, which this journal does not know"
+            text = (
+                f"{record.id} was made by rotation {label.rotation}, which this journal does not"
+                " know"
+            )
             found.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
         elif bearers[record.label] > 1:
-            text = f"{record.id} bears the label of another key, {record.label}: nobody knows who made it"
-            hint = f"whose is it? If it is nobody's: `rotator revoke {playbook.name} --key {record.id}`"
+            text = (
+                f"{record.id} bears the label of another key, {record.label}: nobody knows who"
+                " made it"
+            )
+            hint = (
+                f"whose is it? If it is nobody's: `rotator revoke {playbook.name} --key"
+                f" {record.id}`"
+            )
             found.append(Finding(Level.WARNING, text, hint))
     return found
 
@@ -200,25 +260,41 @@ def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:
 
 
 def shared(journal: Journal, playbook: Playbook, key: Key) -> list[Finding]:
-    """A leaked key that another playbook has, too, is replaced all the same; but that one's other keys are not."""
+    """A leaked key that another playbook has, too, is replaced all the same; but that one's other
+    keys are not.
+    """
     with journal.database.read() as connection:
-        other = credentials.known_anywhere(connection, key.fingerprint, playbook.name) if key.fingerprint else ""
+        other = (
+            credentials.known_anywhere(connection, key.fingerprint, playbook.name)
+            if key.fingerprint
+            else ""
+        )
     text = f"the playbook {other} has the same key: what it has besides, it keeps"
-    hint = f"`rotator keys {other}`; `rotate {other} --compromised` ends those, too. Was it renamed?"
+    hint = (
+        f"`rotator keys {other}`; `rotate {other} --compromised` ends those, too. Was it renamed?"
+    )
     return [Finding(Level.WARNING, text, hint)] if other else []
 
 
 def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
-    """The id of the key that a person adopts, and who told it. Raises RefusedError where the provider's list objects.
+    """The id of the key that a person adopts, and who told it. Raises RefusedError where the
+    provider's list objects.
 
     `key_id` is what the person said, or ''; then `credential` has its value.
     A label of a lost journal's rotation is no objection: adopting is the way out of that.
     """
     beside = credential.id
     if key_id and beside and key_id != beside:
-        raise RefusedError(f"the stores hold {beside}, not {key_id}", "leave --id out, or put the right key into each")
+        raise RefusedError(
+            f"the stores hold {beside}, not {key_id}",
+            "leave --id out, or put the right key into each",
+        )
     if not playbook.provider.can_list:
-        return (beside, "what stands beside its value") if beside else (key_id, "a person" if key_id else "nobody")
+        return (
+            (beside, "what stands beside its value")
+            if beside
+            else (key_id, "a person" if key_id else "nobody")
+        )
     records = playbook.provider.inventory()
     if key_id or beside:
         _refuse_contradiction(playbook, credential, key_id or beside, records)
@@ -228,7 +304,8 @@ def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) 
     found = identity.identify(records, credential.primary.reveal(), literal, now, taken)
     if isinstance(found, identity.Refusal):
         raise RefusedError(
-            f"it is not sure which key the stores hold: {found.why}{listed(found.candidates)}", _hint(playbook)
+            f"it is not sure which key the stores hold: {found.why}{listed(found.candidates)}",
+            _hint(playbook),
         )
     return found.record.id, "the provider's list"
 
@@ -240,13 +317,19 @@ def _refuse_contradiction(
     record = next((one for one in records if one.id == key_id), None)
     if record is None:
         raise RefusedError(
-            f"the provider does not list {key_id}{listed(records)}", "is it a key of another project? Give a listed id"
+            f"the provider does not list {key_id}{listed(records)}",
+            "is it a key of another project? Give a listed id",
         )
     if not credential.values or credential.id:
         return
     value = credential.primary.reveal()
-    if identity.agreement(record, value, playbook.provider.literal_prefix(credential.primary)) is None:
+    if (
+        identity.agreement(record, value, playbook.provider.literal_prefix(credential.primary))
+        is None
+    ):
         raise RefusedError(
-            f"{key_id} is another key: the provider shows it as {record.hint}, the stores hold {hint_of(value)}",
-            f"leave --id out, or put the right key into each store: `rotator adopt {playbook.name}`",
+            f"{key_id} is another key: the provider shows it as {record.hint}, the stores hold"
+            f" {hint_of(value)}",
+            "leave --id out, or put the right key into each store: `rotator adopt"
+            f" {playbook.name}`",
         )

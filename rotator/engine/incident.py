@@ -1,4 +1,7 @@
-"""Which keys die when a person orders that the leaked one die first. Reads; nothing here changes anything."""
+"""Which keys die when a person orders that the leaked one die first.
+
+Reads; nothing here changes anything.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,22 @@ from rotator.model import Credential
 from rotator.playbook.playbook import Playbook
 
 
-def targets(journal: Journal, playbook: Playbook, case: Case, key_id: str, now: float) -> tuple[Key, ...]:
-    """The keys to kill: the one that a person named, else the one in force and every older one that lives.
+def targets(
+    journal: Journal, playbook: Playbook, case: Case, key_id: str, now: float
+) -> tuple[Key, ...]:
+    """The keys to kill: the one that a person named, else the one in force and every older one that
+    lives.
 
-    Raises RefusedError where nobody knows which key it is, or where one of them authenticates the making of another.
+    Raises RefusedError where nobody knows which key it is, or where one of them authenticates the
+    making of another.
     """
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
-    keys = (_named(journal, playbook, key_id),) if key_id else incident.to_kill(case.rotation, case.debts, current)
+    keys = (
+        (_named(journal, playbook, key_id),)
+        if key_id
+        else incident.to_kill(case.rotation, case.debts, current)
+    )
     if not keys:
         keys = (in_the_stores(journal, playbook, now),)
     for key in keys:
@@ -31,8 +42,11 @@ def targets(journal: Journal, playbook: Playbook, case: Case, key_id: str, now: 
     return keys
 
 
-def replaces(journal: Journal, playbook: Playbook, case: Case, key_id: str, keys: tuple[Key, ...], now: float) -> bool:
-    """Whether one of these is in force, or on its way: then another one is brought out. Where nobody can tell, yes.
+def replaces(
+    journal: Journal, playbook: Playbook, case: Case, key_id: str, keys: tuple[Key, ...], now: float
+) -> bool:
+    """Whether one of these is in force, or on its way: then another one is brought out. Where
+    nobody can tell, yes.
 
     A key that a person named may be anybody's: nobody else's key is touched for it.
     """
@@ -59,14 +73,17 @@ def _named(journal: Journal, playbook: Playbook, key_id: str) -> Key:
     records = _records(playbook)
     if records is not None and key_id not in {record.id for record in records}:
         raise RefusedError(
-            f"nobody knows the key {key_id}: neither the journal nor the provider's list{_told(records)}",
+            f"nobody knows the key {key_id}: neither the journal nor the provider's"
+            f" list{_told(records)}",
             "say `--key ID` with one of these; what is not listed there any more is dead",
         )
     return Key(key_id)
 
 
 def in_the_stores(journal: Journal, playbook: Playbook, now: float) -> Key:
-    """The journal knows no key of this playbook: the one that the stores hold, if that is certain."""
+    """The journal knows no key of this playbook: the one that the stores hold, if that
+    is certain.
+    """
     why = "no store shows it"
     try:
         stores = baseline.read(journal, playbook, now, leaked=True)
@@ -103,9 +120,10 @@ def _refuse_the_hand(journal: Journal, playbook: Playbook, key: Key) -> None:
     value = sealed or next(_held(journal, playbook, key), Credential({}, key.id, key.hint))
     if playbook.provider.authenticated_by(value):
         raise RefusedError(
-            f"{key} is the very key by which {playbook.provider_name} makes keys: there would be no other one",
-            f"`rotate {playbook.name} --compromised` makes the new one first; or give the playbook another "
-            f"administrator's credential, then say this again",
+            f"{key} is the very key by which {playbook.provider_name} makes keys: there would be no"
+            " other one",
+            f"`rotate {playbook.name} --compromised` makes the new one first; or give the playbook"
+            " another administrator's credential, then say this again",
         )
 
 

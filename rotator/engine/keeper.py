@@ -34,7 +34,9 @@ class Held:
 class Keeper:
     """The leases of this process."""
 
-    def __init__(self, journal: Journal, lock_folder: Path, who: str, renewing: bool = True) -> None:
+    def __init__(
+        self, journal: Journal, lock_folder: Path, who: str, renewing: bool = True
+    ) -> None:
         self._journal = journal
         self._folder = lock_folder
         self._holder = f"{who}/{os.getpid()}@{socket.gethostname()}"
@@ -76,7 +78,9 @@ class Keeper:
     def give_back(self, held: Held) -> None:
         with self._mutex:
             self._held.pop(held.lease.playbook, None)
-        held.good_until = 0.0  # a call that is still under way, because a person interrupted, sends nothing more
+        held.good_until = (
+            0.0  # a call that is still under way, because a person interrupted, sends nothing more
+        )
         try:
             with self._journal.database.write() as connection:
                 leases.give_back(connection, held.lease)
@@ -85,17 +89,24 @@ class Keeper:
 
     def _start(self) -> None:
         if self._renewing and self._thread is None:
-            self._thread = threading.Thread(target=self._renew_all, name="lease keeper", daemon=True)
+            self._thread = threading.Thread(
+                target=self._renew_all, name="lease keeper", daemon=True
+            )
             self._thread.start()
 
     def _renew_all(self) -> None:
         while not self._wake.wait(_RENEW_EVERY):
             with self._mutex:
-                held = [self._held[name] for name in sorted(self._held)]  # as others who renew some of them
+                held = [
+                    self._held[name] for name in sorted(self._held)
+                ]  # as others who renew some of them
             self._renew(held)
 
     def _renew(self, held: list[Held]) -> None:
-        """All in one transaction. A failed renewal is not told here: the next fenced write, or the deadline, stops."""
+        """All in one transaction.
+
+        A failed renewal is not told here: the next fenced write, or the deadline, stops.
+        """
         begun = time.monotonic()
         try:
             with self._journal.database.write() as connection:

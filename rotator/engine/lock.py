@@ -1,4 +1,7 @@
-"""A kernel lock beside the journal: shows on one host whether a holder lives. The lease is what counts."""
+"""A kernel lock beside the journal: shows on one host whether a holder lives.
+
+The lease is what counts.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ class HostLock:
         self.take()
 
     def _is_present(self, handle: int) -> bool:
-        """Whether the locked file is still the one at the path (it may have been replaced meanwhile)."""
+        """Whether the locked file is still the one at the path (it may have been replaced
+        meanwhile).
+        """
         try:
             here = self.path.stat()
         except FileNotFoundError:

@@ -1,4 +1,6 @@
-"""Performing one call of the saga on the real plugins, and telling the result as the saga knows results."""
+"""Performing one call of the saga on the real plugins, and telling the result as the saga knows
+results.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,17 @@ from rotator.secret import Secret
 from rotator.shown import tidy
 
 _TOLD = 8  # findings in the line of the step
-_NO_NEW_KEY = 30.0  # seconds until probes are asked again that nothing can answer before a new key is out
+_NO_NEW_KEY = (
+    30.0  # seconds until probes are asked again that nothing can answer before a new key is out
+)
 
 
 @dataclass
 class Performer:
-    """Calls of one playbook. `then` is the playbook of the unit that acts, `today` the present one."""
+    """Calls of one playbook.
+
+    `then` is the playbook of the unit that acts, `today` the present one.
+    """
 
     journal: Journal
     clock: Clock
@@ -75,7 +82,9 @@ class Performer:
 
     # --- values ---
     def credential(self, key: Key | None) -> Credential:
-        """The credential with its values: from its seal, else from a store that holds it, else by id alone."""
+        """The credential with its values: from its seal, else from a store that holds it, else by
+        id alone.
+        """
         if key is None:
             return Credential({})
         if key in self.opened:
@@ -92,7 +101,9 @@ class Performer:
             try:
                 held = entry.store.read()
             except PluginError:
-                if isinstance(self.unit, Debt) and self.unit.at_once:  # its id must do: no store holds this up
+                if (
+                    isinstance(self.unit, Debt) and self.unit.at_once
+                ):  # its id must do: no store holds this up
                     continue
                 raise
             if held and held.values and self.journal.fingerprint(held.values) == key.fingerprint:
@@ -102,7 +113,9 @@ class Performer:
     def with_value(self, key: Key | None) -> Credential:
         found = self.credential(key)
         if not found.values:
-            raise PermanentError(f"the value of {key} is not known any more", self._why_unknown(key))
+            raise PermanentError(
+                f"the value of {key} is not known any more", self._why_unknown(key)
+            )
         return found
 
     def _why_unknown(self, key: Key | None) -> str:
@@ -112,8 +125,9 @@ class Performer:
             return "its seal does not open: was the sealing key lost? `rotator db check`"
         name = self.then.name
         return (
-            "no store holds it: is a path, a variable or a field in the playbook wrong? Once it is right: "
-            f"`rotator resume {name} --today`; if the key is lost: `rotate {name} --compromised`"
+            "no store holds it: is a path, a variable or a field in the playbook wrong? Once it is"
+            f" right: `rotator resume {name} --today`; if the key is lost: `rotate {name}"
+            " --compromised`"
         )
 
     @property
@@ -125,13 +139,17 @@ class Performer:
     def preflight(self, call: Call) -> Performed:
         checked = preflight.check(self.journal, self.then, self.rotation, self.case.debts)
         keep = ((checked.ready.old, checked.old),) if checked.old and checked.ready.old else ()
-        told = _shortly([finding.text for finding in checked.findings if finding.level != "warning"])
+        told = _shortly(
+            [finding.text for finding in checked.findings if finding.level != "warning"]
+        )
         return self._done(checked.ready, told, keep=keep, findings=checked.findings)
 
     def snapshot(self, call: Call) -> Performed:
         if self.then.provider.recovery is Recovery.DIFFERENCE:
             return self._done(tuple(record.id for record in self.then.provider.inventory()))
-        slot = self.then.provider.reread(self.credential(self.rotation.old) if self.rotation.old else None)
+        slot = self.then.provider.reread(
+            self.credential(self.rotation.old) if self.rotation.old else None
+        )
         return self._done((self.journal.fingerprint(slot.values),) if slot else ())
 
     def label(self, attempt: int) -> Label:
@@ -162,7 +180,9 @@ class Performer:
         mine = call.key is not None and fingerprint == call.key.fingerprint
         if not mine and self.then.stores[call.target].follows and isinstance(store, Nudged):
             store.nudge(f"{self.rotation.id}.{call.step}")
-        version = (self.then.stores[call.target].name, held.version, fingerprint or "") if mine else None
+        version = (
+            (self.then.stores[call.target].name, held.version, fingerprint or "") if mine else None
+        )
         return self._done(Read(fingerprint, held.version), store_version=version)
 
     def write(self, call: Call) -> Performed:
@@ -173,13 +193,17 @@ class Performer:
         entry.store.tidy(call.expect)
         version = entry.store.write(credential, call.expect, note)
         fingerprint = self.journal.fingerprint(credential.values)
-        return self._done(Written(version), entry.name, store_version=(entry.name, version, fingerprint))
+        return self._done(
+            Written(version), entry.name, store_version=(entry.name, version, fingerprint)
+        )
 
     def _change(self, call: Call) -> Change:
         undoing = call.step == "undo"
         name = f"{self.rotation.id}.{'undo' if undoing else 'new'}.{call.round}"
         as_before = self._as_before if undoing else None
-        return Change(name, self.rotation.restart_since, self.credential(call.key), as_before=as_before)
+        return Change(
+            name, self.rotation.restart_since, self.credential(call.key), as_before=as_before
+        )
 
     def _as_before(self, shown: Secret) -> bool:
         """Whether an instance showed this before the rotation changed anything."""
@@ -200,14 +224,20 @@ class Performer:
             return self._done(detail=f"{entry.name} {progress.current}/{progress.total}")
         waited = self.clock.now() - self.rotation.since
         told = diagnosis.of(entry.name, progress, change, self.rotation.old, self._whose)
-        return Performed(Later(self.clock.now(), min(progress.again, max(0.05, waited / 8)), text=told))
+        return Performed(
+            Later(self.clock.now(), min(progress.again, max(0.05, waited / 8)), text=told)
+        )
 
     def _whose(self, value: Secret) -> Key | None:
         with self.journal.database.read() as connection:
-            return credentials.known(connection, self.then.name, self.journal.fingerprint({"key": value}))
+            return credentials.known(
+                connection, self.then.name, self.journal.fingerprint({"key": value})
+            )
 
     def probe(self, call: Call) -> Performed:
-        """The key by itself, at its provider; by the playbook's probes where the provider has none."""
+        """The key by itself, at its provider; by the playbook's probes where the
+        provider has none.
+        """
         credential = self.with_value(call.key)
         if call.step == "generate" and self.rotation.passes == 0:
             self._must_fit(credential)
@@ -220,7 +250,9 @@ class Performer:
         return self._done(detail=_named(call.key) if call.key else "")
 
     def _must_fit(self, credential: Credential) -> None:
-        """Each store can write the new key so that whoever reads it there gets it: before the first is written."""
+        """Each store can write the new key so that whoever reads it there gets it: before the first
+        is written.
+        """
         credential = replace(credential, beside=self.then.provider.beside(credential))
         for entry in self.then.stores:
             if isinstance(entry.store, Fitting) and not entry.follows:
@@ -242,7 +274,11 @@ class Performer:
     def _parity(self, new: Credential) -> None:
         """The new key must see the same organisation and models as the old one."""
         rotation = self.rotation
-        if rotation.old is None or rotation.forward_only or all(p.name != "provider" for p in self.then.probes):
+        if (
+            rotation.old is None
+            or rotation.forward_only
+            or all(p.name != "provider" for p in self.then.probes)
+        ):
             return
         old = self.credential(rotation.old)
         if not old.values:
@@ -260,7 +296,9 @@ class Performer:
             )
 
     def look(self, call: Call) -> Performed:
-        playbooks = [self.then] + ([self.today] if self.today is not None and self.today is not self.then else [])
+        playbooks = [self.then] + (
+            [self.today] if self.today is not None and self.today is not self.then else []
+        )
         found = facts.gather(self.journal, playbooks, self._current(), self.clock.now())
         if call.key is not None and not call.key.fingerprint:
             self._none_holds_by_id(call.key, found)
@@ -275,10 +313,15 @@ class Performer:
         staying = self.rotation.new if call.step == "verify" else None
         shown = showing(found, call.key or Key(), staying)
         how = f" ({shown[0].evidence})" if shown else ""
-        return f"{len(shown)} of {count(len(found.consumers), 'consumer shows', 'consumers show')} it{how}"
+        return (
+            f"{len(shown)} of {count(len(found.consumers), 'consumer shows', 'consumers show')}"
+            f" it{how}"
+        )
 
     def _none_holds_by_id(self, key: Key, found: Facts) -> None:
-        """A key whose value nobody knew (a swept one) is told from what the stores hold by its id."""
+        """A key whose value nobody knew (a swept one) is told from what the stores hold
+        by its id.
+        """
         with self.journal.database.read() as connection:
             for store in found.stores:
                 if not store.fingerprint:
@@ -286,16 +329,21 @@ class Performer:
                 known = credentials.known(connection, self.then.name, store.fingerprint)
                 if known is None or not known.id or known.id == key.id:
                     raise PermanentError(
-                        f"{store.name} holds {known or 'a key that this journal does not know'}, which may be {key}"
+                        f"{store.name} holds {known or 'a key that this journal does not know'},"
+                        f" which may be {key}"
                     )
 
     def _another_lives(self, dying: Key | None) -> None:
-        """Raises PermanentError where the key in force is refused: then the one that is to die may be the last."""
+        """Raises PermanentError where the key in force is refused: then the one that is to die may
+        be the last.
+        """
         current = self._current()
         if current is not None and self._surely_refused(current):
             hint = f"rotate to a new one: `rotate {self.then.name}`"
             raise PermanentError(
-                f"the key in force {current.id or current.hint} is refused itself, and {dying} lives", hint
+                f"the key in force {current.id or current.hint} is refused itself, and {dying}"
+                " lives",
+                hint,
             )
 
     def _current(self) -> Credential | None:
@@ -322,8 +370,13 @@ class Performer:
         return self._done(detail=str(call.key))
 
     def quiet(self, call: Call) -> Performed:
-        """When it was last used, as late as the provider may tell it. A key that the list lacks is not a quiet one."""
-        record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
+        """When it was last used, as late as the provider may tell it.
+
+        A key that the list lacks is not a quiet one.
+        """
+        record = next(
+            (r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None
+        )
         if record is None and not self._is_refused(self.with_value(call.key)):
             raise PermanentError(f"the provider's list does not show {call.key}")
         used = record.last_used_at if record else None
@@ -349,7 +402,9 @@ class Performer:
         if credential is None or not credential.values:
             return self._done()
         if self._was_killed(credential):  # refused because we saw to it
-            return Performed(Later(self.clock.now(), _NO_NEW_KEY, text="consumers have no new key yet"))
+            return Performed(
+                Later(self.clock.now(), _NO_NEW_KEY, text="consumers have no new key yet")
+            )
         for probe in self.then.probes:
             probe.probe(credential)
         return self._done()
@@ -362,21 +417,31 @@ class Performer:
         return None
 
     def suspect(self, call: Call) -> Performed:
-        record = next((r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None)
+        record = next(
+            (r for r in self.then.provider.inventory() if call.key and r.id == call.key.id), None
+        )
         return self._done(record is None or (not record.active and record.last_used_at is None))
 
     def prove(self, call: Call) -> Performed:
-        """By the provider's own probe; where it has none, by the playbook's that ask with the key."""
+        """By the provider's own probe; where it has none, by the playbook's that ask
+        with the key.
+        """
         credential = self.credential(call.key)
         if not credential.values:
             return self._done(Proof.UNLISTED if self._is_gone(call.key) else Proof.NONE)
         refused, current = self._refused_anywhere(credential), self._current()
-        another = current is not None and bool(current.values) and current.primary != credential.primary
+        another = (
+            current is not None and bool(current.values) and current.primary != credential.primary
+        )
         if refused and another and current is not None and self._surely_refused(current):
-            if self._was_killed(current):  # that one is refused because we saw to it: the list tells
+            if self._was_killed(
+                current
+            ):  # that one is refused because we saw to it: the list tells
                 gone = not self.then.provider.can_list or self._is_gone(call.key)
                 return self._done(Proof.REFUSED if gone else Proof.NONE)
-            raise PermanentError(f"the provider refuses the key in force as well: that proves nothing of {call.key}")
+            raise PermanentError(
+                f"the provider refuses the key in force as well: that proves nothing of {call.key}"
+            )
         return self._done(Proof.REFUSED if refused else Proof.NONE)
 
     def _refused_anywhere(self, credential: Credential) -> bool:
@@ -413,7 +478,9 @@ class Performer:
 
     def _is_gone(self, key: Key | None) -> bool:
         """The provider does not list it as active any more."""
-        return key is not None and key.id not in {one.id for one in self.then.provider.inventory() if one.active}
+        return key is not None and key.id not in {
+            one.id for one in self.then.provider.inventory() if one.active
+        }
 
     def _was_killed(self, current: Credential) -> bool:
         key = self.journal.key_of(current)
@@ -430,13 +497,19 @@ class Performer:
 
 
 def _fit_to_keep(performed: Performed) -> Performed:
-    """Its words redacted, while the secrets of the call are alive: the journal keeps them, and `status` tells them."""
+    """Its words redacted, while the secrets of the call are alive: the journal keeps them, and
+    `status` tells them.
+    """
     result = performed.result
     if performed.findings:
-        told = (replace(one, text=tidy(one.text), hint=tidy(one.hint)) for one in performed.findings)
+        told = (
+            replace(one, text=tidy(one.text), hint=tidy(one.hint)) for one in performed.findings
+        )
         performed = replace(performed, findings=tuple(told))
     if isinstance(result, Failed | Unknown):
-        return replace(performed, result=replace(result, message=tidy(result.message), hint=tidy(result.hint)))
+        return replace(
+            performed, result=replace(result, message=tidy(result.message), hint=tidy(result.hint))
+        )
     if isinstance(result, Later) and result.text:
         return replace(performed, result=replace(result, text=tidy(result.text)))
     return performed

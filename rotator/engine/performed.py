@@ -40,7 +40,9 @@ def failure(call: Call, error: Exception, at: float) -> Result:
     if isinstance(error, OutcomeUnknown) and call.op in UNREPEATABLE:
         return Unknown(at, error.message, error.hint, isinstance(error, Unreadable))
     if isinstance(error, OutcomeUnknown | TransientError):
-        return Failed(at, error.message, error.hint, False, Kind.OTHER, getattr(error, "retry_in", None))
+        return Failed(
+            at, error.message, error.hint, False, Kind.OTHER, getattr(error, "retry_in", None)
+        )
     if isinstance(error, RotatorError):
         return Failed(at, error.message, error.hint, True, _kind(error))
     words = f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}"

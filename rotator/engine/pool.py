@@ -1,9 +1,10 @@
-"""Many works side by side on a few threads. A work is a generator that yields when it wants to go on; a wait holds no
-thread, so a thousand roll-outs are watched with sixteen.
+"""Many works side by side on a few threads. A work is a generator that yields when it wants to go
+on; a wait holds no thread, so a thousand roll-outs are watched with sixteen.
 
-Who waits for somebody else, a provider that does not answer, counts as none of the sixteen: another thread goes on with
-the others. Works are of groups, which depend on the same neighbour: they take turns, and where some of a group hang
-already, the rest of it begins slowly, so that a hundred that will hang do not take the processor from one that works.
+Who waits for somebody else, a provider that does not answer, counts as none of the sixteen: another
+thread goes on with the others. Works are of groups, which depend on the same neighbour: they take
+turns, and where some of a group hang already, the rest of it begins slowly, so that a hundred that
+will hang do not take the processor from one that works.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from rotator import deadline
 from rotator.engine.clock import Clock
 
 T = TypeVar("T")
-Work = Generator[float, None, T]  # yields the moment (Unix seconds) at which it wants to be continued
+Work = Generator[
+    float, None, T
+]  # yields the moment (Unix seconds) at which it wants to be continued
 _HANGS = 1.0  # seconds after which who is still outside does not come back soon
 _STALLS = 3.0  # and after which who never said that it is outside counts as if it were
 _PACE = 0.1  # seconds between two of a group some of which hang
@@ -38,10 +41,13 @@ def drive(clock: Clock, work: Work[T]) -> T:
         clock.wait(at - clock.now())
 
 
-def drive_all(clock: Clock, works: Sequence[Work[T]], threads: int, groups: Sequence[str] = ()) -> list[T]:
+def drive_all(
+    clock: Clock, works: Sequence[Work[T]], threads: int, groups: Sequence[str] = ()
+) -> list[T]:
     """All works, `threads` at once besides those that wait for others; results in their order.
 
-    `groups` names on whom each depends. The first exception is raised when all have ended; an interruption at once.
+    `groups` names on whom each depends. The first exception is raised when all have ended; an
+    interruption at once.
     """
     if len(works) == 1:
         return [drive(clock, works[0])]
@@ -72,17 +78,26 @@ class _Pool(Generic[T]):
         self._begun: dict[str, float] = {}  # when the last one of each group was continued
 
     def run(self) -> None:
-        """Until all have ended. Threads are begun as they are needed, and left to themselves at an interruption."""
+        """Until all have ended.
+
+        Threads are begun as they are needed, and left to themselves at an interruption.
+        """
         with self._changed:
             while self._left:
                 while self._wants_thread():
                     self._threads += 1
-                    threading.Thread(target=self._help, name=f"rotation {self._threads}", daemon=True).start()
+                    threading.Thread(
+                        target=self._help, name=f"rotation {self._threads}", daemon=True
+                    ).start()
                     self._changed.wait(_LOOK)
                 self._changed.wait(_LOOK)
 
     def _wants_thread(self) -> bool:
-        return not self._idle and self._threads - self._away() < self.most and self._next_group() is not None
+        return (
+            not self._idle
+            and self._threads - self._away() < self.most
+            and self._next_group() is not None
+        )
 
     def _help(self) -> None:
         """What each thread does: continue whatever is ripe, until everything has ended."""
@@ -122,7 +137,9 @@ class _Pool(Generic[T]):
         under_way = Counter(self.groups[number] for number in self._inside)
         hanging = Counter(self.groups[number] for number in self._hanging())
         may = [
-            group for group, ripe in self._ripe.items() if ripe and self._may(group, under_way[group], hanging[group])
+            group
+            for group, ripe in self._ripe.items()
+            if ripe and self._may(group, under_way[group], hanging[group])
         ]
         return min(may, key=lambda group: under_way[group], default=None)
 
@@ -134,7 +151,10 @@ class _Pool(Generic[T]):
     def _hanging(self) -> list[int]:
         now = time.monotonic()
         stalled = [number for number, since in self._inside.items() if now - since > _STALLS]
-        return [*stalled, *(n for n, since in self._outside.items() if now - since > _HANGS and n not in stalled)]
+        return [
+            *stalled,
+            *(n for n, since in self._outside.items() if now - since > _HANGS and n not in stalled),
+        ]
 
     def _away(self) -> int:
         """Threads that wait for somebody else."""

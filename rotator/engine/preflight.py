@@ -14,7 +14,14 @@ from rotator.engine.copied import copied
 from rotator.engine.exposed import exposed
 from rotator.engine.identity import Listing
 from rotator.engine.mounted import mounted
-from rotator.errors import OutcomeUnknown, PermanentError, PluginError, RefusedError, RotatorError, TransientError
+from rotator.errors import (
+    OutcomeUnknown,
+    PermanentError,
+    PluginError,
+    RefusedError,
+    RotatorError,
+    TransientError,
+)
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, Level, Overlap, Recovery
@@ -26,7 +33,9 @@ Part = Callable[[], Sequence[Finding]]
 
 
 class Urgency(Enum):
-    """A leaked key is not held up by findings about consumers; one that must die at once, not by any."""
+    """A leaked key is not held up by findings about consumers; one that must die at once, not by
+    any.
+    """
 
     NONE = "none"
     LEAKED = "leaked"
@@ -35,7 +44,9 @@ class Urgency(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What preflight found: findings for people, what the saga needs, and the old credential to be sealed."""
+    """What preflight found: findings for people, what the saga needs, and the old credential to be
+    sealed.
+    """
 
     ready: Ready
     findings: tuple[Finding, ...]
@@ -51,7 +62,9 @@ def _parts(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]
         if making:
             yield partial(_fits, playbook, store, urgency is not Urgency.NONE)
     for consumer in playbook.consumers:
-        yield partial(_of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE)
+        yield partial(
+            _of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE
+        )
     for probe in playbook.probes:
         if isinstance(probe, Foreseen):
             yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
@@ -74,7 +87,9 @@ def _of_provider(playbook: Playbook) -> list[Finding]:
 
 
 def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]:
-    """An error where the pattern of the provider's keys allows signs that this store cannot write for its readers."""
+    """An error where the pattern of the provider's keys allows signs that this store cannot write
+    for its readers.
+    """
     store, signs = entry.store, playbook.provider.signs()
     if entry.follows or not signs or not isinstance(store, Fitting):
         return []
@@ -100,11 +115,18 @@ def _excused(findings: Sequence[Finding], excused: bool) -> list[Finding]:
     """Errors become words."""
     if not excused:
         return list(findings)
-    return [Finding(Level.WARNING if f.level is Level.ERROR else f.level, f.text, f.hint) for f in findings]
+    return [
+        Finding(Level.WARNING if f.level is Level.ERROR else f.level, f.text, f.hint)
+        for f in findings
+    ]
 
 
-def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]) -> Checked:
-    """Raises RefusedError with all that is wrong (nothing was changed), or what asks to be tried again later."""
+def check(
+    journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequence[Debt]
+) -> Checked:
+    """Raises RefusedError with all that is wrong (nothing was changed), or what asks to be tried
+    again later.
+    """
     for entry in playbook.stores:
         entry.store.tidy("")
     seen = _see(journal, playbook, rotation, debts)
@@ -118,26 +140,46 @@ def check(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Seque
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a rotation that began now would find, and be told. `key` is the one in force, None where there is none."""
+    """What a rotation that began now would find, and be told.
+
+    `key` is the one in force, None where there is none.
+    """
 
     findings: tuple[Finding, ...]
     key: Key | None = None
     known: bool = False  # whether it could be told which key is in force
-    running: str = ""  # the phase of the rotation that is under way: none would begin, and that one is carried on
+    # The phase of the rotation that is under way: none would begin, and that one is carried on
+    running: str = ""
     coming: Key | None = None  # the new key that it has made
 
 
 def examine(
-    journal: Journal, playbook: Playbook, now: float, compromised: bool = False, revoke_first: bool = False
+    journal: Journal,
+    playbook: Playbook,
+    now: float,
+    compromised: bool = False,
+    revoke_first: bool = False,
 ) -> Examined:
-    """The very preflight of a rotation, with everything that it finds. Changes nothing, raises no plugin's error."""
+    """The very preflight of a rotation, with everything that it finds.
+
+    Changes nothing, raises no plugin's error.
+    """
     with journal.database.read() as connection:
         case = cases.load(connection, playbook.name)
     running = case.rotation
-    if running is not None and running.phase is not Phase.ENDED:  # stores and consumers hold what it left so far
+    if (
+        running is not None and running.phase is not Phase.ENDED
+    ):  # stores and consumers hold what it left so far
         found, _ = _said(_parts(playbook, True, Urgency.NONE))
         return Examined(tuple(found), running.old, running=str(running.phase), coming=running.new)
-    rotation = Rotation("", playbook.name, playbook.plan, now=now, compromised=compromised, revoke_first=revoke_first)
+    rotation = Rotation(
+        "",
+        playbook.name,
+        playbook.plan,
+        now=now,
+        compromised=compromised,
+        revoke_first=revoke_first,
+    )
     seen = _see(journal, playbook, rotation, case.debts)
     if seen.checked is None:
         return Examined(seen.findings)
@@ -148,7 +190,9 @@ def examine(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """`later` is what a part raised that only does not answer now; without `checked` nobody knows what is in force."""
+    """`later` is what a part raised that only does not answer now; without `checked` nobody knows
+    what is in force.
+    """
 
     findings: tuple[Finding, ...]
     checked: Checked | None
@@ -161,7 +205,11 @@ def _see(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequen
     findings, later = _said(_parts(playbook, not rotation.back, _urgency(rotation)))
     if journal.sealer is None and not rotation.back:
         findings.append(
-            Finding(Level.ERROR, "there is no sealing key", "`rotator db check` says where it is looked for")
+            Finding(
+                Level.ERROR,
+                "there is no sealing key",
+                "`rotator db check` says where it is looked for",
+            )
         )
     kept: list[Checked] = []
 
@@ -188,7 +236,10 @@ def _see(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequen
 
 
 def _said(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
-    """What each part found; what it raised is an error among them. The first that asks to be tried again later."""
+    """What each part found; what it raised is an error among them.
+
+    The first that asks to be tried again later.
+    """
     found: list[Finding] = []
     later: PluginError | None = None
     for part in parts:
@@ -207,7 +258,10 @@ def _words(error: Exception) -> tuple[str, str]:
         return error.message, error.hint
     if isinstance(error, OSError):
         return str(error), ""
-    return f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}", "please report it"
+    return (
+        f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}",
+        "please report it",
+    )
 
 
 def _urgency(rotation: Rotation) -> Urgency:
@@ -228,23 +282,37 @@ class _Measured:
     shown: tuple[str, ...]  # by consumers, that is not this key
 
 
-def _measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> _Measured:
-    """The baseline: one key, in every store and consumer, and it is known which. Raises RefusedError."""
+def _measure(
+    journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing
+) -> _Measured:
+    """The baseline: one key, in every store and consumer, and it is known which.
+
+    Raises RefusedError.
+    """
     urgency = _urgency(rotation)
     leaked = urgency is not Urgency.NONE
     stores = baseline.read(journal, playbook, rotation.now, leaked)
-    fingerprint = baseline.fingerprint(playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked)
+    fingerprint = baseline.fingerprint(
+        playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked
+    )
     findings: list[Finding] = []
-    if playbook.provider.can_list and not rotation.back:  # the way back needs nothing of the provider's list
+    if (
+        playbook.provider.can_list and not rotation.back
+    ):  # the way back needs nothing of the provider's list
         findings = identity.unknown_to_the_journal(journal, playbook, listing())
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False
     if old is not None and old.values:
         key, taken = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
-        old, dead = replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint)), taken is False
+        old, dead = (
+            replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint)),
+            taken is False,
+        )
     if dead:
-        findings.append(Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it"))
+        findings.append(
+            Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it")
+        )
     if key is not None and not rotation.back:
         findings += _inherited(playbook, key, listing)
     if leaked and key is not None:
@@ -279,7 +347,12 @@ def _superseded(
     """The key that this journal believed in, if the stores hold another one of ours by now."""
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
-    if current is None or key is None or current.same(key) or any(debt.key.same(current) for debt in debts):
+    if (
+        current is None
+        or key is None
+        or current.same(key)
+        or any(debt.key.same(current) for debt in debts)
+    ):
         return ()
     if playbook.provider.can_list and current.id not in {record.id for record in listing()}:
         return ()
@@ -287,9 +360,18 @@ def _superseded(
 
 
 def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing) -> str:
-    """Why a key cannot be made yet, though it soon can. Raises RefusedError where only a person can make room."""
-    blocking = [debt for debt in debts if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)]
-    blocking = [debt for debt in blocking if debt.key.id or debt.key.fingerprint]  # else it may not even exist
+    """Why a key cannot be made yet, though it soon can.
+
+    Raises RefusedError where only a person can make room.
+    """
+    blocking = [
+        debt
+        for debt in debts
+        if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)
+    ]
+    blocking = [
+        debt for debt in blocking if debt.key.id or debt.key.fingerprint
+    ]  # else it may not even exist
     if playbook.provider.overlap is Overlap.TWO_SLOTS:
         return f"the idle slot still holds {blocking[0].key}" if blocking else ""
     quota = playbook.provider.quota
@@ -300,7 +382,9 @@ def _wait(playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: L
         return ""
     if blocking:
         return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
-    others = ", ".join(identity.told(record) for record in records if key is None or record.id != key.id)
+    others = ", ".join(
+        identity.told(record) for record in records if key is None or record.id != key.id
+    )
     raise RefusedError(
         f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",
         "delete one that nobody needs, or `rotator adopt` the playbook that it belongs to",

@@ -1,7 +1,9 @@
-"""Which of the provider's keys is ours: what a lost create left, and whether a new key is shown as it was answered.
+"""Which of the provider's keys is ours: what a lost create left, and whether a new key is shown as
+it was answered.
 
-Nothing is destroyed on the word of a list that does not show the keys in force, nor where a store or a running instance
-holds what was found: after an old journal was restored, "what a lost create left" may be the key in production.
+Nothing is destroyed on the word of a list that does not show the keys in force, nor where a store
+or a running instance holds what was found: after an old journal was restored, "what a lost create
+left" may be the key in production.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
         others = credentials.ids_of_others(connection, performer.then.name, new.fingerprint)
     if provider.recovery is Recovery.REREAD:
         slot = _slot(performer)
-        return recognise.in_slot(performer.journal.fingerprint(slot.values) if slot else None, new, before)
+        return recognise.in_slot(
+            performer.journal.fingerprint(slot.values) if slot else None, new, before
+        )
     if provider.recovery is Recovery.DIFFERENCE:
         return recognise.by_difference(provider.inventory(), new, (*before, *others))
     value = performer.with_value(new).primary.reveal()
@@ -57,8 +61,12 @@ def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
     return recognise.by_label(records, new, performer.label(attempt), (*before, *others), fits)
 
 
-def _hint_tells_nothing(performer: Performer, value: str, records: Sequence[KeyRecord]) -> Recognised | None:
-    """The old key was found by its hint in this rotation, and the new value fits that hint, too: so may anybody's."""
+def _hint_tells_nothing(
+    performer: Performer, value: str, records: Sequence[KeyRecord]
+) -> Recognised | None:
+    """The old key was found by its hint in this rotation, and the new value fits that hint, too: so
+    may anybody's.
+    """
     old, name = performer.rotation.old, performer.then.name
     if old is None:
         return None
@@ -69,8 +77,14 @@ def _hint_tells_nothing(performer: Performer, value: str, records: Sequence[KeyR
     if record is None or (identity.agreement(record, value, literal) or 0) < identity.ENOUGH:
         return None
     return Recognised(
-        problem=f"the hint {record.hint}, by which {old.id} was taken for the old key, fits the new one as well",
-        hint=f"say which key the stores hold: `rotator undo {name}`, then `rotator adopt {name} --id ID`",
+        problem=(
+            f"the hint {record.hint}, by which {old.id} was taken for the old key, fits the new one"
+            " as well"
+        ),
+        hint=(
+            f"say which key the stores hold: `rotator undo {name}`, then `rotator adopt {name}"
+            " --id ID`"
+        ),
     )
 
 
@@ -81,16 +95,23 @@ def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:
         case Recovery.REREAD:
             return _in_the_slot(performer)
         case Recovery.NONE:
-            return Found(Recovered(ambiguous="the answer to a create was lost and the provider cannot list"))
+            return Found(
+                Recovered(ambiguous="the answer to a create was lost and the provider cannot list")
+            )
     records = provider.inventory()
     label = performer.label(attempt)
     if provider.recovery is Recovery.LABEL:
         seen = Lost(sweep.left_by(records, label), later=sweep.of_later_attempts(records, label))
         candidates = seen.left
     else:
-        before = {*performer.rotation.snapshot, *_known_ids(performer)}  # a snapshot may lag behind, too
+        before = {
+            *performer.rotation.snapshot,
+            *_known_ids(performer),
+        }  # a snapshot may lag behind, too
         seen = Lost(*sweep.new_since(records, before, performer.rotation.asked_at, _SLACK))
-        candidates = tuple(Key(record.id, "", record.hint) for record in records if record.id not in before)
+        candidates = tuple(
+            Key(record.id, "", record.hint) for record in records if record.id not in before
+        )
     if not candidates:
         return Found(lost.what_it_left(seen))
     values: dict[str, Mapping[str, Secret]] = {}
@@ -98,7 +119,9 @@ def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:
     current = recovered.reread
     if current is None:
         return Found(recovered)
-    value = Credential(values[current.fingerprint], current.id, hint_of(_primary(values[current.fingerprint])))
+    value = Credential(
+        values[current.fingerprint], current.id, hint_of(_primary(values[current.fingerprint]))
+    )
     current = replace(current, hint=value.hint)
     return Found(replace(recovered, reread=current), (current, value))
 
@@ -107,7 +130,9 @@ def not_shown(
     journal: Journal, playbook: Playbook, in_force: Iterable[Key], records: Sequence[KeyRecord]
 ) -> tuple[Key, ...]:
     """Keys in force that the list lacks. One that its provider refuses is not in force any more."""
-    return tuple(key for key in sweep.not_shown(in_force, records) if not _refused(journal, playbook, key))
+    return tuple(
+        key for key in sweep.not_shown(in_force, records) if not _refused(journal, playbook, key)
+    )
 
 
 def _refused(journal: Journal, playbook: Playbook, key: Key) -> bool:
@@ -131,7 +156,9 @@ def _old(performer: Performer) -> tuple[Key, ...]:
 
 
 def _known_ids(performer: Performer) -> tuple[str, ...]:
-    """Every key of this playbook that the journal ever saw: none of them is what a lost create left."""
+    """Every key of this playbook that the journal ever saw: none of them is what a lost create
+    left.
+    """
     with performer.journal.database.read() as connection:
         return credentials.ids(connection, performer.then.name)
 
@@ -157,7 +184,9 @@ def _looked_at(
     records: Sequence[KeyRecord],
     values: dict[str, Mapping[str, Secret]],
 ) -> Lost:
-    """With what stores and instances hold that this journal never saw; `values` gets what stands in the stores."""
+    """With what stores and instances hold that this journal never saw; `values` gets what stands in
+    the stores.
+    """
     strange: list[Strange] = []
     blind: list[str] = []
     for index, entry in enumerate(performer.then.stores):
@@ -201,7 +230,12 @@ def _shown_by_instances(performer: Performer) -> frozenset[str]:
     """Fingerprints that running instances show and the journal never saw."""
     playbooks = [performer.then]
     found = facts.gather(performer.journal, playbooks, _current(performer), performer.clock.now())
-    prints = {one.fingerprint for consumer in found.consumers for one in consumer.instances if one.fingerprint}
+    prints = {
+        one.fingerprint
+        for consumer in found.consumers
+        for one in consumer.instances
+        if one.fingerprint
+    }
     return frozenset(one for one in prints if not _known(performer, one))
 
 
@@ -212,12 +246,16 @@ def _current(performer: Performer) -> Credential | None:
 
 
 def _is(performer: Performer, held: Held, key: Key) -> bool:
-    """Whether what a store holds is this key: by the id beside it, its note, or enough characters of the hint."""
+    """Whether what a store holds is this key: by the id beside it, its note, or enough characters
+    of the hint.
+    """
     provider, values = performer.then.provider, held.values or {}
     if beside := provider.id_of(held.beside):
         return key.id == beside
     value = _primary(values)
-    agreeing = identity.agreement(KeyRecord(key.id, hint=key.hint), value, provider.literal_prefix(Secret(value)))
+    agreeing = identity.agreement(
+        KeyRecord(key.id, hint=key.hint), value, provider.literal_prefix(Secret(value))
+    )
     if agreeing is None:
         return False
     noted = held.note.key_id if held.note is not None else ""

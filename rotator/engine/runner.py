@@ -1,4 +1,5 @@
-"""The runner: take the action, write the intent, act, write the outcome with the next intent: `advance`.
+"""The runner: take the action, write the intent, act, write the outcome with the next intent:
+`advance`.
 
 A crash between any two lines is the next run's `Unknown`.
 """
@@ -43,7 +44,8 @@ Observer = Callable[[Unit, Call, Performed | None, float], None]
 
 @dataclass
 class Books:
-    """The playbooks that units were begun with. `of(rotation_id)` gives one, connected as today; '' the last known.
+    """The playbooks that units were begun with. `of(rotation_id)` gives one, connected as today; ''
+    the last known.
 
     `load` opens a definition; `opened` are those that `of` gave.
     """
@@ -76,7 +78,9 @@ class Session:
         with self.journal.database.read() as connection:
             self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
             strays = cases.strays(connection, self.playbook)
-        self._saved = self.case  # as it is in the journal: waits and looks alone are not worth a transaction
+        self._saved = (
+            self.case
+        )  # as it is in the journal: waits and looks alone are not worth a transaction
         self._recover()
         self._settle(strays)
 
@@ -99,13 +103,20 @@ class Session:
         if purpose != self._purpose:
             self._purpose = purpose
             with self.journal.database.write() as connection:
-                leases.describe(connection, self.held.lease, rotation=rotation.id if rotation else "", purpose=purpose)
+                leases.describe(
+                    connection,
+                    self.held.lease,
+                    rotation=rotation.id if rotation else "",
+                    purpose=purpose,
+                )
 
     def start(self, rotation: Rotation, beginning: cases.Beginning) -> None:
         """A new rotation. The unique index refuses a second active one of the playbook."""
         with self.writing() as writing:
             writing.begin(rotation, beginning)
-            leases.describe(writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation")
+            leases.describe(
+                writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation"
+            )
 
     def begin(
         self,
@@ -116,13 +127,20 @@ class Session:
         first: bool = False,
         counts_from: float | None = None,
     ) -> str:
-        """A rotation by this playbook begins, and is to be carried on; its id. `first`: the leaked key dies before.
+        """A rotation by this playbook begins, and is to be carried on; its id. `first`: the leaked
+        key dies before.
 
         `counts_from` is the due moment that it belongs to (Unix seconds), where a timer begins it.
         """
         now = self.clock.now()
         begun = Rotation(
-            str(ULID()), self.playbook, book.plan, now=now, since=now, compromised=leaked, revoke_first=first
+            str(ULID()),
+            self.playbook,
+            book.plan,
+            now=now,
+            since=now,
+            compromised=leaked,
+            revoke_first=first,
         )
         self.start(begun, cases.Beginning(kept(book), who or self.actor.text, reason, counts_from))
         return begun.id
@@ -130,7 +148,11 @@ class Session:
     def order(self, given: Order, unit: Unit, reason: str = "", who: str = "") -> Refusal | None:
         """Carry a person's order out on one unit; a refusal is audited, too."""
         now = self.clock.now()
-        changed = order_debt(unit, given, now) if isinstance(unit, Debt) else order_rotation(unit, given, now)
+        changed = (
+            order_debt(unit, given, now)
+            if isinstance(unit, Debt)
+            else order_rotation(unit, given, now)
+        )
         with self.writing() as writing:
             if isinstance(changed, Refusal):
                 writing.record(unit, "refused", order=str(given), reason=changed.reason)
@@ -144,9 +166,11 @@ class Session:
 
     # --- a leaked key ---
     def leaked(self, reason: str = "", who: str = "") -> standing.Answer | None:
-        """What is under way goes on without a way back, or a rotation begins; old keys have no grace any more.
+        """What is under way goes on without a way back, or a rotation begins; old keys have no
+        grace any more.
 
-        None while a rotation is being undone: that is finished first. Raises ConfigError without today's playbook.
+        None while a rotation is being undone: that is finished first. Raises ConfigError without
+        today's playbook.
         """
         rotation = self.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
@@ -160,15 +184,22 @@ class Session:
                 return standing.Answer(rotation=rotation.id)
         book = self.books.today
         if book is None:
-            message = f"the playbook {self.playbook} is gone: no new key was made, and no old one was hurried"
-            hint = f"put it back; or, whatever it costs: `rotate {self.playbook} --compromised --revoke-first`"
+            message = (
+                f"the playbook {self.playbook} is gone: no new key was made, and no old one was"
+                " hurried"
+            )
+            hint = (
+                f"put it back; or, whatever it costs: `rotate {self.playbook} --compromised"
+                " --revoke-first`"
+            )
             raise ConfigError(message, hint)
         for debt in self.case.debts:
             self.order(Order.COMPROMISED, debt, reason, who)
         return standing.Answer(rotation=self.begin(book, reason, who, leaked=True))
 
     def revoke_first(self, key_id: str = "", reason: str = "", who: str = "") -> standing.Answer:
-        """Kill the key in force and all older ones, or the one that is named; another rotation makes the new key.
+        """Kill the key in force and all older ones, or the one that is named; another rotation
+        makes the new key.
 
         Raises RefusedError where nobody knows which key it is, or where it makes the others.
         """
@@ -184,26 +215,50 @@ class Session:
             before = writing.case.rotation
             assert before is not None
             names = [str(key) for key in keys]
-            writing.record(before, "order", order=str(Order.REVOKE_FIRST), keys=names, reason=reason, by=who or None)
+            writing.record(
+                before,
+                "order",
+                order=str(Order.REVOKE_FIRST),
+                keys=names,
+                reason=reason,
+                by=who or None,
+            )
             if rotation is None and (self.books.today is None or not replaced):
-                alone = replace(before, compromised=replaced, revoke_first=replaced)  # that key, and nothing else
+                alone = replace(
+                    before, compromised=replaced, revoke_first=replaced
+                )  # that key, and nothing else
                 writing.put_rotation(before, alone.end(Outcome.ABANDONED))
             elif before.phase is not Phase.ENDED:
-                writing.put_rotation(before, core_incident.carried_on(before, keys, current, self.clock.now()))
+                writing.put_rotation(
+                    before, core_incident.carried_on(before, keys, current, self.clock.now())
+                )
             writing.kill(keys)
-            if current is None and not key_id:  # what the stores hold: nobody had written down that it is in force
+            if (
+                current is None and not key_id
+            ):  # what the stores hold: nobody had written down that it is in force
                 cases.set_current(writing.connection, self.playbook, keys[0])
         self.killing = keys
         if rotation is not None and rotation.phase is Phase.STUCK:
             self.by_today()
-        if replaced and rotation is not None and self.case.rotation and self.case.rotation.phase is Phase.ENDED:
+        if (
+            replaced
+            and rotation is not None
+            and self.case.rotation
+            and self.case.rotation.phase is Phase.ENDED
+        ):
             self._follow(self.books.today, reason, who)
         return standing.Answer(keys)
 
     def by_today(self) -> None:
-        """What was stuck and goes on in an incident goes on by today's playbook, where that fits what it did so far."""
+        """What was stuck and goes on in an incident goes on by today's playbook, where that fits
+        what it did so far.
+        """
         rotation = self.case.rotation
-        if rotation is not None and rotation.phase is not Phase.ENDED and today.differs(self, rotation):
+        if (
+            rotation is not None
+            and rotation.phase is not Phase.ENDED
+            and today.differs(self, rotation)
+        ):
             with contextlib.suppress(ConfigError, RefusedError, PluginError):
                 self.taken = today.take(self, ())
 
@@ -213,7 +268,9 @@ class Session:
             self.begin(book, reason, who, leaked=True, first=True)
 
     def _take_up(self) -> None:
-        """Orders that others wrote down while this process held the lease, before anything else is done."""
+        """Orders that others wrote down while this process held the lease, before anything else is
+        done.
+        """
         with self.journal.database.read() as connection:
             waiting = standing.waiting(connection, self.playbook)
         for order in waiting:
@@ -231,13 +288,16 @@ class Session:
                 standing.answer(connection, order.n, given)
 
     def tried(self, rotation: Rotation, key: Key, made: Credential) -> Failed | None:
-        """Why a key that nobody knows yet is no use: refused several times in a row, or failed for good.
+        """Why a key that nobody knows yet is no use: refused several times in a row, or failed for
+        good.
 
         None where it works, and where nobody can tell now: that is waited for when it is checked.
         """
         call, book = Call(Op.PROBE, "generate", key=key), self.books.of(rotation_id(rotation))
         asking = tuple(probe for probe in book.probes if getattr(probe, "asks_with_key", False))
-        performer = replace(self._performer(rotation, {key: made}), then=replace(book, probes=asking))
+        performer = replace(
+            self._performer(rotation, {key: made}), then=replace(book, probes=asking)
+        )
         failed: Failed | None = None
         for _ in range(rotation.plan.policy.refusals):
             result = performer.perform(call).result
@@ -253,7 +313,9 @@ class Session:
         self._commit(unit, call, performed, intend=False)
 
     def reconcile(self) -> int:
-        """Sweep orphans of all this playbook's rotations (a frozen process may have made one); how many."""
+        """Sweep orphans of all this playbook's rotations (a frozen process may have made one); how
+        many.
+        """
         rotation, book = self.case.rotation, self.books.today
         if rotation is None or book is None or rotation.phase is not Phase.ENDED:
             return 0
@@ -266,10 +328,21 @@ class Session:
     # --- the loop's parts ---
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writing]:
-        """One fenced transaction; the case is the new one once it is committed. Raises LeaseLost."""
+        """One fenced transaction; the case is the new one once it is committed.
+
+        Raises LeaseLost.
+        """
         with self.journal.database.write() as connection:
             leases.require(connection, self.held.lease)
-            writing = Writing(connection, self.journal, self.clock, self.actor, self.playbook, self._saved, self._heads)
+            writing = Writing(
+                connection,
+                self.journal,
+                self.clock,
+                self.actor,
+                self.playbook,
+                self._saved,
+                self._heads,
+            )
             writing.case = self.case
             yield writing
             if writing.save():
@@ -279,10 +352,14 @@ class Session:
         self.stream.emit(writing.records)
 
     def _recover(self) -> None:
-        """What an earlier process intended and never reported is unknown: before anything else, orders included."""
+        """What an earlier process intended and never reported is unknown: before anything else,
+        orders included.
+        """
         intent, owner = self.case.intent, self._unit(self.case.intent_of)
         if intent is not None and owner is not None:
-            self._commit(owner, intent, Performed(Unknown(self.clock.now())), recovered=True, intend=False)
+            self._commit(
+                owner, intent, Performed(Unknown(self.clock.now())), recovered=True, intend=False
+            )
         if self.case.rotation is not None:
             self.case = self.case.having(machine.picked_up(self.case.rotation))
 
@@ -294,7 +371,9 @@ class Session:
         unit, action = turn.turn(self.case.rotation, self.case.acting)
         if unit is None or not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
-        self.books.of(rotation_id(unit))  # one that does not open is told before anything is intended
+        self.books.of(
+            rotation_id(unit)
+        )  # one that does not open is told before anything is intended
         with self.writing() as writing:
             return writing.next()
 
@@ -316,16 +395,24 @@ class Session:
         now = self.clock.now()
         for unit in self._due():
             over = Done(now)
-            woken = machine.apply(unit, over) if isinstance(unit, Rotation) else debt_machine.apply(unit, over)
+            woken = (
+                machine.apply(unit, over)
+                if isinstance(unit, Rotation)
+                else debt_machine.apply(unit, over)
+            )
             self.case = self.case.having(woken)
 
     def _due(self) -> list[Unit]:
         """Units whose wait is over."""
         rotation, now = self.case.rotation, self.clock.now()
-        units: list[Unit] = [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
+        units: list[Unit] = (
+            [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
+        )
         units += [debt for debt in self.case.acting if debt.open and turn.may_act(debt, rotation)]
         waits = [(unit, turn.action_of(unit)) for unit in units]
-        return [unit for unit, action in waits if isinstance(action, WaitUntil) and action.at <= now]
+        return [
+            unit for unit, action in waits if isinstance(action, WaitUntil) and action.at <= now
+        ]
 
     def _unit(self, owner: str) -> Unit | None:
         units: list[Unit] = [*self.case.debts]
@@ -343,10 +430,19 @@ class Session:
 
     def _performer(self, unit: Unit, opened: dict[Key, Credential]) -> Performer:
         book = self.books.of(rotation_id(unit))
-        from rotator.engine.perform import Performer  # late: who only looks at the journal needs none of the plugins
+        from rotator.engine.perform import (
+            Performer,
+        )  # late: who only looks at the journal needs none of the plugins
 
         return Performer(
-            self.journal, self.clock, book, self.books.today, self.case, unit, self.held.seconds_left, opened
+            self.journal,
+            self.clock,
+            book,
+            self.books.today,
+            self.case,
+            unit,
+            self.held.seconds_left,
+            opened,
         )
 
     def _commit(
@@ -359,7 +455,11 @@ class Session:
         intend: bool = True,
     ) -> tuple[Unit | None, Action]:
         """One transaction: the outcome, what follows from it, and the next intent."""
-        if isinstance(performed.result, Later) and call.op is Op.PROGRESS and isinstance(unit, Rotation):
+        if (
+            isinstance(performed.result, Later)
+            and call.op is Op.PROGRESS
+            and isinstance(unit, Rotation)
+        ):
             changed = machine.apply(unit, performed.result)
             if changed.phase is unit.phase:  # asked again soon; a crash would ask again at once
                 self.case = self.case.having(changed)
@@ -373,7 +473,9 @@ class Session:
             self._stray(unit, performed)
             raise
         for key, made in performed.keep:  # as its seal would open
-            self._opened[key] = Credential(made.values, key.id or made.id, key.hint, spelled=made.spelled)
+            self._opened[key] = Credential(
+                made.values, key.id or made.id, key.hint, spelled=made.spelled
+            )
         return self._begin() if ordered else following
 
     # --- strays: what a process made after it had lost its lease ---
@@ -381,10 +483,14 @@ class Session:
         made = performed.result.data if isinstance(performed.result, Done) else None
         if isinstance(made, Key):
             with self.journal.database.write() as connection:
-                cases.add_stray(connection, self.playbook, rotation_id(unit), made, self.clock.now())
+                cases.add_stray(
+                    connection, self.playbook, rotation_id(unit), made, self.clock.now()
+                )
 
     def _settle(self, strays: list[cases.Stray]) -> None:
-        """Keys that an earlier holder made too late are owed, unless the rotation took one as its own."""
+        """Keys that an earlier holder made too late are owed, unless the rotation took one as its
+        own.
+        """
         rotation = self.case.rotation
         if not strays or rotation is None:
             return

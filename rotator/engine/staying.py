@@ -1,7 +1,9 @@
-"""How long a command stays: which waits it sits out, and when it leaves what is still open to the next run.
+"""How long a command stays: which waits it sits out, and when it leaves what is still open to the
+next run.
 
-A rotation under way is carried on through short waits; each of its steps has a deadline. What is left of it, old keys,
-has none: a command that waited for those would hold up every other playbook for as long as one provider is down.
+A rotation under way is carried on through short waits; each of its steps has a deadline. What is
+left of it, old keys, has none: a command that waited for those would hold up every other playbook
+for as long as one provider is down.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from rotator.core.machine import next_action
 from rotator.core.patience import ENDLESS
 from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
 
-SHORT = 60.0  # seconds: waits up to this long are sat out; and so long are old keys followed, all together
+# Seconds: waits up to this long are sat out; and so long are old keys followed, all together
+SHORT = 60.0
 _DAY = 86_400.0
 _OVER = (Phase.ENDED, Phase.SETTLE)
 _STANDS = (DebtPhase.WATCH, DebtPhase.HELD)  # waits of these move nothing
@@ -29,7 +32,9 @@ class Stay:
 
     wait: bool
     _until: float | None = None
-    _tried: bool = False  # whether a wait was sat out already, so that this command has tried itself
+    _tried: bool = (
+        False  # whether a wait was sat out already, so that this command has tried itself
+    )
 
     def is_over(self, rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
         """Whether the command leaves now, with something still waiting."""
@@ -49,7 +54,9 @@ class Stay:
         moves, blocking = _wake_of(rotation), _in_its_place(rotation, debts)
         if blocking:
             moves = max(moves, min(_moves(debt, now) for debt in blocking))
-        attention = (needs_attention(rotation) and self._tried) or any(debt.attention for debt in blocking)
+        attention = (needs_attention(rotation) and self._tried) or any(
+            debt.attention for debt in blocking
+        )
         self._tried = True
         return attention or moves - now > (_DAY if self.wait else SHORT)
 
@@ -66,7 +73,9 @@ def _wake_of(rotation: Rotation) -> float:
 
 
 def _in_its_place(rotation: Rotation, debts: Sequence[Debt]) -> list[Debt]:
-    """Old keys for whose end a rotation without room waits: it asks again every minute, they live on for longer."""
+    """Old keys for whose end a rotation without room waits: it asks again every minute, they live
+    on for longer.
+    """
     failing = rotation.tries and rotation.now - rotation.since < rotation.plan.policy.deadline
     if rotation.phase is not Phase.PREFLIGHT or rotation.wake is None or failing:
         return []
@@ -74,7 +83,10 @@ def _in_its_place(rotation: Rotation, debts: Sequence[Debt]) -> list[Debt]:
 
 
 def _moves(debt: Debt, now: float) -> float:
-    """When an old key comes nearer to its end. A soak asks its probes every half minute, but is over only later."""
+    """When an old key comes nearer to its end.
+
+    A soak asks its probes every half minute, but is over only later.
+    """
     action = debt_machine.next_action(debt)
     if debt.phase in _STANDS or not isinstance(action, WaitUntil):
         return _NEVER

@@ -1,6 +1,8 @@
-"""A rotation takes stores, restarters and probes as the playbook says today: by a person's order, shown and audited.
+"""A rotation takes stores, restarters and probes as the playbook says today: by a person's order,
+shown and audited.
 
-A store that it wrote stays under look and undo though the playbook names it no longer, unless a person gives it up.
+A store that it wrote stays under look and undo though the playbook names it no longer, unless a
+person gives it up.
 """
 
 from __future__ import annotations
@@ -57,16 +59,24 @@ def _shown(entry: Any) -> str:
 
 
 def take(session: Session, given_up: Collection[str]) -> tuple[str, ...]:
-    """What differs, now taken by the unfinished rotation and by every old key. Raises RefusedError, ConfigError."""
+    """What differs, now taken by the unfinished rotation and by every old key.
+
+    Raises RefusedError, ConfigError.
+    """
     book = session.books.today
     if book is None:
-        raise ConfigError(f"the playbook {session.playbook} is gone", "put it back, or `rotator rename` its history")
+        raise ConfigError(
+            f"the playbook {session.playbook} is gone",
+            "put it back, or `rotator rename` its history",
+        )
     rotation = session.case.rotation
     running = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
     debts = [debt for debt in session.case.debts if debt.open]
     ids = dict.fromkeys([*([running.id] if running else []), *(debt.rotation for debt in debts)])
     taken = {one: _taken(session, one, book, given_up) for one in ids}
-    fresh, old = ({}, None) if running is None else _new_stores(session, running, taken[running.id].book)
+    fresh, old = (
+        ({}, None) if running is None else _new_stores(session, running, taken[running.id].book)
+    )
     told = tuple(dict.fromkeys(line for one in taken.values() for line in one.differences))
     with session.writing() as writing:
         for one in taken.values():
@@ -76,11 +86,19 @@ def take(session: Session, given_up: Collection[str]) -> tuple[str, ...]:
         if running is not None:
             if old is not None:
                 sealer, now = session.journal.sealer, session.clock.now()
-                credentials.keep(writing.connection, sealer, session.playbook, running.id, old[0], old[1], now)
+                credentials.keep(
+                    writing.connection, sealer, session.playbook, running.id, old[0], old[1], now
+                )
             versions = {name: held.version if held else "" for name, held in fresh.items()}
             plan = taken[running.id].book.plan
             changed = resume.as_today(running, plan, versions, old[0] if old else None)
-            writing.record(running, "order", order="resume as today", differences=list(told), given_up=list(given_up))
+            writing.record(
+                running,
+                "order",
+                order="resume as today",
+                differences=list(told),
+                given_up=list(given_up),
+            )
             writing.put_rotation(running, changed)
         elif debts:
             writing.record(debts[0], "order", order="resume as today", differences=list(told))
@@ -113,11 +131,16 @@ def _written(session: Session, rotation: str, then: Playbook) -> set[str]:
         row = cases.find_rotation(connection, rotation)
     state = cases.state_of(row)
     writes = zip(state.plan.stores, state.writes, strict=False)
-    return {store.name for store, write in writes if write.intended} & {entry.name for entry in then.stores}
+    return {store.name for store, write in writes if write.intended} & {
+        entry.name for entry in then.stores
+    }
 
 
 def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection[str]) -> list[Any]:
-    """The old playbook's entries of stores that stay. Raises RefusedError where one means others, too."""
+    """The old playbook's entries of stores that stay.
+
+    Raises RefusedError where one means others, too.
+    """
     found = []
     for entry in _entries(kept["data"]["store"]):
         alone = json.dumps({**kept, "data": {**kept["data"], "store": [entry]}})
@@ -126,7 +149,9 @@ def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection
             if not names <= set(written):
                 left = ", ".join(sorted(names & set(written)))
                 hint = f"`--give-up {left}` says that nobody looks there any more"
-                raise RefusedError(f"{left} was written, and stands in one entry with stores that stay", hint)
+                raise RefusedError(
+                    f"{left} was written, and stands in one entry with stores that stay", hint
+                )
             found.append(entry)
     return found
 
@@ -134,7 +159,8 @@ def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection
 def _new_stores(
     session: Session, rotation: Rotation, book: Playbook
 ) -> tuple[dict[str, Held | None], tuple[Key, Credential] | None]:
-    """What the stores hold that this rotation did not have; and the key in force, where only they show it.
+    """What the stores hold that this rotation did not have; and the key in force, where only they
+    show it.
 
     Raises RefusedError where one holds another key: it would be written over.
     """
@@ -149,7 +175,10 @@ def _new_stores(
             continue
         found = held[entry.name] = entry.store.read()
         if found is None and not entry.create:
-            hint = "is the path right, and the variable or field in it? `create: true` if it is to get its first key"
+            hint = (
+                "is the path right, and the variable or field in it? `create: true` if it is to get"
+                " its first key"
+            )
             raise RefusedError(f"{entry.name} holds no key", hint)
         if found is None or not found.values:
             continue
@@ -157,7 +186,8 @@ def _new_stores(
             continue
         if rotation.old is not None or old is not None:
             raise RefusedError(
-                f"{entry.name} holds a key that is neither the old nor the new one of this rotation",
+                f"{entry.name} holds a key that is neither the old nor the new one of this"
+                " rotation",
                 "put the right one there, or take the store out of the playbook again",
             )
         value, now = book.credential_in(found), session.clock.now()
@@ -174,4 +204,8 @@ def differs(session: Session, unit: Rotation | Debt) -> tuple[str, ...]:
     of = unit.id if isinstance(unit, Rotation) else unit.rotation
     with session.journal.database.read() as connection:
         row = cases.find_rotation(connection, of)
-    return differences(json.loads(row["definition"])["data"], session.books.today.definition) if row else ()
+    return (
+        differences(json.loads(row["definition"])["data"], session.books.today.definition)
+        if row
+        else ()
+    )

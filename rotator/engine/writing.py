@@ -1,4 +1,6 @@
-"""One transaction of a lease's holder: what changes in its case, and the audit records that say so, or nothing."""
+"""One transaction of a lease's holder: what changes in its case, and the audit records that say so,
+or nothing.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Writing:
     actor: Actor
     playbook: str
     before: cases.Case
-    heads: dict[str, chain.Head]  # of this case's chains: nobody else writes them while the lease is held
+    heads: dict[
+        str, chain.Head
+    ]  # of this case's chains: nobody else writes them while the lease is held
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,7 +57,9 @@ class Writing:
         self._write_records()
         cases.save(self.connection, self.before, self.case, self.clock.now())
         needed = keep.still_needed(self.case.rotation, self.case.debts)
-        changed = self._sealed or needed != keep.still_needed(self.before.rotation, self.before.debts)
+        changed = self._sealed or needed != keep.still_needed(
+            self.before.rotation, self.before.debts
+        )
         if changed:
             credentials.erase_all_but(self.connection, self.playbook, needed)
         return changed
@@ -64,15 +70,24 @@ class Writing:
             self.owe((one.key,), one.cause)
         cases.remember_playbook(self.connection, self.playbook, beginning.definition)
         cases.begin(self.connection, rotation, beginning, self.clock.now())
-        self.before, self.case = replace(self.before, rotation=rotation), replace(self.case, rotation=rotation)
-        self.record(rotation, "began", reason=beginning.reason, compromised=rotation.compromised or None)
+        self.before, self.case = (
+            replace(self.before, rotation=rotation),
+            replace(self.case, rotation=rotation),
+        )
+        self.record(
+            rotation, "began", reason=beginning.reason, compromised=rotation.compromised or None
+        )
 
-    def outcome(self, unit: Unit, call: Call, performed: Performed, took: float, recovered: bool) -> None:
+    def outcome(
+        self, unit: Unit, call: Call, performed: Performed, took: float, recovered: bool
+    ) -> None:
         """What a call brought, and everything that follows from it."""
         now, result = self.clock.now(), performed.result
         for key, credential in performed.keep:
             sealer = self.journal.sealer
-            credentials.keep(self.connection, sealer, self.playbook, rotation_id(unit), key, credential, now)
+            credentials.keep(
+                self.connection, sealer, self.playbook, rotation_id(unit), key, credential, now
+            )
             self._sealed = True
         if performed.store_version is not None:
             cases.set_store_version(self.connection, self.playbook, *performed.store_version, now)
@@ -97,14 +112,20 @@ class Writing:
 
     def clock_jumped(self, unit: Unit) -> None:
         """With its times as they are by the clock that did not; so are those of the stores."""
-        before = next(one for one in (self.case.rotation, *self.case.debts) if one is not None and one.id == unit.id)
+        before = next(
+            one
+            for one in (self.case.rotation, *self.case.debts)
+            if one is not None and one.id == unit.id
+        )
         if (by := before.now - unit.now) > 0:
             cases.set_back_versions(self.connection, self.playbook, self.clock.now(), by)
         self.case = self.case.having(unit)
         self.record(unit, "decision", decision="the clock jumped: its times were moved along")
 
     def kill(self, keys: tuple[Key, ...]) -> None:
-        """They die at once, whoever holds them; what a rotation that is under way becomes is said elsewhere."""
+        """They die at once, whoever holds them; what a rotation that is under way becomes is said
+        elsewhere.
+        """
         for key in keys:
             self.owe((key,), Cause.COMPROMISED)
             for debt in [one for one in self.case.debts if one.open and one.key.same(key)]:
@@ -115,7 +136,9 @@ class Writing:
         owed, changed = changed.owed, replace(changed, owed=())
         again = turn.current_again(changed, self.case.debts)
         if any(debt.cause is Cause.COMPROMISED for debt in again) and not changed.compromised:
-            changed = replace(changed, compromised=True, forward_only=True)  # it leaked once: nothing goes back to it
+            changed = replace(
+                changed, compromised=True, forward_only=True
+            )  # it leaked once: nothing goes back to it
         self._put(changed)
         decided = telling.decision(before, changed)
         if decided:
@@ -131,7 +154,11 @@ class Writing:
     def put_debt(self, before: Debt, changed: Debt) -> None:
         self._put(changed)
         told = [self._death(changed)] if changed.proven and not before.proven else []
-        told += [_TOLD[changed.phase]] if changed.phase is not before.phase and changed.phase in _TOLD else []
+        told += (
+            [_TOLD[changed.phase]]
+            if changed.phase is not before.phase and changed.phase in _TOLD
+            else []
+        )
         for decision in told:
             self.record(changed, "decision", decision=decision, reason=changed.attention)
         if told:
@@ -148,7 +175,11 @@ class Writing:
     def _death(self, debt: Debt) -> str:
         """Only a refusal that was seen is called proven."""
         by_a_person = (debt.plan.supplied or debt.by_hand) and debt.proof is Proof.NONE
-        return f"destroyed, as {self.actor.text} says; not proven" if by_a_person else _DEATH[debt.proof]
+        return (
+            f"destroyed, as {self.actor.text} says; not proven"
+            if by_a_person
+            else _DEATH[debt.proof]
+        )
 
     def owe(self, keys: tuple[Key, ...], cause: Cause, stored: bool = True) -> None:
         """New debts; a key that is owed already, or was revoked, is not owed twice."""
@@ -156,7 +187,9 @@ class Writing:
         assert rotation is not None
         boot, boot_at = self.clock.boot()
         keys = tuple(key for key in keys if not cases.is_paid(self.connection, self.playbook, key))
-        versions = tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
+        versions = (
+            tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
+        )
         for key in keys:
             debt = debt_machine.begin(
                 Debt(
@@ -189,7 +222,9 @@ class Writing:
         rotation = self.case.rotation
         if rotation is not None and rotation.old is not None and rotation.phase is not Phase.ENDED:
             cases.set_current(self.connection, self.playbook, rotation.old)
-            credentials.remember(self.connection, self.playbook, rotation.id, rotation.old, self.clock.now())
+            credentials.remember(
+                self.connection, self.playbook, rotation.id, rotation.old, self.clock.now()
+            )
 
     def _ended(self, rotation: Rotation) -> None:
         if rotation.outcome is Outcome.VERIFIED and rotation.new is not None:
@@ -198,7 +233,13 @@ class Writing:
             else:
                 cases.succeeded(self.connection, rotation, rotation.new, self.clock.now())
         how = str(rotation.outcome)
-        self.record(rotation, "ended", outcome=how, reason=rotation.problem, possible_orphan=rotation.possible_orphan)
+        self.record(
+            rotation,
+            "ended",
+            outcome=how,
+            reason=rotation.problem,
+            possible_orphan=rotation.possible_orphan,
+        )
         self.checkpoint()
 
     # --- the audit ---
@@ -216,10 +257,17 @@ class Writing:
         if call is not None:
             fields = {**telling.call(unit, call), **fields}
         elif isinstance(unit, Debt):
-            fields = {"step": "revoke", "key": str(unit.key), "fingerprint": unit.key.fingerprint, **fields}
+            fields = {
+                "step": "revoke",
+                "key": str(unit.key),
+                "fingerprint": unit.key.fingerprint,
+                **fields,
+            }
         now, of = self.clock.now(), rotation_id(unit)
         fields = {"playbook": self.playbook, **fields}
-        self.records.append(chain.record(self.connection, of, now, event, self.actor, self.heads, **fields))
+        self.records.append(
+            chain.record(self.connection, of, now, event, self.actor, self.heads, **fields)
+        )
 
 
 def rotation_id(unit: Unit) -> str:

@@ -1,1 +1,4 @@
-"""One folder for each neighbour: all that knows it. None imports another; what they share is in rotator.clients."""
+"""One folder for each neighbour: all that knows it.
+
+None imports another; what they share is in rotator.clients.
+"""

@@ -26,7 +26,12 @@ _ROTATIONS, _DEBTS, _PLAYBOOKS, _VERSIONS, _STRAYS = (
 )
 _OF = bindparam("of", type_=String)
 _ACTIVE = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF, tables.ACTIVE)
-_NEWEST = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF).order_by(_ROTATIONS.c.began.desc()).limit(1)
+_NEWEST = (
+    select(_ROTATIONS)
+    .where(_ROTATIONS.c.playbook == _OF)
+    .order_by(_ROTATIONS.c.began.desc())
+    .limit(1)
+)
 _ROTATION = select(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
 _ADD_ROTATION = insert(_ROTATIONS)
 _SAVE_ROTATION = update(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
@@ -34,7 +39,9 @@ _OPEN_DEBTS = select(_DEBTS).where(_DEBTS.c.playbook == _OF, tables.OPEN)
 _ADD_DEBT = insert(_DEBTS)
 _SAVE_DEBT = update(_DEBTS).where(_DEBTS.c.id == bindparam("this"))
 _PAID = select(_DEBTS.c.state).where(
-    (_DEBTS.c.playbook == _OF) & (_DEBTS.c.key_id == bindparam("id")) & (_DEBTS.c.phase == DebtPhase.PAID)
+    (_DEBTS.c.playbook == _OF)
+    & (_DEBTS.c.key_id == bindparam("id"))
+    & (_DEBTS.c.phase == DebtPhase.PAID)
 )
 _PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
 _ADD_PLAYBOOK = insert(_PLAYBOOKS)
@@ -77,7 +84,9 @@ class Case:
         """With this state of one of its units."""
         if isinstance(unit, Rotation):
             return replace(self, rotation=unit)
-        return replace(self, debts=tuple(unit if debt.id == unit.id else debt for debt in self.debts))
+        return replace(
+            self, debts=tuple(unit if debt.id == unit.id else debt for debt in self.debts)
+        )
 
     def intent_on(self, unit_id: str) -> Call | None:
         return self.intent if self.intent_of == unit_id else None
@@ -109,7 +118,9 @@ def load(connection: Connection, playbook: str) -> Case:
     rotation = codec.rotation_of(row["state"]) if row else None
     intents = [(r["id"], r["intent"]) for r in ([row] if row else []) + list(debts) if r["intent"]]
     intent_of, intent = intents[0] if intents else ("", None)
-    found = sorted((codec.debt_of(debt["state"]) for debt in debts), key=lambda debt: (debt.born, debt.id))
+    found = sorted(
+        (codec.debt_of(debt["state"]) for debt in debts), key=lambda debt: (debt.born, debt.id)
+    )
     return Case(rotation, tuple(found), codec.call_of(intent) if intent else None, intent_of)
 
 
@@ -136,14 +147,24 @@ def save(connection: Connection, before: Case, after: Case, at: float) -> None:
     for debt in after.debts:
         row = _debt_row(debt, after.intent_on(debt.id))
         if debt.id not in known:
-            fixed = {"id": debt.id, "playbook": debt.playbook, "rotation": debt.rotation, "key_id": debt.key.id}
+            fixed = {
+                "id": debt.id,
+                "playbook": debt.playbook,
+                "rotation": debt.rotation,
+                "key_id": debt.key.id,
+            }
             connection.execute(_ADD_DEBT, {**fixed, **row})
         elif (debt, after.intent_on(debt.id)) != (known[debt.id], before.intent_on(debt.id)):
             connection.execute(_SAVE_DEBT, {"this": debt.id, **row})
     rotation = after.rotation
     intent = after.intent_on(rotation.id) if rotation is not None else None
-    if rotation is not None and (rotation, intent) != (before.rotation, before.intent_on(rotation.id)):
-        connection.execute(_SAVE_ROTATION, {"this": rotation.id, **_rotation_row(rotation, intent, at)})
+    if rotation is not None and (rotation, intent) != (
+        before.rotation,
+        before.intent_on(rotation.id),
+    ):
+        connection.execute(
+            _SAVE_ROTATION, {"this": rotation.id, **_rotation_row(rotation, intent, at)}
+        )
 
 
 def _rotation_row(rotation: Rotation, intent: Call | None, at: float) -> dict[str, Any]:
@@ -182,7 +203,9 @@ def _due(unit: Rotation | Debt, at: float) -> float:
 
 
 def due_playbooks(connection: Connection, now: float) -> list[str]:
-    """Playbooks with a rotation or debt that can act now, or that was seen later than now: the clock was set back."""
+    """Playbooks with a rotation or debt that can act now, or that was seen later than now: the
+    clock was set back.
+    """
     moments = {"now": now, "ahead": now + CLOCKS_AGREE}
     return sorted({name for query in _CAN_ACT for (name,) in connection.execute(query, moments)})
 
@@ -201,7 +224,9 @@ def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -
 
 
 def find_rotation(connection: Connection, prefix: str) -> Any | None:
-    """The rotation with this id, or whose id ends with what a person typed (short ids are the last characters)."""
+    """The rotation with this id, or whose id ends with what a person typed (short ids are the last
+    characters).
+    """
     whole = connection.execute(_ROTATION, {"this": prefix}).mappings().first()
     if whole is not None:
         return whole
@@ -212,7 +237,9 @@ def find_rotation(connection: Connection, prefix: str) -> Any | None:
 
 def ends_of(connection: Connection, playbook: str, keys: Iterable[Key]) -> tuple[Debt, ...]:
     """The last debt of each of these keys, open or not."""
-    rows = connection.execute(select(_DEBTS.c.state).where(_DEBTS.c.playbook == playbook).order_by(_DEBTS.c.id.desc()))
+    rows = connection.execute(
+        select(_DEBTS.c.state).where(_DEBTS.c.playbook == playbook).order_by(_DEBTS.c.id.desc())
+    )
     debts = [codec.debt_of(row[0]) for row in rows]
     found = (next((debt for debt in debts if debt.key.same(key)), None) for key in keys)
     return tuple(debt for debt in found if debt is not None)
@@ -228,7 +255,9 @@ def is_paid(connection: Connection, playbook: str, key: Key) -> bool:
 
 def set_definition(connection: Connection, rotation: str, definition: str) -> None:
     """The playbook that a rotation goes by from now on."""
-    connection.execute(update(_ROTATIONS).where(_ROTATIONS.c.id == rotation).values(definition=definition))
+    connection.execute(
+        update(_ROTATIONS).where(_ROTATIONS.c.id == rotation).values(definition=definition)
+    )
 
 
 def state_of(row: Any) -> Rotation:
@@ -266,10 +295,18 @@ def _in_force(connection: Connection, playbook: str, key: Key) -> dict[str, obje
 
 
 def succeeded(connection: Connection, rotation: Rotation, key: Key, at: float) -> None:
-    """This rotation made the key that is in force: its schedule counts from the moment that it belonged to."""
+    """This rotation made the key that is in force: its schedule counts from the moment that it
+    belonged to.
+    """
     row = connection.execute(_ROTATION, {"this": rotation.id}).mappings().first()
-    counts_from = (row["began"] if row["counts_from"] is None else row["counts_from"]) if row else at
-    made = {"last_success": at, "counts_from": counts_from, **_in_force(connection, rotation.playbook, key)}
+    counts_from = (
+        (row["began"] if row["counts_from"] is None else row["counts_from"]) if row else at
+    )
+    made = {
+        "last_success": at,
+        "counts_from": counts_from,
+        **_in_force(connection, rotation.playbook, key),
+    }
     connection.execute(_SAVE_PLAYBOOK, {"this": rotation.playbook, **made})
 
 
@@ -291,7 +328,9 @@ def set_store_version(
     connection: Connection, playbook: str, store: str, version: str, fingerprint: str, at: float
 ) -> None:
     values = {"version": version, "fingerprint": fingerprint, "at": at}
-    if not connection.execute(_SAVE_VERSION, {"of": playbook, "at_store": store, **values}).rowcount:
+    if not connection.execute(
+        _SAVE_VERSION, {"of": playbook, "at_store": store, **values}
+    ).rowcount:
         connection.execute(_ADD_VERSION, {"playbook": playbook, "store": store, **values})
 
 
@@ -327,4 +366,6 @@ def playbooks_with_strays(connection: Connection) -> set[str]:
 
 
 def settle_stray(connection: Connection, number: int) -> None:
-    connection.execute(update(tables.strays).where(tables.strays.c.n == number).values(settled=True))
+    connection.execute(
+        update(tables.strays).where(tables.strays.c.n == number).values(settled=True)
+    )

@@ -43,7 +43,9 @@ def seen_at(text: str) -> float:
 
 
 def needs_attention(text: str) -> bool:
-    """Whether a rotation or a debt in this state stands until a person acts: before there was a column for it."""
+    """Whether a rotation or a debt in this state stands until a person acts: before there was a
+    column for it.
+    """
     found = json.loads(text)
     return bool(found.get("attention")) or found.get("phase") == Phase.STUCK
 

@@ -20,8 +20,15 @@ _BY_FINGERPRINT = select(_ROWS).where(_OF & (_ROWS.c.fingerprint == bindparam("p
 _BY_ID = select(_ROWS).where(_OF & (_ROWS.c.key_id == bindparam("id")))
 _SEALED = select(_ROWS).where(_OF & _ROWS.c.sealed.is_not(None))
 _IDS = select(_ROWS.c.key_id).where(_OF)
-_OTHERS = select(_ROWS.c.key_id).where(_OF & (_ROWS.c.fingerprint != bindparam("print")) & (_ROWS.c.fingerprint != ""))
-_ANYWHERE = select(_ROWS).where(_ROWS.c.fingerprint == bindparam("print")).order_by(_ROWS.c.n.desc()).limit(1)
+_OTHERS = select(_ROWS.c.key_id).where(
+    _OF & (_ROWS.c.fingerprint != bindparam("print")) & (_ROWS.c.fingerprint != "")
+)
+_ANYWHERE = (
+    select(_ROWS)
+    .where(_ROWS.c.fingerprint == bindparam("print"))
+    .order_by(_ROWS.c.n.desc())
+    .limit(1)
+)
 _ALL = select(_ROWS).where(_OF).order_by(_ROWS.c.n)
 _ADD = insert(_ROWS)
 _SAVE = update(_ROWS).where(_ROWS.c.n == bindparam("this"))
@@ -54,10 +61,14 @@ def keep(
 ) -> None:
     """Seal the values, in the transaction that records that the key exists. Twice is once."""
     if sealer is None:
-        raise JournalError("there is no sealing key", "`rotator db check` says where it is looked for")
+        raise JournalError(
+            "there is no sealing key", "`rotator db check` says where it is looked for"
+        )
     spelled = {_SPELLED + store: text for store, text in credential.spelled.items()}
     texts = {**credential.values, **spelled}
-    sealed = json.dumps({name: sealer.seal(value, _context(playbook, key, name)) for name, value in texts.items()})
+    sealed = json.dumps(
+        {name: sealer.seal(value, _context(playbook, key, name)) for name, value in texts.items()}
+    )
     row = _row(connection, playbook, key)
     if row is None:
         _add(connection, playbook, rotation, key, at, sealed, credential.expires_at)
@@ -76,12 +87,20 @@ def _add(
     ends: float | None = None,
 ) -> None:
     named = {"key_id": key.id, "fingerprint": key.fingerprint, "hint": key.hint}
-    values = {"playbook": playbook, "rotation": rotation, **named, "sealed": sealed, "made": at, "ends": ends}
+    values = {
+        "playbook": playbook,
+        "rotation": rotation,
+        **named,
+        "sealed": sealed,
+        "made": at,
+        "ends": ends,
+    }
     connection.execute(_ADD, values)
 
 
 def life(connection: Connection, playbook: str, key: Key) -> tuple[float | None, float | None]:
-    """When a key ends, and when it is to be renewed for that: after two thirds of its life. None, None without an end.
+    """When a key ends, and when it is to be renewed for that: after two thirds of its life. None,
+    None without an end.
 
     Since when it lives is when this journal first knew of it.
     """
@@ -91,29 +110,47 @@ def life(connection: Connection, playbook: str, key: Key) -> tuple[float | None,
     return row["ends"], row["made"] + max(0.0, row["ends"] - row["made"]) * RENEWED_AFTER
 
 
-def value_of(connection: Connection, sealer: Sealer | None, playbook: str, key: Key) -> Credential | None:
-    """The credential with its values, or None where the seal is gone or does not open (a lost key)."""
+def value_of(
+    connection: Connection, sealer: Sealer | None, playbook: str, key: Key
+) -> Credential | None:
+    """The credential with its values, or None where the seal is gone or does not open
+    (a lost key).
+    """
     row = _row(connection, playbook, key)
     if row is None or row["sealed"] is None or sealer is None:
         return None
     whole = Key(row["key_id"], row["fingerprint"], row["hint"])
     try:
         opened = {
-            name: sealer.open(text, _context(playbook, whole, name)) for name, text in json.loads(row["sealed"]).items()
+            name: sealer.open(text, _context(playbook, whole, name))
+            for name, text in json.loads(row["sealed"]).items()
         }
     except JournalError:
         return None
-    spelled = {name.removeprefix(_SPELLED): text for name, text in opened.items() if name.startswith(_SPELLED)}
+    spelled = {
+        name.removeprefix(_SPELLED): text
+        for name, text in opened.items()
+        if name.startswith(_SPELLED)
+    }
     values = {name: value for name, value in opened.items() if not name.startswith(_SPELLED)}
     return Credential(values=values, id=row["key_id"], hint=row["hint"], spelled=spelled)
 
 
 def sealed_for(text: str, sealer: Sealer | None, key: Key, old: str, new: str) -> str:
-    """What was sealed for one playbook, sealed for another one. Raises JournalError where it does not open."""
+    """What was sealed for one playbook, sealed for another one.
+
+    Raises JournalError where it does not open.
+    """
     if sealer is None:
-        raise JournalError("there is no sealing key", "`rotator db check` says where it is looked for")
-    opened = {name: sealer.open(one, _context(old, key, name)) for name, one in json.loads(text).items()}
-    return json.dumps({name: sealer.seal(value, _context(new, key, name)) for name, value in opened.items()})
+        raise JournalError(
+            "there is no sealing key", "`rotator db check` says where it is looked for"
+        )
+    opened = {
+        name: sealer.open(one, _context(old, key, name)) for name, one in json.loads(text).items()
+    }
+    return json.dumps(
+        {name: sealer.seal(value, _context(new, key, name)) for name, value in opened.items()}
+    )
 
 
 def is_sealed(connection: Connection, playbook: str, key: Key) -> bool:
@@ -161,16 +198,29 @@ def ids_of_others(connection: Connection, playbook: str, fingerprint: str) -> tu
 
 
 def seen_first_in(connection: Connection, playbook: str, key: Key) -> str:
-    """The rotation that found or made this key, 'adopted' where a person named it, '' where nobody knows it."""
+    """The rotation that found or made this key, 'adopted' where a person named it, '' where nobody
+    knows it.
+    """
     row = _row(connection, playbook, key)
     return str(row["rotation"]) if row else ""
 
 
 def known_anywhere(connection: Connection, fingerprint: str, but: str) -> str:
-    """Another playbook that has this value as its own, in force or on its way in a rotation; or ''."""
-    mine = (tables.playbooks.c.name != but) & tables.playbooks.c.current_key.like(f"%{fingerprint}%")
-    coming = (tables.rotations.c.playbook != but) & tables.rotations.c.state.like(f"%{fingerprint}%") & tables.ACTIVE
-    queries = (select(tables.playbooks.c.name).where(mine), select(tables.rotations.c.playbook).where(coming))
+    """Another playbook that has this value as its own, in force or on its way in a
+    rotation; or ''.
+    """
+    mine = (tables.playbooks.c.name != but) & tables.playbooks.c.current_key.like(
+        f"%{fingerprint}%"
+    )
+    coming = (
+        (tables.rotations.c.playbook != but)
+        & tables.rotations.c.state.like(f"%{fingerprint}%")
+        & tables.ACTIVE
+    )
+    queries = (
+        select(tables.playbooks.c.name).where(mine),
+        select(tables.rotations.c.playbook).where(coming),
+    )
     found = next((name for query in queries if (name := connection.execute(query).scalar())), "")
     return str(found)
 
@@ -198,7 +248,10 @@ def reseal(connection: Connection, old: Sealer, new: Sealer) -> int:
             for name, text in json.loads(row["sealed"]).items()
         }
         sealed = json.dumps(
-            {name: new.seal(value, _context(row["playbook"], key, name)) for name, value in opened.items()}
+            {
+                name: new.seal(value, _context(row["playbook"], key, name))
+                for name, value in opened.items()
+            }
         )
         connection.execute(_SAVE, {"this": row["n"], "sealed": sealed})
         resealed += 1

@@ -1,8 +1,9 @@
 """The one door to the database: SQLite by default, PostgreSQL by URL, through the same code.
 
-SQLite: WAL, synchronous=FULL (an intent must survive a power cut), secure_delete (erased seals leave no trace), BEGIN
-IMMEDIATE (a deferred transaction that upgrades its lock fails under load), one writer lock per process and a short busy
-time-out with our own retry between processes (SQLite's own busy handler starves; see docs/performance.md).
+SQLite: WAL, synchronous=FULL (an intent must survive a power cut), secure_delete (erased seals
+leave no trace), BEGIN IMMEDIATE (a deferred transaction that upgrades its lock fails under load),
+one writer lock per process and a short busy time-out with our own retry between processes (SQLite's
+own busy handler starves; see docs/performance.md).
 """
 
 from __future__ import annotations
@@ -28,11 +29,26 @@ _KNOWN = (tables.HEAD,)
 # What PostgreSQL or a pooler before it says, and what to do about it.
 _WAYS_OUT = {
     "password authentication failed": f"is that the user's password? {address.ENCODED}",
-    "statement pooling mode": "rotator's transactions have several statements: pool_mode = transaction, or session",
+    "statement pooling mode": (
+        "rotator's transactions have several statements: pool_mode = transaction, or session"
+    ),
     "deadlock detected": "another process was in the way; nothing is lost: try again",
-    "unsupported startup parameter": "the pooler does not pass `options` on: take them out of the address",
+    "unsupported startup parameter": (
+        "the pooler does not pass `options` on: take them out of the address"
+    ),
 }
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs", "afs"}
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "fuse.sshfs",
+    "ceph",
+    "glusterfs",
+    "fuse.glusterfs",
+    "afs",
+}
 
 
 class Database:
@@ -40,12 +56,16 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._writer = threading.RLock()
-        self._kept: Connection | None = None  # SQLite's one writing connection: opening one costs as much as a commit
+        self._kept: Connection | None = (
+            None  # SQLite's one writing connection: opening one costs as much as a commit
+        )
         try:
             self._address = address.parse(url)
             self._engine = _engine(self._address)
         except ModuleNotFoundError as error:
-            raise JournalError(f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")) from error
+            raise JournalError(
+                f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")
+            ) from error
         self.is_sqlite = self._engine.dialect.name == "sqlite"
 
     @property
@@ -100,15 +120,24 @@ class Database:
             _patiently(partial(raw.execute, how))
 
     def prepare(self) -> bool:
-        """Make the tables in an empty database; refuse one of another version. True if it was empty."""
+        """Make the tables in an empty database; refuse one of another version.
+
+        True if it was empty.
+        """
         if self.path is not None:
             _make_file(self.path)
         version = self._version()
         if version in _KNOWN:
             return False
         if version:
-            hint = "`rotator db upgrade` brings it up to date" if version < tables.HEAD else "use a newer rotator"
-            raise JournalError(f"the journal is of version {version}, this rotator knows {tables.HEAD}", hint)
+            hint = (
+                "`rotator db upgrade` brings it up to date"
+                if version < tables.HEAD
+                else "use a newer rotator"
+            )
+            raise JournalError(
+                f"the journal is of version {version}, this rotator knows {tables.HEAD}", hint
+            )
         with self.write() as connection:
             serialise(connection)
             tables.metadata.create_all(connection)
@@ -119,14 +148,18 @@ class Database:
                 )
             )
             if not connection.execute(text("SELECT count(*) FROM alembic_version")).scalar():
-                connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": tables.HEAD})
+                connection.execute(
+                    text("INSERT INTO alembic_version VALUES (:head)"), {"head": tables.HEAD}
+                )
         return True
 
     def _version(self) -> str:
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return ""
-            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+            return str(
+                connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
+            )
 
     def empty(self) -> bool:
         """Whether nothing was ever rotated or adopted here."""
@@ -149,7 +182,8 @@ def _make_file(path: Path) -> None:
     kind = procfs.filesystem_of(path.parent)
     if kind in _NETWORK:
         raise JournalError(
-            f"the journal {path} would lie on a network file system ({kind}), where SQLite's locks do not hold",
+            f"the journal {path} would lie on a network file system ({kind}), where SQLite's locks"
+            " do not hold",
             "put ROTATOR_HOME on a local disk, or use PostgreSQL: ROTATOR_DATABASE_URL",
         )
     try:
@@ -159,12 +193,14 @@ def _make_file(path: Path) -> None:
     except OSError as error:
         raise JournalError(
             f"the journal {path} cannot be made: {error.strerror}",
-            "ROTATOR_HOME (or ROTATOR_DATABASE_URL) says where it is; rotator must be able to write there",
+            "ROTATOR_HOME (or ROTATOR_DATABASE_URL) says where it is; rotator must be able to write"
+            " there",
         ) from error
 
 
 def serialise(connection: Connection) -> None:
-    """Until this transaction ends, no other one passes here: for what must be in one order over all machines.
+    """Until this transaction ends, no other one passes here: for what must be in one order over all
+    machines.
 
     SQLite has one writer anyway.
     """
@@ -175,7 +211,8 @@ def serialise(connection: Connection) -> None:
 def _engine(place: address.Address) -> Engine:
     if place.url.get_backend_name() != "sqlite":
         tables.know_postgresql()
-        # No statement is prepared by name: a pooler gives each transaction another connection, which has none of them.
+        # No statement is prepared by name: a pooler gives each transaction another connection,
+        # which has none of them.
         arguments = {"connect_timeout": 10, "prepare_threshold": None, **place.arguments}
         return create_engine(place.url, pool_pre_ping=True, connect_args=arguments)
     engine = create_engine(place.url, connect_args={"timeout": 0.01, "check_same_thread": False})
@@ -185,12 +222,20 @@ def _engine(place: address.Address) -> Engine:
 
 def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "busy_timeout=10"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "foreign_keys=ON",
+        "busy_timeout=10",
+    ):
         _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
 
 
 def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(error)
+    return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(
+        error
+    )
 
 
 def _patiently(act: Callable[[], object]) -> None:
@@ -203,12 +248,17 @@ def _patiently(act: Callable[[], object]) -> None:
         import tenacity  # late: most have the database to themselves
 
         wait, stop = tenacity.wait_random(0.001, 0.02), tenacity.stop_after_delay(_BUSY_FOR)
-        tenacity.Retrying(retry=tenacity.retry_if_exception(_is_busy), wait=wait, stop=stop, reraise=True)(act)
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_busy), wait=wait, stop=stop, reraise=True
+        )(act)
 
 
 @contextmanager
 def _told(database: Database) -> Iterator[None]:
-    """A database's error as a sentence. Connection losses on PostgreSQL are ours to tell, not a traceback."""
+    """A database's error as a sentence.
+
+    Connection losses on PostgreSQL are ours to tell, not a traceback.
+    """
     try:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
@@ -220,17 +270,25 @@ def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError)
     words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     where = database.where
     if "full" in words or "disk I/O" in words:
-        return JournalError(f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost")
+        return JournalError(
+            f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost"
+        )
     if "malformed" in words or "not a database" in words:
         return JournalError(
             f"the journal is damaged: {words} ({where})",
             "restore it from a backup, or move it away and `rotator adopt` each playbook",
         )
     if "readonly" in words or "unable to open" in words:
-        return JournalError(f"the journal cannot be opened: {words} ({where})", "check the directory's owner and mode")
+        return JournalError(
+            f"the journal cannot be opened: {words} ({where})",
+            "check the directory's owner and mode",
+        )
     if "locked" in words and database.path is not None:
         return _locked(database.path)
-    hint = next((hint for part, hint in _WAYS_OUT.items() if part in words), "is it reachable? nothing is lost")
+    hint = next(
+        (hint for part, hint in _WAYS_OUT.items() if part in words),
+        "is it reachable? nothing is lost",
+    )
     return JournalError(f"the journal's database failed: {words} ({where})", hint)
 
 
@@ -238,10 +296,18 @@ def _locked(path: Path) -> JournalError:
     """Transactions are short: who holds one for so long is frozen, or works on a disk that is."""
     message = f"another process has had the journal to itself for {_BUSY_FOR:.0f} s ({path})"
     files = [path, *(path.with_name(path.name + end) for end in ("-shm", "-wal"))]
-    holders = list({one.pid: one for file in files for one in procfs.writers_with_a_lock(file)}.values())
+    holders = list(
+        {one.pid: one for file in files for one in procfs.writers_with_a_lock(file)}.values()
+    )
     if not holders:
         return JournalError(message, "which one is not seen; try again: nothing is lost")
     told = ", ".join(f"{one}, which is stopped" if one.stopped else str(one) for one in holders)
     pids = " ".join(str(one.pid) for one in holders)
-    go_on = f"`kill -CONT {pids}` lets it go on" if any(one.stopped for one in holders) else "wait for it"
-    return JournalError(f"{message}: {told}", f"{go_on}; `kill -9 {pids}` ends it: what it began is carried on")
+    go_on = (
+        f"`kill -CONT {pids}` lets it go on"
+        if any(one.stopped for one in holders)
+        else "wait for it"
+    )
+    return JournalError(
+        f"{message}: {told}", f"{go_on}; `kill -9 {pids}` ends it: what it began is carried on"
+    )

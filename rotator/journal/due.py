@@ -1,4 +1,6 @@
-"""When each playbook is due, and was last looked through for strays: columns that are asked for, not reckoned anew."""
+"""When each playbook is due, and was last looked through for strays: columns that are asked for,
+not reckoned anew.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from sqlalchemy import Connection, Float, bindparam, select, update
 from rotator.journal import tables
 
 _PLAYBOOKS = tables.playbooks
-_ROW = (_PLAYBOOKS.c.name, _PLAYBOOKS.c.counts_from, _PLAYBOOKS.c.renew, _PLAYBOOKS.c.schedule, _PLAYBOOKS.c.due)
+_ROW = (
+    _PLAYBOOKS.c.name,
+    _PLAYBOOKS.c.counts_from,
+    _PLAYBOOKS.c.renew,
+    _PLAYBOOKS.c.schedule,
+    _PLAYBOOKS.c.due,
+)
 _ALL = select(*_ROW)
 _UNRECKONED = select(*_ROW).where(_PLAYBOOKS.c.due.is_(None))
 _BEFORE = select(*_ROW).where(_PLAYBOOKS.c.due <= bindparam("at", type_=Float))
@@ -25,7 +33,9 @@ _UNRECONCILED = (
     select(_PLAYBOOKS.c.name).where(_PLAYBOOKS.c.reconciled <= bindparam("at", type_=Float)),
 )
 _SAVE_RECONCILED = (
-    update(_PLAYBOOKS).where(_PLAYBOOKS.c.name == bindparam("this")).values(reconciled=bindparam("at", type_=Float))
+    update(_PLAYBOOKS)
+    .where(_PLAYBOOKS.c.name == bindparam("this"))
+    .values(reconciled=bindparam("at", type_=Float))
 )
 
 
@@ -50,7 +60,9 @@ class Reckoned:
 
 
 def known(connection: Connection, all_of_them: bool) -> list[Known]:
-    """Each playbook that was ever begun or adopted; or those alone whose due time is not reckoned."""
+    """Each playbook that was ever begun or adopted; or those alone whose due time is
+    not reckoned.
+    """
     return [Known(*row) for row in connection.execute(_ALL if all_of_them else _UNRECKONED)]
 
 

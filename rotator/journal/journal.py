@@ -1,4 +1,6 @@
-"""The journal as the engine sees it: a database, the sealer, the installation's name and its fingerprint key."""
+"""The journal as the engine sees it: a database, the sealer, the installation's name and its
+fingerprint key.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,18 @@ from rotator.model import Credential
 from rotator.secret import Secret, hint_of
 
 FIND_THE_KEY = (
-    "is it elsewhere, or is this another journal? ROTATOR_KEY_FILE, ROTATOR_KEY or `key_command` say where the key is, "
-    "ROTATOR_HOME and ROTATOR_DATABASE_URL which journal. Only where it is gone for good: `rotator db rekey --lost`"
+    "is it elsewhere, or is this another journal? ROTATOR_KEY_FILE, ROTATOR_KEY or `key_command`"
+    " say where the key is, ROTATOR_HOME and ROTATOR_DATABASE_URL which journal. Only where it is"
+    " gone for good: `rotator db rekey --lost`"
 )
 
 
 @dataclass(frozen=True)
 class Journal:
-    """An opened journal. `sealer` is None where its sealing key is not found: debts then go on by key id."""
+    """An opened journal.
+
+    `sealer` is None where its sealing key is not found: debts then go on by key id.
+    """
 
     database: Database
     installation: str
@@ -45,7 +51,9 @@ class Journal:
     def key_of(self, credential: Credential) -> Key:
         """Which key a credential is."""
         return Key(
-            credential.id, self.fingerprint(credential.values), credential.hint or hint_of(credential.primary.reveal())
+            credential.id,
+            self.fingerprint(credential.values),
+            credential.hint or hint_of(credential.primary.reveal()),
         )
 
 
@@ -62,7 +70,11 @@ def open_journal(url: str, source: KeySource) -> Journal:
         _check_key(connection, sealer)
         fingerprint_key = setting(connection, "fingerprint_key")
         wanted = setting(connection, "sealing_key")
-    keyless = "" if sealer else f"there is no {source.file}; this journal was sealed with the key {wanted}"
+    keyless = (
+        ""
+        if sealer
+        else f"there is no {source.file}; this journal was sealed with the key {wanted}"
+    )
     return Journal(database, installation, sealer, fingerprint_key, keyless)
 
 
@@ -93,7 +105,8 @@ def _begin_installation(connection: Connection, sealer: AesGcmSealer | None) -> 
     assert sealer is not None  # an empty journal's key was made, or given
     name = secrets.token_hex(4)
     put_setting(connection, "installation", name)
-    # In clear on purpose: fingerprints must go on comparing when the sealing key is changed or lost.
+    # In clear on purpose: fingerprints must go on comparing when the sealing key is changed or
+    # lost.
     put_setting(connection, "fingerprint_key", base64.b64encode(secrets.token_bytes(32)).decode())
     put_setting(connection, "sealing_key", sealer.fingerprint)
     anchor.save(connection, sealer, anchor.of_a_new_journal(connection))
@@ -107,5 +120,6 @@ def _check_key(connection: Connection, sealer: AesGcmSealer | None) -> None:
         put_setting(connection, "sealing_key", expected := sealer.fingerprint)
     if sealer is not None and expected and sealer.fingerprint != expected:
         raise JournalError(
-            f"this journal was sealed with the key {expected}, this one is {sealer.fingerprint}", FIND_THE_KEY
+            f"this journal was sealed with the key {expected}, this one is {sealer.fingerprint}",
+            FIND_THE_KEY,
         )

@@ -20,7 +20,8 @@ _THIS = _LEASES.c.playbook == bindparam("this")
 _ROW = select(_LEASES).where(_THIS)
 _LOCKED_ROW = _ROW.with_for_update()
 _LOCKED_FENCE = select(_LEASES.c.fence).where(_THIS).with_for_update()
-# Two that come first both make the row: the later one waits for the other's transaction, and then finds it.
+# Two that come first both make the row: the later one waits for the other's transaction, and then
+# finds it.
 _MAKE = text(
     "INSERT INTO leases (playbook, holder, fence, until, boot, lock, purpose, since, rotation) "
     "VALUES (:this, '', 0, 0, '', '', '', 0, '') ON CONFLICT DO NOTHING"
@@ -65,9 +66,13 @@ def boot_clock() -> float:
 
 
 def _now(connection: Connection) -> float:
-    """The leases' clock: the server's on PostgreSQL (machines differ), this boot's on SQLite (one machine)."""
+    """The leases' clock: the server's on PostgreSQL (machines differ), this boot's on SQLite (one
+    machine).
+    """
     if connection.dialect.name == "postgresql":
-        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        return float(
+            connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        )
     return boot_clock()
 
 
@@ -84,8 +89,8 @@ def holding(connection: Connection, playbook: str) -> Holding | None:
 def locked(connection: Connection, playbook: str) -> Holding:
     """The same, and until this transaction ends nobody else changes it.
 
-    A lease comes first in a transaction, what is in one order over all machines (`serialise`) after it: two that took
-    these in different orders would wait for each other.
+    A lease comes first in a transaction, what is in one order over all machines (`serialise`) after
+    it: two that took these in different orders would wait for each other.
     """
     row = connection.execute(_LOCKED_ROW, {"this": playbook}).mappings().first()
     if row is None:
@@ -95,12 +100,27 @@ def locked(connection: Connection, playbook: str) -> Holding:
 
 
 def _judged(connection: Connection, row: RowMapping) -> Holding:
-    expired = not row["holder"] or row["boot"] != _boot(connection) or row["until"] <= _now(connection)
-    return Holding(row["holder"], row["fence"], row["purpose"], row["rotation"], row["since"], row["lock"], expired)
+    expired = (
+        not row["holder"] or row["boot"] != _boot(connection) or row["until"] <= _now(connection)
+    )
+    return Holding(
+        row["holder"],
+        row["fence"],
+        row["purpose"],
+        row["rotation"],
+        row["since"],
+        row["lock"],
+        expired,
+    )
 
 
-def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float) -> Lease:
-    """The lease, with the next token. Whether it may be taken was judged in this transaction, by `locked`."""
+def take(
+    connection: Connection, playbook: str, holder: str, *, lock: str, purpose: str, since: float
+) -> Lease:
+    """The lease, with the next token.
+
+    Whether it may be taken was judged in this transaction, by `locked`.
+    """
     fence = locked(connection, playbook).fence + 1
     values = {
         "holder": holder,
@@ -117,10 +137,15 @@ def take(connection: Connection, playbook: str, holder: str, *, lock: str, purpo
 
 
 def require(connection: Connection, lease: Lease) -> None:
-    """Raises LeaseLost unless `lease` is the present one. Every journal write of a holder begins with this."""
+    """Raises LeaseLost unless `lease` is the present one.
+
+    Every journal write of a holder begins with this.
+    """
     present = connection.execute(_LOCKED_FENCE, {"this": lease.playbook}).scalar()
     if present is None or not fence.admits(present, lease.fence):
-        raise LeaseLost(f"{lease.playbook} was taken over by another process", "this one stops; nothing is lost")
+        raise LeaseLost(
+            f"{lease.playbook} was taken over by another process", "this one stops; nothing is lost"
+        )
 
 
 def renew(connection: Connection, lease: Lease) -> bool:
@@ -140,4 +165,9 @@ def give_back(connection: Connection, lease: Lease) -> None:
 
 def _save_mine(connection: Connection, lease: Lease, **values: object) -> bool:
     """Change the row, if the lease is still the present one."""
-    return connection.execute(_SAVE_MINE, {"this": lease.playbook, "token": lease.fence, **values}).rowcount == 1
+    return (
+        connection.execute(
+            _SAVE_MINE, {"this": lease.playbook, "token": lease.fence, **values}
+        ).rowcount
+        == 1
+    )

@@ -37,12 +37,16 @@ def rename(connection: Connection, sealer: Sealer | None, old: str, new: str) ->
     playbooks, pauses = tables.playbooks, tables.pauses
     connection.execute(update(playbooks).where(playbooks.c.name == old).values(name=new))
     connection.execute(delete(pauses).where(pauses.c.scope == f"playbook {new}"))
-    connection.execute(update(pauses).where(pauses.c.scope == f"playbook {old}").values(scope=f"playbook {new}"))
+    connection.execute(
+        update(pauses).where(pauses.c.scope == f"playbook {old}").values(scope=f"playbook {new}")
+    )
     put_setting(connection, _formerly(new), json.dumps([*had, old]))
 
 
 def forget(connection: Connection, playbook: str) -> None:
-    """No key of it is in force any more, none stays sealed; what happened stays in the audit log and in the history."""
+    """No key of it is in force any more, none stays sealed; what happened stays in the audit log
+    and in the history.
+    """
     credentials.erase_all_but(connection, playbook, ())
     for table in (tables.store_versions, *_FOLLOW):
         connection.execute(delete(table).where(table.c.playbook == playbook))
@@ -58,14 +62,21 @@ def _drop(connection: Connection, playbook: str) -> None:
 
 
 def _states(connection: Connection, table: Table, old: str, new: str) -> None:
-    for row in connection.execute(select(table.c.id, table.c.state).where(table.c.playbook == old)).all():
+    for row in connection.execute(
+        select(table.c.id, table.c.state).where(table.c.playbook == old)
+    ).all():
         state = codec.rotation_of(row[1]) if table is tables.rotations else codec.debt_of(row[1])
         text = codec.dump(replace(state, playbook=new))
-        connection.execute(update(table).where(table.c.id == row[0]).values(playbook=new, state=text))
+        connection.execute(
+            update(table).where(table.c.id == row[0]).values(playbook=new, state=text)
+        )
 
 
 def _seals(connection: Connection, sealer: Sealer | None, old: str, new: str) -> None:
-    """A seal is bound to its playbook's name: each is opened and made anew. Raises JournalError without the key."""
+    """A seal is bound to its playbook's name: each is opened and made anew.
+
+    Raises JournalError without the key.
+    """
     table = tables.credentials
     for row in connection.execute(select(table).where(table.c.playbook == old)).mappings().all():
         connection.execute(update(table).where(table.c.n == row["n"]).values(playbook=new))

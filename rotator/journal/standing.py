@@ -15,7 +15,9 @@ from rotator.journal import codec, tables
 
 _ORDERS = tables.orders
 _WAITING = _ORDERS.c.answer.is_(None)
-_OF = select(_ORDERS).where(_WAITING & (_ORDERS.c.playbook == bindparam("of"))).order_by(_ORDERS.c.n)
+_OF = (
+    select(_ORDERS).where(_WAITING & (_ORDERS.c.playbook == bindparam("of"))).order_by(_ORDERS.c.n)
+)
 _NAMES = select(_ORDERS.c.playbook).where(_WAITING)
 _ONE = select(_ORDERS.c.answer).where(_ORDERS.c.n == bindparam("this"))
 _ANSWER = update(_ORDERS).where(_ORDERS.c.n == bindparam("this"))
@@ -37,7 +39,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The keys that die now, and the rotation that brings the new one out; or why nothing is done."""
+    """The keys that die now, and the rotation that brings the new one out; or why
+    nothing is done.
+    """
 
     keys: tuple[Key, ...] = ()
     refused: str = ""
@@ -55,13 +59,23 @@ def write(
     kind: Order = Order.REVOKE_FIRST,
 ) -> int:
     """Unfenced on purpose: another process holds the lease. The order's number."""
-    values = {"playbook": playbook, "kind": str(kind), "key_id": key_id, "who": who, "reason": reason, "at": at}
+    values = {
+        "playbook": playbook,
+        "kind": str(kind),
+        "key_id": key_id,
+        "who": who,
+        "reason": reason,
+        "at": at,
+    }
     return int(connection.execute(insert(_ORDERS).values(**values)).inserted_primary_key[0])  # type: ignore[index]
 
 
 def waiting(connection: Connection, playbook: str) -> list[Standing]:
     rows = connection.execute(_OF, {"of": playbook}).mappings()
-    return [Standing(row["n"], Order(row["kind"]), row["key_id"], row["who"], row["reason"]) for row in rows]
+    return [
+        Standing(row["n"], Order(row["kind"]), row["key_id"], row["who"], row["reason"])
+        for row in rows
+    ]
 
 
 def playbooks(connection: Connection) -> frozenset[str]:
@@ -71,7 +85,12 @@ def playbooks(connection: Connection) -> frozenset[str]:
 
 def answer(connection: Connection, number: int, given: Answer) -> None:
     keys = [codec.dump(key) for key in given.keys]
-    told: dict[str, Any] = {"keys": keys, "refused": given.refused, "hint": given.hint, "rotation": given.rotation}
+    told: dict[str, Any] = {
+        "keys": keys,
+        "refused": given.refused,
+        "hint": given.hint,
+        "rotation": given.rotation,
+    }
     connection.execute(_ANSWER, {"this": number, "answer": json.dumps(told)})
 
 
@@ -82,4 +101,9 @@ def answered(connection: Connection, number: int) -> Answer | None:
         return None
     told = json.loads(text)
     keys: Iterable[str] = told["keys"]
-    return Answer(tuple(codec.key_of(key) for key in keys), told["refused"], told["hint"], told.get("rotation", ""))
+    return Answer(
+        tuple(codec.key_of(key) for key in keys),
+        told["refused"],
+        told["hint"],
+        told.get("rotation", ""),
+    )

@@ -26,7 +26,12 @@ metadata = MetaData(
     }
 )
 
-meta = Table("meta", metadata, Column("name", String(60), primary_key=True), Column("value", Text, nullable=False))
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("value", Text, nullable=False),
+)
 
 leases = Table(
     "leases",
@@ -34,7 +39,9 @@ leases = Table(
     Column("playbook", String(200), primary_key=True),
     Column("holder", String(200), nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("until", Float, nullable=False, comment="boot clock (SQLite) or server clock (PostgreSQL)"),
+    Column(
+        "until", Float, nullable=False, comment="boot clock (SQLite) or server clock (PostgreSQL)"
+    ),
     Column("boot", String(60), nullable=False, comment="boot id on SQLite; another boot = expired"),
     Column("lock", String(60), nullable=False, comment="device:inode of the holder's lock file"),
     Column("purpose", String(20), nullable=False, comment="rotation or debt"),
@@ -49,8 +56,16 @@ playbooks = Table(
     Column("definition", Text, nullable=False, comment="the last version that loaded, as JSON"),
     Column("last_success", Float, comment="when the key in force was brought out"),
     Column("current_key", Text, comment="Key as JSON"),
-    Column("counts_from", Float, comment="the moment that the last success belonged to: its schedule counts from it"),
-    Column("schedule", Text, comment="what `due` was reckoned with; another text in the playbook: reckon anew"),
+    Column(
+        "counts_from",
+        Float,
+        comment="the moment that the last success belonged to: its schedule counts from it",
+    ),
+    Column(
+        "schedule",
+        Text,
+        comment="what `due` was reckoned with; another text in the playbook: reckon anew",
+    ),
     Column("due", Float, comment="when it is due next; null: not reckoned yet"),
     Column("ends", Float, comment="when the key in force ends, where its provider said so"),
     Column("renew", Float, comment="when a rotation is due for that, whatever the schedule"),
@@ -186,23 +201,33 @@ orders = Table(
     metadata,
     Column("n", Integer, primary_key=True),
     Column("playbook", String(200), nullable=False),
-    Column("kind", String(20), nullable=False, server_default="revoke first", comment="or compromised"),
+    Column(
+        "kind", String(20), nullable=False, server_default="revoke first", comment="or compromised"
+    ),
     Column("key_id", String(300), nullable=False, comment="the key that a person named, or empty"),
     Column("who", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", Float, nullable=False),
-    Column("answer", Text, comment="JSON: which keys die, or why none; null until the holder took it up"),
+    Column(
+        "answer",
+        Text,
+        comment="JSON: which keys die, or why none; null until the holder took it up",
+    ),
     Index("orders_that_wait", "playbook", sqlite_where=text("answer IS NULL")),
 )
 
-# Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy would say, means them.
+# Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy
+# would say, means them.
 ACTIVE = text("rotations.active")
 OPEN = text("debts.open")
 AT_ONCE = text("debts.at_once")
 
 
 def know_postgresql() -> None:
-    """Partial indexes are partial there, too. Said late: its name alone would import its drivers at every start."""
+    """Partial indexes are partial there, too.
+
+    Said late: its name alone would import its drivers at every start.
+    """
     for table in metadata.tables.values():
         for index in table.indexes:
             index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]

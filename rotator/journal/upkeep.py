@@ -38,7 +38,9 @@ def _version(database: Database) -> str:
     with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return ""
-        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+        return str(
+            connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
+        )
 
 
 def check(journal: Journal) -> list[str]:
@@ -60,25 +62,35 @@ def backup(journal: Journal, target: Path) -> None:
     """A consistent copy of a SQLite journal while it is in use. The sealing key is not in it."""
     source = journal.database.path
     if source is None:
-        raise JournalError("a PostgreSQL journal is backed up by PostgreSQL", "pg_dump, or your base backups")
+        raise JournalError(
+            "a PostgreSQL journal is backed up by PostgreSQL", "pg_dump, or your base backups"
+        )
     try:  # a link that leads nowhere is there, too
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     except FileExistsError as error:
         raise JournalError(f"{target} exists already", "give another name") from error
     except OSError as error:
-        raise JournalError(f"{target} cannot be written: {error.strerror}", "is its directory there?") from error
+        raise JournalError(
+            f"{target} cannot be written: {error.strerror}", "is its directory there?"
+        ) from error
     with sqlite3.connect(source) as origin, sqlite3.connect(target) as copy:
         origin.backup(copy)
 
 
 def rekey(journal: Journal, new_key: Secret, *, lost: bool = False) -> int:
-    """Seal everything anew under another key; the number of credentials. `lost`: erase what no longer opens."""
+    """Seal everything anew under another key; the number of credentials.
+
+    `lost`: erase what no longer opens.
+    """
     new = AesGcmSealer(new_key)
     with journal.database.write() as connection:
         if lost:
             connection.execute(tables.credentials.update().values(sealed=None))
             put_setting(connection, "audit_public_key", "")
-            broken = "the sealing key was lost, and with it what the journal remembered of its checkpoints"
+            broken = (
+                "the sealing key was lost, and with it what the journal remembered of its"
+                " checkpoints"
+            )
             anchor.save(connection, new, replace(anchor.of_tables(connection), broken=broken))
             count = 0
         elif journal.sealer is None:

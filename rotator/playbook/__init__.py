@@ -8,7 +8,8 @@ _SWITCH = "PYDANTIC_DISABLE_PLUGINS"
 
 
 def _know_no_plugins() -> None:
-    """pydantic looks for plugins of its own in the metadata of every installed package: 30 ms of each start.
+    """pydantic looks for plugins of its own in the metadata of every installed package: 30 ms of
+    each start.
 
     It looks once; programs that we start have their plugins.
     """

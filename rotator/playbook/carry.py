@@ -1,4 +1,6 @@
-"""A rotation keeps the playbook it began with; its connections (credentials, addresses) come from today's."""
+"""A rotation keeps the playbook it began with; its connections (credentials, addresses) come from
+today's.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,16 @@ from rotator.playbook.yaml import Document, Path_
 
 def kept(playbook: Playbook) -> str:
     """What a rotation keeps of its playbook, as JSON."""
-    return json.dumps({"file": playbook.file, "folder": playbook.folder, "data": playbook.definition})
+    return json.dumps(
+        {"file": playbook.file, "folder": playbook.folder, "data": playbook.definition}
+    )
 
 
 def playbook_of(name: str, definition: str, today: Playbook | None, registry: Registry) -> Playbook:
     """The playbook that a rotation began with, connected as today.
 
-    Raises ConfigError if it loads no more, or if it is from before paths were kept absolute and nobody can be certain
-    which files it means.
+    Raises ConfigError if it loads no more, or if it is from before paths were kept absolute and
+    nobody can be certain which files it means.
     """
     found = json.loads(definition)
     data, folder = copy.deepcopy(found["data"]), found.get("folder")
@@ -43,7 +47,9 @@ def playbook_of(name: str, definition: str, today: Playbook | None, registry: Re
     if today is not None and data == today.definition:
         return today
     mistakes: list[Mistake] = []
-    loaded = Loader(registry, Document(found["file"], data, {}, folder), mistakes, kept=True).load(name)
+    loaded = Loader(registry, Document(found["file"], data, {}, folder), mistakes, kept=True).load(
+        name
+    )
     if mistakes or not loaded:
         why = f"{mistakes[0].place}: {mistakes[0].text}" if mistakes else "it is empty"
         hint = mistakes[0].hint if mistakes else ""
@@ -57,7 +63,11 @@ def playbook_of(name: str, definition: str, today: Playbook | None, registry: Re
 def _connect(data: dict[str, Any], today: Mapping[str, Any], registry: Registry) -> None:
     for part, kind in PARTS.items():
         for then, now in zip(_entries(data.get(part)), _entries(today.get(part)), strict=False):
-            plugin = registry.find(kind, str(then.get("uses"))) if then.get("uses") == now.get("uses") else None
+            plugin = (
+                registry.find(kind, str(then.get("uses")))
+                if then.get("uses") == now.get("uses")
+                else None
+            )
             if plugin is None:
                 continue
             for setting in settings_of(plugin):
@@ -73,7 +83,9 @@ def _entries(value: Any) -> list[dict[str, Any]]:
 def _from_before(
     name: str, data: dict[str, Any], folder: str, today: Playbook | None, registry: Registry
 ) -> dict[str, Any]:
-    """A definition with paths as they were written, each made absolute where it is certain what it means."""
+    """A definition with paths as they were written, each made absolute where it is certain what it
+    means.
+    """
 
     def unfit(where: Path_, text: str, hint: str) -> None:
         raise ConfigError(f"{name} was begun with {text}", hint)
@@ -89,9 +101,11 @@ def _from_before(
 
 @dataclass(frozen=True)
 class _Before(Places):
-    """A rotation from before: a relative path began wherever rotator was started, and nobody wrote down where.
+    """A rotation from before: a relative path began wherever rotator was started, and nobody wrote
+    down where.
 
-    It is certain where both readings are one place, or where a person has said by now which one it is.
+    It is certain where both readings are one place, or where a person has said by now which one it
+    is.
     """
 
     name: str = ""
@@ -106,16 +120,22 @@ class _Before(Places):
         raise ConfigError(
             f"the rotation of {self.name} was begun with the relative path {value}: "
             f"is it {path}, by the playbook's folder, or {here}, by the working directory?",
-            f"write the absolute path into the playbook in place of {value}, then order the same again",
+            f"write the absolute path into the playbook in place of {value}, then order the same"
+            " again",
         )
 
     def _argument(self, word: Any, where: Path_) -> Any:
         here = file_from_here(word) if isinstance(word, str) else ""
-        same = os.path.realpath(here) == os.path.realpath(absolute(word, self.folder)) if here else True
+        same = (
+            os.path.realpath(here) == os.path.realpath(absolute(word, self.folder))
+            if here
+            else True
+        )
         return word if same else self._found(word, word, where)
 
     def _said(self, value: str, path: str, where: Path_) -> str:
-        """What today's playbook means at the same place, where a person wrote something else there since; or ''.
+        """What today's playbook means at the same place, where a person wrote something else there
+        since; or ''.
 
         It must end as the old path does: another file is not the one that the rotation began with.
         """
@@ -123,7 +143,11 @@ class _Before(Places):
             return ""
         said = _at(self.today.definition, where)
         ending = tuple(part for part in Path(path).parts if part != "..")
-        return str(said) if isinstance(said, str) and Path(said).parts[-len(ending) :] == ending else ""
+        return (
+            str(said)
+            if isinstance(said, str) and Path(said).parts[-len(ending) :] == ending
+            else ""
+        )
 
 
 def _at(data: Any, where: Path_) -> Any:

@@ -1,4 +1,6 @@
-"""Catalog files, read as playbooks are: every mistake of one at once, with its place and the nearest right word."""
+"""Catalog files, read as playbooks are: every mistake of one at once, with its place and the
+nearest right word.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ _WRITTEN = {
 
 
 def provider(path: Path) -> type[HttpProvider]:
-    """The plugin that a catalog file describes. Raises PlaybookMistakes with all that is wrong in it."""
+    """The plugin that a catalog file describes.
+
+    Raises PlaybookMistakes with all that is wrong in it.
+    """
     try:
         found = path.stat()
     except OSError:
@@ -40,7 +45,9 @@ def provider(path: Path) -> type[HttpProvider]:
 
 @lru_cache(maxsize=256)
 def _provider(path: Path, *changed: int) -> type[HttpProvider]:
-    """One class as long as the file stays as it is: what validates its settings is kept by class."""
+    """One class as long as the file stays as it is: what validates its settings is kept
+    by class.
+    """
     return provider_class(path.stem, load(path))
 
 
@@ -50,7 +57,9 @@ def load(path: Path) -> CatalogEntry:
     if document.data is None and mistakes:
         raise PlaybookMistakes(mistakes)
     if not isinstance(document.data, dict):
-        raise PlaybookMistakes([document.mistake((), "a catalog file is a mapping", "it begins with `name:`")])
+        raise PlaybookMistakes(
+            [document.mistake((), "a catalog file is a mapping", "it begins with `name:`")]
+        )
     _tell_redactor(document.data.get("pattern"))
     entry = None
     try:
@@ -81,9 +90,13 @@ def _of_shape(document: Document, error: Any) -> Mistake:
     last, above = str(where[-1]) if where else "", ".".join(map(str, where[:-1])) or "the file"
     match error["type"]:
         case "extra_forbidden":
-            return document.mistake((*where, "=key"), f"unknown key '{last}' in {above}", nearest(last, _keys(where)))
+            return document.mistake(
+                (*where, "=key"), f"unknown key '{last}' in {above}", nearest(last, _keys(where))
+            )
         case "missing":
-            return document.mistake(where[:-1], f"'{last}' is missing in {above}", "compare it with a shipped one")
+            return document.mistake(
+                where[:-1], f"'{last}' is missing in {above}", "compare it with a shipped one"
+            )
         case kind:
             words = str(error["msg"]).removeprefix("Value error, ")
             text = f"{'.'.join(map(str, where)) or 'the file'}: {words[:1].lower()}{words[1:]}"
@@ -95,7 +108,9 @@ def _keys(where: Iterable[str | int]) -> set[str]:
     model: Any = CatalogEntry
     for part in tuple(where)[:-1]:
         if isinstance(model, type) and issubclass(model, BaseModel):
-            fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+            fields = {
+                field.alias or name: field.annotation for name, field in model.model_fields.items()
+            }
             model = _model_in(fields.get(str(part)))
     return {field.alias or name for name, field in model.model_fields.items()} if model else set()
 

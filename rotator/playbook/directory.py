@@ -1,4 +1,6 @@
-"""A directory of playbooks: loaded together, reloaded on change, a broken file never taking others down."""
+"""A directory of playbooks: loaded together, reloaded on change, a broken file never taking others
+down.
+"""
 
 from __future__ import annotations
 
@@ -47,28 +49,36 @@ class Loaded:
 
     def _places(self) -> Iterator[str]:
         """The directories that were looked at, and what is wrong with each."""
-        wrong = {mistake.file: mistake.text for mistake in self.mistakes if mistake.file in self.looked}
+        wrong = {
+            mistake.file: mistake.text for mistake in self.mistakes if mistake.file in self.looked
+        }
         for place in self.looked:
             yield f"{place} ({wrong[place]})" if place in wrong else place
 
 
 class Directory:
-    """Playbooks of some directories, by file name without .yaml. `load()` reads again only what changed.
+    """Playbooks of some directories, by file name without .yaml. `load()` reads again only what
+    changed.
 
-    `found`: nobody named the directories, so that one where we just stand must be ours or root's to be read at all.
-    `trusted`: whoever wrote a playbook may name programs in it.
+    `found`: nobody named the directories, so that one where we just stand must be ours or root's to
+    be read at all. `trusted`: whoever wrote a playbook may name programs in it.
     """
 
     def __init__(self, paths: tuple[Path, ...], found: bool = False, trusted: bool = False) -> None:
         self._trusted = trusted
-        self._refused = {path: why for path in paths if found and not trusted and (why := _strangers(path))}
+        self._refused = {
+            path: why for path in paths if found and not trusted and (why := _strangers(path))
+        }
         self.paths = tuple(path for path in paths if path not in self._refused)
         self._seen: tuple[Seen, list[Mistake]] = ((), [])
         self._loaded = Loaded()
 
     def load(self) -> Loaded:
         files: dict[Path, os.stat_result] = {}
-        wrong = [_whole(_absolute(folder), f"is not read: it {why}", _named()) for folder, why in self._refused.items()]
+        wrong = [
+            _whole(_absolute(folder), f"is not read: it {why}", _named())
+            for folder, why in self._refused.items()
+        ]
         for folder in self.paths:
             for path, found in _look(folder):
                 if isinstance(found, Mistake):
@@ -76,9 +86,14 @@ class Directory:
                 else:
                     files[path] = found
         beside = {path: _examined(path) for path in catalog_files(self.paths)}
-        catalog = {path: found for path, found in beside.items() if isinstance(found, os.stat_result)}
+        catalog = {
+            path: found for path, found in beside.items() if isinstance(found, os.stat_result)
+        }
         stats = {**files, **catalog}.items()
-        seen = tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in stats), wrong
+        seen = (
+            tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in stats),
+            wrong,
+        )
         if seen != self._seen or not self._loaded.files:
             self._loaded, self._seen = self._read(list(files), wrong), seen
         return self._loaded
@@ -86,10 +101,14 @@ class Directory:
     def _read(self, files: list[Path], wrong: list[Mistake]) -> Loaded:
         looked = tuple(_absolute(folder) for folder in (*self._refused, *self.paths))
         told = {mistake.file for mistake in wrong}
-        loaded = Loaded(mistakes=list(wrong), files=len(files) + len(told - set(looked)), looked=looked)
+        loaded = Loaded(
+            mistakes=list(wrong), files=len(files) + len(told - set(looked)), looked=looked
+        )
         if not loaded.files:
             empty = [place for place in looked if place not in told]
-            loaded.mistakes += [_whole(place, "the directory holds no playbook", _directories()) for place in empty]
+            loaded.mistakes += [
+                _whole(place, "the directory holds no playbook", _directories()) for place in empty
+            ]
         registry = Registry(self.paths)
         for path in files:
             shown = _shown(path)
@@ -97,21 +116,36 @@ class Directory:
             document.folder = absolute(path.parent, working_directory())
             if not mistakes:
                 foreign = "" if self._trusted else trust.foreign(path)
-                for playbook in Loader(registry, document, mistakes, foreign=foreign).load(path.stem):
+                for playbook in Loader(registry, document, mistakes, foreign=foreign).load(
+                    path.stem
+                ):
                     if playbook.name in loaded.playbooks:
                         other = loaded.playbooks[playbook.name].file
-                        mistakes.append(document.mistake((), f"{other} has a playbook '{playbook.name}' already"))
+                        mistakes.append(
+                            document.mistake(
+                                (), f"{other} has a playbook '{playbook.name}' already"
+                            )
+                        )
                     loaded.playbooks.setdefault(playbook.name, playbook)
-            loaded.mistakes += sorted(set(mistakes) - set(loaded.mistakes))  # of a catalog file once
+            loaded.mistakes += sorted(
+                set(mistakes) - set(loaded.mistakes)
+            )  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
 
 
 def _strangers(folder: Path) -> str:
-    """Why a directory that nobody named is somebody else's word: itself, a playbook or a catalog file in it."""
+    """Why a directory that nobody named is somebody else's word: itself, a playbook or a catalog
+    file in it.
+    """
     if folder.is_absolute() or not folder.is_dir():
         return ""
-    for path in (folder, *sorted(folder.glob("*.y*ml")), folder / "providers", *catalog_files((folder,))):
+    for path in (
+        folder,
+        *sorted(folder.glob("*.y*ml")),
+        folder / "providers",
+        *catalog_files((folder,)),
+    ):
         if why := trust.foreign(path):
             return why if path == folder else f"holds {path.relative_to(folder)}, which {why}"
     return ""
@@ -122,7 +156,9 @@ def _named() -> str:
 
 
 def _look(folder: Path) -> Iterator[tuple[Path, os.stat_result | Mistake]]:
-    """The playbook files of a directory (or the one that is named instead), and what keeps others from being read."""
+    """The playbook files of a directory (or the one that is named instead), and what keeps others
+    from being read.
+    """
     try:
         single = folder.stat()
         paths = [folder] if stat.S_ISREG(single.st_mode) else sorted(folder.iterdir())
@@ -146,7 +182,9 @@ def _examined(path: Path) -> os.stat_result | Mistake:
         return _whole(_shown(path), _why(error), "a text file, readable here")
     if not stat.S_ISREG(found.st_mode):
         what = "directory" if stat.S_ISDIR(found.st_mode) else "device, pipe or socket"
-        return _whole(_shown(path), f"is a {what}, not a playbook", "a playbook is a text file; rename this")
+        return _whole(
+            _shown(path), f"is a {what}, not a playbook", "a playbook is a text file; rename this"
+        )
     return found
 
 
@@ -156,7 +194,11 @@ def _whole(place: str, text: str, hint: str) -> Mistake:
 
 
 def _why(error: OSError) -> str:
-    return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return (
+        "does not exist"
+        if isinstance(error, FileNotFoundError)
+        else f"cannot be read: {error.strerror}"
+    )
 
 
 def _directories() -> str:
@@ -181,7 +223,10 @@ def _absolute(folder: Path) -> str:
 
 
 def _shared_fields(playbooks: dict[str, Playbook]) -> list[Mistake]:
-    """Two playbooks that write one field: each would put its key over the other's. Both are taken out."""
+    """Two playbooks that write one field: each would put its key over the other's.
+
+    Both are taken out.
+    """
     writers: dict[str, str] = {}
     mistakes = []
     for name, playbook in sorted(playbooks.copy().items()):
@@ -190,7 +235,11 @@ def _shared_fields(playbooks: dict[str, Playbook]) -> list[Mistake]:
             if first != name and not entry.follows:
                 mistakes.append(
                     Mistake(
-                        playbook.file, 1, 1, f"{first} writes {entry.name}, too", "one field belongs to one playbook"
+                        playbook.file,
+                        1,
+                        1,
+                        f"{first} writes {entry.name}, too",
+                        "one field belongs to one playbook",
                     )
                 )
                 playbooks.pop(name, None)

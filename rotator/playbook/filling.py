@@ -12,7 +12,10 @@ _PART = 50  # what a part takes besides its letters, in bytes
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:
-    """`{name}` filled in from a for_each entry; only its own names: `{key}` of a probe stays. Raises KeyError."""
+    """`{name}` filled in from a for_each entry; only its own names: `{key}` of a probe stays.
+
+    Raises KeyError.
+    """
     if isinstance(value, str):
         return _PLACE.sub(lambda found: _one(found, values), value)
     if isinstance(value, dict):
@@ -25,7 +28,9 @@ def _one(found: re.Match[str], values: Mapping[str, str]) -> str:
 
 
 def filled_size(value: Any, variants: Sequence[Any]) -> int:
-    """About how many bytes all of them would take, told without making them: 1 MB of YAML can say billions."""
+    """About how many bytes all of them would take, told without making them: 1 MB of YAML can say
+    billions.
+    """
     parts = letters = 0
     places: Counter[str] = Counter()
     for part in _parts(value):
@@ -36,7 +41,10 @@ def filled_size(value: Any, variants: Sequence[Any]) -> int:
     each = parts * _PART + letters
     named = (variant for variant in variants if isinstance(variant, dict))
     return each * len(variants) + sum(
-        places[name] * len(str(given)) for variant in named for name, given in variant.items() if places[name]
+        places[name] * len(str(given))
+        for variant in named
+        for name, given in variant.items()
+        if places[name]
     )
 
 

@@ -21,7 +21,11 @@ def playbook_schema(registry: Registry) -> dict[str, Any]:
         one = {"oneOf": entries}
         many = {"oneOf": [*entries, {"type": "array", "items": one}]}
         schema["properties"][part] = one if part == "generate" else many
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "rotator playbook", **schema}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rotator playbook",
+        **schema,
+    }
 
 
 def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -32,13 +36,30 @@ def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]
     found: dict[str, Any] = {"uses": {"const": name}}
     required = ["uses"]
     for setting in settings_of(plugin):
-        found[setting.name] = {**own["properties"].get(setting.field, {}), "description": setting.help}
+        found[setting.name] = {
+            **own["properties"].get(setting.field, {}),
+            "description": setting.help,
+        }
         found[setting.name].pop("title", None)
         if setting.required:
             required.append(setting.name)
     if kind == "store":
-        found["create"] = {"type": "boolean", "description": "It may hold no key yet: it is filled with its first one"}
-        found["follows"] = {"type": "boolean", "description": "A controller fills it: it is only read, and waited for"}
+        found["create"] = {
+            "type": "boolean",
+            "description": "It may hold no key yet: it is filled with its first one",
+        }
+        found["follows"] = {
+            "type": "boolean",
+            "description": "A controller fills it: it is only read, and waited for",
+        }
     if kind == "restarter":
-        found["allow_unhealthy"] = {"type": "boolean", "description": "Begin although a consumer is unhealthy"}
-    return {"type": "object", "properties": found, "required": required, "additionalProperties": False}
+        found["allow_unhealthy"] = {
+            "type": "boolean",
+            "description": "Begin although a consumer is unhealthy",
+        }
+    return {
+        "type": "object",
+        "properties": found,
+        "required": required,
+        "additionalProperties": False,
+    }

@@ -37,11 +37,17 @@ def _adapter(plugin: Any) -> TypeAdapter[Any]:
 class Loader:
     """Loads one document. `mistakes` has everything that was wrong.
 
-    `kept`: a rotation keeps it, it is not what a person has in a folder now. `foreign`: why it is another user's word.
+    `kept`: a rotation keeps it, it is not what a person has in a folder now. `foreign`: why it is
+    another user's word.
     """
 
     def __init__(
-        self, registry: Registry, document: Document, mistakes: list[Mistake], kept: bool = False, foreign: str = ""
+        self,
+        registry: Registry,
+        document: Document,
+        mistakes: list[Mistake],
+        kept: bool = False,
+        foreign: str = "",
     ) -> None:
         self._registry = registry
         self._document = document
@@ -64,7 +70,11 @@ class Loader:
     def _for_each(self, name: str, data: dict[str, Any], variants: list[Any]) -> list[Playbook]:
         found = []
         if not variants:
-            self._wrong(("for_each",), "for_each has no entry: no playbook comes of this file", "`- {name: eu, …}`")
+            self._wrong(
+                ("for_each",),
+                "for_each has no entry: no playbook comes of this file",
+                "`- {name: eu, …}`",
+            )
         rest = {key: value for key, value in data.items() if key != "for_each"}
         if filled_size(rest, variants) > _MOST_FILLED:
             told = f"for_each would make more than {_MOST_FILLED // 1_000_000} MB of playbooks"
@@ -72,7 +82,9 @@ class Loader:
             return []
         for index, variant in enumerate(variants):
             if not isinstance(variant, dict) or "name" not in variant:
-                self._wrong(("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`")
+                self._wrong(
+                    ("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`"
+                )
                 continue
             try:
                 filled = fill(rest, {key: str(value) for key, value in variant.items()})
@@ -92,7 +104,11 @@ class Loader:
     def _playbook(self, name: str, data: dict[str, Any]) -> Playbook | None:
         before = len(self._mistakes)
         if not _NAME.fullmatch(name):
-            self._wrong((), f"'{name}' cannot be a playbook's name", "use a-z, 0-9, - and _ in the file's name")
+            self._wrong(
+                (),
+                f"'{name}' cannot be a playbook's name",
+                "use a-z, 0-9, - and _ in the file's name",
+            )
         written, data = data, self._places.playbook(data, self._found)
         shape = self._shape(data)
         provider = self._plugin("provider", data.get("generate"), ("generate",))
@@ -105,21 +121,28 @@ class Loader:
             if weaker(restarter.evidence, shape.evidence) and not extra.get("allow_unhealthy"):
                 self._wrong(
                     ("restart", index),
-                    f"this restarter can only show '{restarter.evidence}', the playbook wants '{shape.evidence}'",
+                    f"this restarter can only show '{restarter.evidence}', the playbook wants"
+                    f" '{shape.evidence}'",
                     f"say `evidence: {restarter.evidence}`",
                 )
-        stores = [(self._fitted(store, provider, index), extra) for index, (store, extra) in enumerate(stores)]
+        stores = [
+            (self._fitted(store, provider, index), extra)
+            for index, (store, extra) in enumerate(stores)
+        ]
         stores = [(_handed(one, extra), extra) for store, extra in stores for one in _each(store)]
         restarters = [
             (self._beside(restarter, [store for store, _ in stores], index), extra)
             for index, (restarter, extra) in enumerate(restarters)
         ]
         parts = [restarter for restarter, _ in restarters]
-        stores = [(one.read_by(parts) if isinstance(one, ReadBy) else one, extra) for one, extra in stores]
+        stores = [
+            (one.read_by(parts) if isinstance(one, ReadBy) else one, extra) for one, extra in stores
+        ]
         if len(self._mistakes) > before:
             return None
         handed = tuple(
-            ProviderProbe(provider=provider) if isinstance(probe, ProviderProbe) else probe for probe, _ in probes
+            ProviderProbe(provider=provider) if isinstance(probe, ProviderProbe) else probe
+            for probe, _ in probes
         )
         return Playbook(
             name=name,
@@ -131,9 +154,13 @@ class Loader:
             definition=data,
             written=written,
             folder=self._folder,
-            stores=tuple(StoreEntry(store.name, store, extra["follows"], extra["create"]) for store, extra in stores),
+            stores=tuple(
+                StoreEntry(store.name, store, extra["follows"], extra["create"])
+                for store, extra in stores
+            ),
             consumers=tuple(
-                ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"]) for restarter, extra in restarters
+                ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"])
+                for restarter, extra in restarters
             ),
         )
 
@@ -146,23 +173,35 @@ class Loader:
             return restarter
 
     def _fitted(self, store: Any, provider: Any, index: int) -> Any:
-        """The store with its `keys` in the provider's order, if they are what a key of this provider consists of."""
+        """The store with its `keys` in the provider's order, if they are what a key of this
+        provider consists of.
+        """
         keys, fields = getattr(store, "keys", None), tuple(provider.fields)
         where: Path_ = ("store", index, "keys")
         if keys is None:
             if fields != ("key",):
                 named = ", ".join(f"NAME: {field}" for field in fields)
-                self._wrong(where[:-1], "this provider's keys are more than one text", f"say `keys: {{{named}}}`")
+                self._wrong(
+                    where[:-1],
+                    "this provider's keys are more than one text",
+                    f"say `keys: {{{named}}}`",
+                )
             return store
         for name, field in keys.items():
             if field not in (*fields, *BESIDE):
                 known = sorted({*fields, *BESIDE})
-                self._wrong((*where, name), f"a key of this provider has no '{field}'", nearest(field, known))
+                self._wrong(
+                    (*where, name),
+                    f"a key of this provider has no '{field}'",
+                    nearest(field, known),
+                )
         missing = [field for field in fields if field not in keys.values()]
         if missing:
             self._wrong(where, f"'{missing[0]}' is missing in keys", f"add `NAME: {missing[0]}`")
         order = {field: place for place, field in enumerate(fields)}
-        return replace(store, keys=dict(sorted(keys.items(), key=lambda item: order.get(item[1], len(order)))))
+        return replace(
+            store, keys=dict(sorted(keys.items(), key=lambda item: order.get(item[1], len(order))))
+        )
 
     def _shape(self, data: dict[str, Any]) -> Shape | None:
         try:
@@ -189,7 +228,11 @@ class Loader:
                 if name in data:
                     extra[name] = data[name] is True
                     if not isinstance(data[name], bool):
-                        self._wrong((*path, name), f"{_spoken((*path, name))}: not a truth value", "true or false")
+                        self._wrong(
+                            (*path, name),
+                            f"{_spoken((*path, name))}: not a truth value",
+                            "true or false",
+                        )
             data = {name: value for name, value in data.items() if name not in extra}
         plugin = self._plugin(kind, data, path)
         return (plugin, extra) if plugin is not None else None
@@ -200,22 +243,36 @@ class Loader:
             return None  # the shape has said so already
         uses = data.get("uses")
         if not isinstance(uses, str):
-            self._wrong(path, f"a {kind} says which one it is", f"for instance `uses: {self._registry.names(kind)[0]}`")
+            self._wrong(
+                path,
+                f"a {kind} says which one it is",
+                f"for instance `uses: {self._registry.names(kind)[0]}`",
+            )
             return None
         try:
             plugin = self._registry.find(kind, uses)
         except PlaybookMistakes as error:  # of a catalog file
             self._mistakes += error.mistakes
             first = error.mistakes[0]
-            self._wrong((*path, "uses"), f"the catalog file of '{uses}' is wrong", f"{first.place}: {first.text}")
+            self._wrong(
+                (*path, "uses"),
+                f"the catalog file of '{uses}' is wrong",
+                f"{first.place}: {first.text}",
+            )
             return None
         except RotatorError as error:
             self._wrong((*path, "uses"), error.message, error.hint)
             return None
         if plugin is None:
-            self._wrong((*path, "uses"), f"there is no {kind} '{uses}'", nearest(uses, self._registry.names(kind)))
+            self._wrong(
+                (*path, "uses"),
+                f"there is no {kind} '{uses}'",
+                nearest(uses, self._registry.names(kind)),
+            )
             return None
-        return self._make(plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses)
+        return self._make(
+            plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses
+        )
 
     def _found(self, kind: str, uses: str) -> type[Any] | None:
         """The plugin's class; what is wrong about it is said where it is made."""
@@ -232,18 +289,27 @@ class Loader:
                 self._wrong((*path, name, "=key"), f"'{name}' is of a later version", "remove it")
             elif name not in settings:
                 self._wrong(
-                    (*path, name, "=key"), f"unknown key '{name}' in {_spoken(path)} ({uses})", nearest(name, settings)
+                    (*path, name, "=key"),
+                    f"unknown key '{name}' in {_spoken(path)} ({uses})",
+                    nearest(name, settings),
                 )
             elif data[name] == "":
                 self._wrong((*path, name), f"'{name}' is empty", _meant(name, helps))
         try:
             adapter = _adapter(plugin)  # type: ignore[arg-type]
-            made = adapter.validate_python({settings[k]: v for k, v in data.items() if k in settings})
+            made = adapter.validate_python(
+                {settings[k]: v for k, v in data.items() if k in settings}
+            )
             return in_folder(made, self._folder)
         except ValidationError as error:
             for found in error.errors():
-                location = tuple(back.get(str(part), part) if i == 0 else part for i, part in enumerate(found["loc"]))
-                self._pydantic({**found, "loc": location}, path, helps_below(plugin, found["loc"]) or helps)
+                location = tuple(
+                    back.get(str(part), part) if i == 0 else part
+                    for i, part in enumerate(found["loc"])
+                )
+                self._pydantic(
+                    {**found, "loc": location}, path, helps_below(plugin, found["loc"]) or helps
+                )
         except RotatorError as error:
             self._wrong(path, error.message, error.hint)
         return None
@@ -258,9 +324,15 @@ class Loader:
             case "extra_forbidden" | "unexpected_keyword_argument":
                 self._wrong((*where, "=key"), f"unknown key '{last}'", nearest(last, nested))
             case "missing" | "missing_argument":
-                self._wrong(where[:-1], f"'{last}' is missing in {_spoken(where[:-1])}", _meant(last, nested))
+                self._wrong(
+                    where[:-1],
+                    f"'{last}' is missing in {_spoken(where[:-1])}",
+                    _meant(last, nested),
+                )
             case kind:
-                inner = next((str(part) for part in reversed(error["loc"]) if str(part) in nested), last)
+                inner = next(
+                    (str(part) for part in reversed(error["loc"]) if str(part) in nested), last
+                )
                 hint = _WRITTEN.get(kind) or _meant(inner, nested)
                 self._wrong(where, f"{_spoken(where)}: {_sentence(error)}", hint)
 
@@ -268,7 +340,10 @@ class Loader:
         if len(location) < 2:
             return {}
         field = Shape.model_fields.get(str(location[0]))
-        for part in (getattr(field, "annotation", None), *getattr(getattr(field, "annotation", None), "__args__", ())):
+        for part in (
+            getattr(field, "annotation", None),
+            *getattr(getattr(field, "annotation", None), "__args__", ()),
+        ):
             if hasattr(part, "model_fields"):
                 return _helps(part)
         return {}

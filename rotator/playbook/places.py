@@ -1,7 +1,9 @@
-"""Where the paths of a playbook are: a relative one begins in the playbook's folder, wherever rotator was started.
+"""Where the paths of a playbook are: a relative one begins in the playbook's folder, wherever
+rotator was started.
 
-The folder is the one that was named, made absolute but not followed through links: the files of a mounted ConfigMap are
-links into a folder whose name changes with each version, and a release is often reached through a link `current`.
+The folder is the one that was named, made absolute but not followed through links: the files of a
+mounted ConfigMap are links into a folder whose name changes with each version, and a release is
+often reached through a link `current`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ Wrong = Callable[[Path_, str, str], None]
 def absolute(path: str | Path, folder: str | Path) -> str:
     """The path from `folder` on, without `.` and `..`.
 
-    A `..` behind a link stays: the kernel follows the link first, and so would the path without it lead elsewhere.
+    A `..` behind a link stays: the kernel follows the link first, and so would the path without it
+    lead elsewhere.
     """
     joined = os.path.join(folder, path)  # noqa: PTH118  (a Path takes three times as long, and this is all of it)
     plain = "/" + os.path.normpath(joined).lstrip("/")
@@ -48,8 +51,9 @@ def working_directory() -> str:
 class Places:
     """Makes the paths of entries absolute. `wrong` is told what cannot be a path.
 
-    `moved` is false for the playbook that a rotation keeps: its paths were absolute from the beginning. `foreign` tells
-    why the playbook is somebody else's word: then it may name no program.
+    `moved` is false for the playbook that a rotation keeps: its paths were absolute from the
+    beginning. `foreign` tells why the playbook is somebody else's word: then it may name no
+    program.
     """
 
     folder: str
@@ -58,12 +62,19 @@ class Places:
     foreign: str = ""
 
     def playbook(self, data: Mapping[str, Any], find: Find) -> dict[str, Any]:
-        """A playbook's data with absolute paths; `find` gives a plugin by kind and name, None where there is none."""
-        return {part: self._part(PARTS.get(part, ""), value, (part,), find) for part, value in data.items()}
+        """A playbook's data with absolute paths; `find` gives a plugin by kind and name, None where
+        there is none.
+        """
+        return {
+            part: self._part(PARTS.get(part, ""), value, (part,), find)
+            for part, value in data.items()
+        }
 
     def _part(self, kind: str, value: Any, where: Path_, find: Find) -> Any:
         if kind and isinstance(value, list):
-            return [self._part(kind, entry, (*where, index), find) for index, entry in enumerate(value)]
+            return [
+                self._part(kind, entry, (*where, index), find) for index, entry in enumerate(value)
+            ]
         plugin = find(kind, str(value.get("uses"))) if kind and isinstance(value, dict) else None
         return self.settings(plugin, value, where) if plugin is not None else value
 
@@ -94,9 +105,13 @@ class Places:
         for part in typing.get_args(kind):
             of_values = typing.get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping)
             if of_values:
-                value = {name: self._inside(part, one, (*where, name)) for name, one in value.items()}
+                value = {
+                    name: self._inside(part, one, (*where, name)) for name, one in value.items()
+                }
             elif typing.get_origin(kind) is list and isinstance(value, list):
-                value = [self._inside(part, one, (*where, index)) for index, one in enumerate(value)]
+                value = [
+                    self._inside(part, one, (*where, index)) for index, one in enumerate(value)
+                ]
             else:
                 value = self._inside(part, value, where)
         return value
@@ -126,7 +141,10 @@ class Places:
         program, *arguments = value
         if isinstance(program, str) and ("/" in program or "\0" in program):
             program = self._path(program, (*where, 0))
-        return [program, *(self._argument(word, (*where, 1 + n)) for n, word in enumerate(arguments))]
+        return [
+            program,
+            *(self._argument(word, (*where, 1 + n)) for n, word in enumerate(arguments)),
+        ]
 
     def _obeyed(self, where: Path_) -> None:
         """A program that is named here would run as us."""
@@ -138,12 +156,18 @@ class Places:
         if not isinstance(value, str) or not value:
             return value  # told as a value that is none
         if unfit := _unfit(value):
-            self.wrong(where, f"{value!r} cannot be a path: {unfit}", "write the path alone, on one line")
+            self.wrong(
+                where, f"{value!r} cannot be a path: {unfit}", "write the path alone, on one line"
+            )
             return value
         expanded = os.path.expanduser(value)  # noqa: PTH111  (Path's raises where there is no such user)
         if expanded.startswith("~"):
             hint = f"write the absolute path; a name that begins with ~ is ./{value}"
-            self.wrong(where, f"there is no user {value.split('/')[0][1:] or 'that we run as'} here: {value}", hint)
+            self.wrong(
+                where,
+                f"there is no user {value.split('/')[0][1:] or 'that we run as'} here: {value}",
+                hint,
+            )
             return value
         return self._found(value, expanded, where)
 
@@ -168,7 +192,9 @@ class Places:
 
 
 def in_folder(value: Any, folder: str) -> Any:
-    """A plugin (or what its settings are made of) that is told the playbook's folder wherever it asks for it."""
+    """A plugin (or what its settings are made of) that is told the playbook's folder wherever it
+    asks for it.
+    """
     if isinstance(value, Mapping):
         found = {name: in_folder(one, folder) for name, one in value.items()}
         return found if any(found[name] is not one for name, one in value.items()) else value
@@ -191,7 +217,9 @@ def meant(written: Any, definition: Any) -> dict[str, str]:
     if not isinstance(written, Mapping | list):
         return {}
     names = written.keys() if isinstance(written, Mapping) else range(len(written))
-    return {then: now for name in names for then, now in meant(written[name], definition[name]).items()}
+    return {
+        then: now for name in names for then, now in meant(written[name], definition[name]).items()
+    }
 
 
 def file_from_here(word: str) -> str:
@@ -213,18 +241,26 @@ def _unfit(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _declared(plugin: type[Any]) -> tuple[tuple[str, Mapping[str, Any], Any], ...]:
-    """Of each setting in which paths can be: its name in a playbook, what was declared of it, its type."""
+    """Of each setting in which paths can be: its name in a playbook, what was declared of it, its
+    type.
+    """
     return tuple(_declarations(plugin))
 
 
 def _declarations(plugin: type[Any]) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
     kinds = typing.get_type_hints(plugin)
     for field in fields(plugin):
-        has_paths = field.metadata.get("path") or field.metadata.get("program") or _deeper(kinds[field.name])
+        has_paths = (
+            field.metadata.get("path")
+            or field.metadata.get("program")
+            or _deeper(kinds[field.name])
+        )
         if field.init and "help" in field.metadata and has_paths:
             yield field.metadata.get("spelled") or field.name, field.metadata, kinds[field.name]
 
 
 def _deeper(kind: Any) -> bool:
     """Whether values of this type have settings of their own, or are references."""
-    return (isinstance(kind, type) and is_dataclass(kind)) or any(map(_deeper, typing.get_args(kind)))
+    return (isinstance(kind, type) and is_dataclass(kind)) or any(
+        map(_deeper, typing.get_args(kind))
+    )

@@ -30,9 +30,11 @@ class ConsumerEntry:
 
 @dataclass(frozen=True)
 class Playbook:
-    """What to rotate, how and when. `definition` is the YAML's data with absolute paths, which a rotation keeps.
+    """What to rotate, how and when. `definition` is the YAML's data with absolute paths, which a
+    rotation keeps.
 
-    `written` is the data as a person wrote it; its relative paths begin in `folder`, and programs run there.
+    `written` is the data as a person wrote it; its relative paths begin in `folder`, and programs
+    run there.
     """
 
     name: str
@@ -53,7 +55,10 @@ class Playbook:
         wanted = self.shape.evidence
         return Plan(
             stores=tuple(StorePlan(e.name, e.follows, e.store.write_only) for e in self.stores),
-            consumers=tuple(ConsumerPlan(e.name, _evidence(wanted, e.restarter.evidence)) for e in self.consumers),
+            consumers=tuple(
+                ConsumerPlan(e.name, _evidence(wanted, e.restarter.evidence))
+                for e in self.consumers
+            ),
             overlap=self.provider.overlap,
             recovery=self.provider.recovery,
             supplied=self.provider.supplied,
@@ -61,17 +66,21 @@ class Playbook:
             can_list=self.provider.can_list,
             quota=self.provider.quota,
             tells_use=self.provider.tells_use and self.provider.can_list,
-            policy=self.shape.policy(self.provider.list_lag, self.provider.propagation, self.provider.revocation),
+            policy=self.shape.policy(
+                self.provider.list_lag, self.provider.propagation, self.provider.revocation
+            ),
         )
 
     def credential_in(self, held: Held) -> Credential:
         """What a store holds, with its id where what stands beside the value tells it."""
         return Credential(held.values or {}, self.provider.id_of(held.beside))
 
-    # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix seconds); at `renew` its
-    # key is to be replaced because it ends ---
+    # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix
+    # seconds); at `renew` its key is to be replaced because it ends ---
     def due_at(self, counts_from: float | None, renew: float | None = None) -> float | None:
-        """When it is due next; None without a schedule: then it is rotated by a person, whenever its key ends."""
+        """When it is due next; None without a schedule: then it is rotated by a person, whenever
+        its key ends.
+        """
         schedule = self.shape.schedule
         due = schedules.next_due(schedule.every, schedule.cron, counts_from) if schedule else None
         return due if due is None or renew is None else min(due, renew)
@@ -86,7 +95,9 @@ class Playbook:
 
     def belongs_to(self, counts_from: float | None, now: float) -> float:
         """The due moment of a rotation that a timer begins now."""
-        return schedules.belongs_to(self.shape.schedule.every if self.shape.schedule else None, counts_from, now)
+        return schedules.belongs_to(
+            self.shape.schedule.every if self.shape.schedule else None, counts_from, now
+        )
 
     @property
     def when(self) -> str:

@@ -1,4 +1,5 @@
-"""Which plugin a name in a playbook means: of a folder of rotator.integrations, or of an entry point.
+"""Which plugin a name in a playbook means: of a folder of rotator.integrations, or of an entry
+point.
 
 Here references and the wrapping of the sealing key get those parts that neighbours know, too.
 """
@@ -28,7 +29,9 @@ KINDS = ("provider", "store", "restarter", "probe")
 @lru_cache
 def integrations() -> Mapping[str, Integration]:
     """What each folder of rotator.integrations offers, by its name."""
-    names = sorted(one.name for one in pkgutil.iter_modules(rotator.integrations.__path__) if one.ispkg)
+    names = sorted(
+        one.name for one in pkgutil.iter_modules(rotator.integrations.__path__) if one.ispkg
+    )
     return {name: import_module(f"{_PACKAGE}.{name}").PLUGINS for name in names}
 
 
@@ -36,7 +39,11 @@ def integrations() -> Mapping[str, Integration]:
 def _built_in(kind: str) -> Mapping[str, str]:
     """Where each plugin of ours is, as `module:Class`."""
     found = integrations().items()
-    return {name: _full(folder, where) for folder, one in found for name, where in one.of_kind(kind).items()}
+    return {
+        name: _full(folder, where)
+        for folder, one in found
+        for name, where in one.of_kind(kind).items()
+    }
 
 
 def _full(folder: str, where: str) -> str:
@@ -55,8 +62,14 @@ def _late(where: str) -> Callable[..., Any]:
 
 def wrapping_ways() -> Ways:
     """Who can wrap the sealing key."""
-    found = [(folder, name, one) for folder, each in integrations().items() for name, one in each.wrappers.items()]
-    return Ways({name: Way(one.prefix, _late(_full(folder, one.where))) for folder, name, one in found})
+    found = [
+        (folder, name, one)
+        for folder, each in integrations().items()
+        for name, one in each.wrappers.items()
+    ]
+    return Ways(
+        {name: Way(one.prefix, _late(_full(folder, one.where))) for folder, name, one in found}
+    )
 
 
 def extra_of(plugin: type[Any]) -> str:
@@ -76,19 +89,32 @@ reference.provide(
 
 @dataclass(frozen=True)
 class Registry:
-    """Plugins by kind and name; catalog files of `folders` (beside the playbooks) come after the shipped ones."""
+    """Plugins by kind and name; catalog files of `folders` (beside the playbooks) come after the
+    shipped ones.
+    """
 
     folders: tuple[Path, ...] = ()
 
     def names(self, kind: str) -> list[str]:
-        return sorted({*_built_in(kind), *_entry_points(kind), *(self._catalog() if kind == "provider" else ())})
+        return sorted(
+            {
+                *_built_in(kind),
+                *_entry_points(kind),
+                *(self._catalog() if kind == "provider" else ()),
+            }
+        )
 
     def find(self, kind: str, name: str) -> type[Any] | None:
-        """The plugin's class, None if there is none. Raises PlaybookMistakes for a catalog file that is wrong."""
+        """The plugin's class, None if there is none.
+
+        Raises PlaybookMistakes for a catalog file that is wrong.
+        """
         if name in _built_in(kind):
             return _load(_built_in(kind)[name])  # type: ignore[no-any-return]
         if kind == "provider" and name in self._catalog():
-            from rotator.playbook import catalog  # late: its grammar is a tenth of a start that needs none of it
+            from rotator.playbook import (
+                catalog,
+            )  # late: its grammar is a tenth of a start that needs none of it
 
             return catalog.provider(self._catalog()[name])
         found = _entry_points(kind).get(name)
@@ -104,7 +130,9 @@ def catalog_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def _catalog_beside(folder: Path) -> list[Path]:
-    """Catalog files of a directory of playbooks, or beside a playbook; none where this user may not look."""
+    """Catalog files of a directory of playbooks, or beside a playbook; none where this user may not
+    look.
+    """
     try:
         return sorted((folder if folder.is_dir() else folder.parent).glob("providers/*.yaml"))
     except PermissionError:
@@ -115,15 +143,24 @@ def _catalog_beside(folder: Path) -> list[Path]:
 def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     """Third parties' plugins: entry points of the group rotator.plugins, named kind.name."""
     found = metadata.entry_points(group="rotator.plugins")
-    return {point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")}
+    return {
+        point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")
+    }
 
 
 def helps_below(plugin: type[Any], location: Sequence[Any]) -> dict[str, str]:
     """The settings inside a setting, with what they are for; none where it has none."""
     inside: Any = plugin
     for part in location[:-1]:
-        kinds = typing.get_type_hints(inside).get(str(part)) if dataclasses.is_dataclass(inside) else None
-        inside = next((kind for kind in (kinds, *typing.get_args(kinds)) if dataclasses.is_dataclass(kind)), None)
+        kinds = (
+            typing.get_type_hints(inside).get(str(part))
+            if dataclasses.is_dataclass(inside)
+            else None
+        )
+        inside = next(
+            (kind for kind in (kinds, *typing.get_args(kinds)) if dataclasses.is_dataclass(kind)),
+            None,
+        )
     if inside is None or inside is plugin:
         return {}
     return {setting.name: setting.help for setting in settings_of(inside)}
@@ -143,7 +180,9 @@ class Setting:
 
 
 def neighbour(provider_name: str, provider: Any) -> str:
-    """The provider, and how it is reached: who hangs there hangs with others of it, and its ids mean one key."""
+    """The provider, and how it is reached: who hangs there hangs with others of it, and its ids
+    mean one key.
+    """
     ways = [setting.name for setting in settings_of(type(provider)) if setting.connection]
     return " ".join([provider_name, *(str(getattr(provider, way, "")) for way in ways)])
 
@@ -153,9 +192,15 @@ def settings_of(plugin: type[Any]) -> Iterator[Setting]:
     for field in dataclasses.fields(plugin):
         if not field.init or field.metadata.get("hidden") or "help" not in field.metadata:
             continue
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
         default = None if required or field.default is dataclasses.MISSING else field.default
-        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+        kind = (
+            field.type
+            if isinstance(field.type, str)
+            else getattr(field.type, "__name__", str(field.type))
+        )
         yield Setting(
             field.metadata.get("spelled") or field.name,
             field.name,

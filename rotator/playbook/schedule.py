@@ -1,8 +1,8 @@
 """When a playbook is due, as arithmetic on Unix seconds, in UTC; cron expressions by APScheduler.
 
-`every` counts from the due moment that the last success belonged to, or from its beginning where a person began it:
-never from its end, or a timer of the same interval would come too early every second time. What was missed meanwhile is
-not made up. `cron` names its moments itself.
+`every` counts from the due moment that the last success belonged to, or from its beginning where a
+person began it: never from its end, or a timer of the same interval would come too early every
+second time. What was missed meanwhile is not made up. `cron` names its moments itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 @lru_cache(maxsize=1024)
 def _triggers(expression: str) -> Sequence[Any]:
-    """One, or two of which either is enough: crontab(5) says so where both day fields are restricted.
+    """One, or two of which either is enough: crontab(5) says so where both day fields are
+    restricted.
 
     APScheduler counts weekdays from Monday, crontab from Sunday: numbers become names.
     """
@@ -29,13 +30,24 @@ def _triggers(expression: str) -> Sequence[Any]:
 
     fields = expression.split()
     if len(fields) != 5:
-        raise ValueError(f"'{expression}' is not a cron expression: it has five fields, for instance '0 3 * * 1'")
+        raise ValueError(
+            f"'{expression}' is not a cron expression: it has five fields, for instance '0 3 * * 1'"
+        )
     minute, hour, day, month, weekday = fields
     either = "*" not in day and "*" not in weekday
     try:
         return tuple(
-            CronTrigger(minute=minute, hour=hour, day=of_month, month=month, day_of_week=of_week, timezone=UTC)
-            for of_month, of_week in ([(day, "*"), ("*", _named(weekday))] if either else [(day, _named(weekday))])
+            CronTrigger(
+                minute=minute,
+                hour=hour,
+                day=of_month,
+                month=month,
+                day_of_week=of_week,
+                timezone=UTC,
+            )
+            for of_month, of_week in (
+                [(day, "*"), ("*", _named(weekday))] if either else [(day, _named(weekday))]
+            )
         )
     except ValueError as error:
         raise ValueError(f"'{expression}' is not a cron expression: {error}") from error
@@ -92,7 +104,9 @@ def next_due(every: float | None, cron: str | None, counts_from: float | None) -
 
 
 def early(every: float | None) -> float:
-    """Seconds by which a timer that comes too early still counts: it may not come at the very same second each time."""
+    """Seconds by which a timer that comes too early still counts: it may not come at the very same
+    second each time.
+    """
     return 0.0 if every is None else min(every * _EARLY, EARLIEST)
 
 
@@ -103,7 +117,8 @@ def is_due(every: float | None, cron: str | None, counts_from: float | None, now
 
 
 def belongs_to(every: float | None, counts_from: float | None, now: float) -> float:
-    """The due moment that a rotation belongs to which a timer begins now: the last one, whatever was missed before.
+    """The due moment that a rotation belongs to which a timer begins now: the last one, whatever
+    was missed before.
 
     Its beginning, where it was never due before.
     """

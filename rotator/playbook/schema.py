@@ -20,14 +20,19 @@ class Model(BaseModel):
 
 
 class Schedule(Model):
-    """When it is due: `every` counts from the moment at which the last success was due, or was begun by hand.
+    """When it is due: `every` counts from the moment at which the last success was due, or was
+    begun by hand.
 
     A key that its provider lets end earlier makes it due after two thirds of that key's life.
     """
 
     every: Duration | None = Field(None, description="How often, for instance 30d")
     cron: str | None = Field(
-        None, description="Five fields as in crontab(5), UTC: 0 and 7 = Sunday; of two day fields either is enough"
+        None,
+        description=(
+            "Five fields as in crontab(5), UTC: 0 and 7 = Sunday; of two day fields either is"
+            " enough"
+        ),
     )
 
     @field_validator("cron")
@@ -49,10 +54,16 @@ class Schedule(Model):
 class Revoke(Model):
     """How the old key goes."""
 
-    grace: Duration = Field(86_400.0, description="How long the old key lives on after verification")
-    quiet: Duration = Field(3_600.0, description="How long it must not have been used, where the provider tells")
+    grace: Duration = Field(
+        86_400.0, description="How long the old key lives on after verification"
+    )
+    quiet: Duration = Field(
+        3_600.0, description="How long it must not have been used, where the provider tells"
+    )
     quiet_deadline: Duration = Field(604_800.0, description="Not quiet after this: needs attention")
-    soak: Duration = Field(600.0, description="How long it stays deactivated before it is destroyed")
+    soak: Duration = Field(
+        600.0, description="How long it stays deactivated before it is destroyed"
+    )
     watch: Duration = Field(3_600.0, description="How long the probes are watched afterwards")
 
 
@@ -65,11 +76,15 @@ class Limits(Model):
         ge=1,
         le=100,
         strict=True,
-        description="Times in a row that the new key must be accepted: before the first store; and again from the "
-        "restart on, the last time by all probes",
+        description=(
+            "Times in a row that the new key must be accepted: before the first store; and again"
+            " from the restart on, the last time by all probes"
+        ),
     )
     pass_interval: Duration = Field(1.0, description="Pause between them")
-    list_lag: Duration | None = Field(None, description="How long the provider's listing may lag; its own by default")
+    list_lag: Duration | None = Field(
+        None, description="How long the provider's listing may lag; its own by default"
+    )
 
 
 class Shape(Model):
@@ -81,14 +96,22 @@ class Shape(Model):
     schedule: Schedule | None = None
     max_age: Duration | None = Field(None, description="Overdue after this")
     generate: dict[str, Any] = Field(description="The provider: `uses` and its settings")
-    store: list[dict[str, Any]] = Field(min_length=1, description="Stores: `uses` and settings each")
+    store: list[dict[str, Any]] = Field(
+        min_length=1, description="Stores: `uses` and settings each"
+    )
     restart: list[dict[str, Any]] = Field([], description="Restarters, in order")
-    evidence: Evidence = Field(Evidence.STARTED, description="What each consumer must show at least")
+    evidence: Evidence = Field(
+        Evidence.STARTED, description="What each consumer must show at least"
+    )
     verify: list[dict[str, Any]] = Field([{"uses": "provider"}], description="Probes")
     revoke: Revoke = Revoke()
     limits: Limits = Limits()
-    allow_downtime: bool = Field(False, description="Accept a provider whose new key kills the old one at once")
-    for_each: list[dict[str, Any]] | None = Field(None, description="One playbook for each; {name} is filled in")
+    allow_downtime: bool = Field(
+        False, description="Accept a provider whose new key kills the old one at once"
+    )
+    for_each: list[dict[str, Any]] | None = Field(
+        None, description="One playbook for each; {name} is filled in"
+    )
 
     @field_validator("store", "restart", "verify", mode="before")
     @classmethod

@@ -51,9 +51,13 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
         text = plain.text(path, _BIGGEST)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return document, [Mistake(shown, 1, 1, f"cannot be read: {reason}", "a text file in UTF-8, readable here")]
+        return document, [
+            Mistake(shown, 1, 1, f"cannot be read: {reason}", "a text file in UTF-8, readable here")
+        ]
     except PermanentError:
-        return document, [Mistake(shown, 1, 1, "is larger than a playbook can be", "is it the right file?")]
+        return document, [
+            Mistake(shown, 1, 1, "is larger than a playbook can be", "is it the right file?")
+        ]
     try:
         _refuse_many_parts(text)
         node = yaml.compose(text, Loader=_LOADER)
@@ -63,17 +67,28 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return document, [Mistake(shown, line, column, f"is not YAML: {error.problem}", "a tab, a quote, a colon?")]
+        return document, [
+            Mistake(
+                shown, line, column, f"is not YAML: {error.problem}", "a tab, a quote, a colon?"
+            )
+        ]
     except (yaml.YAMLError, RecursionError, _TooMuch) as error:
         return document, [
-            Mistake(shown, 1, 1, f"is not usable YAML: {error or 'nested too deeply'}", "write it plainly")
+            Mistake(
+                shown,
+                1,
+                1,
+                f"is not usable YAML: {error or 'nested too deeply'}",
+                "write it plainly",
+            )
         ]
     return document, mistakes
 
 
 def _refuse_many_parts(text: str) -> None:
-    """Before they are all in memory, where each takes a thousand times its letter; and deep ones before they are read,
-    which takes the square of their depth."""
+    """Before they are all in memory, where each takes a thousand times its letter; and deep ones
+    before they are read, which takes the square of their depth.
+    """
     if len(text) < _SHORT:
         return
     nodes = depth = 0
@@ -115,7 +130,9 @@ class _Builder:
             if key in found:
                 line, column = _place(key_node)
                 self._mistakes.append(
-                    Mistake(self._document.file, line, column, f"'{key}' stands here twice", "keep one")
+                    Mistake(
+                        self._document.file, line, column, f"'{key}' stands here twice", "keep one"
+                    )
                 )
             value = self.build(value_node, here)
             self._document.places[here] = _place(value_node)
@@ -130,7 +147,13 @@ class _Builder:
             line, column = _place(node)
             words = getattr(error, "problem", None) or str(error)
             self._mistakes.append(
-                Mistake(self._document.file, line, column, f"is not a plain value: {words}", "put it in quotes")
+                Mistake(
+                    self._document.file,
+                    line,
+                    column,
+                    f"is not a plain value: {words}",
+                    "put it in quotes",
+                )
             )
             return None
 

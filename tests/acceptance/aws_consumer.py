@@ -2,8 +2,9 @@
 
     python -m tests.acceptance.aws_consumer ENV_FILE PID_FILE PORT_FILE
 
-On SIGHUP a successor starts on the same listening socket with the file's present key in its environment; once its own
-call to STS works it takes over, and the old process finishes its requests and leaves.
+On SIGHUP a successor starts on the same listening socket with the file's present key in its
+environment; once its own call to STS works it takes over, and the old process finishes its requests
+and leaves.
 """
 
 from __future__ import annotations
@@ -55,10 +56,17 @@ class AwsServer(Server):
 def _start(listening: Any, parent: int) -> subprocess.Popen[bytes]:
     content = Path(sys.argv[1]).read_bytes()
     held = {name: dotenv_syntax.get(content, name) or "" for name in NAMES}
-    environment = {**os.environ, **held, "DEMO_LISTEN_FD": str(listening.fileno()), "DEMO_PARENT": str(parent)}
+    environment = {
+        **os.environ,
+        **held,
+        "DEMO_LISTEN_FD": str(listening.fileno()),
+        "DEMO_PARENT": str(parent),
+    }
     os.set_inheritable(listening.fileno(), True)
     command = [sys.executable, "-m", "tests.acceptance.aws_consumer", *sys.argv[1:]]
-    return subprocess.Popen(command, env=environment, pass_fds=(listening.fileno(),), start_new_session=True)
+    return subprocess.Popen(
+        command, env=environment, pass_fds=(listening.fileno(),), start_new_session=True
+    )
 
 
 def main() -> None:

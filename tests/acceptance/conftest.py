@@ -26,16 +26,22 @@ class AcceptanceWorld(DemoWorld):
 
     def rotator(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         done = super().rotator(*arguments, timeout=timeout)
-        self.printed = f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        self.printed = (
+            f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def promises_hold(self) -> None:
-        """One live key; the store and the serving process have it; nobody noticed; nothing is left over."""
+        """One live key; the store and the serving process have it; nobody noticed; nothing is left
+        over.
+        """
         live = [key["value"] for key in self.live_keys]
         assert live == [self.stored_key], "exactly one live key, and the store holds it"
         assert self.consumer_key == self.stored_key, "the serving process was started with it"
         assert not self.traffic.failures, self.traffic.failures[:3]
-        assert not list(self.folder.glob(".env.rotator*")) and not list(self.folder.glob("..env*")), "a left-over file"
+        assert not list(self.folder.glob(".env.rotator*")) and not list(
+            self.folder.glob("..env*")
+        ), "a left-over file"
 
     def run(self, **environment: str) -> tuple[int, str]:
         before = self.environment
@@ -48,7 +54,9 @@ class AcceptanceWorld(DemoWorld):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed step of a world shows what its last command printed."""
     report = yield
     if report.failed:

@@ -1,9 +1,10 @@
-"""A service in a container: its key comes from its environment, or a file; it tries it when it starts, or ends.
+"""A service in a container: its key comes from its environment, or a file; it tries it when it
+starts, or ends.
 
 python container_consumer.py ISSUER_ADDRESS      listens on 8080, or PORT + SLOT; needs nothing but Python
 
-On SIGTERM it stops taking connections and finishes what it has begun, as a service behind a load balancer does.
-A file /app/only (or ONLY) names the one key that it works with, if it is there.
+On SIGTERM it stops taking connections and finishes what it has begun, as a service behind a load
+balancer does. A file /app/only (or ONLY) names the one key that it works with, if it is there.
 """
 
 from __future__ import annotations
@@ -52,11 +53,15 @@ if only.exists() and only.read_text() != KEY:
     sys.exit("I cannot work with this key")
 if ask() != 200:
     sys.exit("the issuer refuses my key")
-server = Server(("0.0.0.0", int(os.environ.get("PORT", "8080")) + int(os.environ.get("SLOT", "0"))), Handler)
+server = Server(
+    ("0.0.0.0", int(os.environ.get("PORT", "8080")) + int(os.environ.get("SLOT", "0"))), Handler
+)
 
 
 def leave() -> None:
-    signal.sigwait({signal.SIGTERM})  # not a handler: it would run inside what the accepting thread is doing
+    signal.sigwait(
+        {signal.SIGTERM}
+    )  # not a handler: it would run inside what the accepting thread is doing
     server.shutdown()
 
 

@@ -1,4 +1,6 @@
-"""What worlds with a real issuer of keys have in common: the issuer, the installed command, traffic to services."""
+"""What worlds with a real issuer of keys have in common: the issuer, the installed command, traffic
+to services.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ CONSUMER = Path(__file__).with_name("container_consumer.py")
 
 
 class Balancer(BaseHTTPRequestHandler):
-    """In front of both containers; one that does not take a request is passed over, as nginx's next_upstream does."""
+    """In front of both containers; one that does not take a request is passed over, as nginx's
+    next_upstream does.
+    """
 
     backends: list[int]
     turn = 0
@@ -36,7 +40,9 @@ class Balancer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         type(self).turn += 1
-        ordered = [self.backends[(self.turn + i) % len(self.backends)] for i in range(len(self.backends))]
+        ordered = [
+            self.backends[(self.turn + i) % len(self.backends)] for i in range(len(self.backends))
+        ]
         for port in ordered:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             try:
@@ -53,7 +59,9 @@ class Balancer(BaseHTTPRequestHandler):
 
 
 class Issued:
-    """A folder with state, playbooks and the service's program; an issuer with a first key, made by hand."""
+    """A folder with state, playbooks and the service's program; an issuer with a first key, made by
+    hand.
+    """
 
     printed = ""  # what the last command said, told where a test fails
 
@@ -68,16 +76,23 @@ class Issued:
         }
         argv = [sys.executable, "-m", "rotator.demo.issuer", str(folder / "issuer.port")]
         self.issuer_process = subprocess.Popen(argv, env=self.environment, cwd=folder)
-        wait_for("the issuer", lambda: (folder / "issuer.port").exists() and (folder / "issuer.port").read_text())
+        wait_for(
+            "the issuer",
+            lambda: (folder / "issuer.port").exists() and (folder / "issuer.port").read_text(),
+        )
         self.issuer = int((folder / "issuer.port").read_text())
-        made = self.admin("POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"})
+        made = self.admin(
+            "POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"}
+        )
         self.first = str(made["api_key"]["value"])
         self.traffic: list[Traffic] = []
         self._balancers: list[ThreadingHTTPServer] = []
         for name in ("playbooks", "app"):
             (folder / name).mkdir()
         (folder / "app" / "consumer.py").write_text(CONSUMER.read_text())
-        self.only = folder / "app" / "only"  # a service that finds it works with the key in it alone
+        self.only = (
+            folder / "app" / "only"
+        )  # a service that finds it works with the key in it alone
 
     def write_playbook(self, data: dict[str, Any]) -> None:
         generate = {
@@ -103,7 +118,9 @@ class Issued:
 
     def balance(self, backends: Sequence[int]) -> str:
         """The address of a balancer before these ports."""
-        balancer = ThreadingHTTPServer((HOST, 0), type("Here", (Balancer,), {"backends": list(backends)}))
+        balancer = ThreadingHTTPServer(
+            (HOST, 0), type("Here", (Balancer,), {"backends": list(backends)})
+        )
         balancer.daemon_threads = True
         threading.Thread(target=balancer.serve_forever, daemon=True).start()
         self._balancers.append(balancer)
@@ -140,11 +157,22 @@ class Issued:
         process = self.start()
 
         def over() -> bool:
-            with contextlib.suppress(sqlite3.Error), sqlite3.connect(self.folder / "state" / "journal.db") as journal:
-                return bool(journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0] == 1)
+            with (
+                contextlib.suppress(sqlite3.Error),
+                sqlite3.connect(self.folder / "state" / "journal.db") as journal,
+            ):
+                return bool(
+                    journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0] == 1
+                )
             return False
 
-        wait_for("the pivot", over, 60, 0.05, lambda: "rotate ended" if process.poll() is not None else "")
+        wait_for(
+            "the pivot",
+            over,
+            60,
+            0.05,
+            lambda: "rotate ended" if process.poll() is not None else "",
+        )
         return process
 
     def command(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -157,7 +185,10 @@ class Issued:
             text=True,
             timeout=120,
         )
-        self.printed = f"{script} {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        self.printed = (
+            f"{script} {' '.join(arguments)} ended with"
+            f" {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def run(self, **environment: str) -> tuple[int, str]:
@@ -172,7 +203,9 @@ class Issued:
         self.promises_hold()
 
     def survives_kills(self) -> Counter[str]:
-        """Killed at each place that depends on the world, on the way back, too; in full at every one there is."""
+        """Killed at each place that depends on the world, on the way back, too; in full at every
+        one there is.
+        """
         if kills.EVERYWHERE:
             seen = kills.survive_everywhere(self, 1)
         else:

@@ -1,7 +1,9 @@
-"""SIGKILL of the installed `rotate` at chosen places, and what must be so once the next run has carried on.
+"""SIGKILL of the installed `rotate` at chosen places, and what must be so once the next run has
+carried on.
 
-A place is a side of one transaction of the journal, called by the phase performed last (killer/sitecustomize.py).
-Several joined by " > " are reached one after the other: the run that carries on is killed itself.
+A place is a side of one transaction of the journal, called by the phase performed last
+(killer/sitecustomize.py). Several joined by " > " are reached one after the other: the run that
+carries on is killed itself.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-EVERYWHERE = bool(os.environ.get("ROTATOR_KILL_EVERYWHERE"))  # `make soak`: at every place, in every world
+EVERYWHERE = bool(
+    os.environ.get("ROTATOR_KILL_EVERYWHERE")
+)  # `make soak`: at every place, in every world
 SEED = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 # What differs from world to world is what stores and consumers are: killed in each of them.
@@ -29,7 +33,8 @@ OF_A_WORLD = (
 )
 GOING_BACK = ("before restore", "before undo restart")
 
-# What only the provider takes part in is the same in every world: killed in one for each kind of recovery.
+# What only the provider takes part in is the same in every world: killed in one for each kind of
+# recovery.
 OF_RECOVERY = (
     "before generate > before recover",
     "before generate > after recover",
@@ -64,10 +69,14 @@ def killed_at(place: str, world: World) -> tuple[int, str]:
     """The next run is killed there; its exit status and what it printed."""
     passed = world.folder / "places"
     passed.unlink(missing_ok=True)
-    return world.run(PYTHONPATH=str(Path(__file__).parent / "killer"), KILL_AT=place, PLACES=str(passed))
+    return world.run(
+        PYTHONPATH=str(Path(__file__).parent / "killer"), KILL_AT=place, PLACES=str(passed)
+    )
 
 
-def survive(world: World, places: Iterable[str], carried_on: Callable[[], None] | None = None) -> Counter[str]:
+def survive(
+    world: World, places: Iterable[str], carried_on: Callable[[], None] | None = None
+) -> Counter[str]:
     """Each of these kills happens, and the next run carries on; how many of each act."""
     seen: Counter[str] = Counter()
     for chain in places:
@@ -91,20 +100,28 @@ def survive_everywhere(world: World, step: int) -> Counter[str]:
             seen[act(_passed(world)[-1])] += 1
         carry_on(world)
     # Later rotations pass fewer: the first one has more to find out.
-    assert seen.total() > 0.7 * (count // step), f"only {seen.total()} of {count} places were reached"
+    assert seen.total() > 0.7 * (count // step), (
+        f"only {seen.total()} of {count} places were reached"
+    )
     return seen
 
 
 def survive_up_to(world: World, seen: Counter[str], wanted: Mapping[str, int]) -> Counter[str]:
-    """Killed at the sides of each act that was met more seldom than is wanted, by turns; how many more of each.
+    """Killed at the sides of each act that was met more seldom than is wanted, by turns; how many
+    more of each.
 
-    How many transactions an act takes differs from run to run: who is quick asks a consumer less often.
+    How many transactions an act takes differs from run to run: who is quick asks a consumer less
+    often.
     """
     short = [(one, count - seen[one]) for one, count in wanted.items()]
-    return survive(world, [f"{('before', 'after')[n % 2]} {one}" for one, count in short for n in range(count)])
+    return survive(
+        world, [f"{('before', 'after')[n % 2]} {one}" for one, count in short for n in range(count)]
+    )
 
 
-def survive_at_instants(world: World, kill: Callable[[float], None], count: int, longest: float) -> None:
+def survive_at_instants(
+    world: World, kill: Callable[[float], None], count: int, longest: float
+) -> None:
     """Killed at moments chosen by a seed, `kill` being given the seconds after the start."""
     rng = random.Random(SEED)
     for _ in range(count):

@@ -1,4 +1,6 @@
-"""An IAM access key → Secrets Manager and a .env → a process that calls STS through boto3, under traffic."""
+"""An IAM access key → Secrets Manager and a .env → a process that calls STS through boto3, under
+traffic.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,11 @@ from rotator.integrations.files import dotenv_syntax
 from tests.acceptance import kills
 from tests.servers import moto
 
-# What a lost create left is known by difference alone: deactivated and waited for before it is destroyed.
-RECOVERED_BY_DIFFERENCE = tuple(f"before generate > {place}" for place in ("before recover", "before debt suspect"))
+# What a lost create left is known by difference alone: deactivated and waited for before it is
+# destroyed.
+RECOVERED_BY_DIFFERENCE = tuple(
+    f"before generate > {place}" for place in ("before recover", "before debt suspect")
+)
 
 _PLAYBOOK = """\
 description: the service's access key
@@ -60,10 +65,15 @@ class AwsWorld:
     def __init__(self, folder: Path, aws: moto.Aws) -> None:
         self.folder, self.aws = folder, aws
         self.first = aws.user("app")
-        held = {"access_key_id": self.first[0], "secret_access_key": self.first[1], "owner": "team-a"}
+        held = {
+            "access_key_id": self.first[0],
+            "secret_access_key": self.first[1],
+            "owner": "team-a",
+        }
         aws.client("secretsmanager").create_secret(Name="app/aws", SecretString=json.dumps(held))
         (folder / ".env").write_text(
-            f"# of the app\nAWS_ACCESS_KEY_ID={self.first[0]}\nAWS_SECRET_ACCESS_KEY='{self.first[1]}'\n"
+            "# of the"
+            f" app\nAWS_ACCESS_KEY_ID={self.first[0]}\nAWS_SECRET_ACCESS_KEY='{self.first[1]}'\n"
             f"AWS_DEFAULT_REGION={moto.REGION}\nLOG=info\n"
         )
         (folder / ".env").chmod(0o600)
@@ -75,7 +85,11 @@ class AwsWorld:
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         arguments = [str(folder / name) for name in (".env", "consumer.pid", "consumer.port")]
-        own = {k: v for k, v in self.environment.items() if not k.startswith("AWS_") or k == "AWS_ENDPOINT_URL"}
+        own = {
+            k: v
+            for k, v in self.environment.items()
+            if not k.startswith("AWS_") or k == "AWS_ENDPOINT_URL"
+        }
         subprocess.run(
             [sys.executable, "-m", "tests.acceptance.aws_consumer", *arguments],
             env=own,
@@ -85,7 +99,9 @@ class AwsWorld:
         _wait_for((folder / "consumer.pid").exists)
         self.consumer = f"http://127.0.0.1:{(folder / 'consumer.port').read_text()}"
         (folder / "playbooks").mkdir()
-        text = _PLAYBOOK.format(url=aws.url, region=moto.REGION, folder=folder, consumer=self.consumer)
+        text = _PLAYBOOK.format(
+            url=aws.url, region=moto.REGION, folder=folder, consumer=self.consumer
+        )
         (folder / "playbooks" / "app.yaml").write_text(text)
         self.traffic = Traffic(self.consumer, per_second=20)
 
@@ -114,7 +130,10 @@ class AwsWorld:
     @property
     def in_env(self) -> tuple[str, str]:
         content = (self.folder / ".env").read_bytes()
-        found = [dotenv_syntax.get(content, f"AWS_{name}") or "" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
+        found = [
+            dotenv_syntax.get(content, f"AWS_{name}") or ""
+            for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+        ]
         return found[0], found[1]
 
     @property
@@ -138,7 +157,11 @@ class AwsWorld:
         """Exactly one key; both stores and the serving process have it; nobody noticed."""
         key_id, secret = self.in_env
         assert self.keys == {key_id: "Active"}
-        assert self.in_secrets_manager == {"access_key_id": key_id, "secret_access_key": secret, "owner": "team-a"}
+        assert self.in_secrets_manager == {
+            "access_key_id": key_id,
+            "secret_access_key": secret,
+            "owner": "team-a",
+        }
         pid = (self.folder / "consumer.pid").read_text()
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert f"AWS_SECRET_ACCESS_KEY={secret}".encode() in environment
@@ -170,7 +193,9 @@ def test_an_access_key_goes_all_the_way_and_nobody_notices(world: AwsWorld) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_an_access_key_survives_a_kill_at_any_boundary(
-    world: AwsWorld, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    world: AwsWorld,
+    record_property: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Never a third key, never a foreign one touched, one of ours at the end."""
     foreign = world.aws.user("somebody else")
@@ -186,18 +211,24 @@ def test_an_access_key_survives_a_kill_at_any_boundary(
 
 
 def test_a_lost_answer_to_create_access_key_leaves_one_key(world: AwsWorld) -> None:
-    """Killed after IAM made the key and before the journal knows: found by difference, deactivated, then destroyed."""
+    """Killed after IAM made the key and before the journal knows: found by difference, deactivated,
+    then destroyed.
+    """
     code, out = kills.killed_at("before generate", world)
     assert code == -signal.SIGKILL and len(world.keys) == 2, out
     kills.carry_on(world)
 
 
 def test_a_second_key_of_somebody_else_is_refused_before_the_start(world: AwsWorld) -> None:
-    """The quota is full, and the other key is not rotator's: named with its age and last use, nothing changed."""
+    """The quota is full, and the other key is not rotator's: named with its age and last use,
+    nothing changed.
+    """
     other = world.aws.client("iam").create_access_key(UserName="app")["AccessKey"]["AccessKeyId"]
     before = world.keys
     done = world.rotate()
-    assert done.returncode == 6 and other in done.stderr and "never used" in done.stderr, done.stderr
+    assert done.returncode == 6 and other in done.stderr and "never used" in done.stderr, (
+        done.stderr
+    )
     assert world.keys == before
 
 
@@ -206,7 +237,10 @@ def test_the_very_key_that_signs_can_be_rotated(world: AwsWorld) -> None:
     read = [sys.executable, "-c", _READ, str(world.folder / ".env")]
     text = (world.folder / "playbooks" / "app.yaml").read_text()
     signing = json.dumps(
-        {name: {"command": [*read, f"AWS_{name.upper()}"]} for name in ("access_key_id", "secret_access_key")}
+        {
+            name: {"command": [*read, f"AWS_{name.upper()}"]}
+            for name in ("access_key_id", "secret_access_key")
+        }
     )
     (world.folder / "playbooks" / "app.yaml").write_text(
         text.replace("  user: app\n", f"  user: app\n  credentials: {signing}\n")
@@ -224,12 +258,16 @@ def test_a_signing_key_fixed_in_the_environment_is_not_rotated_away(world: AwsWo
     assert world.keys == before
 
 
-def test_a_lost_journal_is_made_up_for_by_adopting_the_key_that_the_stores_hold(world: AwsWorld) -> None:
+def test_a_lost_journal_is_made_up_for_by_adopting_the_key_that_the_stores_hold(
+    world: AwsWorld,
+) -> None:
     """Its id stands beside its value, in the .env: nobody has to look it up."""
     assert world.rotate().returncode == 0
     shutil.rmtree(world.folder / "state")
     adopt = [*_installed("rotator"), "adopt", "app"]
-    done = subprocess.run(adopt, env=world.environment, cwd=world.folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        adopt, env=world.environment, cwd=world.folder, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0 and world.in_env[0] in done.stdout, done.stdout + done.stderr
     assert world.rotate().returncode == 0
     world.promises_hold()

@@ -1,4 +1,6 @@
-"""A key → a .env → containers of a real engine, by `--env-file` and by Compose, under traffic, killed at boundaries."""
+"""A key → a .env → containers of a real engine, by `--env-file` and by Compose, under traffic,
+killed at boundaries.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class ContainerWorld(Issued):
         self.ports = [free_port(), free_port()]
         for port in self.ports:
             engine.outward(port)
-        self.program = "docker-compose" if by == "compose 1" else str(compose_2()) if by == "compose 2" else ""
+        self.program = (
+            "docker-compose" if by == "compose 1" else str(compose_2()) if by == "compose 2" else ""
+        )
         inside = engine.inward(self.issuer)
         restart = self._containers(inside) if by == "docker" else self._services(inside)
         for port in self.ports:
@@ -44,7 +48,10 @@ class ContainerWorld(Issued):
                 "store": {"uses": "dotenv", "path": str(folder / ".env"), "key": KEY},
                 "restart": restart,
                 "evidence": "read",
-                "verify": [{"uses": "provider"}, {"uses": "http", "url": f"{service}/", "expect": {"status": 200}}],
+                "verify": [
+                    {"uses": "provider"},
+                    {"uses": "http", "url": f"{service}/", "expect": {"status": 200}},
+                ],
                 "limits": {"step": "20s", "pass_interval": "50ms", "list_lag": "100ms"},
             }
         )
@@ -55,7 +62,14 @@ class ContainerWorld(Issued):
         for name, port in zip(self.names, self.ports, strict=True):
             self.engine.run(
                 name,
-                *("--env-file", file, "-p", f"127.0.0.1:{port}:8080", "-v", f"{self.folder}/app:/app:ro"),
+                *(
+                    "--env-file",
+                    file,
+                    "-p",
+                    f"127.0.0.1:{port}:8080",
+                    "-v",
+                    f"{self.folder}/app:/app:ro",
+                ),
                 *("--stop-signal", "TERM", "--health-interval", "300ms", "--health-retries", "30"),
                 *("--health-start-period", "60s"),  # a start on a busy machine is slow, not sick
                 *("--health-cmd", "bash -c '</dev/tcp/127.0.0.1/8080'"),
@@ -78,27 +92,45 @@ class ContainerWorld(Issued):
             "command": [images.python(), "/app/consumer.py", inside],
         }
         services = {
-            name: {**common, "ports": [f"127.0.0.1:{port}:8080"], "volumes": [f"{self.folder}/app:/app:ro"]}
+            name: {
+                **common,
+                "ports": [f"127.0.0.1:{port}:8080"],
+                "volumes": [f"{self.folder}/app:/app:ro"],
+            }
             for name, port in zip(self.names, self.ports, strict=True)
         }
         (self.folder / "docker-compose.yml").write_text(compose_file(services))
         self.engine.compose(self.program, self.folder, "up", "-d")
         file, env = str(self.folder / "docker-compose.yml"), KEY
-        settings = {"services": self.names, "file": file, "env": env, "settle": 0.5, "command": [self.program]}
+        settings = {
+            "services": self.names,
+            "file": file,
+            "env": env,
+            "settle": 0.5,
+            "command": [self.program],
+        }
         return {"uses": "compose", **settings}
 
     @property
     def running(self) -> dict[str, str]:
         """Each running container of ours, and the key that its first process was started with."""
-        found = [each.name for each in self.engine.api.containers.list() if self.names[0][5:] in each.name]
+        found = [
+            each.name
+            for each in self.engine.api.containers.list()
+            if self.names[0][5:] in each.name
+        ]
         return {name: self.engine.variable(name, KEY) for name in sorted(found)}
 
     def promises_hold(self) -> None:
-        """One live key; the file and both containers have it; nobody noticed; no container is left over."""
+        """One live key; the file and both containers have it; nobody noticed; no container is left
+        over.
+        """
         stored = key_in(self.folder / ".env")
         assert self.live == [stored] and list(self.running.values()) == [stored, stored]
         everything = self.engine.api.containers.list(all=True)
-        assert sum(self.names[0][5:] in each.name for each in everything) == 2, "a container is left over"
+        assert sum(self.names[0][5:] in each.name for each in everything) == 2, (
+            "a container is left over"
+        )
         self.nobody_noticed()
 
     def close(self) -> None:
@@ -109,7 +141,9 @@ class ContainerWorld(Issued):
 
 
 @pytest.fixture(params=["docker", "compose 1", "compose 2"])
-def world(request: pytest.FixtureRequest, tmp_path: Path, engine: Engine) -> Iterator[ContainerWorld]:
+def world(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: Engine
+) -> Iterator[ContainerWorld]:
     found = ContainerWorld(tmp_path, engine, request.param)
     yield found
     found.close()
@@ -123,7 +157,9 @@ def test_a_key_goes_into_both_containers_and_nobody_notices(world: ContainerWorl
 
 
 def test_a_key_that_the_containers_cannot_work_with_is_undone(world: ContainerWorld) -> None:
-    """The first container ends at its start: the second is not touched, the old key stays, the new one is destroyed."""
+    """The first container ends at its start: the second is not touched, the old key stays, the new
+    one is destroyed.
+    """
     world.only.write_text(world.first)
     code, out = world.rotate()
     assert code == 3 and "I cannot work with this key" in out, out
@@ -134,10 +170,15 @@ def test_a_key_that_the_containers_cannot_work_with_is_undone(world: ContainerWo
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_containers_survive_a_kill_of_rotate_at_any_boundary(
-    world: ContainerWorld, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    world: ContainerWorld,
+    record_property: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen = world.survives_kills()
     kills.survive_at_instants(world, world.killed_after, RANDOM_KILLS, 6.0)
     record_property("kills", kills.told(world.by, seen))
     with capsys.disabled():
-        print(f"\n{kills.told(world.by, seen)}; {RANDOM_KILLS} instants; {world.requests} requests, 0 failed")
+        print(
+            f"\n{kills.told(world.by, seen)}; {RANDOM_KILLS} instants; {world.requests} requests, 0"
+            " failed"
+        )

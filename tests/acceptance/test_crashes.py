@@ -1,4 +1,6 @@
-"""Killed anywhere, run again: one live key, held by the store and by the consumer, and no failed request."""
+"""Killed anywhere, run again: one live key, held by the store and by the consumer, and no failed
+request.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ RANDOM_KILLS = int(os.environ.get("ROTATOR_KILLS", "3"))
 
 
 class Watched(AcceptanceWorld):
-    """Nothing is left active in the journal once a rotation was carried on, and that began at once."""
+    """Nothing is left active in the journal once a rotation was carried on, and that
+    began at once.
+    """
 
     slowest = 0.0
     begun = datetime.now(UTC)
@@ -34,9 +38,15 @@ class Watched(AcceptanceWorld):
     def promises_hold(self) -> None:
         super().promises_hold()
         with sqlite3.connect(self.folder / "state" / "journal.db") as journal:
-            assert not journal.execute("SELECT count(*) FROM rotations WHERE active").fetchone()[0], "one is stuck"
-            assert not journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0], "an old key is left"
-            records = [json.loads(row[0])["time"] for row in journal.execute("SELECT record FROM audit")]
+            assert not journal.execute("SELECT count(*) FROM rotations WHERE active").fetchone()[
+                0
+            ], "one is stuck"
+            assert not journal.execute("SELECT count(*) FROM debts WHERE open").fetchone()[0], (
+                "an old key is left"
+            )
+            records = [
+                json.loads(row[0])["time"] for row in journal.execute("SELECT record FROM audit")
+            ]
         since = [(datetime.fromisoformat(text) - self.begun).total_seconds() for text in records]
         self.slowest = max(self.slowest, min(seconds for seconds in since if seconds > 0))
         assert self.slowest < 10, "the next run waited for the dead holder's lease (20 s) to end"
@@ -57,9 +67,13 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_kill_at_any_journal_boundary_is_survived(
-    watched: Watched, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    watched: Watched,
+    record_property: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """SIGKILL before and after each transaction of a whole rotation, debts included; and of recovery by label."""
+    """SIGKILL before and after each transaction of a whole rotation, debts included; and of
+    recovery by label.
+    """
     seen = kills.survive_everywhere(watched, BOUNDARY_STEP)
     seen += kills.survive(watched, kills.OF_RECOVERY)
     back = {kills.act(place) for place in kills.GOING_BACK}
@@ -83,11 +97,16 @@ def _gone_back(world: Watched) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
-def test_a_kill_at_a_random_instant_is_survived(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_at_a_random_instant_is_survived(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
     """SIGKILL whenever it pleases."""
     kills.survive_at_instants(watched, watched.killed_after, RANDOM_KILLS, 2.5)
     with capsys.disabled():
-        print(f"\nkills: {RANDOM_KILLS} at random instants, {watched.traffic.requests} requests, 0 failed")
+        print(
+            f"\nkills: {RANDOM_KILLS} at random instants, {watched.traffic.requests} requests, 0"
+            " failed"
+        )
 
 
 def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> None:
@@ -103,8 +122,12 @@ def test_two_rotations_at_the_same_moment_are_one(world: AcceptanceWorld) -> Non
 
 
 @pytest.mark.slow
-def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: AcceptanceWorld) -> None:
-    """SIGSTOP in the middle of a create that arrives late; another run takes over; SIGCONT changes nothing."""
+def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(
+    world: AcceptanceWorld,
+) -> None:
+    """SIGSTOP in the middle of a create that arrives late; another run takes over; SIGCONT changes
+    nothing.
+    """
     world.admin("PUT", "/_faults", {"delay_create": 27})
     frozen = world.start_rotate()
     _wait_for(lambda: "generate" in _phase(world))
@@ -116,7 +139,9 @@ def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: 
     time.sleep(21)
     assert world.rotator("rotate", "demo", "--wait").returncode == 0
     stored = world.stored_key
-    _wait_for(lambda: world.admin("GET", "/_state")["made"] == 3, 20)  # the frozen one's create has arrived
+    _wait_for(
+        lambda: world.admin("GET", "/_state")["made"] == 3, 20
+    )  # the frozen one's create has arrived
     frozen.send_signal(signal.SIGCONT)
     assert frozen.wait(60) == 75, frozen.stdout and frozen.stdout.read()
     assert world.stored_key == stored
@@ -126,7 +151,9 @@ def test_a_holder_that_froze_past_its_lease_writes_nothing_when_it_wakes(world: 
 
 
 def test_a_create_whose_answer_is_lost_leaves_no_orphan(world: AcceptanceWorld) -> None:
-    """The key exists at the issuer, nobody knows its value: found by its label, destroyed, made anew."""
+    """The key exists at the issuer, nobody knows its value: found by its label, destroyed, made
+    anew.
+    """
     world.admin("PUT", "/_faults", {"lose_create": 1})
     done = world.rotator("rotate", "demo", "--wait")
     assert done.returncode == 0, done.stderr
@@ -134,8 +161,12 @@ def test_a_create_whose_answer_is_lost_leaves_no_orphan(world: AcceptanceWorld) 
     world.promises_hold()
 
 
-def test_an_old_journal_revokes_nothing_and_names_adopt(world: AcceptanceWorld, tmp_path: Path) -> None:
-    """Restored from a backup taken before the last rotation: refused before any change, until a person adopts."""
+def test_an_old_journal_revokes_nothing_and_names_adopt(
+    world: AcceptanceWorld, tmp_path: Path
+) -> None:
+    """Restored from a backup taken before the last rotation: refused before any change, until a
+    person adopts.
+    """
     assert world.rotator("rotate", "demo", "--wait").returncode == 0
     backup = tmp_path / "old.db"
     assert world.rotator("db", "backup", str(backup)).returncode == 0
@@ -158,7 +189,9 @@ def test_a_lost_journal_revokes_nothing_and_names_adopt(world: AcceptanceWorld) 
 def _refused_then_adopted(world: AcceptanceWorld) -> None:
     live = world.live_keys
     refused = world.rotator("rotate", "demo", "--wait")
-    assert refused.returncode == 6 and "rotator adopt demo" in refused.stderr, refused.stdout + refused.stderr
+    assert refused.returncode == 6 and "rotator adopt demo" in refused.stderr, (
+        refused.stdout + refused.stderr
+    )
     assert world.live_keys == live and world.stored_key == live[0]["value"]
     adopted = world.rotator("adopt", "demo")
     assert adopted.returncode == 0, adopted.stderr

@@ -1,5 +1,5 @@
-"""Every command ends, by real clocks, whatever its neighbours do: an issuer that fails, drips or is silent, a program
-that leaves a server behind, a pipe where a file should be.
+"""Every command ends, by real clocks, whatever its neighbours do: an issuer that fails, drips or is
+silent, a program that leaves a server behind, a pipe where a file should be.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def down(handler: BaseHTTPRequestHandler) -> None:
 
 
 def drips(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     with contextlib.suppress(OSError):
         while True:
             handler.wfile.write(b"1\r\n \r\n")
@@ -43,7 +45,9 @@ def drips(handler: BaseHTTPRequestHandler) -> None:
 
 
 class Nasty(Issued):
-    """An issuer behind a server that does harm to some requests, by method; a .env, and a program that restarts."""
+    """An issuer behind a server that does harm to some requests, by method; a .env, and a program
+    that restarts.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -63,13 +67,20 @@ class Nasty(Issued):
 
     def book(self, step: str, timeout: int = 60, **revoke: str) -> None:
         url = f"http://127.0.0.1:{self.between.server_port}/v1"
-        generate = {"uses": "openai", "project": "proj_demo", "admin_key": {"env": "DEMO_ADMIN_KEY"}, "base_url": url}
+        generate = {
+            "uses": "openai",
+            "project": "proj_demo",
+            "admin_key": {"env": "DEMO_ADMIN_KEY"},
+            "base_url": url,
+        }
         run = [str(self.folder / "restart.sh")]
         self.write_playbook(
             {
                 "generate": generate,
                 "store": [{"uses": "dotenv", "path": str(self.env), "key": "OPENAI_API_KEY"}],
-                "restart": [{"uses": "command", "run": run, "ready": ["/bin/true"], "timeout": timeout}],
+                "restart": [
+                    {"uses": "command", "run": run, "ready": ["/bin/true"], "timeout": timeout}
+                ],
                 "evidence": "answers",
                 "revoke": {"grace": "0s", "quiet": "0s", "soak": "0s", "watch": "0s", **revoke},
                 "limits": {"step": step, "passes": 1, "pass_interval": "100ms", "list_lag": "1s"},
@@ -118,7 +129,9 @@ def _between(world: Nasty) -> type[BaseHTTPRequestHandler]:
                 fault(self)
                 return
             onward = http.client.HTTPConnection("127.0.0.1", world.issuer, timeout=20)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() != "host"
+            }
             onward.request(self.command, self.path, body or None, headers)
             answer = onward.getresponse()
             said = answer.read()
@@ -141,7 +154,10 @@ def world(tmp_path: Path) -> Iterator[Nasty]:
 
 
 def test_a_command_ends_while_the_old_key_cannot_be_revoked(world: Nasty) -> None:
-    """Attention stands after a step's time; until then a command stays for a minute at most. The key dies later."""
+    """Attention stands after a step's time; until then a command stays for a minute at most.
+
+    The key dies later.
+    """
     world.book(step="8s")
     world.faults["DELETE"] = down
     told = world.ends("rotate", "app", within=90)
@@ -177,7 +193,9 @@ def test_a_program_that_leaves_a_server_behind_is_not_waited_for(world: Nasty) -
     world.book(step="15s", timeout=5)
     world.restart(f"sleep 300 &\necho $! >{world.folder}/server\necho started")
     assert world.ends("rotate", "app", within=40).returncode == 0
-    os.kill(int((world.folder / "server").read_text()), signal.SIGKILL)  # it lives: that is what it was started for
+    os.kill(
+        int((world.folder / "server").read_text()), signal.SIGKILL
+    )  # it lives: that is what it was started for
     assert len(world.live) == 1 and world.stored != world.first
 
 
@@ -194,7 +212,12 @@ def test_what_is_waited_for_is_told_and_an_interruption_says_how_to_go_on(world:
     world.book(step="60s")
     world.faults["GET"] = down
     running = subprocess.Popen(
-        ["env", "--default-signal=INT", *_installed("rotate"), "app"],  # who runs in the background ignores it
+        [
+            "env",
+            "--default-signal=INT",
+            *_installed("rotate"),
+            "app",
+        ],  # who runs in the background ignores it
         env=world.environment,
         cwd=world.folder,
         stdout=subprocess.PIPE,
@@ -219,16 +242,22 @@ def test_what_is_waited_for_is_told_and_an_interruption_says_how_to_go_on(world:
 @pytest.mark.parametrize("hanging", [20, 100])
 def test_a_provider_that_is_silent_does_not_starve_the_others(hanging: int, world: Nasty) -> None:
     """The first good playbook ends at most a second later than it does alone."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)  # it takes connections, and never answers
+    listening = socket.create_server(
+        ("127.0.0.1", 0), backlog=512
+    )  # it takes connections, and never answers
     alone = _first_end(world, "a", 0, "")
     beside = _first_end(world, "b", hanging, f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
     listening.close()
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a second of a machine that does nothing else
+    busy = max(
+        1.0, os.getloadavg()[0] / (os.cpu_count() or 1)
+    )  # a second of a machine that does nothing else
     assert beside <= alone + busy, (alone, beside, busy)
 
 
 def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:
-    """Seconds until the first good one of four has its new key, the silent ones before it in the order of names."""
+    """Seconds until the first good one of four has its new key, the silent ones before it in the
+    order of names.
+    """
     names = [f"good-{tag}{number}" for number in range(4)]
     (world.folder / "playbooks" / "app.yaml").unlink(missing_ok=True)
     for file, url, these in (
@@ -239,7 +268,9 @@ def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:
             continue
         for name in these:
             made = world.admin(
-                "POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": f"by hand {name}"}
+                "POST",
+                "/v1/organization/projects/proj_demo/service_accounts",
+                {"name": f"by hand {name}"},
             )
             path = world.folder / "app" / f"{name}.env"
             path.write_text(f"OPENAI_API_KEY={made['api_key']['value']}\n")
@@ -252,7 +283,13 @@ def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:
                 "admin_key": {"env": "DEMO_ADMIN_KEY"},
                 "base_url": url,
             },
-            "store": [{"uses": "dotenv", "path": f"{world.folder}/app/{{name}}.env", "key": "OPENAI_API_KEY"}],
+            "store": [
+                {
+                    "uses": "dotenv",
+                    "path": f"{world.folder}/app/{{name}}.env",
+                    "key": "OPENAI_API_KEY",
+                }
+            ],
             "restart": [{"uses": "none", "within": 0.1}],
             "evidence": "none",
             "revoke": {"grace": "1h", "quiet": "0s"},
@@ -270,7 +307,9 @@ def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:
         stderr=subprocess.DEVNULL,
     )
     try:
-        while all((world.folder / "app" / f"{name}.env").read_text() == first[name] for name in names):
+        while all(
+            (world.folder / "app" / f"{name}.env").read_text() == first[name] for name in names
+        ):
             assert time.monotonic() - begun < 60 and running.poll() is None
             time.sleep(0.02)
         return time.monotonic() - begun

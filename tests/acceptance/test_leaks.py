@@ -1,4 +1,6 @@
-"""Canary keys through success and every failure, at debug level: their text is in the stores and nowhere else."""
+"""Canary keys through success and every failure, at debug level: their text is in the stores and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,13 @@ def _forms(value: str) -> set[bytes]:
 
 
 def test_no_key_is_seen_anywhere_but_in_its_stores(world: AcceptanceWorld) -> None:
-    """stdout, stderr, logs, journal with its WAL, audit, tracebacks, command lines, temporary files."""
-    world.environment |= {"ROTATOR_LOG_LEVEL": "debug", "ROTATOR_AUDIT_STREAM": f"stdout,{world.folder}/audit.jsonl"}
+    """stdout, stderr, logs, journal with its WAL, audit, tracebacks, command lines, temporary
+    files.
+    """
+    world.environment |= {
+        "ROTATOR_LOG_LEVEL": "debug",
+        "ROTATOR_AUDIT_STREAM": f"stdout,{world.folder}/audit.jsonl",
+    }
     watch, said = ProcessWatch(), []
 
     def run(*arguments: str) -> None:
@@ -69,14 +76,20 @@ def test_no_key_is_seen_anywhere_but_in_its_stores(world: AcceptanceWorld) -> No
     run("rotate", "demo")
     world.environment["DEMO_ADMIN_KEY"] = admin_key
     (world.folder / "state" / "locks" / "demo.lock").unlink()
-    (world.folder / "state" / "locks" / "demo.lock").mkdir()  # an unforeseen error, with a traceback
+    (
+        world.folder / "state" / "locks" / "demo.lock"
+    ).mkdir()  # an unforeseen error, with a traceback
     run("rotate", "demo")
     (world.folder / "state" / "locks" / "demo.lock").rmdir()
     run("show", "demo")
     run("audit", "export")
     run("status", "--json")
     run("doctor")
-    canaries = {*world.admin("GET", "/_state")["ever"], admin_key, "sk-admin-wrong-and-echoed-by-the-issuer"}
+    canaries = {
+        *world.admin("GET", "/_state")["ever"],
+        admin_key,
+        "sk-admin-wrong-and-echoed-by-the-issuer",
+    }
     places = {"said": b"\n".join(said), "command lines": watch.stop()}
     stores = {world.folder / ".env", world.folder / "CRASH"}
     for path in world.folder.rglob("*"):
@@ -93,4 +106,6 @@ def test_no_key_is_seen_anywhere_but_in_its_stores(world: AcceptanceWorld) -> No
     ]
     assert not leaks, leaks
     assert b"Traceback" in places["said"], "the traceback was looked at, too"
-    assert json.loads((world.folder / "audit.jsonl").read_text().splitlines()[0])["event"] == "began"
+    assert (
+        json.loads((world.folder / "audit.jsonl").read_text().splitlines()[0])["event"] == "began"
+    )

@@ -1,4 +1,6 @@
-"""A key → Vault and a Swarm secret → a service of two tasks that read it from a file, under traffic."""
+"""A key → Vault and a Swarm secret → a service of two tasks that read it from a file, under
+traffic.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ KEY = "OPENAI_API_KEY"
 
 
 class SwarmWorld(Issued):
-    """Two tasks on the host's network of the engine's box, each on a port of its own, a balancer before them."""
+    """Two tasks on the host's network of the engine's box, each on a port of its own, a balancer
+    before them.
+    """
 
     def __init__(self, folder: Path, engine: Engine, bao: Bao) -> None:
         super().__init__(folder)
@@ -35,7 +39,14 @@ class SwarmWorld(Issued):
             engine.outward(port)
         engine.service(
             self.name,
-            *("--network", "host", "--replicas", "2", "--secret", f"source={self.name},target=openai"),
+            *(
+                "--network",
+                "host",
+                "--replicas",
+                "2",
+                "--secret",
+                f"source={self.name},target=openai",
+            ),
             *(
                 "--env",
                 f"{KEY}_FILE=/run/secrets/openai",
@@ -45,10 +56,23 @@ class SwarmWorld(Issued):
                 f"PORT={first_port}",
             ),
             *("--mount", f"type=bind,source={folder}/app,target=/app,readonly"),
-            *("--health-cmd", f"bash -c '</dev/tcp/127.0.0.1/$(({first_port} + SLOT))'", "--health-interval", "300ms"),
-            *("--health-retries", "30", "--health-start-period", "60s"),  # a start on a busy machine is slow, not sick
+            *(
+                "--health-cmd",
+                f"bash -c '</dev/tcp/127.0.0.1/$(({first_port} + SLOT))'",
+                "--health-interval",
+                "300ms",
+            ),
+            *(
+                "--health-retries",
+                "30",
+                "--health-start-period",
+                "60s",
+            ),  # a start on a busy machine is slow, not sick
             *("--update-failure-action", "rollback", "--update-max-failure-ratio", "0"),
-            *("--update-delay", "1s"),  # without, the next task may be stopped before the first one's failure is seen
+            *(
+                "--update-delay",
+                "1s",
+            ),  # without, the next task may be stopped before the first one's failure is seen
             command=[images.python(), "/app/consumer.py", inside],
         )
         service = self.balance(ports)
@@ -76,11 +100,17 @@ class SwarmWorld(Issued):
         self.serve([service])
 
     def promises_hold(self, left: int | None = 1) -> None:
-        """One live key; Vault, the newest secret and both tasks have it; no other secret is left; nobody noticed."""
+        """One live key; Vault, the newest secret and both tasks have it; no other secret is left;
+        nobody noticed.
+        """
         key = self.bao.get(self.name)[KEY]
         assert self.live == [key]
         assert self.engine.in_tasks(self.name, "cat", "/run/secrets/openai") == [key] * 2
-        names = [one for one in self.engine.cli("secret", "ls", "--format", "{{.Name}}").split() if self.name in one]
+        names = [
+            one
+            for one in self.engine.cli("secret", "ls", "--format", "{{.Name}}").split()
+            if self.name in one
+        ]
         assert left is None or len(names) == left, names
         self.nobody_noticed()
 
@@ -88,7 +118,9 @@ class SwarmWorld(Issued):
         self.promises_hold(left=None)  # those of the keys that are dead go with the next rotation
 
     def carried_on(self) -> None:
-        """An engine may fail to start a container by its own race; the service rolls back, so do we; then again."""
+        """An engine may fail to start a container by its own race; the service rolls back, so do
+        we; then again.
+        """
         code, out = self.rotate()
         if code == 3 and "device or resource busy" in out:
             code, out = self.rotate()
@@ -115,12 +147,16 @@ def test_a_key_goes_to_vault_and_into_both_tasks_and_nobody_notices(world: Swarm
 
 
 def test_a_key_that_the_tasks_cannot_work_with_is_undone(world: SwarmWorld) -> None:
-    """The service rolls itself back; rotator tells why, gives it the old key, and destroys the new one."""
+    """The service rolls itself back; rotator tells why, gives it the old key, and destroys the new
+    one.
+    """
     world.only.write_text(world.first)
     code, out = world.rotate()
     assert code == 3 and "I cannot work with this key" in out, out
     assert world.live == [world.first]
-    world.promises_hold(left=3)  # the first, the one with the dead key, the one that holds the first key again
+    world.promises_hold(
+        left=3
+    )  # the first, the one with the dead key, the one that holds the first key again
     world.only.unlink()
     code, out = world.rotate()
     assert code == 0, out
@@ -145,7 +181,9 @@ def test_a_roll_back_during_grace_stops_the_revocation(world: SwarmWorld) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_kill_of_rotate_at_any_boundary_is_survived(
-    world: SwarmWorld, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    world: SwarmWorld,
+    record_property: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen = kills.told("swarm", world.survives_kills())
     record_property("kills", seen)
@@ -154,7 +192,9 @@ def test_a_kill_of_rotate_at_any_boundary_is_survived(
 
 
 def test_an_engine_that_is_gone_for_ten_seconds_is_waited_for(world: SwarmWorld) -> None:
-    """dockerd is killed once the new secret is there, and with it, here, its tasks: they come back with the new key."""
+    """dockerd is killed once the new secret is there, and with it, here, its tasks: they come back
+    with the new key.
+    """
     process = world.start()
     seen = f"{world.name}-r1"
     wait_for("the secret", lambda: seen in world.engine.cli("secret", "ls"), 60, 0.05)
@@ -166,4 +206,7 @@ def test_an_engine_that_is_gone_for_ten_seconds_is_waited_for(world: SwarmWorld)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
     key = world.bao.get(world.name)[KEY]
-    assert world.live == [key] and world.engine.in_tasks(world.name, "cat", "/run/secrets/openai") == [key] * 2
+    assert (
+        world.live == [key]
+        and world.engine.in_tasks(world.name, "cat", "/run/secrets/openai") == [key] * 2
+    )

@@ -1,4 +1,6 @@
-"""A key → an EnvironmentFile and a file for LoadCredential → units of systemd over ssh, under traffic."""
+"""A key → an EnvironmentFile and a file for LoadCredential → units of systemd over ssh, under
+traffic.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ KEY = "OPENAI_API_KEY"
 
 
 class SystemdWorld(Issued):
-    """Two instances with the key in their environment, two with a credential; a balancer before each pair."""
+    """Two instances with the key in their environment, two with a credential; a balancer before
+    each pair.
+    """
 
     def __init__(self, folder: Path, server: Systemd) -> None:
         super().__init__(folder)
@@ -37,12 +41,19 @@ class SystemdWorld(Issued):
         server.inward(self.issuer)
         start = f"{images.python()} /srv/shared/{self.name}/consumer.py 127.0.0.1:{self.issuer}"
         only = f"ONLY=/srv/shared/{self.name}/only"
-        by_environment = self._pair("env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}")
+        by_environment = self._pair(
+            "env", start, only, EnvironmentFile=f"/srv/shared/{self.env.name}"
+        )
         file = f"/bin/sh -c 'export {KEY}_FILE=$CREDENTIALS_DIRECTORY/openai; exec {start}'"
-        by_file = self._pair("file", file, only, LoadCredential=f"openai:/srv/shared/{self.file.name}")
+        by_file = self._pair(
+            "file", file, only, LoadCredential=f"openai:/srv/shared/{self.file.name}"
+        )
         self.there = {"host": server.name, "ssh_config": str(self._one_connection())}
         common = {"uses": "systemd", "settle": 0.5, **self.there}
-        calls = [{"uses": "http", "url": f"{url}/", "expect": {"status": 200}} for url in (by_environment, by_file)]
+        calls = [
+            {"uses": "http", "url": f"{url}/", "expect": {"status": 200}}
+            for url in (by_environment, by_file)
+        ]
         self.write_playbook(
             {
                 "description": "the key of services on a host",
@@ -57,7 +68,9 @@ class SystemdWorld(Issued):
         self.serve([by_environment, by_file])
 
     def _one_connection(self) -> Path:
-        """ssh's configuration as docs/systemd.md has it: one connection for all, which outlives a killed `rotate`."""
+        """ssh's configuration as docs/systemd.md has it: one connection for all, which outlives a
+        killed `rotate`.
+        """
         self.sockets = Path(tempfile.mkdtemp(prefix="ssh"))  # a socket's path is short
         config = self.folder / "ssh_config"
         kept = f"ControlMaster auto\nControlPath {self.sockets}/%p\nControlPersist 60\n"
@@ -90,13 +103,18 @@ class SystemdWorld(Issued):
         """One live key; both files and the running processes have it; nobody noticed."""
         key = key_in(self.env)
         assert self.live == [key] == [self.file.read_text().strip()] and self.held == [key] * 2
-        assert self.env.read_text().startswith("# of the service\n") and self.env.read_text().endswith("LOG=info\n")
+        assert self.env.read_text().startswith(
+            "# of the service\n"
+        ) and self.env.read_text().endswith("LOG=info\n")
         self.nobody_noticed()
 
     def close(self) -> None:
         super().close()
         self.server.systemctl("stop", f"{self.name}-*")
-        subprocess.run(["ssh", "-F", self.there["ssh_config"], "-O", "exit", self.server.name], capture_output=True)
+        subprocess.run(
+            ["ssh", "-F", self.there["ssh_config"], "-O", "exit", self.server.name],
+            capture_output=True,
+        )
         shutil.rmtree(self.sockets)
 
 
@@ -109,7 +127,9 @@ class CloudWorld(SystemdWorld):
 
     def stores(self) -> list[dict[str, object]]:
         client, secret = self.aws.client("secretsmanager"), f"app/{self.name}"
-        client.create_secret(Name=secret, SecretString=json.dumps({"owner": "team-a", KEY: self.first}))
+        client.create_secret(
+            Name=secret, SecretString=json.dumps({"owner": "team-a", KEY: self.first})
+        )
         self.environment |= self.aws.environment
         return [{"uses": "aws-secrets-manager", "secret": secret, "key": KEY}, *super().stores()]
 
@@ -143,7 +163,9 @@ def test_a_key_goes_into_all_units_and_nobody_notices(world: SystemdWorld) -> No
 
 
 def test_a_key_that_the_units_cannot_work_with_is_undone(world: SystemdWorld) -> None:
-    """The first instance ends: its own words are told, the second one has served on, the new key is destroyed."""
+    """The first instance ends: its own words are told, the second one has served on, the new key is
+    destroyed.
+    """
     world.only.write_text(world.first)
     code, out = world.rotate()
     assert code == 3 and "I cannot work with this key" in out, out
@@ -151,14 +173,18 @@ def test_a_key_that_the_units_cannot_work_with_is_undone(world: SystemdWorld) ->
     world.promises_hold()
 
 
-def test_a_key_goes_into_secrets_manager_files_and_units_and_nobody_notices(cloud: CloudWorld) -> None:
+def test_a_key_goes_into_secrets_manager_files_and_units_and_nobody_notices(
+    cloud: CloudWorld,
+) -> None:
     code, out = cloud.rotate()
     assert code == 0, out
     cloud.promises_hold()
     assert cloud.first not in cloud.live and cloud.requests > 40
 
 
-def test_a_key_that_units_cannot_work_with_leaves_secrets_manager_with_the_old_one(cloud: CloudWorld) -> None:
+def test_a_key_that_units_cannot_work_with_leaves_secrets_manager_with_the_old_one(
+    cloud: CloudWorld,
+) -> None:
     cloud.only.write_text(cloud.first)
     code, out = cloud.rotate()
     assert code == 3 and "I cannot work with this key" in out, out

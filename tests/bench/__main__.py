@@ -1,7 +1,8 @@
-"""python -m tests.bench [CASE...]: runs the cases one after the other, each in a process of its own, and prints lines.
+"""python -m tests.bench [CASE...]: runs the cases one after the other, each in a process of its
+own, and prints lines.
 
-A line: what, its median, a ratio to what it is held against (measured in the same run), the aim. The last one of a case
-is the most memory that its process ever had.
+A line: what, its median, a ratio to what it is held against (measured in the same run), the aim.
+The last one of a case is the most memory that its process ever had.
 """
 
 from __future__ import annotations

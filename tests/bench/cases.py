@@ -1,4 +1,7 @@
-"""The cases of `make bench`. Aims are in brackets; what was done to reach them is in docs/performance.md."""
+"""The cases of `make bench`.
+
+Aims are in brackets; what was done to reach them is in docs/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def bare_commits(folder: Path, number: int) -> float:
 
 
 def rotation() -> None:
-    """a rotation with all its plugins in memory, on SQLite, beside as many bare synchronous commits"""
+    """a rotation with all its plugins in memory, on SQLite, beside as many bare
+    synchronous commits
+    """
     world = World(1)
     actions = 0
 
@@ -71,7 +76,9 @@ def rotation() -> None:
     world.close()
     measured = f"{statistics.median(ratios[10:]):.1f} x {world.transactions} bare commits (4)"
     line("a rotation", f"{statistics.median(seconds[10:]) * 1000:.1f} ms", measured)
-    line(f"each of its {actions} actions", f"{statistics.median(each[10:]) * 1000:.2f} ms", "(2 ms)")
+    line(
+        f"each of its {actions} actions", f"{statistics.median(each[10:]) * 1000:.2f} ms", "(2 ms)"
+    )
 
 
 def commands() -> None:
@@ -80,7 +87,11 @@ def commands() -> None:
     for name in world.names:
         assert world.service.rotate(name).code == 0
     world.close()
-    environment = {**os.environ, "ROTATOR_HOME": str(world.folder), "ROTATOR_PLAYBOOKS": f"{world.folder}/playbooks"}
+    environment = {
+        **os.environ,
+        "ROTATOR_HOME": str(world.folder),
+        "ROTATOR_PLAYBOOKS": f"{world.folder}/playbooks",
+    }
     beside = Path(sys.executable).parent
     measured = {
         "python -c pass": [sys.executable, "-c", "pass"],
@@ -142,9 +153,15 @@ def waiting() -> None:
     world.close()
     floor = max(_WAIT, world.transactions * cost)
     line(
-        f"all of them, {world.transactions} transactions", f"{took:.1f} s", f"{took / floor:.2f} x {floor:.1f} s (1.5)"
+        f"all of them, {world.transactions} transactions",
+        f"{took:.1f} s",
+        f"{took / floor:.2f} x {floor:.1f} s (1.5)",
     )
-    line("one of the journal's transactions", f"{cost * 1000:.2f} ms", f"as many bare commits: {bare:.1f} s")
+    line(
+        "one of the journal's transactions",
+        f"{cost * 1000:.2f} ms",
+        f"as many bare commits: {bare:.1f} s",
+    )
 
 
 def history() -> None:
@@ -163,7 +180,10 @@ def history() -> None:
             found = connection.exec_driver_sql("SELECT count(*) FROM rotations").scalar()
         assert found == number
         world.service.due(Request())  # the daily look for orphans is over
-        environment = {"ROTATOR_HOME": str(world.folder), "ROTATOR_PLAYBOOKS": f"{world.folder}/playbooks"}
+        environment = {
+            "ROTATOR_HOME": str(world.folder),
+            "ROTATOR_PLAYBOOKS": f"{world.folder}/playbooks",
+        }
         os.environ.update(environment)
         acts: dict[str, Callable[[], object]] = {
             "status": lambda: status.main([], standalone_mode=False),
@@ -197,7 +217,9 @@ def _median(act: Callable[[], object], times: int) -> float:
 
 
 def tick() -> None:
-    """a call of `rotate --due` that finds nothing to do, in one process: with ten and with a thousand playbooks"""
+    """a call of `rotate --due` that finds nothing to do, in one process: with ten and with a
+    thousand playbooks
+    """
     seconds: dict[int, float] = {}
     asking: dict[int, float] = {}
     for number in (10, _PLAYBOOKS):
@@ -207,15 +229,27 @@ def tick() -> None:
         world.service.due(Request())
         loaded = world.service.playbooks()
         seconds[number] = _median(lambda world=world: world.service.due(Request()), 15)
-        asking[number] = _median(lambda world=world, loaded=loaded: world.service.agenda.due(loaded, time.time()), 15)
+        asking[number] = _median(
+            lambda world=world, loaded=loaded: world.service.agenda.due(loaded, time.time()), 15
+        )
         world.close()
     each = (seconds[_PLAYBOOKS] - seconds[10]) / (_PLAYBOOKS - 10)
-    line(f"a tick, {_PLAYBOOKS} playbooks", f"{seconds[_PLAYBOOKS] * 1000:.1f} ms", f"{each * 1000:.3f} ms a playbook")
-    line("of it: what is due", f"{asking[_PLAYBOOKS] * 1000:.1f} ms", f"with ten: {asking[10] * 1000:.1f} ms")
+    line(
+        f"a tick, {_PLAYBOOKS} playbooks",
+        f"{seconds[_PLAYBOOKS] * 1000:.1f} ms",
+        f"{each * 1000:.3f} ms a playbook",
+    )
+    line(
+        "of it: what is due",
+        f"{asking[_PLAYBOOKS] * 1000:.1f} ms",
+        f"with ten: {asking[10] * 1000:.1f} ms",
+    )
 
 
 def redactor() -> None:
-    """100 MB of log lines through the redactor, with eight living keys; one line in fifty holds one, or a header"""
+    """100 MB of log lines through the redactor, with eight living keys; one line in fifty holds
+    one, or a header
+    """
     from rotator.integrations.catalog.shipped import key_patterns
     from rotator.secret import Redactor, Secret
 
@@ -231,7 +265,11 @@ def redactor() -> None:
         seconds.append(time.perf_counter() - begun)
     assert not any(secret.reveal() in redact(text) for text in lines for secret in alive)
     speed = size / statistics.median(seconds) / 1e6
-    line(f"{rounds * size / 1e6:.0f} MB in lines of {size // len(lines)} bytes", f"{speed:.0f} MB/s", "(50 MB/s)")
+    line(
+        f"{rounds * size / 1e6:.0f} MB in lines of {size // len(lines)} bytes",
+        f"{speed:.0f} MB/s",
+        "(50 MB/s)",
+    )
 
 
 def _log_line(number: int, alive: list) -> str:  # type: ignore[type-arg]
@@ -255,7 +293,9 @@ def _log_line(number: int, alive: list) -> str:  # type: ignore[type-arg]
 
 
 def cluster() -> None:
-    """on a real Kubernetes and Vault: a script by hand, `rotate`, one process, taking turns; the floor of it"""
+    """on a real Kubernetes and Vault: a script by hand, `rotate`, one process, taking turns; the
+    floor of it
+    """
     from tests.bench.cluster import cluster as measured
 
     measured()

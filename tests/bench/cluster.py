@@ -1,4 +1,6 @@
-"""A rotation end to end on a real Kubernetes and Vault, beside its floor and a shell script of the same five steps."""
+"""A rotation end to end on a real Kubernetes and Vault, beside its floor and a shell script of the
+same five steps.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _BY_HAND = Path(__file__).with_name("by_hand.sh")
 
 
 def cluster() -> None:
-    """A key into Vault and a Secret, four pods restarted, the old key revoked; each way in a world of its own."""
+    """A key into Vault and a Secret, four pods restarted, the old key revoked; each way in a world
+    of its own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rotator-bench-"))
     folder.chmod(0o755)
     with ExitStack() as stack:
@@ -41,7 +45,9 @@ def cluster() -> None:
         except pytest.skip.Exception as why:
             print(f"  not measured: {why}")
             return
-        worlds = [_world(folder / name, kube, bao) for name in ("hand", "careful", "command", "daemon")]
+        worlds = [
+            _world(folder / name, kube, bao) for name in ("hand", "careful", "command", "daemon")
+        ]
         for world in worlds:
             stack.callback(world.close)
         hand, careful, command, daemon = worlds
@@ -67,20 +73,35 @@ def cluster() -> None:
 
 
 _HASTY, _CAREFUL = "by hand", "by hand, old pods waited for, the old key seen dead"
-_AIMS = {"`rotate`": (1.15, 1.0), "in one process": (1.05, 1.0)}  # x the floor, x the careful script
+_AIMS = {
+    "`rotate`": (1.15, 1.0),
+    "in one process": (1.05, 1.0),
+}  # x the floor, x the careful script
 
 
-def _tell(wall: dict[str, list[float]], busy: dict[str, list[float]], timelines: list[Timeline]) -> None:
+def _tell(
+    wall: dict[str, list[float]], busy: dict[str, list[float]], timelines: list[Timeline]
+) -> None:
     from tests.bench.cases import line
 
-    parts = {part: statistics.median(one.floor()[part] for one in timelines) for part in timelines[0].floor()}
+    parts = {
+        part: statistics.median(one.floor()[part] for one in timelines)
+        for part in timelines[0].floor()
+    }
     floor = sum(parts.values())
-    line("the floor: the slowest calls in a row", f"{floor:.2f} s", ", ".join(f"{p} {s:.2f}" for p, s in parts.items()))
+    line(
+        "the floor: the slowest calls in a row",
+        f"{floor:.2f} s",
+        ", ".join(f"{p} {s:.2f}" for p, s in parts.items()),
+    )
     beside, worked = statistics.median(wall[_CAREFUL]), statistics.median(busy[_CAREFUL])
     for name in wall:
         took, cpu = statistics.median(wall[name]), statistics.median(busy[name])
         of_floor, of_script = (f" ({aim:g})" for aim in _AIMS[name]) if name in _AIMS else ("", "")
-        ratio = f"{took / floor:.2f} x the floor{of_floor}, {took / beside:.2f} x the careful script{of_script}"
+        ratio = (
+            f"{took / floor:.2f} x the floor{of_floor}, {took / beside:.2f} x the careful"
+            f" script{of_script}"
+        )
         line(name, f"{took:.2f} s", f"{ratio}; CPU {cpu:.2f} s, {cpu / worked:.1f} x")
     for step in STEPS:
         own = statistics.median(one.above()[step] for one in timelines)
@@ -129,7 +150,9 @@ def _rotate(world: KubernetesWorld) -> None:
 
 def _service(world: KubernetesWorld) -> Service:
     os.environ["DEMO_ADMIN_KEY"] = world.admin_key
-    return Service(Settings(world.folder / "state", playbooks=(world.folder / "playbooks",)), "bench")
+    return Service(
+        Settings(world.folder / "state", playbooks=(world.folder / "playbooks",)), "bench"
+    )
 
 
 def _in_process(service: Service, world: KubernetesWorld) -> Timeline:
@@ -145,14 +168,23 @@ def _in_process(service: Service, world: KubernetesWorld) -> Timeline:
 
 
 def _pods(world: KubernetesWorld) -> Callable[[], set[str]]:
-    """Asks which pods of the world still run, over one connection: as little work as can be beside what is measured."""
+    """Asks which pods of the world still run, over one connection: as little work as can be beside
+    what is measured.
+    """
     trusted = ssl.create_default_context(cafile=str(world.kube.dir / "ca.crt"))
     connection = http.client.HTTPSConnection(HOST, world.kube.port, timeout=10, context=trusted)
 
     def ask() -> set[str]:
-        path, headers = f"/api/v1/namespaces/{world.space.name}/pods", {"authorization": f"Bearer {world.kube.token}"}
+        path, headers = (
+            f"/api/v1/namespaces/{world.space.name}/pods",
+            {"authorization": f"Bearer {world.kube.token}"},
+        )
         connection.request("GET", path, headers=headers)
         pods = json.loads(connection.getresponse().read())["items"]
-        return {pod["metadata"]["uid"] for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")}
+        return {
+            pod["metadata"]["uid"]
+            for pod in pods
+            if pod["status"].get("phase") not in ("Succeeded", "Failed")
+        }
 
     return ask

@@ -1,7 +1,8 @@
 """What a rotation cannot be quicker than, and where the rest of its time goes.
 
-The floor: the calls that a rotation consists of, in a row, as long as each took here: the create, the time in which a
-new key becomes known, the writes, the roll-out until the last pod from before is gone, revocation, first refusal.
+The floor: the calls that a rotation consists of, in a row, as long as each took here: the create,
+the time in which a new key becomes known, the writes, the roll-out until the last pod from before
+is gone, revocation, first refusal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ STEPS = ("start", "preflight", "generate", "store", "restart", "verify", "revoke
 
 @dataclass
 class Timeline:
-    """An observer of one rotation: which calls it made, of which step, and when (seconds of `time.perf_counter`)."""
+    """An observer of one rotation: which calls it made, of which step, and when (seconds of
+    `time.perf_counter`).
+    """
 
     begun: float = 0.0
     ended: float = 0.0
@@ -42,7 +45,9 @@ class Timeline:
     def floor(self) -> dict[str, float]:
         """Seconds of each part, by its step."""
         restarted = min(since for call, since, _ in self.calls if call.op is Op.RESTART)
-        first_refusal = next(ended - since for call, since, ended in self.calls if call.op is Op.PROVE)
+        first_refusal = next(
+            ended - since for call, since, ended in self.calls if call.op is Op.PROVE
+        )
         return {
             "generate": self._took(Op.GENERATE) + self.propagation,
             "store": self._took(Op.WRITE),
@@ -54,7 +59,9 @@ class Timeline:
         return sum(ended - since for call, since, ended in self.calls if call.op is op)
 
     def steps(self) -> dict[str, float]:
-        """Seconds from the first call of each step to the first one of the next: waits and transactions count."""
+        """Seconds from the first call of each step to the first one of the next: waits and
+        transactions count.
+        """
         found = dict.fromkeys(STEPS, 0.0)
         at, step = self.begun, "start"
         for call, since, _ in self.calls:
@@ -70,7 +77,9 @@ class Timeline:
 
 
 def until_gone(timeline: Timeline, pods: Callable[[], set[str]]) -> threading.Thread:
-    """Notes when those that run now are all gone; a thread of its own, so that the rotation need not look."""
+    """Notes when those that run now are all gone; a thread of its own, so that the rotation need
+    not look.
+    """
     before = pods()
 
     def look() -> None:

@@ -1,4 +1,6 @@
-"""Worlds in memory to measure in: a service with some playbooks, and a journal with many finished rotations."""
+"""Worlds in memory to measure in: a service with some playbooks, and a journal with many finished
+rotations.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,17 @@ class World:
         self.names = [f"{prefix}{number:04d}" for number in range(names)]
         for name in self.names:
             cell = memory.WORLD.cell(name)
-            cell.values, cell.version = {"key": Secret(memory.WORLD.issuer(name).create("by hand").value)}, 1
+            cell.values, cell.version = (
+                {"key": Secret(memory.WORLD.issuer(name).create("by hand").value)},
+                1,
+            )
             cell.note = None
             memory.WORLD.consumers[name] = memory.Consumer(name)
             memory.WORLD.start(name)
             (self.folder / "playbooks" / f"{name}.yaml").write_text(_PLAYBOOK.format(name=name))
-        self.service = Service(Settings(self.folder, playbooks=(self.folder / "playbooks",)), "bench")
+        self.service = Service(
+            Settings(self.folder, playbooks=(self.folder / "playbooks",)), "bench"
+        )
         self.transactions = 0
         self._count()
 
@@ -62,20 +69,31 @@ class World:
 
 
 def multiply(service: Service, times: int) -> None:
-    """Every finished rotation of the journal, with its debts, keys and audit, `times` more often, ever earlier."""
+    """Every finished rotation of the journal, with its debts, keys and audit, `times` more often,
+    ever earlier.
+    """
     copies = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < :times) "
     back = "86400.0 * 30 * c.i"
     statements = (
-        "INSERT INTO rotations SELECT id || '-' || c.i, playbook, active, phase, outcome, due, state, intent, "
-        f"definition, actor, reason, began - {back}, ended - {back}, counts_from, seen, attention "
-        "FROM rotations, c WHERE NOT active",
-        "INSERT INTO debts SELECT id || '-' || c.i, playbook, rotation || '-' || c.i, key_id, phase, open, due, state, "
-        "intent, seen, attention, at_once FROM debts, c WHERE NOT open",
-        "INSERT INTO credentials (playbook, rotation, key_id, fingerprint, hint, sealed, made) SELECT playbook, "
-        f"rotation || '-' || c.i, key_id || c.i, fingerprint, hint, NULL, made - {back} FROM credentials, c "
-        "WHERE sealed IS NULL",
-        "INSERT INTO audit (chain, seq, record, hash) SELECT chain || '-' || c.i, seq, record, hash FROM audit, c "
-        "WHERE chain != 'installation'",
+        (
+            "INSERT INTO rotations SELECT id || '-' || c.i, playbook, active, phase, outcome, due,"
+            f" state, intent, definition, actor, reason, began - {back}, ended - {back},"
+            " counts_from, seen, attention FROM rotations, c WHERE NOT active"
+        ),
+        (
+            "INSERT INTO debts SELECT id || '-' || c.i, playbook, rotation || '-' || c.i, key_id,"
+            " phase, open, due, state, intent, seen, attention, at_once FROM debts, c WHERE NOT"
+            " open"
+        ),
+        (
+            "INSERT INTO credentials (playbook, rotation, key_id, fingerprint, hint, sealed, made)"
+            " SELECT playbook, rotation || '-' || c.i, key_id || c.i, fingerprint, hint, NULL,"
+            f" made - {back} FROM credentials, c WHERE sealed IS NULL"
+        ),
+        (
+            "INSERT INTO audit (chain, seq, record, hash) SELECT chain || '-' || c.i, seq, record,"
+            " hash FROM audit, c WHERE chain != 'installation'"
+        ),
     )
     with service.journal.database.write() as connection:
         for statement in statements:
@@ -86,5 +104,7 @@ def multiply(service: Service, times: int) -> None:
 def known(connection: Connection, names: Sequence[str]) -> None:
     """Each of these playbooks as if it had just been rotated."""
     now = time.time()
-    rows = [{"name": name, "definition": "{}", "counts_from": now, "reconciled": now} for name in names]
+    rows = [
+        {"name": name, "definition": "{}", "counts_from": now, "reconciled": now} for name in names
+    ]
     connection.execute(tables.playbooks.insert(), rows)

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rotator.errors import AccessDenied, OutcomeUnknown, QuotaExceeded, RotatorError, TransientError, Unreadable
+from rotator.errors import (
+    AccessDenied,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RotatorError,
+    TransientError,
+    Unreadable,
+)
 from rotator.integrations.aws.iam import AwsIamProvider
 from rotator.model import Label
 from rotator.reference import Reference
@@ -21,7 +28,10 @@ _CREATED = """<CreateAccessKeyResponse xmlns="https://iam.amazonaws.com/doc/2010
 </CreateAccessKeyResult></CreateAccessKeyResponse>"""
 _KEY = "<AccessKey><AccessKeyId>AKIA0123456789ABCDEF</AccessKeyId>%s<Status>Active</Status>%s</AccessKey>"
 _SECRET = "<SecretAccessKey>secret-of-the-new-key</SecretAccessKey>"
-_ERROR = "<ErrorResponse><Error><Code>%s</Code><Message>made secret-of-the-new-key</Message></Error></ErrorResponse>"
+_ERROR = (
+    "<ErrorResponse><Error><Code>%s</Code><Message>made"
+    " secret-of-the-new-key</Message></Error></ErrorResponse>"
+)
 
 
 class Iam(BaseHTTPRequestHandler):
@@ -42,11 +52,18 @@ class Iam(BaseHTTPRequestHandler):
 def iam(tmp_path: Path) -> Iterator[tuple[type[Iam], AwsIamProvider]]:
     handler = type("Handler", (Iam,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     (tmp_path / "admin").write_text("AKIAADMIN")
-    signing = dict.fromkeys(("access_key_id", "secret_access_key"), Reference("file", str(tmp_path / "admin")))
+    signing = dict.fromkeys(
+        ("access_key_id", "secret_access_key"), Reference("file", str(tmp_path / "admin"))
+    )
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield handler, AwsIamProvider(user="app", region="eu-central-1", endpoint_url=url, credentials=signing)
+    yield (
+        handler,
+        AwsIamProvider(user="app", region="eu-central-1", endpoint_url=url, credentials=signing),
+    )
     server.shutdown()
     server.server_close()
 
@@ -82,4 +99,8 @@ def test_a_key_without_a_date_is_a_key(iam: tuple[type[Iam], AwsIamProvider]) ->
     handler, provider = iam
     handler.text = _CREATED % (_KEY % (_SECRET, "<CreateDate>0001-01-01T00:00:00Z</CreateDate>"))
     made = provider.generate(LABEL, None)
-    assert (made.id, made.primary.reveal(), made.created_at) == ("AKIA0123456789ABCDEF", "secret-of-the-new-key", None)
+    assert (made.id, made.primary.reveal(), made.created_at) == (
+        "AKIA0123456789ABCDEF",
+        "secret-of-the-new-key",
+        None,
+    )

@@ -1,4 +1,6 @@
-"""What a catalog provider believes of an issuer that answers oddly; the issuer is real, and what it holds is asked."""
+"""What a catalog provider believes of an issuer that answers oddly; the issuer is real, and what it
+holds is asked.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,10 @@ class Odd(issuers._Issuer):
         if self.route == ["me"]:
             live = self.headers["x-key"] in [key["key"] for key in self.keys.values()]
             return self.said("probe", 200 if live else 401, {"team": "t", "ids": ["a"]})
-        shown = [{name: found for name, found in key.items() if name != "key"} for key in self.keys.values()]
+        shown = [
+            {name: found for name, found in key.items() if name != "key"}
+            for key in self.keys.values()
+        ]
         return self.said("list", 200, {"keys": shown})
 
     def do_DELETE(self) -> None:
@@ -112,11 +117,15 @@ class Provided:
         made = catalog.provider(folder / "odd.yaml")
         self.provider: Any = made(base_url=url, admin=Reference("file", str(self.admin)))  # type: ignore[call-arg]
 
-    def refused(self, act: Callable[[], Any], kind: type[RotatorError], match: str | None = None) -> RotatorError:
+    def refused(
+        self, act: Callable[[], Any], kind: type[RotatorError], match: str | None = None
+    ) -> RotatorError:
         with pytest.raises(kind, match=match) as told:
             act()
         for key in self.keys.values():
-            assert key["key"] not in told.value.message + told.value.hint, "a message that tells a key"
+            assert key["key"] not in told.value.message + told.value.hint, (
+                "a message that tells a key"
+            )
         return told.value
 
 
@@ -169,8 +178,14 @@ def test_no_odd_field_costs_the_key(odd: str, field: str, provided: Make) -> Non
 
 
 UNREADABLE: dict[str, tuple[Twist, str]] = {
-    "another shape": (lambda _, body: {"key": body["made"]["key"], "data": 1}, "`made.key`.*its fields are key, data"),
-    "null": (lambda _, body: {"made": {"key": None}, "status": "ok"}, r"nothing at `made.key` \(answer.secret\)"),
+    "another shape": (
+        lambda _, body: {"key": body["made"]["key"], "data": 1},
+        "`made.key`.*its fields are key, data",
+    ),
+    "null": (
+        lambda _, body: {"made": {"key": None}, "status": "ok"},
+        r"nothing at `made.key` \(answer.secret\)",
+    ),
     "an object": (lambda _, body: {"made": {"key": body["made"]}}, "an object at `made.key`"),
     "a number": (lambda _, body: {"made": {"key": 17}}, "a number at `made.key`"),
     "a list": (lambda _, body: [body], "the answer is a list"),
@@ -180,11 +195,17 @@ UNREADABLE: dict[str, tuple[Twist, str]] = {
     "a page": (lambda _, body: f"<pre>{body['made']['key']}</pre>".encode(), "not JSON"),
     "an empty key": (lambda _, body: {"made": {"key": ""}}, "it is empty"),
     "blanks inside": (lambda _, body: {"made": {"key": "odd key"}}, "there are blanks"),
-    "a line's end": (lambda _, body: {"made": {"key": body["made"]["key"] + "\n"}}, "there are blanks or line breaks"),
+    "a line's end": (
+        lambda _, body: {"made": {"key": body["made"]["key"] + "\n"}},
+        "there are blanks or line breaks",
+    ),
     "not ASCII": (lambda _, body: {"made": {"key": "odd-ä"}}, "not ASCII"),
     "half a character": (lambda _, body: {"made": {"key": "odd-\ud800"}}, "not ASCII"),
     "a control character": (lambda _, body: {"made": {"key": "odd-\x00"}}, "control characters"),
-    "a bad request": (lambda _, body: (400, {"error": f"bad, not stored {body['made']['key']}"}), "answered 400"),
+    "a bad request": (
+        lambda _, body: (400, {"error": f"bad, not stored {body['made']['key']}"}),
+        "answered 400",
+    ),
     "a conflict": (lambda _, body: (409, {"error": "busy"}), "answered 409"),
     "elsewhere": (lambda _, body: (303, {}), "redirects"),
     "a status of nobody": (lambda _, body: (499, {}), "answered 499"),
@@ -192,13 +213,17 @@ UNREADABLE: dict[str, tuple[Twist, str]] = {
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_a_create_that_cannot_be_read_made_a_key_that_the_list_finds(case: str, provided: Make) -> None:
+def test_a_create_that_cannot_be_read_made_a_key_that_the_list_finds(
+    case: str, provided: Make
+) -> None:
     """It is not "nothing was changed", and not asked again: what it left is found by the label."""
     twist, words = UNREADABLE[case]
     found = provided()
     found.twists["create"] = twist
     found.refused(lambda: found.provider.generate(LABEL, None), Unreadable, words)
-    assert [record.id for record in found.provider.inventory() if record.label == LABEL.text] == ["k1"]
+    assert [record.id for record in found.provider.inventory() if record.label == LABEL.text] == [
+        "k1"
+    ]
     assert len(found.keys) == 1
 
 
@@ -213,7 +238,10 @@ def test_a_clear_refusal_of_a_create_changed_nothing(status: int, provided: Make
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_a_create_that_broke_may_have_made_a_key(status: int, provided: Make) -> None:
     found = provided()
-    found.twists["create"] = lambda _, body: (status, {"error": f"stored {body['made']['key']}, then died"})
+    found.twists["create"] = lambda _, body: (
+        status,
+        {"error": f"stored {body['made']['key']}, then died"},
+    )
     told = found.refused(lambda: found.provider.generate(LABEL, None), OutcomeUnknown)
     assert not isinstance(told, Unreadable)
 
@@ -230,10 +258,15 @@ QUOTA = [
 def test_a_quota_is_one_whatever_its_status(status: int, body: Any, provided: Make) -> None:
     found = provided()
     found.twists["create"] = lambda _, __: (status, body)
-    assert "nobody needs" in found.refused(lambda: found.provider.generate(LABEL, None), QuotaExceeded).hint
+    assert (
+        "nobody needs"
+        in found.refused(lambda: found.provider.generate(LABEL, None), QuotaExceeded).hint
+    )
 
 
-@pytest.mark.parametrize("text", ["you lack the permission", "unlimited access is for owners", "rate limit exceeded"])
+@pytest.mark.parametrize(
+    "text", ["you lack the permission", "unlimited access is for owners", "rate limit exceeded"]
+)
 def test_a_permission_is_no_quota(text: str, provided: Make) -> None:
     found = provided()
     found.twists["create"] = lambda _, __: (403, {"error": text})
@@ -250,25 +283,40 @@ CREDIT = [
 
 @pytest.mark.parametrize(("status", "body"), CREDIT)
 @pytest.mark.parametrize("operation", ["create", "list"])
-def test_an_account_without_credit_is_not_busy(operation: str, status: int, body: Any, provided: Make) -> None:
+def test_an_account_without_credit_is_not_busy(
+    operation: str, status: int, body: Any, provided: Make
+) -> None:
     """Asking again would not help."""
     found = provided()
     found.twists[operation] = lambda _, __: (status, body)
-    act = (lambda: found.provider.generate(LABEL, None)) if operation == "create" else found.provider.inventory
+    act = (
+        (lambda: found.provider.generate(LABEL, None))
+        if operation == "create"
+        else found.provider.inventory
+    )
     told = found.refused(act, PermanentError)
     assert "no credit left" in told.hint and not isinstance(told, (QuotaExceeded, AccessDenied))
 
 
 BUSY = [
-    (429, {}, {"error": {"message": "Daily limit of this preview reached."}}, "Daily limit of this preview reached"),
+    (
+        429,
+        {},
+        {"error": {"message": "Daily limit of this preview reached."}},
+        "Daily limit of this preview reached",
+    ),
     (503, {"retry-after": "7"}, {"message": "maintenance until noon"}, "maintenance until noon"),
     (429, {}, b"", ""),
 ]
 
 
 @pytest.mark.parametrize(("status", "headers", "body", "words"), BUSY)
-def test_who_is_busy_says_why(status: int, headers: dict[str, str], body: Any, words: str, provided: Make) -> None:
-    """What the answer says is more than its status: nobody may have to guess that a limit is a day's."""
+def test_who_is_busy_says_why(
+    status: int, headers: dict[str, str], body: Any, words: str, provided: Make
+) -> None:
+    """What the answer says is more than its status: nobody may have to guess that a limit is a
+    day's.
+    """
     found = provided()
     found.twists["list"] = lambda _, __: (status, body, headers)
     told = found.refused(found.provider.inventory, TransientError).message
@@ -280,7 +328,14 @@ def test_a_broken_item_hides_no_other(provided: Make) -> None:
     found = provided()
     for _ in range(3):
         found.provider.generate(LABEL, None)
-    odd = {"name": {"x": 1}, "hint": 7, "created": "soon", "expires": [], "active": "false", "used": 0}
+    odd = {
+        "name": {"x": 1},
+        "hint": 7,
+        "created": "soon",
+        "expires": [],
+        "active": "false",
+        "used": 0,
+    }
     found.twists["list"] = lambda _, body: {"keys": [{**body["keys"][0], **odd}, *body["keys"][1:]]}
     first, *others = found.provider.inventory()
     assert (first.label, first.hint, first.created_at, first.active) == ("", "7", None, False)
@@ -292,14 +347,22 @@ def test_the_last_use_is_told_and_one_that_is_not_understood_is_now(provided: Ma
     for name, used in {"a": "Sun, 01 Nov 2026 12:00:00 GMT", "b": None, "c": "lately"}.items():
         found.keys[name] = {"id": name, "key": f"odd-{name}", "name": "x", "used": used}
     told = {record.id: record.last_used_at for record in found.provider.inventory()}
-    assert (told["a"], told["b"]) == (1793534400.0, None) and told["c"] == pytest.approx(time.time(), abs=30)
-    assert (found.provider.tells_use, found.provider.usage_lag, found.provider.propagation) == (True, 90, 4)
+    assert (told["a"], told["b"]) == (1793534400.0, None) and told["c"] == pytest.approx(
+        time.time(), abs=30
+    )
+    assert (found.provider.tells_use, found.provider.usage_lag, found.provider.propagation) == (
+        True,
+        90,
+        4,
+    )
 
 
 def test_a_date_that_nobody_understands_is_a_warning(provided: Make) -> None:
     found = provided()
     found.provider.generate(LABEL, None)
-    found.twists["list"] = lambda _, body: {"keys": [{**body["keys"][0], "created": "soon", "used": "lately"}]}
+    found.twists["list"] = lambda _, body: {
+        "keys": [{**body["keys"][0], "created": "soon", "used": "lately"}]
+    }
     told = [(finding.level, finding.text) for finding in found.provider.preflight()]
     assert told == [
         ("ok", "1 key"),
@@ -319,7 +382,9 @@ def test_a_last_use_that_the_list_does_not_tell_is_a_warning(provided: Make) -> 
 
 
 @pytest.mark.parametrize("key_id", [None, "", {}, [], True, ".", "..", "a\nb", "a\ud800b", " "])
-def test_a_listed_key_without_a_usable_id_makes_the_listing_unreadable(key_id: Any, provided: Make) -> None:
+def test_a_listed_key_without_a_usable_id_makes_the_listing_unreadable(
+    key_id: Any, provided: Make
+) -> None:
     """Left out, it would count as gone."""
     found = provided()
     found.provider.generate(LABEL, None)
@@ -329,7 +394,9 @@ def test_a_listed_key_without_a_usable_id_makes_the_listing_unreadable(key_id: A
 
 def test_a_label_with_half_a_character_is_listed(provided: Make) -> None:
     found = provided()
-    found.twists["list"] = lambda _, body: {"keys": [{"id": 17, "name": "a\ud800b", "hint": "o\x1bdd"}]}
+    found.twists["list"] = lambda _, body: {
+        "keys": [{"id": 17, "name": "a\ud800b", "hint": "o\x1bdd"}]
+    }
     record = found.provider.inventory()[0]
     assert (record.id, record.label, record.hint) == ("17", "a\ufffdb", "o\ufffddd")
 
@@ -339,16 +406,34 @@ def test_a_key_that_is_listed_twice_is_one_and_two_of_one_id_are_refused(provide
     found.provider.generate(LABEL, None)
     found.twists["list"] = lambda _, body: {"keys": body["keys"] * 2}
     assert len(found.provider.inventory()) == 1
-    found.twists["list"] = lambda _, body: {"keys": [*body["keys"], {**body["keys"][0], "name": "another"}]}
+    found.twists["list"] = lambda _, body: {
+        "keys": [*body["keys"], {**body["keys"][0], "name": "another"}]
+    }
     found.refused(found.provider.inventory, PermanentError, "shows the key k1 twice")
 
 
-CURSOR = {"request: {GET: /keys}\n": "request: {GET: /keys}\n  pages: {cursor: after, last: last, more: more}\n"}
+CURSOR = {
+    "request: {GET: /keys}\n": (
+        "request: {GET: /keys}\n  pages: {cursor: after, last: last, more: more}\n"
+    )
+}
 OFFSET = {"request: {GET: /keys}\n": "request: {GET: /keys}\n  pages: {offset: offset, size: 1}\n"}
 ENDLESS: dict[str, tuple[dict[str, str], Twist, str]] = {
-    "a cursor that stands still": (CURSOR, lambda _, body: {**body, "more": True, "last": "x"}, "begins again"),
-    "a cursor of nothing": (CURSOR, lambda _, body: {**body, "more": True, "last": None}, "but not where"),
-    "no keys, yet more": (CURSOR, lambda _, body: {"keys": [], "more": True, "last": "x"}, "begins again"),
+    "a cursor that stands still": (
+        CURSOR,
+        lambda _, body: {**body, "more": True, "last": "x"},
+        "begins again",
+    ),
+    "a cursor of nothing": (
+        CURSOR,
+        lambda _, body: {**body, "more": True, "last": None},
+        "but not where",
+    ),
+    "no keys, yet more": (
+        CURSOR,
+        lambda _, body: {"keys": [], "more": True, "last": "x"},
+        "begins again",
+    ),
     "an offset that nobody knows": (OFFSET, lambda _, body: body, "a page repeats the keys"),
 }
 
@@ -365,10 +450,16 @@ def test_a_listing_that_does_not_get_on_is_told_at_once(case: str, provided: Mak
     assert type(told) is PermanentError and len(found.calls) <= 2
 
 
-def test_a_listing_without_end_is_not_read_for_ever(provided: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_without_end_is_not_read_for_ever(
+    provided: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rotator.integrations.catalog.templates._MOST_PAGES", 20)
     found = provided(entry=CURSOR)
-    found.twists["list"] = lambda _, body: {"keys": [], "more": True, "last": f"page-{len(found.calls)}"}
+    found.twists["list"] = lambda _, body: {
+        "keys": [],
+        "more": True,
+        "last": f"page-{len(found.calls)}",
+    }
     told = found.refused(found.provider.inventory, PermanentError, "cannot be read to its end")
     assert type(told) is PermanentError and len(found.calls) == 20
 
@@ -378,7 +469,9 @@ def test_an_empty_page_is_not_the_end(provided: Make) -> None:
     found = provided(entry=CURSOR)
     found.provider.generate(LABEL, None)
     found.twists["list"] = lambda handler, body: (
-        {**body, "more": "false"} if "after=p2" in handler.path else {"keys": [], "more": True, "last": "p2"}
+        {**body, "more": "false"}
+        if "after=p2" in handler.path
+        else {"keys": [], "more": True, "last": "p2"}
     )
     assert [record.id for record in found.provider.inventory()] == ["k1"]
 
@@ -415,14 +508,22 @@ def test_gone_without_a_list_is_believed_if_the_key_is_refused(provided: Make) -
     found.keys.update(lives)
     found.twists["delete"] = lambda _, body: (found.keys.update(lives), (410, {}))[1]
     found.refused(lambda: found.provider.revoke(made), TransientError, "k1 is not refused")
-    found.refused(lambda: found.provider.revoke(Credential({}, "k1")), TransientError, "k1 is not refused")
+    found.refused(
+        lambda: found.provider.revoke(Credential({}, "k1")), TransientError, "k1 is not refused"
+    )
 
 
 @pytest.mark.parametrize("key_id", [".", "..", "a\nb", "a\udc80b", " "])
-def test_an_id_that_would_lead_to_another_address_is_never_sent(key_id: str, provided: Make) -> None:
+def test_an_id_that_would_lead_to_another_address_is_never_sent(
+    key_id: str, provided: Make
+) -> None:
     """DELETE /keys/.. is DELETE / by the time that it arrives."""
     found = provided()
-    found.refused(lambda: found.provider.revoke(single("odd-1", key_id=key_id)), PermanentError, "part of an address")
+    found.refused(
+        lambda: found.provider.revoke(single("odd-1", key_id=key_id)),
+        PermanentError,
+        "part of an address",
+    )
     assert found.calls == []
 
 
@@ -435,18 +536,29 @@ def test_an_unusual_id_is_quoted(provided: Make) -> None:
 
 
 # --- who asks ---
-@pytest.mark.parametrize("around", ["admin-credential \n", "\tadmin-credential", "admin-credential\r\n\r\n"])
-def test_what_stands_around_the_administrators_key_is_taken_off(around: str, provided: Make) -> None:
+@pytest.mark.parametrize(
+    "around", ["admin-credential \n", "\tadmin-credential", "admin-credential\r\n\r\n"]
+)
+def test_what_stands_around_the_administrators_key_is_taken_off(
+    around: str, provided: Make
+) -> None:
     """As every recipient of a header does; and an error that repeats it does not tell it."""
     found = provided()
     found.admin.write_text(around)
-    found.twists["list"] = lambda handler, body: (404, {"error": f"who is {handler.headers['x-admin']}?"})
+    found.twists["list"] = lambda handler, body: (
+        404,
+        {"error": f"who is {handler.headers['x-admin']}?"},
+    )
     told = found.refused(found.provider.inventory, PermanentError, r"who is \*\*\*\?")
     assert "admin-credential" not in told.message
 
 
-@pytest.mark.parametrize("value", ["admin credential", "admin-crédential", "admin\x01credential", "one\ntwo"])
-def test_an_administrators_key_that_cannot_be_sent_is_told_by_its_setting(value: str, provided: Make) -> None:
+@pytest.mark.parametrize(
+    "value", ["admin credential", "admin-crédential", "admin\x01credential", "one\ntwo"]
+)
+def test_an_administrators_key_that_cannot_be_sent_is_told_by_its_setting(
+    value: str, provided: Make
+) -> None:
     found = provided()
     found.admin.write_text(value)
     found.refused(found.provider.preflight, ConfigError, "admin cannot stand in a header")
@@ -456,12 +568,16 @@ def test_an_administrators_key_that_cannot_be_sent_is_told_by_its_setting(value:
 def test_an_administrators_key_with_nul_bytes_is_told_by_its_file(provided: Make) -> None:
     found = provided()
     found.admin.write_text("admin\x00credential")
-    found.refused(found.provider.preflight, PermanentError, "admin is not UTF-8: there are NUL bytes in it")
+    found.refused(
+        found.provider.preflight, PermanentError, "admin is not UTF-8: there are NUL bytes in it"
+    )
     assert found.calls == []
 
 
 # --- a probe ---
-@pytest.mark.parametrize("body", [b"", b"<html>", [], {"ids": [1, "a"]}, {"ids": 7}, {"team": None}])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", [], {"ids": [1, "a"]}, {"ids": 7}, {"team": None}]
+)
 def test_an_identity_that_cannot_be_read_is_left_out(body: Any, provided: Make) -> None:
     found = provided()
     made = found.provider.generate(LABEL, None)
@@ -471,7 +587,9 @@ def test_an_identity_that_cannot_be_read_is_left_out(body: Any, provided: Make) 
 
 def test_a_key_that_cannot_be_sent_is_not_called_refused(provided: Make) -> None:
     found = provided()
-    found.refused(lambda: found.provider.probe(single("odd key")), PermanentError, "cannot stand in a header")
+    found.refused(
+        lambda: found.provider.probe(single("odd key")), PermanentError, "cannot stand in a header"
+    )
     with pytest.raises(Rejected):
         found.provider.probe(single("odd-0123"))
 
@@ -480,10 +598,14 @@ def test_a_listing_of_another_shape_names_the_field_of_the_catalog_file() -> Non
     """Never an empty list: it would mean that a key is gone."""
     each = {"in": "tokens", "id": "idd"}
     listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": {**each, "in": "token"}})
-    with pytest.raises(PermanentError, match=r"no list at `token` \(list.each.in\), its fields are tokens"):
+    with pytest.raises(
+        PermanentError, match=r"no list at `token` \(list.each.in\), its fields are tokens"
+    ):
         list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
     listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": each})
-    with pytest.raises(PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"):
+    with pytest.raises(
+        PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"
+    ):
         list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
 
 
@@ -495,4 +617,6 @@ def test_a_refusal_says_where_the_refused_credential_comes_from(provided: Make) 
         ("create", lambda: found.provider.generate(LABEL, None)),
     ):
         found.twists[operation] = lambda _, __: (401, {"error": "no"})
-        found.refused(act, AccessDenied, rf"Odd refuses admin, from {{file: {found.admin}}} \(401\)")
+        found.refused(
+            act, AccessDenied, rf"Odd refuses admin, from {{file: {found.admin}}} \(401\)"
+        )

@@ -1,4 +1,6 @@
-"""Containers on a real engine: the same configuration, nothing left half-way, the reason told in their own words."""
+"""Containers on a real engine: the same configuration, nothing left half-way, the reason told in
+their own words.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,13 @@ def _change(value: str = "new-value") -> Change:
 
 
 def _restarter(engine: Engine, file: Path, *containers: str, **more: Any) -> DockerRestarter:
-    settings: Any = {"host": engine.host, "settle": 0.1, "env_file": str(file), "env": "KEY", **more}
+    settings: Any = {
+        "host": engine.host,
+        "settle": 0.1,
+        "env_file": str(file),
+        "env": "KEY",
+        **more,
+    }
     return DockerRestarter(containers=list(containers), **settings)
 
 
@@ -58,7 +66,9 @@ def _env_file(folder: Path, value: str = "old-value") -> Path:
 
 
 def _carried_out(plugin: Any, change: Change) -> None:
-    """As the engine of rotations does: again while it says 'not yet', then until it has converged."""
+    """As the engine of rotations does: again while it says 'not yet', then until it has
+    converged.
+    """
     wait_for("restart", lambda: plugin.restart(change) is None, 20)
     wait_for("convergence", lambda: plugin.progress(change).converged, 20)
 
@@ -67,7 +77,9 @@ def _carried_out(plugin: Any, change: Change) -> None:
 def test_a_container_that_has_the_file_mounted_by_itself_is_named_and_sees_it_once_it_is_restarted(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """What docs/containers.md says of `-v ./key:/run/key`: a restart is enough, and nothing less."""
+    """What docs/containers.md says of `-v ./key:/run/key`: a restart is enough, and
+    nothing less.
+    """
     name, store = names("app"), FileStore(path=str(tmp_path / "key"))
     (tmp_path / "key").write_text("old-value\n")
     engine.run(name, "-v", f"{tmp_path}/key:/run/key")
@@ -85,13 +97,26 @@ def test_a_container_that_has_the_file_mounted_by_itself_is_named_and_sees_it_on
 def test_a_container_is_made_anew_with_the_same_configuration(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Everything that `docker run` was given: networks and addresses, mounts, limits, volumes with their data."""
+    """Everything that `docker run` was given: networks and addresses, mounts, limits, volumes with
+    their data.
+    """
     name, net, other, peer = names("app"), names("net"), names("other"), names("peer")
     engine.cli("network", "create", "--subnet", "10.91.0.0/24", net)
     engine.cli("network", "create", other)
     engine.run(peer, "--network", net)
     file = _env_file(tmp_path)
-    more = ["--network", net, "--ip", "10.91.0.77", "--network-alias", "api", "--link", f"{peer}:db", "-e", "MODE=fast"]
+    more = [
+        "--network",
+        net,
+        "--ip",
+        "10.91.0.77",
+        "--network-alias",
+        "api",
+        "--link",
+        f"{peer}:db",
+        "-e",
+        "MODE=fast",
+    ]
     more += [
         "--hostname",
         "app.example",
@@ -104,9 +129,34 @@ def test_a_container_is_made_anew_with_the_same_configuration(
         "-v",
         "/data",
     ]
-    more += ["-v", f"{names('named')}:/named", "--mount", f"type=bind,src={tmp_path},dst=/app,readonly"]
-    more += ["--tmpfs", "/scratch:size=1m", "-m", "64m", "--cpus", "0.5", "--cap-drop", "ALL", "--cap-add", "CHOWN"]
-    more += ["--restart", "on-failure:3", "--ulimit", "nofile=99:99", "--label", "team=a", "--add-host", "h:10.0.0.1"]
+    more += [
+        "-v",
+        f"{names('named')}:/named",
+        "--mount",
+        f"type=bind,src={tmp_path},dst=/app,readonly",
+    ]
+    more += [
+        "--tmpfs",
+        "/scratch:size=1m",
+        "-m",
+        "64m",
+        "--cpus",
+        "0.5",
+        "--cap-drop",
+        "ALL",
+        "--cap-add",
+        "CHOWN",
+    ]
+    more += [
+        "--restart",
+        "on-failure:3",
+        "--ulimit",
+        "nofile=99:99",
+        "--label",
+        "team=a",
+        "--add-host",
+        "h:10.0.0.1",
+    ]
     more += ["--log-opt", "max-size=1m", "--read-only", "--stop-timeout", "3", "--dns", "10.0.0.53"]
     more += ["--health-cmd", "true", "--health-interval", "200ms", "--env-file", str(file)]
     engine.run(name, *more)
@@ -126,10 +176,14 @@ def test_a_container_is_made_anew_with_the_same_configuration(
 
 
 def _configuration(raw: Any) -> Any:
-    """Without what must differ: the environment, rotator's label, and that the anonymous volume has a name by now."""
+    """Without what must differ: the environment, rotator's label, and that the anonymous volume has
+    a name by now.
+    """
     config, host = dict(raw["Config"]), dict(raw["HostConfig"])
     config.pop("Env")
-    config["Labels"] = {name: value for name, value in config["Labels"].items() if name != "rotator.change"}
+    config["Labels"] = {
+        name: value for name, value in config["Labels"].items() if name != "rotator.change"
+    }
     config.pop("Volumes")
     host["Binds"] = sorted(bind for bind in host["Binds"] if ":/data" not in bind)
     networks = {
@@ -140,7 +194,9 @@ def _configuration(raw: Any) -> Any:
         )
         for name, found in raw["NetworkSettings"]["Networks"].items()
     }
-    mounts = sorted((mount.get("Name", ""), mount["Destination"], mount["RW"]) for mount in raw["Mounts"])
+    mounts = sorted(
+        (mount.get("Name", ""), mount["Destination"], mount["RW"]) for mount in raw["Mounts"]
+    )
     return config, host, networks, mounts, raw["Image"]
 
 
@@ -160,7 +216,9 @@ def test_one_that_was_only_started_again_has_still_the_environment_of_before(
     assert all((one.started_at or 0) > change.since for one in restarter.progress(change).instances)
 
 
-@pytest.mark.parametrize("options", [(), ("--rm",), ("--restart", "always")], ids=["plain", "rm", "always"])
+@pytest.mark.parametrize(
+    "options", [(), ("--rm",), ("--restart", "always")], ids=["plain", "rm", "always"]
+)
 def test_killed_at_any_call_to_the_engine_the_next_run_finishes_it(
     engine: Engine,
     names: Callable[[str], str],
@@ -168,7 +226,9 @@ def test_killed_at_any_call_to_the_engine_the_next_run_finishes_it(
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
 ) -> None:
-    """Before each call in turn: afterwards exactly one container, running with the new key, its volume kept."""
+    """Before each call in turn: afterwards exactly one container, running with the new key, its
+    volume kept.
+    """
     file, real = _env_file(tmp_path), door.call
     for boundary in range(100):
         name, left = names(f"k{boundary}"), [boundary]
@@ -194,7 +254,9 @@ def test_killed_at_any_call_to_the_engine_the_next_run_finishes_it(
         _carried_out(plugin, change)
         found = [each.name for each in engine.api.containers.list(all=True) if name in each.name]
         assert found == [name], boundary
-        assert engine.variable(name, "KEY") == "new-value" and engine.inspect(name)["State"]["Running"]
+        assert (
+            engine.variable(name, "KEY") == "new-value" and engine.inspect(name)["State"]["Running"]
+        )
         assert engine.cli("exec", name, "cat", "/data/file").strip() == "kept"
         engine.cli("rm", "-f", name)
         if finished:
@@ -205,7 +267,10 @@ def test_killed_at_any_call_to_the_engine_the_next_run_finishes_it(
 def test_one_that_cannot_start_leaves_the_old_one_serving(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Here: with a PATH on which its program is not. The old container runs again, under its name."""
+    """Here: with a PATH on which its program is not.
+
+    The old container runs again, under its name.
+    """
     name, file = names("app"), _env_file(tmp_path)
     engine.run(name, "--env-file", str(file))
     old = engine.inspect(name)["Id"]
@@ -219,7 +284,11 @@ def test_one_that_ends_at_its_start_is_told_in_its_own_words_and_the_next_is_not
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
     first, second, file = names("first"), names("second"), _env_file(tmp_path)
-    command = ["sh", "-c", 'test "$KEY" = old-value || { echo "bad key: $KEY" >&2; exit 7; }; sleep 1000']
+    command = [
+        "sh",
+        "-c",
+        'test "$KEY" = old-value || { echo "bad key: $KEY" >&2; exit 7; }; sleep 1000',
+    ]
     for name in (first, second):
         engine.run(name, "--env-file", str(file), command=command)
     untouched = engine.inspect(second)["Id"]
@@ -232,10 +301,14 @@ def test_one_that_ends_at_its_start_is_told_in_its_own_words_and_the_next_is_not
     assert engine.inspect(second)["Id"] == untouched
     _env_file(tmp_path)
     _carried_out(plugin, Change("r-1.undo.1", time.time(), single("old-value")))
-    assert engine.variable(first, "KEY") == "old-value" and engine.inspect(second)["Id"] == untouched
+    assert (
+        engine.variable(first, "KEY") == "old-value" and engine.inspect(second)["Id"] == untouched
+    )
 
 
-def test_one_that_restarts_again_and_again_is_told(engine: Engine, names: Callable[[str], str], tmp_path: Path) -> None:
+def test_one_that_restarts_again_and_again_is_told(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path
+) -> None:
     name, file = names("loop"), _env_file(tmp_path)
     command = ["sh", "-c", 'test "$KEY" = old-value && sleep 1000; echo cannot; exit 3']
     engine.run(name, "--env-file", str(file), "--restart", "always", command=command)
@@ -249,10 +322,21 @@ def test_one_that_restarts_again_and_again_is_told(engine: Engine, names: Callab
 def test_health_is_waited_for_before_the_next_container(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Starting: the next one waits. Healthy: it goes on. Unhealthy: the health check's own words."""
+    """Starting: the next one waits.
+
+    Healthy: it goes on. Unhealthy: the health check's own words.
+    """
     first, second, file = names("first"), names("second"), _env_file(tmp_path)
     check = "test -e /app/well || { echo not well yet; exit 1; }"
-    health = ["--health-cmd", check, "--health-interval", "200ms", "--health-retries", "1", "--health-start-period"]
+    health = [
+        "--health-cmd",
+        check,
+        "--health-interval",
+        "200ms",
+        "--health-retries",
+        "1",
+        "--health-start-period",
+    ]
     (tmp_path / "well").touch()
     for name in (first, second):
         engine.run(name, "--env-file", str(file), "-v", f"{tmp_path}:/app:ro", *health, "3s")
@@ -284,7 +368,9 @@ def test_what_speaks_against_it_is_known_before_the_start(
     engine.run(composed, "--label", "com.docker.compose.project=shop")
 
     def told(*containers: str, **more: Any) -> str:
-        return "; ".join(found.text for found in _restarter(engine, file, *containers, **more).preflight())
+        return "; ".join(
+            found.text for found in _restarter(engine, file, *containers, **more).preflight()
+        )
 
     assert told(name) == f"{guest} would end with {name}, whose namespace they use"
     assert told(stopped) == f"{stopped} does not run (exited)"
@@ -296,7 +382,9 @@ def test_what_speaks_against_it_is_known_before_the_start(
         DockerRestarter(containers=[name], env="KEY")
 
 
-def test_an_engine_that_is_not_there_is_asked_again_one_that_refuses_is_not(engine: Engine, tmp_path: Path) -> None:
+def test_an_engine_that_is_not_there_is_asked_again_one_that_refuses_is_not(
+    engine: Engine, tmp_path: Path
+) -> None:
     plugin = DockerRestarter(containers=["app"], host=f"unix://{tmp_path}/none.sock")
     with pytest.raises(TransientError, match="not reached"):
         plugin.progress(_change())
@@ -324,12 +412,22 @@ def test_the_engine_is_found_as_dockers_users_expect(
     assert DockerRestarter(containers=[name]).progress(_change()).instances
 
 
-def test_an_env_file_is_read_as_docker_reads_it(engine: Engine, names: Callable[[str], str], tmp_path: Path) -> None:
-    """Verbatim: quotes, blanks and hashes in a value belong to it; what the file does not say stays."""
+def test_an_env_file_is_read_as_docker_reads_it(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Verbatim: quotes, blanks and hashes in a value belong to it; what the file does not say
+    stays.
+    """
     file, name = tmp_path / "app.env", names("app")
-    file.write_text("\ufeff# note\n  A=1 # two \nB='quoted'\nC\nD==x\n=bad\nE=\n".replace("=bad\n", ""))
+    file.write_text(
+        "\ufeff# note\n  A=1 # two \nB='quoted'\nC\nD==x\n=bad\nE=\n".replace("=bad\n", "")
+    )
     engine.run(name, "--env-file", str(file), "-e", "KEY=k")
-    made = [entry for entry in engine.inspect(name)["Config"]["Env"] if entry.partition("=")[0] in "ABCDE"]
+    made = [
+        entry
+        for entry in engine.inspect(name)["Config"]["Env"]
+        if entry.partition("=")[0] in "ABCDE"
+    ]
     ours = read_env_file(file)
     assert sorted(made) == sorted(f"{key}={value}" for key, value in ours.items())
     assert environment(["A=0", "X=1"], {"A": "2", "B": "3"}) == ["A=2", "X=1", "B=3"]
@@ -339,7 +437,9 @@ def test_an_env_file_is_read_as_docker_reads_it(engine: Engine, names: Callable[
 
 
 @pytest.fixture(params=["1", "2"])
-def compose(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def compose(
+    request: pytest.FixtureRequest, engine: Engine, tmp_path: Path
+) -> Iterator[tuple[str, Path]]:
     """Both generations of Compose, in a project directory of its own."""
     program = str(compose_2()) if request.param == "2" else "docker-compose"
     services = {"app": {"env_file": "app.env"}, "web": {"env_file": "app.env"}}
@@ -349,7 +449,9 @@ def compose(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> I
     engine.compose(program, tmp_path, "down", "-v")
 
 
-def _compose(engine: Engine, program: str, folder: Path, *services: str, **more: Any) -> ComposeRestarter:
+def _compose(
+    engine: Engine, program: str, folder: Path, *services: str, **more: Any
+) -> ComposeRestarter:
     settings: Any = {"host": engine.host, "settle": 0.1, "command": [program], "env": "KEY", **more}
     settings.setdefault("file", str(folder / "docker-compose.yml"))
     return ComposeRestarter(services=list(services), **settings)
@@ -360,7 +462,9 @@ def test_a_service_scaled_by_hand_stays_so_and_others_are_not_touched(
 ) -> None:
     program, folder = compose
     engine.compose(program, folder, "up", "-d", "--scale", "app=3")
-    web = door.labelled(_compose(engine, program, folder, "web"), {"com.docker.compose.service": "web"})
+    web = door.labelled(
+        _compose(engine, program, folder, "web"), {"com.docker.compose.service": "web"}
+    )
     _env_file(folder, "new-value")
     plugin = _compose(engine, program, folder, "app")
     _carried_out(plugin, _change())
@@ -379,15 +483,25 @@ def test_a_value_is_written_as_compose_reads_it_where_its_services_have_the_file
     engine.compose(program, folder, "up", "-d")
     plugin = _compose(engine, program, folder, "app")
     store = DotenvStore(path=str(folder / "app.env"), key="KEY").read_by([plugin])
-    assert plugin.env_reader(None, store.path) == plugin.env_reader(None, str(folder / ".env")) == "compose"
-    assert not plugin.env_reader(None, str(folder / "other.env")) and not plugin.env_reader("web-1", store.path)
+    assert (
+        plugin.env_reader(None, store.path)
+        == plugin.env_reader(None, str(folder / ".env"))
+        == "compose"
+    )
+    assert not plugin.env_reader(None, str(folder / "other.env")) and not plugin.env_reader(
+        "web-1", store.path
+    )
     value = "pa$$word-`1`#2"
     store.write(single(value), store.read().version, Note("k", "i", "01ROTATION", 0.0))  # type: ignore[union-attr]
     _carried_out(plugin, _change(value))
-    assert [found.holds.reveal() for found in plugin.progress(_change(value)).instances if found.holds] == [value]
+    assert [
+        found.holds.reveal() for found in plugin.progress(_change(value)).instances if found.holds
+    ] == [value]
 
 
-def test_a_service_that_was_only_started_again_is_recreated(engine: Engine, compose: tuple[str, Path]) -> None:
+def test_a_service_that_was_only_started_again_is_recreated(
+    engine: Engine, compose: tuple[str, Path]
+) -> None:
     program, folder = compose
     engine.compose(program, folder, "up", "-d")
     restarter = _compose(engine, program, folder, "app")
@@ -401,7 +515,9 @@ def test_a_service_that_was_only_started_again_is_recreated(engine: Engine, comp
     assert after.id != before.id and engine.variable(after.name, "KEY") == "new-value"
 
 
-def test_a_compose_that_is_killed_midway_is_finished_by_the_next_run(engine: Engine, compose: tuple[str, Path]) -> None:
+def test_a_compose_that_is_killed_midway_is_finished_by_the_next_run(
+    engine: Engine, compose: tuple[str, Path]
+) -> None:
     program, folder = compose
     engine.compose(program, folder, "up", "-d", "--scale", "app=2")
     for tenths in (2, 4, 6, 8):
@@ -419,7 +535,9 @@ def test_a_compose_that_is_killed_midway_is_finished_by_the_next_run(engine: Eng
 def test_what_speaks_against_recreating_a_service_is_known_before_the_start(
     engine: Engine, compose: tuple[str, Path]
 ) -> None:
-    """A service that nobody brought up; an image that has been replaced since: a rotation deploys nothing unseen."""
+    """A service that nobody brought up; an image that has been replaced since: a rotation deploys
+    nothing unseen.
+    """
     program, folder = compose
     engine.compose(program, folder, "up", "-d")
     plugin = _compose(engine, program, folder, "app")
@@ -437,7 +555,10 @@ def test_what_speaks_against_recreating_a_service_is_known_before_the_start(
     engine.compose(program, second, "up", "-d")
     anywhere = _compose(engine, program, folder, "app", file=None)
     assert "several projects have a service app: " in anywhere.preflight()[0].text
-    assert _compose(engine, program, folder, "app", file=None, project="second", env=None).preflight() == []
+    assert (
+        _compose(engine, program, folder, "app", file=None, project="second", env=None).preflight()
+        == []
+    )
     engine.compose(program, second, "down")
     unknown = _compose(engine, "compose-that-is-not-there", folder, "app")
     with pytest.raises(PermanentError, match="does not exist"):

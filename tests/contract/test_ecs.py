@@ -1,4 +1,6 @@
-"""Services of Amazon ECS: requests at moto, which starts no tasks; roll-outs in the shapes of AWS's API reference."""
+"""Services of Amazon ECS: requests at moto, which starts no tasks; roll-outs in the shapes of AWS's
+API reference.
+"""
 
 from __future__ import annotations
 
@@ -39,25 +41,35 @@ class TestAtMoto:
         secrets = [{"name": "OPENAI_API_KEY", "valueFrom": f"{_SECRET}:KEY::"}]
         container = {"name": "api", "image": "api", "memory": 64, "secrets": secrets}
         self.ecs.register_task_definition(family=name, containerDefinitions=[container])
-        self.ecs.create_service(cluster="main", serviceName=name, taskDefinition=name, desiredCount=1)
+        self.ecs.create_service(
+            cluster="main", serviceName=name, taskDefinition=name, desiredCount=1
+        )
         return EcsRestarter(services=[name], cluster="main")
 
     def deployment(self, restarter: EcsRestarter) -> str:
-        found = self.ecs.describe_services(cluster="main", services=restarter.services)["services"][0]
+        found = self.ecs.describe_services(cluster="main", services=restarter.services)["services"][
+            0
+        ]
         return str(found["deployments"][0]["id"])
 
     def test_a_service_is_deployed_anew_once(self, restarter: EcsRestarter) -> None:
         before, wanted = self.deployment(restarter), change(time.time())
-        assert isinstance(restarter.restart(wanted), NotYet), "it must be seen to be later than the write"
+        assert isinstance(restarter.restart(wanted), NotYet), (
+            "it must be seen to be later than the write"
+        )
         assert self.deployment(restarter) == before
         while isinstance(answer := restarter.restart(wanted), NotYet):
             time.sleep(answer.retry_in)
         after = self.deployment(restarter)
         assert after != before and restarter.progress(wanted).converged
-        assert restarter.restart(wanted) is None and self.deployment(restarter) == after, "the same change again"
+        assert restarter.restart(wanted) is None and self.deployment(restarter) == after, (
+            "the same change again"
+        )
 
     def test_a_service_that_is_well_is_told(self, restarter: EcsRestarter) -> None:
-        assert [one.text for one in restarter.preflight()] == [f"deploys service {restarter.services[0]} anew"]
+        assert [one.text for one in restarter.preflight()] == [
+            f"deploys service {restarter.services[0]} anew"
+        ]
 
     def test_a_service_or_cluster_that_is_not_there_is_told(self, restarter: EcsRestarter) -> None:
         with pytest.raises(NotFound, match="no service nobody in main"):
@@ -72,18 +84,24 @@ class TestAtMoto:
         self.ecs.register_task_definition(family=name, containerDefinitions=[container])
         self.ecs.update_service(cluster="main", service=name, taskDefinition=name)
         warning, _ = restarter.preflight()
-        assert warning.level is Level.WARNING and "OPENAI_API_KEY from a fixed version" in warning.text
+        assert (
+            warning.level is Level.WARNING and "OPENAI_API_KEY from a fixed version" in warning.text
+        )
         error, _ = restarter.beside([AwsSecretsManagerStore(secret="app/openai")]).preflight()
         assert error.level is Level.ERROR and "OPENAI_API_KEY from a fixed version" in error.text
         (fine,) = restarter.beside([AwsSecretsManagerStore(secret="app/another")]).preflight()
-        assert fine.level is Level.OK, "a fixed version of what this playbook does not write is nobody's trouble"
+        assert fine.level is Level.OK, (
+            "a fixed version of what this playbook does not write is nobody's trouble"
+        )
 
 
 _SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app/openai-AbCdEf"
 
 
 class Ecs:
-    """Answers of AWS to a service with one deployment after the other; `ahead`: seconds of its clock."""
+    """Answers of AWS to a service with one deployment after the other; `ahead`: seconds of its
+    clock.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ahead: float = 0.0) -> None:
         self.ahead, self.forced, self.value_from = ahead, 0, ""
@@ -99,31 +117,57 @@ class Ecs:
         monkeypatch.setattr(door, "call", self.call)
         monkeypatch.setattr(door, "pages", self.pages)
 
-    def made(self, status: str, state: str, at: float, running: int = 2, **more: Any) -> dict[str, Any]:
-        said = {"id": f"ecs-svc/{next(_count)}", "status": status, "rolloutState": state, "failedTasks": 0}
-        return {**said, "createdAt": self.clock(at), "desiredCount": 2, "runningCount": running, **more}
+    def made(
+        self, status: str, state: str, at: float, running: int = 2, **more: Any
+    ) -> dict[str, Any]:
+        said = {
+            "id": f"ecs-svc/{next(_count)}",
+            "status": status,
+            "rolloutState": state,
+            "failedTasks": 0,
+        }
+        return {
+            **said,
+            "createdAt": self.clock(at),
+            "desiredCount": 2,
+            "runningCount": running,
+            **more,
+        }
 
     def clock(self, at: float) -> datetime:
         return datetime.fromtimestamp(at + self.ahead, UTC)
 
-    def call(self, account: Any, service: str, operation: str, /, *, safe: bool, **asked: Any) -> dict[str, Any]:
+    def call(
+        self, account: Any, service: str, operation: str, /, *, safe: bool, **asked: Any
+    ) -> dict[str, Any]:
         date = format_datetime(self.clock(time.time()), usegmt=True)
         common = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
         if operation == "describe_services":
             return {"services": [self.service], "failures": [], **common}
         if operation == "describe_tasks":
             everywhere = [*self.tasks["RUNNING"], *self.tasks["STOPPED"]]
-            return {"tasks": [one for one in everywhere if one["taskArn"] in asked["tasks"]], **common}
+            return {
+                "tasks": [one for one in everywhere if one["taskArn"] in asked["tasks"]],
+                **common,
+            }
         if operation == "describe_task_definition":
-            secrets = [{"name": "OPENAI_API_KEY", "valueFrom": self.value_from}] if self.value_from else []
+            secrets = (
+                [{"name": "OPENAI_API_KEY", "valueFrom": self.value_from}]
+                if self.value_from
+                else []
+            )
             return {"taskDefinition": {"containerDefinitions": [{"secrets": secrets}]}, **common}
         assert operation == "update_service" and asked["forceNewDeployment"]
         self.forced += 1
         self.service["deployments"][0]["status"] = "ACTIVE"
-        self.service["deployments"].insert(0, self.made("PRIMARY", "IN_PROGRESS", time.time(), running=0))
+        self.service["deployments"].insert(
+            0, self.made("PRIMARY", "IN_PROGRESS", time.time(), running=0)
+        )
         return {"service": self.service, **common}
 
-    def pages(self, account: Any, service: str, operation: str, field: str, /, **asked: Any) -> list[str]:
+    def pages(
+        self, account: Any, service: str, operation: str, field: str, /, **asked: Any
+    ) -> list[str]:
         assert (operation, field, asked["serviceName"]) == ("list_tasks", "taskArns", "api")
         return [one["taskArn"] for one in self.tasks[asked["desiredStatus"]]]
 
@@ -131,7 +175,9 @@ class Ecs:
 class TestRollOuts:
     restarter = EcsRestarter(services=["api"], region="eu-central-1")
 
-    def test_it_is_over_when_the_new_deployment_is_complete_and_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_over_when_the_new_deployment_is_complete_and_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ecs, wanted = Ecs(monkeypatch), change(time.time() - 10)
         assert self.restarter.restart(wanted) is None and ecs.forced == 1
         progress = self.restarter.progress(wanted)
@@ -139,7 +185,11 @@ class TestRollOuts:
         ecs.service["deployments"][0].update(runningCount=2, rolloutState="COMPLETED")
         assert not self.restarter.progress(wanted).converged, "the one from before drains still"
         ecs.service["deployments"].pop()
-        drained = {"taskArn": "task/old", "createdAt": ecs.clock(wanted.since - 100), "lastStatus": "DEACTIVATING"}
+        drained = {
+            "taskArn": "task/old",
+            "createdAt": ecs.clock(wanted.since - 100),
+            "lastStatus": "DEACTIVATING",
+        }
         ecs.tasks["STOPPED"] = [drained]
         progress = self.restarter.progress(wanted)
         assert not progress.converged and progress.text == "service api 2/2, 1 from before"
@@ -149,7 +199,9 @@ class TestRollOuts:
         assert self.restarter.restart(wanted) is None and ecs.forced == 1
 
     @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
-    def test_another_clock_decides_nothing(self, monkeypatch: pytest.MonkeyPatch, ahead: float) -> None:
+    def test_another_clock_decides_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, ahead: float
+    ) -> None:
         ecs, since = Ecs(monkeypatch, ahead), time.time() - 10
         ecs.tasks["RUNNING"] = [
             {"taskArn": f"task/{name}", "createdAt": ecs.clock(since + later)}
@@ -157,22 +209,30 @@ class TestRollOuts:
         ]
         self.restarter.restart(change(since))
         assert ecs.forced == 1
-        instances = {one.name: one.started_at for one in self.restarter.progress(change(since)).instances}
+        instances = {
+            one.name: one.started_at for one in self.restarter.progress(change(since)).instances
+        }
         assert instances["task old"] < since < instances["task new"] < time.time()  # type: ignore[operator]
 
-    @pytest.mark.parametrize(("version", "proven"), [("", True), (":::0a1b2c3d", False), (":KEY:AWSPREVIOUS:", False)])
+    @pytest.mark.parametrize(
+        ("version", "proven"), [("", True), (":::0a1b2c3d", False), (":KEY:AWSPREVIOUS:", False)]
+    )
     def test_a_task_with_a_version_from_before_has_proven_nothing(
         self, monkeypatch: pytest.MonkeyPatch, version: str, proven: bool
     ) -> None:
         """Deployed meanwhile from a definition that names one: it is young, and has the old key."""
         ecs, since = Ecs(monkeypatch), time.time() - 10
         ecs.value_from = f"{_SECRET}{version}"
-        ecs.tasks["RUNNING"] = [{"taskArn": "task/1", "createdAt": ecs.clock(since + 4), "taskDefinitionArn": "api:2"}]
+        ecs.tasks["RUNNING"] = [
+            {"taskArn": "task/1", "createdAt": ecs.clock(since + 4), "taskDefinitionArn": "api:2"}
+        ]
         restarter = self.restarter.beside([AwsSecretsManagerStore(secret=_SECRET)])
         (instance,) = restarter.progress(Change("look", since, single("x"))).instances
         assert (instance.started_at is not None) is proven
 
-    def test_a_deployment_that_the_circuit_breaker_ends_is_told_with_its_tasks(self, monkeypatch: Any) -> None:
+    def test_a_deployment_that_the_circuit_breaker_ends_is_told_with_its_tasks(
+        self, monkeypatch: Any
+    ) -> None:
         ecs, wanted = Ecs(monkeypatch), change(time.time() - 10)
         self.restarter.restart(wanted)
         reason = "ECS deployment circuit breaker: tasks failed to start."
@@ -188,9 +248,13 @@ class TestRollOuts:
         ecs.tasks["STOPPED"] = [{**stopped, "containers": [container]}]
         with pytest.raises(PermanentError, match="circuit breaker") as told:
             self.restarter.progress(wanted)
-        assert "Essential container in task exited, api exit 7, this key is no good" in str(told.value)
+        assert "Essential container in task exited, api exit 7, this key is no good" in str(
+            told.value
+        )
 
-    def test_tasks_that_fail_again_and_again_are_told_without_a_circuit_breaker(self, monkeypatch: Any) -> None:
+    def test_tasks_that_fail_again_and_again_are_told_without_a_circuit_breaker(
+        self, monkeypatch: Any
+    ) -> None:
         ecs, wanted = Ecs(monkeypatch), change(time.time() - 10)
         self.restarter.restart(wanted)
         ecs.service["deployments"][0].update(failedTasks=2)
@@ -199,7 +263,9 @@ class TestRollOuts:
         with pytest.raises(PermanentError, match="service api: tasks fail"):
             self.restarter.progress(wanted)
 
-    def test_a_service_without_tasks_needs_no_deployment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_service_without_tasks_needs_no_deployment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ecs, wanted = Ecs(monkeypatch), change(time.time())
         ecs.service.update(desiredCount=0, runningCount=0)
         assert self.restarter.restart(wanted) is None and ecs.forced == 0
@@ -245,4 +311,6 @@ def test_a_reference_to_one_version_for_ever_is_recognised(value_from: str, fixe
 
 
 def test_a_name_or_an_arn_of_a_store_is_what_tasks_take() -> None:
-    assert {bare(one) for one in ("app/openai", _SECRET, "/app/openai", f"{_SECRET}:KEY::")} == {"app/openai"}
+    assert {bare(one) for one in ("app/openai", _SECRET, "/app/openai", f"{_SECRET}:KEY::")} == {
+        "app/openai"
+    }

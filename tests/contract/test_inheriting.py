@@ -1,4 +1,6 @@
-"""What the old key has the new one has, too: limits, scopes, how long it lives; or it is said before the start."""
+"""What the old key has the new one has, too: limits, scopes, how long it lives; or it is said
+before the start.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,10 @@ def openrouter(tmp_path: Path) -> Iterator[tuple[HttpProvider, dict[str, dict[st
     handler = type("Handler", (issuers.OpenRouter,), {"keys": {}})
     with issuers.serving(handler) as url:
         plugin: Any = Registry().find("provider", "openrouter")
-        yield plugin(management_key=Reference("file", str(tmp_path / "admin")), base_url=url), handler.keys
+        yield (
+            plugin(management_key=Reference("file", str(tmp_path / "admin")), base_url=url),
+            handler.keys,
+        )
 
 
 @pytest.fixture
@@ -81,16 +86,24 @@ def acme(tmp_path: Path) -> Iterator[tuple[HttpProvider, dict[str, Any], dict[st
     with issuers.serving(handler) as url:
         plugin: Any = catalog.provider(tmp_path / "acme.yaml")
         handler.keys["k1"] = {"id": "k1", "name": "by hand"}
-        yield plugin(admin=Reference("file", str(tmp_path / "admin")), base_url=url), handler.keys["k1"], handler.made
+        yield (
+            plugin(admin=Reference("file", str(tmp_path / "admin")), base_url=url),
+            handler.keys["k1"],
+            handler.made,
+        )
 
 
 def said(provider: Any, key_id: str, level: Level) -> str:
     record = next((one for one in provider.inventory() if one.id == key_id), None)
-    return "; ".join(finding.text for finding in provider.inherits(record) if finding.level is level)
+    return "; ".join(
+        finding.text for finding in provider.inherits(record) if finding.level is level
+    )
 
 
 def test_a_capped_key_is_followed_by_a_capped_one(openrouter: Any) -> None:
-    """A new key without the limit would spend without end, and the old one with the only record of it is destroyed."""
+    """A new key without the limit would spend without end, and the old one with the only record of
+    it is destroyed.
+    """
     provider, keys = openrouter
     first = provider.generate(LABEL, None)
     limits = {"limit": 50, "limit_reset": "monthly", "include_byok_in_limit": True}
@@ -103,7 +116,9 @@ def test_a_capped_key_is_followed_by_a_capped_one(openrouter: Any) -> None:
     assert {name: made[name] for name in limits} == limits
     life = datetime.fromisoformat("2027-06-30T23:59:59Z") - datetime.fromisoformat(CREATED)
     left = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
-    assert abs(left - life) < timedelta(minutes=1), "it lives as long as the old one was to live, from now on"
+    assert abs(left - life) < timedelta(minutes=1), (
+        "it lives as long as the old one was to live, from now on"
+    )
     assert second.expires_at == pytest.approx((datetime.now(UTC) + life).timestamp(), abs=60)
 
 
@@ -112,14 +127,22 @@ def test_a_key_without_limits_is_followed_by_one_without(openrouter: Any) -> Non
     first = provider.generate(LABEL, None)
     assert not provider.inherits(provider.inventory()[0])
     second = provider.generate(Label("inst", "play", "01ROTATION", 2), first)
-    assert [keys[second.id][name] for name in ("limit", "limit_reset", "expires_at")] == [None, None, None]
+    assert [keys[second.id][name] for name in ("limit", "limit_reset", "expires_at")] == [
+        None,
+        None,
+        None,
+    ]
 
 
 def test_a_key_that_has_expired_is_listed_and_followed(openrouter: Any) -> None:
     """Hidden by default: its successor would have no limit, and recovery would take it for gone."""
     provider, keys = openrouter
     first = provider.generate(LABEL, None)
-    keys[first.id] |= {"limit": 5, "created_at": "2026-01-01T00:00:00Z", "expires_at": "2026-02-01T00:00:00Z"}
+    keys[first.id] |= {
+        "limit": 5,
+        "created_at": "2026-01-01T00:00:00Z",
+        "expires_at": "2026-02-01T00:00:00Z",
+    }
     assert [record.id for record in provider.inventory()] == [first.id]
     second = provider.generate(Label("inst", "play", "01ROTATION", 2), first)
     assert keys[second.id]["limit"] == 5 and keys[second.id]["expires_at"] > "2026-11"
@@ -129,7 +152,9 @@ def test_what_a_create_cannot_take_over_is_said_before_it(acme: Any) -> None:
     provider, old, _ = acme
     old |= {"scopes": ["read", "write"], "network": {"allowed": ["10.0.0.0/8"]}}
     assert said(provider, "k1", Level.OK) == 'the new key gets scopes ["read", "write"]'
-    assert "will not have what the old one has: allowed [\"10.0.0.0/8\"]" in said(provider, "k1", Level.WARNING)
+    assert 'will not have what the old one has: allowed ["10.0.0.0/8"]' in said(
+        provider, "k1", Level.WARNING
+    )
 
 
 def test_an_end_that_cannot_be_moved_on_is_said(acme: Any) -> None:
@@ -164,7 +189,11 @@ def test_what_the_old_key_has_not_is_left_out(changes: dict[str, Any], acme: Any
     old |= changes
     provider.inventory()
     provider.generate(LABEL, issued("k1"))
-    assert made["name"] == LABEL.text and {"ttl", "till", "day"}.isdisjoint(made) and not made.get("scopes")
+    assert (
+        made["name"] == LABEL.text
+        and {"ttl", "till", "day"}.isdisjoint(made)
+        and not made.get("scopes")
+    )
 
 
 def test_an_old_key_that_no_list_shows_hands_nothing_on_and_that_is_said(acme: Any) -> None:
@@ -177,7 +206,9 @@ def test_an_old_key_that_no_list_shows_hands_nothing_on_and_that_is_said(acme: A
 
 
 def test_every_end_that_is_sent_is_one_the_provider_can_have() -> None:
-    """The shipped files: what their creates send of an old key's end, in the form that the provider documents."""
+    """The shipped files: what their creates send of an old key's end, in the form that the provider
+    documents.
+    """
     forms = {}
     for name in ("openai", "openrouter", "dakora"):
         plugin: Any = Registry().find("provider", name)
@@ -189,7 +220,9 @@ def test_every_end_that_is_sent_is_one_the_provider_can_have() -> None:
 def test_a_program_is_told_which_key_is_the_old_one(tmp_path: Path) -> None:
     """It alone can know what that one has."""
     script = tmp_path / "make.sh"
-    script.write_text('#!/bin/sh\necho "{\\"key\\": \\"made-like-$ROTATOR_OLD_KEY_ID\\", \\"id\\": \\"k2\\"}"\n')
+    script.write_text(
+        '#!/bin/sh\necho "{\\"key\\": \\"made-like-$ROTATOR_OLD_KEY_ID\\", \\"id\\": \\"k2\\"}"\n'
+    )
     script.chmod(0o755)
     listed = ["echo", '[{"id": "k1", "expires_at": "2027-06-30T00:00:00Z"}, {"id": "k0"}]']
     plugin: Any = Registry().find("provider", "command")

@@ -1,6 +1,8 @@
-"""What is peculiar to Kubernetes: who wrote which key, who uses a Secret, roll-outs and how they fail, permissions.
+"""What is peculiar to Kubernetes: who wrote which key, who uses a Secret, roll-outs and how they
+fail, permissions.
 
-Everything is asked as the service account of deploy/kubernetes/rbac.yaml, at a real cluster with real pods.
+Everything is asked as the service account of deploy/kubernetes/rbac.yaml, at a real cluster with
+real pods.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from typing import Any
 import pytest
 import yaml
 
-from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+)
 from rotator.integrations.kubernetes import client as kubernetes
 from rotator.integrations.kubernetes import exec as kube_exec
 from rotator.integrations.kubernetes import users as kube_users
@@ -68,13 +78,18 @@ class TestSecrets:
         write(space.store, "second-value")
         found = space.kube.get("secret", SECRET, space.name)
         assert space.data() == {KEY: "second-value", "other": "1"}
-        assert found["metadata"]["labels"] == {"team": "a"} and found["metadata"]["annotations"]["doc"] == "here"
+        assert (
+            found["metadata"]["labels"] == {"team": "a"}
+            and found["metadata"]["annotations"]["doc"] == "here"
+        )
 
     def test_a_change_of_another_key_or_label_is_no_change_of_ours(self, space: Space) -> None:
         version = write(space.store, "second-value")
         before = space.store.read()
         space.kube.kubectl("label", "secret", SECRET, "-n", space.name, "team=b")
-        space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", '{"stringData": {"other": "2"}}')
+        space.kube.kubectl(
+            "patch", "secret", SECRET, "-n", space.name, "-p", '{"stringData": {"other": "2"}}'
+        )
         assert space.store.read() == before and before is not None
         assert before.version == version and before.note == NOTE and before.by == ""
         space.store.write(single("third-value"), version, NOTE)
@@ -84,15 +99,36 @@ class TestSecrets:
         version = write(space.store, "second-value")
         before = space.store.read()
         other = replace(space.store, key="other")
-        assert write(other, "2") and space.store.read() == before and before is not None and before.version == version
+        assert (
+            write(other, "2")
+            and space.store.read() == before
+            and before is not None
+            and before.version == version
+        )
 
-    def test_an_old_value_that_stood_there_for_a_moment_is_a_change_and_its_writer_is_named(self, space: Space) -> None:
+    def test_an_old_value_that_stood_there_for_a_moment_is_a_change_and_its_writer_is_named(
+        self, space: Space
+    ) -> None:
         version = write(space.store, "second-value")
         for value in ("first-value", "second-value"):
             patch = json.dumps({"stringData": {KEY: value}})
-            space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", patch, "--field-manager=argo-like")
+            space.kube.kubectl(
+                "patch",
+                "secret",
+                SECRET,
+                "-n",
+                space.name,
+                "-p",
+                patch,
+                "--field-manager=argo-like",
+            )
         held = space.store.read()
-        assert held is not None and held.version != version and held.note is None and held.by == "argo-like"
+        assert (
+            held is not None
+            and held.version != version
+            and held.note is None
+            and held.by == "argo-like"
+        )
         assert held.written_at is not None and time.time() - 60 < held.written_at < time.time() + 2
         with pytest.raises(Conflict):
             space.store.write(single("third-value"), version, NOTE)
@@ -120,9 +156,15 @@ class TestSecrets:
         assert finding.level is Level.WARNING and "kubectl apply" in finding.text
         write(space.store, "second-value")
         found = space.kube.get("secret", SECRET, space.name)
-        remembered = found["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
-        assert base64.b64encode(b"first-value").decode() not in remembered and '"other"' in remembered
-        assert remembered.endswith("}\n") and ": " not in remembered, "else it is as kubectl wrote it"
+        remembered = found["metadata"]["annotations"][
+            "kubectl.kubernetes.io/last-applied-configuration"
+        ]
+        assert (
+            base64.b64encode(b"first-value").decode() not in remembered and '"other"' in remembered
+        )
+        assert remembered.endswith("}\n") and ": " not in remembered, (
+            "else it is as kubectl wrote it"
+        )
 
     def test_a_missing_secret_is_told_or_made(self, space: Space) -> None:
         space.kube.kubectl("delete", "secret", SECRET, "-n", space.name)
@@ -131,7 +173,10 @@ class TestSecrets:
         with pytest.raises(NotFound):
             write(space.store, "second-value")
         making = KubernetesStore(
-            secret=f"{space.name}/{SECRET}", key=KEY, kubeconfig=space.kube.env["KUBECONFIG"], create=True
+            secret=f"{space.name}/{SECRET}",
+            key=KEY,
+            kubeconfig=space.kube.env["KUBECONFIG"],
+            create=True,
         )
         assert making.preflight() == []
         version = write(making, "second-value")
@@ -142,8 +187,14 @@ class TestSecrets:
         ("change", "words"),
         [
             ({"immutable": True}, "is immutable"),
-            ({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}}, "managed by Flux"),
-            ({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}}, "managed by Argo CD"),
+            (
+                {"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}},
+                "managed by Flux",
+            ),
+            (
+                {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}},
+                "managed by Argo CD",
+            ),
         ],
     )
     def test_what_must_not_be_written_is_told_before_anything(
@@ -160,7 +211,10 @@ class TestSecrets:
         patch = {"metadata": {"annotations": mark}}
         space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
         (finding,) = space.store.preflight()
-        assert finding.level is Level.ERROR and "is a copy of vault/keys, which Reflector puts back" in finding.text
+        assert (
+            finding.level is Level.ERROR
+            and "is a copy of vault/keys, which Reflector puts back" in finding.text
+        )
         assert "write vault/keys" in finding.hint
         assert replace(space.store, follows=True).preflight() == []
 
@@ -184,19 +238,28 @@ class TestSecrets:
             assert base64.b64decode(data[KEY]).decode() == text.replace("first-value", value)
 
     def test_a_secret_that_a_controller_owns_is_followed(self, space: Space) -> None:
-        owner = {"apiVersion": "never-installed.example/v1", "kind": "ExternalSecret", "name": "keys", "uid": "u-1"}
+        owner = {
+            "apiVersion": "never-installed.example/v1",
+            "kind": "ExternalSecret",
+            "name": "keys",
+            "uid": "u-1",
+        }
         patch = {"metadata": {"ownerReferences": [{**owner, "controller": True}]}}
         space.kube.kubectl("patch", "secret", SECRET, "-n", space.name, "-p", json.dumps(patch))
         (finding,) = space.store.preflight()
         assert "managed by ExternalSecret keys" in finding.text and "follows: true" in finding.hint
-        replace(space.store, follows=True).nudge("r1")  # there is no such object here: nobody is asked, nothing breaks
+        replace(space.store, follows=True).nudge(
+            "r1"
+        )  # there is no such object here: nobody is asked, nothing breaks
 
     def test_a_docker_configuration_is_not_a_key(self, space: Space) -> None:
         config = {**manifests.secret("pull", space.name), "type": "kubernetes.io/dockerconfigjson"}
         config["data"] = {".dockerconfigjson": base64.b64encode(b'{"auths": {}}').decode()}
         space.kube.apply(config)
         store = KubernetesStore(
-            secret=f"{space.name}/pull", key=".dockerconfigjson", kubeconfig=space.kube.env["KUBECONFIG"]
+            secret=f"{space.name}/pull",
+            key=".dockerconfigjson",
+            kubeconfig=space.kube.env["KUBECONFIG"],
         )
         assert "not a key but a file" in store.preflight()[0].text
 
@@ -208,14 +271,18 @@ class TestSecrets:
 
     def test_describe_tells_what_rotated(self, space: Space) -> None:
         write(space.store, "second-value")
-        assert "KeyRotated" in space.kube.kubectl("describe", "secret", SECRET, "-n", space.name) or "KeyRotated" in (
-            space.kube.kubectl("get", "events", "-n", space.name)
-        )
+        assert "KeyRotated" in space.kube.kubectl(
+            "describe", "secret", SECRET, "-n", space.name
+        ) or "KeyRotated" in (space.kube.kubectl("get", "events", "-n", space.name))
 
 
 class TestRollouts:
     def test_every_kind_is_restarted_once_and_runs_with_the_new_key(self, space: Space) -> None:
-        space.run(space.user("api", replicas=2), space.user("db", "StatefulSet"), space.user("agent", "DaemonSet"))
+        space.run(
+            space.user("api", replicas=2),
+            space.user("db", "StatefulSet"),
+            space.user("agent", "DaemonSet"),
+        )
         restarter = space.restarter()
         before = {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)}
         write(space.store, "second-value")
@@ -229,23 +296,34 @@ class TestRollouts:
         ]
         after = {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)}
         assert not before & after
-        assert all(one.started_at is not None and one.started_at > since for one in progress.instances)
+        assert all(
+            one.started_at is not None and one.started_at > since for one in progress.instances
+        )
         assert rolled(space.restarter(), change("r1", since)).converged
-        assert {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)} == after, "the same change again is none"
+        assert {pod["metadata"]["uid"] for pod in space.kube.pods(space.name)} == after, (
+            "the same change again is none"
+        )
 
     @pytest.mark.parametrize(
         ("kind", "more"),
-        [("StatefulSet", {}), ("Deployment", {"strategy": {"type": "Recreate", "rollingUpdate": None}})],
+        [
+            ("StatefulSet", {}),
+            ("Deployment", {"strategy": {"type": "Recreate", "rollingUpdate": None}}),
+        ],
     )
     def test_the_only_pod_of_a_namespace_may_be_gone_for_a_moment(
         self, space: Space, kind: str, more: dict[str, Any]
     ) -> None:
         space.run(space.user("db", kind, **more))
         write(space.store, "second-value")
-        assert rolled(space.restarter(), change("r1")).total == 1 and space.held("db") == ["second-value"]
+        assert rolled(space.restarter(), change("r1")).total == 1 and space.held("db") == [
+            "second-value"
+        ]
 
     def test_a_look_reads_what_is_so_now(self, space: Space) -> None:
-        """Pods from before a write are older than it, those of a roll-out younger; no watch is believed."""
+        """Pods from before a write are older than it, those of a roll-out younger; no watch is
+        believed.
+        """
         space.run(space.user("api"))
         since = time.time()
         (old,) = space.restarter().progress(Change("look", since, single("x"))).instances
@@ -254,22 +332,42 @@ class TestRollouts:
         space.kube.kubectl("rollout", "undo", "deployment/api", "-n", space.name)
         space.kube.rolled_out("deployment/api", namespace=space.name)
         found = space.restarter().progress(Change("look", since, single("x"))).instances
-        assert len(found) == 1 and found[0].name == f"pod/{space.kube.pods(space.name)[0]['metadata']['name']}"
+        assert (
+            len(found) == 1
+            and found[0].name == f"pod/{space.kube.pods(space.name)[0]['metadata']['name']}"
+        )
 
-    def test_two_playbooks_may_restart_one_workload_and_do_not_hold_each_other_up(self, space: Space) -> None:
-        """Each knows its own restarts by a mark of its own, and looks at nobody who takes the other's Secret alone."""
+    def test_two_playbooks_may_restart_one_workload_and_do_not_hold_each_other_up(
+        self, space: Space
+    ) -> None:
+        """Each knows its own restarts by a mark of its own, and looks at nobody who takes the
+        other's Secret alone.
+        """
         space.kube.apply(manifests.secret("another", space.name, OTHER="first-value"))
-        both = manifests.pod(env=[manifests.from_secret(SECRET, KEY), manifests.from_secret("another", "OTHER")])
+        both = manifests.pod(
+            env=[manifests.from_secret(SECRET, KEY), manifests.from_secret("another", "OTHER")]
+        )
         alone = manifests.pod(env=[manifests.from_secret("another", "OTHER")])
         space.run(
             manifests.workload("Deployment", "both", space.name, both),
             manifests.workload("Deployment", "alone", space.name, alone),
         )
         since = time.time()
-        ours, theirs = space.restarter(), KubernetesRestarter(workloads="discover", kubeconfig=space.kubeconfig)
-        theirs = replace(theirs, secrets=(SecretRef(space.cluster, space.name, "another", ("OTHER",)),))
-        assert ours.restart(change("r1", since)) is None and theirs.restart(change("r2", since)) is None
-        assert (rolled(ours, change("r1", since)).total, rolled(theirs, change("r2", since)).total) == (1, 2)
+        ours, theirs = (
+            space.restarter(),
+            KubernetesRestarter(workloads="discover", kubeconfig=space.kubeconfig),
+        )
+        theirs = replace(
+            theirs, secrets=(SecretRef(space.cluster, space.name, "another", ("OTHER",)),)
+        )
+        assert (
+            ours.restart(change("r1", since)) is None
+            and theirs.restart(change("r2", since)) is None
+        )
+        assert (
+            rolled(ours, change("r1", since)).total,
+            rolled(theirs, change("r2", since)).total,
+        ) == (1, 2)
         (instance,) = ours.progress(Change("look", since, single("x"))).instances
         assert instance.started_at is not None and instance.started_at > since
 
@@ -281,14 +379,18 @@ class TestRollouts:
             ready = [
                 one
                 for one in told
-                if one["status"].get("updatedReplicas") == one["status"].get("availableReplicas") == 1
+                if one["status"].get("updatedReplicas")
+                == one["status"].get("availableReplicas")
+                == 1
             ]
             seen = max(seen, len(told) - len(ready))
             time.sleep(0.05)
         assert len([one for one in self._deployments(space) if self._told(one)]) == 4 and seen <= 2
 
     def _deployments(self, space: Space) -> list[Any]:
-        found: list[Any] = json.loads(space.kube.kubectl("get", "deployments", "-n", space.name, "-o", "json"))["items"]
+        found: list[Any] = json.loads(
+            space.kube.kubectl("get", "deployments", "-n", space.name, "-o", "json")
+        )["items"]
         return found
 
     def _told(self, found: Any) -> bool:
@@ -308,24 +410,32 @@ class TestRollouts:
         assert rolled(space.restarter(), change("r1")).converged
         assert space.held("api") == ["first-value"] * 3
 
-    def test_a_workload_that_was_deleted_meanwhile_is_waited_for_by_nobody(self, space: Space) -> None:
+    def test_a_workload_that_was_deleted_meanwhile_is_waited_for_by_nobody(
+        self, space: Space
+    ) -> None:
         space.run(space.user("api"), space.user("worker"))
         assert space.restarter().restart(change("r1")) is None
         space.kube.kubectl("delete", "deployment/worker", "-n", space.name)
         assert rolled(space.restarter(), change("r1")).total == 1
 
     def test_a_container_that_crashes_is_told_in_its_own_words(self, space: Space) -> None:
-        script = f"test \"${KEY}\" = first-value || {{ echo 'no good: '${KEY}; exit 3; }}; sleep 86400"
+        script = (
+            f"test \"${KEY}\" = first-value || {{ echo 'no good: '${KEY}; exit 3; }}; sleep 86400"
+        )
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
         space.run(manifests.workload("Deployment", "api", space.name, spec, 2, minReadySeconds=3))
         write(space.store, "second-value-of-the-test")
         assert space.restarter().restart(change("r1")) is None
-        with pytest.raises(PermanentError, match="deployment/api: CrashLoopBackOff, exit 3") as told:
+        with pytest.raises(
+            PermanentError, match="deployment/api: CrashLoopBackOff, exit 3"
+        ) as told:
             rolled(space.restarter(), change("r1"))
         assert "no good: " in str(told.value) and "kubectl" in told.value.hint
         assert space.held("api") == ["first-value"] * 2, "the old pods serve on"
 
-    def test_a_broken_pod_that_its_statefulset_would_wait_for_is_replaced(self, space: Space) -> None:
+    def test_a_broken_pod_that_its_statefulset_would_wait_for_is_replaced(
+        self, space: Space
+    ) -> None:
         """The controller makes no other pod before it is well; undone, it would never be."""
         script = f"test ${KEY} = first-value || exit 3; sleep 86400"
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
@@ -338,7 +448,9 @@ class TestRollouts:
         assert rolled(space.restarter(), change("r1.undo")).converged
         assert space.held("db") == ["first-value"] * 2
 
-    def test_a_broken_pod_that_may_not_be_deleted_is_told_before_and_after(self, space: Space) -> None:
+    def test_a_broken_pod_that_may_not_be_deleted_is_told_before_and_after(
+        self, space: Space
+    ) -> None:
         space.may(lambda rule: rule["verbs"] != ["delete"])
         script = f"test ${KEY} = first-value || exit 3; sleep 86400"
         spec = manifests.pod(["sh", "-c", script], env=[manifests.from_secret(SECRET, KEY)])
@@ -349,15 +461,23 @@ class TestRollouts:
         with pytest.raises(PermanentError, match="CrashLoopBackOff"):
             rolled(space.restarter(), change("r1"))
         write(space.store, "first-value")
-        with pytest.raises(AccessDenied, match="statefulset/db waits for its broken pod/db-0") as told:
+        with pytest.raises(
+            AccessDenied, match="statefulset/db waits for its broken pod/db-0"
+        ) as told:
             rolled(space.restarter(), change("r1.undo"))
         assert "delete pod db-0" in told.value.hint
         space.kube.kubectl("delete", "pod", "db-0", "-n", space.name)
-        assert rolled(space.restarter(), change("r1.undo")).converged and space.held("db") == ["first-value"]
+        assert rolled(space.restarter(), change("r1.undo")).converged and space.held("db") == [
+            "first-value"
+        ]
 
     def test_an_image_that_is_not_there_is_told(self, space: Space) -> None:
         space.run(space.user("api"))
-        image = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "rotator-none:9"}]}}}}
+        image = {
+            "spec": {
+                "template": {"spec": {"containers": [{"name": "app", "image": "rotator-none:9"}]}}
+            }
+        }
         assert space.restarter().restart(change("r1")) is None
         space.kube.kubectl("patch", "deployment/api", "-n", space.name, "-p", json.dumps(image))
         with pytest.raises(PermanentError, match="ErrImageNeverPull"):
@@ -375,9 +495,15 @@ class TestRollouts:
 
     def test_a_roll_out_that_never_gets_ready_ends_at_its_own_deadline(self, space: Space) -> None:
         spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
-        space.run(manifests.workload("Deployment", "api", space.name, spec, progressDeadlineSeconds=3))
+        space.run(
+            manifests.workload("Deployment", "api", space.name, spec, progressDeadlineSeconds=3)
+        )
         probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
-        patch = {"spec": {"template": {"spec": {"containers": [{"name": "app", "readinessProbe": probe}]}}}}
+        patch = {
+            "spec": {
+                "template": {"spec": {"containers": [{"name": "app", "readinessProbe": probe}]}}
+            }
+        }
         space.kube.kubectl("patch", "deployment/api", "-n", space.name, "-p", json.dumps(patch))
         assert space.restarter().restart(change("r1")) is None
         with pytest.raises(PermanentError, match="ProgressDeadlineExceeded"):
@@ -390,24 +516,47 @@ class TestDiscovery:
 
     def test_every_way_to_take_the_key_is_found_and_no_other(self, space: Space) -> None:
         item = [{"key": KEY, "path": "key"}]
-        projected = {"projected": {"sources": [{"secret": {"name": SECRET, "items": item, "optional": True}}]}}
-        init = {**manifests.pod()["containers"][0], "name": "init", "env": [manifests.from_secret(SECRET, KEY)]}
+        projected = {
+            "projected": {
+                "sources": [{"secret": {"name": SECRET, "items": item, "optional": True}}]
+            }
+        }
+        init = {
+            **manifests.pod()["containers"][0],
+            "name": "init",
+            "env": [manifests.from_secret(SECRET, KEY)],
+        }
         every = manifests.pod()
         every["containers"][0]["envFrom"] = [{"secretRef": {"name": SECRET, "optional": True}}]
         csi = {"csi": {"driver": "d", "readOnly": True, "nodePublishSecretRef": {"name": SECRET}}}
         space.kube.apply(
-            self.ways(space, manifests.pod(env=[manifests.from_secret(SECRET, KEY, "MY_KEY")]), "env"),
+            self.ways(
+                space, manifests.pod(env=[manifests.from_secret(SECRET, KEY, "MY_KEY")]), "env"
+            ),
             self.ways(space, every, "envfrom"),
-            self.ways(space, manifests.pod(mounts={"/keys": {"secret": {"secretName": SECRET}}}), "volume"),
+            self.ways(
+                space, manifests.pod(mounts={"/keys": {"secret": {"secretName": SECRET}}}), "volume"
+            ),
             self.ways(space, manifests.pod(mounts={"/keys": projected}), "projected"),
             self.ways(space, manifests.pod(mounts={"/keys": csi}), "csi"),
             self.ways(space, manifests.pod(initContainers=[init]), "init"),
-            self.ways(space, manifests.pod(env=[manifests.from_secret(SECRET, "other")]), "other-key"),
-            self.ways(space, manifests.pod(env=[manifests.from_secret("another", KEY)]), "other-secret"),
+            self.ways(
+                space, manifests.pod(env=[manifests.from_secret(SECRET, "other")]), "other-key"
+            ),
+            self.ways(
+                space, manifests.pod(env=[manifests.from_secret("another", KEY)]), "other-secret"
+            ),
             self.ways(
                 space,
                 manifests.pod(
-                    mounts={"/keys": {"secret": {"secretName": SECRET, "items": [{"key": "other", "path": "x"}]}}}
+                    mounts={
+                        "/keys": {
+                            "secret": {
+                                "secretName": SECRET,
+                                "items": [{"key": "other", "path": "x"}],
+                            }
+                        }
+                    }
                 ),
                 "other-item",
             ),
@@ -428,7 +577,9 @@ class TestDiscovery:
         job = {"template": {"spec": spec}}
         cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}}
         meta = {"name": "nightly", "namespace": space.name}
-        space.kube.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": cron})
+        space.kube.apply(
+            {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": cron}
+        )
         (finding,) = space.restarter().preflight()
         assert "cronjob/nightly takes what the Secret holds at its next run" in finding.text
 
@@ -437,8 +588,18 @@ class TestDiscovery:
     ) -> None:
         spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)], restartPolicy="Never")
         meta = {"name": "batch", "namespace": space.name}
-        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": {"spec": spec}}}
-        lone = {"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "name": "lone"}, "spec": spec}
+        job = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": meta,
+            "spec": {"template": {"spec": spec}},
+        }
+        lone = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**meta, "name": "lone"},
+            "spec": spec,
+        }
         alone = space.user("alone")
         alone["metadata"]["annotations"] = {"rotator/restart": "false"}
         space.kube.apply(job, lone)
@@ -449,7 +610,12 @@ class TestDiscovery:
         assert any("pod/lone belongs to nobody" in text for text in told)
         assert any("deployment/alone is left alone" in text for text in told)
         progress = rolled(space.restarter(), change("r1"))
-        assert progress.total == 1 and sorted(one.left_alone for one in progress.instances) == [False, True, True, True]
+        assert progress.total == 1 and sorted(one.left_alone for one in progress.instances) == [
+            False,
+            True,
+            True,
+            True,
+        ]
 
     def test_named_workloads_are_restarted_and_no_others(self, space: Space) -> None:
         space.run(space.user("api"), space.user("worker"))
@@ -464,11 +630,16 @@ class TestDiscovery:
         [
             ({"paused": True}, "is paused"),
             ({"kind": "StatefulSet", "updateStrategy": {"type": "OnDelete"}}, "OnDelete"),
-            ({"kind": "StatefulSet", "updateStrategy": {"rollingUpdate": {"partition": 1}}}, "partition"),
+            (
+                {"kind": "StatefulSet", "updateStrategy": {"rollingUpdate": {"partition": 1}}},
+                "partition",
+            ),
             ({"kind": "DaemonSet", "updateStrategy": {"type": "OnDelete"}}, "OnDelete"),
         ],
     )
-    def test_what_would_go_on_with_the_old_key_is_refused(self, space: Space, more: dict[str, Any], words: str) -> None:
+    def test_what_would_go_on_with_the_old_key_is_refused(
+        self, space: Space, more: dict[str, Any], words: str
+    ) -> None:
         space.kube.apply(space.user("api", more.pop("kind", "Deployment"), 0, **more))
         (finding,) = space.restarter().preflight()
         assert finding.level is Level.ERROR and words in finding.text
@@ -477,7 +648,10 @@ class TestDiscovery:
         spec = manifests.pod(["false"], env=[manifests.from_secret(SECRET, KEY)])
         space.kube.apply(manifests.workload("Deployment", "api", space.name, spec))
         (finding,) = space.restarter().preflight()
-        assert finding.level is Level.ERROR and "is not well already: 0 of 1 pods are ready" in finding.text
+        assert (
+            finding.level is Level.ERROR
+            and "is not well already: 0 of 1 pods are ready" in finding.text
+        )
 
 
 EXEC = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]}
@@ -486,7 +660,9 @@ EXEC = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"
 class TestReading:
     """`env`: what a container was started with, by exec."""
 
-    def test_a_pod_that_started_late_with_the_old_key_is_told_from_others(self, space: Space) -> None:
+    def test_a_pod_that_started_late_with_the_old_key_is_told_from_others(
+        self, space: Space
+    ) -> None:
         """As where its kubelet had the Secret of before: it is young, and holds the old key."""
         space.may(lambda rule: True, EXEC)
         space.run(space.user("api", replicas=2))
@@ -501,14 +677,23 @@ class TestReading:
         assert all(one.level is Level.OK for one in read.preflight()), read.preflight()
         held = [one.holds.reveal() for one in read.progress(look).instances if one.holds]
         assert held == ["first-value"] * 2
-        assert all((one.started_at or 0) > since - 2 for one in space.restarter().progress(look).instances)
+        assert all(
+            (one.started_at or 0) > since - 2 for one in space.restarter().progress(look).instances
+        )
         rolled(read, change("r1", since))
-        assert [one.holds.reveal() for one in read.progress(look).instances if one.holds] == ["second-value"] * 2
+        assert [one.holds.reveal() for one in read.progress(look).instances if one.holds] == [
+            "second-value"
+        ] * 2
 
     def test_each_container_that_has_the_variable_is_read(self, space: Space) -> None:
         space.may(lambda rule: True, EXEC)
         spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
-        more = {**spec["containers"][0], "name": "more", "env": [], "envFrom": [{"secretRef": {"name": SECRET}}]}
+        more = {
+            **spec["containers"][0],
+            "name": "more",
+            "env": [],
+            "envFrom": [{"secretRef": {"name": SECRET}}],
+        }
         unrelated = [{"configMapRef": {"name": "settings", "optional": True}}]
         spec["containers"] += [more, {**more, "name": "without", "envFrom": unrelated}]
         space.run(manifests.workload("Deployment", "api", space.name, spec))
@@ -517,19 +702,30 @@ class TestReading:
 
     def test_what_cannot_be_read_is_told_before_the_start(self, space: Space) -> None:
         space.run(space.user("api"))
-        missing = [one.text for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR]
-        assert missing == [f"we may not {verb} pods/exec in {space.name}" for verb in ("get", "create")]
+        missing = [
+            one.text for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR
+        ]
+        assert missing == [
+            f"we may not {verb} pods/exec in {space.name}" for verb in ("get", "create")
+        ]
         with pytest.raises(AccessDenied, match="does not let us look") as told:
             space.restarter(env=KEY).progress(Change("look", 0.0, single("x")))
         assert "pods/exec" in told.value.hint
         space.may(lambda rule: True, EXEC)
-        (error,) = [one for one in space.restarter(env="NOT_THERE").preflight() if one.level is Level.ERROR]
-        assert "deployment/api has no variable NOT_THERE" in error.text and "entry of its own" in error.hint
+        (error,) = [
+            one for one in space.restarter(env="NOT_THERE").preflight() if one.level is Level.ERROR
+        ]
+        assert (
+            "deployment/api has no variable NOT_THERE" in error.text
+            and "entry of its own" in error.hint
+        )
 
     def test_a_container_that_says_nothing_has_proven_nothing(self, space: Space) -> None:
         """No printenv in the image, or the pod is gone meanwhile."""
         space.may(lambda rule: True, EXEC)
-        spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY), {"name": "PATH", "value": "/nowhere"}])
+        spec = manifests.pod(
+            env=[manifests.from_secret(SECRET, KEY), {"name": "PATH", "value": "/nowhere"}]
+        )
         spec["containers"][0]["command"][0] = "/usr/bin/sleep"
         space.run(manifests.workload("Deployment", "api", space.name, spec))
         (error,) = [one for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR]
@@ -554,20 +750,25 @@ class TestPermissions:
             f"we may not list replicasets in {space.name}",
             f"we may not list controllerrevisions in {space.name}",
         ]
-        assert '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}' in found[1].hint
+        assert (
+            '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}' in found[1].hint
+        )
         assert [one.text for one in found if one.level is Level.WARNING] == [
             f"we may not get pods/log in {space.name}",
             f"we may not create events in {space.name}",
         ]
         secret = [one.text for one in space.store.preflight()]
-        assert secret == [f"{space.store.name}: we may not {verb} this Secret" for verb in ("get", "patch")]
+        assert secret == [
+            f"{space.store.name}: we may not {verb} this Secret" for verb in ("get", "patch")
+        ]
         with pytest.raises(AccessDenied, match="secrets"):
             space.store.read()
 
     def test_without_events_and_logs_it_works_all_the_same(self, space: Space) -> None:
         space.may(lambda rule: rule["resources"][0] not in ("events", "pods/log"))
         spec = manifests.pod(
-            ["sh", "-c", f"test ${KEY} = first-value && sleep 86400"], [manifests.from_secret(SECRET, KEY)]
+            ["sh", "-c", f"test ${KEY} = first-value && sleep 86400"],
+            [manifests.from_secret(SECRET, KEY)],
         )
         space.run(manifests.workload("Deployment", "api", space.name, spec))
         write(space.store, "second-value")
@@ -620,9 +821,15 @@ class TestClusters:
         outages[space.cluster] = [(since - 1, time.time())]
         (unsure,) = restarter.progress(Change("look", since, single("x"))).instances
         (written_before,) = restarter.progress(Change("look", since - 3600, single("x"))).instances
-        assert sure.started_at and not unsure.started_at and written_before.started_at == sure.started_at
+        assert (
+            sure.started_at
+            and not unsure.started_at
+            and written_before.started_at == sure.started_at
+        )
 
-    def test_no_way_to_a_cluster_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_way_to_a_cluster_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.delenv("KUBECONFIG", raising=False)
         with pytest.raises(ConfigError, match="no way to a cluster"):
@@ -658,7 +865,9 @@ def _loaded(text: str) -> list[Mistake]:
 )
 def test_a_playbook_that_cannot_work_is_told_without_a_cluster(restart: str, words: str) -> None:
     store = "{uses: kubernetes, secret: a/b, key: K}"
-    (mistake,) = _loaded(f"generate: {{uses: memory, issuer: x}}\nstore: [{store}]\nrestart: [{restart}]\n")
+    (mistake,) = _loaded(
+        f"generate: {{uses: memory, issuer: x}}\nstore: [{store}]\nrestart: [{restart}]\n"
+    )
     assert words in mistake.text
 
 
@@ -700,14 +909,35 @@ class _Odd(http.server.BaseHTTPRequestHandler):
     [
         (403, b'{"message": "forbidden"}', 200, True, AccessDenied, "forbidden"),
         (403, b'{"message": "forbidden"}', 401, True, AccessDenied, "forbidden"),
-        (403, b'{"message": "roles are not read yet"}', 500, False, TransientError, "is not ready: roles are not read"),
+        (
+            403,
+            b'{"message": "roles are not read yet"}',
+            500,
+            False,
+            TransientError,
+            "is not ready: roles are not read",
+        ),
         (401, b"", 503, False, TransientError, "is not ready"),
         (410, b'{"message": "too old"}', 200, True, NotFound, "too old"),
         (409, b'{"message": "modified"}', 200, False, Conflict, "modified"),
         (422, b'{"message": "invalid"}', 200, False, PermanentError, "invalid"),
         (429, b'{"message": "slow down"}', 200, False, TransientError, "slow down"),
-        (500, b'{"message": "etcdserver: request timed out"}', 200, False, OutcomeUnknown, "etcdserver"),
-        (500, b'{"message": "etcdserver: request timed out"}', 200, True, TransientError, "etcdserver"),
+        (
+            500,
+            b'{"message": "etcdserver: request timed out"}',
+            200,
+            False,
+            OutcomeUnknown,
+            "etcdserver",
+        ),
+        (
+            500,
+            b'{"message": "etcdserver: request timed out"}',
+            200,
+            True,
+            TransientError,
+            "etcdserver",
+        ),
         (302, b"", 200, True, PermanentError, "302"),
         (502, b"<html>bad gateway</html>", 200, True, TransientError, "bad gateway"),
         (200, b"<html>log in</html>", 200, True, PermanentError, "does not answer as Kubernetes"),
@@ -719,12 +949,16 @@ def test_what_servers_and_proxies_say_is_told_by_intent(
 ) -> None:
     handler = type("Here", (_Odd,), {"status": status, "body": body, "ready": ready})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
+        "clusters": [
+            {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+        ],
         "users": [{"name": "c", "user": {"token": "t"}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
     }
@@ -746,16 +980,26 @@ class TestVaultsLogin:
         bao.put(name, KEY="first-value")
         if "kubernetes/" not in bao.call("GET", "sys/auth"):
             bao.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
-        server = {"kubernetes_host": f"https://{HOST}:{kube.port}", "token_reviewer_jwt": kube.token}
+        server = {
+            "kubernetes_host": f"https://{HOST}:{kube.port}",
+            "token_reviewer_jwt": kube.token,
+        }
         authority = (kube.dir / "ca.crt").read_text()
         bao.call("POST", "auth/kubernetes/config", {**server, "kubernetes_ca_cert": authority})
         rules = f'path "secret/data/{name}" {{ capabilities = ["read", "create", "update"] }}'
         bao.call("PUT", f"sys/policies/acl/{name}", {"policy": rules})
-        bound = {"bound_service_account_names": ["rotator"], "bound_service_account_namespaces": [name]}
-        bao.call("POST", f"auth/kubernetes/role/{name}", {**bound, "policies": [name], "ttl": "60s"})
+        bound = {
+            "bound_service_account_names": ["rotator"],
+            "bound_service_account_namespaces": [name],
+        }
+        bao.call(
+            "POST", f"auth/kubernetes/role/{name}", {**bound, "policies": [name], "ttl": "60s"}
+        )
         (tmp_path / "token").write_text(kube.kubectl("create", "token", "rotator", "-n", name))
         login = KubernetesLogin(role=name, token_file=str(tmp_path / "token"))
-        return VaultStore(path=f"secret/{name}", key="KEY", address=bao.url, auth=VaultAuth(kubernetes=login))
+        return VaultStore(
+            path=f"secret/{name}", key="KEY", address=bao.url, auth=VaultAuth(kubernetes=login)
+        )
 
     def test_the_pods_service_account_logs_in(self, store: VaultStore) -> None:
         held = store.read()
@@ -766,8 +1010,12 @@ class TestVaultsLogin:
     def test_another_service_account_is_refused_with_the_path(
         self, space: Space, store: VaultStore, tmp_path: Path
     ) -> None:
-        (tmp_path / "token").write_text(space.kube.kubectl("create", "token", "default", "-n", space.name))
-        with pytest.raises(AccessDenied, match="refuses to log us in .auth/kubernetes/login.") as told:
+        (tmp_path / "token").write_text(
+            space.kube.kubectl("create", "token", "default", "-n", space.name)
+        )
+        with pytest.raises(
+            AccessDenied, match="refuses to log us in .auth/kubernetes/login."
+        ) as told:
             store.read()
         assert "service account" in told.value.hint
 
@@ -785,11 +1033,15 @@ class TestArgoRollouts:
         rollouts.make("canary", manifests.pod(env=[manifests.from_secret(SECRET, KEY)]), 2)
         wait_for("the rollout", lambda: space.held("canary") == ["first-value"] * 2, 30)
 
-    def test_one_is_found_and_restarted_once_by_its_own_controller(self, space: Space, rollouts: Rollouts) -> None:
+    def test_one_is_found_and_restarted_once_by_its_own_controller(
+        self, space: Space, rollouts: Rollouts
+    ) -> None:
         rollouts.allow()
         self.up(space, rollouts)
         restarter = space.restarter()
-        assert "restarts rollout/canary (env OPENAI_API_KEY of app)" in [one.text for one in restarter.preflight()]
+        assert "restarts rollout/canary (env OPENAI_API_KEY of app)" in [
+            one.text for one in restarter.preflight()
+        ]
         write(space.store, "second-value")
         wanted = change("r1", time.time())
         progress = rolled(restarter, wanted)
@@ -823,7 +1075,10 @@ class TestArgoRollouts:
         space.run(space.user("api"))
         restarter = space.restarter()
         told = [one for one in restarter.preflight() if one.level is Level.WARNING]
-        assert any("may not see the Argo Rollouts" in one.text and "argoproj.io" in one.hint for one in told)
+        assert any(
+            "may not see the Argo Rollouts" in one.text and "argoproj.io" in one.hint
+            for one in told
+        )
         assert any("of rollout/canary is left alone" in one.text for one in told)
         progress = rolled(restarter, change("r1", time.time()))
         assert progress.total == 1 and sum(one.left_alone for one in progress.instances) == 2
@@ -832,16 +1087,29 @@ class TestArgoRollouts:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ({"phase": "Degraded", "message": "ProgressDeadlineExceeded: it timed out"}, "it timed out"),
-        ({"abort": True, "phase": "Degraded", "message": "RolloutAborted: metric failed"}, "metric failed"),
+        (
+            {"phase": "Degraded", "message": "ProgressDeadlineExceeded: it timed out"},
+            "it timed out",
+        ),
+        (
+            {"abort": True, "phase": "Degraded", "message": "RolloutAborted: metric failed"},
+            "metric failed",
+        ),
     ],
 )
-def test_a_rollout_that_argo_gave_up_is_told_in_its_words(status: dict[str, Any], words: str) -> None:
+def test_a_rollout_that_argo_gave_up_is_told_in_its_words(
+    status: dict[str, Any], words: str
+) -> None:
     template = {"metadata": {"annotations": {"mark": "r1@1.0"}}, "spec": {}}
     meta = {"name": "canary", "generation": 3}
     found = {"kind": "Rollout", "metadata": meta, "spec": {"template": template}}
-    assert judge.trouble({**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1") is None
-    told = judge.trouble({**found, "status": {**status, "observedGeneration": "3"}}, [], "mark", "r1")
+    assert (
+        judge.trouble({**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1")
+        is None
+    )
+    told = judge.trouble(
+        {**found, "status": {**status, "observedGeneration": "3"}}, [], "mark", "r1"
+    )
     assert told is not None and "rollout/canary: Degraded" in told.text and words in told.text
 
 
@@ -849,7 +1117,9 @@ def test_a_rollout_that_argo_gave_up_is_told_in_its_words(status: dict[str, Any]
 def test_a_pod_that_was_ordered_once_it_was_calm_is_not_doubted(
     monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str], proven: bool
 ) -> None:
-    """Its creation is told in whole seconds of a clock that is known to half a second: our order tells more."""
+    """Its creation is told in whole seconds of a clock that is known to half a second: our order
+    tells more.
+    """
     restarter = KubernetesRestarter(workloads=["deployment/api"], calm=40.0)
     monkeypatch.setattr(Cluster, "outages", [(1000.0, 1010.9)])
     monkeypatch.setattr(Cluster, "skew", 0.6)
@@ -859,7 +1129,11 @@ def test_a_pod_that_was_ordered_once_it_was_calm_is_not_doubted(
 
 
 def test_a_rollout_without_a_template_of_its_own_is_not_restarted() -> None:
-    found = {"kind": "Rollout", "metadata": {"name": "canary"}, "spec": {"workloadRef": {"name": "api"}}}
+    found = {
+        "kind": "Rollout",
+        "metadata": {"name": "canary"},
+        "spec": {"workloadRef": {"name": "api"}},
+    }
     assert judge.uses(found, "keys", ["KEY"]) == []
     assert "workloadRef" in judge.hindrance(found)[0]
     found["spec"] = {"template": {"spec": {}}, "paused": True}

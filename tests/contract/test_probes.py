@@ -1,4 +1,6 @@
-"""What every probe must do: return for a key that works, Rejected for one that does not, else Transient."""
+"""What every probe must do: return for a key that works, Rejected for one that does not, else
+Transient.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class _Service(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Service)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 
@@ -54,7 +58,9 @@ def _http(url: str, path: str = "/", **more: Any) -> Any:
 
 
 def _command(url: str) -> Any:
-    return Registry().find("probe", "command")(run=["sh", "-c", f'read -r k; test "$k" = {GOOD} || exit 77'])  # type: ignore[misc]
+    return Registry().find("probe", "command")(
+        run=["sh", "-c", f'read -r k; test "$k" = {GOOD} || exit 77']
+    )  # type: ignore[misc]
 
 
 def _memory(url: str) -> Any:
@@ -65,7 +71,9 @@ def _memory(url: str) -> Any:
 
 def _provider(url: str) -> Any:
     _memory(url)
-    return Registry().find("probe", "provider")(provider=Registry().find("provider", "memory")(issuer="probes"))  # type: ignore[misc]
+    return Registry().find("probe", "provider")(
+        provider=Registry().find("provider", "memory")(issuer="probes")
+    )  # type: ignore[misc]
 
 
 PROBES = {"http": _http, "command": _command, "memory": _memory, "provider": _provider}

@@ -81,7 +81,10 @@ def _openai(tmp_path: Path) -> Iterator[Any]:
 def _openai_account(tmp_path: Path) -> Iterator[Any]:
     with _openai(tmp_path) as provider:
         yield _find("openai")(
-            project="proj_1", admin_key=provider.admin_key, base_url=provider.base_url, service_account="svc_mine"
+            project="proj_1",
+            admin_key=provider.admin_key,
+            base_url=provider.base_url,
+            service_account="svc_mine",
         )
 
 
@@ -108,7 +111,10 @@ def _command(tmp_path: Path) -> Iterator[Any]:
         for verb in ("generate", "list", "revoke", "probe")
     }
     yield _find("command")(
-        generate_argv=argv["generate"], list_argv=argv["list"], revoke_argv=argv["revoke"], probe_argv=argv["probe"]
+        generate_argv=argv["generate"],
+        list_argv=argv["list"],
+        revoke_argv=argv["revoke"],
+        probe_argv=argv["probe"],
     )
 
 
@@ -130,7 +136,9 @@ def _aws_iam(tmp_path: Path) -> Iterator[Any]:
         for name, value in signing.items():
             (tmp_path / name).write_text(value)
             references[name] = Reference("file", str(tmp_path / name))
-        yield _find("aws-iam")(user="app", region=moto.REGION, endpoint_url=aws.url, credentials=references)
+        yield _find("aws-iam")(
+            user="app", region=moto.REGION, endpoint_url=aws.url, credentials=references
+        )
 
 
 PROVIDERS = {
@@ -192,11 +200,19 @@ def test_deactivation_can_be_taken_back_or_is_not_offered(provider: Any) -> None
     made = provider.generate(LABEL, None)
     if not provider.can_deactivate:
         with pytest.raises(Unsupported):
-            provider.deactivate(made) if provider.overlap is not Overlap.TWO_SLOTS else _unsupported()
+            (
+                provider.deactivate(made)
+                if provider.overlap is not Overlap.TWO_SLOTS
+                else _unsupported()
+            )
             _unsupported()
         return
     provider.deactivate(made)
-    assert not (_listed_active(provider, made) if isinstance(provider, AwsIamProvider) else accepted(provider, made))
+    assert not (
+        _listed_active(provider, made)
+        if isinstance(provider, AwsIamProvider)
+        else accepted(provider, made)
+    )
     provider.reactivate(made)
     assert accepted(provider, made) and _listed_active(provider, made)
 
@@ -218,24 +234,32 @@ def test_preflight_changes_nothing(provider: Any) -> None:
 
 
 def test_hints_match_the_values_they_stand_for(provider: Any) -> None:
-    """A store's key without a known id is found by its hint; IAM's is told by what stands beside it."""
+    """A store's key without a known id is found by its hint; IAM's is told by what stands beside
+    it.
+    """
     from rotator.core.identity import ENOUGH, agreement
 
     made = provider.generate(LABEL, None)
     literal = provider.literal_prefix(made.primary)
     shown = [record for record in provider.inventory() if record.id == made.id and record.hint]
     enough = 0 if isinstance(provider, AwsIamProvider) else ENOUGH
-    assert all((agreement(record, made.primary.reveal(), literal) or 0) >= enough for record in shown)
+    assert all(
+        (agreement(record, made.primary.reveal(), literal) or 0) >= enough for record in shown
+    )
 
 
-def test_a_wrong_administrators_key_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_administrators_key_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with _openrouter(tmp_path) as provider:
         monkeypatch.setenv("DEMO_ADMIN_KEY", "wrong-credential")
         with pytest.raises(AccessDenied, match="management_key"):
             provider.inventory()
 
 
-@pytest.mark.parametrize(("make", "quota"), [(_dakora, 4), (_aws_iam, 2)], ids=["dakora", "aws-iam"])
+@pytest.mark.parametrize(
+    ("make", "quota"), [(_dakora, 4), (_aws_iam, 2)], ids=["dakora", "aws-iam"]
+)
 def test_a_quota_is_declared_and_meant(make: Any, quota: int, tmp_path: Path) -> None:
     """So that it is known before the start whether there is room."""
     with make(tmp_path) as provider:
@@ -272,7 +296,12 @@ def test_every_request_to_openai_is_in_its_specification() -> None:
         for ours, theirs in names.items():
             path = path.replace(ours, theirs)
         operation = spec["paths"][path][case.request.method.lower()]
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+        body = (
+            operation.get("requestBody", {})
+            .get("content", {})
+            .get("application/json", {})
+            .get("schema")
+        )
         if body and case.request.json_body:
             resolver = {**body, "components": spec["components"]}
             jsonschema.validate({"name": LABEL.text}, resolver)
@@ -294,7 +323,9 @@ class TestOperator:
         with pytest.raises(PermanentError, match="2 lines"):
             self.provider.accept(Secret("sk-abcdef123456789\nabc"), None)
 
-    @pytest.mark.parametrize("text", ["", "sk-short", "ghp_abcdefghijklmnop", "sk-ABCDEFGHIJKLMNOP"])
+    @pytest.mark.parametrize(
+        "text", ["", "sk-short", "ghp_abcdefghijklmnop", "sk-ABCDEFGHIJKLMNOP"]
+    )
     def test_what_does_not_look_like_a_key_is_refused(self, text: str) -> None:
         with pytest.raises(PermanentError):
             self.provider.accept(Secret(text), None)
@@ -306,7 +337,9 @@ class TestOperator:
 
 
 class TestCommand:
-    """What a user's own program prints is read as strictly as an issuer's answer, and told as little of."""
+    """What a user's own program prints is read as strictly as an issuer's answer, and told as
+    little of.
+    """
 
     @staticmethod
     def _of(tmp_path: Path, generate: str, listed: str | None = None) -> Any:
@@ -322,25 +355,49 @@ class TestCommand:
         made = self._of(tmp_path, "print('cmd-0123456789')").generate(LABEL, None)
         assert (made.primary.reveal(), made.id) == ("cmd-0123456789", "")
 
-    @pytest.mark.parametrize("printed", ["cmd-0123456789", '{"key": "cmd-0123456789"}', '{"key": "cmd-0", "id": ".."}'])
-    def test_a_key_without_an_id_is_refused_where_there_is_a_list(self, printed: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "printed", ["cmd-0123456789", '{"key": "cmd-0123456789"}', '{"key": "cmd-0", "id": ".."}']
+    )
+    def test_a_key_without_an_id_is_refused_where_there_is_a_list(
+        self, printed: str, tmp_path: Path
+    ) -> None:
         """Nobody could tell which of the listed keys it is."""
         with pytest.raises(Unreadable, match="without its id") as told:
             self._of(tmp_path, f"print({printed!r})", "[]").generate(LABEL, None)
-        assert "the id that the `list` command prints" in told.value.hint and "cmd-0" not in told.value.message
+        assert (
+            "the id that the `list` command prints" in told.value.hint
+            and "cmd-0" not in told.value.message
+        )
 
     def test_an_id_may_be_a_number(self, tmp_path: Path) -> None:
-        made = self._of(tmp_path, """print('{"key": "cmd-0123456789", "id": 7}')""", "[]").generate(LABEL, None)
+        made = self._of(tmp_path, """print('{"key": "cmd-0123456789", "id": 7}')""", "[]").generate(
+            LABEL, None
+        )
         assert made.id == "7"
 
     @pytest.mark.parametrize(
         "printed",
-        ["", "{", '{"key": ""}', '{"key": null}', '{"key": 7}', '{"kye": "cmd-secret"}', "making a key…\ncmd-secret"]
-        + ["cmd secret", "cmd-s\u00e9cret", '{"key": "cmd-secret", "id": 1', r'{"key": "cmd-secret\u0000"}'],
+        [
+            "",
+            "{",
+            '{"key": ""}',
+            '{"key": null}',
+            '{"key": 7}',
+            '{"kye": "cmd-secret"}',
+            "making a key…\ncmd-secret",
+        ]
+        + [
+            "cmd secret",
+            "cmd-s\u00e9cret",
+            '{"key": "cmd-secret", "id": 1',
+            r'{"key": "cmd-secret\u0000"}',
+        ],
     )
     def test_what_is_no_key_is_told_without_showing_it(self, printed: str, tmp_path: Path) -> None:
         with pytest.raises(Unreadable) as told:
-            self._of(tmp_path, f"sys.stdout.buffer.write({printed.encode()!r})").generate(LABEL, None)
+            self._of(tmp_path, f"sys.stdout.buffer.write({printed.encode()!r})").generate(
+                LABEL, None
+            )
         words = (told.value.message + told.value.hint).replace(sys.executable, "python")
         assert "secret" not in words
 
@@ -349,7 +406,9 @@ class TestCommand:
             self._of(tmp_path, r"sys.stdout.buffer.write(b'cmd-\xff')").generate(LABEL, None)
 
     def test_a_certificate_may_have_lines(self, tmp_path: Path) -> None:
-        made = self._of(tmp_path, r"""print('{"key": "-----BEGIN\\nKEY-----"}')""").generate(LABEL, None)
+        made = self._of(tmp_path, r"""print('{"key": "-----BEGIN\\nKEY-----"}')""").generate(
+            LABEL, None
+        )
         assert made.primary.reveal() == "-----BEGIN\nKEY-----"
 
     @pytest.mark.parametrize(("code", "kind"), [(1, OutcomeUnknown), (75, TransientError)])
@@ -364,11 +423,21 @@ class TestCommand:
         listed = """[{"id": 1, "label": "a", "created_at": "2026-11-01T12:00:00Z", "last_used_at": 1793534400000},
             {"id": "2", "active": "false", "created_at": "soon", "expires_at": "Sun, 01 Nov 2026 12:00:00 GMT"}]"""
         one, two = self._of(tmp_path, "", listed).inventory()
-        assert (one.id, one.label, one.created_at, one.last_used_at, one.active) == ("1", "a", NOON, NOON, True)
+        assert (one.id, one.label, one.created_at, one.last_used_at, one.active) == (
+            "1",
+            "a",
+            NOON,
+            NOON,
+            True,
+        )
         assert (two.id, two.created_at, two.expires_at, two.active) == ("2", None, NOON, False)
 
-    @pytest.mark.parametrize("listed", ["{}", "7", "x", '[{"label": "a"}]', "[7]", '[{"id": null}]', '[{"id": ".."}]'])
-    def test_a_list_that_cannot_be_read_is_not_an_empty_one(self, listed: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "listed", ["{}", "7", "x", '[{"label": "a"}]', "[7]", '[{"id": null}]', '[{"id": ".."}]']
+    )
+    def test_a_list_that_cannot_be_read_is_not_an_empty_one(
+        self, listed: str, tmp_path: Path
+    ) -> None:
         with pytest.raises(PermanentError):
             self._of(tmp_path, "", listed).inventory()
 
@@ -380,8 +449,12 @@ def test_the_redactor_knows_every_shipped_pattern() -> None:
 
 
 def test_a_catalog_says_whether_and_how_late_the_last_use_is_told() -> None:
-    """The quiet step rests on it: told by the minute, a key in use this second was last used a minute ago."""
+    """The quiet step rests on it: told by the minute, a key in use this second was last used a
+    minute ago.
+    """
     entries = {name: catalog_entry.entry_at(path) for name, path in shipped().items()}
-    told = {name: bool(entry.list_ and entry.list_.each.last_used) for name, entry in entries.items()}
+    told = {
+        name: bool(entry.list_ and entry.list_.each.last_used) for name, entry in entries.items()
+    }
     assert told == {"dakora": True, "openai": True, "openrouter": False}
     assert {name: bool(entry.last_used) for name, entry in entries.items()} == told

@@ -88,7 +88,13 @@ def _docker(folder: Path, request: Any) -> Iterator[Any]:
     file.write_text("KEY=old-value\n")
     engine.run(name, "--env-file", str(file))
     plugin = Registry().find("restarter", "docker")
-    settings: Any = {"host": engine.host, "containers": [name], "settle": 0.1, "env_file": str(file), "env": "KEY"}
+    settings: Any = {
+        "host": engine.host,
+        "containers": [name],
+        "settle": 0.1,
+        "env_file": str(file),
+        "env": "KEY",
+    }
     yield plugin(**settings), lambda: file.write_text("KEY=new-value\n")  # type: ignore[misc]
     engine.cli("rm", "-f", name)
 
@@ -100,7 +106,10 @@ def _docker_mounted(folder: Path, request: Any) -> Iterator[Any]:
     file.write_text("old-value")
     engine.run(name, "-v", f"{file}:/app/key:ro")
     plugin = Registry().find("restarter", "docker")
-    yield plugin(host=engine.host, containers=[name], settle=0.1), lambda: file.write_text("new-value")  # type: ignore[misc]
+    yield (
+        plugin(host=engine.host, containers=[name], settle=0.1),
+        lambda: file.write_text("new-value"),
+    )  # type: ignore[misc]
     engine.cli("rm", "-f", name)
 
 
@@ -118,7 +127,9 @@ def _compose_2(folder: Path, request: Any) -> Iterator[Any]:
 def _service(folder: Path, engine: engines.Engine, program: str) -> Iterator[Any]:
     file = folder / "app.env"
     file.write_text("KEY=old-value\n")
-    (folder / "docker-compose.yml").write_text(engines.compose_file({"app": {"env_file": "app.env"}}))
+    (folder / "docker-compose.yml").write_text(
+        engines.compose_file({"app": {"env_file": "app.env"}})
+    )
     engine.compose(program, folder, "up", "-d")
     plugin = Registry().find("restarter", "compose")
     settings: Any = {
@@ -127,7 +138,10 @@ def _service(folder: Path, engine: engines.Engine, program: str) -> Iterator[Any
         "file": str(folder / "docker-compose.yml"),
         "settle": 0.1,
     }
-    yield plugin(**settings, command=[program], env="KEY"), lambda: file.write_text("KEY=new-value\n")  # type: ignore[misc]
+    yield (
+        plugin(**settings, command=[program], env="KEY"),
+        lambda: file.write_text("KEY=new-value\n"),
+    )  # type: ignore[misc]
     engine.compose(program, folder, "down")
 
 
@@ -145,7 +159,9 @@ RESTARTERS: dict[str, Callable[[Path, Any], Any]] = {
 
 
 @pytest.fixture(params=RESTARTERS, ids=lambda name: name)
-def restarter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
+def restarter(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[Any, Callable[[], None]]]:
     with RESTARTERS[request.param](tmp_path, request) as found:
         yield found
 
@@ -178,9 +194,15 @@ def test_a_restart_converges_and_shows_its_evidence(restarter: Any) -> None:
     last = progress[-1]
     assert last.current == last.total
     if plugin.evidence is Evidence.STARTED:
-        assert all(instance.started_at > change.since for instance in last.instances) and last.instances
+        assert (
+            all(instance.started_at > change.since for instance in last.instances)
+            and last.instances
+        )
     if plugin.evidence is Evidence.READ:
-        assert all(instance.holds == Secret("new-value") for instance in last.instances) and last.instances
+        assert (
+            all(instance.holds == Secret("new-value") for instance in last.instances)
+            and last.instances
+        )
 
 
 def test_a_repeated_restart_of_one_change_restarts_nothing_more(restarter: Any) -> None:
@@ -206,7 +228,10 @@ def test_a_process_that_does_not_run_is_found_before_the_start(tmp_path: Path) -
 def test_a_program_does_not_outlive_the_rotator_that_ran_it(tmp_path: Path) -> None:
     """SIGKILL of rotator ends the program and what it started in its process group."""
     mark = tmp_path / "pid"
-    code = f"from rotator.clients import programs; programs.run(['sh', '-c', 'sleep 600 & echo $! > {mark}; wait'])"
+    code = (
+        "from rotator.clients import programs; programs.run(['sh', '-c', 'sleep 600 & echo $! >"
+        f" {mark}; wait'])"
+    )
     process = subprocess.Popen([sys.executable, "-c", code])
     _until(lambda: mark.exists() and mark.read_text().strip())
     child = int(mark.read_text())
@@ -223,6 +248,8 @@ def test_a_secret_reaches_a_program_by_its_standard_input(tmp_path: Path) -> Non
 
 
 def test_a_failed_program_is_told_by_its_last_words(tmp_path: Path) -> None:
-    plugin = Registry().find("restarter", "command")(run=["sh", "-c", "echo it is broken >&2; exit 3"])  # type: ignore[misc]
+    plugin = Registry().find("restarter", "command")(
+        run=["sh", "-c", "echo it is broken >&2; exit 3"]
+    )  # type: ignore[misc]
     with pytest.raises(PermanentError, match="ended with 3: it is broken"):
         plugin.restart(Change("r.1", 0.0, single("x" * 8)))

@@ -16,7 +16,14 @@ from typing import Any
 
 import pytest
 
-from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    PermanentError,
+    TransientError,
+)
 from rotator.integrations.memory import world as memory
 from rotator.integrations.vault.client import VaultAuth
 from rotator.model import Note, single
@@ -42,8 +49,14 @@ def _file(folder: Path) -> Any:
 
 def _command(folder: Path) -> Any:
     (folder / "held").write_text("first-value")
-    write = [sys.executable, "-c", f"import sys; open({str(folder / 'held')!r}, 'w').write(sys.stdin.read())"]
-    return Registry().find("store", "command")(write_argv=write, read_argv=["cat", str(folder / "held")])  # type: ignore[misc]
+    write = [
+        sys.executable,
+        "-c",
+        f"import sys; open({str(folder / 'held')!r}, 'w').write(sys.stdin.read())",
+    ]
+    return Registry().find("store", "command")(
+        write_argv=write, read_argv=["cat", str(folder / "held")]
+    )  # type: ignore[misc]
 
 
 def _memory(folder: Path) -> Any:
@@ -55,7 +68,9 @@ def _memory(folder: Path) -> Any:
 
 def _secrets_manager(folder: Path, **settings: str) -> Any:
     aws, name = moto_of(folder), f"contract{next(_NAMES)}"
-    aws.client("secretsmanager").create_secret(Name=name, SecretString='{"other": 1, "KEY": "first-value"}')
+    aws.client("secretsmanager").create_secret(
+        Name=name, SecretString='{"other": 1, "KEY": "first-value"}'
+    )
     return Registry().find("store", "aws-secrets-manager")(  # type: ignore[misc]
         secret=name,
         key="KEY",
@@ -76,7 +91,11 @@ def _vault_1(folder: Path) -> Any:
 def _kv(folder: Path, mount: str, **settings: Any) -> Any:
     bao, path = _BAO[0], f"contract{next(_NAMES)}"
     held_there: dict[str, Any] = {"other": "1", "KEY": "first-value"}
-    whole = (f"secret/data/{path}", {"data": held_there}) if mount == "secret" else (f"{mount}/{path}", held_there)
+    whole = (
+        (f"secret/data/{path}", {"data": held_there})
+        if mount == "secret"
+        else (f"{mount}/{path}", held_there)
+    )
     bao.call("POST", *whole)
     return Registry().find("store", "vault")(  # type: ignore[misc]
         path=f"{mount}/{path}",
@@ -89,7 +108,9 @@ def _kv(folder: Path, mount: str, **settings: Any) -> Any:
 
 def _ssm(folder: Path, **settings: str) -> Any:
     aws, name = moto_of(folder), f"/contract/{next(_NAMES)}"
-    aws.client("ssm").put_parameter(Name=name, Type="SecureString", Value='{"other": 1, "KEY": "first-value"}')
+    aws.client("ssm").put_parameter(
+        Name=name, Type="SecureString", Value='{"other": 1, "KEY": "first-value"}'
+    )
     return Registry().find("store", "aws-ssm")(  # type: ignore[misc]
         parameter=name,
         key="KEY",
@@ -143,7 +164,9 @@ def _file_on_host(folder: Path) -> Any:
 
 
 def _systemd_creds(folder: Path) -> Any:
-    store = _on_host(folder, "systemd-creds", with_key="host")  # `auto` wants its key on a disk, or a TPM
+    store = _on_host(
+        folder, "systemd-creds", with_key="host"
+    )  # `auto` wants its key on a disk, or a TPM
     store.write(single("first-value"), "", NOTE)
     return store
 
@@ -228,10 +251,16 @@ def test_a_field_that_is_not_there_yet_is_written_beside_the_others(store: Any) 
 
 
 def test_writing_the_same_value_again_is_another_version(store: Any) -> None:
-    """Undo rewrites the old value to outdate a write that may still arrive; who cannot tell says so in preflight."""
+    """Undo rewrites the old value to outdate a write that may still arrive; who cannot tell says so
+    in preflight.
+    """
     before = store.read().version
     after = store.write(single("first-value"), before, NOTE)
-    assert after != before if store.compare_and_set else "cannot compare and set" in store.preflight()[0].text
+    assert (
+        after != before
+        if store.compare_and_set
+        else "cannot compare and set" in store.preflight()[0].text
+    )
 
 
 def test_tidying_leaves_the_value_alone(store: Any) -> None:
@@ -250,7 +279,9 @@ class TestFiles:
 
     @pytest.fixture(params=["dotenv", "file"])
     def pair(self, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Path]:
-        return STORES[request.param](tmp_path), tmp_path / {"dotenv": ".env", "file": "key"}[request.param]
+        return STORES[request.param](tmp_path), tmp_path / {"dotenv": ".env", "file": "key"}[
+            request.param
+        ]
 
     def test_mode_and_symlink_are_kept(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
         store, path = pair
@@ -270,14 +301,18 @@ class TestFiles:
             store.write(single("late-value"), "outdated", NOTE)
         assert sorted(path.name for path in tmp_path.iterdir()) == before
 
-    def test_what_an_interrupted_write_left_is_tidied(self, pair: tuple[Any, Path], tmp_path: Path) -> None:
+    def test_what_an_interrupted_write_left_is_tidied(
+        self, pair: tuple[Any, Path], tmp_path: Path
+    ) -> None:
         store, path = pair
         left = path.with_name(f".{path.name}.rotator-01DEAD")
         left.write_text("half")
         store.tidy("")
         assert not left.exists()
 
-    def test_a_full_disk_loses_nothing(self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk_loses_nothing(
+        self, pair: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import errno
 
         def full(*_: Any) -> None:
@@ -316,26 +351,39 @@ class TestFiles:
         assert held(store) == "new-value" and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_on_a_host_keeps_its_acl_and_is_refused_where_it_could_not(systemd: Systemd, tmp_path: Path) -> None:
+def test_a_file_on_a_host_keeps_its_acl_and_is_refused_where_it_could_not(
+    systemd: Systemd, tmp_path: Path
+) -> None:
     """By ssh: in undo, too; and what would be lost is found before the start."""
     _HOST[:] = [systemd]
     store = _file_on_host(tmp_path)
     there = systemd.shared / Path(store.path).name
-    entries = ("01000600ffffffff", "02000400feff0000", "04000000ffffffff", "10000400ffffffff", "20000000ffffffff")
+    entries = (
+        "01000600ffffffff",
+        "02000400feff0000",
+        "04000000ffffffff",
+        "10000400ffffffff",
+        "20000000ffffffff",
+    )
     nobody_reads = bytes.fromhex("02000000" + "".join(entries))
     os.setxattr(there, "system.posix_acl_access", nobody_reads)
     os.setxattr(there, "user.owner", b"team-a")
     for value in ("second-value", "first-value"):
         store.write(single(value), store.read().version, NOTE)
         kept = {name: os.getxattr(there, name) for name in os.listxattr(there)}
-        assert kept == {"system.posix_acl_access": nobody_reads, "user.owner": b"team-a"} and held(store) == value
+        assert (
+            kept == {"system.posix_acl_access": nobody_reads, "user.owner": b"team-a"}
+            and held(store) == value
+        )
     assert not store.preflight()
     os.link(there, there.with_name(f"{there.name}-too"))
     assert "has 2 names" in store.preflight()[0].text
     with pytest.raises(PermanentError, match="hard links"):
         store.write(single("third-value"), store.read().version, NOTE)
     there.with_name(f"{there.name}-too").unlink()
-    systemd.ssh(f"cp {store.path} {store.path}.source && mount --bind {store.path}.source {store.path}")
+    systemd.ssh(
+        f"cp {store.path} {store.path}.source && mount --bind {store.path}.source {store.path}"
+    )
     assert "is mounted by itself" in store.preflight()[0].text
     systemd.ssh(f"umount {store.path}")
     (systemd.shared / "elsewhere").touch()
@@ -356,7 +404,9 @@ def test_a_sealed_credential_keeps_what_stands_around_it(systemd: Systemd, tmp_p
         assert held(store) == "first-value"
         assert [found for found in store.preflight() if "behind the key" in found.text]
         store.write(single("second-value"), store.read().version, NOTE)
-        shown = systemd.ssh(f"systemd-creds decrypt --name={Path(store.path).name} {store.path} - | base64 -w0")
+        shown = systemd.ssh(
+            f"systemd-creds decrypt --name={Path(store.path).name} {store.path} - | base64 -w0"
+        )
         assert base64.b64decode(shown).decode() == text.replace("first", "second")
 
 
@@ -365,15 +415,26 @@ class TestFile:
 
     @pytest.mark.parametrize(
         "text",
-        ["first-value", "first-value\n", "first-value\r\n", "\ufefffirst-value\r\n", "\n first-value\n\n"],
+        [
+            "first-value",
+            "first-value\n",
+            "first-value\r\n",
+            "\ufefffirst-value\r\n",
+            "\n first-value\n\n",
+        ],
     )
     def test_what_stands_around_the_key_stays_in_undo_too(self, tmp_path: Path, text: str) -> None:
         store, path = _file(tmp_path), tmp_path / "key"
         path.write_bytes(text.encode())
         for value in ("second-value", "first-value"):
             store.write(single(value), store.read().version, NOTE)
-            assert path.read_bytes().decode() == text.replace("first-value", value) and held(store) == value
-        assert [one.text for one in store.preflight() if "the key" in one.text] or text.rstrip("\n") == "first-value"
+            assert (
+                path.read_bytes().decode() == text.replace("first-value", value)
+                and held(store) == value
+            )
+        assert [one.text for one in store.preflight() if "the key" in one.text] or text.rstrip(
+            "\n"
+        ) == "first-value"
 
     @pytest.mark.parametrize("content", ["first-value".encode("utf-16"), b"caf\xe9-value\n"])
     def test_another_encoding_is_refused_and_stays(self, tmp_path: Path, content: bytes) -> None:
@@ -411,7 +472,9 @@ class TestDotenv:
         store.write(single("new-1"), found.version if found else "", NOTE)
         assert path.read_bytes() == after.encode()
 
-    @pytest.mark.parametrize("value", ["plain", "with space", "quo'te", 'dou"ble$x`', "back\\slash", "a#b"])
+    @pytest.mark.parametrize(
+        "value", ["plain", "with space", "quo'te", 'dou"ble$x`', "back\\slash", "a#b"]
+    )
     def test_any_value_is_read_back(self, tmp_path: Path, value: str) -> None:
         store = replace(_dotenv(tmp_path), readers=["bash"])
         store.write(single(value), store.read().version, NOTE)
@@ -432,7 +495,9 @@ class TestDotenv:
         assert not [finding for finding in store.preflight() if "git does" in finding.text]
 
 
-LAID_OUT = '{\n\t"port" : 1.10, "port": 1.20,\n\t"KEY":"first-value" , "n": 12345678901234567890123\n}\n'
+LAID_OUT = (
+    '{\n\t"port" : 1.10, "port": 1.20,\n\t"KEY":"first-value" , "n": 12345678901234567890123\n}\n'
+)
 
 
 class TestSecretsManager:
@@ -461,9 +526,14 @@ class TestSecretsManager:
             one = replace(store, key=key, secret=f"laid-out-{key}")
             assert held(one) == "first-value"
             one.write(single("second-value"), one.read().version, NOTE)
-            found = client.get_secret_value(SecretId=one.secret, VersionStage="AWSCURRENT")["SecretString"]
+            found = client.get_secret_value(SecretId=one.secret, VersionStage="AWSCURRENT")[
+                "SecretString"
+            ]
             assert found == text.replace("first-value", "second-value")
-        assert ["byte order mark" in one.preflight()[0].text, "a newline" in one.preflight()[1].text] == [True, True]
+        assert [
+            "byte order mark" in one.preflight()[0].text,
+            "a newline" in one.preflight()[1].text,
+        ] == [True, True]
 
     def test_a_field_that_stands_there_twice_is_not_guessed(self, pair: tuple[Any, Any]) -> None:
         store, client = pair
@@ -471,7 +541,9 @@ class TestSecretsManager:
         with pytest.raises(PermanentError, match="2 times, with different values"):
             store.read()
 
-    def test_a_change_between_reading_and_promoting_is_a_conflict(self, pair: tuple[Any, Any]) -> None:
+    def test_a_change_between_reading_and_promoting_is_a_conflict(
+        self, pair: tuple[Any, Any]
+    ) -> None:
         """Somebody writes while our version is pending: theirs stays current, ours is let go."""
         store, client = pair
         real = type(store)._promote
@@ -491,7 +563,10 @@ class TestSecretsManager:
         store, client = pair
         left = "rotator-00000000-0000-4000-8000-000000000000"
         client.put_secret_value(
-            SecretId=store.secret, ClientRequestToken=left, SecretString="half", VersionStages=["AWSPENDING"]
+            SecretId=store.secret,
+            ClientRequestToken=left,
+            SecretString="half",
+            VersionStages=["AWSPENDING"],
         )
         store.tidy("")
         stages = client.describe_secret(SecretId=store.secret)["VersionIdsToStages"]
@@ -507,14 +582,18 @@ class TestSecretsManager:
         assert "does not exist" in replace(store, secret="nowhere").preflight()[0].text
         assert replace(store, secret="nowhere").read() is None
 
-    @pytest.mark.parametrize(("text", "words"), [("not json", "is not JSON"), ("[1]", "not a JSON object")])
+    @pytest.mark.parametrize(
+        ("text", "words"), [("not json", "is not JSON"), ("[1]", "not a JSON object")]
+    )
     def test_what_is_no_object_is_told(self, pair: tuple[Any, Any], text: str, words: str) -> None:
         store, client = pair
         client.put_secret_value(SecretId=store.secret, SecretString=text)
         with pytest.raises(PermanentError, match=words):
             store.read()
 
-    def test_credentials_that_are_refused_are_a_sentence(self, pair: tuple[Any, Any], tmp_path: Path) -> None:
+    def test_credentials_that_are_refused_are_a_sentence(
+        self, pair: tuple[Any, Any], tmp_path: Path
+    ) -> None:
         store, _ = pair
         (tmp_path / "secret_access_key").write_text("wrong")
         with pytest.raises(AccessDenied, match="SignatureDoesNotMatch"):
@@ -541,7 +620,9 @@ class TestAwsReferences:
             Reference("aws-sm", "refs/nowhere").resolve()
 
     def test_a_parameter_is_decrypted(self, aws: moto.Aws) -> None:
-        aws.client("ssm").put_parameter(Name="/refs/admin", Value="ssm-admin-key", Type="SecureString")
+        aws.client("ssm").put_parameter(
+            Name="/refs/admin", Value="ssm-admin-key", Type="SecureString"
+        )
         assert Reference("aws-ssm", "/refs/admin").resolve().reveal() == "ssm-admin-key"
         with pytest.raises(NotFound):
             Reference("aws-ssm", "/refs/nowhere").resolve()
@@ -558,7 +639,9 @@ class TestAwsReferences:
         assert re.search(r"pip install 'boto3[<>=]", told.value.hint), told.value.hint
 
     def test_an_endpoint_that_is_not_there_is_for_now(self) -> None:
-        store = Registry().find("store", "aws-secrets-manager")(secret="x", endpoint_url="http://127.0.0.1:9")  # type: ignore[misc]
+        store = Registry().find("store", "aws-secrets-manager")(
+            secret="x", endpoint_url="http://127.0.0.1:9"
+        )  # type: ignore[misc]
         with pytest.raises(TransientError):
             store.read()
 
@@ -586,49 +669,90 @@ class TestParameterStore:
     def test_other_fields_and_the_type_stay(self, aws: moto.Aws, tmp_path: Path) -> None:
         store = _ssm(tmp_path)
         store.write(single("second-value"), store.read().version, NOTE)
-        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]
-        assert json.loads(found["Value"]) == {"other": 1, "KEY": "second-value"} and found["Type"] == "SecureString"
+        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)[
+            "Parameter"
+        ]
+        assert (
+            json.loads(found["Value"]) == {"other": 1, "KEY": "second-value"}
+            and found["Type"] == "SecureString"
+        )
 
-    def test_the_text_around_the_key_stays_as_it_is_written(self, aws: moto.Aws, tmp_path: Path) -> None:
+    def test_the_text_around_the_key_stays_as_it_is_written(
+        self, aws: moto.Aws, tmp_path: Path
+    ) -> None:
         client, store = aws.client("ssm"), _ssm(tmp_path)
         for key, text in (("KEY", LAID_OUT), (None, "first-value\r\n")):
-            client.put_parameter(Name=store.parameter, Type="SecureString", Value=text, Overwrite=True)
+            client.put_parameter(
+                Name=store.parameter, Type="SecureString", Value=text, Overwrite=True
+            )
             one = replace(store, key=key)
             assert held(one) == "first-value"
             one.write(single("second-value"), one.read().version, NOTE)
-            found = client.get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]["Value"]
+            found = client.get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"][
+                "Value"
+            ]
             assert found == text.replace("first-value", "second-value")
         assert "CR LF" in one.preflight()[-1].text
 
-    def test_all_else_that_the_parameter_has_is_in_the_request(self, aws: moto.Aws, tmp_path: Path) -> None:
-        """AWS takes its default key and tier where it is told none. moto keeps them: so the request is looked at."""
-        has = {"KeyId": "alias/team", "Tier": "Advanced", "Description": "of team", "AllowedPattern": ".*"}
+    def test_all_else_that_the_parameter_has_is_in_the_request(
+        self, aws: moto.Aws, tmp_path: Path
+    ) -> None:
+        """AWS takes its default key and tier where it is told none. moto keeps them: so the request
+        is looked at.
+        """
+        has = {
+            "KeyId": "alias/team",
+            "Tier": "Advanced",
+            "Description": "of team",
+            "AllowedPattern": ".*",
+        }
         client, name = aws.client("ssm"), f"/contract/{next(_NAMES)}"
-        client.put_parameter(Name=name, Type="SecureString", Value="first-value", DataType="text", **has)
+        client.put_parameter(
+            Name=name, Type="SecureString", Value="first-value", DataType="text", **has
+        )
         store = replace(_ssm(tmp_path), parameter=name, key=None)
         sent = _sent(lambda: store.write(single("second-value"), store.read().version, NOTE))
-        assert {"DataType": "text", "Type": "SecureString", "Name": name, **has}.items() <= sent.items()
+        assert {
+            "DataType": "text",
+            "Type": "SecureString",
+            "Name": name,
+            **has,
+        }.items() <= sent.items()
         client.put_parameter(Name="/of-text", Type="String", Value="first-value")
         plain = replace(store, parameter="/of-text")
         sent = _sent(lambda: plain.write(single("second-value"), plain.read().version, NOTE))
         assert "KeyId" not in sent, "AWS refuses it for what is not encrypted"
 
-    def test_who_may_not_see_the_key_is_told_before_the_start(self, aws: moto.Aws, tmp_path: Path) -> None:
+    def test_who_may_not_see_the_key_is_told_before_the_start(
+        self, aws: moto.Aws, tmp_path: Path
+    ) -> None:
         """By its history, which a policy can allow for one parameter; by neither, it is refused."""
         store = _ssm(tmp_path)
         iam, (access, secret) = aws.client("iam"), aws.user(name := f"ssm{next(_NAMES)}")
         limited = {"access_key_id": access, "secret_access_key": secret}
-        store = replace(store, credentials={what: _given(tmp_path, f"of-{what}", one) for what, one in limited.items()})
+        store = replace(
+            store,
+            credentials={
+                what: _given(tmp_path, f"of-{what}", one) for what, one in limited.items()
+            },
+        )
         iam.delete_user_policy(UserName=name, PolicyName="all")
 
         def may(*actions: str) -> None:
             allowed = [f"ssm:{action}" for action in ("GetParameter", "PutParameter", *actions)]
-            document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
-            iam.put_user_policy(UserName=name, PolicyName="some", PolicyDocument=json.dumps(document))
+            document = {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}],
+            }
+            iam.put_user_policy(
+                UserName=name, PolicyName="some", PolicyDocument=json.dumps(document)
+            )
 
         may("GetParameterHistory")
         assert len(store.preflight()) == 1
-        assert _sent(lambda: store.write(single("second-value"), store.read().version, NOTE))["KeyId"]
+        assert _sent(lambda: store.write(single("second-value"), store.read().version, NOTE))[
+            "KeyId"
+        ]
         may()
         with pytest.raises(AccessDenied, match="may not see which KMS key") as told:
             store.preflight()
@@ -640,7 +764,9 @@ class TestParameterStore:
     def test_the_whole_value_may_be_the_key(self, aws: moto.Aws, tmp_path: Path) -> None:
         store = replace(_ssm(tmp_path), key=None)
         store.write(single("second-value"), store.read().version, NOTE)
-        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)["Parameter"]
+        found = aws.client("ssm").get_parameter(Name=store.parameter, WithDecryption=True)[
+            "Parameter"
+        ]
         assert found["Value"] == "second-value" and held(store) == "second-value"
 
     def test_what_cannot_work_is_told(self, aws: moto.Aws, tmp_path: Path) -> None:
@@ -655,4 +781,7 @@ class TestParameterStore:
             plain.read()
         with pytest.raises(ConfigError, match="no parameter's name"):
             replace(store, parameter="/a:3")
-        assert replace(store, parameter="arn:aws:ssm:eu-central-1:123456789012:parameter/a").key == "KEY"
+        assert (
+            replace(store, parameter="arn:aws:ssm:eu-central-1:123456789012:parameter/a").key
+            == "KEY"
+        )

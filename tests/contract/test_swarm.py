@@ -1,4 +1,6 @@
-"""Docker Swarm: secrets that cannot change, services that get the next one, tasks that show it; at a real engine."""
+"""Docker Swarm: secrets that cannot change, services that get the next one, tasks that show it; at
+a real engine.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Family:
     def service(self, *options: str, command: list[str] | None = None, secret: bool = True) -> str:
         name = f"{self.name}-service{len(self.services)}"
         self.services.append(name)
-        takes = ["--secret", f"source={self.name},target=openai,mode=0440,uid=65534"] if secret else []
+        takes = (
+            ["--secret", f"source={self.name},target=openai,mode=0440,uid=65534"] if secret else []
+        )
         self.engine.service(name, *takes, *options, command=command or ["sleep", "1000"])
         return name
 
@@ -53,7 +57,9 @@ class Family:
 
     def write(self, value: str) -> str:
         held = self.store.read()
-        return self.store.write(single(value), held.version if held else "", replace(NOTE, rotation=f"of {value}"))
+        return self.store.write(
+            single(value), held.version if held else "", replace(NOTE, rotation=f"of {value}")
+        )
 
     def close(self) -> None:
         for name in self.services:
@@ -74,12 +80,18 @@ def change(name: str, since: float = 0.0) -> Change:
 class TestSecrets:
     def test_each_write_is_the_next_secret_with_its_note(self, family: Family) -> None:
         before = family.store.read()
-        assert before is not None and before.values is None and before.version == family.name and before.note is None
+        assert (
+            before is not None
+            and before.values is None
+            and before.version == family.name
+            and before.note is None
+        )
         version = family.write("second-value")
         held = family.store.read()
         assert held is not None and held.version == version == f"{family.name}-r1"
         assert (
-            held.note == replace(NOTE, rotation="of second-value", at=held.note.at if held.note else 0)
+            held.note
+            == replace(NOTE, rotation="of second-value", at=held.note.at if held.note else 0)
             and abs((held.written_at or 0) - time.time()) < 60
         )
         assert family.write("third-value") == f"{family.name}-r2"
@@ -102,14 +114,18 @@ class TestSecrets:
         names = family.engine.cli("secret", "ls", "--format", "{{.Name}}").split()
         assert family.name not in names and f"{family.name}-r1" in names
 
-    def test_a_write_that_was_done_again_after_a_crash_leaves_one_secret(self, family: Family) -> None:
+    def test_a_write_that_was_done_again_after_a_crash_leaves_one_secret(
+        self, family: Family
+    ) -> None:
         """Nobody can read what a secret holds, so what a lost answer left is written once more."""
         for value in ("second-value", "third-value", "third-value"):
             family.write(value)
         family.store.retire(f"{family.name}-r1")
-        assert [one["Spec"]["Name"] for one in door.secrets(family.store) if family.name in one["Spec"]["Name"]] == [
-            f"{family.name}-r3"
-        ]
+        assert [
+            one["Spec"]["Name"]
+            for one in door.secrets(family.store)
+            if family.name in one["Spec"]["Name"]
+        ] == [f"{family.name}-r3"]
 
     def test_one_that_is_in_use_is_told_with_its_users(self, family: Family) -> None:
         service = family.service()
@@ -120,8 +136,14 @@ class TestSecrets:
     def test_what_cannot_work_is_told_before_anything(self, family: Family, engine: Engine) -> None:
         assert family.store.preflight() == []
         (missing,) = SwarmStore(secret="nobody-made-it", host=family.engine.host).preflight()
-        assert "no such secret" in missing.text and SwarmStore(secret="x", host=family.engine.host).read() is None
-        for plugin in (SwarmStore(secret="x", host=engine.host), SwarmRestarter(services=["x"], host=engine.host)):
+        assert (
+            "no such secret" in missing.text
+            and SwarmStore(secret="x", host=family.engine.host).read() is None
+        )
+        for plugin in (
+            SwarmStore(secret="x", host=engine.host),
+            SwarmRestarter(services=["x"], host=engine.host),
+        ):
             (lone,) = plugin.preflight()
             assert "no manager of a swarm" in lone.text
         with pytest.raises(ConfigError, match="cannot be a secret's name"):
@@ -130,13 +152,17 @@ class TestSecrets:
 
 class TestServices:
     def test_the_reference_is_swapped_and_everything_else_stays(self, family: Family) -> None:
-        service = family.service("--replicas", "2", "--env", "A=1", "--label", "team=a", "--limit-memory", "64m")
+        service = family.service(
+            "--replicas", "2", "--env", "A=1", "--label", "team=a", "--limit-memory", "64m"
+        )
         before = family.spec(service)
         family.write("second-value")
         since = time.time()
         progress = rolled(family.restarter(), change("r1", since))
         assert (progress.total, progress.current, len(progress.instances)) == (1, 1, 2)
-        assert all(one.started_at is not None and one.started_at > since for one in progress.instances)
+        assert all(
+            one.started_at is not None and one.started_at > since for one in progress.instances
+        )
         assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["second-value"] * 2
         after = family.spec(service)
         reference = after["TaskTemplate"]["ContainerSpec"]["Secrets"][0]
@@ -147,7 +173,9 @@ class TestServices:
             spec["TaskTemplate"]["ContainerSpec"].pop("Labels", None)
         assert after == before
 
-    def test_a_service_that_was_rolled_back_by_hand_has_proven_nothing(self, family: Family) -> None:
+    def test_a_service_that_was_rolled_back_by_hand_has_proven_nothing(
+        self, family: Family
+    ) -> None:
         """Its tasks are younger than the newest secret, and have the one before."""
         service = family.service()
         family.write("second-value")
@@ -161,12 +189,16 @@ class TestServices:
         (instance,) = family.restarter().progress(Change("look", since, single("x"))).instances
         assert instance.started_at is not None and instance.started_at > since
 
-    def test_a_stack_file_can_name_the_newest_by_the_command_of_the_docs(self, family: Family) -> None:
+    def test_a_stack_file_can_name_the_newest_by_the_command_of_the_docs(
+        self, family: Family
+    ) -> None:
         for number in range(11):
             family.write(f"value {number}")
         text = (Path(__file__).parents[2] / "docs" / "swarm.md").read_text()
         (command,) = re.findall(r"^OPENAI_KEY_SECRET=\$\((.*)\)$", text, re.MULTILINE)
-        words = command.replace("openai_key", family.name).replace("docker ", f"docker -H {family.engine.host} ", 1)
+        words = command.replace("openai_key", family.name).replace(
+            "docker ", f"docker -H {family.engine.host} ", 1
+        )
         assert run(["sh", "-c", words]).strip() == f"{family.name}-r11"
 
     def test_the_same_change_again_is_none(self, family: Family) -> None:
@@ -175,31 +207,52 @@ class TestServices:
         tasks = family.engine.in_tasks(service, "cat", "/proc/sys/kernel/random/boot_id")
         version = json.loads(family.engine.cli("service", "inspect", service))[0]["Version"]
         family.restarter().restart(change("r1"))
-        assert json.loads(family.engine.cli("service", "inspect", service))[0]["Version"] == version and tasks
+        assert (
+            json.loads(family.engine.cli("service", "inspect", service))[0]["Version"] == version
+            and tasks
+        )
 
     def test_who_takes_the_secret_is_found_and_no_other(self, family: Family) -> None:
         service = family.service()
         family.service(secret=False)
-        assert [one.text for one in family.restarter().preflight()] == [f"updates service {service}"]
+        assert [one.text for one in family.restarter().preflight()] == [
+            f"updates service {service}"
+        ]
 
     def test_a_service_that_reads_elsewhere_is_made_to_start_anew(self, family: Family) -> None:
         service = family.service(secret=False)
-        before = family.engine.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}")
+        before = family.engine.cli(
+            "ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}"
+        )
         rolled(family.restarter([service]), change("r1"))
-        assert family.engine.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}") != before
+        assert (
+            family.engine.cli(
+                "ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}"
+            )
+            != before
+        )
         with pytest.raises(NotFound, match="no service none"):
             family.restarter(["none"]).restart(change("r1"))
 
-    def test_a_roll_back_by_the_services_own_settings_is_told_with_the_tasks_words(self, family: Family) -> None:
+    def test_a_roll_back_by_the_services_own_settings_is_told_with_the_tasks_words(
+        self, family: Family
+    ) -> None:
         script = "grep -q first-value /run/secrets/openai || { echo no good; exit 7; }; sleep 1000"
         service = family.service(
-            "--update-failure-action", "rollback", "--restart-condition", "none", command=["sh", "-c", script]
+            "--update-failure-action",
+            "rollback",
+            "--restart-condition",
+            "none",
+            command=["sh", "-c", script],
         )
         family.write("second-value")
         with pytest.raises(PermanentError, match="no good") as told:
             rolled(family.restarter(), change("r1"))
         assert f"service {service}" in str(told.value)
-        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") in (["first-value"], [])
+        assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") in (
+            ["first-value"],
+            [],
+        )
         family.write("first-value")
         rolled(family.restarter(), change("undo"))
         assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["first-value"]
@@ -207,17 +260,23 @@ class TestServices:
     def test_a_service_that_rolls_itself_back_is_left_to_it(
         self, family: Family, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A second update meanwhile would take the tasks that serve before the failed ones are back."""
+        """A second update meanwhile would take the tasks that serve before the failed ones are
+        back.
+        """
         service, real = family.service(), door.services
 
         def rolling(connection: Any) -> list[Any]:
-            return [{**one, "UpdateStatus": {"State": "rollback_started"}} for one in real(connection)]
+            return [
+                {**one, "UpdateStatus": {"State": "rollback_started"}} for one in real(connection)
+            ]
 
         before = family.spec(service)
         with monkeypatch.context() as patch:
             patch.setattr(door, "services", rolling)
             told = family.restarter().restart(change("undo"))
-        assert told is not None and "rolls itself back" in told.text and family.spec(service) == before
+        assert (
+            told is not None and "rolls itself back" in told.text and family.spec(service) == before
+        )
         rolled(family.restarter(), change("undo"))
 
     def test_what_is_not_well_already_is_told(self, family: Family) -> None:
@@ -235,7 +294,9 @@ class TestServices:
         def just_after(*arguments: Any) -> Any:
             found = real(*arguments)
             monkeypatch.setattr(door, "service", real)
-            family.engine.cli("service", "update", "-q", "--detach", "--label-add", "team=b", service)
+            family.engine.cli(
+                "service", "update", "-q", "--detach", "--label-add", "team=b", service
+            )
             return found
 
         monkeypatch.setattr(door, "service", just_after)

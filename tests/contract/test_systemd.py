@@ -1,4 +1,6 @@
-"""systemd, here and by ssh: what a restart brings, what a unit says when it fails; at a real one as first process."""
+"""systemd, here and by ssh: what a restart brings, what a unit says when it fails; at a real one as
+first process.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ import pytest
 
 from rotator.clients import host_files, hosts
 from rotator.clients.hosts import Host
-from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+)
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.systemd.credentials import SystemdCredsStore
 from rotator.integrations.systemd.manager import Manager
@@ -118,14 +127,21 @@ def test_one_that_systemd_started_again_after_the_change_ended_before_it(systemd
     wait_for("its end", lambda: "auto-restart" in systemd.systemctl(*shown), 10, 0.05)
     service.file.write_text("KEY=first-value\n")
     undo = change(name="undo", value="first-value")
-    wait_for("its next start", lambda: systemd.systemctl(*shown).split() == ["1", "running"], 10, 0.05)
+    wait_for(
+        "its next start", lambda: systemd.systemctl(*shown).split() == ["1", "running"], 10, 0.05
+    )
     rolled(service.restarter(), undo)
 
 
 @pytest.mark.parametrize("again", ["no", "always"])
-def test_a_unit_that_ends_with_the_new_key_is_told_in_its_own_words(systemd: Systemd, again: str) -> None:
+def test_a_unit_that_ends_with_the_new_key_is_told_in_its_own_words(
+    systemd: Systemd, again: str
+) -> None:
     """`systemctl restart` itself exits with 0."""
-    start = "/bin/sh -c 'test $KEY = first-value || { echo this key is no good; exit 7; }; exec sleep 1000'"
+    start = (
+        "/bin/sh -c 'test $KEY = first-value || { echo this key is no good; exit 7; }; exec sleep"
+        " 1000'"
+    )
     service = Service(systemd, start, Restart=again, RestartSec="1")
     service.file.write_text("KEY=second-value\n")
     with pytest.raises(PermanentError, match="exit-code, exit 7") as told:
@@ -138,7 +154,12 @@ def test_a_unit_that_ends_with_the_new_key_is_told_in_its_own_words(systemd: Sys
 
 
 def test_one_that_failed_too_often_is_started_all_the_same(systemd: Systemd) -> None:
-    service = Service(systemd, "/bin/sh -c 'test $KEY = good && exec sleep 1000'", Restart="always", RestartSec="10ms")
+    service = Service(
+        systemd,
+        "/bin/sh -c 'test $KEY = good && exec sleep 1000'",
+        Restart="always",
+        RestartSec="10ms",
+    )
     for _ in range(100):
         if "start-limit-hit" in systemd.systemctl("show", "-p", "Result", service.name):
             break
@@ -189,7 +210,9 @@ def test_units_go_one_after_the_other_over_all_hosts(service: Service, systemd: 
     restarter = service.restarter(units=[service.name, second.name], host=hosts, settle=0.5)
     wanted, before = change(), (service.invocation, second.invocation)
     assert isinstance(restarter.restart(wanted), NotYet)
-    assert isinstance(restarter.restart(wanted), NotYet) and second.invocation == before[1], "the first is not up yet"
+    assert isinstance(restarter.restart(wanted), NotYet) and second.invocation == before[1], (
+        "the first is not up yet"
+    )
     assert rolled(restarter, wanted).total == 4
     assert service.invocation != before[0] and second.invocation != before[1]
     assert restarter.name == f"systemd {service.name}, {second.name} on {', '.join(hosts)}"
@@ -205,7 +228,9 @@ def test_as_many_start_at_a_time_as_a_wave_has(service: Service, systemd: System
 
 class TestBefore:
     def test_what_runs_well_is_told(self, service: Service) -> None:
-        assert [one.text for one in service.restarter().preflight()] == [f"restarts {service.name} on unit-host"]
+        assert [one.text for one in service.restarter().preflight()] == [
+            f"restarts {service.name} on unit-host"
+        ]
 
     def test_what_is_not_there_is_told(self, service: Service) -> None:
         (finding,) = service.restarter(units=["nobody.service"]).preflight()
@@ -219,7 +244,9 @@ class TestBefore:
         (finding,) = service.restarter().preflight()
         assert finding.level is Level.ERROR and "is not well already: failed/failed" in finding.text
 
-    @pytest.mark.parametrize("content", ["KEY=first-value # production\n", "KEY='first-value' # production\n"])
+    @pytest.mark.parametrize(
+        "content", ["KEY=first-value # production\n", "KEY='first-value' # production\n"]
+    )
     def test_a_comment_that_systemd_takes_for_a_part_of_the_key_is_found(
         self, systemd: Systemd, service: Service, content: str
     ) -> None:
@@ -231,7 +258,9 @@ class TestBefore:
         assert service.key != "first-value", "so it does"
 
     @pytest.mark.parametrize("value", ["pa$$ `word`#1", 'it\'s; "so"', "back\\slash"])
-    def test_where_systemd_alone_reads_the_file_it_gets_any_value(self, service: Service, value: str) -> None:
+    def test_where_systemd_alone_reads_the_file_it_gets_any_value(
+        self, service: Service, value: str
+    ) -> None:
         store = self.store(service)
         store.write(single(value), store.read().version, NOTE)  # type: ignore[union-attr]
         service.server.systemctl("restart", service.name)
@@ -240,24 +269,35 @@ class TestBefore:
     def store(self, service: Service) -> DotenvStore:
         restarter = service.restarter()
         path = f"/srv/shared/{service.file.name}"
-        store = DotenvStore(path=path, key="KEY", host=service.server.name, ssh_config=restarter.ssh_config)
+        store = DotenvStore(
+            path=path, key="KEY", host=service.server.name, ssh_config=restarter.ssh_config
+        )
         return store.read_by([restarter])
 
-    def test_a_reload_that_would_keep_the_old_key_is_refused(self, systemd: Systemd, service: Service) -> None:
+    def test_a_reload_that_would_keep_the_old_key_is_refused(
+        self, systemd: Systemd, service: Service
+    ) -> None:
         """An environment file and a loaded credential are read at the start alone."""
         (finding,) = service.restarter(action="reload").preflight()
         assert finding.level is Level.ERROR and "a reload keeps the old one" in finding.text
         (systemd.shared / "credential").write_text("first-value")
         systemd.unit(
-            "loads.service", "/bin/sleep 1000", LoadCredential="key:/srv/shared/credential", ExecReload="/bin/true"
+            "loads.service",
+            "/bin/sleep 1000",
+            LoadCredential="key:/srv/shared/credential",
+            ExecReload="/bin/true",
         )
         systemd.systemctl("start", "loads.service")
         (finding,) = service.restarter(units=["loads.service"], action="reload").preflight()
         assert "LoadCredential" in finding.text
         systemd.systemctl("stop", "loads.service")
 
-    def test_a_reload_is_one_where_the_service_reads_the_key_again(self, systemd: Systemd, service: Service) -> None:
-        systemd.unit("reads.service", "/bin/sleep 1000", ExecReload="/bin/touch /srv/shared/reloaded")
+    def test_a_reload_is_one_where_the_service_reads_the_key_again(
+        self, systemd: Systemd, service: Service
+    ) -> None:
+        systemd.unit(
+            "reads.service", "/bin/sleep 1000", ExecReload="/bin/touch /srv/shared/reloaded"
+        )
         systemd.unit("deaf.service", "/bin/sleep 1000")
         systemd.systemctl("start", "reads.service", "deaf.service")
         restarter = service.restarter(units=["reads.service"], action="reload")
@@ -276,13 +316,22 @@ class TestBefore:
     def test_a_variable_that_nobody_can_read_is_told(self, service: Service) -> None:
         (finding,) = service.restarter(env="ANOTHER").preflight()
         assert finding.level is Level.ERROR and "shows no variable ANOTHER" in finding.text
-        assert "its environment has no such variable" in finding.text and "leave `env` out" in finding.hint
+        assert (
+            "its environment has no such variable" in finding.text
+            and "leave `env` out" in finding.hint
+        )
 
-    def test_a_unit_that_overwrites_its_environment_counts_by_its_start(self, systemd: Systemd) -> None:
-        """gunicorn's title stands where the variables were: that is no proof, and no reason to restart it again."""
+    def test_a_unit_that_overwrites_its_environment_counts_by_its_start(
+        self, systemd: Systemd
+    ) -> None:
+        """gunicorn's title stands where the variables were: that is no proof, and no reason to
+        restart it again.
+        """
         script = systemd.shared / "titled.py"
         script.write_text(_TITLED)
-        service = Service(systemd, f"{Path(sys.base_prefix).resolve()}/bin/python3 -S /srv/shared/{script.name}")
+        service = Service(
+            systemd, f"{Path(sys.base_prefix).resolve()}/bin/python3 -S /srv/shared/{script.name}"
+        )
         restarter = service.restarter(env="KEY")
         wait_for("its title", lambda: not systemd.environment(service.name), 10, 0.05, lambda: "")
         assert [one.level for one in restarter.preflight()] == [Level.OK]
@@ -290,7 +339,9 @@ class TestBefore:
         service.file.write_text("KEY=second-value\n")
         progress = rolled(restarter, ordered)
         (instance,) = progress.instances
-        assert instance.untold and instance.started_at > ordered.since and service.invocation != before
+        assert (
+            instance.untold and instance.started_at > ordered.since and service.invocation != before
+        )
         after = service.invocation
         assert restarter.restart(ordered) is None and service.invocation == after
         systemd.systemctl("stop", service.name)
@@ -313,7 +364,9 @@ class TestHosts:
         with pytest.raises(TransientError, match="gone is not reached"):
             Host("gone", str(config)).run("true")
 
-    def test_a_key_that_is_refused_and_a_host_that_is_another_are_told(self, systemd: Systemd, tmp_path: Path) -> None:
+    def test_a_key_that_is_refused_and_a_host_that_is_another_are_told(
+        self, systemd: Systemd, tmp_path: Path
+    ) -> None:
         text = systemd.config.read_text()
         for old, new in (("/client\n", "/host\n"), ("/known_hosts\n", "/none\n")):
             config = tmp_path / "config"
@@ -340,7 +393,10 @@ class TestHosts:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Only the second is sure to have done nothing."""
-        for name, words in (("lost", "Read from remote host: Connection timed out"), ("never", _REFUSED)):
+        for name, words in (
+            ("lost", "Read from remote host: Connection timed out"),
+            ("never", _REFUSED),
+        ):
             (tmp_path / name).mkdir()
             (tmp_path / name / "ssh").write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 255\n")
             (tmp_path / name / "ssh").chmod(0o755)
@@ -355,7 +411,9 @@ class TestHosts:
     def test_a_connection_that_ssh_keeps_open_for_others_holds_nothing_up(
         self, systemd: Systemd, tmp_path: Path
     ) -> None:
-        """ControlPersist, which many have in their configuration: a master in the background keeps standard error."""
+        """ControlPersist, which many have in their configuration: a master in the background keeps
+        standard error.
+        """
         sockets = tempfile.mkdtemp(prefix="s")  # a socket's path is short
         kept = f" ControlMaster auto\n ControlPersist 20\n ControlPath {sockets}/%p\n"
         config = tmp_path / "config"
@@ -363,17 +421,26 @@ class TestHosts:
         host, begun = Host(systemd.name, str(config)), time.monotonic()
         assert [host.run("echo here") for _ in range(3)] == ["here\n"] * 3
         assert time.monotonic() - begun < 10
-        subprocess.run(["ssh", "-F", str(config), "-O", "exit", systemd.name], check=True, capture_output=True)
+        subprocess.run(
+            ["ssh", "-F", str(config), "-O", "exit", systemd.name], check=True, capture_output=True
+        )
         shutil.rmtree(sockets)
 
     def test_this_machine_needs_no_ssh(self) -> None:
         assert Host().run("echo here") == "here\n" and str(Host()) == "this machine"
-        assert Manager(Host(sudo=True)).systemctl("restart", "a b") == "sudo -n systemctl restart 'a b'"
+        assert (
+            Manager(Host(sudo=True)).systemctl("restart", "a b")
+            == "sudo -n systemctl restart 'a b'"
+        )
 
 
 def test_a_unit_of_the_users_own_manager_is_restarted(systemd: Systemd) -> None:
     """Over a connection without a session, as a daemon's: nothing says where that manager is."""
-    own = {"Type": "notify", "Delegate": "yes", "Environment": "XDG_RUNTIME_DIR=/run/user/0 HOME=/root"}
+    own = {
+        "Type": "notify",
+        "Delegate": "yes",
+        "Environment": "XDG_RUNTIME_DIR=/run/user/0 HOME=/root",
+    }
     systemd.ssh("mkdir -p -m 700 /run/user/0 && mkdir -p /run/systemd/user")
     systemd.ssh("printf '[Service]\\nExecStart=/bin/sleep 1000\\n' >/run/systemd/user/mine.service")
     systemd.unit("own-manager.service", "/lib/systemd/systemd --user", **own)
@@ -389,7 +456,9 @@ def test_a_unit_of_the_users_own_manager_is_restarted(systemd: Systemd) -> None:
 
 
 class TestSudo:
-    def test_the_rules_of_the_documentation_suffice_and_give_nothing_more(self, systemd: Systemd) -> None:
+    def test_the_rules_of_the_documentation_suffice_and_give_nothing_more(
+        self, systemd: Systemd
+    ) -> None:
         rules = DOCS.read_text().split("```text\n")[1].split("```")[0]
         with systemd.user("rotator", rules) as config:
             systemd.unit("app@.service", "/bin/sleep 1000", EnvironmentFile="/srv/shared/app.env")
@@ -402,7 +471,9 @@ class TestSudo:
             progress = rolled(restarter, change())
             assert [one.holds for one in progress.instances] == [single("second-value").primary] * 2
             (systemd.shared / "app.env").unlink()
-            with pytest.raises(PermanentError, match="app@..service on unit-host is failed/failed: resources"):
+            with pytest.raises(
+                PermanentError, match="app@..service on unit-host is failed/failed: resources"
+            ):
                 rolled(restarter, change(name="r2", value="third-value"))
             host = Host(systemd.name, str(config), sudo=True)
             for words in (
@@ -414,7 +485,9 @@ class TestSudo:
                     host.run(host.command(*words))
             systemd.systemctl("stop", "app@*")
 
-    def test_without_sudo_it_is_told_what_would_help(self, systemd: Systemd, service: Service) -> None:
+    def test_without_sudo_it_is_told_what_would_help(
+        self, systemd: Systemd, service: Service
+    ) -> None:
         stranger = systemd.user("stranger", "root ALL=(ALL) ALL\n")
         with stranger as config, pytest.raises(AccessDenied) as told:
             rolled(service.restarter(ssh_config=str(config)), change())
@@ -425,10 +498,17 @@ class TestFilesOnHosts:
     """Stores over ssh do what they do here: see test_stores.py for what every store must."""
 
     def store(self, systemd: Systemd, name: str, **settings: Any) -> Any:
-        place = {"path": f"/srv/shared/{name}", "host": systemd.name, "ssh_config": str(systemd.config), **settings}
+        place = {
+            "path": f"/srv/shared/{name}",
+            "host": systemd.name,
+            "ssh_config": str(systemd.config),
+            **settings,
+        }
         return DotenvStore(key="KEY", **place)
 
-    def test_mode_owner_and_symlink_are_kept_and_nothing_is_left_beside(self, systemd: Systemd) -> None:
+    def test_mode_owner_and_symlink_are_kept_and_nothing_is_left_beside(
+        self, systemd: Systemd
+    ) -> None:
         folder = systemd.shared / "kept"
         folder.mkdir()
         (folder / "real env").write_text("A=1\nKEY=first-value\n")
@@ -438,12 +518,17 @@ class TestFilesOnHosts:
         store = self.store(systemd, "kept/.env")
         store.write(single("second-value"), store.read().version, NOTE)
         status = (folder / "real env").stat()
-        assert (folder / ".env").is_symlink() and (folder / "real env").read_text() == "A=1\nKEY=second-value\n"
+        assert (folder / ".env").is_symlink() and (
+            folder / "real env"
+        ).read_text() == "A=1\nKEY=second-value\n"
         assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, 1234, 2345)
         assert sorted(path.name for path in folder.iterdir()) == [".env", "real env"]
 
     def test_what_an_interrupted_write_left_is_tidied(self, systemd: Systemd) -> None:
-        store, left = self.store(systemd, "tidied.env"), systemd.shared / ".tidied.env.rotator-01DEAD"
+        store, left = (
+            self.store(systemd, "tidied.env"),
+            systemd.shared / ".tidied.env.rotator-01DEAD",
+        )
         left.write_text("half")
         store.tidy("")
         assert not left.exists()
@@ -455,7 +540,9 @@ class TestFilesOnHosts:
         assert stat.S_IMODE((systemd.shared / "made.env").stat().st_mode) == 0o600
         assert store.read().values["key"] == single("new-value").primary
 
-    def test_what_comes_only_in_part_is_not_written(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_comes_only_in_part_is_not_written(
+        self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A connection that is cut in the middle ends the input of the shell, which lives on."""
         store = self.store(systemd, "cut.env")
         store.write(single("first-value"), "", NOTE)
@@ -466,7 +553,8 @@ class TestFilesOnHosts:
 
     def test_a_full_disk_loses_nothing(self, systemd: Systemd) -> None:
         systemd.ssh(
-            "mkdir -p /run/full && mount -t tmpfs -o size=8k none /run/full && echo KEY=first-value >/run/full/env"
+            "mkdir -p /run/full && mount -t tmpfs -o size=8k none /run/full && echo KEY=first-value"
+            " >/run/full/env"
         )
         store = self.store(systemd, "", path="/run/full/env")
         systemd.ssh("cat /dev/zero >/run/full/filler || true")
@@ -480,11 +568,16 @@ class TestFilesOnHosts:
         ]
 
     def test_what_may_not_be_written_is_told_before_a_key_is_made(self, systemd: Systemd) -> None:
-        systemd.ssh("mkdir -p /run/ro && mount -t tmpfs none /run/ro && echo KEY=first-value >/run/ro/env")
+        systemd.ssh(
+            "mkdir -p /run/ro && mount -t tmpfs none /run/ro && echo KEY=first-value >/run/ro/env"
+        )
         systemd.ssh("chmod 644 /run/ro/env && mount -o remount,ro /run/ro")
         store = self.store(systemd, "", path="/run/ro/env")
         readable, locked = store.preflight()
-        assert readable.level is Level.WARNING and readable.text == "unit-host:/run/ro/env is readable by everyone"
+        assert (
+            readable.level is Level.WARNING
+            and readable.text == "unit-host:/run/ro/env is readable by everyone"
+        )
         assert locked.level is Level.ERROR and "its file system is read-only" in locked.text
         with pytest.raises(AccessDenied, match="[Rr]ead-only"):
             store.write(single("second-value"), store.read().version, NOTE)
@@ -493,7 +586,9 @@ class TestFilesOnHosts:
     def test_a_directory_that_is_not_there_is_told(self, systemd: Systemd) -> None:
         store = self.store(systemd, "", path="/nowhere/at/all/env")
         assert store.read() is None
-        with pytest.raises(NotFound, match="the directory of /nowhere/at/all/env does not exist on unit-host"):
+        with pytest.raises(
+            NotFound, match="the directory of /nowhere/at/all/env does not exist on unit-host"
+        ):
             store.write(single("second-value"), "", NOTE)
 
     def test_a_path_that_cannot_be_looked_at_is_not_an_absent_file(self, systemd: Systemd) -> None:
@@ -505,13 +600,17 @@ class TestFilesOnHosts:
         with pytest.raises(PermanentError, match="larger than a file of secrets"):
             self.store(systemd, "large.env").read()
 
-    def test_a_write_whose_end_is_not_known_is_told_as_that(self, systemd: Systemd, monkeypatch: Any) -> None:
+    def test_a_write_whose_end_is_not_known_is_told_as_that(
+        self, systemd: Systemd, monkeypatch: Any
+    ) -> None:
         store = self.store(systemd, "lost.env")
         store.write(single("first-value"), "", NOTE)
         version = store.read().version
         monkeypatch.setattr(hosts, "_TIMEOUT", 0.01)
         with pytest.raises(OutcomeUnknown):
-            host_files.replace(Host(systemd.name, str(systemd.config)), store.path, b"KEY=second", version, "r1")
+            host_files.replace(
+                Host(systemd.name, str(systemd.config)), store.path, b"KEY=second", version, "r1"
+            )
         with pytest.raises(TransientError):
             store.read()
 
@@ -547,17 +646,27 @@ class TestEncryptedCredentials:
         store.write(single("first-value"), "", NOTE)
         assert "first-value" not in (systemd.shared / "sealed").read_text()
         loads = {"LoadCredentialEncrypted": "openai:/srv/shared/sealed", "Type": "oneshot"}
-        systemd.unit("sealed.service", "/bin/sh -c 'cp $CREDENTIALS_DIRECTORY/openai /srv/shared/opened'", **loads)
+        systemd.unit(
+            "sealed.service",
+            "/bin/sh -c 'cp $CREDENTIALS_DIRECTORY/openai /srv/shared/opened'",
+            **loads,
+        )
         systemd.systemctl("start", "sealed.service")
         assert (systemd.shared / "opened").read_text() == "first-value"
 
-    def test_one_that_another_host_encrypted_is_told_in_systemds_words(self, systemd: Systemd) -> None:
+    def test_one_that_another_host_encrypted_is_told_in_systemds_words(
+        self, systemd: Systemd
+    ) -> None:
         (systemd.shared / "strange").write_text("bm90IG9mIHRoaXMgaG9zdA==\n")
-        store = SystemdCredsStore(path="/srv/shared/strange", host=systemd.name, ssh_config=str(systemd.config))
+        store = SystemdCredsStore(
+            path="/srv/shared/strange", host=systemd.name, ssh_config=str(systemd.config)
+        )
         with pytest.raises(PermanentError, match="is not decrypted"):
             store.read()
 
-    def test_a_host_without_systemd_creds_is_told_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_host_without_systemd_creds_is_told_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         for name in ("sh", "python3"):
             (tmp_path / name).symlink_to(shutil.which(name) or "/bin/sh")

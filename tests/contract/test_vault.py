@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+)
 from rotator.integrations.vault import client as vault
 from rotator.integrations.vault.client import AppRole, Vault, VaultAuth
 from rotator.integrations.vault.store import VaultStore
@@ -66,8 +74,12 @@ class TestVersions:
         write(store, "second-value")
         assert bao.get("app") == {"KEY": "second-value", "other": "1"}
 
-    def test_the_edit_of_another_field_is_no_change_of_the_key(self, store: VaultStore, bao: Bao) -> None:
-        """Else every consumer that started before a colleague's edit would count as holding who knows what."""
+    def test_the_edit_of_another_field_is_no_change_of_the_key(
+        self, store: VaultStore, bao: Bao
+    ) -> None:
+        """Else every consumer that started before a colleague's edit would count as holding who
+        knows what.
+        """
         version = write(store, "second-value")
         before = store.read()
         bao.put("app", KEY="second-value", other="2")
@@ -76,7 +88,9 @@ class TestVersions:
         store.write(single("third-value"), version, NOTE)
         assert bao.get("app") == {"KEY": "third-value", "other": "2"}
 
-    def test_an_old_value_that_stood_there_for_a_moment_is_a_change(self, store: VaultStore, bao: Bao) -> None:
+    def test_an_old_value_that_stood_there_for_a_moment_is_a_change(
+        self, store: VaultStore, bao: Bao
+    ) -> None:
         version = write(store, "second-value")
         bao.put("app", KEY="first-value", other="1")
         bao.put("app", KEY="second-value", other="1")
@@ -85,7 +99,9 @@ class TestVersions:
         with pytest.raises(Conflict):
             store.write(single("third-value"), version, NOTE)
 
-    def test_a_deleted_secret_holds_nothing_and_can_be_written(self, store: VaultStore, bao: Bao) -> None:
+    def test_a_deleted_secret_holds_nothing_and_can_be_written(
+        self, store: VaultStore, bao: Bao
+    ) -> None:
         bao.call("DELETE", "secret/data/app")
         assert store.read() is None
         write(store, "second-value")
@@ -102,12 +118,18 @@ class TestVersions:
     def test_a_write_tells_when(self, store: VaultStore) -> None:
         write(store, "second-value")
         held = store.read()
-        assert held is not None and held.written_at is not None and abs(held.written_at - time.time()) < 60
+        assert (
+            held is not None
+            and held.written_at is not None
+            and abs(held.written_at - time.time()) < 60
+        )
 
     def test_a_colleague_who_writes_at_the_same_moment_is_written_after(
         self, store: VaultStore, bao: Bao, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Between our reading and our writing another field changes: compare-and-set refuses, and it is read again."""
+        """Between our reading and our writing another field changes: compare-and-set refuses, and
+        it is read again.
+        """
         version, leave = store.read(), VaultStore._leave
 
         def just_before(self: VaultStore, *arguments: Any) -> None:
@@ -122,7 +144,9 @@ class TestVersions:
         store.write(single("second-value"), version.version, NOTE)
         assert bao.get("app") == {"KEY": "second-value", "other": "2"}
 
-    def test_retire_destroys_what_held_the_old_key_where_it_is_asked_for(self, store: VaultStore, bao: Bao) -> None:
+    def test_retire_destroys_what_held_the_old_key_where_it_is_asked_for(
+        self, store: VaultStore, bao: Bao
+    ) -> None:
         bao.put("app", KEY="first-value", other="2")
         old = store.read()
         assert old is not None
@@ -130,7 +154,9 @@ class TestVersions:
         store.retire(old.version)
         assert not any(version["destroyed"] for version in bao.metadata("app")["versions"].values())
         replace(store, destroy=True).retire(old.version)
-        destroyed = {number for number, one in bao.metadata("app")["versions"].items() if one["destroyed"]}
+        destroyed = {
+            number for number, one in bao.metadata("app")["versions"].items() if one["destroyed"]
+        }
         assert destroyed == {"1", "2"} and value(store) == "second-value"
 
     def test_retire_leaves_the_present_version_alone(self, store: VaultStore, bao: Bao) -> None:
@@ -144,14 +170,21 @@ class TestTexts:
 
     def fields(self, bao: Bao, path: str) -> dict[str, Any]:
         """As the server writes them, numbers as their text."""
-        asked = urllib.request.Request(f"{bao.url}/v1/{path}", headers={"X-Vault-Token": bao.root_token})
+        asked = urllib.request.Request(
+            f"{bao.url}/v1/{path}", headers={"X-Vault-Token": bao.root_token}
+        )
         with urllib.request.urlopen(asked) as answer:
             data: dict[str, Any] = json.loads(answer.read(), parse_float=str, parse_int=str)["data"]
         return data.get("data") or data
 
     @pytest.mark.parametrize("at", ["secret/data/app", "older/app"])
-    def test_numbers_stay_and_so_does_a_newline_behind_the_key(self, bao: Bao, store: VaultStore, at: str) -> None:
-        fields = '{"KEY": "first-value\\n", "limit": 1.10, "big": 11111111111111111111111, "deep": {"e": 1.5E3}}'
+    def test_numbers_stay_and_so_does_a_newline_behind_the_key(
+        self, bao: Bao, store: VaultStore, at: str
+    ) -> None:
+        fields = (
+            '{"KEY": "first-value\\n", "limit": 1.10, "big": 11111111111111111111111, "deep": {"e":'
+            " 1.5E3}}"
+        )
         if at.startswith("older") and "older/" not in bao.call("GET", "sys/mounts"):
             bao.call("POST", "sys/mounts/older", {"type": "kv", "options": {"version": "1"}})
         body = f'{{"data": {fields}}}' if at.startswith("secret") else fields
@@ -160,8 +193,15 @@ class TestTexts:
         assert value(store) == "first-value"
         assert "a newline behind the key" in store.preflight()[0].text
         shown = self.fields(bao, at)
-        if at.startswith("older"):  # version 2 of the engine reads numbers itself: as it shows them, they stay
-            assert shown == {"KEY": "first-value\n", "limit": "1.10", "big": "1" * 23, "deep": {"e": "1.5E3"}}
+        if at.startswith(
+            "older"
+        ):  # version 2 of the engine reads numbers itself: as it shows them, they stay
+            assert shown == {
+                "KEY": "first-value\n",
+                "limit": "1.10",
+                "big": "1" * 23,
+                "deep": {"e": "1.5E3"},
+            }
         for new in ("second-value", "first-value"):
             write(store, new)
             assert self.fields(bao, at) == {**shown, "KEY": f"{new}\n"}
@@ -173,8 +213,12 @@ class TestTexts:
         with pytest.raises(PermanentError, match="no text"):
             Reference("vault", "secret/app#KEY").resolve()
 
-    def test_a_secret_whose_versions_are_deleted_by_themselves_is_told(self, bao: Bao, store: VaultStore) -> None:
-        """By the version that is there; before there is one, by the secret or its mount, where we may see them."""
+    def test_a_secret_whose_versions_are_deleted_by_themselves_is_told(
+        self, bao: Bao, store: VaultStore
+    ) -> None:
+        """By the version that is there; before there is one, by the secret or its mount, where we
+        may see them.
+        """
         assert store.preflight() == []
         bao.call("POST", "secret/metadata/app", {"delete_version_after": "36h"})
         assert "deleted 36h0m0s after it was written" in store.preflight()[0].text
@@ -197,25 +241,35 @@ class TestPolicies:
         (folder / "token").write_text(bao.token(policy))
         return replace(store, auth=VaultAuth(file=str(folder / "token")))
 
-    def test_the_policy_of_the_documentation_suffices(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
+    def test_the_policy_of_the_documentation_suffices(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
         store = self.as_app(bao, store, POLICY, tmp_path)
         assert store.preflight() == []
         write(store, "second-value")
         held = store.read()
         assert held is not None and held.note == NOTE
 
-    def test_without_metadata_it_works_and_warns(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
+    def test_without_metadata_it_works_and_warns(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
         store = self.as_app(bao, store, POLICY.splitlines()[1], tmp_path)
         (finding,) = store.preflight()
         assert finding.level is Level.WARNING and 'path "secret/metadata/app"' in finding.hint
         write(store, "second-value")
         assert value(store) == "second-value"
 
-    def test_a_missing_capability_is_named_with_its_rule(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
-        store = self.as_app(bao, store, 'path "secret/data/app" { capabilities = ["read"] }', tmp_path)
+    def test_a_missing_capability_is_named_with_its_rule(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
+        store = self.as_app(
+            bao, store, 'path "secret/data/app" { capabilities = ["read"] }', tmp_path
+        )
         (finding,) = [found for found in store.preflight() if found.level is Level.ERROR]
         assert "may not update secret/data/app" in finding.text
-        assert 'path "secret/data/app" { capabilities = ["create","read","update"] }' in finding.hint
+        assert (
+            'path "secret/data/app" { capabilities = ["create","read","update"] }' in finding.hint
+        )
         with pytest.raises(AccessDenied, match="refuses to update secret/data/app"):
             write(store, "second-value")
         assert value(store) == "first-value"
@@ -238,29 +292,38 @@ class TestLogins:
         role_id = bao.call("GET", "auth/approle/role/app/role-id")["data"]["role_id"]
         secret_id = bao.call("POST", "auth/approle/role/app/secret-id", {})["data"]["secret_id"]
         (folder / "secret_id").write_text(secret_id)
-        return VaultAuth(approle=AppRole(role_id=role_id, secret_id=Reference("file", str(folder / "secret_id"))))
+        return VaultAuth(
+            approle=AppRole(role_id=role_id, secret_id=Reference("file", str(folder / "secret_id")))
+        )
 
     def test_approle_logs_in_once(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
         store = replace(store, auth=self.approle(bao, tmp_path, secret_id_num_uses=1))
         write(store, "second-value")
         assert value(store) == "second-value"
 
-    def test_a_login_that_was_revoked_is_had_anew(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
+    def test_a_login_that_was_revoked_is_had_anew(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
         store = replace(store, auth=self.approle(bao, tmp_path))
         store.read()
         bao.call("POST", "auth/token/revoke", {"token": vault._tokens[store.vault].secret.reveal()})
         write(store, "second-value")
         assert value(store) == "second-value"
 
-    def test_a_token_is_renewed_before_it_ends(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
-        store = replace(store, auth=self.approle(bao, tmp_path, token_ttl="3s", secret_id_num_uses=1))
+    def test_a_token_is_renewed_before_it_ends(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
+        store = replace(
+            store, auth=self.approle(bao, tmp_path, token_ttl="3s", secret_id_num_uses=1)
+        )
         store.read()
         held = vault._tokens[store.vault]
         assert 1 < held.renew_at - time.monotonic() <= 2
         held.renew_at = 0.0  # two of its three seconds are over
         assert value(store) == "first-value"
         assert (
-            vault._tokens[store.vault].renew_at > time.monotonic() and vault._tokens[store.vault].secret == held.secret
+            vault._tokens[store.vault].renew_at > time.monotonic()
+            and vault._tokens[store.vault].secret == held.secret
         )
 
     def test_a_token_that_cannot_be_renewed_is_had_by_another_login(
@@ -272,7 +335,9 @@ class TestLogins:
         held.renewable, held.renew_at = False, 0.0
         assert value(store) == "first-value" and vault._tokens[store.vault].secret != held.secret
 
-    def test_a_wrong_secret_id_is_told_without_it(self, bao: Bao, store: VaultStore, tmp_path: Path) -> None:
+    def test_a_wrong_secret_id_is_told_without_it(
+        self, bao: Bao, store: VaultStore, tmp_path: Path
+    ) -> None:
         auth = self.approle(bao, tmp_path)
         (tmp_path / "secret_id").write_text("wrong-secret-id-1234")
         with pytest.raises(AccessDenied, match="refuses to log us in") as told:
@@ -297,7 +362,9 @@ class TestLogins:
         with pytest.raises(AccessDenied, match="403"):
             store.read()
 
-    def test_a_token_file_that_is_not_there_is_told(self, store: VaultStore, tmp_path: Path) -> None:
+    def test_a_token_file_that_is_not_there_is_told(
+        self, store: VaultStore, tmp_path: Path
+    ) -> None:
         with pytest.raises(NotFound, match="does not exist"):
             replace(store, auth=VaultAuth(file=str(tmp_path / "none"))).read()
         with pytest.raises(AccessDenied, match="cannot be read"):
@@ -348,13 +415,17 @@ class TestServers:
             yield proxy, VaultStore(path="secret/app", key="KEY", address=f"http://{address}")
 
     @pytest.mark.parametrize("cut", [20, 250])
-    def test_a_write_whose_answer_is_cut_may_have_happened(self, wire: tuple[Toxiproxy, VaultStore], cut: int) -> None:
+    def test_a_write_whose_answer_is_cut_may_have_happened(
+        self, wire: tuple[Toxiproxy, VaultStore], cut: int
+    ) -> None:
         proxy, store = wire
         held = store.read()
         assert held is not None
         proxy.toxic("bao", "limit_data", bytes=cut)
         with pytest.raises(OutcomeUnknown):
-            store.vault.call("POST", "secret/data/app", {"data": {"KEY": "second-value"}}, safe=False)
+            store.vault.call(
+                "POST", "secret/data/app", {"data": {"KEY": "second-value"}}, safe=False
+            )
         proxy.heal("bao")
         assert value(store) == "second-value"
 
@@ -376,11 +447,15 @@ class TestServers:
         with pytest.raises(TransientError):
             store.read()
         with pytest.raises(OutcomeUnknown):
-            store.vault.call("POST", "secret/data/app", {"data": {"KEY": "second-value"}}, safe=False)
+            store.vault.call(
+                "POST", "secret/data/app", {"data": {"KEY": "second-value"}}, safe=False
+            )
 
     def test_nobody_there(self, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("s.token-for-nobody")
-        nobody = Vault(f"http://127.0.0.1:{free_port()}", auth=VaultAuth(file=str(tmp_path / "token")))
+        nobody = Vault(
+            f"http://127.0.0.1:{free_port()}", auth=VaultAuth(file=str(tmp_path / "token"))
+        )
         with pytest.raises(TransientError, match="cannot be reached"):
             nobody.call("POST", "secret/data/app", {}, safe=False)
 
@@ -409,11 +484,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         (204, {}, b"", True, None, ""),
         (200, {}, b"", True, TransientError, "only in part"),
         (200, {}, b"", False, OutcomeUnknown, "only in part"),
-        (307, {"location": "http://10.0.0.9:8200/v1/x"}, b"", True, TransientError, "redirects to http://10.0.0.9"),
+        (
+            307,
+            {"location": "http://10.0.0.9:8200/v1/x"},
+            b"",
+            True,
+            TransientError,
+            "redirects to http://10.0.0.9",
+        ),
         (429, {}, b"", True, TransientError, "standby"),
         (472, {}, b"", True, TransientError, "disaster recovery"),
         (473, {}, b"", True, TransientError, "performance standby"),
-        (412, {}, b'{"errors": ["required index state not present"]}', False, TransientError, "index state"),
+        (
+            412,
+            {},
+            b'{"errors": ["required index state not present"]}',
+            False,
+            TransientError,
+            "index state",
+        ),
         (501, {}, b"", False, TransientError, "not initialised"),
         (502, {}, b"<html>bad gateway</html>", True, TransientError, "502"),
         (502, {}, b"<html>bad gateway</html>", False, OutcomeUnknown, "502"),
@@ -423,13 +512,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     ],
 )
 def test_what_servers_and_proxies_say_is_told_by_intent(
-    status: int, headers: dict[str, str], body: bytes, safe: bool, kind: Any, words: str, tmp_path: Path
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    safe: bool,
+    kind: Any,
+    words: str,
+    tmp_path: Path,
 ) -> None:
     handler = type("Odd", (_Handler,), {"status": status, "headers_": headers, "body": body})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     (tmp_path / "token").write_text("s.token-of-a-test")
-    odd = Vault(f"http://127.0.0.1:{server.server_address[1]}", auth=VaultAuth(file=str(tmp_path / "token")))
+    odd = Vault(
+        f"http://127.0.0.1:{server.server_address[1]}", auth=VaultAuth(file=str(tmp_path / "token"))
+    )
     try:
         if kind is None:
             assert odd.call("GET", "x", safe=safe).data == {}

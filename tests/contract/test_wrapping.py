@@ -1,4 +1,6 @@
-"""The sealing key wrapped by Vault's transit engine or AWS KMS: on the disk lies nothing that opens a seal."""
+"""The sealing key wrapped by Vault's transit engine or AWS KMS: on the disk lies nothing that opens
+a seal.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,15 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def opened(folder: Path, how: str) -> Journal:
-    return open_journal(f"sqlite:///{folder}/journal.db", KeySource(folder / "key", seal_with=how, ways=wrapping_ways()))
+    return open_journal(
+        f"sqlite:///{folder}/journal.db",
+        KeySource(folder / "key", seal_with=how, ways=wrapping_ways()),
+    )
 
 
-def test_what_was_sealed_opens_again_and_the_key_on_the_disk_is_wrapped(how: str, tmp_path: Path) -> None:
+def test_what_was_sealed_opens_again_and_the_key_on_the_disk_is_wrapped(
+    how: str, tmp_path: Path
+) -> None:
     journal = opened(tmp_path, how)
     credential = single("sk-canary-under-a-wrapped-key-01", key_id="k1")
     key = journal.key_of(credential)
@@ -74,7 +81,9 @@ def test_a_plain_key_goes_on_to_open_once_new_ones_are_wrapped(how: str, tmp_pat
 
 
 def test_a_keeper_that_does_not_know_the_key_is_told(how: str, tmp_path: Path) -> None:
-    stranger = wrapping_ways().parse(how.rpartition("/")[0] + "/nobody" if "/" in how else "aws-kms:nobody")
+    stranger = wrapping_ways().parse(
+        how.rpartition("/")[0] + "/nobody" if "/" in how else "aws-kms:nobody"
+    )
     with pytest.raises((NotFound, PluginError)):
         stranger.make()
     _, kept = wrapping_ways().parse(how).make()
@@ -82,7 +91,9 @@ def test_a_keeper_that_does_not_know_the_key_is_told(how: str, tmp_path: Path) -
         stranger.open(kept)
 
 
-def test_a_sealed_vault_is_waited_for_not_replaced(bao: Bao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sealed_vault_is_waited_for_not_replaced(
+    bao: Bao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VAULT_ADDR", bao.url)
     monkeypatch.setenv("VAULT_TOKEN", bao.root_token)
     opened(tmp_path, "vault-transit:transit/rotator").database.close()
@@ -96,7 +107,9 @@ def test_a_sealed_vault_is_waited_for_not_replaced(bao: Bao, tmp_path: Path, mon
     assert (tmp_path / "key").read_text() == before
 
 
-@pytest.mark.parametrize("text", ["transit/rotator", "vault-transit:", "vault-transit:rotator", "gcp-kms:x"])
+@pytest.mark.parametrize(
+    "text", ["transit/rotator", "vault-transit:", "vault-transit:rotator", "gcp-kms:x"]
+)
 def test_a_way_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match="no way to wrap"):
         wrapping_ways().parse(text)

@@ -1,4 +1,6 @@
-"""Generates the parts of the documentation that the code knows best: `python -m tests.docs.generate`."""
+"""Generates the parts of the documentation that the code knows best: `python -m
+tests.docs.generate`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,18 @@ from pydantic import BaseModel
 from rotator import durations
 from rotator.core import debt as debt_machine
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
-from rotator.core.state import Cause, ConsumerPlan, Debt, DebtPhase, Key, Phase, Plan, Rotation, StorePlan, Write
+from rotator.core.state import (
+    Cause,
+    ConsumerPlan,
+    Debt,
+    DebtPhase,
+    Key,
+    Phase,
+    Plan,
+    Rotation,
+    StorePlan,
+    Write,
+)
 from rotator.playbook.registry import KINDS, Registry, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 
@@ -22,22 +35,32 @@ _PARTS = {"provider": "generate", "store": "store", "restarter": "restart", "pro
 
 _EVERY = {
     "store": (
-        "| `create` | `False` | It may hold no key yet, also one that is added later: it is filled. "
-        "Without it a store that holds nothing is refused, as a wrong path or variable looks the same |",
-        "| `follows` | `False` | A controller fills it from another store: it is only read, and waited for |",
+        (
+            "| `create` | `False` | It may hold no key yet, also one that is added later: it is"
+            " filled. Without it a store that holds nothing is refused, as a wrong path or variable"
+            " looks the same |"
+        ),
+        (
+            "| `follows` | `False` | A controller fills it from another store: it is only read, and"
+            " waited for |"
+        ),
     ),
     "restarter": ("| `allow_unhealthy` | `False` | Begin although a consumer is unhealthy |",),
 }
 
 
 _SCHEDULE = [
-    "`rotate --due`, called by a timer, begins what is due. `every` counts from the moment at which the last success "
-    "was due (where it was begun by hand: from its beginning), never from its end. So a timer of the same interval "
-    "rotates at each of its calls, and the times do not drift; a call may come early by a twentieth of the interval, "
-    "at most five minutes. What was missed is not made up: after a month without a call each playbook is rotated once, "
-    "and the old times go on. A rotation that was rolled back leaves it due. `cron` names its moments itself, in UTC; "
-    "a call never comes early for them. Where neither day field has a star, either is enough (crontab(5)): "
-    "`0 3 1,15 * 5` is each Friday, and the 1st and 15th.\n",
+    (
+        "`rotate --due`, called by a timer, begins what is due. `every` counts from the moment at"
+        " which the last success was due (where it was begun by hand: from its beginning), never"
+        " from its end. So a timer of the same interval rotates at each of its calls, and the times"
+        " do not drift; a call may come early by a twentieth of the interval, at most five minutes."
+        " What was missed is not made up: after a month without a call each playbook is rotated"
+        " once, and the old times go on. A rotation that was rolled back leaves it due. `cron`"
+        " names its moments itself, in UTC; a call never comes early for them. Where neither day"
+        " field has a star, either is enough (crontab(5)): `0 3 1,15 * 5` is each Friday, and the"
+        " 1st and 15th.\n"
+    ),
 ]
 
 
@@ -46,22 +69,31 @@ def reference() -> str:
     lines = [
         _NOTE,
         "# Playbook reference\n",
-        "A playbook is a YAML file; its name without `.yaml` is the playbook's name. "
-        "`rotator schema` prints the JSON Schema for editors, `rotator validate` every mistake.\n",
-        "Durations are written like `30d`, `24h`, `10m`, `0s`, `1h30m`, also with blanks and `min`: `1 d 4 h`, "
-        "`10 min`. A number without a unit is refused, but in a plugin's settings, where it is seconds. Secrets are "
-        "never written out, only referred to: "
-        "`{env: NAME}`, `{file: PATH}`, `{credential: NAME}` (of systemd), "
-        "`{command: [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, "
-        "`{vault: PATH#FIELD}`; "
-        "they are resolved at each use.\n",
-        "A relative path (of a file, of a program with a slash, in `{file: PATH}`) begins in the playbook's folder, "
-        "wherever rotator is started, and programs run in that folder (as it is named: links "
-        "are not followed). `~` is the home of who runs rotator. Paths are "
-        "kept and shown absolute; on another host (`host:`) they are written absolute, or begin with `~/`.\n",
-        "A program has until its time-out, at the longest until the lease ends; then its process group is killed. "
-        "Its output (10 MB are kept, bytes that are not UTF-8 are replaced) is read until the program itself ends: "
-        "a server that it started in the background lives on, and what that one writes is read by nobody.\n",
+        (
+            "A playbook is a YAML file; its name without `.yaml` is the playbook's name. `rotator"
+            " schema` prints the JSON Schema for editors, `rotator validate` every mistake.\n"
+        ),
+        (
+            "Durations are written like `30d`, `24h`, `10m`, `0s`, `1h30m`, also with blanks and"
+            " `min`: `1 d 4 h`, `10 min`. A number without a unit is refused, but in a plugin's"
+            " settings, where it is seconds. Secrets are never written out, only referred to:"
+            " `{env: NAME}`, `{file: PATH}`, `{credential: NAME}` (of systemd), `{command:"
+            " [program, argument]}`, `{aws-sm: NAME#FIELD}`, `{aws-ssm: NAME}`, `{vault:"
+            " PATH#FIELD}`; they are resolved at each use.\n"
+        ),
+        (
+            "A relative path (of a file, of a program with a slash, in `{file: PATH}`) begins in"
+            " the playbook's folder, wherever rotator is started, and programs run in that folder"
+            " (as it is named: links are not followed). `~` is the home of who runs rotator. Paths"
+            " are kept and shown absolute; on another host (`host:`) they are written absolute, or"
+            " begin with `~/`.\n"
+        ),
+        (
+            "A program has until its time-out, at the longest until the lease ends; then its"
+            " process group is killed. Its output (10 MB are kept, bytes that are not UTF-8 are"
+            " replaced) is read until the program itself ends: a server that it started in the"
+            " background lives on, and what that one writes is read by nobody.\n"
+        ),
         "## Keys of a playbook\n",
         *_table(Shape),
     ]
@@ -72,7 +104,13 @@ def reference() -> str:
     for kind in KINDS:
         lines.append(f"## `{_PARTS[kind]}`: {kind}s\n")
         if kind in _EVERY:
-            lines += ["Every entry may also say:\n", "| key | default | meaning |", "|---|---|---|", *_EVERY[kind], ""]
+            lines += [
+                "Every entry may also say:\n",
+                "| key | default | meaning |",
+                "|---|---|---|",
+                *_EVERY[kind],
+                "",
+            ]
         for name in registry.names(kind):
             plugin = registry.find(kind, name)
             assert plugin is not None
@@ -80,7 +118,10 @@ def reference() -> str:
             settings = list(settings_of(plugin))
             if settings:
                 lines += ["| setting | | meaning |", "|---|---|---|"]
-                lines += [f"| `{s.name}` | {'required' if s.required else 'optional'} | {s.help} |" for s in settings]
+                lines += [
+                    f"| `{s.name}` | {'required' if s.required else 'optional'} | {s.help} |"
+                    for s in settings
+                ]
                 lines.append("")
     return "\n".join(lines)
 
@@ -105,7 +146,12 @@ def orders() -> str:
     """The table state × verb, from the pure function that carries orders out."""
     plan = Plan(stores=(StorePlan("s"),), consumers=(ConsumerPlan("c"),))
     by_hand = replace(plan, supplied=True)
-    lines = [_NOTE, "# What an order does in which state\n", "For an unfinished rotation:\n", *_head(Order)]
+    lines = [
+        _NOTE,
+        "# What an order does in which state\n",
+        "For an unfinished rotation:\n",
+        *_head(Order),
+    ]
     for phase in Phase:
         answers = [order_rotation(_rotation(plan, phase), given, 1.0) for given in Order]
         lines.append(_row(str(phase), answers))
@@ -121,7 +167,10 @@ def orders() -> str:
     for debt_phase in DebtPhase:
         usual, name = _debt(plan, debt_phase), str(debt_phase)
         unable = replace(usual, by_hand=True)
-        for which, debt in (("old key", _debt(by_hand, debt_phase)), ("one that its provider cannot destroy", unable)):
+        for which, debt in (
+            ("old key", _debt(by_hand, debt_phase)),
+            ("one that its provider cannot destroy", unable),
+        ):
             if (row := _debt_row(name, debt)) != _debt_row(name, usual):
                 lines.append(row.replace(f"| {name} |", f"| {which}: {name} |", 1))
     undecided = _debt(plan, cause=Cause.UNDECIDED)
@@ -130,8 +179,9 @@ def orders() -> str:
 
 
 _BY_HAND = (
-    "Where a person makes and destroys the keys (`uses: operator`), or destroys an old one because its provider "
-    "cannot, these states answer otherwise; so does a key that an abandoned rotation left:\n"
+    "Where a person makes and destroys the keys (`uses: operator`), or destroys an old one because"
+    " its provider cannot, these states answer otherwise; so does a key that an abandoned rotation"
+    " left:\n"
 )
 
 
@@ -142,7 +192,9 @@ def _head(orders: Iterable[Order]) -> list[str]:
 
 def _rotation(plan: Plan, phase: Phase) -> Rotation:
     old, new = Key("k1", "f1"), Key("k2", "f2")
-    return Rotation("r", "p", plan, phase, old=old, new=new, writes=(Write(),), came_from=Phase.VERIFY)
+    return Rotation(
+        "r", "p", plan, phase, old=old, new=new, writes=(Write(),), came_from=Phase.VERIFY
+    )
 
 
 def _debt(plan: Plan, phase: DebtPhase | None = None, cause: Cause = Cause.ROTATED) -> Debt:

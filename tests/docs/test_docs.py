@@ -1,4 +1,6 @@
-"""The documentation says what is so: generated pages are fresh, examples load, commands exist, the runbook runs."""
+"""The documentation says what is so: generated pages are fresh, examples load, commands exist, the
+runbook runs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from tests.docs.generate import DOCS, PAGES
 
 ROOT = DOCS.parent
 KILLER = ROOT / "tests" / "acceptance" / "killer"
-_BESIDE = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")]
+_BESIDE = [
+    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+]
 TEXTS = [*_BESIDE, *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
@@ -51,7 +55,11 @@ def test_every_order_has_a_state_in_which_it_does_something() -> None:
     """A column of noes alone would say that the order is never right."""
     lines = [line for line in PAGES["orders.md"]().splitlines() if line.startswith("|")]
     verbs, *rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
-    idle = [verb for verb, *answers in zip(verbs, *rows, strict=True) if not any(a.startswith("→") for a in answers)]
+    idle = [
+        verb
+        for verb, *answers in zip(verbs, *rows, strict=True)
+        if not any(a.startswith("→") for a in answers)
+    ]
     assert not idle
 
 
@@ -88,7 +96,9 @@ def test_commands_in_the_documentation_exist(path: Path) -> None:
             found = command.commands.get(name)
             assert found is not None, line
             command = found._real() if hasattr(found, "_real") else found
-        command.make_context(words[0], [word for word in rest if word != "…"], resilient_parsing=False)
+        command.make_context(
+            words[0], [word for word in rest if word != "…"], resilient_parsing=False
+        )
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
@@ -101,10 +111,16 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_what_contributing_names_exists() -> None:
     """Targets of make, files, modules that run."""
     text, targets = (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "Makefile").read_text()
-    assert all(f"\n{name}:" in targets for name in re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.M))
-    assert all((ROOT / path).exists() for path in re.findall(r"(?:tests|rotator|docs)/[\w/.]+\w", text))
+    assert all(
+        f"\n{name}:" in targets for name in re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.M)
+    )
+    assert all(
+        (ROOT / path).exists() for path in re.findall(r"(?:tests|rotator|docs)/[\w/.]+\w", text)
+    )
     modules = [name.replace(".", "/") for name in re.findall(r"python -m (tests[\w.]*\w)", text)]
-    assert modules and all((ROOT / f"{m}.py").exists() or (ROOT / m / "__main__.py").exists() for m in modules)
+    assert modules and all(
+        (ROOT / f"{m}.py").exists() or (ROOT / m / "__main__.py").exists() for m in modules
+    )
 
 
 def test_every_pain_names_a_test_that_exists() -> None:
@@ -115,7 +131,9 @@ def test_every_pain_names_a_test_that_exists() -> None:
 
 
 def test_the_operations_runbook_does_what_it_says(world: AcceptanceWorld) -> None:  # noqa: F811
-    """Explain, pause, resume; then a rotation, and back to the key that still lives, under traffic."""
+    """Explain, pause, resume; then a rotation, and back to the key that still lives,
+    under traffic.
+    """
     demo = world.folder / "playbooks" / "demo.yaml"
     text = re.sub(r"grace: \w+", "grace: 1h", demo.read_text())
     assert "grace: 1h" in text
@@ -146,7 +164,11 @@ def an_old_key_in_its_grace(of: AcceptanceWorld, playbook: Path) -> None:
 def a_rotation_that_was_killed(of: AcceptanceWorld, playbook: Path) -> None:
     """Once the store holds the new key, and nobody was told."""
     before = of.environment
-    killer = {"PYTHONPATH": str(KILLER), "KILL_AT": "before write", "PLACES": str(of.folder / "places")}
+    killer = {
+        "PYTHONPATH": str(KILLER),
+        "KILL_AT": "before write",
+        "PLACES": str(of.folder / "places"),
+    }
     of.environment = {**before, **killer}
     assert of.rotator("rotate", "openai-prod").returncode < 0
     of.environment = before
@@ -156,13 +178,20 @@ def a_rotation_that_is_stuck(of: AcceptanceWorld, playbook: Path) -> None:
     """Its restart program failed, on and back; the playbook is corrected by now."""
     right = playbook.read_text()
     lines = [line for line in right.splitlines() if "uses: http" not in line]
-    wrong = ["  - {uses: command, run: ['false']}" if "uses: process" in line else line for line in lines]
+    wrong = [
+        "  - {uses: command, run: ['false']}" if "uses: process" in line else line for line in lines
+    ]
     playbook.write_text("\n".join(wrong).replace("evidence: read", "evidence: none"))
     assert of.rotator("rotate", "openai-prod").returncode == 4
     playbook.write_text(right)
 
 
-ACCIDENTS = [nothing_before, an_old_key_in_its_grace, a_rotation_that_was_killed, a_rotation_that_is_stuck]
+ACCIDENTS = [
+    nothing_before,
+    an_old_key_in_its_grace,
+    a_rotation_that_was_killed,
+    a_rotation_that_is_stuck,
+]
 
 
 @pytest.mark.parametrize("accident", ACCIDENTS)
@@ -170,10 +199,16 @@ def test_the_incident_runbook_does_what_it_says(
     world: AcceptanceWorld,  # noqa: F811
     accident: Callable[[AcceptanceWorld, Path], None],
 ) -> None:
-    """Typed as it stands, in order, with the settings that a playbook has by default; whatever happened before."""
+    """Typed as it stands, in order, with the settings that a playbook has by default; whatever
+    happened before.
+    """
     demo = world.folder / "playbooks" / "demo.yaml"
     playbook = demo.rename(demo.with_name("openai-prod.yaml"))
-    lines = [line for line in playbook.read_text().splitlines() if not line.startswith(("revoke:", "limits:"))]
+    lines = [
+        line
+        for line in playbook.read_text().splitlines()
+        if not line.startswith(("revoke:", "limits:"))
+    ]
     playbook.write_text("\n".join(lines))
     first = world.stored_key
     accident(world, playbook)
@@ -182,9 +217,16 @@ def test_the_incident_runbook_does_what_it_says(
     for line in commands(DOCS / "runbooks" / "incident.md"):
         words = shlex.split(line, comments=True)
         result = world.rotator(*(words if words[0] == "rotate" else words[1:]))
-        looks = words[1] in ("status", "doctor", "keys") or "--dry-run" in words  # what stands, by their exit code
-        assert result.returncode == 0 or (looks and not done), f"{line}: {result.stdout}{result.stderr}"
+        looks = (
+            words[1] in ("status", "doctor", "keys") or "--dry-run" in words
+        )  # what stands, by their exit code
+        assert result.returncode == 0 or (looks and not done), (
+            f"{line}: {result.stdout}{result.stderr}"
+        )
         done += [line] if words[0] == "rotate" and "--dry-run" not in words else []
     assert len(done) == 2
     live = [key["value"] for key in world.live_keys]
-    assert live == [world.stored_key] == [world.consumer_key] and world.stored_key not in (first, leaked)
+    assert live == [world.stored_key] == [world.consumer_key] and world.stored_key not in (
+        first,
+        leaked,
+    )

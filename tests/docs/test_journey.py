@@ -32,27 +32,48 @@ class Acme:
     url: str = ""
 
     def make(self, name: str) -> dict[str, str]:
-        key = {"id": f"k{len(self.keys) + 1}", "name": name, "secret": f"acme_{secrets.token_hex(16)}"}
-        self.keys[key["id"]] = {**key, "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        key = {
+            "id": f"k{len(self.keys) + 1}",
+            "name": name,
+            "secret": f"acme_{secrets.token_hex(16)}",
+        }
+        self.keys[key["id"]] = {
+            **key,
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
         return self.keys[key["id"]]
 
     @property
     def accepted(self) -> list[str]:
         return [key["secret"] for key in self.keys.values()]
 
-    def answer(self, method: str, path: str, bearer: str, body: dict[str, str]) -> tuple[int, object]:
+    def answer(
+        self, method: str, path: str, bearer: str, body: dict[str, str]
+    ) -> tuple[int, object]:
         if (method, path) == ("GET", "/whoami"):
-            return (200, {"shop": "shop_1"}) if bearer in self.accepted else (401, {"error": "no such key"})
+            return (
+                (200, {"shop": "shop_1"})
+                if bearer in self.accepted
+                else (401, {"error": "no such key"})
+            )
         if bearer != self.token:
             return 401, {"error": "not an administrator"}
         match method, path.removeprefix("/shops/shop_1/keys"):
             case "POST", "":
                 return 201, self.make(body["name"])
             case "GET", "":
-                shown = [{**key, "masked": f"acme_...{key['secret'][-6:]}"} for key in self.keys.values()]
-                return 200, {"keys": [{name: key[name] for name in key if name != "secret"} for key in shown]}
+                shown = [
+                    {**key, "masked": f"acme_...{key['secret'][-6:]}"} for key in self.keys.values()
+                ]
+                return 200, {
+                    "keys": [{name: key[name] for name in key if name != "secret"} for key in shown]
+                }
             case "DELETE", rest:
-                return (204, None) if self.keys.pop(rest[1:], None) else (404, {"error": "no such key"})
+                return (
+                    (204, None)
+                    if self.keys.pop(rest[1:], None)
+                    else (404, {"error": "no such key"})
+                )
         return 404, {"error": "no such thing"}
 
 
@@ -83,7 +104,9 @@ def acme() -> Iterator[Acme]:
         server.shutdown()
 
 
-def test_a_key_of_an_unknown_service_is_rotated_by_what_the_page_says(acme: Acme, tmp_path: Path) -> None:
+def test_a_key_of_an_unknown_service_is_rotated_by_what_the_page_says(
+    acme: Acme, tmp_path: Path
+) -> None:
     """Its two files and its three commands; only addresses, paths and spans of time are ours."""
     ours = {
         "https://api.acme.example": acme.url,
@@ -108,7 +131,10 @@ def test_a_key_of_an_unknown_service_is_rotated_by_what_the_page_says(acme: Acme
     (shop / "ready.sh").write_text(f"#!/bin/sh\ntest -f {shop}/running || exit 75\n")
     for script in shop.glob("*.sh"):
         script.chmod(0o755)
-    env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "ROTATOR_HOME": str(tmp_path / "state")}
+    env = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ROTATOR_HOME": str(tmp_path / "state"),
+    }
 
     section = tmp_path / "section.md"
     section.write_text(PAGE.read_text().partition(TITLE)[2].partition("\n## ")[0])
@@ -119,7 +145,15 @@ def test_a_key_of_an_unknown_service_is_rotated_by_what_the_page_says(acme: Acme
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
     held = re.search(r"ACME_KEY=(.*)", (shop / ".env").read_text())
-    assert held and held[1] != old and sorted(acme.accepted) == sorted([old, held[1]]), "the old key has its grace"
-    assert (shop / "running").read_text() == (shop / ".env").read_text() == f"PORT=80\nACME_KEY={held[1]}\n"
-    done = subprocess.run(["rotator", "revoke", "acme-prod"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert held and held[1] != old and sorted(acme.accepted) == sorted([old, held[1]]), (
+        "the old key has its grace"
+    )
+    assert (
+        (shop / "running").read_text()
+        == (shop / ".env").read_text()
+        == f"PORT=80\nACME_KEY={held[1]}\n"
+    )
+    done = subprocess.run(
+        ["rotator", "revoke", "acme-prod"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0 and acme.accepted == [held[1]], done.stdout + done.stderr

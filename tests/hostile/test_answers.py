@@ -1,4 +1,6 @@
-"""Answers that mean harm, from a server that speaks raw bytes: each a clear error, in time, that leaks nothing."""
+"""Answers that mean harm, from a server that speaks raw bytes: each a clear error, in time, that
+leaks nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ import pytest
 from rotator import deadline
 from rotator.clients import http
 from rotator.clients.http import Request
-from rotator.errors import LeaseLost, OutcomeUnknown, PermanentError, RotatorError, TransientError, Unreadable
+from rotator.errors import (
+    LeaseLost,
+    OutcomeUnknown,
+    PermanentError,
+    RotatorError,
+    TransientError,
+    Unreadable,
+)
 from rotator.integrations.command.provider import CommandProvider
 from rotator.integrations.command.store import CommandStore
 from rotator.model import Label, single
@@ -61,14 +70,19 @@ def saying(text: str | bytes) -> Behaviour:
     return lambda connection: connection.sendall(text if isinstance(text, bytes) else text.encode())
 
 
-def answering(status: str, body: str = "", kind: str = "application/json", more: str = "") -> Behaviour:
+def answering(
+    status: str, body: str = "", kind: str = "application/json", more: str = ""
+) -> Behaviour:
     return saying(
-        f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body.encode())}\r\n{more}\r\n{body}"
+        f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length:"
+        f" {len(body.encode())}\r\n{more}\r\n{body}"
     )
 
 
 def endless(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    connection.sendall(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     while True:
         connection.sendall(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
 
@@ -104,16 +118,36 @@ HOSTILE: dict[str, tuple[Behaviour, type[RotatorError], type[RotatorError]]] = {
         Unreadable,
     ),
     "more than ten megabytes": (endless, PermanentError, Unreadable),
-    "half an answer": (saying("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"), TransientError, OutcomeUnknown),
+    "half an answer": (
+        saying("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"),
+        TransientError,
+        OutcomeUnknown,
+    ),
     "nothing of HTTP": (saying("SSH-2.0-OpenSSH_9.2\r\n"), TransientError, OutcomeUnknown),
     "a reset": (resetting, TransientError, OutcomeUnknown),
     "no content": (saying("HTTP/1.1 204 No Content\r\n\r\n"), RotatorError, Unreadable),
-    "a wrong length": (saying("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"), RotatorError, OutcomeUnknown),
+    "a wrong length": (
+        saying("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"),
+        RotatorError,
+        OutcomeUnknown,
+    ),
     "JSON that is no object": (answering("200 OK", "[]"), RotatorError, Unreadable),
-    "JSON of another shape": (answering("200 OK", '{"data": {"a": 1}, "value": 7}'), RotatorError, Unreadable),
+    "JSON of another shape": (
+        answering("200 OK", '{"data": {"a": 1}, "value": 7}'),
+        RotatorError,
+        Unreadable,
+    ),
     "deeply nested JSON": (answering("200 OK", "[" * 100_000), RotatorError, Unreadable),
-    "headers without end": (saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200_000), RotatorError, OutcomeUnknown),
-    "an overloaded server": (answering("503 Service Unavailable", "{}"), TransientError, OutcomeUnknown),
+    "headers without end": (
+        saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200_000),
+        RotatorError,
+        OutcomeUnknown,
+    ),
+    "an overloaded server": (
+        answering("503 Service Unavailable", "{}"),
+        TransientError,
+        OutcomeUnknown,
+    ),
     "an overloaded server that says when": (
         answering("503 Service Unavailable", "{}", more="retry-after: 7\r\n"),
         TransientError,
@@ -126,9 +160,15 @@ HOSTILE: dict[str, tuple[Behaviour, type[RotatorError], type[RotatorError]]] = {
     ),
     "a bad request": (answering("400 Bad Request", "{}"), PermanentError, Unreadable),
     "a conflict": (answering("409 Conflict", "{}"), PermanentError, Unreadable),
-    "a refusal before the work": (answering("422 Unprocessable Entity", "{}"), PermanentError, PermanentError),
+    "a refusal before the work": (
+        answering("422 Unprocessable Entity", "{}"),
+        PermanentError,
+        PermanentError,
+    ),
     "an account out of credit": (
-        answering("429 Too Many Requests", '{"error": {"message": "pay", "code": "insufficient_quota"}}'),
+        answering(
+            "429 Too Many Requests", '{"error": {"message": "pay", "code": "insufficient_quota"}}'
+        ),
         PermanentError,
         PermanentError,
     ),
@@ -144,13 +184,19 @@ def provider(url: str, folder: Path):  # type: ignore[no-untyped-def]
     (folder / "admin").write_text(KEY)
     found = Registry().find("provider", "openai")
     assert found is not None
-    return found(project="proj_1", admin_key=Reference("file", str(folder / "admin")), base_url=f"{url}/v1")
+    return found(
+        project="proj_1", admin_key=Reference("file", str(folder / "admin")), base_url=f"{url}/v1"
+    )
 
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_listing_that_meets_it_ends_in_an_error(case: str, tmp_path: Path) -> None:
     behaviour, listing, _ = HOSTILE[case]
-    with serving(behaviour) as url, deadline.until(deadline.within(10)), pytest.raises(listing) as told:
+    with (
+        serving(behaviour) as url,
+        deadline.until(deadline.within(10)),
+        pytest.raises(listing) as told,
+    ):
         provider(url, tmp_path).inventory()
     assert KEY not in told.value.message + told.value.hint and len(told.value.message) < 600
 
@@ -159,7 +205,11 @@ def test_a_listing_that_meets_it_ends_in_an_error(case: str, tmp_path: Path) -> 
 def test_a_create_that_meets_it_is_unknown_or_certainly_not_done(case: str, tmp_path: Path) -> None:
     """Whatever may have made a key is never told as a plain failure."""
     behaviour, _, create = HOSTILE[case]
-    with serving(behaviour) as url, deadline.until(deadline.within(10)), pytest.raises(create) as told:
+    with (
+        serving(behaviour) as url,
+        deadline.until(deadline.within(10)),
+        pytest.raises(create) as told,
+    ):
         provider(url, tmp_path).generate(LABEL, None)
     assert KEY not in told.value.message + told.value.hint
 
@@ -175,7 +225,10 @@ def test_slowness_ends_with_the_deadline(behaviour: Behaviour) -> None:
 
 
 def test_an_interim_answer_is_passed_over() -> None:
-    both = "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    both = (
+        "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:"
+        " 2\r\n\r\n{}"
+    )
     with serving(saying(both)) as url:
         assert http.send(Request("GET", url)).json() == {}
 
@@ -193,16 +246,32 @@ def test_a_redirect_does_not_get_the_key(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
     """Wrong TLS: nothing is sent, the sentence says certificate."""
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=elsewhere"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=elsewhere",
+    ]
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
     subprocess.run([*made, *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    with serving(answering("200 OK", "{}"), context) as url, pytest.raises(TransientError, match=r"(?i)certificate"):
+    with (
+        serving(answering("200 OK", "{}"), context) as url,
+        pytest.raises(TransientError, match=r"(?i)certificate"),
+    ):
         http.send(Request("POST", url, json={}))
 
 
-@pytest.mark.parametrize("url", ["", "http://", "http://[::1", "gopher://x/", "http://exa mple/", "//x"])
+@pytest.mark.parametrize(
+    "url", ["", "http://", "http://[::1", "gopher://x/", "http://exa mple/", "//x"]
+)
 def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
     with pytest.raises((PermanentError, TransientError)):
         http.send(Request("GET", url))
@@ -231,19 +300,29 @@ def test_a_header_that_would_smuggle_another_is_refused() -> None:
         ("Sun, 99 Nov 2094 08:49:37 GMT", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(told: str, seconds: float | None) -> None:
+def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(
+    told: str, seconds: float | None
+) -> None:
     assert http.retry_after(http.Answer(429, {"retry-after": told}, b"")) == seconds
 
 
 def test_a_date_to_wait_for_is_counted_from_the_servers_own_clock() -> None:
     """A server whose clock is years behind asks for twenty seconds, and gets them."""
-    dates = {"date": "Sun, 06 Nov 1994 08:49:37 GMT", "retry-after": "Sun, 06 Nov 1994 08:49:57 GMT"}
+    dates = {
+        "date": "Sun, 06 Nov 1994 08:49:37 GMT",
+        "retry-after": "Sun, 06 Nov 1994 08:49:57 GMT",
+    }
     assert http.retry_after(http.Answer(503, dates, b"")) == 20
 
 
 def test_a_redirect_is_told_by_its_host_alone(tmp_path: Path) -> None:
-    redirect = answering("303 See Other", more="location: https://console.example/keys/7?session=0123\r\n")
-    with serving(redirect) as url, pytest.raises(PermanentError, match=r"redirects \(303\) to console\.example$"):
+    redirect = answering(
+        "303 See Other", more="location: https://console.example/keys/7?session=0123\r\n"
+    )
+    with (
+        serving(redirect) as url,
+        pytest.raises(PermanentError, match=r"redirects \(303\) to console\.example$"),
+    ):
         provider(url, tmp_path).inventory()
 
 
@@ -260,17 +339,26 @@ TELLING = {
             "422 Unprocessable Entity",
         )
     },
-    **{status: answering(status, _NAMED) for status in ("429 Too Many Requests", "500 Internal Server Error")},
+    **{
+        status: answering(status, _NAMED)
+        for status in ("429 Too Many Requests", "500 Internal Server Error")
+    },
     "a status that nobody knows": answering("499 Whatever", _NAMED),
     "a reason that is the key": answering(f"500 {NEW}", "{}"),
-    "a quota": answering("400 Bad Request", f'{{"error": {{"message": "limit of keys reached by {NEW}"}}}}'),
-    "no credit": answering("402 Payment Required", f'{{"error": {{"message": "insufficient credits for {NEW}"}}}}'),
+    "a quota": answering(
+        "400 Bad Request", f'{{"error": {{"message": "limit of keys reached by {NEW}"}}}}'
+    ),
+    "no credit": answering(
+        "402 Payment Required", f'{{"error": {{"message": "insufficient credits for {NEW}"}}}}'
+    ),
     "JSON that was cut short": answering("200 OK", f'{{"value": "{NEW}", "mo'),
     "HTML": answering("200 OK", f"<pre>{NEW}</pre>", "text/html"),
     "a kind of content that is the key": answering("200 OK", "x", NEW),
     "a field whose name is the key": answering("200 OK", f'{{"{NEW}0": 1}}'),
     "another shape": answering("200 OK", f'{{"data": ["{NEW}"]}}'),
-    "a redirect's location": answering("303 See Other", more=f"location: https://{NEW}.example/?key={NEW}\r\n"),
+    "a redirect's location": answering(
+        "303 See Other", more=f"location: https://{NEW}.example/?key={NEW}\r\n"
+    ),
     "a line that is no header": saying(f"HTTP/1.1 200 OK\r\n{NEW}\r\n\r\n"),
     "no status line": saying(f"{NEW}\r\n\r\n"),
     "a length that is none": saying(f"HTTP/1.1 200 OK\r\ncontent-length: {NEW}\r\n\r\n"),
@@ -340,9 +428,16 @@ def test_each_probe_has_a_connection_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_what_is_meant_for_this_machine_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The key would travel to another one, and nobody would be warned, as the address says loopback."""
-    with serving(saying("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")) as url, serving(hangs_up) as proxy:
+def test_what_is_meant_for_this_machine_goes_through_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The key would travel to another one, and nobody would be warned, as the address says
+    loopback.
+    """
+    with (
+        serving(saying("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")) as url,
+        serving(hangs_up) as proxy,
+    ):
         monkeypatch.setenv(name, proxy)
         assert http.send(Request("GET", url)).status == 200
 

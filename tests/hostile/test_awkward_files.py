@@ -1,4 +1,6 @@
-"""Files that are not what they seem: what a replaced one must still be, here and by a shell, or why it is refused."""
+"""Files that are not what they seem: what a replaced one must still be, here and by a shell, or why
+it is refused.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ STORES: dict[str, type[DotenvStore]] = {"here": DotenvStore, "by a shell": _Shel
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Iterator[DotenvStore]:
-    """In a directory that other users reach: pytest's own are closed to them, anew with each run that begins."""
+    """In a directory that other users reach: pytest's own are closed to them, anew with each run
+    that begins.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         path = Path(folder) / "app.env"
@@ -79,13 +83,23 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
 
 ANY = 0xFFFFFFFF
 OWNER, USER, GROUP, MASK, OTHER = 1, 2, 4, 16, 32
-NOBODY_READS = acl((OWNER, 6, ANY), (USER, 4, NOBODY), (GROUP, 0, ANY), (MASK, 4, ANY), (OTHER, 0, ANY))
+NOBODY_READS = acl(
+    (OWNER, 6, ANY), (USER, 4, NOBODY), (GROUP, 0, ANY), (MASK, 4, ANY), (OTHER, 0, ANY)
+)
 
 
 def read_by(uid: int, path: Path) -> bool:
     """Whether that user can read it."""
-    code = "import os, sys; uid = int(sys.argv[1]); os.setgroups([]); os.setgid(uid); os.setuid(uid); open(sys.argv[2])"
-    return subprocess.run(["python3", "-c", code, str(uid), str(path)], stderr=subprocess.DEVNULL).returncode == 0
+    code = (
+        "import os, sys; uid = int(sys.argv[1]); os.setgroups([]); os.setgid(uid); os.setuid(uid);"
+        " open(sys.argv[2])"
+    )
+    return (
+        subprocess.run(
+            ["python3", "-c", code, str(uid), str(path)], stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
 
 
 def test_who_may_read_it_by_an_acl_still_may_and_after_an_undo_too(store: DotenvStore) -> None:
@@ -109,7 +123,9 @@ def test_extended_attributes_stay(store: DotenvStore) -> None:
 
 
 def test_a_directory_that_gives_new_files_an_acl_gives_this_one_none(store: DotenvStore) -> None:
-    """A default ACL: without care, a file of mode 640 would be readable for whom the directory names."""
+    """A default ACL: without care, a file of mode 640 would be readable for whom the directory
+    names.
+    """
     path = path_of(store)
     path.chmod(0o640)
     os.setxattr(path.parent, "system.posix_acl_default", NOBODY_READS)
@@ -118,7 +134,9 @@ def test_a_directory_that_gives_new_files_an_acl_gives_this_one_none(store: Dote
     assert stat.S_IMODE(path.stat().st_mode) == 0o640 and not read_by(NOBODY, path)
 
 
-def test_a_directory_that_gives_new_files_its_group_does_not_open_this_one_to_it(store: DotenvStore) -> None:
+def test_a_directory_that_gives_new_files_its_group_does_not_open_this_one_to_it(
+    store: DotenvStore,
+) -> None:
     """setgid: the new file was the directory's group's, where the old one was of our own."""
     path = path_of(store)
     path.chmod(0o640)
@@ -136,7 +154,9 @@ def test_owner_and_group_of_another_user_stay(store: DotenvStore) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
 
 
-def test_a_file_of_two_names_is_refused_before_the_start_and_when_it_is_written(store: DotenvStore) -> None:
+def test_a_file_of_two_names_is_refused_before_the_start_and_when_it_is_written(
+    store: DotenvStore,
+) -> None:
     path = path_of(store)
     os.link(path, path.with_name("second"))
     assert "has 2 names" in errors(store)[0].text and "find " in errors(store)[0].hint
@@ -184,7 +204,9 @@ def _flag(path: Path, bit: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize(("bit", "words"), [(0x10, "immutable"), (0x20, "append-only")])
 @pytest.mark.parametrize("of", ["the file", "its directory"])
-def test_what_chattr_made_so_is_refused_before_the_start(store: DotenvStore, bit: int, words: str, of: str) -> None:
+def test_what_chattr_made_so_is_refused_before_the_start(
+    store: DotenvStore, bit: int, words: str, of: str
+) -> None:
     undo = _flag(path_of(store) if of == "the file" else path_of(store).parent, bit)
     try:
         assert words in errors(store)[0].text
@@ -210,7 +232,9 @@ def _as_user(uid: int, act: Callable[[], str]) -> str:
         return told.read()
 
 
-@pytest.mark.parametrize(("mode", "words"), [(0o777, "cannot have .*owner"), (0o1777, "in a sticky directory")])
+@pytest.mark.parametrize(
+    ("mode", "words"), [(0o777, "cannot have .*owner"), (0o1777, "in a sticky directory")]
+)
 def test_an_owner_that_cannot_be_given_is_found_before_the_start(
     store: DotenvStore, mode: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,8 +254,12 @@ def test_an_owner_that_cannot_be_given_is_found_before_the_start(
         assert re.search(words, _as_user(NOBODY, told))
 
 
-def test_an_acl_that_a_file_system_would_lose_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is over some network mounts: the call succeeds, or is not allowed, and the new file has none."""
+def test_an_acl_that_a_file_system_would_lose_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is over some network mounts: the call succeeds, or is not allowed, and the new file has
+    none.
+    """
     path = tmp_path / "app.env"
     path.write_text("KEY=old\n")
     os.setxattr(path, "system.posix_acl_access", NOBODY_READS)
@@ -245,7 +273,9 @@ def test_an_acl_that_a_file_system_would_lose_is_refused(tmp_path: Path, monkeyp
         assert "cannot have its ACL" in errors(store)[0].text
         with pytest.raises(AccessDenied, match="cannot have its ACL"):
             write(store)
-        assert path.read_text() == "KEY=old\n" and [one.name for one in tmp_path.iterdir()] == ["app.env"]
+        assert path.read_text() == "KEY=old\n" and [one.name for one in tmp_path.iterdir()] == [
+            "app.env"
+        ]
 
 
 def test_a_file_system_without_nameless_files_is_tried_with_a_named_one(
@@ -265,13 +295,17 @@ def test_a_file_system_without_nameless_files_is_tried_with_a_named_one(
 
 
 def test_a_volume_that_a_kubelet_fills_is_refused(store: DotenvStore) -> None:
-    """A mounted Secret, seen from the node: KEY → ..data/KEY → ..2026_11_28_09_00_00.123456789/KEY."""
+    """A mounted Secret, seen from the node: KEY → ..data/KEY →
+    ..2026_11_28_09_00_00.123456789/KEY.
+    """
     path = path_of(store)
     (path.parent / "..2026_11_28_09_00_00.123456789").mkdir()
     path.rename(path.parent / "..2026_11_28_09_00_00.123456789" / "app.env")
     (path.parent / "..data").symlink_to("..2026_11_28_09_00_00.123456789")
     path.symlink_to("..data/app.env")
-    assert "a kubelet fills" in errors(store)[0].text and "store `kubernetes`" in errors(store)[0].hint
+    assert (
+        "a kubelet fills" in errors(store)[0].text and "store `kubernetes`" in errors(store)[0].hint
+    )
 
 
 @pytest.mark.parametrize("left", [".app.env.swp", ".#app.env", ".~lock.app.env#"])
@@ -332,7 +366,9 @@ def test_preflight_leaves_nothing_and_changes_nothing(store: DotenvStore) -> Non
 
 
 class TestRotations:
-    """The same by the command itself: what becomes of the file, and how many keys were made for it."""
+    """The same by the command itself: what becomes of the file, and how many keys were
+    made for it.
+    """
 
     @pytest.fixture
     def rotator(self, run: Callable[..., Said], home: Path) -> Callable[..., Said]:
@@ -343,13 +379,17 @@ class TestRotations:
     def keys(self, home: Path) -> int:
         return len(json.loads((home / "keys.json").read_text()))
 
-    def test_an_acl_outlives_a_rotation_and_an_undo(self, rotator: Callable[..., Said], home: Path) -> None:
+    def test_an_acl_outlives_a_rotation_and_an_undo(
+        self, rotator: Callable[..., Said], home: Path
+    ) -> None:
         path, book = home / "key", home / "playbooks" / "one.yaml"
         os.setxattr(path, "system.posix_acl_access", NOBODY_READS)
         assert rotator("rotate", "one", "--wait").code == 0
         assert os.getxattr(path, "system.posix_acl_access") == NOBODY_READS
         before = path.read_text()
-        only_the_old = f"restart: {{uses: command, run: [grep, -q, {before}, {path}]}}\nevidence: none\n"
+        only_the_old = (
+            f"restart: {{uses: command, run: [grep, -q, {before}, {path}]}}\nevidence: none\n"
+        )
         book.write_text(book.read_text() + only_the_old)
         assert rotator("rotate", "one").code == 3
         assert path.read_text() == before
@@ -381,10 +421,14 @@ class TestRotations:
 
 
 class TestConsumersWithAMountOfTheFileAlone:
-    """`-v ./app.env:/run/app.env`: such a container sees the old file for ever, while its key is revoked."""
+    """`-v ./app.env:/run/app.env`: such a container sees the old file for ever, while its key is
+    revoked.
+    """
 
     @pytest.fixture(params=["app.env", "with a blank.env"])
-    def consumer(self, request: pytest.FixtureRequest, store: DotenvStore) -> Iterator[tuple[DotenvStore, Path, int]]:
+    def consumer(
+        self, request: pytest.FixtureRequest, store: DotenvStore
+    ) -> Iterator[tuple[DotenvStore, Path, int]]:
         """A process in a mount namespace of its own."""
         path = path_of(store).rename(path_of(store).with_name(request.param))
         (path.parent / "run").mkdir()
@@ -397,12 +441,16 @@ class TestConsumersWithAMountOfTheFileAlone:
             yield replace(store, path=str(path)), inside, process.pid
             process.kill()
 
-    def test_they_are_found_before_the_start_and_afterwards(self, consumer: tuple[DotenvStore, Path, int]) -> None:
+    def test_they_are_found_before_the_start_and_afterwards(
+        self, consumer: tuple[DotenvStore, Path, int]
+    ) -> None:
         store, inside, pid = consumer
         assert [(one.pid, one.program) for one in store.holders()] == [(pid, "sh")]
         assert "run/key" in store.holders()[0].place
         write(store)
-        assert "old" in Path(f"/proc/{pid}/root{inside}").read_text(), "the belief that all this stands on"
+        assert "old" in Path(f"/proc/{pid}/root{inside}").read_text(), (
+            "the belief that all this stands on"
+        )
         assert [one.pid for one in store.holders()] == [pid]
 
     @pytest.mark.parametrize(
@@ -418,7 +466,10 @@ class TestConsumersWithAMountOfTheFileAlone:
         ],
     )
     def test_a_playbook_that_starts_nobody_anew_is_refused(
-        self, consumer: tuple[DotenvStore, Path, int], restart: list[tuple[str, dict[str, Any]]], level: Level
+        self,
+        consumer: tuple[DotenvStore, Path, int],
+        restart: list[tuple[str, dict[str, Any]]],
+        level: Level,
     ) -> None:
         restarters = [Registry().find("restarter", uses)(**settings) for uses, settings in restart]  # type: ignore[misc]
         playbook = SimpleNamespace(
@@ -435,7 +486,9 @@ def test_nobody_has_an_ordinary_file_mounted(store: DotenvStore) -> None:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `rotator plan one` as a unit's sandbox would: the store's directory is read-only, no new privileges."""
+    """Runs `rotator plan one` as a unit's sandbox would: the store's directory is read-only, no new
+    privileges.
+    """
     folder = tmp_path / "etc"
     folder.mkdir()
     (folder / "app.env").write_text("KEY=some-old-value-of-a-key\n")
@@ -452,7 +505,10 @@ def sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             "ROTATOR_HOME": str(tmp_path / "state"),
             "ROTATOR_PLAYBOOKS": str(tmp_path / "playbooks"),
         }
-        script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --no-new-privs "$@"'
+        script = (
+            'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --no-new-privs'
+            ' "$@"'
+        )
         rotator = [sys.executable, "-m", "rotator", "plan", "one"]
         argv = ["unshare", "-m", "sh", "-c", script, str(folder), *rotator]
         return subprocess.run(argv, env=environment, capture_output=True, text=True)
@@ -472,10 +528,15 @@ def test_a_read_only_file_system_is_told_as_such_with_what_a_unit_must_say(
 def test_sudo_where_new_privileges_are_forbidden_is_told_as_such() -> None:
     """By a user who would need them, as a unit with NoNewPrivileges= runs."""
     nobody = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
-    done = subprocess.run(["setpriv", *nobody, "sudo", "-n", "true"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["setpriv", *nobody, "sudo", "-n", "true"], capture_output=True, text=True
+    )
     with pytest.raises(AccessDenied) as refused:
         Host(sudo=True).run(f"cat >&2 <<'END'\n{done.stderr}END\nexit {done.returncode}")
-    assert "new privileges are forbidden" in refused.value.message and "NoNewPrivileges=no" in refused.value.hint
+    assert (
+        "new privileges are forbidden" in refused.value.message
+        and "NoNewPrivileges=no" in refused.value.hint
+    )
 
 
 def test_a_store_on_a_read_only_mount_is_told_here_and_by_a_shell(store: DotenvStore) -> None:
@@ -484,7 +545,10 @@ def test_a_store_on_a_read_only_mount_is_told_here_and_by_a_shell(store: DotenvS
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
         (found,) = errors(store)
-        assert "its file system is read-only" in found.text and f"ReadWritePaths={folder}" in found.hint
+        assert (
+            "its file system is read-only" in found.text
+            and f"ReadWritePaths={folder}" in found.hint
+        )
     finally:
         subprocess.run(["umount", folder], check=True)
     assert not errors(store)

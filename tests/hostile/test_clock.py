@@ -1,4 +1,6 @@
-"""A wall clock that jumps by a month, in either direction: no key dies early, nothing is lost, nothing waits on."""
+"""A wall clock that jumps by a month, in either direction: no key dies early, nothing is lost,
+nothing waits on.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Jumping(SystemClock):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, memory_world: memory.World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(
+    tmp_path: Path, memory_world: memory.World, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
     found = Bench(tmp_path, f"sqlite:///{tmp_path / 'journal.db'}")
     path = tmp_path / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
@@ -42,7 +46,8 @@ def test_a_month_forward_does_not_end_grace(bench: Bench) -> None:
     assert bench.live == both and len(both) == 2
     with bench.service.journal.database.read() as connection:
         told = connection.exec_driver_sql(
-            "SELECT count(*) FROM audit WHERE record LIKE '%the clock jumped: its times were moved%'"
+            "SELECT count(*) FROM audit WHERE record LIKE '%the clock jumped: its times were"
+            " moved%'"
         ).scalar()
     assert told == 1, "said once"
     bench.service.clock.offset = 0.0  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""A full disk, a read-only file, a directory that is none, a file that vanishes: nothing is lost, and it is told."""
+"""A full disk, a read-only file, a directory that is none, a file that vanishes: nothing is lost,
+and it is told.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few megabytes. Needs root."""
     place = tmp_path / "small"
     place.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]).returncode
+    ):
         pytest.skip("mounting a small file system needs root")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
@@ -40,7 +45,9 @@ def fill(place: Path, leave: int) -> Path:
 
 
 def test_a_full_disk_at_any_write_of_the_journal_loses_nothing(small_disk: Path) -> None:
-    """Ever more room, so that another write fails each time; with room again the next run puts everything right."""
+    """Ever more room, so that another write fails each time; with room again the next run puts
+    everything right.
+    """
     memory.WORLD.issuers.clear()
     bench = Bench(small_disk, f"sqlite:///{small_disk / 'journal.db'}")
     assert bench.service.rotate("one", WAIT).code == 0
@@ -106,7 +113,9 @@ def test_a_dotenv_that_vanishes_in_the_middle_is_a_conflict(tmp_path: Path) -> N
     assert not path.exists() and store.read() is None
 
 
-def test_a_journal_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_on_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SQLite's locks do not hold there: two rotators would both believe that they are alone."""
     mounts = tmp_path / "mountinfo"
     mounts.write_text(

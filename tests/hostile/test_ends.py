@@ -1,4 +1,6 @@
-"""Every call ends, by real clocks: answers that drip, names that are not resolved, lists without end."""
+"""Every call ends, by real clocks: answers that drip, names that are not resolved, lists without
+end.
+"""
 
 from __future__ import annotations
 
@@ -45,16 +47,28 @@ DRIPS = pytest.mark.parametrize("drips", [body_drips, headers_drip])
 
 
 @DRIPS
-def test_a_dripping_answer_ends_though_the_lease_is_renewed(drips: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dripping_answer_ends_though_the_lease_is_renewed(
+    drips: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deadline, "CALL", 1.0)
-    with serving(drips) as url, deadline.until(lambda: 15.0), within(3), pytest.raises(TransientError, match="in 1 s"):
+    with (
+        serving(drips) as url,
+        deadline.until(lambda: 15.0),
+        within(3),
+        pytest.raises(TransientError, match="in 1 s"),
+    ):
         http.send(Request("GET", url))
 
 
 @DRIPS
 def test_what_changes_keys_ends_with_the_lease_as_it_was_when_it_began(drips: Behaviour) -> None:
     left = iter([1.0, 1.0])
-    with serving(drips) as url, deadline.until(lambda: next(left, 15.0)), within(4), pytest.raises(OutcomeUnknown):
+    with (
+        serving(drips) as url,
+        deadline.until(lambda: next(left, 15.0)),
+        within(4),
+        pytest.raises(OutcomeUnknown),
+    ):
         http.send(Request("POST", url))
 
 
@@ -104,8 +118,13 @@ def heard_nothing(heard: list[bytes]) -> bool:
     return heard == [b""]
 
 
-def test_a_name_that_is_resolved_after_the_end_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver has no time-out of ours. When it answers at last, nobody waits, and the lease may be another's."""
+def test_a_name_that_is_resolved_after_the_end_is_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The resolver has no time-out of ours.
+
+    When it answers at last, nobody waits, and the lease may be another's.
+    """
     resolved, real = threading.Event(), socket.getaddrinfo
 
     def slow(*arguments, **named):  # type: ignore[no-untyped-def]
@@ -114,7 +133,11 @@ def test_a_name_that_is_resolved_after_the_end_is_sent_nothing(monkeypatch: pyte
 
     with hearing() as (url, heard):
         monkeypatch.setattr(socket, "getaddrinfo", slow)
-        with deadline.until(deadline.within(0.5)), within(3), pytest.raises(TransientError, match="did not answer"):
+        with (
+            deadline.until(deadline.within(0.5)),
+            within(3),
+            pytest.raises(TransientError, match="did not answer"),
+        ):
             http.send(Request("POST", url))
         resolved.set()
         assert heard_nothing(heard)
@@ -141,11 +164,18 @@ def test_a_listing_without_end_ends_with_the_step(tmp_path: Path) -> None:
         nonlocal pages
         pages += 1
         time.sleep(0.2)
-        key = {"id": f"key_{pages}", "name": "x", "redacted_value": "sk-…", "created_at": 1, "owner": {}}
+        key = {
+            "id": f"key_{pages}",
+            "name": "x",
+            "redacted_value": "sk-…",
+            "created_at": 1,
+            "owner": {},
+        }
         body = json.dumps({"data": [key], "has_more": True, "last_id": key["id"]})
-        saying(f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}")(
-            connection
-        )
+        saying(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:"
+            f" {len(body)}\r\n\r\n{body}"
+        )(connection)
 
     late = pytest.raises(TransientError, match="the listing of keys did not come to its end in 2 s")
     with serving(page) as url, deadline.until(lambda: 15.0, step=1.5), within(5), late:

@@ -54,15 +54,28 @@ def test_what_is_no_file_of_that_kind_is_refused_at_once(make, tmp_path: Path) -
     path.rename(tmp_path / "books" / "one.yaml")
     assert len(Directory((tmp_path / "books",)).load().mistakes) == 1
     with pytest.raises(ConfigError):
-        load({"ROTATOR_CONFIG": str(tmp_path / "books" / "one.yaml"), "ROTATOR_HOME": str(tmp_path)})
+        load(
+            {"ROTATOR_CONFIG": str(tmp_path / "books" / "one.yaml"), "ROTATOR_HOME": str(tmp_path)}
+        )
     assert time.monotonic() - begun < 1
 
 
 # a megabyte of YAML each
 BILLIONS = {
-    "entries by parts": GOOD + "description: {a: [" + "x," * 40_000 + "]}\nfor_each: [" + "{name: a}," * 30_000 + "]",
-    "places by letters": GOOD + f"description: '{'{a}' * 100_000}'\nfor_each: [{{name: x, a: {'y' * 500_000}}}]",
-    "entries by reference": GOOD + f"x: &x {{name: {'y' * 900_000}}}\nfor_each: [" + "*x," * 30_000 + "]",
+    "entries by parts": (
+        GOOD
+        + "description: {a: ["
+        + "x," * 40_000
+        + "]}\nfor_each: ["
+        + "{name: a}," * 30_000
+        + "]"
+    ),
+    "places by letters": (
+        GOOD + f"description: '{'{a}' * 100_000}'\nfor_each: [{{name: x, a: {'y' * 500_000}}}]"
+    ),
+    "entries by reference": (
+        GOOD + f"x: &x {{name: {'y' * 900_000}}}\nfor_each: [" + "*x," * 30_000 + "]"
+    ),
     "scalars": "a: [" + "x," * 490_000 + "]",
     "mappings": "[" + "{}," * 330_000 + "]",
     "nested": "[" * 990_000,
@@ -72,7 +85,9 @@ BILLIONS = {
 
 
 @pytest.mark.parametrize("case", BILLIONS)
-def test_a_playbook_of_billions_is_refused_in_a_second_and_a_hundred_megabytes(case: str, tmp_path: Path) -> None:
+def test_a_playbook_of_billions_is_refused_in_a_second_and_a_hundred_megabytes(
+    case: str, tmp_path: Path
+) -> None:
     (tmp_path / "one.yaml").write_text(BILLIONS[case])
     code = """
 import resource, sys, time
@@ -84,7 +99,9 @@ loaded = Directory((Path(sys.argv[1]),)).load()
 print(time.process_time() - begun, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
 print(len(loaded.playbooks), [mistake.text for mistake in loaded.mistakes])
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=30
+    )
     took, megabytes = map(float, done.stdout.split()[:2])
     assert took < 1 and megabytes < 100, done.stdout[:300]
     assert done.stdout.splitlines()[1].startswith("0 ["), done.stdout[:300]
@@ -124,8 +141,28 @@ def test_a_file_of_many_lines_is_changed_in_linear_time(line: bytes) -> None:
 
 def test_what_is_put_stands_there(tmp_path: Path) -> None:
     """Whatever stood there before, in whatever quoting."""
-    parts = ["A", "=", " ", "\t", "'", '"', "\\", "#", "\n", "\r\n", "x", "export ", "A=", "\nA=", "A='", " #", "B=1"]
+    parts = [
+        "A",
+        "=",
+        " ",
+        "\t",
+        "'",
+        '"',
+        "\\",
+        "#",
+        "\n",
+        "\r\n",
+        "x",
+        "export ",
+        "A=",
+        "\nA=",
+        "A='",
+        " #",
+        "B=1",
+    ]
     chance = random.Random(7)
     for _ in range(3_000):
         text = "".join(chance.choices(parts, k=chance.randint(0, 20))).encode()
-        assert dotenv_syntax.get(dotenv_syntax.put(text, "A", "the-value"), "A") == "the-value", text
+        assert dotenv_syntax.get(dotenv_syntax.put(text, "A", "the-value"), "A") == "the-value", (
+            text
+        )

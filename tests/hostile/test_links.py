@@ -1,4 +1,6 @@
-"""Links that other users plant where rotator, as root, reads and writes: it must not be led to a file of root's."""
+"""Links that other users plant where rotator, as root, reads and writes: it must not be led to a
+file of root's.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from rotator.clients.hosts import Host
 from rotator.errors import AccessDenied, PermanentError, RotatorError
 
 MALLORY = 12345
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make files of another user"
+)
 
 Read = Callable[[Path], Snapshot | None]
 Replace = Callable[[Path, bytes, str, str], Snapshot]
@@ -23,7 +27,9 @@ WAYS: dict[str, tuple[Read, Replace]] = {
     "here": (files.read, files.replace),
     "by a shell": (
         lambda path: host_files.read(HERE, str(path)),
-        lambda path, content, expect, tag: host_files.replace(HERE, str(path), content, expect, tag),
+        lambda path, content, expect, tag: host_files.replace(
+            HERE, str(path), content, expect, tag
+        ),
     ),
 }
 
@@ -112,20 +118,32 @@ PLANTED = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
-def test_a_link_of_another_users_is_not_followed(plant: Callable[[Path], Path], way: str, app: Path) -> None:
+def test_a_link_of_another_users_is_not_followed(
+    plant: Callable[[Path], Path], way: str, app: Path
+) -> None:
     path, (read, replace) = plant(app), WAYS[way]
-    before = {one: one.read_bytes() for one in app.parent.rglob("*") if one.is_file() and not one.is_symlink()}
+    before = {
+        one: one.read_bytes()
+        for one in app.parent.rglob("*")
+        if one.is_file() and not one.is_symlink()
+    }
     for act in (lambda: read(path), lambda: replace(path, b"KEY=new\n", "", "t")):
         with pytest.raises(AccessDenied, match=r"a link of uid 12345") as told:
             act()
         assert "could lead us to any file" in told.value.hint
-    after = {one: one.read_bytes() for one in app.parent.rglob("*") if one.is_file() and not one.is_symlink()}
+    after = {
+        one: one.read_bytes()
+        for one in app.parent.rglob("*")
+        if one.is_file() and not one.is_symlink()
+    }
     assert after == before
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_links_of_roots_and_of_who_owns_what_they_lead_to_are_followed(way: str, app: Path) -> None:
-    """A release is often reached through `current`, which the application's user turns to the next one."""
+    """A release is often reached through `current`, which the application's user turns to the next
+    one.
+    """
     read, replace = WAYS[way]
     (app / "7").mkdir()
     (app / "7" / ".env").write_text("KEY=old\n")
@@ -143,8 +161,12 @@ def test_links_of_roots_and_of_who_owns_what_they_lead_to_are_followed(way: str,
     assert sorted(one.name for one in (app / "7").iterdir()) == [".env"]
 
 
-def test_what_becomes_a_link_after_it_was_looked_at_is_not_followed(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look and the act, the application's user has all the time that it takes to win once."""
+def test_what_becomes_a_link_after_it_was_looked_at_is_not_followed(
+    app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the act, the application's user has all the time that it takes to win
+    once.
+    """
     (app / "7").mkdir()
     (app / "7" / "roots.conf").write_text("theirs\n")
     looked = files.trust.followed

@@ -1,4 +1,6 @@
-"""Who may look into rotator's memory: a core dump would hold every key that it had, and its whole environment."""
+"""Who may look into rotator's memory: a core dump would hold every key that it had, and its whole
+environment.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _TO_A_FILE = _PATTERN.exists() and not _PATTERN.read_text().startswith(("|", "/"
 
 @pytest.mark.skipif(not _TO_A_FILE, reason="core dumps go elsewhere here")
 def test_a_crash_leaves_no_core_dump(home: Path) -> None:
-    """It is killed while it waits for the provider, so that it has the administrator's key in its hands."""
+    """It is killed while it waits for the provider, so that it has the administrator's key in its
+    hands.
+    """
     asked, listening = threading.Event(), socket.create_server(("127.0.0.1", 0))
 
     def silent() -> None:
@@ -34,13 +38,19 @@ def test_a_crash_leaves_no_core_dump(home: Path) -> None:
     threading.Thread(target=silent, daemon=True).start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     (home / "playbooks" / "one.yaml").write_text(
-        f"generate: {{uses: openai, project: p, base_url: '{url}', admin_key: {{env: THE_ADMIN_KEY}}}}\n"
-        f"store: {{uses: file, path: {home}/key, create: true}}\n"
+        f"generate: {{uses: openai, project: p, base_url: '{url}', admin_key: {{env:"
+        f" THE_ADMIN_KEY}}}}\nstore: {{uses: file, path: {home}/key, create: true}}\n"
     )
-    environment = {**os.environ, "THE_ADMIN_KEY": "sk-admin-canary", "ROTATOR_PLAYBOOKS": str(home / "playbooks")}
+    environment = {
+        **os.environ,
+        "THE_ADMIN_KEY": "sk-admin-canary",
+        "ROTATOR_PLAYBOOKS": str(home / "playbooks"),
+    }
     command = f"ulimit -c unlimited && exec {' '.join(_installed('rotate'))} one"
     environment["ROTATOR_HOME"] = str(home / "state")
-    process = subprocess.Popen(["bash", "-c", command], cwd=home, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=home, env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         assert asked.wait(60)
         process.send_signal(signal.SIGSEGV)

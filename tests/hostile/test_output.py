@@ -1,4 +1,6 @@
-"""What cannot be printed stops no rotation: a full disk, a closed output, an encoding without our signs."""
+"""What cannot be printed stops no rotation: a full disk, a closed output, an encoding without our
+signs.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,12 @@ def world(tmp_path: Path) -> Iterator[AcceptanceWorld]:
         yield found
 
 
-def _shell(world: AcceptanceWorld, redirected: str, *arguments: str, **environment: str) -> tuple[int, str]:
-    """The installed command, its output where the shell puts it; exit status, and what came on standard error."""
+def _shell(
+    world: AcceptanceWorld, redirected: str, *arguments: str, **environment: str
+) -> tuple[int, str]:
+    """The installed command, its output where the shell puts it; exit status, and what came on
+    standard error.
+    """
     command = " ".join([*_installed(arguments[0]), *arguments[1:]])
     done = subprocess.run(
         ["bash", "-c", f"{command} {redirected}"],
@@ -46,7 +52,9 @@ def test_a_full_output_stops_nothing_and_is_said(world: AcceptanceWorld) -> None
     before = world.stored_key
     code, said = _shell(world, ">/dev/full", "rotate", "demo", "--wait")
     _rotated(world, before)
-    assert code == 1 and "error: standard output cannot be written: No space left on device" in said, said
+    assert (
+        code == 1 and "error: standard output cannot be written: No space left on device" in said
+    ), said
 
 
 @pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&- >&- 2>&-", "| head -c 10"])
@@ -58,20 +66,30 @@ def test_an_output_that_is_closed_stops_nothing(world: AcceptanceWorld, redirect
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_an_encoding_without_our_signs_is_spelled_out(world: AcceptanceWorld, encoding: str) -> None:
+def test_an_encoding_without_our_signs_is_spelled_out(
+    world: AcceptanceWorld, encoding: str
+) -> None:
     before = world.stored_key
     seen = world.folder / "seen"
     code, said = _shell(world, f">{seen}", "rotate", "demo", "--wait", PYTHONIOENCODING=encoding)
     _rotated(world, before)
-    assert code == 0 and "preflight  ok " in seen.read_text(encoding), said + seen.read_text(encoding)
+    assert code == 0 and "preflight  ok " in seen.read_text(encoding), said + seen.read_text(
+        encoding
+    )
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 def test_a_full_audit_stream_stops_nothing_and_is_said_once(world: AcceptanceWorld) -> None:
     before = world.stored_key
-    code, said = _shell(world, ">/dev/null", "rotate", "demo", "--wait", ROTATOR_AUDIT_STREAM="/dev/full")
+    code, said = _shell(
+        world, ">/dev/null", "rotate", "demo", "--wait", ROTATOR_AUDIT_STREAM="/dev/full"
+    )
     _rotated(world, before)
-    assert code == 0 and said.count("the audit stream cannot be written to /dev/full: No space left on device") == 1
+    assert (
+        code == 0
+        and said.count("the audit stream cannot be written to /dev/full: No space left on device")
+        == 1
+    )
     assert "rotator audit export" in said and world.rotator("audit", "verify").returncode == 0
 
 

@@ -1,4 +1,6 @@
-"""What other packages do for us: they send nothing after the deadline, and their programs are held as ours are."""
+"""What other packages do for us: they send nothing after the deadline, and their programs are held
+as ours are.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ Unsafe = Callable[[str], object]
 
 
 class Silent:
-    """It takes connections, and whatever is sent; it answers nothing, or a byte each tenth of a second."""
+    """It takes connections, and whatever is sent; it answers nothing, or a byte each tenth of a
+    second.
+    """
 
     def __init__(self, drips: bytes = b"") -> None:
         self.got, self.ended = b"", threading.Event()
@@ -65,7 +69,10 @@ class Silent:
         self._listening.close()
 
 
-@pytest.fixture(params=[b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + b" " * 1000], ids=["silent", "drips"])
+@pytest.fixture(
+    params=[b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + b" " * 1000],
+    ids=["silent", "drips"],
+)
 def server(request: pytest.FixtureRequest) -> Iterator[Silent]:
     found = Silent(request.param)
     yield found
@@ -80,21 +87,33 @@ def _vault(url: str) -> object:
 
 def _kubernetes(url: str) -> object:
     pytest.importorskip("kubernetes", reason="the extra 'kubernetes' is not installed")
-    return Cluster(os.environ["A_KUBECONFIG"]).patch("/api/v1/namespaces/n/secrets/s", {}, safe=False)
+    return Cluster(os.environ["A_KUBECONFIG"]).patch(
+        "/api/v1/namespaces/n/secrets/s", {}, safe=False
+    )
 
 
 def _aws(url: str) -> object:
     pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
     account = Account("eu-central-1", url, None, None, "AKIA", Secret("a-secret-access-key"))
-    return aws.call(account, "iam", "delete_access_key", safe=False, UserName="u", AccessKeyId="A" * 20)
+    return aws.call(
+        account, "iam", "delete_access_key", safe=False, UserName="u", AccessKeyId="A" * 20
+    )
 
 
 def _docker(url: str) -> object:
     pytest.importorskip("docker", reason="the extra 'docker' is not installed")
-    return docker.call(EngineConnection(host=url.replace("http:", "tcp:")), lambda api: api.restart("web", timeout=1))
+    return docker.call(
+        EngineConnection(host=url.replace("http:", "tcp:")),
+        lambda api: api.restart("web", timeout=1),
+    )
 
 
-CALLS: dict[str, Unsafe] = {"vault": _vault, "kubernetes": _kubernetes, "aws": _aws, "docker": _docker}
+CALLS: dict[str, Unsafe] = {
+    "vault": _vault,
+    "kubernetes": _kubernetes,
+    "aws": _aws,
+    "docker": _docker,
+}
 
 
 def _kubeconfig(tmp_path: Path, url: str, user: object) -> Path:
@@ -112,7 +131,9 @@ def _kubeconfig(tmp_path: Path, url: str, user: object) -> Path:
 
 
 @pytest.fixture
-def call(request: pytest.FixtureRequest, tmp_path: Path, server: Silent, monkeypatch: pytest.MonkeyPatch) -> Unsafe:
+def call(
+    request: pytest.FixtureRequest, tmp_path: Path, server: Silent, monkeypatch: pytest.MonkeyPatch
+) -> Unsafe:
     monkeypatch.setenv("A_VAULT_TOKEN", "a-token")
     monkeypatch.setenv("A_KUBECONFIG", str(_kubeconfig(tmp_path, server.url, {"token": "t"})))
     for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "AWS_PROFILE"):
@@ -142,7 +163,9 @@ def test_a_lease_that_ends_while_it_connects_sends_nothing(
 
 
 @all_of_them
-def test_what_hangs_ends_with_the_lease_and_so_does_its_connection(call: Unsafe, server: Silent) -> None:
+def test_what_hangs_ends_with_the_lease_and_so_does_its_connection(
+    call: Unsafe, server: Silent
+) -> None:
     """By real time; what was given up does not go on reading for as long as it drips."""
     begun = time.monotonic()
     with deadline.until(deadline.within(LEASE)), pytest.raises((OutcomeUnknown, TransientError)):
@@ -167,7 +190,11 @@ def _login(folder: Path, answer: object, hangs: str = "") -> Path:
 
 def _by_kubeconfig(folder: Path, hangs: str = "") -> None:
     pytest.importorskip("kubernetes", reason="the extra 'kubernetes' is not installed")
-    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "tok"}}
+    answer = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "tok"},
+    }
     program = {
         "command": str(_login(folder, answer, hangs)),
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -181,13 +208,17 @@ def _by_profile(folder: Path, hangs: str = "") -> None:
     pytest.importorskip("boto3", reason="the extra 'aws' is not installed")
     answer = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "of-the-process"}
     program = _login(folder, answer, hangs)
-    (folder / "config").write_text(f"[profile p]\nregion = eu-central-1\ncredential_process = {program}\n")
+    (folder / "config").write_text(
+        f"[profile p]\nregion = eu-central-1\ncredential_process = {program}\n"
+    )
     found = aws.session(Account(profile="p")).get_credentials()
     assert found.access_key == "AKIAPROCESS"
 
 
 @pytest.fixture(params=[_by_kubeconfig, _by_profile], ids=["kubeconfig", "profile"])
-def login(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def login(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -197,7 +228,9 @@ def login(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_login_program_of_a_package_has_none_of_our_credentials(
     login: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ROTATOR_KEY", base64.b64encode(b"canary-of-the-sealing-key-012345").decode())
+    monkeypatch.setenv(
+        "ROTATOR_KEY", base64.b64encode(b"canary-of-the-sealing-key-012345").decode()
+    )
     monkeypatch.setenv("THE_ADMIN_KEY", "canary-of-the-administrator")
     monkeypatch.setattr(environment, "_referred", {"THE_ADMIN_KEY"})
     login(tmp_path)
@@ -205,7 +238,9 @@ def test_a_login_program_of_a_package_has_none_of_our_credentials(
     assert not names & {"ROTATOR_KEY", "THE_ADMIN_KEY"} and {"PATH", "AWS_CONFIG_FILE"} <= names
 
 
-def test_a_login_program_that_hangs_is_ended_with_what_it_started(login: Callable[..., None], tmp_path: Path) -> None:
+def test_a_login_program_that_hangs_is_ended_with_what_it_started(
+    login: Callable[..., None], tmp_path: Path
+) -> None:
     begun = time.monotonic()
     with deadline.until(deadline.within(LEASE)), pytest.raises((TransientError, AccessDenied)):
         login(tmp_path, hangs="yes")

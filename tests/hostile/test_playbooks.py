@@ -1,4 +1,6 @@
-"""Some four hundred ways to write a playbook wrong: each is told with place and hint, never with a traceback."""
+"""Some four hundred ways to write a playbook wrong: each is told with place and hint, never with a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,13 @@ def load(folder: Path, text: str | bytes) -> Loaded:
 def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     if path:
         yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, child in inner:
         yield from paths(child, (*path, key))
 
@@ -127,7 +135,10 @@ def test_every_key_spelled_or_filled_wrong_is_told_with_place_and_hint(tmp_path:
     told = 0
     for path in paths(GOOD):
         named = ".".join(map(str, path))
-        for kind, value in {**WRONG, **({"a typo": typo} if isinstance(path[-1], str) else {})}.items():
+        for kind, value in {
+            **WRONG,
+            **({"a typo": typo} if isinstance(path[-1], str) else {}),
+        }.items():
             if (named, kind) in RIGHT:
                 continue
             check(load(tmp_path, yaml.safe_dump(changed(path, value), sort_keys=False)))
@@ -140,6 +151,8 @@ def test_what_is_no_playbook_at_all_is_told(kind: str, tmp_path: Path) -> None:
     check(load(tmp_path, SYNTAX[kind]))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00a", b"a: \xe9", b"\x00" * 100], ids=["UTF-16", "Latin-1", "zeros"])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00a", b"a: \xe9", b"\x00" * 100], ids=["UTF-16", "Latin-1", "zeros"]
+)
 def test_what_is_no_text_is_told(content: bytes, tmp_path: Path) -> None:
     check(load(tmp_path, content))

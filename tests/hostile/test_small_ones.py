@@ -1,4 +1,6 @@
-"""A link that leads to itself, no room for one file more, a plugin that raises what nobody foresaw."""
+"""A link that leads to itself, no room for one file more, a plugin that raises what
+nobody foresaw.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,13 @@ def _change(home: Path, was: str, now: str) -> None:
     path.write_text(path.read_text().replace(was, now))
 
 
-@pytest.mark.parametrize("command", [["rotate", "one"], ["plan", "one"], ["doctor"], ["adopt", "one"]])
+@pytest.mark.parametrize(
+    "command", [["rotate", "one"], ["plan", "one"], ["doctor"], ["adopt", "one"]]
+)
 @pytest.mark.parametrize("store", ["file", "dotenv"])
-def test_a_loop_of_links_is_told_as_one(run: Run, home: Path, command: list[str], store: str) -> None:
+def test_a_loop_of_links_is_told_as_one(
+    run: Run, home: Path, command: list[str], store: str
+) -> None:
     (home / "a").symlink_to("b")
     (home / "b").symlink_to("a")
     key = ", key: KEY" if store == "dotenv" else ""
@@ -42,7 +48,11 @@ def test_a_loop_of_links_is_told_as_one(run: Run, home: Path, command: list[str]
 
 def test_too_few_files_are_refused_before_anything_begins(home: Path) -> None:
     command = f"ulimit -n 16; exec {' '.join(_installed('rotate'))} --due"
-    environment = {**os.environ, "ROTATOR_HOME": str(home / "state"), "ROTATOR_PLAYBOOKS": str(home / "playbooks")}
+    environment = {
+        **os.environ,
+        "ROTATOR_HOME": str(home / "state"),
+        "ROTATOR_PLAYBOOKS": str(home / "playbooks"),
+    }
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "may open 16 files only" in done.stderr, done
     assert not (home / "state" / "journal.db").exists()
@@ -64,7 +74,9 @@ def test_a_program_that_has_no_room_now_is_asked_again() -> None:
         assert programs.run(["/bin/true"]).code == 0
 
 
-@pytest.mark.parametrize("error", [RuntimeError, RecursionError, NotImplementedError, KeyError, AssertionError])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, RecursionError, NotImplementedError, KeyError, AssertionError]
+)
 def test_a_plugin_that_raises_what_nobody_foresaw_ends_its_own_rotation_alone(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
@@ -76,7 +88,9 @@ def test_a_plugin_that_raises_what_nobody_foresaw_ends_its_own_rotation_alone(
         return []
 
     text = (home / "playbooks" / "one.yaml").read_text()
-    (home / "playbooks" / "odd.yaml").write_text(text.replace(f"path: {home}/key", f"path: {home}/odd"))
+    (home / "playbooks" / "odd.yaml").write_text(
+        text.replace(f"path: {home}/key", f"path: {home}/odd")
+    )
     monkeypatch.setattr(FileStore, "preflight", fails)
     planned, said = run("plan", "odd"), run("rotate", "--due")
     assert planned.code == 6 and "did not foresee" in planned.out, planned

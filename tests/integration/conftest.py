@@ -42,7 +42,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     from sqlalchemy import create_engine, text
 
     name = f"j{uuid.uuid4().hex[:12]}"
-    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
@@ -75,7 +77,9 @@ class Bench:
 
     def fresh(self) -> Service:
         """Another process, so to say."""
-        settings = Settings(self.folder, playbooks=(self.folder / "playbooks",), database_url=self.url)
+        settings = Settings(
+            self.folder, playbooks=(self.folder / "playbooks",), database_url=self.url
+        )
         return Service(settings, "test")
 
     @property

@@ -1,4 +1,7 @@
-"""Before a key is made: which key is in force, and do all stores and consumers hold it? Real files, a real issuer."""
+"""Before a key is made: which key is in force, and do all stores and consumers hold it?
+
+Real files, a real issuer.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,9 @@ class Shop:
 
     def playbook(self, *stores: str) -> None:
         found = ", ".join(stores or (self.store(),))
-        (self.folder / "playbooks" / "shop.yaml").write_text(PLAYBOOK.format(url=self.url, stores=f"[{found}]"))
+        (self.folder / "playbooks" / "shop.yaml").write_text(
+            PLAYBOOK.format(url=self.url, stores=f"[{found}]")
+        )
 
     def store(self, name: str = ".env", key: str = "KEY", more: str = "") -> str:
         return f"{{uses: dotenv, path: {self.folder / name}, key: {key}{more}}}"
@@ -96,11 +101,17 @@ class Shop:
         return key_id
 
     def refused(self, request: Request = WAIT) -> str:
-        """What a rotation is refused with, before any key is made; all keys live on, and the file stays."""
+        """What a rotation is refused with, before any key is made; all keys live on, and the file
+        stays.
+        """
         live, text, creates = set(self.keys), self.env.read_text(), len(self.issuer.creates)
         report = self.service.rotate("shop", request)
         assert report.code == 6 and report.rotation, report
-        assert (set(self.keys), self.env.read_text(), len(self.issuer.creates)) == (live, text, creates)
+        assert (set(self.keys), self.env.read_text(), len(self.issuer.creates)) == (
+            live,
+            text,
+            creates,
+        )
         return f"{report.rotation.problem}\n{report.rotation.hint}"
 
 
@@ -125,7 +136,9 @@ MASKS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_a_colleagues_key_is_not_taken_for_ours(shop: Shop, mask: str) -> None:
-    """The key in .env is of another workspace; the only listed key is a colleague's, and its mask tells little."""
+    """The key in .env is of another workspace; the only listed key is a colleague's, and its mask
+    tells little.
+    """
     ours = shop.keys.pop(shop.first)["secret"]
     shop.issuer.elsewhere.add(ours)
     colleague = shop.made("billing service", lambda _: MASKS[mask](ours))
@@ -170,7 +183,10 @@ def test_adopting_an_id_that_the_list_contradicts_is_refused_with_both_hints(sho
     colleague = shop.made("billing service")
     with pytest.raises(RefusedError) as refused:
         orders.adopt(shop.service, "shop", colleague)
-    assert shop.keys[colleague]["label"] in refused.value.message and shop.held[-4:] in refused.value.message
+    assert (
+        shop.keys[colleague]["label"] in refused.value.message
+        and shop.held[-4:] in refused.value.message
+    )
 
 
 def test_adopting_an_id_that_is_not_listed_is_refused_with_those_that_are(shop: Shop) -> None:
@@ -184,12 +200,22 @@ def test_who_told_the_id_of_an_adopted_key_is_in_the_audit(shop: Shop) -> None:
     from sqlalchemy import text
 
     with shop.service.journal.database.read() as connection:
-        records = [row[0] for row in connection.execute(text("SELECT record FROM audit WHERE record LIKE '%adopted%'"))]
-    assert ["the provider's list" in records[0], '"a person"' in records[1]] == [True, True], records
+        records = [
+            row[0]
+            for row in connection.execute(
+                text("SELECT record FROM audit WHERE record LIKE '%adopted%'")
+            )
+        ]
+    assert ["the provider's list" in records[0], '"a person"' in records[1]] == [
+        True,
+        True,
+    ], records
 
 
 def test_a_typo_in_the_variable_is_refused(shop: Shop) -> None:
-    """`KEYS` for `KEY`: a new variable would be made, and the key that the service uses be revoked."""
+    """`KEYS` for `KEY`: a new variable would be made, and the key that the service uses
+    be revoked.
+    """
     shop.playbook(shop.store(key="KEYS"))
     told = shop.refused()
     assert f"dotenv {shop.env}#KEYS holds no key" in told and "create: true" in told
@@ -216,7 +242,9 @@ def test_a_wrong_field_of_a_json_document_is_refused(shop: Shop) -> None:
     """Read by a program: the field is not there, so there is nothing to rotate."""
     document = shop.folder / "secrets.json"
     document.write_text(json.dumps({"openrouter": {"key": shop.held}}))
-    program = "import json, sys; print(json.load(open(sys.argv[1]))['openrouter'].get(sys.argv[2], ''))"
+    program = (
+        "import json, sys; print(json.load(open(sys.argv[1]))['openrouter'].get(sys.argv[2], ''))"
+    )
 
     def kept(field: str) -> str:
         read = json.dumps([sys.executable, "-c", program, str(document), field])
@@ -226,20 +254,29 @@ def test_a_wrong_field_of_a_json_document_is_refused(shop: Shop) -> None:
     assert "command false holds no key" in shop.refused()
     shop.playbook(shop.store(), kept("key"))
     book = shop.service.playbooks().get("shop")
-    assert not [one for one in preflight.examine(shop.service.journal, book, 1e10).findings if one.level is Level.ERROR]
+    assert not [
+        one
+        for one in preflight.examine(shop.service.journal, book, 1e10).findings
+        if one.level is Level.ERROR
+    ]
 
 
 def test_a_label_of_a_lost_journal_is_not_taken_for_ours_until_a_person_adopts(shop: Shop) -> None:
     lost = Label("0ld0ld00", "shop", "01LOSTROTATION", 1)
     shop.keys[shop.first]["name"] = lost.text
     told = shop.refused()
-    assert "made by a rotation that this journal does not know" in told and "rotator adopt shop --id" in told
+    assert (
+        "made by a rotation that this journal does not know" in told
+        and "rotator adopt shop --id" in told
+    )
     assert "was the journal lost, or restored from a backup?" in told
     assert orders.adopt(shop.service, "shop").id == shop.first
     assert shop.service.rotate("shop", WAIT).code == 0 and shop.first not in shop.keys
 
 
-def test_a_variable_with_another_key_is_refused_where_the_journal_knows_the_one_in_force(shop: Shop) -> None:
+def test_a_variable_with_another_key_is_refused_where_the_journal_knows_the_one_in_force(
+    shop: Shop,
+) -> None:
     """The typo hits a variable with an old key: dead, and of nobody."""
     assert shop.service.rotate("shop", WAIT).code == 0
     shop.env.write_text(shop.env.read_text() + f"OLD_KEY=sk-or-v1-{secrets.token_hex(32)}\n")
@@ -249,7 +286,9 @@ def test_a_variable_with_another_key_is_refused_where_the_journal_knows_the_one_
 
 
 def test_a_first_key_that_its_provider_refuses_is_left_forward_only(shop: Shop) -> None:
-    """It was found by a leak scanner and deleted: there is nothing to revoke, and nothing to go back to."""
+    """It was found by a leak scanner and deleted: there is nothing to revoke, and nothing to go
+    back to.
+    """
     shop.keys.clear()
     report = shop.service.rotate("shop", WAIT)
     assert report.code == 0 and report.rotation and report.rotation.forward_only

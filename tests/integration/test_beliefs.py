@@ -1,4 +1,6 @@
-"""What rotator believes: a key is destroyed only by an id that its provider shows, and never while it is in force."""
+"""What rotator believes: a key is destroyed only by an id that its provider shows, and never while
+it is in force.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,23 @@ from rotator.service import Request
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)
-_generate, _inventory, _probe = MemoryProvider.generate, MemoryProvider.inventory, MemoryProvider.probe
+_generate, _inventory, _probe = (
+    MemoryProvider.generate,
+    MemoryProvider.inventory,
+    MemoryProvider.probe,
+)
 
 
 def _answers(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
     """The issuer makes the key; what it answers is `change` of it."""
-    monkeypatch.setattr(MemoryProvider, "generate", lambda self, label, like: change(_generate(self, label, like)))
+    monkeypatch.setattr(
+        MemoryProvider, "generate", lambda self, label, like: change(_generate(self, label, like))
+    )
 
 
-def _lists(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[KeyRecord]], list[KeyRecord]]) -> None:
+def _lists(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[list[KeyRecord]], list[KeyRecord]]
+) -> None:
     monkeypatch.setattr(MemoryProvider, "inventory", lambda self: change(_inventory(self)))
 
 
@@ -37,7 +47,10 @@ def _lists(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[KeyRecord]], 
 def test_a_key_answered_under_another_id_than_listed_is_brought_nowhere(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, answered: str
 ) -> None:
-    """Its sweep would revoke it in production one day. No store is written, nothing is revoked, both ids are named."""
+    """Its sweep would revoke it in production one day.
+
+    No store is written, nothing is revoked, both ids are named.
+    """
     before = bench.stored
     _answers(monkeypatch, lambda made: replace(made, id=answered))
     report = bench.service.rotate("one", WAIT)
@@ -48,8 +61,12 @@ def test_a_key_answered_under_another_id_than_listed_is_brought_nowhere(
     assert len(bench.live) == 2
     given_up = orders.order(bench.service, "one", Order.UNDO, Request())
     assert given_up.code == 0 and given_up.rotation is not None
-    assert given_up.rotation.outcome is Outcome.ROLLED_BACK and not given_up.rotation.possible_orphan
-    assert bench.live == [before] == [bench.stored]  # found by its label, and destroyed by the id that the list shows
+    assert (
+        given_up.rotation.outcome is Outcome.ROLLED_BACK and not given_up.rotation.possible_orphan
+    )
+    assert (
+        bench.live == [before] == [bench.stored]
+    )  # found by its label, and destroyed by the id that the list shows
 
 
 def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
@@ -61,12 +78,16 @@ def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
     given_up = orders.order(bench.service, "one", Order.UNDO, Request())
     words.report(given_up)
     told = capsys.readouterr().out
-    assert "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told
+    assert (
+        "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told
+    )
     assert len(bench.live) == 2
     assert any("one-key2" in todo.what for todo in overview.row(bench.service, "one", None).todo())
 
 
-def test_a_recovery_that_asks_may_be_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recovery_that_asks_may_be_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _loses(monkeypatch, lambda made: bench.issuer.use(made.primary.reveal()) and None)
     assert bench.service.rotate("one", WAIT).code == 4
     given_up = orders.order(bench.service, "one", Order.UNDO, Request())
@@ -76,14 +97,22 @@ def test_a_recovery_that_asks_may_be_given_up(bench: Bench, monkeypatch: pytest.
 
 @pytest.mark.parametrize("compromised", [True, False])
 def test_a_rotation_without_its_playbook_is_no_success(bench: Bench, compromised: bool) -> None:
-    """From the wrong directory nothing is rotated: in an incident 0 would mean that the leaked key is dying."""
+    """From the wrong directory nothing is rotated: in an incident 0 would mean that the leaked key
+    is dying.
+    """
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
     assert bench.service.rotate("one").code == 0
     path.unlink()
     report = bench.service.rotate("one", Request(compromised=compromised))
-    assert report.code == 2 and report.error is not None and "no new key was made" in report.error.message
-    assert [one.code for one in bench.service.due(Request())[0]] == []  # its old key waits in grace as it did
+    assert (
+        report.code == 2
+        and report.error is not None
+        and "no new key was made" in report.error.message
+    )
+    assert [
+        one.code for one in bench.service.due(Request())[0]
+    ] == []  # its old key waits in grace as it did
 
 
 def test_an_issuer_without_a_list_that_answers_the_old_id_is_not_believed(
@@ -93,7 +122,11 @@ def test_an_issuer_without_a_list_that_answers_the_old_id_is_not_believed(
     _answers(monkeypatch, lambda made: replace(made, id="one-key1"))
     orders.adopt(bench.service, "one", "one-key1")
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 4 and report.rotation is not None and "key in force" in report.rotation.question
+    assert (
+        report.code == 4
+        and report.rotation is not None
+        and "key in force" in report.rotation.question
+    )
     assert bench.stored in bench.live
 
 
@@ -105,7 +138,9 @@ def test_a_slot_shows_its_new_key(bench: Bench, slots: str) -> None:
     assert bench.live == [bench.stored]
 
 
-def test_nothing_is_swept_by_a_list_that_lacks_the_key_in_force(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_swept_by_a_list_that_lacks_the_key_in_force(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert bench.service.rotate("one", WAIT).code == 0
     with bench.service.session("one") as session:
         assert session.case.rotation is not None
@@ -162,14 +197,20 @@ def test_what_a_lost_create_left_is_not_discarded_when_the_stores_hold_it(
     made = _loses(monkeypatch, in_production)
     report = bench.service.rotate("one", WAIT)
     assert report.code == 0, report
-    assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored] == [bench.consumer.holds]
+    assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored] == [
+        bench.consumer.holds
+    ]
 
 
-def test_a_strangers_value_in_the_stores_keeps_what_was_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strangers_value_in_the_stores_keeps_what_was_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _loses(monkeypatch, lambda made: _holds(Secret("mem-strange-value-of-somebody")))
     report = bench.service.rotate("one", WAIT)
     assert report.code == 4 and report.rotation is not None
-    assert "a key that this journal does not know" in report.rotation.question and len(bench.live) == 2
+    assert (
+        "a key that this journal does not know" in report.rotation.question and len(bench.live) == 2
+    )
 
 
 def test_a_store_that_was_written_since_and_cannot_be_read_keeps_what_was_found(
@@ -185,7 +226,11 @@ def test_a_store_that_was_written_since_and_cannot_be_read_keeps_what_was_found(
 
     _loses(monkeypatch, written)
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 4 and report.rotation is not None and "cannot be read" in report.rotation.question
+    assert (
+        report.code == 4
+        and report.rotation is not None
+        and "cannot be read" in report.rotation.question
+    )
     assert len(bench.live) == 2
 
 
@@ -210,9 +255,15 @@ def test_a_store_that_nobody_wrote_does_not_hold_what_was_lost(
 def test_a_key_in_use_was_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     _loses(monkeypatch, lambda made: bench.issuer.use(made.primary.reveal()) and None)
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 4 and report.rotation is not None and "is being used" in report.rotation.question
+    assert (
+        report.code == 4
+        and report.rotation is not None
+        and "is being used" in report.rotation.question
+    )
     assert len(bench.live) == 2
-    again = orders.order(bench.service, "one", Order.RESUME, Request())  # a person has looked: preflight looks, too
+    again = orders.order(
+        bench.service, "one", Order.RESUME, Request()
+    )  # a person has looked: preflight looks, too
     assert again.rotation is not None and again.rotation.outcome is Outcome.VERIFIED
 
 
@@ -231,12 +282,22 @@ def test_a_list_that_lacks_the_key_in_force_is_no_word_to_destroy_by(
     report = bench.service.rotate("one", WAIT)
     assert report.rotation is not None
     if alive:
-        assert report.code == 4 and "which is in force" in report.rotation.question and len(bench.live) == 2
+        assert (
+            report.code == 4
+            and "which is in force" in report.rotation.question
+            and len(bench.live) == 2
+        )
     else:
-        assert report.code == 0 and made[0].primary.reveal() not in bench.live and bench.live == [bench.stored]
+        assert (
+            report.code == 0
+            and made[0].primary.reveal() not in bench.live
+            and bench.live == [bench.stored]
+        )
 
 
-def test_a_create_that_answers_without_a_key_is_made_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_create_that_answers_without_a_key_is_made_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[str] = []
 
     def generate(self: MemoryProvider, label: Label, like: Credential | None) -> Any:
@@ -246,11 +307,17 @@ def test_a_create_that_answers_without_a_key_is_made_once(bench: Bench, monkeypa
     monkeypatch.setattr(MemoryProvider, "generate", generate)
     before = bench.stored
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 3 and report.rotation is not None and "answer.secret" in report.rotation.problem
+    assert (
+        report.code == 3
+        and report.rotation is not None
+        and "answer.secret" in report.rotation.problem
+    )
     assert len(made) == 1 and bench.live == [before] == [bench.stored]
 
 
-def test_the_old_key_may_die_while_it_is_rotated_away_from(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_key_may_die_while_it_is_rotated_away_from(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its refusal is not taken for one of the new key, and nothing goes back to it."""
 
     def dies(made: Credential) -> Credential:
@@ -278,7 +345,10 @@ def test_a_key_that_the_list_lacks_is_not_quiet_unless_it_is_dead(
 
     _answers(monkeypatch, hidden)
     report = bench.service.rotate("one")
-    assert report.code == 0 and bool([debt for debt in report.debts if str(debt.phase) == "quiet"]) is alive
+    assert (
+        report.code == 0
+        and bool([debt for debt in report.debts if str(debt.phase) == "quiet"]) is alive
+    )
     assert ("one-key1" in bench.issuer.live) is alive
 
 
@@ -293,7 +363,9 @@ def test_a_slot_is_read_again_when_its_answer_was_lost(
     assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored]
 
 
-def test_an_id_beside_the_value_tells_which_key_a_store_holds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_beside_the_value_tells_which_key_a_store_holds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As IAM's access key ids do; no hint is needed then."""
     told: list[str] = []
     monkeypatch.setattr(MemoryProvider, "id_of", lambda self, beside: told[-1] if told else "")
@@ -308,7 +380,9 @@ def test_an_id_beside_the_value_tells_which_key_a_store_holds(bench: Bench, monk
     assert len(made) == 1 and bench.live == [made[0].primary.reveal()] == [bench.stored]
 
 
-def test_a_current_key_that_is_gone_is_no_debt_when_its_forerunner_was_put_back(bench: Bench) -> None:
+def test_a_current_key_that_is_gone_is_no_debt_when_its_forerunner_was_put_back(
+    bench: Bench,
+) -> None:
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
     before = bench.stored
@@ -321,39 +395,63 @@ def test_a_current_key_that_is_gone_is_no_debt_when_its_forerunner_was_put_back(
     assert bench.live == [bench.stored] == [bench.consumer.holds]
 
 
-def test_an_id_that_another_key_had_is_no_id_of_the_new_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers are given out again: the debt of the key that had it would destroy the one in force."""
+def test_an_id_that_another_key_had_is_no_id_of_the_new_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are given out again: the debt of the key that had it would destroy the
+    one in force.
+    """
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 1h"))
     assert bench.service.rotate("one").code == 0
     before = bench.stored
 
     def renamed(found: list[KeyRecord]) -> list[KeyRecord]:
-        return [replace(one, id="one-key1") if one.id == "one-key3" else one for one in found if one.id != "one-key1"]
+        return [
+            replace(one, id="one-key1") if one.id == "one-key3" else one
+            for one in found
+            if one.id != "one-key1"
+        ]
 
     _lists(monkeypatch, renamed)
     _answers(monkeypatch, lambda made: replace(made, id="one-key1"))
     report = bench.service.rotate("one")
-    assert report.code == 4 and report.rotation is not None and "another key had before" in report.rotation.question
+    assert (
+        report.code == 4
+        and report.rotation is not None
+        and "another key had before" in report.rotation.question
+    )
     assert bench.stored == before and before in bench.live
 
 
-def test_a_hint_that_fits_the_new_key_as_well_tells_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hint_that_fits_the_new_key_as_well_tells_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one listed key may be a colleague's: its mask shows what all keys end with."""
     before = bench.stored
     _lists(monkeypatch, lambda found: [replace(one, hint="mem-…xxxx") for one in found])
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 4 and report.rotation is not None and "fits the new one as well" in report.rotation.question
+    assert (
+        report.code == 4
+        and report.rotation is not None
+        and "fits the new one as well" in report.rotation.question
+    )
     assert bench.stored == before and len(bench.live) == 2
 
 
-def test_a_create_that_answers_the_key_in_force_made_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_create_that_answers_the_key_in_force_made_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = bench.stored
     monkeypatch.setattr(
-        MemoryProvider, "generate", lambda self, label, like: Credential({"key": Secret(before)}, "one-key1")
+        MemoryProvider,
+        "generate",
+        lambda self, label, like: Credential({"key": Secret(before)}, "one-key1"),
     )
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 6 and report.rotation is not None and "in force" in report.rotation.problem
+    assert (
+        report.code == 6 and report.rotation is not None and "in force" in report.rotation.problem
+    )
     assert bench.live == [before] == [bench.stored]
 
 
@@ -364,7 +462,9 @@ def test_an_old_key_is_not_destroyed_while_the_one_in_force_is_refused(bench: Be
     assert bench.service.rotate("one").code == 0
     bench.issuer.keys["one-key2"].state = "dead"
     with bench.service.session("one") as session:
-        session.case = session.case.having(session.case.debts[0].to(DebtPhase.LOOK))  # its grace is over
+        session.case = session.case.having(
+            session.case.debts[0].to(DebtPhase.LOOK)
+        )  # its grace is over
         session.advance()
         held = session.case.debts[0]
     assert "refused itself" in held.attention and bench.issuer.live == ["one-key1"]
@@ -378,7 +478,9 @@ def test_a_provider_that_refuses_everybody_has_proven_nobodys_death(
 
     monkeypatch.setattr(MemoryProvider, "revoke", nothing)
     report = bench.service.rotate("one")
-    assert [debt.attention for debt in report.debts] and "proves nothing" in report.debts[0].attention
+    assert [debt.attention for debt in report.debts] and "proves nothing" in report.debts[
+        0
+    ].attention
     assert len(bench.live) == 2
 
 
@@ -394,11 +496,17 @@ def test_an_id_that_a_person_gave_is_held_against_the_list_once_there_is_one(
     orders.adopt(bench.service, "one", "one-key2")
     bench.playbook()
     report = bench.service.rotate("one", WAIT)
-    assert report.code == 6 and report.rotation is not None and "shows that one as" in report.rotation.problem
+    assert (
+        report.code == 6
+        and report.rotation is not None
+        and "shows that one as" in report.rotation.problem
+    )
     assert len(bench.live) == 2
 
 
-def test_a_key_that_bears_our_label_beside_the_one_that_was_made_is_left_alone(bench: Bench) -> None:
+def test_a_key_that_bears_our_label_beside_the_one_that_was_made_is_left_alone(
+    bench: Bench,
+) -> None:
     """A colleague's, in an account that our create made: its owner's name is our label."""
     assert bench.service.rotate("one", WAIT).code == 0
     theirs = bench.issuer.create(bench.issuer.keys["one-key2"].record.label)

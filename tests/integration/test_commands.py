@@ -1,4 +1,6 @@
-"""The command line: exit codes, `error:` and `hint:`, JSON; on real files, a program as provider."""
+"""The command line: exit codes, `error:` and `hint:`, JSON; on real files, a program as
+provider.
+"""
 
 from __future__ import annotations
 
@@ -45,16 +47,24 @@ class Said:
 
 
 @pytest.fixture
-def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
     """`rotator …` (or `rotate …`) in a fresh home."""
     monkeypatch.setenv("ROTATOR_HOME", str(home / "state"))
     monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(home / "playbooks"))
     (home / "keys.py").write_text(_SCRIPT)
-    (home / "playbooks" / "one.yaml").write_text(PLAYBOOK.format(python=sys.executable, folder=home))
+    (home / "playbooks" / "one.yaml").write_text(
+        PLAYBOOK.format(python=sys.executable, folder=home)
+    )
 
     def invoke(*arguments: str) -> Said:
-        program, command = ("rotate", rotate_command) if arguments[0] == "rotate" else ("rotator", cli)
-        monkeypatch.setattr(sys, "argv", [program, *(arguments[1:] if program == "rotate" else arguments)])
+        program, command = (
+            ("rotate", rotate_command) if arguments[0] == "rotate" else ("rotator", cli)
+        )
+        monkeypatch.setattr(
+            sys, "argv", [program, *(arguments[1:] if program == "rotate" else arguments)]
+        )
         with pytest.raises(SystemExit) as ended:
             entry._run(command, program)
         said = capsys.readouterr()
@@ -74,7 +84,13 @@ def test_a_rotation_as_json(run: Callable[..., Said], home: Path) -> None:
     said = run("rotate", "one", "--wait", "--json")
     (found,) = said.json["playbooks"]
     assert (said.code, found["rotation"]["outcome"], found["exit_code"]) == (0, "verified", 0)
-    assert [step["step"] for step in found["steps"]] == ["preflight", "generate", "store", "verify", "revoke"]
+    assert [step["step"] for step in found["steps"]] == [
+        "preflight",
+        "generate",
+        "store",
+        "verify",
+        "revoke",
+    ]
     keys = json.loads((home / "keys.json").read_text())
     assert [key["alive"] for key in keys.values()] == [False, True]
 
@@ -86,16 +102,25 @@ def test_due_rotates_once_and_then_has_nothing_to_do(run: Callable[..., Said]) -
 
 def test_due_counts_what_it_did(run: Callable[..., Said], home: Path) -> None:
     """Refused, or waiting for a person: neither is called rotated."""
-    asked = "schedule: {every: 30d}\ngenerate: {uses: operator}\nstore: {uses: file, path: %s, create: true}\n"
+    asked = (
+        "schedule: {every: 30d}\ngenerate: {uses: operator}\nstore: {uses: file, path: %s, create:"
+        " true}\n"
+    )
     probed = "verify: [{uses: command, run: [sh, -c, 'cat >/dev/null']}]\n"
     (home / "playbooks" / "person.yaml").write_text(asked % (home / "person-key") + probed)
-    (home / "playbooks" / "wrong.yaml").write_text((asked % (home / "typo")).replace(", create: true", "") + probed)
+    (home / "playbooks" / "wrong.yaml").write_text(
+        (asked % (home / "typo")).replace(", create: true", "") + probed
+    )
     first = run("rotate", "--due")
     assert "3 were looked at: 1 rotated, 1 waits for a person, 1 refused." in first.out, first
 
 
-def test_a_broken_playbook_is_told_and_the_others_are_done(run: Callable[..., Said], home: Path) -> None:
-    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+def test_a_broken_playbook_is_told_and_the_others_are_done(
+    run: Callable[..., Said], home: Path
+) -> None:
+    (home / "playbooks" / "bad.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
     said = run("rotate", "--due")
     assert said.code == 2 and "did you mean 'openai'?" in said.err and "1 rotated" in said.out
 
@@ -115,7 +140,11 @@ def test_a_broken_playbook_is_told_and_the_others_are_done(run: Callable[..., Sa
     ],
 )
 def test_what_cannot_be_done_is_an_error_with_a_hint(
-    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, words: str
+    run: Callable[..., Said],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
 ) -> None:
     import io
 
@@ -124,54 +153,86 @@ def test_what_cannot_be_done_is_an_error_with_a_hint(
     assert said.code == code and f"{words}" in said.err and "hint: " in said.err, said
 
 
-def test_a_key_that_a_program_printed_before_it_failed_is_nowhere(run: Callable[..., Said], home: Path) -> None:
-    """Nobody knows it yet, so no redactor does: not on the terminal, in the journal, in the audit log."""
+def test_a_key_that_a_program_printed_before_it_failed_is_nowhere(
+    run: Callable[..., Said], home: Path
+) -> None:
+    """Nobody knows it yet, so no redactor does: not on the terminal, in the journal, in the audit
+    log.
+    """
     key = "zq7nobodyknowsthisone"
     text = (home / "keys.py").read_text()
     (home / "keys.py").write_text(
-        f"import sys\nif sys.argv[1] == 'generate':\n    print('{key}'); sys.exit('made {key}, then failed')\n{text}"
+        f"import sys\nif sys.argv[1] == 'generate':\n    print('{key}'); sys.exit('made {key}, then"
+        f" failed')\n{text}"
     )
-    said = [run("rotate", "one"), run("show", "one", "--json"), run("audit", "export"), run("status"), run("doctor")]
-    assert said[0].code != 0 and "ended with 1: what it printed is not shown" in said[0].err + said[1].out, said[:2]
+    said = [
+        run("rotate", "one"),
+        run("show", "one", "--json"),
+        run("audit", "export"),
+        run("status"),
+        run("doctor"),
+    ]
+    assert (
+        said[0].code != 0
+        and "ended with 1: what it printed is not shown" in said[0].err + said[1].out
+    ), said[:2]
     assert not any(key in one.out + one.err for one in said)
     kept = [path.read_bytes() for path in (home / "state").rglob("*") if path.is_file()]
     assert kept and not any(key.encode() in found for found in kept)
 
 
-OURS = {name: f"canary-of-{name}" for name in ("ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "KUBECONFIG")}
+OURS = {
+    name: f"canary-of-{name}"
+    for name in ("ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "KUBECONFIG")
+}
 
 
 @pytest.mark.parametrize("inherit", [[], ["AWS_SECRET_ACCESS_KEY", "ADMIN_KEY"]])
 def test_what_a_program_starts_does_not_have_rotators_own_credentials(
     run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch, inherit: list[str]
 ) -> None:
-    """The application that `restart.sh` starts would have the admin key and the sealing key for as long as it runs."""
+    """The application that `restart.sh` starts would have the admin key and the sealing key for as
+    long as it runs.
+    """
     key = base64.b64encode(b"k" * 32).decode()
     for name, value in {**OURS, "ROTATOR_KEY": key, "SOME_OTHER": "stays"}.items():
         monkeypatch.setenv(name, value)
     seen = home / "application.environ"
-    (home / "restart.sh").write_text(f'#!/bin/sh\nsh -c \'tr "\\\\0" "\\\\n" </proc/$$/environ\' >{seen}\n')
+    (home / "restart.sh").write_text(
+        f'#!/bin/sh\nsh -c \'tr "\\\\0" "\\\\n" </proc/$$/environ\' >{seen}\n'
+    )
     (home / "restart.sh").chmod(0o755)
     restart = (
-        f"restart: [{{uses: command, run: [{home}/restart.sh], inherit: {json.dumps(inherit)}}}]\nevidence: none\n"
+        f"restart: [{{uses: command, run: [{home}/restart.sh], inherit:"
+        f" {json.dumps(inherit)}}}]\nevidence: none\n"
     )
     with (home / "playbooks" / "one.yaml").open("a") as file:
         file.write(restart)
     (home / "playbooks" / "two.yaml").write_text(  # another one's administrator counts, too
-        "generate: {uses: openrouter, management_key: {env: ADMIN_KEY}}\nstore: [{uses: file, path: /nowhere/key}]\n"
+        "generate: {uses: openrouter, management_key: {env: ADMIN_KEY}}\nstore: [{uses: file, path:"
+        " /nowhere/key}]\n"
     )
     assert run("rotate", "one").code == 0
     had = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
     assert had["SOME_OTHER"] == "stays" and had["ROTATOR_CHANGE"]
-    assert {name: had[name] for name in OURS if name in had} == {name: OURS[name] for name in inherit}
-    assert {name for name in had if name.startswith("ROTATOR_")} == {"ROTATOR_CHANGE", "ROTATOR_SINCE"}
+    assert {name: had[name] for name in OURS if name in had} == {
+        name: OURS[name] for name in inherit
+    }
+    assert {name for name in had if name.startswith("ROTATOR_")} == {
+        "ROTATOR_CHANGE",
+        "ROTATOR_SINCE",
+    }
     assert key not in seen.read_text()
 
 
-def test_a_forged_audit_log_is_told_until_it_is_begun_anew(run: Callable[..., Said], home: Path) -> None:
+def test_a_forged_audit_log_is_told_until_it_is_begun_anew(
+    run: Callable[..., Said], home: Path
+) -> None:
     assert (said := run("audit", "verify")).code == 0 and "nothing yet" in said.out
     assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 0
-    assert (said := run("audit", "restart", "--reason", "why not")).code == 6 and "is whole" in said.err
+    assert (
+        said := run("audit", "restart", "--reason", "why not")
+    ).code == 6 and "is whole" in said.err
     with sqlite3.connect(home / "state" / "journal.db") as journal:
         journal.execute("DELETE FROM checkpoints")
     for verb in (("audit", "verify"), ("db", "check"), ("doctor",)):
@@ -183,8 +244,13 @@ def test_a_forged_audit_log_is_told_until_it_is_begun_anew(run: Callable[..., Sa
     assert run("audit", "verify", str(home / "unsigned.jsonl")).code == 1
     assert run("audit", "restart", "--reason", " ").code == 2
     assert run("audit", "restart", "--reason", "ticket 4711").code == 0
-    assert (said := run("audit", "verify")).code == 0 and "ticket 4711; nobody vouches for" in said.out
-    assert run("rotate", "one", "--wait").code == 0 and run("doctor").code == run("db", "check").code == 0
+    assert (
+        said := run("audit", "verify")
+    ).code == 0 and "ticket 4711; nobody vouches for" in said.out
+    assert (
+        run("rotate", "one", "--wait").code == 0
+        and run("doctor").code == run("db", "check").code == 0
+    )
     assert run("audit", "export", str(home / "signed.jsonl")).code == 0
     said = run("audit", "verify", str(home / "signed.jsonl"))
     assert said.code == 0 and "ticket 4711" in said.out and "--key tells" in said.out
@@ -210,10 +276,14 @@ def test_the_audit_goes_outside_and_a_place_that_is_away_is_told(
 def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path) -> None:
     (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
     said = run("rotate", "one")
-    assert said.code == 6 and "the vault is closed" in said.err and "Nothing was changed" in said.err
+    assert (
+        said.code == 6 and "the vault is closed" in said.err and "Nothing was changed" in said.err
+    )
 
 
-def test_a_plan_shows_what_would_happen_and_changes_nothing(run: Callable[..., Said], home: Path) -> None:
+def test_a_plan_shows_what_would_happen_and_changes_nothing(
+    run: Callable[..., Said], home: Path
+) -> None:
     said = run("rotate", "one", "--dry-run")
     assert said.code == 0 and "the old key after 0 s" in said.out and not (home / "key").exists()
     assert run("plan", "one", "--json").json["playbooks"][0]["stores"] == [
@@ -262,7 +332,9 @@ def test_a_pause_by_tag_is_ended_by_its_tag(run: Callable[..., Said], home: Path
         ("pause", "nobody", "--until", "3d", "--reason", "x"),
     ],
 )
-def test_a_pause_that_is_none_is_refused(run: Callable[..., Said], arguments: tuple[str, ...]) -> None:
+def test_a_pause_that_is_none_is_refused(
+    run: Callable[..., Said], arguments: tuple[str, ...]
+) -> None:
     said = run(*arguments)
     assert said.code in (2, 6) and "error:" in said.err and "hint:" in said.err
 
@@ -292,7 +364,10 @@ def test_a_lost_key_is_told_and_can_be_left_behind(run: Callable[..., Said], hom
     assert said.code == 0 and "audit restart --reason" in said.out and run("db", "check").code == 1
     assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == 1
     assert run("audit", "restart", "--reason", "the key was lost").code == 0
-    assert run("rotate", "one", "--wait").code == 0 and run("audit", "verify").code == run("db", "check").code == 0
+    assert (
+        run("rotate", "one", "--wait").code == 0
+        and run("audit", "verify").code == run("db", "check").code == 0
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -310,7 +385,9 @@ def test_doctor_sees_a_home_that_others_may_write_to(run: Callable[..., Said], h
     assert run("rotate", "one").code == 0
     (home / "state").chmod(0o777)
     said = run("doctor")
-    assert said.code == 1 and "home: " in said.out and "may be written by everyone" in said.out, said
+    assert said.code == 1 and "home: " in said.out and "may be written by everyone" in said.out, (
+        said
+    )
 
 
 def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,15 +424,27 @@ def test_every_verb_explains_itself(run: Callable[..., Said]) -> None:
         assert said.code == 0 and "Usage:" in said.out
 
 
-LOOKING = ["rotate --due", "rotate one", "rotate one --dry-run", "plan one", "validate", "status", "doctor"]
+LOOKING = [
+    "rotate --due",
+    "rotate one",
+    "rotate one --dry-run",
+    "plan one",
+    "validate",
+    "status",
+    "doctor",
+]
 
 
 @pytest.mark.parametrize("verb", LOOKING)
-@pytest.mark.parametrize("wrong", ["a directory that is not there", "an empty directory", "nothing is said or there"])
+@pytest.mark.parametrize(
+    "wrong", ["a directory that is not there", "an empty directory", "nothing is said or there"]
+)
 def test_no_playbook_is_no_success(
     run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, wrong: str
 ) -> None:
-    """A clock that rotates nothing for ever must not be green: exit 2, and where playbooks were looked for."""
+    """A clock that rotates nothing for ever must not be green: exit 2, and where playbooks were
+    looked for.
+    """
     (home / "empty").mkdir()
     looked = [str(home / "typo")]
     if wrong == "an empty directory":
@@ -366,14 +455,18 @@ def test_no_playbook_is_no_success(
     monkeypatch.setenv("ROTATOR_PLAYBOOKS", "" if len(looked) > 1 else looked[0])
     said = run(*verb.split())
     told = said.out + said.err
-    assert said.code == 2 and all(place in told for place in looked) and "ROTATOR_PLAYBOOKS" in told, said
+    assert (
+        said.code == 2 and all(place in told for place in looked) and "ROTATOR_PLAYBOOKS" in told
+    ), said
     assert "Traceback" not in told
 
 
 def test_a_missing_directory_beside_a_good_one_is_told_and_the_good_one_works(
     run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leak must be stopped though another directory is not mounted; the clock does what it can, and exits 2."""
+    """A leak must be stopped though another directory is not mounted; the clock does what it can,
+    and exits 2.
+    """
     monkeypatch.setenv("ROTATOR_PLAYBOOKS", f"{home / 'playbooks'}{os.pathsep}{home / 'gone'}")
     assert run("rotate", "one", "--wait").code == 0
     said = run("rotate", "--due")

@@ -68,12 +68,16 @@ def test_an_unhealthy_consumer_is_excused_where_the_playbook_says_so(
     monkeypatch.setattr(MemoryRestarter, "preflight", lambda self: found)
     assert "it is down" in _refused(bench)
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("consumers: [one]", "consumers: [one], allow_unhealthy: true"))
+    path.write_text(
+        path.read_text().replace("consumers: [one]", "consumers: [one], allow_unhealthy: true")
+    )
     assert bench.service.rotate("one", WAIT).code == 0
 
 
 def test_a_provider_without_a_list_is_believed_once(bench: Bench) -> None:
-    """The first key is taken as found; later the stores must hold the one that the journal knows."""
+    """The first key is taken as found; later the stores must hold the one that the
+    journal knows.
+    """
     bench.playbook(provider=", can_list: false, recovery: none")
     assert bench.service.rotate("one", WAIT).code == 0
     memory.WORLD.cell("one").values = {"key": Secret("mem-somebody-elses-xxxxxxxxxxxxxxxxxxx")}
@@ -88,7 +92,9 @@ def test_a_write_only_store_is_rotated_by_what_the_journal_knows(bench: Bench) -
     assert bench.stored in bench.live
 
 
-def test_a_key_that_sees_something_else_is_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_sees_something_else_is_undone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Made in another project: both keys work, and yet they are not the same."""
     first = bench.stored
 
@@ -97,14 +103,19 @@ def test_a_key_that_sees_something_else_is_undone(bench: Bench, monkeypatch: pyt
 
     monkeypatch.setattr(MemoryProvider, "probe", probe)
     report = bench.service.rotate("one")
-    assert report.rotation and "does not see the same project as the old one" in report.rotation.problem
+    assert (
+        report.rotation
+        and "does not see the same project as the old one" in report.rotation.problem
+    )
     assert bench.stored == first
 
 
 def test_probes_of_the_playbook_stand_in_where_the_provider_has_none(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that can neither probe nor prove: its list and the playbook's own probes are asked."""
+    """A provider that can neither probe nor prove: its list and the playbook's own probes are
+    asked.
+    """
 
     def probe(self: MemoryProvider, credential: Any) -> Identity:
         raise Unsupported("this provider has no cheap call")
@@ -116,7 +127,9 @@ def test_probes_of_the_playbook_stand_in_where_the_provider_has_none(
     assert bench.live == [bench.stored] == [bench.consumer.holds]
 
 
-def test_a_create_that_takes_its_time_is_asked_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_create_that_takes_its_time_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
     real = MemoryProvider.generate
 
@@ -135,7 +148,11 @@ def test_consumers_are_restarted_in_waves(bench: Bench, monkeypatch: pytest.Monk
 
     def restart(self: MemoryRestarter, change: Any) -> Any:
         asked.append(1)
-        return NotYet(0.01, text="the first wave is starting") if len(asked) < 3 else real(self, change)
+        return (
+            NotYet(0.01, text="the first wave is starting")
+            if len(asked) < 3
+            else real(self, change)
+        )
 
     monkeypatch.setattr(MemoryRestarter, "restart", restart)
     assert bench.service.rotate("one", WAIT).code == 0 and len(asked) == 3
@@ -155,10 +172,21 @@ def test_a_leaked_key_dies_with_its_stores_empty(bench: Bench) -> None:
 def test_a_plugin_that_fails_in_a_way_it_did_not_foresee_is_told_as_its_mistake() -> None:
     """A bug in a plugin is no traceback; after a create it is unknown what happened."""
     unforeseen = failure(Call(Op.WRITE, "store"), ZeroDivisionError("x"), 1.0)
-    assert isinstance(unforeseen, Failed) and "did not foresee: ZeroDivisionError" in unforeseen.message
+    assert (
+        isinstance(unforeseen, Failed)
+        and "did not foresee: ZeroDivisionError" in unforeseen.message
+    )
     assert type(failure(Call(Op.GENERATE, "generate"), KeyError("x"), 1.0)).__name__ == "Unknown"
-    kinds = {Conflict("x"): Kind.CONFLICT, AccessDenied("x"): Kind.DENIED, RefusedError("x"): Kind.DENIED}
-    for error, kind in {**kinds, Unsupported("x"): Kind.UNSUPPORTED, NotFound("x"): Kind.OTHER}.items():
+    kinds = {
+        Conflict("x"): Kind.CONFLICT,
+        AccessDenied("x"): Kind.DENIED,
+        RefusedError("x"): Kind.DENIED,
+    }
+    for error, kind in {
+        **kinds,
+        Unsupported("x"): Kind.UNSUPPORTED,
+        NotFound("x"): Kind.OTHER,
+    }.items():
         told = failure(Call(Op.WRITE, "store"), error, 1.0)
         assert isinstance(told, Failed) and told.kind is kind and told.permanent
 
@@ -166,15 +194,21 @@ def test_a_plugin_that_fails_in_a_way_it_did_not_foresee_is_told_as_its_mistake(
 def _performer(session: Session, unit: Any) -> Performer:
     book = session.books.today
     assert book is not None
-    return Performer(session.journal, session.clock, book, book, session.case, unit, lambda: 60.0, {})
+    return Performer(
+        session.journal, session.clock, book, book, session.case, unit, lambda: 60.0, {}
+    )
 
 
 def test_what_a_debt_asks_when_little_is_known(bench: Bench) -> None:
-    """A key without a value is proven dead by the list; a suspect is judged by what the list says of it."""
+    """A key without a value is proven dead by the list; a suspect is judged by what the list says
+    of it.
+    """
     assert bench.service.rotate("one", WAIT).code == 0
     spare = bench.issuer.create("made by hand")
     with bench.service.session("one") as session:
-        debt = Debt("d", "one", "r", Key(spare.record.id), Cause.DISCARDED, session.case.rotation.plan)  # type: ignore[union-attr]
+        debt = Debt(
+            "d", "one", "r", Key(spare.record.id), Cause.DISCARDED, session.case.rotation.plan
+        )  # type: ignore[union-attr]
         performer = _performer(session, debt)
 
         def told(op: Op, key: Key = debt.key) -> Any:
@@ -193,12 +227,18 @@ def test_what_a_debt_asks_when_little_is_known(bench: Bench) -> None:
         assert isinstance(unheld, Done), "the store holds a key of another id"
         memory.WORLD.cell("one").values = {"key": Secret("mem-of-nobody-xxxxxxxxxxxxxxxxxxxxxxx")}
         assert "which may be" in told(Op.LOOK, Key("an id of which nothing else is known")).message
-        assert isinstance(performer.perform(Call(Op.WRITE, "store", key=Key("gone"))).result, Failed)
+        assert isinstance(
+            performer.perform(Call(Op.WRITE, "store", key=Key("gone"))).result, Failed
+        )
         case = replace(session.case, rotation=None)
         alone = replace(performer, case=case)
-        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Failed), "the stores' key does not work"
+        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Failed), (
+            "the stores' key does not work"
+        )
         memory.WORLD.cell("one").values = None
-        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Done), "there is nothing to ask with"
+        assert isinstance(alone.perform(Call(Op.WATCH, "revoke")).result, Done), (
+            "there is nothing to ask with"
+        )
         assert performer.perform(Call(Op.READ, "store")).result.data.fingerprint == ""  # type: ignore[union-attr]
         assert isinstance(told(Op.LOOK, Key("x")), Done), "an empty store holds nothing"
         assert performer.credential(None).values == {}
@@ -245,7 +285,9 @@ def test_leases_are_renewed_together_and_one_that_was_taken_is_given_up(bench: B
     assert mine.good_until > before and other.good_until == 0.0 and other.seconds_left() < 0
 
 
-def test_a_renewal_that_fails_is_left_to_the_next_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renewal_that_fails_is_left_to_the_next_write(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = bench.service.keeper.take("one")
 
     def broken() -> Any:
@@ -279,7 +321,9 @@ def test_a_lock_file_that_was_replaced_is_locked_anew(tmp_path: Path) -> None:
 
 
 def test_orphans_are_looked_for_only_where_a_label_can_tell(bench: Bench) -> None:
-    """A key with the label of a rotation of ours that nothing accounts for goes; an unknown stored value stops it."""
+    """A key with the label of a rotation of ours that nothing accounts for goes; an unknown stored
+    value stops it.
+    """
     assert bench.service.rotate("one", WAIT).code == 0
     with bench.service.session("one") as session:
         assert session.case.rotation is not None
@@ -317,7 +361,9 @@ def test_an_order_that_is_refused_is_in_the_audit(bench: Bench) -> None:
         refusal = session.order(Order.REVOKE, running)
     assert refusal is not None and "under way" in refusal.reason
     with bench.service.journal.database.read() as connection:
-        told = connection.execute(text("SELECT count(*) FROM audit WHERE record LIKE '%\"refused\"%'")).scalar()
+        told = connection.execute(
+            text("SELECT count(*) FROM audit WHERE record LIKE '%\"refused\"%'")
+        ).scalar()
     assert told == 1
 
 
@@ -343,11 +389,17 @@ def test_a_rotation_is_found_by_its_whole_id_and_by_its_end(bench: Bench) -> Non
 
 
 def test_a_playbook_edited_during_grace_is_looked_at_as_it_was_and_as_it_is(bench: Bench) -> None:
-    """A store and a consumer of both versions are read once; a consumer that shows nothing shows nothing."""
+    """A store and a consumer of both versions are read once; a consumer that shows nothing shows
+    nothing.
+    """
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
     assert bench.service.rotate("one").code == 0
-    later = path.read_text().replace("in memory", "edited").replace("restart: [", "restart: [{uses: none, within: 0}, ")
+    later = (
+        path.read_text()
+        .replace("in memory", "edited")
+        .replace("restart: [", "restart: [{uses: none, within: 0}, ")
+    )
     path.write_text(later)
     report = orders.order(bench.service, "one", Order.REVOKE, WAIT)
     assert report.code == 0 and bench.live == [bench.stored]
@@ -363,7 +415,9 @@ def test_an_old_key_whose_value_nobody_knows_is_no_measure(bench: Bench) -> None
 
 
 def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> None:
-    """The stores hold a key that a person adopted; the one that the journal believed in is gone at the provider."""
+    """The stores hold a key that a person adopted; the one that the journal believed in is gone at
+    the provider.
+    """
     assert bench.service.rotate("one", WAIT).code == 0
     believed = bench.stored
     by_hand = bench.issuer.create("by hand")
@@ -376,7 +430,9 @@ def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> N
     assert bench.live == [bench.stored]
 
 
-def test_the_database_of_a_postgresql_journal_is_backed_up_by_itself(bench: Bench, tmp_path: Path) -> None:
+def test_the_database_of_a_postgresql_journal_is_backed_up_by_itself(
+    bench: Bench, tmp_path: Path
+) -> None:
     from rotator.journal import upkeep
 
     journal = bench.service.journal
@@ -391,7 +447,9 @@ def test_the_database_of_a_postgresql_journal_is_backed_up_by_itself(bench: Benc
 def test_a_probe_of_the_provider_that_it_does_not_have_is_left_out(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`provider` among the probes of a provider without one: the others stand in for the new key's own check."""
+    """`provider` among the probes of a provider without one: the others stand in for the new key's
+    own check.
+    """
     bench.playbook(more="verify: [{uses: provider}, {uses: memory, issuer: one}]")
     assert bench.service.rotate("one", WAIT).code == 0
     asked: list[str] = []
@@ -408,7 +466,9 @@ def test_a_probe_of_the_provider_that_it_does_not_have_is_left_out(
     assert isinstance(done.result, Done) and asked == ["provider"]
 
 
-def test_consumers_of_which_nothing_is_wanted_are_not_asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consumers_of_which_nothing_is_wanted_are_not_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`evidence: none`: the look reads the stores alone."""
     bench.playbook(more="evidence: none")
     assert bench.service.rotate("one", WAIT).code == 0
@@ -424,7 +484,9 @@ def test_consumers_of_which_nothing_is_wanted_are_not_asked(bench: Bench, monkey
     assert isinstance(looked.result, Done)
 
 
-def test_a_store_of_both_versions_of_a_playbook_is_read_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_both_versions_of_a_playbook_is_read_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert bench.service.rotate("one", WAIT).code == 0
     reads: list[str] = []
     real = MemoryStore.read
@@ -445,21 +507,29 @@ def test_a_store_of_both_versions_of_a_playbook_is_read_once(bench: Bench, monke
     assert len(reads) == 2 * as_it_was
 
 
-def test_a_key_told_by_what_stands_beside_it_must_be_listed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An access key's id stands beside the secret: another user's is refused, ours is taken without a guess."""
+def test_a_key_told_by_what_stands_beside_it_must_be_listed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An access key's id stands beside the secret: another user's is refused, ours is taken without
+    a guess.
+    """
     with bench.service.session("one") as session:
         book = session.books.today
         assert book is not None
 
         def identified(key_id: str, taken: bool = True) -> Key:
             key = Key(key_id, "f" * 32, "mem…")
-            return identity._told_by_itself(session.journal, book, key, taken, book.provider.inventory)
+            return identity._told_by_itself(
+                session.journal, book, key, taken, book.provider.inventory
+            )
 
         (first,) = (record.id for record in book.provider.inventory())
         assert identified(first).id == first
         with pytest.raises(RefusedError, match="which the provider does not list"):
             identified("another-users")
-        assert identified("deleted", taken=False).id == "deleted", "it is dead: there is nothing to revoke"
+        assert identified("deleted", taken=False).id == "deleted", (
+            "it is dead: there is nothing to revoke"
+        )
         with pytest.raises(RefusedError, match="with a value that it refuses"):
             identified(first, taken=False)  # the id of one key beside the value of another
         foreign = bench.issuer.create(Label("elsewhere", "one", "01LOST", 1).text)
@@ -473,7 +543,9 @@ def test_a_labelled_key_is_ours_only_with_its_rotation(bench: Bench) -> None:
         rotation, book = session.case.rotation, session.books.today
         assert rotation is not None and book is not None
         ours = Label(session.journal.installation, "one", rotation.id, 1)
-        assert not identity._foreign(session.journal, book, [KeyRecord("k", ours.text), KeyRecord("l", "by hand")])
+        assert not identity._foreign(
+            session.journal, book, [KeyRecord("k", ours.text), KeyRecord("l", "by hand")]
+        )
         for foreign in (replace(ours, installation="elsewhere"), replace(ours, rotation="lost")):
             assert identity._foreign(session.journal, book, [KeyRecord("k", foreign.text)]) == {"k"}
 
@@ -530,7 +602,9 @@ def test_a_lease_that_was_lost_in_a_call_is_no_answer_of_the_plugin(
 def _showing(bench: Bench) -> memory.Consumer:
     """Its consumer shows which key it has."""
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("consumers: [one]", "consumers: [one], evidence: read"))
+    path.write_text(
+        path.read_text().replace("consumers: [one]", "consumers: [one], evidence: read")
+    )
     return bench.consumer
 
 
@@ -557,36 +631,52 @@ def test_a_leaked_key_is_not_held_up_by_what_a_consumer_shows(bench: Bench) -> N
     assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
     assert bench.live == [bench.stored] == [bench.consumer.holds] != [leaked]
     with bench.service.journal.database.read() as connection:
-        told = connection.execute(text("SELECT count(*) FROM audit WHERE record LIKE '%shows another key%'")).scalar()
+        told = connection.execute(
+            text("SELECT count(*) FROM audit WHERE record LIKE '%shows another key%'")
+        ).scalar()
     assert told == 1
 
 
-def test_a_leaked_key_is_not_held_up_by_a_consumer_that_is_down(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemoryRestarter, "preflight", lambda self: [Finding(Level.ERROR, "it is down", "start it")])
+def test_a_leaked_key_is_not_held_up_by_a_consumer_that_is_down(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        MemoryRestarter, "preflight", lambda self: [Finding(Level.ERROR, "it is down", "start it")]
+    )
     assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
     assert bench.live == [bench.stored] == [bench.consumer.holds]
 
 
-def test_a_key_that_must_die_at_once_is_not_held_up_by_a_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_must_die_at_once_is_not_held_up_by_a_store(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store that was added, empty, and one that complains."""
     leaked = bench.stored
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("store: [", "store: [{uses: memory, cell: added}, "))
-    monkeypatch.setattr(MemoryStore, "preflight", lambda self: [Finding(Level.ERROR, "its disk is full", "")])
+    monkeypatch.setattr(
+        MemoryStore, "preflight", lambda self: [Finding(Level.ERROR, "its disk is full", "")]
+    )
     at_once = Request(compromised=True, revoke_first=True, wait=True)
     assert "its disk is full" in _refused(bench)
     assert bench.service.rotate("one", at_once).code == 0
     assert leaked not in bench.live and bench.stored in bench.live
 
 
-def test_a_consumer_that_shows_nothing_is_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consumer_that_shows_nothing_is_a_warning(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _showing(bench).holds = ""
     assert bench.service.rotate("one", WAIT).code == 0
     bench.consumer.holds = bench.stored
     real = MemoryRestarter.progress
 
     def down(self: MemoryRestarter, change: Any) -> Any:
-        if change.id == "look" and change.credential.values and change.credential.primary.reveal() == first:
+        if (
+            change.id == "look"
+            and change.credential.values
+            and change.credential.primary.reveal() == first
+        ):
             raise PermanentError("it does not answer")
         return real(self, change)
 
@@ -594,7 +684,9 @@ def test_a_consumer_that_shows_nothing_is_a_warning(bench: Bench, monkeypatch: p
     monkeypatch.setattr(MemoryRestarter, "progress", down)
     book = bench.service.playbooks().get("one")
     found = preflight.examine(bench.service.journal, book, time.time()).findings
-    assert ["does not show which key it has: it does not answer" in one.text for one in found] == [True]
+    assert ["does not show which key it has: it does not answer" in one.text for one in found] == [
+        True
+    ]
     assert found[0].level is Level.WARNING
 
 
@@ -604,7 +696,11 @@ def test_a_followed_store_may_hold_an_earlier_key_only_as_long_as_it_may_lag(ben
     two.values, two.version = {"key": Secret(first)}, 1
     assert bench.service.rotate("one", WAIT).code == 0
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("cell: one}]", "cell: one}, {uses: memory, cell: two, follows: true}]"))
+    path.write_text(
+        path.read_text().replace(
+            "cell: one}]", "cell: one}, {uses: memory, cell: two, follows: true}]"
+        )
+    )
     book, journal = bench.service.playbooks().get("one"), bench.service.journal
     assert not preflight.examine(journal, book, time.time()).findings
     (found,) = preflight.examine(journal, book, time.time() + 60).findings
@@ -614,7 +710,9 @@ def test_a_followed_store_may_hold_an_earlier_key_only_as_long_as_it_may_lag(ben
     assert "the stores disagree" in found.text, "a key that is none of ours is no lag"
 
 
-def test_a_write_only_store_that_somebody_else_wrote_is_refused_until_a_person_adopts(bench: Bench) -> None:
+def test_a_write_only_store_that_somebody_else_wrote_is_refused_until_a_person_adopts(
+    bench: Bench,
+) -> None:
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("cell: one", "cell: one, write_only: true"))
     assert bench.service.rotate("one", WAIT).code == 0
@@ -640,19 +738,26 @@ def test_a_key_that_was_adopted_anew_has_the_id_that_was_said_last(bench: Bench)
 
 
 def test_a_journal_that_is_older_than_the_world_is_told(bench: Bench) -> None:
-    """A key of ours, by a rotation that this journal does not know: it is not touched, and it is said."""
+    """A key of ours, by a rotation that this journal does not know: it is not touched, and it is
+    said.
+    """
     lost = Label(bench.service.journal.installation, "one", "01LOSTROTATION", 1)
     stray = bench.issuer.create(lost.text)
     other = bench.issuer.create(replace(lost, installation="elsewhere").text)
     book = bench.service.playbooks().get("one")
     (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
-    assert found.level is Level.WARNING and "01LOSTROTATION, which this journal does not know" in found.text
+    assert (
+        found.level is Level.WARNING
+        and "01LOSTROTATION, which this journal does not know" in found.text
+    )
     assert stray.record.id in found.text and "restored from a backup" in found.hint
     assert bench.service.rotate("one", WAIT).code == 0
     assert {stray.value, other.value} <= set(bench.live)
 
 
-def test_a_store_that_cannot_be_read_is_asked_again_for_a_value(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_read_is_asked_again_for_a_value(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may hold it: only the order that a leaked key die at once does without."""
     assert bench.service.rotate("one", WAIT).code == 0
     with bench.service.session("one") as session:
@@ -668,13 +773,19 @@ def test_a_store_that_cannot_be_read_is_asked_again_for_a_value(bench: Bench, mo
 
 
 def test_a_key_with_the_label_of_another_is_told_and_not_touched(bench: Bench) -> None:
-    """A create makes one key: the second one came late, or is a colleague's. Nobody can know, so a person is told."""
+    """A create makes one key: the second one came late, or is a colleague's.
+
+    Nobody can know, so a person is told.
+    """
     assert bench.service.rotate("one", WAIT).code == 0
     (ours,) = [key for key in bench.issuer.keys.values() if key.value == bench.stored]
     late = bench.issuer.create(ours.record.label)
     book = bench.service.playbooks().get("one")
     (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
-    assert found.level is Level.WARNING and f"{late.record.id} bears the label of another key" in found.text
+    assert (
+        found.level is Level.WARNING
+        and f"{late.record.id} bears the label of another key" in found.text
+    )
     assert f"--key {late.record.id}" in found.hint
     assert bench.service.rotate("one", WAIT).code == 0
     assert late.value in bench.live
@@ -685,20 +796,31 @@ def test_what_would_be_refused_is_told_before(bench: Bench) -> None:
     memory.WORLD.cell("one").values = None
     book = bench.service.playbooks().get("one")
     (found,) = preflight.examine(bench.service.journal, book, time.time()).findings
-    assert found.level is Level.ERROR and found.text == "memory one holds no key" and "create: true" in found.hint
+    assert (
+        found.level is Level.ERROR
+        and found.text == "memory one holds no key"
+        and "create: true" in found.hint
+    )
 
 
 def test_a_path_that_was_changed_makes_no_first_key_anew(bench: Bench) -> None:
-    """`create: true` stood there since the first key; the one in force is where the old path leads."""
+    """`create: true` stood there since the first key; the one in force is where the old
+    path leads.
+    """
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("cell: one", "cell: one, create: true"))
     assert bench.service.rotate("one", WAIT).code == 0
     path.write_text(path.read_text().replace("cell: one", "cell: moved"))
     live = bench.live
-    assert "memory moved holds no key any more, though one is in force" in _refused(bench) and bench.live == live
+    assert (
+        "memory moved holds no key any more, though one is in force" in _refused(bench)
+        and bench.live == live
+    )
 
 
-def test_going_back_asks_nothing_of_the_providers_list(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_back_asks_nothing_of_the_providers_list(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
     first = bench.stored
@@ -721,13 +843,23 @@ def test_an_id_that_stands_beside_the_value_is_not_overruled(bench: Bench) -> No
 
 
 def test_a_write_only_store_that_holds_another_key_of_ours_disagrees(bench: Bench) -> None:
-    """Its version is that of our last write; somebody put the key from before back into the other store."""
-    path, first, hidden = bench.folder / "playbooks" / "one.yaml", bench.stored, memory.WORLD.cell("hidden")
+    """Its version is that of our last write; somebody put the key from before back into the other
+    store.
+    """
+    path, first, hidden = (
+        bench.folder / "playbooks" / "one.yaml",
+        bench.stored,
+        memory.WORLD.cell("hidden"),
+    )
     path.write_text(
-        path.read_text().replace("cell: one}", "cell: one}, {uses: memory, cell: hidden, write_only: true}")
+        path.read_text().replace(
+            "cell: one}", "cell: one}, {uses: memory, cell: hidden, write_only: true}"
+        )
     )
     hidden.values, hidden.version = {"key": Secret(first)}, 1
-    assert bench.service.rotate("one", WAIT).code == 0 and hidden.values == {"key": Secret(bench.stored)}
+    assert bench.service.rotate("one", WAIT).code == 0 and hidden.values == {
+        "key": Secret(bench.stored)
+    }
     memory.WORLD.cell("one").values = {"key": Secret(first)}
     assert "memory hidden holds the key of our last write" in _refused(bench)
 
@@ -736,4 +868,6 @@ def test_what_an_unfinished_rotation_left_so_far_is_no_finding(bench: Bench) -> 
     memory.WORLD.consumers.pop("one")
     assert bench.service.rotate("one", Request(compromised=True)).code == 4
     memory.WORLD.cell("one").values = None
-    assert not preflight.examine(bench.service.journal, bench.service.playbooks().get("one"), time.time()).findings
+    assert not preflight.examine(
+        bench.service.journal, bench.service.playbooks().get("one"), time.time()
+    ).findings

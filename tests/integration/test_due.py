@@ -1,4 +1,6 @@
-"""When the clock rotates: at each call of a timer, once after a gap, by the playbook as it is now."""
+"""When the clock rotates: at each call of a timer, once after a gap, by the playbook as
+it is now.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
 
 
 def _service(bench: Bench, clock: VirtualClock) -> Service:
-    settings = Settings(bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url)
+    settings = Settings(
+        bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url
+    )
     return Service(settings, "test", clock=clock)
 
 
@@ -49,7 +53,9 @@ def _rotated(bench: Bench, clock: VirtualClock, at: float) -> bool:
     return bench.stored != before
 
 
-def test_a_schedule_of_the_timers_own_interval_rotates_at_each_of_its_calls(bench: Bench, clock: VirtualClock) -> None:
+def test_a_schedule_of_the_timers_own_interval_rotates_at_each_of_its_calls(
+    bench: Bench, clock: VirtualClock
+) -> None:
     """As one saw it: once a minute, a little early or late, each rotation taking a second."""
     bench.playbook(more="schedule: {every: 60s}")
     for late in (0.8, 61.9, 120.7, 180.9, 240.5, 300.7, 360.6):
@@ -58,7 +64,9 @@ def test_a_schedule_of_the_timers_own_interval_rotates_at_each_of_its_calls(benc
         assert not _rotated(bench, clock, clock.at + 1), "and once in each interval"
 
 
-def test_a_month_of_sleep_is_one_rotation_and_the_old_times_stay(bench: Bench, clock: VirtualClock) -> None:
+def test_a_month_of_sleep_is_one_rotation_and_the_old_times_stay(
+    bench: Bench, clock: VirtualClock
+) -> None:
     bench.playbook(more="schedule: {every: 1d}")
     assert _rotated(bench, clock, MIDNIGHT)
     assert _rotated(bench, clock, MIDNIGHT + 30 * DAY + 7 * HOUR)
@@ -78,7 +86,9 @@ def test_by_hand_it_counts_from_the_beginning_and_the_next_is_an_interval_later(
     assert _rotated(bench, clock, MIDNIGHT + DAY + 10 * HOUR + 1)
 
 
-def test_by_hand_right_before_a_cron_moment_does_not_stand_for_it(bench: Bench, clock: VirtualClock) -> None:
+def test_by_hand_right_before_a_cron_moment_does_not_stand_for_it(
+    bench: Bench, clock: VirtualClock
+) -> None:
     """It began before it, whenever it ended."""
     bench.playbook(more='schedule: {cron: "0 3 * * *"}')
     assert _rotated(bench, clock, MIDNIGHT)
@@ -105,7 +115,11 @@ def test_one_that_is_rolled_back_stays_due_and_its_time_is_not_moved(
     assert _rotated(bench, clock, MIDNIGHT)
     accepts, clock.at = memory.Issuer.accepts, MIDNIGHT + DAY
     with monkeypatch.context() as patch:
-        patch.setattr(memory.Issuer, "accepts", lambda self, value: value == bench.stored and accepts(self, value))
+        patch.setattr(
+            memory.Issuer,
+            "accepts",
+            lambda self, value: value == bench.stored and accepts(self, value),
+        )
         reports, _ = bench.service.due(Request())
         assert [report.code for report in reports] != [0]
     for _ in range(20):
@@ -167,28 +181,34 @@ def test_a_call_with_nothing_to_do_asks_as_much_of_a_hundred_playbooks_as_of_one
     of_one = list(asked)
     for number in range(100):
         (bench.folder / "playbooks" / f"more{number}.yaml").write_text(
-            (bench.folder / "playbooks" / "one.yaml").read_text().replace("cell: one", f"cell: more{number}")
+            (bench.folder / "playbooks" / "one.yaml")
+            .read_text()
+            .replace("cell: one", f"cell: more{number}")
         )
     with bench.service.journal.database.write() as connection:
         columns = "definition, last_success, current_key, counts_from, reconciled"
         for number in range(100):
             connection.execute(
                 text(
-                    f"INSERT INTO playbooks (name, {columns}) SELECT 'more{number}', {columns} FROM playbooks "
-                    "WHERE name = 'one'"
+                    f"INSERT INTO playbooks (name, {columns}) SELECT 'more{number}', {columns} FROM"
+                    " playbooks WHERE name = 'one'"
                 )
             )
     bench.service.due(Request())
     asked.clear()
     assert bench.service.due(Request())[0] == []
     assert asked == of_one
-    assert not any("state" in statement.split("FROM")[0] for statement in asked), "no state is read to find what is due"
+    assert not any("state" in statement.split("FROM")[0] for statement in asked), (
+        "no state is read to find what is due"
+    )
 
 
 def test_a_rotation_that_waits_in_grace_is_finished_after_the_upgrade(
     tmp_path: Path, memory_world: memory.World
 ) -> None:
-    """By the journal of the version before, which had no due times to ask for, and counted from the end."""
+    """By the journal of the version before, which had no due times to ask for, and counted from the
+    end.
+    """
     bench = Bench(tmp_path, f"sqlite:///{tmp_path}/journal.db")
     path = tmp_path / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 1h") + "schedule: {every: 30d}\n")
@@ -217,11 +237,18 @@ def test_a_rotation_that_waits_in_grace_is_finished_after_the_upgrade(
     with later.journal.database.read() as connection:
         row = connection.execute(text("SELECT counts_from, last_success FROM playbooks")).first()
         assert row is not None and row[0] == row[1]
-        assert connection.execute(text("SELECT count(*) FROM meta WHERE name LIKE 'reconciled %'")).scalar() == 0
+        assert (
+            connection.execute(
+                text("SELECT count(*) FROM meta WHERE name LIKE 'reconciled %'")
+            ).scalar()
+            == 0
+        )
     later.close()
 
 
-def _lives(bench: Bench, clock: VirtualClock, life: str, schedule: str = "schedule: {every: 90d}") -> None:
+def _lives(
+    bench: Bench, clock: VirtualClock, life: str, schedule: str = "schedule: {every: 90d}"
+) -> None:
     bench.issuer.now = clock.now
     bench.playbook(provider=f", life: {life}", more=schedule)
 
@@ -238,7 +265,9 @@ def test_a_key_that_ends_before_its_next_rotation_is_replaced_after_two_thirds_o
     assert _rotated(bench, clock, MIDNIGHT + 80 * DAY + 2)
 
 
-def test_a_key_that_outlives_its_next_rotation_changes_no_schedule(bench: Bench, clock: VirtualClock) -> None:
+def test_a_key_that_outlives_its_next_rotation_changes_no_schedule(
+    bench: Bench, clock: VirtualClock
+) -> None:
     _lives(bench, clock, "365d")
     assert _rotated(bench, clock, MIDNIGHT)
     assert not _rotated(bench, clock, MIDNIGHT + 89 * DAY)
@@ -253,24 +282,37 @@ def test_without_a_schedule_no_timer_rotates_a_key_that_ends_and_status_asks_a_p
     assert not _rotated(bench, clock, MIDNIGHT + 59 * DAY)
     stands = row(bench.service, "one", bench.service.playbooks().get("one"))
     (todo,) = stands.todo()
-    assert (todo.who, todo.command) == (PERSON, "rotate one") and "its key ends 2028-01-21" in todo.what
+    assert (todo.who, todo.command) == (
+        PERSON,
+        "rotate one",
+    ) and "its key ends 2028-01-21" in todo.what
 
 
-def test_status_says_when_a_key_ends_and_that_it_is_due_for_that(bench: Bench, clock: VirtualClock) -> None:
+def test_status_says_when_a_key_ends_and_that_it_is_due_for_that(
+    bench: Bench, clock: VirtualClock
+) -> None:
     _lives(bench, clock, "60d")
     assert _rotated(bench, clock, MIDNIGHT)
     stands = row(bench.service, "one", bench.service.playbooks().get("one"))
     assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=5)
-    assert [line for line in stands.details() if "its key ends 2028-01-21" in line and "due earlier for that" in line]
+    assert [
+        line
+        for line in stands.details()
+        if "its key ends 2028-01-21" in line and "due earlier for that" in line
+    ]
     assert stands.json()["key_ends"].startswith("2028-01-21T")
     told = explain(bench.service, "one")
-    assert "its key ends in 59 d" in " ".join(told.stands) and "as its key ends" in told.next[0].what
+    assert (
+        "its key ends in 59 d" in " ".join(told.stands) and "as its key ends" in told.next[0].what
+    )
     clock.at = MIDNIGHT + 61 * DAY
     late = row(bench.service, "one", bench.service.playbooks().get("one"))
     assert late.state == DUE and "its key has ended" in list(late.details())
 
 
-def test_going_back_to_the_key_before_goes_back_to_its_end(bench: Bench, clock: VirtualClock) -> None:
+def test_going_back_to_the_key_before_goes_back_to_its_end(
+    bench: Bench, clock: VirtualClock
+) -> None:
     """What counts is the key in force, not the one made last."""
     _lives(bench, clock, "60d")
     bench.playbook(provider=", life: 60d", revoke=", grace: 30d", more="schedule: {every: 90d}")
@@ -296,4 +338,14 @@ _INDEXES = {
     "open_debts_by_clock",
     "debts_that_stand",
 }
-_ADDED = {"counts_from", "schedule", "due", "reconciled", "seen", "attention", "at_once", "ends", "renew"}
+_ADDED = {
+    "counts_from",
+    "schedule",
+    "due",
+    "reconciled",
+    "seen",
+    "attention",
+    "at_once",
+    "ends",
+    "renew",
+}

@@ -1,4 +1,6 @@
-"""What a process shows of itself: whose environment is gone, who has another's number, who stays the same one."""
+"""What a process shows of itself: whose environment is gone, who has another's number, who stays
+the same one.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ limits: {{pass_interval: 1ms, step: 3s, list_lag: 0s}}
 
 
 class App:
-    """A service that gets the variable KEY from its .env file as it stands there, and a supervisor that starts it."""
+    """A service that gets the variable KEY from its .env file as it stands there, and a supervisor
+    that starts it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.pid_file, self.env_file = folder, folder / "app.pid", folder / ".env"
@@ -82,7 +86,12 @@ class App:
 
     def start(self, does: str = "", variable: bool = True, argv: list[str] | None = None) -> int:
         (self.folder / "app.py").write_text(_HEAD + does + _TAIL)
-        argv = argv or [sys.executable, str(self.folder / "app.py"), str(self.pid_file), str(self.env_file)]
+        argv = argv or [
+            sys.executable,
+            str(self.folder / "app.py"),
+            str(self.pid_file),
+            str(self.env_file),
+        ]
         self._keeper = threading.Thread(target=self._keep, args=(argv, variable))
         self._keeper.start()
         until(lambda: self.pid_file.exists() and self.pid_file.read_text().strip())
@@ -101,7 +110,9 @@ class App:
         self._ended = True
         if self._keeper is not None:
             self._keeper.join()
-        for process in self.others:  # never by a number that stands in a file: tests write any there
+        for (
+            process
+        ) in self.others:  # never by a number that stands in a file: tests write any there
             with contextlib.suppress(ProcessLookupError):
                 procfs.send(process, signal.SIGKILL)
 
@@ -159,10 +170,15 @@ OVERWRITTEN = {
 
 
 @pytest.mark.parametrize("does", OVERWRITTEN.values(), ids=OVERWRITTEN)
-def test_an_overwritten_environment_tells_nothing_and_its_process_counts_by_its_start(does: str, app: App) -> None:
+def test_an_overwritten_environment_tells_nothing_and_its_process_counts_by_its_start(
+    does: str, app: App
+) -> None:
     pid = app.start(does)
     found = procfs.variable(pid, "KEY")
-    assert found in (Missing.OVERWRITTEN, Secret("old-value"))  # a short title leaves the rest readable
+    assert found in (
+        Missing.OVERWRITTEN,
+        Secret("old-value"),
+    )  # a short title leaves the rest readable
     assert procfs.variable(pid, "ANOTHER") is Missing.OVERWRITTEN
     watched, change = app.watched(signal="TERM", env="KEY"), app.change()
     assert not errors(watched.preflight()) and not watched.progress(change).converged
@@ -188,14 +204,20 @@ def test_a_service_that_reads_its_file_itself_never_shows_the_variable(app: App)
 
 def test_a_wrapper_in_the_pid_file_is_told(app: App) -> None:
     """It started the program, and has no key itself."""
-    inner = f"KEY=$(cat {app.env_file}) {sys.executable} {app.folder}/app.py {app.folder}/inner.pid {app.env_file}"
+    inner = (
+        f"KEY=$(cat {app.env_file}) {sys.executable} {app.folder}/app.py {app.folder}/inner.pid"
+        f" {app.env_file}"
+    )
     app.start(variable=False, argv=["sh", "-c", f"echo $$ > {app.pid_file}; {inner}; :"])
     until((app.folder / "inner.pid").exists)
     app.others.append(procfs.from_pid_file(app.folder / "inner.pid"))
     told = errors(app.watched(signal="TERM", env="KEY").preflight())
     assert len(told) == 2 and "(sh) does not show KEY" in told[1]
     (text,) = errors(app.watched(signal="TERM").preflight())
-    assert f"is a shell that runs {app.others[0]}" in text and "leave that one, with the old key" in text
+    assert (
+        f"is a shell that runs {app.others[0]}" in text
+        and "leave that one, with the old key" in text
+    )
 
 
 def test_a_script_that_passes_the_signal_on_is_no_wrapper(app: App) -> None:
@@ -216,7 +238,11 @@ def test_a_process_of_another_user_is_told_before_the_start(app: App) -> None:
         pid_file.flush()
         Path(pid_file.name).chmod(0o644)
         plugin: Any = Registry().find("restarter", "process")
-        told = " ".join(as_nobody(lambda: errors(plugin(pid_file=pid_file.name, signal="TERM", env="KEY").preflight())))
+        told = " ".join(
+            as_nobody(
+                lambda: errors(plugin(pid_file=pid_file.name, signal="TERM", env="KEY").preflight())
+            )
+        )
     assert "may not be signalled" in told and "its environment may not be read" in told
 
 
@@ -237,8 +263,12 @@ def as_nobody(act: Callable[[], list[str]]) -> list[str]:
 
 
 # --- whom the pid file names ---
-def test_a_process_younger_than_the_pid_file_did_not_write_it(app: App, stranger: subprocess.Popen[bytes]) -> None:
-    """A dead service's number, which somebody else has by now: refused before the start, and before each signal."""
+def test_a_process_younger_than_the_pid_file_did_not_write_it(
+    app: App, stranger: subprocess.Popen[bytes]
+) -> None:
+    """A dead service's number, which somebody else has by now: refused before the start, and before
+    each signal.
+    """
     app.pid_file.write_text(str(stranger.pid))
     os.utime(app.pid_file, (time.time() - 86_400,) * 2)
     watched = app.watched(signal="HUP")
@@ -251,8 +281,12 @@ def test_a_process_younger_than_the_pid_file_did_not_write_it(app: App, stranger
     assert not errors(watched.preflight())
 
 
-def test_a_number_that_was_given_on_right_before_the_signal_is_seen(stranger: subprocess.Popen[bytes]) -> None:
-    """The file was read, the service ended, the number went to somebody else: that one is not signalled."""
+def test_a_number_that_was_given_on_right_before_the_signal_is_seen(
+    stranger: subprocess.Popen[bytes],
+) -> None:
+    """The file was read, the service ended, the number went to somebody else: that one is not
+    signalled.
+    """
     found = procfs.process(stranger.pid)
     assert found is not None
     ended = procfs.Process(found.pid, found.started_at - 5, found.start - 500, "app")
@@ -263,7 +297,9 @@ def test_a_number_that_was_given_on_right_before_the_signal_is_seen(stranger: su
     assert stranger.wait() == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("text", ["", "\n", "-1", "0", "1_0", "٣", "app", "99999999999999999999", "0x10", "3000000000"])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "-1", "0", "1_0", "٣", "app", "99999999999999999999", "0x10", "3000000000"]
+)
 def test_what_is_no_number_of_a_process_names_none(text: str, app: App) -> None:
     """-1 would mean everybody, 0 our own group."""
     app.pid_file.write_text(text)
@@ -287,16 +323,27 @@ def test_a_thread_is_no_process(app: App) -> None:
 def test_a_process_that_will_not_act_on_the_signal_is_told(app: App) -> None:
     """Started with nohup, say; or stopped."""
     pid = app.start("signal.signal(signal.SIGHUP, signal.SIG_IGN)\n")
-    assert [text for text in errors(app.watched(signal="HUP", env="KEY").preflight()) if "ignores SIGHUP" in text]
+    assert [
+        text
+        for text in errors(app.watched(signal="HUP", env="KEY").preflight())
+        if "ignores SIGHUP" in text
+    ]
     assert errors(app.watched(signal="WINCH", env="KEY").preflight())
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: "is stopped" in " ".join(errors(app.watched(signal="TERM", env="KEY").preflight())))
+    until(
+        lambda: "is stopped" in " ".join(errors(app.watched(signal="TERM", env="KEY").preflight()))
+    )
     os.kill(pid, signal.SIGCONT)
 
 
-def test_a_process_that_waits_for_the_signal_acts_on_it_though_its_parent_ignored_it(app: App) -> None:
+def test_a_process_that_waits_for_the_signal_acts_on_it_though_its_parent_ignored_it(
+    app: App,
+) -> None:
     """Started with nohup, and it waits for its signals in a thread: sigwait, signalfd."""
-    ignored, blocked = "signal.signal(signal.SIGHUP, signal.SIG_IGN)", "signal.pthread_sigmask(0, [signal.SIGHUP])"
+    ignored, blocked = (
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)",
+        "signal.pthread_sigmask(0, [signal.SIGHUP])",
+    )
     app.start(f"{ignored}\n{blocked}\n")
     assert errors(app.watched(signal="HUP", env="KEY").preflight()) == []
     (told,) = errors(app.watched(signal="HUP").preflight())
@@ -304,7 +351,9 @@ def test_a_process_that_waits_for_the_signal_acts_on_it_though_its_parent_ignore
 
 
 # --- one that goes on as the same process ---
-def test_one_that_executes_itself_again_has_the_same_number_and_start_and_the_new_key(app: App) -> None:
+def test_one_that_executes_itself_again_has_the_same_number_and_start_and_the_new_key(
+    app: App,
+) -> None:
     pid = app.start(_EXECUTES_ITSELF)
     watched, change = app.watched(signal="HUP", env="KEY"), app.change()
     began = procfs.process(pid)
@@ -320,7 +369,9 @@ def test_one_that_executes_itself_again_has_the_same_number_and_start_and_the_ne
 
 
 def test_where_nothing_would_show_it_another_proof_is_asked_for_before_the_start(app: App) -> None:
-    """A handled HUP may mean anything; TERM means an end; an environment that shows the key, or a program, tells."""
+    """A handled HUP may mean anything; TERM means an end; an environment that shows the key, or a
+    program, tells.
+    """
     app.start(_ENDS)
     (text,) = errors(app.watched(signal="HUP").preflight())
     assert "handles SIGHUP itself" in text
@@ -333,8 +384,13 @@ def test_a_program_says_when_it_runs_with_the_key(app: App) -> None:
     """75 is 'not yet'; without a variable that is all there is, and it is called so."""
     app.start(_EXECUTES_ITSELF)
     mark = app.folder / "reloaded"
-    watched = app.watched(signal="HUP", ready=["sh", "-c", f"test -e {mark} || {{ echo loading; exit 75; }}"])
-    assert watched.evidence is Evidence.ANSWERS and app.watched(env="KEY", ready=["true"]).evidence is Evidence.READ
+    watched = app.watched(
+        signal="HUP", ready=["sh", "-c", f"test -e {mark} || {{ echo loading; exit 75; }}"]
+    )
+    assert (
+        watched.evidence is Evidence.ANSWERS
+        and app.watched(env="KEY", ready=["true"]).evidence is Evidence.READ
+    )
     change = app.change()
     signalled(watched, change)
     assert (asked := watched.progress(change)).text == "loading" and not asked.converged
@@ -362,7 +418,9 @@ def rotate(app: App, tmp_path: Path) -> Iterator[Callable[..., Report]]:
     name = tmp_path.name
     app.holds(memory.WORLD.issuer(name).create("by hand").value)
     (tmp_path / "playbooks").mkdir()
-    settings = Settings(tmp_path, playbooks=(tmp_path / "playbooks",), database_url=f"sqlite:///{tmp_path}/j.db")
+    settings = Settings(
+        tmp_path, playbooks=(tmp_path / "playbooks",), database_url=f"sqlite:///{tmp_path}/j.db"
+    )
     service = Service(settings, "test")
 
     def run(evidence: str, number: str = "TERM") -> Report:
@@ -374,7 +432,9 @@ def rotate(app: App, tmp_path: Path) -> Iterator[Callable[..., Report]]:
     service.close()
 
 
-def test_an_erased_environment_costs_one_restart_and_is_never_called_read(app: App, rotate: Any) -> None:
+def test_an_erased_environment_costs_one_restart_and_is_never_called_read(
+    app: App, rotate: Any
+) -> None:
     app.start(OVERWRITTEN["erased"])
     old = app.env_file.read_text()
     refused = rotate("read")
@@ -389,8 +449,12 @@ def test_a_rotation_of_a_service_that_executes_itself_again(app: App, rotate: An
     assert rotate("read", "HUP").code == 0 and app.starts == 1
 
 
-def test_in_undo_an_instance_that_shows_what_it_showed_before_is_well(app: App, rotate: Any) -> None:
-    """Its reader takes the quotes of the file for part of the value: it never shows the key, and never did."""
+def test_in_undo_an_instance_that_shows_what_it_showed_before_is_well(
+    app: App, rotate: Any
+) -> None:
+    """Its reader takes the quotes of the file for part of the value: it never shows the key, and
+    never did.
+    """
     key = app.env_file.read_text().strip().partition("=")[2]
     app.env_file.write_text(f'KEY="{key}"\n')
     app.start()

@@ -35,7 +35,9 @@ def test_a_pause_a_refusal_and_a_missing_consumer_are_told(bench: Bench) -> None
     memory.WORLD.cell("one").values = {"key": Secret("something else")}
     assert bench.service.rotate("one", Request(compromised=True)).code == 6
     told = explain(bench.service, "one")
-    assert any("the launch" in why for why in told.why) and any("refused" in why for why in told.why)
+    assert any("the launch" in why for why in told.why) and any(
+        "refused" in why for why in told.why
+    )
 
 
 def test_a_stuck_rotation_is_told_with_its_question(bench: Bench) -> None:

@@ -1,4 +1,6 @@
-"""The installed command, started in one folder after the other: the same playbook means the same files."""
+"""The installed command, started in one folder after the other: the same playbook means the same
+files.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,15 @@ class World:
             "ROTATOR_PLAYBOOKS": str(self.project / "playbooks"),
         }
         argv = [str(Path(sys.executable).with_name(program)), *rest]
-        return subprocess.run(argv, cwd=start, env=environment, input=stdin, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            argv,
+            cwd=start,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     @property
     def stored(self) -> str:
@@ -81,13 +91,17 @@ class World:
             return connection.execute(statement, values).fetchall()
 
     def from_before(self) -> None:
-        """What the journal keeps is made what it was before: paths as they stand in the playbook, and no folder."""
+        """What the journal keeps is made what it was before: paths as they stand in the playbook,
+        and no folder.
+        """
         there, written = f"{self.project}/", "../"
         for column in ("definition", "state"):
             for one, text in self.journal(f"SELECT id, {column} FROM rotations"):
                 found = json.loads(text.replace(there, written))
                 found.pop("folder", None)
-                self.journal(f"UPDATE rotations SET {column} = ? WHERE id = ?", json.dumps(found), one)
+                self.journal(
+                    f"UPDATE rotations SET {column} = ? WHERE id = ?", json.dumps(found), one
+                )
         self.journal("UPDATE store_versions SET store = replace(store, ?, ?)", there, written)
 
 
@@ -105,7 +119,9 @@ def test_the_same_file_is_written_from_every_folder(world: World) -> None:
         assert world.living == [world.stored]
         seen.add(world.stored)
     assert len(seen) == 4
-    assert (world.project / "app" / "restarted").read_text().strip() == str(world.project / "playbooks")
+    assert (world.project / "app" / "restarted").read_text().strip() == str(
+        world.project / "playbooks"
+    )
     assert not list(world.elsewhere.iterdir())
     assert len(list(world.folder.rglob("key"))) == 1, "no other file was made"
 
@@ -119,19 +135,28 @@ def test_the_plan_shows_the_file_that_would_be_written(world: World) -> None:
     assert f"../app/restart.sh is {world.project}/app/restart.sh" in told
 
 
-@pytest.mark.parametrize("verb", [("rotate", "one"), ("rotator", "plan", "one"), ("rotator", "validate")])
+@pytest.mark.parametrize(
+    "verb", [("rotate", "one"), ("rotator", "plan", "one"), ("rotator", "validate")]
+)
 def test_a_file_as_it_was_read_before_is_named(world: World, verb: tuple[str, ...]) -> None:
-    """A playbook from before, run as always from the project's folder: both places, exit 2, nothing changed."""
+    """A playbook from before, run as always from the project's folder: both places, exit 2, nothing
+    changed.
+    """
     world.write(PLAYBOOK.replace("path: ../app/key", "path: app/key"))
     done = world.run(world.project, *verb)
     assert done.returncode == 2
-    assert f"{world.project}/playbooks/app/key is not there, but {world.project}/app/key is" in done.stderr
+    assert (
+        f"{world.project}/playbooks/app/key is not there, but {world.project}/app/key is"
+        in done.stderr
+    )
     assert f"hint: move it there, or write {world.project}/app/key" in done.stderr
     assert world.living == [world.stored] == ["cmd-secret-value-k0"]
 
 
 def test_an_old_key_from_before_is_not_revoked_by_a_guess(world: World) -> None:
-    """Its rotation kept relative paths: it asks, and goes on once a person has written the absolute ones."""
+    """Its rotation kept relative paths: it asks, and goes on once a person has written the absolute
+    ones.
+    """
     world.write(PLAYBOOK.replace("grace: 0s", "grace: 1h"))
     assert world.run(world.project, "rotate", "one").returncode == 0
     world.from_before()
@@ -147,12 +172,18 @@ def test_an_old_key_from_before_is_not_revoked_by_a_guess(world: World) -> None:
 
 
 def test_a_rotation_under_way_from_before_goes_on_in_the_playbooks_folder(world: World) -> None:
-    """There both readings are one place: the plan's names are those of before, its stores the same."""
-    made_by_hand = "generate: {{uses: operator}}\nverify: {{uses: command, run: [test, -e, ../keys.json]}}\n"
+    """There both readings are one place: the plan's names are those of before, its
+    stores the same.
+    """
+    made_by_hand = (
+        "generate: {{uses: operator}}\nverify: {{uses: command, run: [test, -e, ../keys.json]}}\n"
+    )
     world.write(made_by_hand + PLAYBOOK[PLAYBOOK.index("store:") :])
     assert world.run(world.project, "rotate", "one").returncode == 5
     world.from_before()
-    done = world.run(world.elsewhere, "rotator", "supply", "one", "--id", "k9", stdin="cmd-secret-value-k9")
+    done = world.run(
+        world.elsewhere, "rotator", "supply", "one", "--id", "k9", stdin="cmd-secret-value-k9"
+    )
     assert done.returncode == 2 and "is it " in done.stderr, done.stdout + done.stderr
     assert world.stored == "cmd-secret-value-k0"
     start = world.project / "playbooks"
@@ -163,7 +194,9 @@ def test_a_rotation_under_way_from_before_goes_on_in_the_playbooks_folder(world:
 
 
 def test_a_store_whose_name_became_absolute_is_the_same_store(world: World) -> None:
-    """What the journal knows of its versions stands under the relative name; the rotation after that is as any."""
+    """What the journal knows of its versions stands under the relative name; the rotation after
+    that is as any.
+    """
     assert world.run(world.project, "rotate", "one").returncode == 0
     world.from_before()
     done = world.run(world.elsewhere, "rotate", "one")

@@ -1,4 +1,6 @@
-"""A leaked key dies first, whatever a rotation, an old key, a store, a consumer or another process does."""
+"""A leaked key dies first, whatever a rotation, an old key, a store, a consumer or another process
+does.
+"""
 
 from __future__ import annotations
 
@@ -61,21 +63,33 @@ def test_the_key_in_force_and_every_older_one_die_and_a_new_one_follows(bench: B
     second = bench.stored
     assert sorted(bench.live) == sorted([first, second])
     report = bench.service.rotate("one", FIRST)
-    assert report.code == 0 and endings(report) == {"one-key1": Ending.DEAD, "one-key2": Ending.DEAD}
+    assert report.code == 0 and endings(report) == {
+        "one-key1": Ending.DEAD,
+        "one-key2": Ending.DEAD,
+    }
     assert all(debt.proof for debt in report.kills)
-    assert bench.live == [bench.stored] == [bench.consumer.holds] and bench.stored not in (first, second)
+    assert bench.live == [bench.stored] == [bench.consumer.holds] and bench.stored not in (
+        first,
+        second,
+    )
 
 
 def test_one_key_may_be_named_and_then_it_alone_dies(bench: Bench) -> None:
     book(bench, ("grace: 0s", "grace: 24h"))
     bench.service.rotate("one")
     second, starts = bench.stored, bench.consumer.starts
-    report = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="one-key1"))
+    report = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="one-key1")
+    )
     assert report.code == 0 and endings(report) == {"one-key1": Ending.DEAD}
     assert bench.live == [second] == [bench.stored] and bench.consumer.starts == starts
-    again = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="one-key1"))
+    again = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="one-key1")
+    )
     assert again.code == 0 and endings(again) == {"one-key1": Ending.DEAD}, "typed twice"
-    unknown = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="key_of_nobody"))
+    unknown = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="key_of_nobody")
+    )
     assert unknown.code == 6 and "nobody knows the key key_of_nobody" in str(unknown.error)
 
 
@@ -92,7 +106,9 @@ def first_of(key: str) -> Request:
 
 
 def test_for_a_key_of_nobody_here_no_other_key_is_touched(bench: Bench) -> None:
-    """Never rotated, so no journal says which key is in force: the store does, and that one lives on."""
+    """Never rotated, so no journal says which key is in force: the store does, and that one lives
+    on.
+    """
     mine, starts, by_hand = bench.stored, bench.consumer.starts, bench.issuer.create("old cron job")
     report = bench.service.rotate("one", first_of(by_hand.record.id))
     assert report.code == 0 and endings(report) == {by_hand.record.id: Ending.DEAD}, report
@@ -116,8 +132,13 @@ def test_the_new_key_that_leaked_on_its_way_is_replaced(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("rotated", [True, False])
-def test_under_the_wrong_name_the_right_playbook_gets_the_order(bench: Bench, rotated: bool) -> None:
-    """Both have keys of one account. The key's consumers get another one, and nothing else is touched."""
+def test_under_the_wrong_name_the_right_playbook_gets_the_order(
+    bench: Bench, rotated: bool
+) -> None:
+    """Both have keys of one account.
+
+    The key's consumers get another one, and nothing else is touched.
+    """
     text = (bench.folder / "playbooks" / "one.yaml").read_text()
     other = text.replace("cell: one", "cell: two").replace("consumers: [one]", "consumers: [two]")
     (bench.folder / "playbooks" / "two.yaml").write_text(other)
@@ -133,14 +154,21 @@ def test_under_the_wrong_name_the_right_playbook_gets_the_order(bench: Bench, ro
     mine, told = bench.stored, []
     bench.service.waits = lambda unit, action: told.append(getattr(action, "why", ""))
     report = bench.service.rotate("one", first_of(key))
-    assert report.playbook == "two" and report.code == 0 and endings(report) == {key: Ending.DEAD}, report
+    assert (
+        report.playbook == "two" and report.code == 0 and endings(report) == {key: Ending.DEAD}
+    ), report
     assert f"{key} is a key of two, not of one" in told[0]
     now = memory.WORLD.cell("two").values["key"].reveal()  # type: ignore[index]
-    assert sorted(bench.live) == sorted([mine, now]) and memory.WORLD.consumers["two"].holds == now != leaked
+    assert (
+        sorted(bench.live) == sorted([mine, now])
+        and memory.WORLD.consumers["two"].holds == now != leaked
+    )
     assert bench.stored == mine
 
 
-def test_a_rotation_that_is_stuck_holds_nothing_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_that_is_stuck_holds_nothing_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leaked = bench.stored
     broken = stuck(bench, monkeypatch)
     report = bench.service.rotate("one", FIRST)
@@ -176,7 +204,9 @@ def test_what_is_being_undone_turns_round(bench: Bench, monkeypatch: pytest.Monk
     book(bench, ("step: 2s", "step: 300ms"))
     report = bench.service.rotate("one")
     assert (
-        report.rotation and report.rotation.phase is Phase.STUCK and "could not be put back" in report.rotation.question
+        report.rotation
+        and report.rotation.phase is Phase.STUCK
+        and "could not be put back" in report.rotation.question
     )
     monkeypatch.setattr(MemoryStore, "write", written)
     report = bench.service.rotate("one", FIRST)
@@ -185,7 +215,9 @@ def test_what_is_being_undone_turns_round(bench: Bench, monkeypatch: pytest.Monk
     assert bench.live == [bench.stored] == [bench.consumer.holds] and leaked not in bench.live
 
 
-def test_a_store_that_is_gone_holds_nothing_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_gone_holds_nothing_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.service.rotate("one", Request(wait=True))
     leaked = bench.stored
 
@@ -196,7 +228,9 @@ def test_a_store_that_is_gone_holds_nothing_up(bench: Bench, monkeypatch: pytest
         broken.setattr(MemoryStore, "read", gone)
         report = bench.service.rotate("one", FIRST)
     assert report.code == 4 and endings(report) == {"one-key2": Ending.DEAD}
-    assert leaked not in bench.live and report.rotation and "no such store" in report.rotation.problem
+    assert (
+        leaked not in bench.live and report.rotation and "no such store" in report.rotation.problem
+    )
 
 
 def test_a_pause_and_a_playbook_that_is_gone_hold_nothing_up(bench: Bench) -> None:
@@ -215,7 +249,11 @@ def test_a_playbook_that_is_only_known_by_its_key_is_enough(bench: Bench) -> Non
     leaked = bench.stored
     (bench.folder / "playbooks" / "one.yaml").unlink()
     report = bench.service.rotate("one", FIRST)
-    assert endings(report) == {"one-key1": Ending.DEAD} and leaked not in bench.live and report.code == 4
+    assert (
+        endings(report) == {"one-key1": Ending.DEAD}
+        and leaked not in bench.live
+        and report.code == 4
+    )
 
 
 def test_another_playbook_with_the_same_key_holds_nothing_up(bench: Bench) -> None:
@@ -228,7 +266,9 @@ def test_another_playbook_with_the_same_key_holds_nothing_up(bench: Bench) -> No
     assert report.code == 0 and bench.live == [bench.stored] == [bench.consumer.holds]
 
 
-def test_a_provider_that_does_not_answer_is_asked_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_does_not_answer_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     book(bench, ("step: 2s", "step: 500ms"))
     bench.service.rotate("one", Request(wait=True))
     leaked = bench.stored
@@ -255,10 +295,14 @@ def test_a_definite_no_is_tried_again_too(bench: Bench, monkeypatch: pytest.Monk
     with monkeypatch.context() as broken:
         broken.setattr(MemoryProvider, "revoke", no)
         report = bench.service.rotate("one", FIRST)
-    assert report.code == 4 and endings(report)["one-key2"] is Ending.RETRIED and leaked in bench.live
+    assert (
+        report.code == 4 and endings(report)["one-key2"] is Ending.RETRIED and leaked in bench.live
+    )
 
 
-def test_what_no_provider_can_destroy_is_asked_of_a_person(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_provider_can_destroy_is_asked_of_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.service.rotate("one", Request(wait=True))
     leaked = bench.issuer.by_value(bench.stored)
     assert leaked
@@ -269,31 +313,47 @@ def test_what_no_provider_can_destroy_is_asked_of_a_person(bench: Bench, monkeyp
     monkeypatch.setattr(MemoryProvider, "revoke", unable)
     report = bench.service.rotate("one", FIRST)
     assert report.code == 5 and endings(report)["one-key2"] is Ending.ASKED
-    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED, "a new key is on its way all the same"
+    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED, (
+        "a new key is on its way all the same"
+    )
     leaked.state = "dead"
     assert orders.order(bench.service, "one", Order.CONFIRM, Request(wait=True)).code == 0
     assert bench.live == [bench.stored]
 
 
-def test_it_is_refused_where_nobody_knows_which_key_it_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The journal is new, and the provider's list tells nothing: the candidates are named, and nothing happens."""
+def test_it_is_refused_where_nobody_knows_which_key_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is new, and the provider's list tells nothing: the candidates are named, and
+    nothing happens.
+    """
     for key in bench.issuer.keys.values():
         monkeypatch.setattr(key, "record", key.record.__class__(key.record.id, hint="mem-…"))
     report = bench.service.rotate("one", FIRST)
     assert report.code == 6 and "nobody knows which key of one leaked" in str(report.error)
-    assert "one-key1" in str(report.error) and "--key ID" in (report.error.hint if report.error else "")
+    assert "one-key1" in str(report.error) and "--key ID" in (
+        report.error.hint if report.error else ""
+    )
     assert bench.live == [bench.stored]
-    named = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="one-key1"))
+    named = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="one-key1")
+    )
     assert endings(named) == {"one-key1": Ending.DEAD}
 
 
 def test_a_first_key_that_is_certain_needs_no_name(bench: Bench) -> None:
     leaked = bench.stored
     report = bench.service.rotate("one", FIRST)
-    assert report.code == 0 and endings(report) == {"one-key1": Ending.DEAD} and leaked not in bench.live
+    assert (
+        report.code == 0
+        and endings(report) == {"one-key1": Ending.DEAD}
+        and leaked not in bench.live
+    )
 
 
-def test_no_store_shows_it_and_no_provider_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_store_shows_it_and_no_provider_answers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def down(self: Any, *given: Any) -> Any:
         raise TransientError("no answer")
 
@@ -301,19 +361,31 @@ def test_no_store_shows_it_and_no_provider_answers(bench: Bench, monkeypatch: py
     monkeypatch.setattr(MemoryProvider, "inventory", down)
     report = bench.service.rotate("one", FIRST)
     assert report.code == 6 and "no store shows it" in str(report.error)
-    named = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="one-key1"))
-    assert endings(named)["one-key1"] is Ending.RETRIED and not bench.live, "it is dead, and nobody can prove it yet"
+    named = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="one-key1")
+    )
+    assert endings(named)["one-key1"] is Ending.RETRIED and not bench.live, (
+        "it is dead, and nobody can prove it yet"
+    )
 
 
-def test_the_key_that_makes_all_others_is_not_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemoryProvider, "authenticated_by", lambda self, credential: bool(credential.values))
+def test_the_key_that_makes_all_others_is_not_killed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        MemoryProvider, "authenticated_by", lambda self, credential: bool(credential.values)
+    )
     report = bench.service.rotate("one", FIRST)
     assert report.code == 6 and "is the very key by which memory makes keys" in str(report.error)
     assert bench.live == [bench.stored]
 
 
-def test_both_keys_are_dead_and_a_third_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new key is refused, and so is the old one by now: `--compromised` begins anew instead of asking for ever."""
+def test_both_keys_are_dead_and_a_third_is_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new key is refused, and so is the old one by now: `--compromised` begins anew instead of
+    asking for ever.
+    """
     book(bench, ("step: 2s", "step: 200ms"))
     real = MemoryProvider.probe
 
@@ -359,7 +431,9 @@ def replaced(bench: Bench, report: Report) -> None:
 
 
 def test_a_clock_brings_out_a_new_key_where_the_one_in_force_was_killed(without: Bench) -> None:
-    """Nothing is due by the schedule, a pause stands, and it was never rotated: an outage is ended all the same."""
+    """Nothing is due by the schedule, a pause stands, and it was never rotated: an outage is ended
+    all the same.
+    """
     orders.pause(without.service, "all", time.time() + 3600, "a launch")
     reports, _ = without.service.due(Request())
     replaced(without, reports[0])
@@ -379,7 +453,7 @@ def test_it_is_attention_in_every_run_while_its_playbook_is_gone(without: Bench)
     path = without.folder / "playbooks" / "one.yaml"
     path.rename(path.with_suffix(".old"))
     for _ in range(2):
-        ((report,), _) = without.service.due(Request())
+        (report,), _ = without.service.due(Request())
         assert report.code == 4 and report.without is not None
     path.with_suffix(".old").rename(path)
     replaced(without, without.service.due(Request())[0][0])
@@ -410,10 +484,14 @@ def test_what_is_due_is_not_told_of_a_rotation_that_was_over_before(bench: Bench
 
 # --- another process holds the lease ---
 def test_who_holds_the_lease_takes_the_order_up_and_the_command_follows(bench: Bench) -> None:
-    """The holder waits for the end of a soak; the wait is cut short, and the key is dead within seconds."""
+    """The holder waits for the end of a soak; the wait is cut short, and the key is dead within
+    seconds.
+    """
     book(bench, ("grace: 0s", "grace: 30s"))
     leaked, reports = bench.stored, []
-    holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one", Request(wait=True))))
+    holder = threading.Thread(
+        target=lambda: reports.append(bench.service.rotate("one", Request(wait=True)))
+    )
     holder.start()
     while bench.stored == leaked:
         time.sleep(0.01)
@@ -431,7 +509,9 @@ def test_who_holds_the_lease_takes_the_order_up_and_the_command_follows(bench: B
 
 
 def _who_follows(bench: Bench, hold: threading.Event) -> tuple[Service, list[str]]:
-    """Another process, and what it is told while it waits; the third time `hold` lets the holder go on."""
+    """Another process, and what it is told while it waits; the third time `hold` lets the holder go
+    on.
+    """
     other, told = bench.fresh(), list[str]()
 
     def waits(unit: Any, action: Any) -> None:
@@ -443,8 +523,12 @@ def _who_follows(bench: Bench, hold: threading.Event) -> tuple[Service, list[str
     return other, told
 
 
-def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follows_it(bench: Bench) -> None:
-    """Without an outage: the holder goes on to the new key, and revokes the leaked one without its grace of a day."""
+def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follows_it(
+    bench: Bench,
+) -> None:
+    """Without an outage: the holder goes on to the new key, and revokes the leaked one without its
+    grace of a day.
+    """
     book(bench, ("grace: 0s", "grace: 24h"))
     leaked, reports, hold = bench.stored, [], threading.Event()
     real = MemoryStore.write
@@ -465,13 +549,17 @@ def test_a_rotation_under_way_takes_up_that_the_key_leaked_and_the_command_follo
         holder.join(60)
     assert report.code == 0 and report.rotation and report.rotation.compromised, report
     assert bench.live == [bench.stored] == [bench.consumer.holds] and leaked not in bench.live
-    assert reports and reports[0].error is None and reports[0].rotation.id == report.rotation.id, "one rotation"
+    assert reports and reports[0].error is None and reports[0].rotation.id == report.rotation.id, (
+        "one rotation"
+    )
     assert "it has the order now" in told[0]
     assert bench.consumer.starts == 2
     other.close()
 
 
-def test_what_another_process_undoes_is_undone_first_then_the_leaked_key_is_replaced(bench: Bench) -> None:
+def test_what_another_process_undoes_is_undone_first_then_the_leaked_key_is_replaced(
+    bench: Bench,
+) -> None:
     leaked, reports, hold = bench.stored, [], threading.Event()
     progress = MemoryRestarter.progress
 
@@ -497,7 +585,9 @@ def test_what_another_process_undoes_is_undone_first_then_the_leaked_key_is_repl
             time.sleep(0.01)
         report = other.rotate("one", Request(compromised=True, reason="it leaked"))
         holder.join(60)
-    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED, report
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED, (
+        report
+    )
     assert bench.live == [bench.stored] == [bench.consumer.holds] and leaked not in bench.live
     other.close()
 
@@ -506,7 +596,9 @@ def test_who_follows_old_keys_begins_the_rotation_that_another_orders(bench: Ben
     """Its own is over, and it waits for a soak: it is the leaked key's end that counts now."""
     book(bench, ("grace: 0s", "grace: 20s"))
     first, reports = bench.stored, []
-    holder = threading.Thread(target=lambda: reports.append(bench.service.rotate("one", Request(wait=True))))
+    holder = threading.Thread(
+        target=lambda: reports.append(bench.service.rotate("one", Request(wait=True)))
+    )
     holder.start()
     while bench.stored == first:
         time.sleep(0.01)
@@ -536,27 +628,41 @@ def _held(service: Any) -> bool:
     return found is not None and not found.expired
 
 
-def test_an_order_that_is_refused_is_answered_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_is_refused_is_answered_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with bench.service.session("one") as session:
         with bench.service.journal.database.write() as connection:
-            number = standing.write(connection, "one", "key_of_nobody", "me", "it leaked", time.time())
+            number = standing.write(
+                connection, "one", "key_of_nobody", "me", "it leaked", time.time()
+            )
         session.advance()
         with bench.service.journal.database.read() as connection:
             given = standing.answered(connection, number)
-            assert given and "nobody knows the key" in given.refused and not standing.waiting(connection, "one")
+            assert (
+                given
+                and "nobody knows the key" in given.refused
+                and not standing.waiting(connection, "one")
+            )
     with pytest.raises(RefusedError, match="nobody knows"):
         followed(bench.service, "one", number)
 
 
-def test_an_order_is_taken_up_before_the_next_act(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was written while the key was being made: the leaked one dies before any store is written."""
+def test_an_order_is_taken_up_before_the_next_act(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written while the key was being made: the leaked one dies before any store
+    is written.
+    """
     leaked, made, written = bench.stored, MemoryProvider.generate, MemoryStore.write
     other = bench.fresh()
 
     def make(self: MemoryProvider, *given: Any) -> Any:
         if not ordered:
             with other.journal.database.write() as connection:
-                ordered.append(standing.write(connection, "one", "", "me", "it leaked", time.time()))
+                ordered.append(
+                    standing.write(connection, "one", "", "me", "it leaked", time.time())
+                )
         return made(self, *given)
 
     def write(self: MemoryStore, *given: Any) -> Any:
@@ -599,7 +705,9 @@ def test_a_frozen_holder_is_taken_over_from(bench: Bench, monkeypatch: pytest.Mo
 
 
 def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) -> None:
-    """The old key lives until the person has destroyed it, and that it still works is no confirmation."""
+    """The old key lives until the person has destroyed it, and that it still works is no
+    confirmation.
+    """
     dead = f"grep -q {bench.stored} && test -e {bench.folder}/dead && exit 77; :"
     (bench.folder / "playbooks" / "one.yaml").write_text(
         "generate: {uses: operator}\n"
@@ -612,9 +720,13 @@ def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) 
     orders.adopt(bench.service, "one", "key-by-hand")
     report = bench.service.rotate("one", FIRST)
     assert report.code == 5 and endings(report) == {"key-by-hand": Ending.ASKED}
-    supplied = orders.supply(bench.service, "one", Secret("a-new-key-made-by-a-person"), "key-2", Request())
+    supplied = orders.supply(
+        bench.service, "one", Secret("a-new-key-made-by-a-person"), "key-2", Request()
+    )
     assert supplied.rotation and supplied.rotation.outcome is Outcome.VERIFIED
     (bench.folder / "dead").touch()
     orders.order(bench.service, "one", Order.CONFIRM, Request(wait=True))
-    again = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="key-by-hand"))
+    again = bench.service.rotate(
+        "one", Request(compromised=True, revoke_first=True, key="key-by-hand")
+    )
     assert endings(again) == {"key-by-hand": Ending.DEAD}

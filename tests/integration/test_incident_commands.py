@@ -36,7 +36,10 @@ def rotated(run: Run, home: Path) -> Run:
     ("part", "where"),
     [
         ("restart: {{uses: command, run: [{missing}]}}\nevidence: none", "restart"),
-        ("restart: {{uses: command, run: ['true'], ready: [{missing}]}}\nevidence: answers", "restart"),
+        (
+            "restart: {{uses: command, run: ['true'], ready: [{missing}]}}\nevidence: answers",
+            "restart",
+        ),
         ("verify: [{{uses: provider}}, {{uses: command, run: [{missing}]}}]", "probe"),
     ],
 )
@@ -45,7 +48,10 @@ def rotated(run: Run, home: Path) -> Run:
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.write_text("#!/bin/sh\n"), "cannot be executed"),
-        (lambda path: (path.write_text("#!/no/such/shell\n"), path.chmod(0o755)), "needs /no/such/shell"),
+        (
+            lambda path: (path.write_text("#!/no/such/shell\n"), path.chmod(0o755)),
+            "needs /no/such/shell",
+        ),
     ],
 )
 def test_a_program_that_cannot_run_is_found_before_anything_is_made(
@@ -63,7 +69,11 @@ def test_a_program_that_cannot_run_is_found_before_anything_is_made(
 
 
 def test_a_program_by_its_name_alone_is_looked_for_in_the_path(run: Run, home: Path) -> None:
-    change(home, "revoke: {", "restart: {uses: command, run: [no-such-program-here]}\nevidence: none\nrevoke: {")
+    change(
+        home,
+        "revoke: {",
+        "restart: {uses: command, run: [no-such-program-here]}\nevidence: none\nrevoke: {",
+    )
     said = run("plan", "one")
     assert said.code == 6 and "the program no-such-program-here does not exist" in said.out
 
@@ -71,10 +81,16 @@ def test_a_program_by_its_name_alone_is_looked_for_in_the_path(run: Run, home: P
 def test_the_programs_of_stores_and_providers_too(run: Run, home: Path) -> None:
     change(home, "store: {uses: file", "store: {uses: command, write: [/no/store]}\nx: {")
     path = home / "playbooks" / "one.yaml"
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("x: ")))
+    path.write_text(
+        "\n".join(line for line in path.read_text().splitlines() if not line.startswith("x: "))
+    )
     change(home, f"probe: [{sys.executable}, ", "probe: [/no/probe, ")
     said = run("plan", "one")
-    assert said.code == 6 and "/no/store does not exist" in said.out and "/no/probe does not exist" in said.out
+    assert (
+        said.code == 6
+        and "/no/store does not exist" in said.out
+        and "/no/probe does not exist" in said.out
+    )
     assert "  generate  a new key by command" in said.out, "the plan is shown all the same"
 
 
@@ -106,7 +122,9 @@ def test_a_dry_run_of_an_incident_shows_what_it_would_do(rotated: Run) -> None:
     first = rotated("rotate", "one", "--dry-run", "--compromised", "--revoke-first")
     assert first.code == 0 and "revoked before anything else" in first.out
     assert rotated("keys", "one").out.count("alive") == 2, "nothing was changed"
-    unknown = rotated("rotate", "one", "--dry-run", "--compromised", "--revoke-first", "--key", "nonsense")
+    unknown = rotated(
+        "rotate", "one", "--dry-run", "--compromised", "--revoke-first", "--key", "nonsense"
+    )
     assert unknown.code == 6 and "nobody knows the key nonsense" in unknown.out
 
 
@@ -120,9 +138,14 @@ def test_keys_only_looks(rotated: Run) -> None:
 
 
 def test_keys_of_all_and_those_that_no_journal_knows(run: Run, home: Path) -> None:
-    """Never rotated: it is the store that says which key is in use. A journal that was lost: the label says whose."""
+    """Never rotated: it is the store that says which key is in use.
+
+    A journal that was lost: the label says whose.
+    """
     nothing = run("keys", "one")
-    assert nothing.code == 1 and "no key is known" in nothing.out, "nothing was seen, so nothing is all right"
+    assert nothing.code == 1 and "no key is known" in nothing.out, (
+        "nothing was seen, so nothing is all right"
+    )
     assert run("rotate", "one").code == 0
     shutil.rmtree(home / "state")
     said = run("keys")
@@ -135,17 +158,27 @@ def test_keys_of_all_and_those_that_no_journal_knows(run: Run, home: Path) -> No
 
 def test_keys_says_which_leaked_while_it_is_in_force_still(rotated: Run, home: Path) -> None:
     assert rotated("keys", "one", "--key", "k1").code == 0
-    change(home, "revoke: {", "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {")
+    change(
+        home,
+        "revoke: {",
+        "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {",
+    )
     assert rotated("rotate", "one", "--compromised").code == 4
     said = rotated("keys", "one", "--key", "k1")
     assert said.code == 1 and "in force, and leaked; it works" in said.out, said
 
 
 def test_the_dry_run_of_a_rotation_under_way_names_both_keys(rotated: Run, home: Path) -> None:
-    change(home, "revoke: {", "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {")
+    change(
+        home,
+        "revoke: {",
+        "restart: {uses: command, run: ['true'], ready: ['false']}\nevidence: answers\nrevoke: {",
+    )
     assert rotated("rotate", "one", "--compromised").code == 4
     said = rotated("rotate", "one", "--compromised", "--dry-run")
-    assert "in force  k1; a rotation is under way (stuck)" in said.out and "generate  k2 (" in said.out, said.out
+    assert (
+        "in force  k1; a rotation is under way (stuck)" in said.out and "generate  k2 (" in said.out
+    ), said.out
 
 
 def test_the_dry_run_of_a_key_of_nobody_here_touches_no_other_key(rotated: Run, home: Path) -> None:
@@ -153,10 +186,14 @@ def test_the_dry_run_of_a_key_of_nobody_here_touches_no_other_key(rotated: Run, 
     assert said.code == 0 and "first     k0" in said.out and "generate" not in said.out, said.out
 
 
-def test_the_dry_run_of_a_playbook_that_is_gone_says_that_no_new_key_would_be_made(rotated: Run, home: Path) -> None:
+def test_the_dry_run_of_a_playbook_that_is_gone_says_that_no_new_key_would_be_made(
+    rotated: Run, home: Path
+) -> None:
     (home / "playbooks" / "one.yaml").rename(home / "playbooks" / "two.yaml")
     said = rotated("rotate", "one", "--compromised", "--revoke-first", "--dry-run")
-    assert said.code == 0 and "first     k1, k0" in said.out and "no new key would be made" in said.out, said
+    assert (
+        said.code == 0 and "first     k1, k0" in said.out and "no new key would be made" in said.out
+    ), said
 
 
 def test_what_became_of_the_leaked_key_is_the_last_that_is_said(rotated: Run) -> None:
@@ -168,7 +205,9 @@ def test_what_became_of_the_leaked_key_is_the_last_that_is_said(rotated: Run) ->
 
 
 def test_an_order_that_was_refused_is_to_be_given_once_more(rotated: Run, home: Path) -> None:
-    """No order of it is kept: the clock would rotate it as if nothing had happened, with a grace of a day."""
+    """No order of it is kept: the clock would rotate it as if nothing had happened, with a grace of
+    a day.
+    """
     change(home, "generate: [", "generate: [/no/such/program, ")
     said = rotated("rotate", "one", "--compromised")
     assert said.code == 6 and "`rotate one --compromised` once more" in said.err, said
@@ -241,7 +280,11 @@ def test_resume_takes_the_playbook_as_it_is_today(run: Run, home: Path) -> None:
     assert run("rotate", "one", "--compromised").code == 4
     change(home, "run: ['false']", "run: ['true']")
     told = run("resume", "one")
-    assert told.code == 4 and "the playbook says otherwise by now" in told.err and "--today" in told.err
+    assert (
+        told.code == 4
+        and "the playbook says otherwise by now" in told.err
+        and "--today" in told.err
+    )
     said = run("resume", "one", "--today")
     assert said.code == 0 and "as today: restart" in said.out, said
     assert run("resume", "--all", "--today").code == 2

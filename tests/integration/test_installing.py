@@ -1,4 +1,6 @@
-"""The way in: Debian 12's pip installs what the locks name, whatever the index offers; make says what is wrong."""
+"""The way in: Debian 12's pip installs what the locks name, whatever the index offers; make says
+what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ def wanted_by(one: Requirement) -> list[Requirement]:
     """What the installed distribution asks for, with the extras that the lock names."""
     asked = [Requirement(text) for text in metadata.requires(one.name) or []]
     extras = ["", *one.extras]
-    return [need for need in asked if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras)]
+    return [
+        need
+        for need in asked
+        if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras)
+    ]
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -48,14 +54,18 @@ def test_a_lock_names_all_that_its_packages_ask_for_with_their_extras(lock: str)
         for need in wanted_by(one):
             met = names.get(canonicalize_name(need.name))
             assert met is not None, f"{one} needs {need}"
-            assert need.specifier.contains(str(met.specifier).removeprefix("=="), prereleases=True), (one, need, met)
+            assert need.specifier.contains(
+                str(met.specifier).removeprefix("=="), prereleases=True
+            ), (one, need, met)
             assert need.extras <= met.extras, f"{one} needs {need}, {lock} has {met}"
 
 
 def test_what_is_locked_twice_is_locked_the_same() -> None:
     everything = {one.name: str(one.specifier) for one in locked("requirements.lock")}
     for lock in LOCKS:
-        assert {one.name: str(one.specifier) for one in locked(lock)}.items() <= everything.items(), lock
+        assert {
+            one.name: str(one.specifier) for one in locked(lock)
+        }.items() <= everything.items(), lock
 
 
 @pytest.fixture
@@ -71,7 +81,19 @@ def old_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if debian.exists():
         return debian
     folder = tmp_path_factory.mktemp("pip")
-    argv = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--timeout", "20", "-d", folder, f"pip=={PIP}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--timeout",
+        "20",
+        "-d",
+        folder,
+        f"pip=={PIP}",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
         reason = f"there is no pip {PIP} here: {done.stderr.strip().splitlines()[-1]}"
@@ -87,7 +109,9 @@ def old_python() -> str:
 
 
 def copy_of(lock: str, index: Index, to: Path) -> dict[str, str]:
-    """The lock with the hashes of wheels without code that ask for the same; the index has a newer one of each, too."""
+    """The lock with the hashes of wheels without code that ask for the same; the index has a newer
+    one of each, too.
+    """
     versions, lines = {}, []
     for one in locked(lock):
         version = str(one.specifier).removeprefix("==")
@@ -104,7 +128,9 @@ def copy_of(lock: str, index: Index, to: Path) -> dict[str, str]:
 def test_debians_pip_installs_a_lock_from_an_index_that_is_newer(
     lock: str, index: Index, old_pip: Path, old_python: str, tmp_path: Path
 ) -> None:
-    """Exactly what the lock names, as make and the image do; and it would resolve to just that, extras and all."""
+    """Exactly what the lock names, as make and the image do; and it would resolve to just that,
+    extras and all.
+    """
     versions = copy_of(lock, index, tmp_path / lock)
     subprocess.run([old_python, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     # An empty PIP_CONFIG_FILE: this machine's settings do not count.
@@ -117,7 +143,16 @@ def test_debians_pip_installs_a_lock_from_an_index_that_is_newer(
         return done.stdout
 
     assert f"pip {PIP} " in pip("--version")
-    install = ("install", "-q", "--no-cache-dir", "-i", index.url, "--require-hashes", "-r", str(tmp_path / lock))
+    install = (
+        "install",
+        "-q",
+        "--no-cache-dir",
+        "-i",
+        index.url,
+        "--require-hashes",
+        "-r",
+        str(tmp_path / lock),
+    )
     pip(*install, "--dry-run")
     pip(*install, "--no-deps", "--no-compile")
     frozen = dict(line.split("==") for line in pip("freeze").splitlines())
@@ -127,8 +162,14 @@ def test_debians_pip_installs_a_lock_from_an_index_that_is_newer(
 
 @pytest.mark.parametrize("place", ["Dockerfile"])
 def test_whoever_installs_a_lock_installs_it_alone(place: str) -> None:
-    """Without --no-deps pip may go to the index for more, and then refuses it for want of a hash."""
-    lines = [line for line in (ROOT / place).read_text().splitlines() if re.search(r"-r \S*requirements", line)]
+    """Without --no-deps pip may go to the index for more, and then refuses it for want
+    of a hash.
+    """
+    lines = [
+        line
+        for line in (ROOT / place).read_text().splitlines()
+        if re.search(r"-r \S*requirements", line)
+    ]
     assert lines and all("--no-deps --require-hashes" in line for line in lines)
 
 
@@ -144,11 +185,18 @@ class Checkout:
     def make(self, *arguments: str, lock: str = "", **environment: str) -> str:
         """What `make` says when it fails."""
         (self.folder / "requirements-demo.lock").write_text(lock)
-        env = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0", **environment}
+        env = {
+            "PATH": os.environ["PATH"],
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_RETRIES": "0",
+            **environment,
+        }
         argv = ["make", f"PYTHON={sys.executable}", *arguments, ".venv/runs"]
         done = subprocess.run(argv, cwd=self.folder, env=env, capture_output=True, text=True)
         assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
-        assert not (self.folder / ".venv/runs").exists(), "what failed is done again by the next make"
+        assert not (self.folder / ".venv/runs").exists(), (
+            "what failed is done again by the next make"
+        )
         return done.stderr
 
 
@@ -162,12 +210,16 @@ HASH = "sha256:" + "0" * 64
 
 def test_make_says_that_there_is_no_python(checkout: Checkout) -> None:
     said = checkout.make("PYTHON=")
-    assert "error: there is no Python 3.11" in said and "hint: install it (Debian: apt install" in said
+    assert (
+        "error: there is no Python 3.11" in said and "hint: install it (Debian: apt install" in said
+    )
 
 
 def test_make_says_that_python_comes_without_venv(tmp_path: Path) -> None:
     """As Debian's python3 without python3-venv, in its words."""
-    words = "The virtual environment was not created successfully because ensurepip is not\navailable."
+    words = (
+        "The virtual environment was not created successfully because ensurepip is not\navailable."
+    )
     (tmp_path / "venv.py").write_text(f"import sys\nprint({words!r})\nsys.exit(1)\n")
     (tmp_path / "checkout").mkdir()
     said = Checkout(tmp_path / "checkout").make(PYTHONPATH=str(tmp_path))
@@ -176,7 +228,9 @@ def test_make_says_that_python_comes_without_venv(tmp_path: Path) -> None:
 
 
 def test_make_says_that_the_index_is_not_reached(checkout: Checkout) -> None:
-    said = checkout.make(lock=f"thing==1.0 --hash={HASH}\n", PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="1")
+    said = checkout.make(
+        lock=f"thing==1.0 --hash={HASH}\n", PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="1"
+    )
     assert "pip says:" in said and "No matching distribution found for thing==1.0" in said
     assert "hint: pip does not reach the index" in said and "PIP_INDEX_URL" in said
 
@@ -185,7 +239,9 @@ def test_make_says_that_the_index_gave_another_file(checkout: Checkout, index: I
     index.add("thing", "1.0")
     said = checkout.make(lock=f"thing==1.0 --hash={HASH}\n", PIP_INDEX_URL=index.url)
     assert "hint: the index gave another file than the lock names" in said
-    assert "Got        " in said and "reach" not in said, "pip's own words, and no blame for the network"
+    assert "Got        " in said and "reach" not in said, (
+        "pip's own words, and no blame for the network"
+    )
 
 
 def test_make_says_that_the_index_has_no_such_version(checkout: Checkout, index: Index) -> None:
@@ -196,7 +252,9 @@ def test_make_says_that_the_index_has_no_such_version(checkout: Checkout, index:
     assert "(from versions: none)" in said and "hint: the index has no such package" in said
 
 
-def test_make_leaves_what_it_does_not_know_to_pips_own_words(checkout: Checkout, index: Index) -> None:
+def test_make_leaves_what_it_does_not_know_to_pips_own_words(
+    checkout: Checkout, index: Index
+) -> None:
     index.add("thing", "1.0")
     said = checkout.make(lock="thing==1.0\n", PIP_INDEX_URL=index.url)
     assert "Hashes are required in --require-hashes mode" in said and "hint:" not in said
@@ -206,7 +264,18 @@ def test_make_leaves_what_it_does_not_know_to_pips_own_words(checkout: Checkout,
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built without the network."""
     folder = tmp_path_factory.mktemp("wheel")
-    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        folder,
+        ROOT,
+    ]
     subprocess.run(argv, check=True, capture_output=True, text=True)
     return next(folder.glob("*.whl"))
 
@@ -221,13 +290,17 @@ def test_examples_and_deploy_files_are_in_the_wheel(wheel: Path) -> None:
     assert not [name for name in names if "tests" in name]
 
 
-def test_what_is_installed_from_the_wheel_says_where_its_examples_are(wheel: Path, tmp_path: Path) -> None:
+def test_what_is_installed_from_the_wheel_says_where_its_examples_are(
+    wheel: Path, tmp_path: Path
+) -> None:
     """`rotator plugins` names directories that are there, and the examples load."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     site = next((tmp_path / "env/lib").glob("python*/site-packages"))
     zipfile.ZipFile(wheel).extractall(site)
     # Its dependencies are this environment's, behind its own packages.
-    (site / "dependencies.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    (site / "dependencies.pth").write_text(
+        next(path for path in sys.path if path.endswith("site-packages")) + "\n"
+    )
     argv = [tmp_path / "env/bin/python", "-m", "rotator", "plugins"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     places = {
@@ -248,7 +321,9 @@ def test_nobody_is_sent_to_the_stranger_who_has_the_name_rotator() -> None:
     assert NAMED.search("pip install rotator") and NAMED.search("see `rotator[aws]`")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     paths = [ROOT / name for name in listed.stdout.split("\0") if name] or [
-        path for folder in ("rotator", "docs", "playbooks", "deploy") for path in (ROOT / folder).rglob("*")
+        path
+        for folder in ("rotator", "docs", "playbooks", "deploy")
+        for path in (ROOT / folder).rglob("*")
     ]
     found = [
         f"{path.relative_to(ROOT)}: {hit[0]}"
@@ -269,6 +344,8 @@ def test_a_missing_extra_is_told_with_a_command_for_this_environment() -> None:
         assert " -m pip install '" in installed.way_to(extra)
 
 
-def test_a_missing_extra_is_named_where_rotator_runs_from_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named_where_rotator_runs_from_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(installed, "DISTRIBUTION", "rotatord-not-installed")
     assert installed.way_to("aws") == "install rotatord-not-installed with its extra 'aws'"

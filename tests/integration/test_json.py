@@ -19,10 +19,31 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _SHAPES = {
     "key": {"id", "hint", "fingerprint"},
     "rotation": {
-        *("id", "short", "playbook", "phase", "outcome", "problem", "question", "hint", "old_key", "new_key"),
+        *(
+            "id",
+            "short",
+            "playbook",
+            "phase",
+            "outcome",
+            "problem",
+            "question",
+            "hint",
+            "old_key",
+            "new_key",
+        ),
         *("compromised", "back", "possible_orphan", "by", "reason", "began", "ended"),
     },
-    "old_keys": {"key", "cause", "phase", "open", "attention", "until", "at_once", "ending", "proof"},
+    "old_keys": {
+        "key",
+        "cause",
+        "phase",
+        "open",
+        "attention",
+        "until",
+        "at_once",
+        "ending",
+        "proof",
+    },
     "pause": {"scope", "since", "until", "reason", "by"},
     "errors": {"message", "hint", "place"},
     "todo": {"who", "what", "command", "at"},
@@ -50,14 +71,20 @@ def has_its_shape(said: Said, command: str) -> None:
     found = said.json
     assert found["command"] == command and found["exit_code"] == said.code, said
     for name, value in walk({key: value for key, value in found.items() if key != "records"}):
-        if isinstance(value, dict) and (wanted := _SHAPES.get(name)) and not (name == "findings" and "level" in value):
+        if (
+            isinstance(value, dict)
+            and (wanted := _SHAPES.get(name))
+            and not (name == "findings" and "level" in value)
+        ):
             assert set(value) == wanted, name
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             assert value < 1e8, f"{name} is a time in seconds"
         if name in _TIMES and value is not None:
             assert _ISO.fullmatch(value), name
         if isinstance(value, str):
-            assert value != "" and not re.search(r"\d (s|min|h|d) ago|due in", value), f"{name}: {value}"
+            assert value != "" and not re.search(r"\d (s|min|h|d) ago|due in", value), (
+                f"{name}: {value}"
+            )
 
 
 def verbs(group: click.Group = cli, before: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -91,7 +118,18 @@ READY = {  # what a verb is given so that it does its work; those that are not h
 }
 
 
-LOOKING = ["status", "show", "keys", "history", "plan", "validate", "doctor", "check", "plugins", "completion"]
+LOOKING = [
+    "status",
+    "show",
+    "keys",
+    "history",
+    "plan",
+    "validate",
+    "doctor",
+    "check",
+    "plugins",
+    "completion",
+]
 LOOKING += ["audit tail", "audit export", "audit verify", "audit key", "db check"]
 ACTING = sorted(set(VERBS) - {"demo", "schema", *LOOKING})  # what is refused has its shape as well
 
@@ -111,7 +149,11 @@ def test_each_verb_prints_one_object_of_the_same_shapes(
     for verb in [*LOOKING, *ACTING]:
         monkeypatch.setattr("sys.stdin", io.StringIO("some-new-key"))
         has_its_shape(run(*verb.split(), *given.get(verb, []), "--json"), verb)
-    for more in (["rotate", "--due"], ["rotate", "one", "--dry-run"], ["doctor", "--explain", "one"]):
+    for more in (
+        ["rotate", "--due"],
+        ["rotate", "one", "--dry-run"],
+        ["doctor", "--explain", "one"],
+    ):
         has_its_shape(run(*more, "--json"), more[0])
 
 
@@ -164,13 +206,19 @@ def test_status_tells_the_state_as_data(run: Run, home: Path, state: str) -> Non
 
 
 def test_a_refusal_before_anything_begins_is_an_object(run: Run, home: Path) -> None:  # noqa: F811
-    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+    (home / "playbooks" / "bad.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
     said = run("rotate", "nobody", "--json")
     has_its_shape(said, "rotate")
-    assert said.code == 2 and "nobody" in said.json["errors"][0]["message"] and "error: " in said.err
+    assert (
+        said.code == 2 and "nobody" in said.json["errors"][0]["message"] and "error: " in said.err
+    )
     said = run("validate", "--json")
     has_its_shape(said, "validate")
-    assert said.json["playbooks"] == ["one"] and said.json["errors"][0]["place"].endswith("bad.yaml:1:18")
+    assert said.json["playbooks"] == ["one"] and said.json["errors"][0]["place"].endswith(
+        "bad.yaml:1:18"
+    )
 
 
 def test_json_lines_are_unchanged_without_the_option(run: Run) -> None:  # noqa: F811

@@ -1,4 +1,6 @@
-"""Names, hints and help: what is mistyped is told by the verb that it was typed to, before anything runs."""
+"""Names, hints and help: what is mistyped is told by the verb that it was typed to, before anything
+runs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def _keys(home: Path) -> list[str]:
     return list(json.loads(made.read_text())) if made.exists() else []
 
 
-@pytest.mark.parametrize("names", [("one", "nope"), ("nope", "one"), ("one", "bad"), ("one", "one", "nope")])
+@pytest.mark.parametrize(
+    "names", [("one", "nope"), ("nope", "one"), ("one", "bad"), ("one", "one", "nope")]
+)
 @pytest.mark.parametrize("options", [(), ("--wait",), ("--dry-run",), ("--json",)])
 def test_a_mistyped_name_among_others_is_told_before_anything_runs(
     run: Run,  # noqa: F811
@@ -30,18 +34,26 @@ def test_a_mistyped_name_among_others_is_told_before_anything_runs(
     names: tuple[str, ...],
     options: tuple[str, ...],
 ) -> None:
-    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+    (home / "playbooks" / "bad.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
     said = run("rotate", *names, *options)
-    assert said.code == 2 and ("'nope'" in said.err or "opnai" in said.err) and "hint: " in said.err, said
+    assert (
+        said.code == 2 and ("'nope'" in said.err or "opnai" in said.err) and "hint: " in said.err
+    ), said
     assert _keys(home) == [] and run("history", "--json").json["rotations"] == []
 
 
 def test_a_leak_is_not_held_up_by_another_playbooks_mistake(run: Run, home: Path) -> None:  # noqa: F811
-    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+    (home / "playbooks" / "bad.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
     assert run("rotate", "one").code == 0
     assert run("rotate", "one", "bad", "--compromised").code == 2 and len(_keys(home)) == 2
     said = run("rotate", "one", "nope", "--compromised")
-    assert said.code == 2 and len(_keys(home)) == 2, "what was mistyped is another thing than what is broken"
+    assert said.code == 2 and len(_keys(home)) == 2, (
+        "what was mistyped is another thing than what is broken"
+    )
 
 
 NAMED = [verb for verb, given in READY.items() if "one" in given and verb != "rename"]
@@ -54,7 +66,9 @@ def test_each_verb_says_that_nobody_knows_the_name(
     verb: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before it asks for anything: a key that was typed for a name that does not exist was typed in vain."""
+    """Before it asks for anything: a key that was typed for a name that does not exist was typed in
+    vain.
+    """
 
     class Never:
         def isatty(self) -> bool:
@@ -100,7 +114,9 @@ def test_each_help_page_fits_and_has_examples_that_can_be_typed(
     lines = [line.strip() for line in shown if line.strip()]
     assert lines and all(line.startswith(("rotate", "rotator", "eval")) for line in lines), said.out
     for line in lines:
-        words = shlex.split(line.split(" | ")[0].split(" <")[0].split(" >")[0].replace("$(date +%F)", "1"))
+        words = shlex.split(
+            line.split(" | ")[0].split(" <")[0].split(" >")[0].replace("$(date +%F)", "1")
+        )
         if words[0] == "eval":
             continue
         name = (

@@ -34,11 +34,15 @@ def pooled(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooled]:
 
     def start(mode: str = "transaction", size: int = 4) -> str:
         name = f"j{uuid.uuid4().hex[:12]}"
-        engine = create_engine(postgres.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(
+            postgres.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+        )
         with engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
         engine.dispose()
-        folder = Path(tempfile.mkdtemp(prefix="rotator-pooler-"))  # where another user may pass, too
+        folder = Path(
+            tempfile.mkdtemp(prefix="rotator-pooler-")
+        )  # where another user may pass, too
         started.append(Pgbouncer(folder, postgres, mode, size).start())
         return started[-1].url(name)
 
@@ -65,10 +69,15 @@ NAMES = [f"p{number}" for number in range(1, 7)]
 def test_six_rotations_side_by_side_behind_a_transaction_pooler(
     pooled: Pooled, home: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """Prepared statements are of a connection, and collided there. With one connection nothing waits for a second."""
+    """Prepared statements are of a connection, and collided there.
+
+    With one connection nothing waits for a second.
+    """
     from tests.contract.test_providers import _SCRIPT
 
-    (home / "keys.py").write_text(_SCRIPT.replace("cmd-secret-value-", "cmd-secret-value-of-{store.stem}-"))
+    (home / "keys.py").write_text(
+        _SCRIPT.replace("cmd-secret-value-", "cmd-secret-value-of-{store.stem}-")
+    )
     for name in NAMES:
         playbook = _PLAYBOOK.format(python=sys.executable, folder=home, name=name)
         (home / "playbooks" / f"{name}.yaml").write_text(playbook)
@@ -111,7 +120,9 @@ def database_version(database: Database) -> str:
         return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
 
 
-def test_a_pooler_that_gives_each_statement_another_connection_is_refused_with_what_to_set(pooled: Pooled) -> None:
+def test_a_pooler_that_gives_each_statement_another_connection_is_refused_with_what_to_set(
+    pooled: Pooled,
+) -> None:
     with pytest.raises(JournalError) as refused:
         Database(pooled("statement")).prepare()
     assert "pool_mode = transaction" in refused.value.hint

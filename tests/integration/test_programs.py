@@ -1,4 +1,6 @@
-"""The one door to programs: each call ends, whatever the program does, and nothing of it is left that should not be."""
+"""The one door to programs: each call ends, whatever the program does, and nothing of it is left
+that should not be.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ import pytest
 
 from rotator import deadline
 from rotator.clients import procfs, programs
-from rotator.errors import AccessDenied, JournalError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    JournalError,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+)
 from rotator.integrations.files.dotenv import ignored_by_git
 from rotator.journal.sealing import KeySource
 from rotator.reference import Reference
@@ -41,7 +50,9 @@ def _pid(mark: Path) -> int:
     return int(mark.read_text())
 
 
-def test_a_program_that_fetches_a_secret_has_what_its_reference_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_fetches_a_secret_has_what_its_reference_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("VAULT_TOKEN", "hvs.of-ours")
     argv = ["sh", "-c", "echo ${VAULT_TOKEN?it is not set}"]
     named = Reference.parse({"command": argv, "inherit": ["VAULT_TOKEN"]})
@@ -61,13 +72,18 @@ def test_the_key_command_has_what_sdks_read_and_nothing_of_ours(
     """It fetches the sealing key from such a place; no playbook could name what it needs."""
     monkeypatch.setenv("VAULT_TOKEN", "hvs.of-ours")
     monkeypatch.setenv("ROTATOR_DATABASE_URL", "postgresql://secret@db/x")
-    script = '[ "$VAULT_TOKEN" = hvs.of-ours ] && [ -z "$ROTATOR_DATABASE_URL" ] && head -c 32 /dev/zero | base64'
+    script = (
+        '[ "$VAULT_TOKEN" = hvs.of-ours ] && [ -z "$ROTATOR_DATABASE_URL" ] && head -c 32 /dev/zero'
+        " | base64"
+    )
     assert KeySource(tmp_path / "none", command=script).load() is not None
 
 
 def test_a_program_has_ended_though_a_server_that_it_started_has_not(tmp_path: Path) -> None:
     with _within(5):
-        ended = programs.run(["sh", "-c", f"sleep 60 & echo $! >{tmp_path}/pid; echo started"], timeout=30)
+        ended = programs.run(
+            ["sh", "-c", f"sleep 60 & echo $! >{tmp_path}/pid; echo started"], timeout=30
+        )
     server = _pid(tmp_path / "pid")
     assert (ended.code, ended.out) == (0, "started\n")
     assert procfs.process(server) is not None  # that is what it was started for
@@ -75,15 +91,15 @@ def test_a_program_has_ended_though_a_server_that_it_started_has_not(tmp_path: P
 
 
 def test_such_a_server_does_not_die_of_what_it_says_later(tmp_path: Path) -> None:
-    """It writes to a pipe whose reader has gone on: SIGPIPE would be an outage, hours after the rotation."""
+    """It writes to a pipe whose reader has gone on: SIGPIPE would be an outage, hours after the
+    rotation.
+    """
     before = _drains()
-    (tmp_path / "server").write_text(
-        f"""echo $$ >{tmp_path}/pid
+    (tmp_path / "server").write_text(f"""echo $$ >{tmp_path}/pid
 while [ ! -e {tmp_path}/say ]; do sleep 0.05; done
 seq 100000; seq 9 >&2; touch {tmp_path}/said
 exec sleep 60
-"""
-    )
+""")
     programs.run(["sh", "-c", f"sh {tmp_path}/server &"], timeout=30)
     pid = _pid(tmp_path / "pid")
     (tmp_path / "say").touch()
@@ -106,10 +122,16 @@ def _drains() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("script", ["sleep 60 & wait", "trap '' TERM INT HUP; sleep 60", "cat; sleep 60", "yes"])
+@pytest.mark.parametrize(
+    "script", ["sleep 60 & wait", "trap '' TERM INT HUP; sleep 60", "cat; sleep 60", "yes"]
+)
 def test_a_time_out_ends_the_program_and_its_children(script: str, tmp_path: Path) -> None:
     with _within(5), pytest.raises(OutcomeUnknown, match="did not end in 1 s"):
-        programs.run(["sh", "-c", f"echo $$ >{tmp_path}/pid; {script}"], timeout=1, stdin=Secret("x" * 300_000))
+        programs.run(
+            ["sh", "-c", f"echo $$ >{tmp_path}/pid; {script}"],
+            timeout=1,
+            stdin=Secret("x" * 300_000),
+        )
     group = _pid(tmp_path / "pid")
     _until(lambda: not _in_group(group))
 
@@ -155,7 +177,9 @@ def test_a_time_out_is_told_though_what_watches_the_program_is_stopped(
 ) -> None:
     monkeypatch.setattr(programs, "_GRACE", 0.5)
     with _within(10), pytest.raises(OutcomeUnknown, match="nobody knows how sh ended"):
-        programs.run(["sh", "-c", f"kill -STOP $PPID; echo $$ >{tmp_path}/pid; sleep 60"], timeout=0.5)
+        programs.run(
+            ["sh", "-c", f"kill -STOP $PPID; echo $$ >{tmp_path}/pid; sleep 60"], timeout=0.5
+        )
     os.killpg(_pid(tmp_path / "pid"), signal.SIGKILL)
 
 
@@ -205,11 +229,17 @@ def test_a_program_dies_of_a_pipe_as_it_does_in_a_shell() -> None:
     assert programs.run(["sh", "-c", "yes | head -1; trap"]).out == "y\n"
 
 
-def test_references_to_commands_go_through_this_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_references_to_commands_go_through_this_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with _within(5):
         found = Reference("command", ("sh", "-c", "sleep 60 & echo the-secret")).resolve()
     assert found.reveal() == "the-secret"
-    with _within(5), deadline.until(deadline.within(0.5)), pytest.raises(TransientError, match="did not end"):
+    with (
+        _within(5),
+        deadline.until(deadline.within(0.5)),
+        pytest.raises(TransientError, match="did not end"),
+    ):
         Reference("command", ("sleep", "60")).resolve()
 
 
@@ -221,7 +251,11 @@ def test_a_key_command_ends_with_its_shell(tmp_path: Path) -> None:
 
 
 def test_a_key_command_that_does_not_end_is_told(tmp_path: Path) -> None:
-    with _within(5), deadline.until(deadline.within(0.5)), pytest.raises(JournalError, match="did not end"):
+    with (
+        _within(5),
+        deadline.until(deadline.within(0.5)),
+        pytest.raises(JournalError, match="did not end"),
+    ):
         KeySource(tmp_path / "key", environment="", command="sleep 60").load()
 
 

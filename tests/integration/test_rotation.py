@@ -15,7 +15,15 @@ from rotator import orders
 from rotator.audit import verify
 from rotator.core.order import Order
 from rotator.core.state import DebtPhase, Outcome, Phase
-from rotator.errors import BusyError, LeaseLost, OutcomeUnknown, PermanentError, Rejected, RotatorError, TransientError
+from rotator.errors import (
+    BusyError,
+    LeaseLost,
+    OutcomeUnknown,
+    PermanentError,
+    Rejected,
+    RotatorError,
+    TransientError,
+)
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.probe import MemoryProbe
 from rotator.integrations.memory.provider import MemoryProvider
@@ -44,7 +52,12 @@ def test_a_rotation_leaves_one_key_that_everybody_holds(bench: Bench) -> None:
 def test_nothing_stays_sealed_once_the_old_key_is_dead(bench: Bench) -> None:
     bench.service.rotate("one", WAIT)
     with bench.service.journal.database.read() as connection:
-        assert connection.execute(text("SELECT count(*) FROM credentials WHERE sealed IS NOT NULL")).scalar() == 0
+        assert (
+            connection.execute(
+                text("SELECT count(*) FROM credentials WHERE sealed IS NOT NULL")
+            ).scalar()
+            == 0
+        )
 
 
 def test_a_refused_key_is_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +107,9 @@ def test_the_lease_is_one(bench: Bench) -> None:
 
 
 def test_who_asks_for_a_lease_waits_for_nothing_that_its_holder_needs(bench: Bench) -> None:
-    """The holder writes to the chain of the installation while somebody asks for its lease: both end, in any order."""
+    """The holder writes to the chain of the installation while somebody asks for its lease: both
+    end, in any order.
+    """
     held, other, told = bench.service.keeper.take("one"), bench.fresh(), []
 
     def ask() -> None:
@@ -153,7 +168,8 @@ def test_two_processes_at_once_make_one_rotation(bench: Bench) -> None:
     other = bench.fresh()
     reports: list[Report] = []
     threads = [
-        threading.Thread(target=lambda s=s: reports.append(s.rotate("one", WAIT))) for s in (bench.service, other)
+        threading.Thread(target=lambda s=s: reports.append(s.rotate("one", WAIT)))
+        for s in (bench.service, other)
     ]
     for thread in threads:
         thread.start()
@@ -165,7 +181,9 @@ def test_two_processes_at_once_make_one_rotation(bench: Bench) -> None:
 
 
 def test_a_key_that_is_gone_from_the_stores_is_an_old_key(bench: Bench) -> None:
-    """Somebody put the previous key back: it is current again, and the other one becomes the debt."""
+    """Somebody put the previous key back: it is current again, and the other one
+    becomes the debt.
+    """
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
     first = bench.stored
@@ -177,7 +195,9 @@ def test_a_key_that_is_gone_from_the_stores_is_an_old_key(bench: Bench) -> None:
     report = bench.service.rotate("one")
     assert report.code == 0
     owed = {debt.key.id for debt in report.debts if debt.open}
-    assert owed == {key.record.id for key in bench.issuer.keys.values() if key.value in (first, second)}
+    assert owed == {
+        key.record.id for key in bench.issuer.keys.values() if key.value in (first, second)
+    }
     assert set(bench.live) == {first, second, bench.stored}
 
 
@@ -197,7 +217,11 @@ def test_a_key_of_another_playbook_is_refused(bench: Bench) -> None:
     cell.values = {"key": Secret(bench.stored)}
     other.issuer.keys = bench.issuer.keys
     report = bench.service.rotate("two")
-    assert report.code == 6 and report.rotation and "the playbook one has the same key" in report.rotation.problem
+    assert (
+        report.code == 6
+        and report.rotation
+        and "the playbook one has the same key" in report.rotation.problem
+    )
     other.service.close()
 
 
@@ -228,7 +252,9 @@ def test_a_playbook_that_vanishes_does_not_strand_its_debt(bench: Bench) -> None
 
 
 def test_a_stuck_rotation_waits_for_a_person_and_resumes(bench: Bench) -> None:
-    """A compromised key is never gone back to: the consumer that cannot start leaves both keys alive."""
+    """A compromised key is never gone back to: the consumer that cannot start leaves both keys
+    alive.
+    """
     memory.WORLD.consumers.pop("one")
     report = bench.service.rotate("one", Request(compromised=True))
     assert report.code == 4 and report.rotation and report.rotation.phase is Phase.STUCK
@@ -263,8 +289,14 @@ def by_hand(bench: Bench) -> None:
 def patient(bench: Bench, soak: str = "0s", grace: str = "1h") -> None:
     """A playbook whose old keys live on for a while."""
     path = bench.folder / "playbooks" / "one.yaml"
-    text = re.sub(r"revoke: .*", f"revoke: {{grace: {grace}, quiet: 0s, soak: {soak}, watch: 0s}}", path.read_text())
-    path.write_text(text.replace("issuer: one", "issuer: one, can_deactivate: true") if soak != "0s" else text)
+    text = re.sub(
+        r"revoke: .*",
+        f"revoke: {{grace: {grace}, quiet: 0s, soak: {soak}, watch: 0s}}",
+        path.read_text(),
+    )
+    path.write_text(
+        text.replace("issuer: one", "issuer: one, can_deactivate: true") if soak != "0s" else text
+    )
 
 
 def test_undo_after_the_pivot_goes_back_to_the_key_that_lives_on(bench: Bench) -> None:
@@ -273,7 +305,9 @@ def test_undo_after_the_pivot_goes_back_to_the_key_that_lives_on(bench: Bench) -
     before = bench.stored
     assert bench.service.rotate("one").code == 0
     left = bench.stored
-    report = orders.order(bench.service, "one", Order.UNDO, Request(reason="the new project lacks a model"))
+    report = orders.order(
+        bench.service, "one", Order.UNDO, Request(reason="the new project lacks a model")
+    )
     assert report.code == 0 and report.rotation and report.rotation.back
     assert [bench.stored, bench.consumer.holds] == [before, before] and bench.live == [before, left]
     assert [debt.phase for debt in report.debts if debt.open] == [DebtPhase.GRACE]
@@ -297,7 +331,9 @@ def test_going_back_revives_a_deactivated_key(bench: Bench) -> None:
 def test_going_back_that_fails_leaves_the_present_key_and_the_debt(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The consumer does not come up with the previous key: undone in turn, and its grace begins again."""
+    """The consumer does not come up with the previous key: undone in turn, and its grace begins
+    again.
+    """
     patient(bench)
     assert bench.service.rotate("one").code == 0
     present, keys = bench.stored, bench.live
@@ -323,7 +359,9 @@ def test_nothing_goes_back_to_a_compromised_key(bench: Bench) -> None:
 
 
 def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) -> None:
-    """A process died between the look and the revocation; a person then orders something else: it looks again."""
+    """A process died between the look and the revocation; a person then orders something else: it
+    looks again.
+    """
     patient(bench)
     assert bench.service.rotate("one").code == 0
     before = bench.live[0]
@@ -332,11 +370,15 @@ def test_an_order_after_a_crash_does_not_make_a_stale_look_good(bench: Bench) ->
         with session.writing() as writing:
             writing._put(debt)
             writing.next()
-    memory.WORLD.cell("one").values = {"key": Secret(before)}  # somebody puts the old key back meanwhile
+    memory.WORLD.cell("one").values = {
+        "key": Secret(before)
+    }  # somebody puts the old key back meanwhile
     report = orders.order(bench.service, "one", Order.REVOKE, Request())
     assert before in bench.live and "holds" in report.held[0].attention
     (standing,) = bench.service.due(Request())[0]
-    assert standing.held and standing.untouched, "no clock moves it on, and every run of --due says so"
+    assert standing.held and standing.untouched, (
+        "no clock moves it on, and every run of --due says so"
+    )
 
 
 def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
@@ -357,11 +399,19 @@ def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("given", ["a dead key", "a second line", "an invisible character"])
-def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(bench: Bench, given: str) -> None:
-    """Nothing is written, made or undone; the way out names the console; the refusal stands in the audit log."""
+def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(
+    bench: Bench, given: str
+) -> None:
+    """Nothing is written, made or undone; the way out names the console; the refusal stands in the
+    audit log.
+    """
     by_hand(bench)
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("uses: operator,", "uses: operator, console: https://console.test/keys,"))
+    path.write_text(
+        path.read_text().replace(
+            "uses: operator,", "uses: operator, console: https://console.test/keys,"
+        )
+    )
     report = bench.service.rotate("one")
     assert report.code == 5 and report.console == "at https://console.test/keys"
     old, dead, good = bench.stored, bench.issuer.create("dead"), bench.issuer.create("by hand")
@@ -375,11 +425,16 @@ def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(b
     with pytest.raises(orders.NotTaken, match=told) as refused:
         orders.supply(bench.service, "one", Secret(value), "", Request())
     assert time.monotonic() - begun < 1.5
-    assert "https://console.test/keys" in refused.value.hint and "`rotator supply one`" in refused.value.hint
+    assert (
+        "https://console.test/keys" in refused.value.hint
+        and "`rotator supply one`" in refused.value.hint
+    )
     assert bench.stored == old and bench.service.rotate("one").code == 5, "it waits still"
     with bench.service.journal.database.read() as connection:
         (record,) = [line for line in verify.lines_of(connection) if line.get("event") == "refused"]
-    assert record["order"] == "supply" and value not in str(record) and good.value not in str(record)
+    assert (
+        record["order"] == "supply" and value not in str(record) and good.value not in str(record)
+    )
     assert orders.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
     assert bench.stored == good.value
 
@@ -417,7 +472,9 @@ def test_a_broken_file_does_not_take_the_others_down(bench: Bench) -> None:
     assert [report.code for report in reports] == [0] and len(loaded.mistakes) >= 2
 
 
-def test_a_lost_sealing_key_does_not_stop_the_debts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_sealing_key_does_not_stop_the_debts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Debts go on by key id; the current key is read from the stores."""
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 0s", "grace: 24h"))
@@ -432,7 +489,9 @@ def test_a_lost_sealing_key_does_not_stop_the_debts(bench: Bench, monkeypatch: p
 
 
 def test_a_pause_holds_what_a_clock_would_do(bench: Bench) -> None:
-    """Nothing begins, no old key goes; a leak and a person's orders are not held up; it ends by itself."""
+    """Nothing begins, no old key goes; a leak and a person's orders are not held up; it ends by
+    itself.
+    """
     patient(bench, grace="1ms")
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text() + "schedule: {every: 30d}\ntags: [payments]\n")
@@ -450,7 +509,9 @@ def test_a_pause_holds_what_a_clock_would_do(bench: Bench) -> None:
 
 
 def test_a_pause_holds_debts(bench: Bench) -> None:
-    """A rotation has pivoted, its old key waits; while paused it goes on waiting though its grace is over."""
+    """A rotation has pivoted, its old key waits; while paused it goes on waiting though its grace
+    is over.
+    """
     patient(bench, grace="300ms")
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 300ms", "grace: 70s"))
@@ -481,9 +542,15 @@ def replace_now(bench: Bench, at: float) -> Any:
 def test_the_current_key_is_never_taken_for_what_a_lost_create_left(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By difference: the list before the create did not show the current key yet (simulation seed 3005000)."""
+    """By difference: the list before the create did not show the current key yet (simulation seed
+    3005000).
+    """
     path = bench.folder / "playbooks" / "one.yaml"
-    path.write_text(path.read_text().replace("issuer: one", "issuer: one, recovery: difference, can_deactivate: true"))
+    path.write_text(
+        path.read_text().replace(
+            "issuer: one", "issuer: one, recovery: difference, can_deactivate: true"
+        )
+    )
     assert bench.service.rotate("one", WAIT).code == 0
     current, real, lost = bench.stored, MemoryProvider.generate, []
 
@@ -502,13 +569,17 @@ def test_the_current_key_is_never_taken_for_what_a_lost_create_left(
 
 
 def test_a_quota_that_an_old_key_of_ours_fills_is_waited_for(bench: Bench) -> None:
-    """Two keys at most, and one is in its grace: the next rotation waits for it, and begins once it is dead."""
+    """Two keys at most, and one is in its grace: the next rotation waits for it, and begins once it
+    is dead.
+    """
     patient(bench)
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("issuer: one", "issuer: one, quota: 2"))
     assert bench.service.rotate("one").code == 0 and len(bench.live) == 2
     waiting = bench.service.rotate("one")
-    assert waiting.code == 5 and waiting.rotation and "still to be revoked" in waiting.rotation.problem
+    assert (
+        waiting.code == 5 and waiting.rotation and "still to be revoked" in waiting.rotation.problem
+    )
     first = waiting.rotation.id
     before = bench.live[0]
     orders.order(bench.service, "one", Order.REVOKE, Request())

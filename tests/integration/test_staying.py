@@ -21,8 +21,12 @@ from rotator.service import Request
 from tests.integration.conftest import Bench
 
 
-def test_orphans_of_all_playbooks_are_looked_for_side_by_side(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that is silent would hold up `--due` by half a minute for each of its playbooks."""
+def test_orphans_of_all_playbooks_are_looked_for_side_by_side(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that is silent would hold up `--due` by half a minute for each of its
+    playbooks.
+    """
     two = Bench(bench.folder, bench.url, "two")
     assert [one.service.rotate(one.name, Request(wait=True)).code for one in (bench, two)] == [0, 0]
     together = threading.Barrier(2, timeout=20)
@@ -37,7 +41,9 @@ def test_orphans_of_all_playbooks_are_looked_for_side_by_side(bench: Bench, monk
     two.service.close()
 
 
-def test_an_old_key_that_is_not_revoked_is_left_with_attention(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_key_that_is_not_revoked_is_left_with_attention(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def revoke(*_: Any) -> None:
         raise TransientError("it is down")
 
@@ -68,10 +74,16 @@ def test_a_step_without_end_that_fails_for_long_needs_attention(
     monkeypatch.setattr(MemoryProvider, "revoke", revoke)
     monkeypatch.setattr(MemoryProvider, "generate", lost)
     report = bench.service.rotate("one", Request())
-    assert report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.DISCARD
+    assert (
+        report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.DISCARD
+    )
     words.report(report)
     said = capsys.readouterr().err
-    assert "needs attention: discard fails since" in said and "it is down" in said and "tries again" in said
+    assert (
+        "needs attention: discard fails since" in said
+        and "it is down" in said
+        and "tries again" in said
+    )
     early = replace(report.rotation, tries=0)
     assert Report("one", early, (), WaitUntil(0.0)).code == 5
     monkeypatch.undo()

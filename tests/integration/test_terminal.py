@@ -22,13 +22,22 @@ Run = Callable[..., Said]
 
 
 def seen(width: int, *argv: str, interrupt: str = "") -> list[str]:
-    """The lines on a terminal of this width when the command has ended; `interrupt`: Ctrl-C once that stands there."""
+    """The lines on a terminal of this width when the command has ended; `interrupt`: Ctrl-C once
+    that stands there.
+    """
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     code = f"from rotator.cli.entry import {argv[0]}; {argv[0]}()"
     child = subprocess.Popen(
-        ["env", "--default-signal=INT", sys.executable, "-c", code, *argv[1:]],  # who runs in the background ignores it
+        [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-c",
+            code,
+            *argv[1:],
+        ],  # who runs in the background ignores it
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -53,14 +62,20 @@ def seen(width: int, *argv: str, interrupt: str = "") -> list[str]:
     for line in written.decode().replace("\r\n", "\n").split("\n"):
         shown = ""
         for part in line.split("\r"):
-            shown = part.removeprefix("\x1b[K") if part.startswith("\x1b[K") else part + shown[len(part) :]
+            shown = (
+                part.removeprefix("\x1b[K")
+                if part.startswith("\x1b[K")
+                else part + shown[len(part) :]
+            )
         lines.append(shown)
     return lines
 
 
 def too_long(lines: list[str], width: int) -> list[str]:
     """Lines that are longer than they must be: a path that fits in no line is its own excuse."""
-    return [line for line in lines if len(line) > width and max(map(len, line.split())) < width - 30]
+    return [
+        line for line in lines if len(line) > width and max(map(len, line.split())) < width - 30
+    ]
 
 
 _LINES = ("audit tail", "audit export")  # each record is a line of JSON
@@ -68,12 +83,18 @@ _LINES = ("audit tail", "audit export")  # each record is a line of JSON
 
 @pytest.mark.parametrize(
     ("width", "verbs"),
-    [(60, ["status", "plan"]), (80, [verb for verb in LOOKING if verb not in _LINES]), (120, ["status", "doctor"])],
+    [
+        (60, ["status", "plan"]),
+        (80, [verb for verb in LOOKING if verb not in _LINES]),
+        (120, ["status", "doctor"]),
+    ],
 )
 def test_each_verb_fits_the_terminal(run: Run, home: Path, width: int, verbs: list[str]) -> None:  # noqa: F811
     playbook = home / "playbooks" / "one.yaml"
     playbook.write_text(playbook.read_text().replace("grace: 0s", "grace: 1h"))
-    (home / "playbooks" / "bad.yaml").write_text("generate: {uses: opnai}\nstore: {uses: file, path: /x}\n")
+    (home / "playbooks" / "bad.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
     assert run("rotate", "one").code == run("rotate", "one").code == 0
     run(
         "pause",
@@ -92,9 +113,13 @@ def test_each_verb_fits_the_terminal(run: Run, home: Path, width: int, verbs: li
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_rotation_fits_and_its_live_line_is_gone(run: Run, home: Path, width: int) -> None:  # noqa: F811
     playbook = home / "playbooks" / "one.yaml"
-    playbook.write_text(playbook.read_text() + "restart: [{uses: command, run: [sleep, '0.5']}]\nevidence: none\n")
+    playbook.write_text(
+        playbook.read_text() + "restart: [{uses: command, run: [sleep, '0.5']}]\nevidence: none\n"
+    )
     lines = seen(width, "rotate", "one", "--wait")
-    assert not too_long(lines, width) and any(line.startswith("verified in") for line in lines), lines
+    assert not too_long(lines, width) and any(line.startswith("verified in") for line in lines), (
+        lines
+    )
     assert "\x1b" not in "".join(lines) and not re.search("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]", "".join(lines)), lines
     times = [len(line) for line in lines if re.search(r"\d\.\d s$", line)]
     assert len(times) >= 4 and len(set(times)) == 1, "the times stand below each other"
@@ -102,7 +127,9 @@ def test_a_rotation_fits_and_its_live_line_is_gone(run: Run, home: Path, width: 
 
 def test_what_is_interrupted_leaves_no_live_line_either(run: Run, home: Path) -> None:  # noqa: F811
     playbook = home / "playbooks" / "one.yaml"
-    playbook.write_text(playbook.read_text() + "restart: [{uses: command, run: [sleep, '20']}]\nevidence: none\n")
+    playbook.write_text(
+        playbook.read_text() + "restart: [{uses: command, run: [sleep, '20']}]\nevidence: none\n"
+    )
     lines = seen(80, "rotate", "one", interrupt="restart…")
     assert any(line.startswith("error: interrupted") for line in lines), lines
     assert "\x1b" not in "".join(lines) and "restart…" not in "".join(lines), lines

@@ -1,4 +1,6 @@
-"""What stands in a file and what a new key looks like, from the first preflight to the bytes that an undo puts back."""
+"""What stands in a file and what a new key looks like, from the first preflight to the bytes that
+an undo puts back.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ limits: {passes: 1, pass_interval: 1ms, step: 30s, list_lag: 0s}
 
 @dataclass
 class World:
-    """A service with one playbook; its key stands in `env`, and programs of its own make and destroy keys."""
+    """A service with one playbook; its key stands in `env`, and programs of its own make and
+    destroy keys.
+    """
 
     folder: Path
 
@@ -45,26 +49,41 @@ class World:
 
     def supplied(self, pattern: str = "", more: str = "", create: bool = False) -> None:
         told = f", pattern: '{pattern}'" if pattern else ""
-        self._playbook(f"{{uses: operator{told}}}", more, create, "{uses: command, run: [/bin/cat]}")
+        self._playbook(
+            f"{{uses: operator{told}}}", more, create, "{uses: command, run: [/bin/cat]}"
+        )
 
     def made(self, new: str, more: str = "", refuses: str = "false") -> None:
-        """Keys that a program makes; those that it destroyed stand in `destroyed`. `refuses`: when $key is, besides."""
+        """Keys that a program makes; those that it destroyed stand in `destroyed`.
+
+        `refuses`: when $key is, besides.
+        """
         (self.folder / "new").write_text(new)
         make = "[/bin/sh, -c, 'cat \"$0\"', new]"
         destroy = "[/bin/sh, -c, 'cat >>destroyed; echo >>destroyed']"
-        script = f'read -r key; ! grep -qxF "$key" destroyed || exit 77; ! {{ {refuses}; }} || exit 77'
+        script = (
+            f'read -r key; ! grep -qxF "$key" destroyed || exit 77; ! {{ {refuses}; }} || exit 77'
+        )
         (self.folder / "probe").write_text(script)
         probe = "{uses: command, run: [/bin/sh, ./probe]}"
-        self._playbook(f"{{uses: command, generate: {make}, revoke: {destroy}}}", more, False, probe)
+        self._playbook(
+            f"{{uses: command, generate: {make}, revoke: {destroy}}}", more, False, probe
+        )
 
     def _playbook(self, generate: str, more: str, create: bool, probe: str) -> None:
-        store = f"{{uses: dotenv, path: app.env, key: KEY{', create: true' if create else ''}{more}}}"
+        store = (
+            f"{{uses: dotenv, path: app.env, key: KEY{', create: true' if create else ''}{more}}}"
+        )
         text = f"generate: {generate}\nstore: [{store}]\nverify: [{probe}]{REST}"
         (self.folder / "one.yaml").write_text(text)
 
     @property
     def service(self) -> Service:
-        return Service(Settings(self.folder, playbooks=(self.folder,), database_url=f"sqlite:///{self.folder}/j.db"))
+        return Service(
+            Settings(
+                self.folder, playbooks=(self.folder,), database_url=f"sqlite:///{self.folder}/j.db"
+            )
+        )
 
     @property
     def destroyed(self) -> list[str]:
@@ -75,7 +94,9 @@ class World:
         """The errors of a dry run."""
         service = self.service
         found = examine(service.journal, service.playbooks().get("one"), service.clock.now())
-        return "; ".join(f"{one.text} ({one.hint})" for one in found.findings if one.level is Level.ERROR)
+        return "; ".join(
+            f"{one.text} ({one.hint})" for one in found.findings if one.level is Level.ERROR
+        )
 
 
 @pytest.fixture
@@ -127,7 +148,9 @@ def test_a_supplied_key_that_the_readers_would_not_get_is_not_taken(world: World
     assert world.env.read_text() == f"KEY={NEW}\n"
 
 
-def test_a_key_of_a_program_that_no_spelling_fits_is_destroyed_before_any_store_is_written(world: World) -> None:
+def test_a_key_of_a_program_that_no_spelling_fits_is_destroyed_before_any_store_is_written(
+    world: World,
+) -> None:
     before = world.holds(f"KEY={OLD}\nB=2\n")
     inode = world.env.stat().st_ino
     world.made("pa$$word-0123456789")
@@ -145,7 +168,9 @@ def test_where_the_readers_are_known_it_is_written_for_them(world: World) -> Non
     assert world.env.read_text() == "KEY='pa$$word-0123456789'\n" and world.destroyed == [OLD]
 
 
-@pytest.mark.parametrize("content", [f'KEY="{OLD}"  # mine\r\nB=1', f"export KEY = '{OLD}'\n", f"KEY={OLD}"])
+@pytest.mark.parametrize(
+    "content", [f'KEY="{OLD}"  # mine\r\nB=1', f"export KEY = '{OLD}'\n", f"KEY={OLD}"]
+)
 def test_an_undo_puts_the_very_bytes_back(world: World, content: str) -> None:
     """The new key needs another quoting; the probe refuses it once it is stored."""
     before = world.holds(content)
@@ -159,7 +184,10 @@ def test_an_undo_puts_the_very_bytes_back(world: World, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("[A-Za-z0-9$]{8,}", r"a new key may hold any of \$"), ("[!-~]{8,}", "a new key may hold any of")],
+    [
+        ("[A-Za-z0-9$]{8,}", r"a new key may hold any of \$"),
+        ("[!-~]{8,}", "a new key may hold any of"),
+    ],
 )
 def test_what_the_pattern_says_of_new_keys_is_looked_at_before_the_start(
     world: World, pattern: str, words: str

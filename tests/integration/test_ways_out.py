@@ -1,4 +1,6 @@
-"""Every state has a way out: a playbook that was wrong, a consumer that is gone, a name that changed."""
+"""Every state has a way out: a playbook that was wrong, a consumer that is gone, a name that
+changed.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def wrong(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def test_a_wrong_restarter_is_corrected_and_the_rotation_goes_on_by_it(wrong: Bench) -> None:
-    """It was going back; that ends with the consumer that there is. Then a rotation is whole again."""
+    """It was going back; that ends with the consumer that there is.
+
+    Then a rotation is whole again.
+    """
     old = wrong.issuer.keys["one-key1"].value
     again = resume(wrong, Request())
     assert again.code == 4 and "typo" in str(again.rotation)
@@ -91,34 +96,56 @@ def test_compromised_takes_the_corrected_playbook(wrong: Bench) -> None:
 
 def test_a_store_that_was_forgotten_gets_the_new_key(wrong: Bench) -> None:
     two = add("two", wrong.issuer.keys["one-key1"].value)
-    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"))
+    book(
+        wrong,
+        ("consumers: [typo]", "consumers: [one]"),
+        ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"),
+    )
     wrong.service.rotate("one", Request(compromised=True))
     report = resume(wrong)
     assert report.code == 0 and two.values and two.values["key"].reveal() == wrong.stored
     assert wrong.live == [wrong.stored]
 
 
-@pytest.mark.parametrize(("holds", "says"), [(None, "holds no key"), ("mem-a-strangers-key-xxxxxxxxx", "neither")])
-def test_a_store_that_is_not_what_it_should_be_is_refused(wrong: Bench, holds: str | None, says: str) -> None:
+@pytest.mark.parametrize(
+    ("holds", "says"), [(None, "holds no key"), ("mem-a-strangers-key-xxxxxxxxx", "neither")]
+)
+def test_a_store_that_is_not_what_it_should_be_is_refused(
+    wrong: Bench, holds: str | None, says: str
+) -> None:
     add("two", holds)
-    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"))
+    book(
+        wrong,
+        ("consumers: [typo]", "consumers: [one]"),
+        ("cell: one}]", "cell: one}, {uses: memory, cell: two}]"),
+    )
     wrong.service.rotate("one", Request(compromised=True))
     with pytest.raises(RefusedError, match=says):
         resume(wrong)
 
 
 def test_a_store_that_was_written_stays_under_look_until_it_is_given_up(wrong: Bench) -> None:
-    """It is named no longer, and holds the new key, which is undone: that does not die before it is put back."""
+    """It is named no longer, and holds the new key, which is undone: that does not die before it is
+    put back.
+    """
     two = add("two", wrong.issuer.keys["one-key1"].value)
-    book(wrong, ("consumers: [typo]", "consumers: [one], evidence: read"), ("cell: one}]", "cell: two}]"))
+    book(
+        wrong,
+        ("consumers: [typo]", "consumers: [one], evidence: read"),
+        ("cell: one}]", "cell: two}]"),
+    )
     report = resume(wrong)
     assert report.code == 0, report.rotation.question
     assert {store.name for store in report.rotation.plan.stores} == {"memory two", "memory one"}  # type: ignore[union-attr]
     old = wrong.issuer.keys["one-key1"].value
-    assert wrong.live == [old] == [wrong.stored] and two.values and two.values["key"].reveal() == old
+    assert (
+        wrong.live == [old] == [wrong.stored] and two.values and two.values["key"].reveal() == old
+    )
 
 
-def test_a_store_that_is_gone_for_good_is_given_up_by_name(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_gone_for_good_is_given_up_by_name(
+    wrong: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add("two", wrong.issuer.keys["one-key1"].value)
     book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: two}]"))
     real = MemoryStore.read
@@ -139,7 +166,11 @@ def test_an_old_key_is_not_held_up_by_a_consumer_that_is_gone_for_good(
 ) -> None:
     memory.WORLD.consumers["gone"] = memory.Consumer("one")
     memory.WORLD.start("gone")
-    book(bench, ("restart: [", "restart: [{uses: memory, consumers: [gone]}, "), ("grace: 0s", "grace: 24h"))
+    book(
+        bench,
+        ("restart: [", "restart: [{uses: memory, consumers: [gone]}, "),
+        ("grace: 0s", "grace: 24h"),
+    )
     assert bench.service.rotate("one").code == 0
     book(bench, ("{uses: memory, consumers: [gone]}, ", ""))
     real = MemoryRestarter.progress
@@ -156,8 +187,12 @@ def test_an_old_key_is_not_held_up_by_a_consumer_that_is_gone_for_good(
     assert report.code == 0 and report.rotation is None and bench.live == [bench.stored]
 
 
-def test_a_key_in_force_that_no_store_showed_is_found_in_the_one_that_was_meant(bench: Bench) -> None:
-    """A typo in a store's name with `create: true`: it became a first key, while the real one lives on elsewhere."""
+def test_a_key_in_force_that_no_store_showed_is_found_in_the_one_that_was_meant(
+    bench: Bench,
+) -> None:
+    """A typo in a store's name with `create: true`: it became a first key, while the real one lives
+    on elsewhere.
+    """
     real = bench.issuer.keys["one-key1"].value
     add("typo", None)
     book(bench, ("cell: one}]", "cell: typo, create: true}]"), ("step: 2s", "step: 300ms"))
@@ -178,10 +213,16 @@ def test_without_its_playbook_nothing_can_be_taken(wrong: Bench) -> None:
 
 # --- abandon ---
 def test_an_abandoned_rotation_is_over_and_what_the_stores_hold_is_in_force(wrong: Bench) -> None:
-    """It had gone back as far as the stores: the old key is in force, the new one dies once nobody may hold it."""
+    """It had gone back as far as the stores: the old key is in force, the new one dies once nobody
+    may hold it.
+    """
     old = wrong.stored
     current, report = orders.abandon(wrong.service, "one", "", "enough")
-    assert str(current) == "one-key1" and report.rotation and report.rotation.outcome is Outcome.ABANDONED
+    assert (
+        str(current) == "one-key1"
+        and report.rotation
+        and report.rotation.outcome is Outcome.ABANDONED
+    )
     assert wrong.issuer.accepts(old) and wrong.stored == old
     assert {debt.key.id for debt in report.debts} == {"one-key2"}
     book(wrong, ("consumers: [typo]", "consumers: [one], evidence: read"))
@@ -202,21 +243,30 @@ def test_abandoned_on_the_way_the_new_key_is_in_force(wrong: Bench) -> None:
 
 
 def test_before_any_store_was_written_nothing_needs_to_be_read(lost: Bench) -> None:
-    """A lost create that nobody can find again: what it may have made is named until a person decides."""
+    """A lost create that nobody can find again: what it may have made is named until a person
+    decides.
+    """
     current, report = orders.abandon(lost.service, "one", "", "")
     assert str(current) == "one-key1" and lost.live == [lost.stored]
     (debt,) = report.held
     assert "nobody has decided about attempt 1" in debt.attention
-    assert lost.service.rotate("one", Request(wait=True)).held, "another rotation does not make it forgotten"
+    assert lost.service.rotate("one", Request(wait=True)).held, (
+        "another rotation does not make it forgotten"
+    )
     naming.let_go(lost.service, "one", debt.key.hint, "there was none")
     assert not lost.service.rotate("one", Request(wait=True)).held
 
 
-def test_stores_that_do_not_agree_are_told_one_by_one(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_that_do_not_agree_are_told_one_by_one(
+    wrong: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong.service.rotate("one", Request(compromised=True))
     two = add("two", "mem-a-strangers-key-xxxxxxxxx")
     add("three", None)
-    stores = "cell: one}, {uses: memory, cell: two}, {uses: memory, cell: three}, {uses: memory, cell: four}]"
+    stores = (
+        "cell: one}, {uses: memory, cell: two}, {uses: memory, cell: three}, {uses: memory, cell:"
+        " four}]"
+    )
     book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", stores))
     real = MemoryStore.read
 
@@ -228,7 +278,13 @@ def test_stores_that_do_not_agree_are_told_one_by_one(wrong: Bench, monkeypatch:
     monkeypatch.setattr(MemoryStore, "read", read)
     with pytest.raises(RefusedError) as refused:
         orders.abandon(wrong.service, "one", "", "")
-    for words in ("one holds one-key2", "two holds mem-", "does not know", "three holds no key", "four cannot be read"):
+    for words in (
+        "one holds one-key2",
+        "two holds mem-",
+        "does not know",
+        "three holds no key",
+        "four cannot be read",
+    ):
         assert words in refused.value.message, refused.value.message
     assert "--current ID" in refused.value.hint and "one-key1, one-key2" in refused.value.hint
     with pytest.raises(RefusedError, match="nobody knows the key nonsense"):
@@ -239,7 +295,9 @@ def test_stores_that_do_not_agree_are_told_one_by_one(wrong: Bench, monkeypatch:
     assert len(undecided) == 1 and undecided[0].key.fingerprint and two.values
 
 
-def test_a_key_that_only_the_list_knows_may_be_the_one_in_force(wrong: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_only_the_list_knows_may_be_the_one_in_force(
+    wrong: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong.service.rotate("one", Request(compromised=True))
     other = wrong.issuer.create("by hand")
     memory.WORLD.cell("one").values = {"key": Secret(other.value)}
@@ -287,7 +345,9 @@ def test_a_renamed_playbook_takes_its_history_along(bench: Bench) -> None:
     path.with_name("two.yaml").unlink()
     renamed(bench)
     refused = bench.service.rotate("two")
-    assert refused.rotation and "written by a rotation of the playbook one" in refused.rotation.problem
+    assert (
+        refused.rotation and "written by a rotation of the playbook one" in refused.rotation.problem
+    )
     assert "rotator rename one two" in refused.rotation.hint
     orders.adopt(bench.service, "two")
     naming.rename(bench.service, "one", "two")
@@ -325,7 +385,9 @@ def test_a_rename_is_refused_where_it_would_mix_two_histories(bench: Bench, wron
 
 
 # --- forgotten ---
-def test_a_playbook_whose_key_is_gone_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_playbook_whose_key_is_gone_is_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rotator.errors import ConfigError
 
     book(bench, ("grace: 0s", "grace: 24h"))
@@ -346,7 +408,9 @@ def test_a_playbook_whose_key_is_gone_is_forgotten(bench: Bench, monkeypatch: py
         keys.look(bench.service, "one")
 
 
-def test_where_nobody_can_tell_a_person_says_that_it_is_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_can_tell_a_person_says_that_it_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rotator.errors import TransientError
 
     def down(self: Any, *given: Any) -> Any:
@@ -371,7 +435,9 @@ def test_a_key_that_rotator_made_is_not_let_go(bench: Bench) -> None:
 
 
 # --- only looking ---
-def test_keys_are_looked_at_and_nothing_happens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_looked_at_and_nothing_happens(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rotator.errors import PermanentError, Unsupported
 
     book(bench, ("grace: 0s", "grace: 24h"))
@@ -414,13 +480,19 @@ def test_a_value_that_nobody_knows_any_more_is_told_for_what_it_is(bench: Bench)
     key, book_ = Key("gone", "f" * 8), bench.service.playbooks().get("one")
     with bench.service.session("one") as session:
         rotation = Rotation("r", "one", book_.plan, new=key)
-        performer = Performer(session.journal, session.clock, book_, None, session.case, rotation, lambda: 30.0, {})
+        performer = Performer(
+            session.journal, session.clock, book_, None, session.case, rotation, lambda: 30.0, {}
+        )
         told = performer.perform(Call(Op.PROBE, "generate", key=key)).result
-        assert isinstance(told, Failed) and "no store holds it" in told.hint and "--today" in told.hint
+        assert (
+            isinstance(told, Failed) and "no store holds it" in told.hint and "--today" in told.hint
+        )
         with session.journal.database.write() as connection:
             value = Credential({"key": Secret("mem-never-to-be-opened")})
             credentials.keep(connection, session.journal.sealer, "one", "r", key, value, 0.0)
-            connection.execute(text("UPDATE credentials SET sealed = replace(sealed, 'key', 'yek')"))
+            connection.execute(
+                text("UPDATE credentials SET sealed = replace(sealed, 'key', 'yek')")
+            )
         told = performer.perform(Call(Op.PROBE, "generate", key=key)).result
         assert isinstance(told, Failed) and "its seal does not open" in told.hint
 
@@ -434,7 +506,13 @@ def lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     def unanswered(self: Any, *given: Any) -> Any:
         raise OutcomeUnknown("no answer")
 
-    book(bench, ("generate: {uses: memory, issuer: one", "generate: {uses: memory, issuer: one, recovery: none"))
+    book(
+        bench,
+        (
+            "generate: {uses: memory, issuer: one",
+            "generate: {uses: memory, issuer: one, recovery: none",
+        ),
+    )
     with monkeypatch.context() as broken:
         broken.setattr(MemoryProvider, "generate", unanswered)
         assert bench.service.rotate("one").code == 4
@@ -453,7 +531,11 @@ def test_who_waits_for_a_person_goes_on_by_today_s_playbook_too(lost: Bench) -> 
     stores = "cell: one}, {uses: memory, cell: two, create: true}]"
     book(lost, ("cell: one}]", stores), ("limits:", "evidence: none\nlimits:"))
     report = resume(lost)
-    assert report.rotation and report.rotation.outcome is Outcome.VERIFIED and "evidence: now none" in report.taken
+    assert (
+        report.rotation
+        and report.rotation.outcome is Outcome.VERIFIED
+        and "evidence: now none" in report.taken
+    )
     two = memory.WORLD.cell("two")
     assert two.values and two.values["key"].reveal() == lost.stored
 
@@ -508,12 +590,19 @@ def test_without_the_playbook_nothing_differs_and_the_key_is_the_one_before(lost
 def test_a_store_that_can_only_be_written_agrees_by_what_was_written(wrong: Bench) -> None:
     """And one that nobody wrote cannot say; then a key may be named that only the journal knows."""
     wrong.service.rotate("one", Request(compromised=True))
-    book(wrong, ("consumers: [typo]", "consumers: [one]"), ("cell: one}]", "cell: one, write_only: true}]"))
+    book(
+        wrong,
+        ("consumers: [typo]", "consumers: [one]"),
+        ("cell: one}]", "cell: one, write_only: true}]"),
+    )
     with wrong.service.session("one") as session:
         rotation = session.case.rotation
         assert rotation
     add("two", "mem-anything-at-all-xxxxxxxx")
-    book(wrong, ("write_only: true}]", "write_only: true}, {uses: memory, cell: two, write_only: true}]"))
+    book(
+        wrong,
+        ("write_only: true}]", "write_only: true}, {uses: memory, cell: two, write_only: true}]"),
+    )
     with pytest.raises(RefusedError, match="two cannot tell what it holds"):
         orders.abandon(wrong.service, "one", "", "")
     with wrong.service.journal.database.write() as connection:
@@ -522,7 +611,9 @@ def test_a_store_that_can_only_be_written_agrees_by_what_was_written(wrong: Benc
     assert current == Key("known", "fingerprint")
 
 
-def test_a_provider_that_does_not_answer_knows_no_further_key(lost: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_does_not_answer_knows_no_further_key(
+    lost: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def down(self: Any) -> Any:
         raise PermanentError("no answer")
 

@@ -1,10 +1,11 @@
-"""The last walk of every configuration, kept beside the code: for each the number of its states, and a hash of all.
+"""The last walk of every configuration, kept beside the code: for each the number of its states,
+and a hash of all.
 
 python -m tests.model.proof      walks them all, and writes the file anew (`make prove`)
 
-The file is bound to a digest of all modules of this project that the walk stands on, the model's own included, and to
-Python's version: while that is unchanged, walking a part of the configurations again, whole, and finding the same
-states, shows that the walk is the same.
+The file is bound to a digest of all modules of this project that the walk stands on, the model's
+own included, and to Python's version: while that is unchanged, walking a part of the configurations
+again, whole, and finding the same states, shows that the walk is the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from tests import meaning
 from tests.model.configs import configs
 from tests.model.explore import explore
 from tests.model.world import Broken, Config, World
@@ -46,7 +48,9 @@ class Walk:
 
 @dataclass(frozen=True)
 class Proof:
-    """The last walk of all: of what (a digest), and what it came to, by the configuration's name."""
+    """The last walk of all: of what (a digest), and what it came to, by the
+    configuration's name.
+    """
 
     digest: str
     walks: dict[str, Walk]
@@ -57,13 +61,23 @@ class Proof:
 
 
 def digest() -> str:
-    """Of the text of every module of ours that the walk loads, and of Python's version."""
-    loaded = subprocess.run([sys.executable, "-c", _STANDS_ON], cwd=_ROOT, capture_output=True, text=True, check=True)
-    ours = sorted(path for line in loaded.stdout.split() if (path := Path(line)).is_relative_to(_ROOT / "rotator"))
-    ours += sorted(path for line in loaded.stdout.split() if (path := Path(line)).is_relative_to(_ROOT / "tests"))
+    """Of every module of ours that the walk loads, as Python reads it, and of Python's version."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", _STANDS_ON], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+    ours = sorted(
+        path
+        for line in loaded.stdout.split()
+        if (path := Path(line)).is_relative_to(_ROOT / "rotator")
+    )
+    ours += sorted(
+        path
+        for line in loaded.stdout.split()
+        if (path := Path(line)).is_relative_to(_ROOT / "tests")
+    )
     found = hashlib.sha256(platform.python_version().encode())
     for path in ours:
-        found.update(f"\0{path.relative_to(_ROOT)}\0".encode() + path.read_bytes())
+        found.update(f"\0{path.relative_to(_ROOT)}\0".encode() + meaning.of(path))
     return found.hexdigest()
 
 
@@ -71,7 +85,10 @@ def name(config: Config) -> str:
     """What distinguishes it from the usual one."""
     usual = Config()
     told = {field.name: getattr(config, field.name) for field in fields(config)}
-    return " ".join(f"{key}={value}" for key, value in told.items() if value != getattr(usual, key)) or "usual"
+    return (
+        " ".join(f"{key}={value}" for key, value in told.items() if value != getattr(usual, key))
+        or "usual"
+    )
 
 
 def walk(config: Config) -> Walk:
@@ -80,7 +97,9 @@ def walk(config: Config) -> Walk:
     seen: list[bytes] = []
 
     def note(world: World, judged: Sequence[str]) -> None:
-        seen.append(hashlib.blake2b(f"{texts.of(world)} {judged}".encode(), digest_size=16).digest())
+        seen.append(
+            hashlib.blake2b(f"{texts.of(world)} {judged}".encode(), digest_size=16).digest()
+        )
 
     states = explore(config, note=note)
     return Walk(states, hashlib.sha256(b"".join(sorted(seen))).hexdigest()[:32])
@@ -114,7 +133,10 @@ class _Texts:
 
 
 def walks(chosen: Iterable[Config]) -> dict[str, Walk]:
-    """Each of them walked whole, the processors sharing them. Raises Broken, once all were walked."""
+    """Each of them walked whole, the processors sharing them.
+
+    Raises Broken, once all were walked.
+    """
     with ProcessPoolExecutor() as pool:  # each configuration is a world of its own
         begun = {name(config): pool.submit(walk, config) for config in chosen}
     if broken := [str(error) for future in begun.values() if (error := future.exception())]:
@@ -148,10 +170,15 @@ def differing(proof: Proof, walked: dict[str, Walk]) -> list[str]:
 def main() -> None:
     begun = time.monotonic()
     proof = Proof(digest(), walks(configs()))
-    lines = ",\n".join(f'  "{key}": [{one.states}, "{one.hash}"]' for key, one in sorted(proof.walks.items()))
+    lines = ",\n".join(
+        f'  "{key}": [{one.states}, "{one.hash}"]' for key, one in sorted(proof.walks.items())
+    )
     FILE.write_text(f'{{"digest": "{proof.digest}", "walks": {{\n{lines}\n}}}}\n')
     took = time.monotonic() - begun
-    print(f"model: {proof.states} states in {len(proof.walks)} configurations, no broken promise, {took:.0f} s")
+    print(
+        f"model: {proof.states} states in {len(proof.walks)} configurations, no broken promise,"
+        f" {took:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Every reachable state of the machine keeps the promises; and a machine broken on purpose is caught."""
+"""Every reachable state of the machine keeps the promises; and a machine broken on purpose is
+caught.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,33 @@ SHARE = 0.05 if FULL else 0.01  # of all states, walked again where the proof th
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_reachable_state_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promises 1, 2, 3 and 5: a part of the kept proof, chosen anew each time; all, where anything of it changed."""
+    """Promises 1, 2, 3 and 5: a part of the kept proof, chosen anew each time; all, where anything
+    of it changed.
+    """
     kept, seed = proof.kept(), int(os.environ.get("ROTATOR_FIRST_SEED") or time.time())
     stands = kept.digest == proof.digest()
     walked = proof.walks(proof.sample(kept, SHARE, seed) if stands else configs(FULL))
     states = sum(walk.states for walk in walked.values())
     with capsys.disabled():
         if stands:
-            print(f"\nmodel: {states} of the proof's {kept.states} states walked again, chosen by seed {seed}")
+            print(
+                f"\nmodel: {states} of the proof's {kept.states} states walked again, chosen by"
+                f" seed {seed}"
+            )
         else:
-            print(f"\nmodel: {states} states, no broken promise; tests/model/proof.json is older: make prove")
-    assert not stands or not proof.differing(kept, walked), "other states than in the proof, though its digest stands"
+            print(
+                f"\nmodel: {states} states, no broken promise; tests/model/proof.json is older:"
+                " make prove"
+            )
+    assert not stands or not proof.differing(kept, walked), (
+        "other states than in the proof, though its digest stands"
+    )
     assert states > 50_000
 
 
-def test_a_judgement_that_is_dropped_is_noticed_though_the_digest_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judgement_that_is_dropped_is_noticed_though_the_digest_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What is judged of each state is part of the proof, not only which states there are."""
     config, judgements = Config(), explore_of.judgements
     before = proof.Proof("", {proof.name(config): proof.walk(config)})
@@ -54,7 +68,9 @@ def test_a_judgement_that_is_dropped_is_noticed_though_the_digest_stands(monkeyp
     assert proof.differing(before, {proof.name(config): proof.walk(config)}) == [proof.name(config)]
 
 
-def test_a_machine_that_decides_otherwise_is_noticed_though_the_digest_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_decides_otherwise_is_noticed_though_the_digest_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One that breaks no promise, too: a second look left out where nobody interferes."""
     config = Config(faults=0, strangers=0)
     before = proof.Proof("", {proof.name(config): proof.walk(config)})
@@ -63,7 +79,8 @@ def test_a_machine_that_decides_otherwise_is_noticed_though_the_digest_stands(mo
 
 
 @pytest.mark.parametrize(
-    "config", [Config(regret=True), Config(can_deactivate=True, recovery=Recovery.DIFFERENCE, regret=True)]
+    "config",
+    [Config(regret=True), Config(can_deactivate=True, recovery=Recovery.DIFFERENCE, regret=True)],
 )
 def test_a_small_model_is_walked_in_a_second(config: Config) -> None:
     """The quick look for every run."""
@@ -106,10 +123,16 @@ def undo_restarts_only_the_first(monkeypatch: pytest.MonkeyPatch) -> list[Config
     """Undo restarts only some consumers, and trusts that the others never saw the new key."""
 
     def some(rotation, target):
-        return rotation.to(Phase.UNDO_VERIFY) if target >= 1 else rotation.to(Phase.UNDO_RESTART, target)
+        return (
+            rotation.to(Phase.UNDO_VERIFY)
+            if target >= 1
+            else rotation.to(Phase.UNDO_RESTART, target)
+        )
 
     monkeypatch.setattr(undo, "_restart", some)
-    monkeypatch.setitem(machine._ROWS, Phase.UNDO_LOOK, lambda rotation, result: undo.settle(rotation))
+    monkeypatch.setitem(
+        machine._ROWS, Phase.UNDO_LOOK, lambda rotation, result: undo.settle(rotation)
+    )
     monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     return [Config(consumers=2)]
 
@@ -121,7 +144,9 @@ def resume_without_fencing(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 
 
 def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """A debt acts whatever the rotation is doing, even on the key that the rotation may go back to."""
+    """A debt acts whatever the rotation is doing, even on the key that the rotation may
+    go back to.
+    """
     monkeypatch.setattr(turn, "may_act", lambda debt, rotation: True)
     monkeypatch.setattr(turn, "current_again", lambda rotation, debts: ())
     go_back_unasked(monkeypatch)  # else the way back is found closed, and no harm is done
@@ -131,7 +156,9 @@ def a_debt_is_paid_while_its_key_is_current_again(monkeypatch: pytest.MonkeyPatc
 def go_back_unasked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Undo writes the previous key without asking whether it lives."""
     monkeypatch.setitem(
-        machine._ROWS, Phase.WAY_BACK, lambda rotation, result: rotation.to(Phase.RESTORE_READ, rotation.target)
+        machine._ROWS,
+        Phase.WAY_BACK,
+        lambda rotation, result: rotation.to(Phase.RESTORE_READ, rotation.target),
     )
     monkeypatch.setattr(world_of, "_commit_rotation", unasked(world_of._commit_rotation))
     return [Config(deaths=1)]
@@ -144,8 +171,12 @@ def a_leaked_key_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> list[Confi
 
 
 def a_leaked_key_waits_for_the_rotation(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """Ordered to die first, it waits until the rotation has brought the new key out, or stands for ever."""
-    monkeypatch.setattr(turn, "may_act", lambda debt, rotation: may_act(replace(debt, at_once=False), rotation))
+    """Ordered to die first, it waits until the rotation has brought the new key out, or stands for
+    ever.
+    """
+    monkeypatch.setattr(
+        turn, "may_act", lambda debt, rotation: may_act(replace(debt, at_once=False), rotation)
+    )
     return [Config(kills=True, strangers=0)]
 
 
@@ -171,7 +202,9 @@ def unasked(commit):
         a_leaked_key_waits_for_the_rotation,
     ],
 )
-def test_a_machine_broken_on_purpose_breaks_a_promise(breakage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_broken_on_purpose_breaks_a_promise(
+    breakage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The check can fail: each of these classic mistakes is found by the same walk."""
     for config in breakage(monkeypatch):
         with pytest.raises(Broken):

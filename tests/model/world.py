@@ -1,11 +1,26 @@
-"""A small model world beside the pure machine: a provider, stores, consumers, strangers, zombies. All immutable."""
+"""A small model world beside the pure machine: a provider, stores, consumers, strangers, zombies.
+
+All immutable.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from rotator.core import baseline, fence, identity, incident, keep, lost, machine, order, recognise, sweep, turn
+from rotator.core import (
+    baseline,
+    fence,
+    identity,
+    incident,
+    keep,
+    lost,
+    machine,
+    order,
+    recognise,
+    sweep,
+    turn,
+)
 from rotator.core import debt as debt_machine
 from rotator.core.action import (
     Ask,
@@ -61,15 +76,22 @@ class Config:
     faults: int = 1
     strangers: int = 1
     regret: bool = False  # a person may want the previous key back after the pivot
-    answers: str = "its own"  # the id that a create answers: its own, unknown (to the list), or old (the old key's)
+    # The id that a create answers: its own, unknown (to the list), or old (the old key's)
+    answers: str = "its own"
     deaths: int = 0  # the old key may die at any moment: a leak scanner, a colleague, its expiry
-    first: bool = False  # the journal knows no key yet: what the stores hold must be found in the provider's list
-    hints: str = "good"  # what the list shows of a value: "good" is enough to know it, "thin" could be anybody's
-    start: str = "old"  # what the stores hold at the start: the old key, nothing, or a key of another project
+    # The journal knows no key yet: what the stores hold must be found in the provider's list
+    first: bool = False
+    # What the list shows of a value: "good" is enough to know it, "thin" could be anybody's
+    hints: str = "good"
+    # What the stores hold at the start: the old key, nothing, or a key of another project
+    start: str = "old"
     kills: bool = False  # a person may order in any state that the leaked key die first
     revokes: bool = True  # whether the provider can destroy a key at all
-    slowly: bool = False  # a new key is known everywhere, and an old one's end, only after a while: asked several times
-    older_journal: bool = False  # a backup of the journal, taken at any moment, is restored at any later one
+    # A new key is known everywhere, and an old one's end, only after a while: asked several times
+    slowly: bool = False
+    older_journal: bool = (
+        False  # a backup of the journal, taken at any moment, is restored at any later one
+    )
 
     @property
     def plan(self) -> Plan:
@@ -170,7 +192,9 @@ class World:
 
     def with_key(self, changed: IssuedKey) -> World:
         kept = tuple(changed if key.id == changed.id else key for key in self.keys)
-        return replace(self, keys=kept if any(k.id == changed.id for k in self.keys) else (*self.keys, changed))
+        return replace(
+            self, keys=kept if any(k.id == changed.id for k in self.keys) else (*self.keys, changed)
+        )
 
     def put(self, index: int, value: str) -> World:
         stores = list(self.stores)
@@ -185,11 +209,15 @@ class World:
         return replace(self, consumers=tuple(consumers))
 
     def users(self, key_id: str) -> list[str]:
-        held = [f"consumer {i}" for i, consumer in enumerate(self.consumers) if consumer.holds == key_id]
+        held = [
+            f"consumer {i}" for i, consumer in enumerate(self.consumers) if consumer.holds == key_id
+        ]
         return held + [f"store {i}" for i, store in enumerate(self.stores) if store.value == key_id]
 
     def issue(self, attempt: int, of: str) -> tuple[World, str]:
-        """The provider makes a key for this attempt; two slots and no overlap kill another one by it."""
+        """The provider makes a key for this attempt; two slots and no overlap kill another one by
+        it.
+        """
         key_id = f"n{self.made + 1}"
         world = replace(self, made=self.made + 1)
         if self.config.overlap is Overlap.TWO_SLOTS:
@@ -228,8 +256,13 @@ def initial(config: Config) -> World:
         debts, sealed = (debt_machine.begin(owed),), sealed | {"older"}
     if config.first:
         sealed = frozenset()
-    versions, held = (0,) * config.stores, {"old": "old", "nothing": "", "strange": "strange"}[config.start]
-    if config.start == "strange":  # ours is of a project that this list does not show; a colleague's is in it
+    versions, held = (
+        (0,) * config.stores,
+        {"old": "old", "nothing": "", "strange": "strange"}[config.start],
+    )
+    if (
+        config.start == "strange"
+    ):  # ours is of a project that this list does not show; a colleague's is in it
         keys = [IssuedKey("colleague", "", LIVE, ours=False)]
     return World(
         config,
@@ -269,11 +302,21 @@ def restore(world: World) -> World:
     then = world.backup
     assert then is not None
     fields = {name: getattr(then, name) for name in then._fields}
-    return replace(world, **fields, fence=world.fence + 1, restored=True, zombie=None, looked=False, asked=False)
+    return replace(
+        world,
+        **fields,
+        fence=world.fence + 1,
+        restored=True,
+        zombie=None,
+        looked=False,
+        asked=False,
+    )
 
 
 def rotated_on(world: World, grace: bool) -> World:
-    """Another rotation ran to its end meanwhile; its old key lives on in its grace, or is revoked."""
+    """Another rotation ran to its end meanwhile; its old key lives on in its grace, or
+    is revoked.
+    """
     before = world.stores[0].value
     for index in range(len(world.stores)):
         world = world.put(index, "later")
@@ -307,7 +350,9 @@ def _write(world: World, target: int, value: str, expect: str) -> tuple[World, D
     if str(world.stores[target].version) != expect:
         return world, Failed(0, "changed meanwhile", kind=Kind.CONFLICT)
     key = world.key(value)
-    if (key is None or key.state != LIVE) and not world.asked:  # the instant after asking cannot be closed by anyone
+    if (
+        key is None or key.state != LIVE
+    ) and not world.asked:  # the instant after asking cannot be closed by anyone
         raise Broken(f"promise 1: writing {value}, which is {key and key.state}, to a store")
     world = world.put(target, value)
     return world, Done(0, Written(str(world.stores[target].version)))
@@ -328,15 +373,21 @@ def _observe(world: World, call: Call) -> Done | Failed:
             return Done(0, _recognise(world, call))
         case Op.PROBE:
             key = world.key(call.key.fingerprint or call.key.id)
-            kind = Kind.REJECTED if call.step == "undo" else Kind.OTHER  # a new key is refused for good at once
+            kind = (
+                Kind.REJECTED if call.step == "undo" else Kind.OTHER
+            )  # a new key is refused for good at once
             return Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=kind)
         case Op.ACCEPT:
             key = world.key(call.key.fingerprint or call.key.id)
-            return Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=Kind.REJECTED)
+            return (
+                Done(0) if key and key.state == LIVE else Failed(0, "refused", kind=Kind.REJECTED)
+            )
         case Op.LOOK:
             return Done(0, facts(world))
         case Op.SUSPECT:
-            suspect = world.key(call.key.id)  # a colleague whose key stops working uses or reactivates it within soak
+            suspect = world.key(
+                call.key.id
+            )  # a colleague whose key stops working uses or reactivates it within soak
             return Done(0, suspect.state == OFF and suspect.ours)
         case Op.PROVE:
             proven = world.key(call.key.fingerprint or call.key.id)
@@ -374,7 +425,9 @@ def _preflight(world: World) -> Done | Failed:
 
 
 def _identified(world: World, value: str) -> Key | None:
-    """The key that the stores hold, by its own id; known to the journal, or found by what the list shows of it."""
+    """The key that the stores hold, by its own id; known to the journal, or found by what the list
+    shows of it.
+    """
     if value in world.known:
         return _journaled(world, value)
     if world.config.recovery is Recovery.NONE:
@@ -411,11 +464,14 @@ def _recover(world: World, attempt: int) -> Recovered:
 def _looked_at(world: World, seen: Lost, candidates: tuple[Key, ...]) -> Lost:
     """Who holds what was found, as the engine finds it out."""
     unknown = [
-        (i, store.value) for i, store in enumerate(world.stores) if store.value and store.value not in world.known
+        (i, store.value)
+        for i, store in enumerate(world.stores)
+        if store.value and store.value not in world.known
     ]
     named = world.config.hints == "good"
     strange = tuple(
-        Strange(f"s{i}", value, tuple(key for key in candidates if key.id == value and named)) for i, value in unknown
+        Strange(f"s{i}", value, tuple(key for key in candidates if key.id == value and named))
+        for i, value in unknown
     )
     plans = zip(world.config.plan.consumers, world.consumers, strict=True)
     shown = {consumer.holds for plan, consumer in plans if plan.evidence is Evidence.READ}
@@ -428,7 +484,9 @@ def _looked_at(world: World, seen: Lost, candidates: tuple[Key, ...]) -> Lost:
         strange=strange,
         shown=frozenset(shown - world.known),
         used=tuple(key for key in seen.left if key.id in used),
-        hidden=tuple(key for key in hidden if (k := world.key(key.fingerprint)) is None or k.state != DEAD),
+        hidden=tuple(
+            key for key in hidden if (k := world.key(key.fingerprint)) is None or k.state != DEAD
+        ),
     )
 
 
@@ -450,20 +508,31 @@ def inventory(world: World) -> list[KeyRecord]:
         of, attempt = key.label[:1], key.label.lstrip("kz")
         if not labelled or not attempt.isdigit():
             return key.label
-        return Label(INSTALLATION, "p", of if of in "kz" else "r", int(attempt)).text  # z: later than an older journal
+        return Label(
+            INSTALLATION, "p", of if of in "kz" else "r", int(attempt)
+        ).text  # z: later than an older journal
 
     def hint(key: IssuedKey) -> str:
         return f"sk-…{_text(key.id)[-8:]}" if world.config.hints == "good" else "sk-…"
 
     return [
-        KeyRecord(k.id, label(k), hint(k), created_at=0, last_used_at=1 if k.used else None, active=k.state == LIVE)
+        KeyRecord(
+            k.id,
+            label(k),
+            hint(k),
+            created_at=0,
+            last_used_at=1 if k.used else None,
+            active=k.state == LIVE,
+        )
         for k in world.keys
         if k.state != DEAD
     ]
 
 
 def holds_unknown(world: World) -> bool:
-    """A store holds a key that the journal never saw: nothing is swept until a person has said which it is."""
+    """A store holds a key that the journal never saw: nothing is swept until a person has said
+    which it is.
+    """
     return any(store.value and store.value not in world.known for store in world.stores)
 
 
@@ -476,14 +545,18 @@ def sweep_orphans(world: World) -> tuple[Key, ...]:
     accounted = {k.id for k in in_force} | {d.key.id for d in world.debts if d.open}
     known = sweep.Known(INSTALLATION, "p", {"r", "k"}, accounted)
     refused = {k.id for k in world.keys if k.state == DEAD}
-    hidden = [k for k in sweep.not_shown(in_force, inventory(world)) if k.fingerprint not in refused]
+    hidden = [
+        k for k in sweep.not_shown(in_force, inventory(world)) if k.fingerprint not in refused
+    ]
     return () if hidden else tuple(Key(k.id, k.id) for k in sweep.orphans(inventory(world), known))
 
 
 def _journaled(world: World, value: str) -> Key:
     """The key with this value, under the id by which the journal knows it."""
     known = (world.rotation.new, world.rotation.old, world.believed)
-    return next((key for key in known if key is not None and key.fingerprint == value), Key(value, value))
+    return next(
+        (key for key in known if key is not None and key.fingerprint == value), Key(value, value)
+    )
 
 
 def current(world: World) -> str:
@@ -507,8 +580,12 @@ def facts(world: World) -> Facts:
 
 
 # --- commits: what the journal keeps ---
-def commit(world: World, unit: Rotation | Debt, result: Done | Failed | Unknown, holder: int | None = None) -> World:
-    """Apply a result under a fence, as the journal does: rows, new debts, seals, in one transaction."""
+def commit(
+    world: World, unit: Rotation | Debt, result: Done | Failed | Unknown, holder: int | None = None
+) -> World:
+    """Apply a result under a fence, as the journal does: rows, new debts, seals, in one
+    transaction.
+    """
     if holder is not None and not fence.admits(world.fence, holder):
         return world
     if holder is not None and holder != world.fence:
@@ -517,7 +594,10 @@ def commit(world: World, unit: Rotation | Debt, result: Done | Failed | Unknown,
         changed = debt_machine.apply(unit, result)
         debts = tuple(changed if debt.id == changed.id else debt for debt in world.debts)
         if isinstance(result, Done) and isinstance(result.data, Swept):
-            debts += tuple(_owe(world, key, Cause.SWEPT, len(debts) + i) for i, key in enumerate(result.data.keys))
+            debts += tuple(
+                _owe(world, key, Cause.SWEPT, len(debts) + i)
+                for i, key in enumerate(result.data.keys)
+            )
         world = replace(world, debts=debts, looked=_passed_look(unit, changed))
         world = replace(world, rotation=turn.unblocked(world.rotation, changed))
     else:
@@ -535,7 +615,11 @@ def _commit_rotation(world: World, changed: Rotation, result: object, before: Ro
     sealed, believed = world.sealed, world.believed
     if changed.pivoted and changed.new is not None:
         believed = changed.new
-    elif before.phase is Phase.PREFLIGHT and changed.old is not None and changed.phase is not Phase.ENDED:
+    elif (
+        before.phase is Phase.PREFLIGHT
+        and changed.old is not None
+        and changed.phase is not Phase.ENDED
+    ):
         believed = changed.old
     if isinstance(result, Done) and changed.new is not None:
         sealed |= {changed.new.fingerprint or changed.new.id}
@@ -566,20 +650,32 @@ def ordered(world: World, changed: Rotation) -> World:
 
 
 def _owe(world: World, key: Key, cause: Cause, number: int, stored: bool = True) -> Debt:
-    owed = Debt(f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan, stored=stored)
+    owed = Debt(
+        f"d{number + 1}", "p", world.rotation.id, key, cause, world.config.plan, stored=stored
+    )
     return debt_machine.begin(owed)
 
 
 def revoke_first(world: World) -> World | None:
-    """A person orders that the leaked key die first; None where the journal knows of none: then nothing happens."""
-    for unit in world.debts:  # what was intended and not told is unknown to the process that takes the order
-        if unit.open and unit.phase in (DebtPhase.DEACTIVATE, DebtPhase.REVOKE, DebtPhase.REACTIVATE):
+    """A person orders that the leaked key die first; None where the journal knows of none: then
+    nothing happens.
+    """
+    for unit in (
+        world.debts
+    ):  # what was intended and not told is unknown to the process that takes the order
+        if unit.open and unit.phase in (
+            DebtPhase.DEACTIVATE,
+            DebtPhase.REVOKE,
+            DebtPhase.REACTIVATE,
+        ):
             world = commit(world, unit, Unknown(0))
     believed = world.believed if world.believed.id else None
     keys = incident.to_kill(world.rotation, world.debts, believed)
     if not keys:
         return None
-    world = replace(world, killed=world.killed | {key.fingerprint or key.id for key in keys}, looked=False)
+    world = replace(
+        world, killed=world.killed | {key.fingerprint or key.id for key in keys}, looked=False
+    )
     if world.rotation.phase is not Phase.ENDED:
         changed = incident.carried_on(world.rotation, keys, believed, 0)
         world = _commit_rotation(world, changed, None, world.rotation)

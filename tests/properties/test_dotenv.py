@@ -16,7 +16,9 @@ from rotator.integrations.files.dotenv import DotenvStore
 from rotator.model import Note, single
 
 NOTE = Note("k", "i", "01ROTATION", 0.0)
-_PRINTABLE = st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs"))
+_PRINTABLE = st.characters(
+    min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs")
+)
 VALUES = st.text(_PRINTABLE, min_size=1, max_size=60)
 _BARE = st.from_regex(r"[A-Za-z0-9_./:+=-]{0,20}", fullmatch=True)
 _SPACE = st.sampled_from(["", "", " ", "  ", "\t"])
@@ -49,7 +51,17 @@ def assignments(draw: st.DrawFn) -> Assignment:
 
 OTHERS = st.one_of(
     st.sampled_from(
-        ["", "   ", "# a comment", "# KEY=commented", "  #KEY=x", "MY_KEY=1", "KEYS=2", "KEY2='3'", "export OTHER=4"]
+        [
+            "",
+            "   ",
+            "# a comment",
+            "# KEY=commented",
+            "  #KEY=x",
+            "MY_KEY=1",
+            "KEYS=2",
+            "KEY2='3'",
+            "export OTHER=4",
+        ]
     ),
     st.builds(lambda v: f'MULTI="first\nKEY={v}\nlast"', _BARE),
     st.builds(lambda v: f"LONG={v}" + "x" * 5000, _BARE),
@@ -59,7 +71,12 @@ OTHERS = st.one_of(
 @st.composite
 def files(draw: st.DrawFn) -> tuple[list[str | Assignment], str, str, bool]:
     lines = draw(st.lists(st.one_of(OTHERS, assignments()), max_size=8))
-    return lines, draw(st.sampled_from(["\n", "\r\n"])), draw(st.sampled_from(["", "\ufeff"])), draw(st.booleans())
+    return (
+        lines,
+        draw(st.sampled_from(["\n", "\r\n"])),
+        draw(st.sampled_from(["", "\ufeff"])),
+        draw(st.booleans()),
+    )
 
 
 def written(lines: list[str | Assignment], end: str, mark: str, final: bool) -> bytes:
@@ -68,14 +85,18 @@ def written(lines: list[str | Assignment], end: str, mark: str, final: bool) -> 
 
 
 @given(file=files(), value=VALUES)
-def test_only_the_value_changes_byte_for_byte(file: tuple[list[str | Assignment], str, str, bool], value: str) -> None:
+def test_only_the_value_changes_byte_for_byte(
+    file: tuple[list[str | Assignment], str, str, bool], value: str
+) -> None:
     lines, end, mark, final = file
     before = written(lines, end, mark, final)
     after = dotenv_syntax.put(before, "KEY", value, lambda: ["compose"])
     assert dotenv_syntax.get(after, "KEY") == value
     ours = [line for line in lines if isinstance(line, Assignment)]
     if not ours:
-        assert after.startswith(before) and after[len(before) :].strip().removeprefix(b"export ").startswith(b"KEY=")
+        assert after.startswith(before) and after[len(before) :].strip().removeprefix(
+            b"export "
+        ).startswith(b"KEY=")
         return
     rest = after.decode().removeprefix(mark)
     for number, line in enumerate(lines):
@@ -103,8 +124,12 @@ def test_only_the_value_changes_byte_for_byte(file: tuple[list[str | Assignment]
 def test_a_shell_reads_what_was_written(value: str, quote: str, tmp_path: Path) -> None:
     """An oracle that is not ours: the file sourced by sh gives the value back."""
     path = tmp_path / "env"
-    path.write_bytes(dotenv_syntax.put(f"A=1\nKEY={quote}old{quote}\n".encode(), "KEY", value, lambda: ["bash"]))
-    done = subprocess.run(["sh", "-c", '. "$1"; printf %s "$KEY"', "sh", str(path)], capture_output=True, check=True)
+    path.write_bytes(
+        dotenv_syntax.put(f"A=1\nKEY={quote}old{quote}\n".encode(), "KEY", value, lambda: ["bash"])
+    )
+    done = subprocess.run(
+        ["sh", "-c", '. "$1"; printf %s "$KEY"', "sh", str(path)], capture_output=True, check=True
+    )
     assert done.stdout.decode() == value
 
 

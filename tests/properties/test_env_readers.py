@@ -1,4 +1,6 @@
-"""Whoever read the old value of a .env file right reads the new one right: tried with the readers themselves."""
+"""Whoever read the old value of a .env file right reads the new one right: tried with the readers
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,12 @@ _ODD = [
     "$", "$X", "$$", "\\", "'", '"', "`", "#", " #", " ", ";", "&", "|", "(", ")", "~", "!", "*", "?", "^", "[", "]",
     "{", "}", "<", ">", "\\n", "\\'", '\\"', "\\$", "é", "ключ", "${", "${X}", "\u2003",
 ]  # fmt: skip
-_HEADS = ["KEY="] * 6 + ["export KEY="] * 3 + ["  KEY=", "KEY =", "KEY= ", "KEY = ", "export  KEY=", "\tKEY="]
-_TAILS = [""] * 8 + [" # production", "  ", " # it's \"mine\"", "\t"]
+_HEADS = (
+    ["KEY="] * 6
+    + ["export KEY="] * 3
+    + ["  KEY=", "KEY =", "KEY= ", "KEY = ", "export  KEY=", "\tKEY="]
+)
+_TAILS = [""] * 8 + [" # production", "  ", ' # it\'s "mine"', "\t"]
 _OTHERS = [
     "A=1", "export B=two", "# KEY=commented", "", "   ", 'C="with \\"quotes\\" # no comment"', "D='$X'", "E= # empty",
     "F=abc#def", "MY_KEY=x", "KEY2=y", "G=https://x/?KEY=1", 'H="one\ntwo"', "#!/bin/sh", "I=e\u0301",
@@ -42,14 +48,21 @@ class Case:
 
 
 def _value(chance: random.Random, odd: float) -> str:
-    parts = [chance.choice(_ODD if chance.random() < odd else _PLAIN) for _ in range(chance.randint(1, 14))]
+    parts = [
+        chance.choice(_ODD if chance.random() < odd else _PLAIN)
+        for _ in range(chance.randint(1, 14))
+    ]
     return "".join(parts).strip() or "x"
 
 
 def _content(chance: random.Random) -> str:
     """A file that sets KEY, in one of the ways that people write it; other lines around it."""
     end = chance.choice(["\n", "\n", "\n", "\r\n"])
-    head, tail, value = chance.choice(_HEADS), chance.choice(_TAILS), _value(chance, chance.choice([0, 0, 0.3]))
+    head, tail, value = (
+        chance.choice(_HEADS),
+        chance.choice(_TAILS),
+        _value(chance, chance.choice([0, 0, 0.3])),
+    )
     quoted = chance.choice(
         [value, value, f"'{value}'", f'"{value}"', '"' + dotenv_readers._shell_escaped(value) + '"']
     )
@@ -61,13 +74,19 @@ def _content(chance: random.Random) -> str:
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     """Files in which rotator finds a value, a new value written into each, or refused."""
-    seed = int(os.environ.get("ROTATOR_SEED") or (random.SystemRandom().randrange(10**6) if FILES > 1_000 else 7))
+    seed = int(
+        os.environ.get("ROTATOR_SEED")
+        or (random.SystemRandom().randrange(10**6) if FILES > 1_000 else 7)
+    )
     print(f"ROTATOR_SEED={seed}")
     chance, folder, found = random.Random(seed), tmp_path_factory.mktemp("env"), []
     while len(found) < FILES:
         before, after = folder / f"{len(found)}.before", folder / f"{len(found)}.after"
         content = _content(chance).encode()
-        store, new = DotenvStore(path=str(after), key="KEY"), _value(chance, chance.choice([0, 0.2, 0.5]))
+        store, new = (
+            DotenvStore(path=str(after), key="KEY"),
+            _value(chance, chance.choice([0, 0.2, 0.5])),
+        )
         try:
             store._refuse_doubts(content)
         except PermanentError:
@@ -77,7 +96,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
             continue
         before.write_bytes(content)
         try:
-            after.write_bytes(store._with(content, single(new)))  # as `write` does, without its fsync
+            after.write_bytes(
+                store._with(content, single(new))
+            )  # as `write` does, without its fsync
         except PermanentError:
             found.append(Case(before, None, old, new))
             continue
@@ -88,10 +109,16 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_who_read_the_old_value_right_reads_the_new_one_right(reader: str, cases: list[Case]) -> None:
+def test_who_read_the_old_value_right_reads_the_new_one_right(
+    reader: str, cases: list[Case]
+) -> None:
     read = READERS[reader]
     before = read([case.before for case in cases], "KEY")
-    written = [(case, seen == case.old) for case, seen in zip(cases, before, strict=True) if case.after is not None]
+    written = [
+        (case, seen == case.old)
+        for case, seen in zip(cases, before, strict=True)
+        if case.after is not None
+    ]
     after = read([case.after for case, _ in written if case.after], "KEY")
     wrong = [
         (case.before.read_bytes(), case.after.read_bytes(), seen)
@@ -100,7 +127,10 @@ def test_who_read_the_old_value_right_reads_the_new_one_right(reader: str, cases
     ]
     assert not wrong, f"{len(wrong)}: {wrong[:3]}"
     right = sum(was_right for _, was_right in written)
-    print(f"{reader}: {right} of {len(written)} read right, before and after; {len(cases) - len(written)} refused")
+    print(
+        f"{reader}: {right} of {len(written)} read right, before and after;"
+        f" {len(cases) - len(written)} refused"
+    )
     assert right > len(cases) // 50, "the files are such as this reader reads"
 
 
@@ -109,8 +139,13 @@ def test_other_variables_are_read_as_before(reader: str, cases: list[Case]) -> N
     written = [case for case in cases if case.after is not None][:: max(1, FILES // 500)]
     read = READERS[reader]
     before = [read([case.before for case in written], name) for name in ("A", "C", "MY_KEY", "H")]
-    after = [read([case.after for case in written if case.after], name) for name in ("A", "C", "MY_KEY", "H")]
-    whole = read([case.before for case in written], "KEY")  # a file that is an error to it as a whole tells nothing
+    after = [
+        read([case.after for case in written if case.after], name)
+        for name in ("A", "C", "MY_KEY", "H")
+    ]
+    whole = read(
+        [case.before for case in written], "KEY"
+    )  # a file that is an error to it as a whole tells nothing
     for name, (one, other) in enumerate(zip(before, after, strict=True)):
         assert [o for o, w in zip(one, whole, strict=True) if w is not None] == [
             o for o, w in zip(other, whole, strict=True) if w is not None
@@ -124,7 +159,12 @@ def test_what_is_believed_of_a_reader_is_what_it_does(reader: str, tmp_path: Pat
     lines = []
     for _ in range(FILES):
         rest = "".join(chance.choice([*_ODD, *_PLAIN]) for _ in range(chance.randint(0, 7)))
-        rest = chance.choice(["", "", " "]) + chance.choice(["", "", "'", '"']) + rest + chance.choice(["", "'", '"'])
+        rest = (
+            chance.choice(["", "", " "])
+            + chance.choice(["", "", "'", '"'])
+            + rest
+            + chance.choice(["", "'", '"'])
+        )
         head = chance.choice(["KEY=", "KEY=", "export KEY=", " KEY=", "KEY ="])
         lines.append(Line(head, rest + chance.choice(_TAILS)))
     paths = [tmp_path / f"{number}.env" for number in range(len(lines))]

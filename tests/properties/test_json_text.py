@@ -1,4 +1,6 @@
-"""Any object that JSON can write, in any layout: the new value is read back, and all else is as it was."""
+"""Any object that JSON can write, in any layout: the new value is read back, and all else is as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ _VALUES = some.recursive(
 )
 
 
-@given(some.dictionaries(_TEXTS, _VALUES, max_size=4), _TEXTS, some.sampled_from([None, 2, "\t"]), some.booleans())
+@given(
+    some.dictionaries(_TEXTS, _VALUES, max_size=4),
+    _TEXTS,
+    some.sampled_from([None, 2, "\t"]),
+    some.booleans(),
+)
 def test_any_object_holds_the_new_value_and_all_else(
     held: dict[str, Any], key: str, indent: int | str | None, wide: bool
 ) -> None:

@@ -14,7 +14,9 @@ from rotator.secret import Redactor, Secret
 from rotator.vocabulary import Vocabulary
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=80)
-AROUND = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs",)), max_size=40)
+AROUND = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs",)), max_size=40
+)
 FORMS = st.sampled_from(
     [
         lambda text: text,
@@ -36,7 +38,12 @@ def test_a_secret_is_not_in_what_comes_out(text: str, form, before: str, after: 
     assert form(text) not in redacted or form(text) in before + after
 
 
-@given(texts=st.lists(SECRETS, min_size=10, max_size=30, unique=True), form=FORMS, before=AROUND, after=AROUND)
+@given(
+    texts=st.lists(SECRETS, min_size=10, max_size=30, unique=True),
+    form=FORMS,
+    before=AROUND,
+    after=AROUND,
+)
 def test_of_many_secrets_each_is_found(texts: list[str], form, before: str, after: str) -> None:  # type: ignore[no-untyped-def]
     """Wherever it begins: with many, they are looked for by windows of their tails."""
     alive = [Secret(text) for text in texts]
@@ -61,7 +68,9 @@ def test_a_secret_that_is_just_being_taken_in_is_waited_for() -> None:
     first.start()
     begun.wait(10)
     found: list[bool] = []
-    second = threading.Thread(target=lambda: found.append(vocabulary.any_in(b"it is a-slow-secret-value")))
+    second = threading.Thread(
+        target=lambda: found.append(vocabulary.any_in(b"it is a-slow-secret-value"))
+    )
     second.start()
     second.join(0.2)
     go_on.set()
@@ -70,13 +79,19 @@ def test_a_secret_that_is_just_being_taken_in_is_waited_for() -> None:
     assert found == [True]
 
 
-ANY = st.text(st.characters(max_codepoint=0x1FFFF), max_size=40)  # half characters, too: other encodings end so
-HALF = st.sampled_from(["", "\udcff", "\ud800", "%ed%a0%80", "\\ud800", "&#xD800;", "&#9999999;", "\0", "\x1b[0m"])
+ANY = st.text(
+    st.characters(max_codepoint=0x1FFFF), max_size=40
+)  # half characters, too: other encodings end so
+HALF = st.sampled_from(
+    ["", "\udcff", "\ud800", "%ed%a0%80", "\\ud800", "&#xD800;", "&#9999999;", "\0", "\x1b[0m"]
+)
 
 
 @given(text=ANY, secret=ANY, half=HALF)
 def test_no_text_and_no_secret_makes_it_fail(text: str, secret: str, half: str) -> None:
-    """Of a file in another encoding, of a program's output cut in the middle: what is said of it must come out."""
+    """Of a file in another encoding, of a program's output cut in the middle: what is said of it
+    must come out.
+    """
     alive = [Secret(secret + half), Secret(half + secret), Secret(text[:9])]
     redacted = Redactor([r"sk-[A-Za-z0-9]{8,}"])(text + half + secret + half)
     assert isinstance(redacted, str) and len(alive) == 3

@@ -17,7 +17,9 @@ EVERY = st.integers(60, 400 * 86_400).map(float)
 
 
 @given(moment=MOMENTS, every=EVERY)
-def test_every_counts_from_the_moment_that_the_last_success_belonged_to(moment: float, every: float) -> None:
+def test_every_counts_from_the_moment_that_the_last_success_belonged_to(
+    moment: float, every: float
+) -> None:
     assert next_due(every, None, moment) == moment + every
     assert next_due(every, None, None) == 0.0, "never rotated is due at once"
 
@@ -25,12 +27,16 @@ def test_every_counts_from_the_moment_that_the_last_success_belonged_to(moment: 
 @given(
     first=MOMENTS,
     every=EVERY,
-    lateness=st.lists(st.tuples(st.floats(-0.04, 0.9), st.floats(0.0, 0.9)), min_size=1, max_size=30),
+    lateness=st.lists(
+        st.tuples(st.floats(-0.04, 0.9), st.floats(0.0, 0.9)), min_size=1, max_size=30
+    ),
 )
 def test_a_timer_of_the_same_interval_rotates_at_each_of_its_calls(
     first: float, every: float, lateness: list[tuple[float, float]]
 ) -> None:
-    """Whenever each call comes within its interval, a little early, too, and however long the rotation takes."""
+    """Whenever each call comes within its interval, a little early, too, and however long the
+    rotation takes.
+    """
     moment = belongs_to(every, None, first)
     for number, (late, _took) in enumerate(lateness, 1):
         call = first + number * every + max(late * every, -early(every) + 0.001)
@@ -40,7 +46,9 @@ def test_a_timer_of_the_same_interval_rotates_at_each_of_its_calls(
 
 
 @given(moment=MOMENTS, every=EVERY, intervals=st.integers(1, 50), into=st.floats(0.0, 0.9))
-def test_missed_intervals_are_not_made_up(moment: float, every: float, intervals: int, into: float) -> None:
+def test_missed_intervals_are_not_made_up(
+    moment: float, every: float, intervals: int, into: float
+) -> None:
     """Slept for many of them: rotated once, and due again at the next of the old moments."""
     woken = moment + (intervals + into) * every
     assert is_due(every, None, moment, woken)
@@ -59,8 +67,12 @@ def field(low: int, high: int) -> st.SearchStrategy[Field]:
     return st.one_of(
         st.just(("*", everything)),
         values.map(lambda v: (str(v), frozenset({v}))),
-        st.tuples(values, values).map(lambda p: (f"{min(p)}-{max(p)}", frozenset(range(min(p), max(p) + 1)))),
-        st.lists(values, min_size=2, max_size=3, unique=True).map(lambda vs: (",".join(map(str, vs)), frozenset(vs))),
+        st.tuples(values, values).map(
+            lambda p: (f"{min(p)}-{max(p)}", frozenset(range(min(p), max(p) + 1)))
+        ),
+        st.lists(values, min_size=2, max_size=3, unique=True).map(
+            lambda vs: (",".join(map(str, vs)), frozenset(vs))
+        ),
         st.integers(2, max(2, (high - low) // 2)).map(
             lambda step: (f"*/{step}", frozenset(range(low, high + 1, step)))
         ),
@@ -80,7 +92,11 @@ def test_cron_means_what_crontab_says(
     at = datetime.fromtimestamp(last, UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     while not (at.isoweekday() % 7 in weekday[1] and at.hour in hour[1]):
         at = (at + timedelta(hours=1)).replace(minute=0)
-    while at.minute not in minute[1] or at.hour not in hour[1] or at.isoweekday() % 7 not in weekday[1]:
+    while (
+        at.minute not in minute[1]
+        or at.hour not in hour[1]
+        or at.isoweekday() % 7 not in weekday[1]
+    ):
         at += timedelta(minutes=1)
     assert found == at.timestamp()
 

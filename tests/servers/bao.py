@@ -1,4 +1,7 @@
-"""OpenBao, which speaks Vault's API: KV version 2 at secret/. Killed, it comes back sealed with all that it held."""
+"""OpenBao, which speaks Vault's API: KV version 2 at secret/.
+
+Killed, it comes back sealed with all that it held.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Bao(Server):
     def install(cls) -> Path:
         if not may_install() and not any(CACHE.glob("bao-*/.complete")):
             pytest.skip("OpenBao is not built: python -m tests.servers bao install")
-        names = (f"-X github.com/openbao/openbao/version.{name}={_VERSION}" for name in ("fullVersion", "Version"))
+        names = (
+            f"-X github.com/openbao/openbao/version.{name}={_VERSION}"
+            for name in ("fullVersion", "Version")
+        )
         return go_build("bao", ".", " ".join(names))
 
     def up(self) -> dict[str, Any]:
@@ -45,7 +51,9 @@ class Bao(Server):
         self.root_token, self._unseal_key = made["root_token"], made["keys"][0]
         self.unseal()
         self.call("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-        wait_for("secret/", lambda: self.put("ready", a="b"), 10, 0.05)  # the mount is upgraded in the background
+        wait_for(
+            "secret/", lambda: self.put("ready", a="b"), 10, 0.05
+        )  # the mount is upgraded in the background
         return {"VAULT_ADDR": self.url, "VAULT_TOKEN": self.root_token}
 
     def call(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
@@ -89,5 +97,7 @@ class Bao(Server):
         """A token that may do what this policy (HCL) says."""
         name = f"policy{free_port()}"
         self.call("PUT", f"sys/policies/acl/{name}", {"policy": policy})
-        made = self.call("POST", "auth/token/create", {"policies": [name], "no_default_policy": False, **options})
+        made = self.call(
+            "POST", "auth/token/create", {"policies": [name], "no_default_policy": False, **options}
+        )
         return str(made["auth"]["client_token"])

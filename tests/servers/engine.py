@@ -1,4 +1,6 @@
-"""A container engine (Debian's docker.io) in a box: no bridge, firewall rule or container of the machine is touched."""
+"""A container engine (Debian's docker.io) in a box: no bridge, firewall rule or container of the
+machine is touched.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Engine(Server):
     @classmethod
     def install(cls) -> None:
         if not may_install():  # minutes, and root: `make test` is for Python alone
-            pytest.skip("containers are tested with an engine of their own: CI=1 make test, as root")
+            pytest.skip(
+                "containers are tested with an engine of their own: CI=1 make test, as root"
+            )
         tools = ("dockerd", "docker", "docker-compose", "iptables", "ip", "nsenter")
         apt("docker.io", "docker-compose", "iptables", "iproute2", tools=tools)
 
@@ -38,7 +42,13 @@ class Engine(Server):
         self.host = f"unix://{socket}"
         self.first = self.box()
         options: list[Any] = ["--data-root", self.dir / "data", "--exec-root", self.dir / "exec"]
-        options += ["--pidfile", self.dir / "own-pid", "--cgroup-parent", self.cgroup(), "--userland-proxy=false"]
+        options += [
+            "--pidfile",
+            self.dir / "own-pid",
+            "--cgroup-parent",
+            self.cgroup(),
+            "--userland-proxy=false",
+        ]
         options += ["--shutdown-timeout", "1", "-H", self.host, "--log-level", "warn"]
         self.spawn("dockerd", ["dockerd", *options], box=self.first, grace=8)
         wait_for("dockerd", self.answers, 60, 0.05, self.ended)
@@ -65,11 +75,24 @@ class Engine(Server):
     def run(self, name: str, *options: str, command: Sequence[str] = ("sleep", "1000")) -> None:
         """`docker run -d`, with the machine's programs in it."""
         volumes = [word for mount in images.mounts() for word in ("-v", mount)]
-        self.cli("run", "-d", "--name", name, "--stop-signal", "KILL", *volumes, *options, IMAGE, *command)
+        self.cli(
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--stop-signal",
+            "KILL",
+            *volumes,
+            *options,
+            IMAGE,
+            *command,
+        )
 
     def compose(self, program: str | Path, folder: Path, *arguments: str) -> str:
         return run(
-            [program, *arguments], cwd=folder, env={**ENV, "DOCKER_HOST": self.host, "COMPOSE_IGNORE_ORPHANS": "1"}
+            [program, *arguments],
+            cwd=folder,
+            env={**ENV, "DOCKER_HOST": self.host, "COMPOSE_IGNORE_ORPHANS": "1"},
         )
 
     def inspect(self, name: str) -> Any:
@@ -88,9 +111,12 @@ class Engine(Server):
         self.cli("swarm", "init", "--listen-addr", f"{HOST}:2377", "--advertise-addr", HOST)
 
     def service(self, name: str, *options: str, command: Sequence[str] = ("sleep", "1000")) -> None:
-        """`docker service create`, with the machine's programs in it; returns when it has converged."""
+        """`docker service create`, with the machine's programs in it; returns when it has
+        converged.
+        """
         mounts = [
-            f"type=bind,source={one.split(':')[0]},target={one.split(':')[0]},readonly" for one in images.mounts()
+            f"type=bind,source={one.split(':')[0]},target={one.split(':')[0]},readonly"
+            for one in images.mounts()
         ]
         volumes = [word for mount in mounts for word in ("--mount", mount)]
         patient = [
@@ -102,11 +128,15 @@ class Engine(Server):
             "1s",
             "--no-resolve-image",
         ]
-        self.cli("service", "create", "-q", "--name", name, *patient, *volumes, *options, IMAGE, *command)
+        self.cli(
+            "service", "create", "-q", "--name", name, *patient, *volumes, *options, IMAGE, *command
+        )
 
     def in_tasks(self, service: str, *command: str) -> list[str]:
         """What a command says in each running container of a service."""
-        found = self.cli("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}").split()
+        found = self.cli(
+            "ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}"
+        ).split()
         return [self.cli("exec", one, *command).strip() for one in found]
 
     def outward(self, port: int) -> None:
@@ -119,12 +149,19 @@ class Engine(Server):
         return f"{_GATEWAY}:{port}"
 
     def after(self) -> None:
-        shutil.rmtree(self.dir / "exec", ignore_errors=True)  # the engine's mounts went with the box
+        shutil.rmtree(
+            self.dir / "exec", ignore_errors=True
+        )  # the engine's mounts went with the box
 
 
 def compose_file(services: dict[str, dict[str, Any]]) -> str:
     """A Compose file, of a version that both generations read."""
-    common = {"image": IMAGE, "volumes": images.mounts(), "stop_signal": "SIGKILL", "command": ["sleep", "1000"]}
+    common = {
+        "image": IMAGE,
+        "volumes": images.mounts(),
+        "stop_signal": "SIGKILL",
+        "command": ["sleep", "1000"],
+    }
     found = {name: {**common, **more} for name, more in services.items()}
     for name, more in services.items():
         found[name]["volumes"] = [*images.mounts(), *more.get("volumes", ())]

@@ -1,4 +1,6 @@
-"""Container images made from nothing, so that no registry is needed: a program in them is the machine's own."""
+"""Container images made from nothing, so that no registry is needed: a program in them is the
+machine's own.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ _FILES = {
 
 def python() -> str:
     """The interpreter as it is called inside, without the virtual environment of the tests."""
-    return str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"))
+    return str(
+        Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    )
 
 
 def mounts() -> list[str]:
     """What a container needs of the machine, as `docker run -v` takes it."""
-    folders = {"/usr"} | ({sys.base_prefix} if not Path(sys.base_prefix).is_relative_to("/usr") else set())
+    folders = {"/usr"} | (
+        {sys.base_prefix} if not Path(sys.base_prefix).is_relative_to("/usr") else set()
+    )
     return [f"{folder}:{folder}:ro" for folder in sorted(folders)]
 
 
@@ -38,23 +44,35 @@ def _archive(name: str, layer: bytes, command: list[str]) -> bytes:
     layer_id = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+            "architecture": (
+                {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+            ),
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Cmd": command, "WorkingDir": "/"},
+            "config": {
+                "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
+                "Cmd": command,
+                "WorkingDir": "/",
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
             "history": [{"created": "2020-01-01T00:00:00Z", "created_by": "tests"}],
         }
     ).encode()
     config_id = hashlib.sha256(config).hexdigest()
-    manifest = [{"Config": f"{config_id}.json", "RepoTags": [name], "Layers": [f"{layer_id}/layer.tar"]}]
+    manifest = [
+        {"Config": f"{config_id}.json", "RepoTags": [name], "Layers": [f"{layer_id}/layer.tar"]}
+    ]
     files = {f"{config_id}.json": config, f"{layer_id}/layer.tar": layer}
     return _tar({**files, "manifest.json": json.dumps(manifest).encode()}, {}, [])
 
 
 def busybox(name: str) -> bytes:
-    """A docker-archive of Debian's static busybox, which sleeps: it needs nothing of the machine."""
+    """A docker-archive of Debian's static busybox, which sleeps: it needs nothing of
+    the machine.
+    """
     found = next(path for path in (Path("/bin/busybox"), Path("/usr/bin/busybox")) if path.exists())
-    return _archive(name, _tar({**_FILES, "sleep": found.read_bytes()}, {}, _FOLDERS), ["/sleep", "100000000"])
+    return _archive(
+        name, _tar({**_FILES, "sleep": found.read_bytes()}, {}, _FOLDERS), ["/sleep", "100000000"]
+    )
 
 
 def _layer(mark: str) -> bytes:

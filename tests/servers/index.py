@@ -27,8 +27,13 @@ class Index:
         self.folder = folder
         self.url = ""
 
-    def add(self, name: str, version: str, requires: Sequence[str] = (), extras: Sequence[str] = ()) -> str:
-        """Offer a wheel that holds its metadata alone. Returns the file's hash, as a lock has it."""
+    def add(
+        self, name: str, version: str, requires: Sequence[str] = (), extras: Sequence[str] = ()
+    ) -> str:
+        """Offer a wheel that holds its metadata alone.
+
+        Returns the file's hash, as a lock has it.
+        """
         escaped = canonicalize_name(name).replace("-", "_")
         info = f"{escaped}-{version}.dist-info"
         metadata = [
@@ -40,9 +45,14 @@ class Index:
         ]
         files = {
             f"{info}/METADATA": "\n".join(metadata) + "\n",
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/WHEEL": (
+                "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            ),
         }
-        record = [f"{path},sha256={_record_hash(text)},{len(text.encode())}" for path, text in files.items()]
+        record = [
+            f"{path},sha256={_record_hash(text)},{len(text.encode())}"
+            for path, text in files.items()
+        ]
         files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,"]) + "\n"
         place = self.folder / canonicalize_name(name) / f"{escaped}-{version}-py3-none-any.whl"
         place.parent.mkdir(parents=True, exist_ok=True)

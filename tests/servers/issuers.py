@@ -52,22 +52,39 @@ class OpenRouter(_Issuer):
         if self.route == ["key"]:
             good = any(k["secret"] == self._who() and not k["disabled"] for k in self.keys.values())
             return self.answer(
-                200 if good else 401, {"data": {}} if good else {"error": {"message": "No auth", "code": 401}}
+                200 if good else 401,
+                {"data": {}} if good else {"error": {"message": "No auth", "code": 401}},
             )
         if self._who() != ADMIN:
             return self.answer(401, {"error": {"message": "bad management key"}})
         now = f"{datetime.now(UTC):%FT%TZ}"
-        shown = [k for k in self.keys.values() if not k["disabled"] or self.query.get("include_disabled") == ["true"]]
+        shown = [
+            k
+            for k in self.keys.values()
+            if not k["disabled"] or self.query.get("include_disabled") == ["true"]
+        ]
         if self.query.get("include_expired") != ["true"]:
             shown = [k for k in shown if not k["expires_at"] or k["expires_at"] > now]
         start = int(self.query.get("offset", ["0"])[0])
         return self.answer(
-            200, {"data": [{n: v for n, v in k.items() if n != "secret"} for k in shown[start : start + 100]]}
+            200,
+            {
+                "data": [
+                    {n: v for n, v in k.items() if n != "secret"}
+                    for k in shown[start : start + 100]
+                ]
+            },
         )
 
     def do_POST(self) -> None:
-        secret, digest, body = f"sk-or-v1-{secrets.token_hex(32)}", secrets.token_hex(16), self.body()
-        if not re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", body.get("expires_at") or "2027-01-01T00:00:00Z"):
+        secret, digest, body = (
+            f"sk-or-v1-{secrets.token_hex(32)}",
+            secrets.token_hex(16),
+            self.body(),
+        )
+        if not re.fullmatch(
+            r"[0-9-]{10}T[0-9:]{8}Z", body.get("expires_at") or "2027-01-01T00:00:00Z"
+        ):
             return self.answer(400, {"error": {"message": "expires_at: UTC, with seconds"}})
         self.keys[digest] = {
             "hash": digest,
@@ -76,7 +93,10 @@ class OpenRouter(_Issuer):
             "disabled": False,
             "created_at": "2026-11-01T10:00:00Z",
             "secret": secret,
-            **{name: body.get(name) for name in ("limit", "limit_reset", "include_byok_in_limit", "expires_at")},
+            **{
+                name: body.get(name)
+                for name in ("limit", "limit_reset", "include_byok_in_limit", "expires_at")
+            },
         }
         return self.answer(201, {"key": secret, "data": self.keys[digest]})
 
@@ -137,7 +157,9 @@ def serving(kind: type[_Issuer]) -> Iterator[str]:
     handler = type(kind.__name__, (kind,), {"keys": getattr(kind, "keys", {})})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:

@@ -1,8 +1,8 @@
 """Kubernetes with etcd, a real kubelet and containerd, in a box; its API is carried to 127.0.0.1.
 
-Pods run programs of the machine: its /usr is mounted into an empty image. They reach the machine's 127.0.0.1:PORT at an
-address that `inward` gives; the machine reaches theirs by `outward`. 1.35 is the last line of Kubernetes that takes
-containerd 1.x, which is Debian 12's.
+Pods run programs of the machine: its /usr is mounted into an empty image. They reach the machine's
+127.0.0.1:PORT at an address that `inward` gives; the machine reaches theirs by `outward`. 1.35 is
+the last line of Kubernetes that takes containerd 1.x, which is Debian 12's.
 """
 
 from __future__ import annotations
@@ -26,13 +26,26 @@ import pytest
 
 from tests.servers import images
 from tests.servers.server import Server
-from tests.servers.tools import ENV, HERE, HOST, Failed, apt, free_port, go_build, may_install, run, wait_for
+from tests.servers.tools import (
+    ENV,
+    HERE,
+    HOST,
+    Failed,
+    apt,
+    free_port,
+    go_build,
+    may_install,
+    run,
+    wait_for,
+)
 
 VERSION = "v1.35.4"
 IMAGE = "docker.io/library/rotator-app:1"
 _PAUSE = "docker.io/library/rotator-pause:1"
 _OUTSIDE = "10.253.0.1"  # the machine, as pods see it
-_SETTINGS = {  # the kubelet would set these for the whole machine unless it finds them as it wants: in its box, it does
+# The kubelet would set these for the whole machine unless it finds them as it wants: in its box, it
+# does
+_SETTINGS = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
     "kernel/panic": 10,
@@ -51,13 +64,31 @@ class Kube(Server):
     def install(cls) -> Path:
         if not may_install():  # minutes, and root: `make test` is for Python alone
             pytest.skip("Kubernetes is tested with one of its own: CI=1 make test, as root")
-        tools = ("containerd", "ctr", "runc", "/usr/lib/cni/bridge", "busybox", "openssl", "ip", "nsenter")
-        packages = ("containerd", "runc", "containernetworking-plugins", "busybox-static", "openssl", "iproute2")
+        tools = (
+            "containerd",
+            "ctr",
+            "runc",
+            "/usr/lib/cni/bridge",
+            "busybox",
+            "openssl",
+            "ip",
+            "nsenter",
+        )
+        packages = (
+            "containerd",
+            "runc",
+            "containernetworking-plugins",
+            "busybox-static",
+            "openssl",
+            "iproute2",
+        )
         apt(*packages, tools=tools)
         major, minor = VERSION[1:].split(".")[:2]
         names = {"Version": VERSION, "Major": major, "Minor": minor, "TreeState": "clean"}
         modules = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-        flags = (f"-X {module}.git{name}={value}" for module in modules for name, value in names.items())
+        flags = (
+            f"-X {module}.git{name}={value}" for module in modules for name, value in names.items()
+        )
         return go_build("kube", ".", " ".join(flags))
 
     def up(self) -> dict[str, Any]:
@@ -65,7 +96,10 @@ class Kube(Server):
         self.first = self.box(*self._own_kernel_settings(), *_ROUTES)
         self._certificates()
         self._write("tokens.csv", f"{self.token},admin,admin,system:masters\n")
-        inside, outside = self.kubeconfig("inside", 6443, self.token), self.kubeconfig("config", self.port, self.token)
+        inside, outside = (
+            self.kubeconfig("inside", 6443, self.token),
+            self.kubeconfig("config", self.port, self.token),
+        )
         self._etcd()
         self._apiserver()
         self.forward("api", "self", f"{HOST}:{self.port}", str(self.first), "127.0.0.1:6443")
@@ -86,7 +120,9 @@ class Kube(Server):
         data = None if body is None else json.dumps(body).encode()
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"authorization": f"Bearer {token or self.token}", "content-type": kind}
-        request = urllib.request.Request(f"https://{HOST}:{self.port}{path}", data, headers, method=method)
+        request = urllib.request.Request(
+            f"https://{HOST}:{self.port}{path}", data, headers, method=method
+        )
         context = ssl.create_default_context(cafile=str(self.dir / "ca.crt"))
         try:
             with urllib.request.urlopen(request, timeout=10, context=context) as answer:
@@ -100,7 +136,9 @@ class Kube(Server):
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Raises Failed with what it said."""
         argv = [str(self.dir / "kubectl"), "--kubeconfig", str(self.dir / "config"), *arguments]
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, env=ENV)
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=120, env=ENV
+        )
         if done.returncode:
             raise Failed(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -108,7 +146,9 @@ class Kube(Server):
     def apply(self, *objects: dict[str, Any]) -> None:
         """`kubectl apply --server-side`, so that no value is copied into an annotation."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed))
+        self.kubectl(
+            "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed)
+        )
 
     def kubeconfig(self, name: str, port: int, token: str, namespace: str = "default") -> Path:
         """A kubeconfig for whoever this token is."""
@@ -120,7 +160,12 @@ class Kube(Server):
             "current-context": "test",
             "clusters": [{"name": "test", "cluster": server}],
             "users": [{"name": "user", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user", "namespace": namespace}}],
+            "contexts": [
+                {
+                    "name": "test",
+                    "context": {"cluster": "test", "user": "user", "namespace": namespace},
+                }
+            ],
         }
         return self._write(name, json.dumps(config))
 
@@ -142,19 +187,31 @@ class Kube(Server):
         ready = self.dir / f"{name}.ready"
         ready.unlink(missing_ok=True)
         api = ["https://127.0.0.1:6443", self.token, self.dir / "ca.crt"]
-        argv = [sys.executable, HERE / "kube_balancer.py", f"{HOST}:{port}", *api, namespace, service, ready]
+        argv = [
+            sys.executable,
+            HERE / "kube_balancer.py",
+            f"{HOST}:{port}",
+            *api,
+            namespace,
+            service,
+            ready,
+        ]
         self.spawn(f"balancer-{name}", argv, box=self.first, grace=1, signal=signal.SIGKILL)
         wait_for(name, ready.exists, 20, 0.02, self.ended)
         self.forward(f"out-{name}", "self", f"{HOST}:{port}", str(self.first), f"{HOST}:{port}")
         return f"http://{HOST}:{port}"
 
     def get(self, kind: str, name: str, namespace: str) -> Any:
-        return json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--show-managed-fields"))
+        return json.loads(
+            self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--show-managed-fields")
+        )
 
     def pods(self, namespace: str, app: str = "") -> list[Any]:
         """Pods that run, or are being ended."""
         chosen = ["-l", f"app={app}"] if app else []
-        found = json.loads(self.kubectl("get", "pods", "-n", namespace, "-o", "json", *chosen))["items"]
+        found = json.loads(self.kubectl("get", "pods", "-n", namespace, "-o", "json", *chosen))[
+            "items"
+        ]
         return [one for one in found if one["status"].get("phase") not in ("Succeeded", "Failed")]
 
     def rolled_out(self, *names: str, namespace: str, seconds: int = 60) -> None:
@@ -164,7 +221,9 @@ class Kube(Server):
     def variable(self, pod: str, namespace: str, variable: str) -> str:
         """What a pod's first process was started with."""
         told = self.kubectl("exec", pod, "-n", namespace, "--", "cat", "/proc/1/environ")
-        return next(word.partition("=")[2] for word in told.split("\0") if word.startswith(f"{variable}="))
+        return next(
+            word.partition("=")[2] for word in told.split("\0") if word.startswith(f"{variable}=")
+        )
 
     def requests_of(self, account: str, namespace: str) -> Counter[str]:
         """How often a service account has asked, by verb and resource."""
@@ -173,7 +232,9 @@ class Kube(Server):
             told = json.loads(line)
             if told["user"]["username"] == f"system:serviceaccount:{namespace}:{account}":
                 about = told.get("objectRef") or {}
-                seen[told["auditID"]] = f"{told['verb']} {about.get('resource', told['requestURI'])}"
+                seen[told["auditID"]] = (
+                    f"{told['verb']} {about.get('resource', told['requestURI'])}"
+                )
         return Counter(seen.values())
 
     # --- its parts ---
@@ -196,7 +257,19 @@ class Kube(Server):
 
         new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
         openssl(
-            *("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test-ca", "-days", "365"),
+            *(
+                "req",
+                "-x509",
+                *new,
+                "-keyout",
+                "ca.key",
+                "-out",
+                "ca.crt",
+                "-subj",
+                "/CN=test-ca",
+                "-days",
+                "365",
+            ),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
         openssl("req", *new, "-keyout", "srv.key", "-out", "srv.csr", "-subj", "/CN=kube-apiserver")
@@ -207,7 +280,19 @@ class Kube(Server):
             "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n",
         )
         openssl(
-            *("x509", "-req", "-in", "srv.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "365"),
+            *(
+                "x509",
+                "-req",
+                "-in",
+                "srv.csr",
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "365",
+            ),
             *("-extfile", "srv.ext", "-out", "srv.crt"),
         )
         openssl("genrsa", "-out", "sa.key", "2048")
@@ -215,7 +300,14 @@ class Kube(Server):
 
     def _etcd(self) -> None:
         clients, peers = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
-        options = ["--data-dir", self.dir / "etcd", "--listen-client-urls", clients, "--advertise-client-urls", clients]
+        options = [
+            "--data-dir",
+            self.dir / "etcd",
+            "--listen-client-urls",
+            clients,
+            "--advertise-client-urls",
+            clients,
+        ]
         options += ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers]
         options += ["--initial-cluster", f"default={peers}", "--unsafe-no-fsync"]
         self.spawn("etcd", [self.program, "etcd", *options], box=self.first)
@@ -245,32 +337,71 @@ class Kube(Server):
             "audit-policy-file": f"{d}/audit.json",
             "audit-log-path": f"{d}/audit.log",
         }
-        counted = [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]
+        counted = [
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ]
         policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": counted}
         self._write("audit.json", json.dumps({**policy, "omitStages": ["RequestReceived"]}))
-        argv = [self.program, "kube-apiserver", *(f"--{name}={value}" for name, value in options.items())]
+        argv = [
+            self.program,
+            "kube-apiserver",
+            *(f"--{name}={value}" for name, value in options.items()),
+        ]
         self.spawn("apiserver", argv, box=self.first)
 
     def _controllers(self, config: Path) -> None:
         d = self.dir
-        common = [f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1", "--profiling=false"]
+        common = [
+            f"--kubeconfig={config}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--profiling=false",
+        ]
         common += [f"--cert-dir={d}/run"]
         without = ("node-ipam", "node-route", "service-lb", "cloud-node-lifecycle")
         options = [f"--service-account-private-key-file={d}/sa.key", f"--root-ca-file={d}/ca.crt"]
-        options += ["--controllers=" + ",".join(["*", *(f"-{name}-controller" for name in without)])]
-        self.spawn("controllers", [self.program, "kube-controller-manager", *common, *options], box=self.first)
+        options += [
+            "--controllers=" + ",".join(["*", *(f"-{name}-controller" for name in without)])
+        ]
+        self.spawn(
+            "controllers",
+            [self.program, "kube-controller-manager", *common, *options],
+            box=self.first,
+        )
         self.spawn("scheduler", [self.program, "kube-scheduler", *common], box=self.first)
 
     def _containerd(self) -> None:
         d = self.dir
-        ranges = {"type": "host-local", "dataDir": f"{d}/ipam", "ranges": [[{"subnet": "10.253.7.0/24"}]]}
+        ranges = {
+            "type": "host-local",
+            "dataDir": f"{d}/ipam",
+            "ranges": [[{"subnet": "10.253.7.0/24"}]],
+        }
         address = {**ranges, "routes": [{"dst": "0.0.0.0/0"}]}
-        bridge = {"type": "bridge", "bridge": "pods0", "isGateway": True, "ipMasq": False, "ipam": address}
+        bridge = {
+            "type": "bridge",
+            "bridge": "pods0",
+            "isGateway": True,
+            "ipMasq": False,
+            "ipam": address,
+        }
         network = {"cniVersion": "0.4.0", "name": "test", "plugins": [bridge]}
         self._write("cni/10-test.conflist", json.dumps(network))
         self._write("containerd.toml", _CONTAINERD.format(d=d, pause=_PAUSE))
         self.spawn("containerd", ["containerd", "--config", d / "containerd.toml"], box=self.first)
-        ctr = ["nsenter", "-t", str(self.first), "-n", "-m", "-p", "--", "ctr", "-a", f"{d}/containerd.sock"]
+        ctr = [
+            "nsenter",
+            "-t",
+            str(self.first),
+            "-n",
+            "-m",
+            "-p",
+            "--",
+            "ctr",
+            "-a",
+            f"{d}/containerd.sock",
+        ]
         wait_for("containerd", lambda: run([*ctr, "version"]), 30, 0.05, self.ended)
         for name, image in ((_PAUSE, images.busybox(_PAUSE)), (IMAGE, images.empty(IMAGE))):
             archive = d / "image.tar"
@@ -280,7 +411,10 @@ class Kube(Server):
 
     def _kubelet(self, config: Path) -> None:
         d = self.dir
-        old = any(line.split()[2] == "cgroup" for line in Path("/proc/self/mounts").read_text().splitlines())
+        old = any(
+            line.split()[2] == "cgroup"
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+        )
         settings = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -293,7 +427,11 @@ class Kube(Server):
             "cgroupRoot": self.cgroup(),
             "failSwapOn": False,
             "makeIPTablesUtilChains": False,
-            "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+            "evictionHard": {
+                "memory.available": "1Mi",
+                "nodefs.available": "0%",
+                "imagefs.available": "0%",
+            },
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
             "syncFrequency": "5s",
@@ -308,7 +446,11 @@ class Kube(Server):
             **({"failCgroupV1": False} if old else {}),
         }
         self._write("kubelet.json", json.dumps(settings))
-        options = [f"--kubeconfig={config}", f"--config={d}/kubelet.json", f"--root-dir={d}/kubelet"]
+        options = [
+            f"--kubeconfig={config}",
+            f"--config={d}/kubelet.json",
+            f"--root-dir={d}/kubelet",
+        ]
         options += [f"--cert-dir={d}/run", "--hostname-override=localhost", f"--node-ip={_OUTSIDE}"]
         self.spawn("kubelet", [self.program, "kubelet", *options], box=self.first)
 

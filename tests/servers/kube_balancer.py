@@ -1,8 +1,10 @@
-"""Run as a program in a cluster's box: what a Service's traffic meets, as kube-proxy would do it on other machines.
+"""Run as a program in a cluster's box: what a Service's traffic meets, as kube-proxy would do it on
+other machines.
 
 python kube_balancer.py LISTEN API_URL TOKEN CA_FILE NAMESPACE SERVICE READY     needs nothing but Python
 
-Connections go to the endpoints that are ready, in turn; one that is not taken is offered to the next one.
+Connections go to the endpoints that are ready, in turn; one that is not taken is offered to the
+next one.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def serve(client: socket.socket) -> None:
     first = next(turn)
     for number in range(len(there)):
         try:
-            upstream = socket.create_connection((there[(first + number) % len(there)], PORT), timeout=2)
+            upstream = socket.create_connection(
+                (there[(first + number) % len(there)], PORT), timeout=2
+            )
         except OSError:
             continue
         upstream.settimeout(None)
@@ -71,7 +75,9 @@ if __name__ == "__main__":
     listen, url, token, authority, namespace, service, ready = sys.argv[1:]
     host, _, port = listen.rpartition(":")
     server = socket.create_server((host, int(port)), backlog=256)
-    threading.Thread(target=follow, args=(url, token, authority, namespace, service), daemon=True).start()
+    threading.Thread(
+        target=follow, args=(url, token, authority, namespace, service), daemon=True
+    ).start()
     Path(ready).write_text("ok\n")
     while True:
         connection, _ = server.accept()

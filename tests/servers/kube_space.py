@@ -40,11 +40,15 @@ class Space:
     def store(self) -> KubernetesStore:
         return KubernetesStore(secret=f"{self.name}/{SECRET}", key=KEY, kubeconfig=self.kubeconfig)
 
-    def restarter(self, workloads: list[str] | str = "discover", **settings: Any) -> KubernetesRestarter:
+    def restarter(
+        self, workloads: list[str] | str = "discover", **settings: Any
+    ) -> KubernetesRestarter:
         made = KubernetesRestarter(workloads=workloads, kubeconfig=self.kubeconfig, **settings)
         return made.beside([self.store])
 
-    def user(self, name: str, kind: str = "Deployment", replicas: int = 1, **more: Any) -> dict[str, Any]:
+    def user(
+        self, name: str, kind: str = "Deployment", replicas: int = 1, **more: Any
+    ) -> dict[str, Any]:
         """A workload that takes the key into its environment."""
         spec = manifests.pod(env=[manifests.from_secret(SECRET, KEY)])
         return manifests.workload(kind, name, self.name, spec, replicas, **more)
@@ -52,12 +56,17 @@ class Space:
     def run(self, *objects: dict[str, Any]) -> None:
         self.kube.apply(*objects)
         self.kube.rolled_out(
-            *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects), namespace=self.name
+            *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects),
+            namespace=self.name,
         )
 
-    def may(self, kept: Callable[[dict[str, Any]], bool] = lambda rule: True, *more: dict[str, Any]) -> None:
+    def may(
+        self, kept: Callable[[dict[str, Any]], bool] = lambda rule: True, *more: dict[str, Any]
+    ) -> None:
         """From now on only these rules of the manifest, and these."""
-        rules = [rule for rule in yaml.safe_load(RBAC.read_text().split("---")[1])["rules"] if kept(rule)] + [*more]
+        rules = [
+            rule for rule in yaml.safe_load(RBAC.read_text().split("---")[1])["rules"] if kept(rule)
+        ] + [*more]
         patch = json.dumps({"rules": rules})
         self.kube.kubectl("patch", "role", "rotator", "-n", self.name, "--type=merge", "-p", patch)
 

@@ -1,4 +1,6 @@
-"""Objects of Kubernetes for tests: workloads that run the machine's own programs, and what a key needs."""
+"""Objects of Kubernetes for tests: workloads that run the machine's own programs, and what a key
+needs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ CONSUMER = "/app/consumer.py"
 
 def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(name, namespace), "data": encoded}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _meta(name, namespace),
+        "data": encoded,
+    }
 
 
 def from_secret(name: str, key: str, variable: str = "") -> dict[str, Any]:
@@ -30,7 +37,10 @@ def pod(
     serving: bool = False,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A pod's spec. `mounts`: path → volume source; `serving`: ready once it listens on port 8080."""
+    """A pod's spec.
+
+    `mounts`: path → volume source; `serving`: ready once it listens on port 8080.
+    """
     folders = {path: {"hostPath": {"path": path}} for path in {"/usr", sys.base_prefix}}
     everything = {**folders, **(mounts or {})}
     names = {path: f"v{number}" for number, path in enumerate(sorted(everything))}
@@ -40,7 +50,9 @@ def pod(
         "imagePullPolicy": "Never",
         "command": list(command),
         "env": list(env),
-        "volumeMounts": [{"name": names[path], "mountPath": path, "readOnly": True} for path in everything],
+        "volumeMounts": [
+            {"name": names[path], "mountPath": path, "readOnly": True} for path in everything
+        ],
     }
     if serving:  # it leaves the Service before it stops taking connections
         container["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
@@ -55,7 +67,9 @@ def pod(
     }
 
 
-def consumer(issuer: str, folder: str, env: Sequence[dict[str, Any]] = (), **more: Any) -> dict[str, Any]:
+def consumer(
+    issuer: str, folder: str, env: Sequence[dict[str, Any]] = (), **more: Any
+) -> dict[str, Any]:
     """A pod's spec of the tests' service; `folder` on the machine has consumer.py."""
     mounts = {"/app": {"hostPath": {"path": folder}}, **more.pop("mounts", {})}
     return pod([images.python(), CONSUMER, issuer], env, mounts, serving=True, **more)

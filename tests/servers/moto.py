@@ -1,4 +1,5 @@
-"""AWS by moto's server, with authorisation switched on: deleted keys are refused (inactive ones are not: moto's gap).
+"""AWS by moto's server, with authorisation switched on: deleted keys are refused (inactive ones are
+not: moto's gap).
 
 python -m tests.servers.moto install      fetches it into the cache; CI does so by itself
 """
@@ -25,8 +26,12 @@ from tests.servers.tools import free_port
 VERSION = "5.2.5"
 _CACHE = Path(os.environ.get("ROTATOR_TEST_CACHE") or Path.home() / ".cache" / "rotator-tests")
 _HOME = _CACHE / f"moto-{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
-_UNSIGNED = 3  # requests before signatures and policies are checked: those that make the administrator
-_ALL = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+_UNSIGNED = (
+    3  # requests before signatures and policies are checked: those that make the administrator
+)
+_ALL = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+)
 REGION = "eu-central-1"
 
 
@@ -90,7 +95,11 @@ def running() -> Iterator[Aws]:
     port = free_port()
     process = subprocess.Popen(
         [str(server), "-H", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNSIGNED), "MOTO_ECS_SERVICE_RUNNING": "1"},
+        env={
+            **os.environ,
+            "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNSIGNED),
+            "MOTO_ECS_SERVICE_RUNNING": "1",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

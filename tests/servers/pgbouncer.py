@@ -1,4 +1,6 @@
-"""PgBouncer before a PostgreSQL, in transaction mode unless told otherwise: on a Unix socket in its own directory."""
+"""PgBouncer before a PostgreSQL, in transaction mode unless told otherwise: on a Unix socket in its
+own directory.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ query_wait_timeout = 20
 
 
 class Pgbouncer(Server):
-    """`postgres` is the address that `tests.servers.postgres` gives; `size`: connections to it for each database."""
+    """`postgres` is the address that `tests.servers.postgres` gives; `size`: connections to it for
+    each database.
+    """
 
-    def __init__(self, directory: Path, postgres: str, mode: str = "transaction", size: int = 4) -> None:
+    def __init__(
+        self, directory: Path, postgres: str, mode: str = "transaction", size: int = 4
+    ) -> None:
         super().__init__(directory)
         self.postgres, self.mode, self.size, self.port = postgres, mode, size, free_port()
 
@@ -40,7 +46,9 @@ class Pgbouncer(Server):
         behind = urllib.parse.parse_qs(urllib.parse.urlsplit(self.postgres).query)["host"][0]
         settings = self.dir / "pgbouncer.ini"
         settings.write_text(
-            _INI.format(host=behind, folder=self.dir, port=self.port, mode=self.mode, size=self.size)
+            _INI.format(
+                host=behind, folder=self.dir, port=self.port, mode=self.mode, size=self.size
+            )
         )
         argv = ["pgbouncer", settings]
         if os.geteuid() == 0:  # which it refuses to run as

@@ -1,4 +1,6 @@
-"""PostgreSQL: a server of this run's own, on a Unix socket in a temporary folder, without network."""
+"""PostgreSQL: a server of this run's own, on a Unix socket in a temporary folder,
+without network.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,17 @@ def running() -> Iterator[str]:
 
     control = str(initdb.with_name("pg_ctl"))
     run(str(initdb), "-D", str(folder / "data"), "-A", "trust", "-U", "rotator")
-    run(control, "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -h ''", "start")
+    run(
+        control,
+        "-D",
+        str(folder / "data"),
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        f"-k {folder} -h ''",
+        "start",
+    )
     try:
         yield f"postgresql://rotator@/postgres?host={folder}"
     finally:

@@ -1,7 +1,9 @@
-"""A real server in a directory of its own, on 127.0.0.1: started, its parts killed or frozen by id, stopped.
+"""A real server in a directory of its own, on 127.0.0.1: started, its parts killed or frozen by id,
+stopped.
 
-Some live in a *box*: network, mount and process namespaces of their own. Nothing of the machine's network, firewall or
-containers is touched, and what their daemons write outside of their directory stays in the box, in memory.
+Some live in a *box*: network, mount and process namespaces of their own. Nothing of the machine's
+network, firewall or containers is touched, and what their daemons write outside of their directory
+stays in the box, in memory.
 """
 
 from __future__ import annotations
@@ -23,10 +25,21 @@ from typing import Any, Self
 
 import pytest
 
-from tests.servers.tools import CACHE, ENV, HERE, Failed, children, may_install, proc_start, say, wait_for
+from tests.servers.tools import (
+    CACHE,
+    ENV,
+    HERE,
+    Failed,
+    children,
+    may_install,
+    proc_start,
+    say,
+    wait_for,
+)
 
 _BOXED = str(HERE / "boxed.py")
-# In a network namespace of ours: outgoing connections take none of the ports on which tests let services listen.
+# In a network namespace of ours: outgoing connections take none of the ports on which tests let
+# services listen.
 OWN_PORTS = "echo 10000 14999 >/proc/sys/net/ipv4/ip_local_port_range"
 
 
@@ -56,7 +69,9 @@ class Part:
 
 
 class Server:
-    """One kind of server: subclasses give `install` and `up`, whose processes go through `spawn`."""
+    """One kind of server: subclasses give `install` and `up`, whose processes go
+    through `spawn`.
+    """
 
     root = False  # whether it must be run by root
 
@@ -72,7 +87,10 @@ class Server:
 
     @classmethod
     def install(cls) -> None:
-        """Fetch or build what it needs; does nothing when it is there. Skips the test where that may not be."""
+        """Fetch or build what it needs; does nothing when it is there.
+
+        Skips the test where that may not be.
+        """
 
     def up(self) -> dict[str, Any]:
         """Start it; what a client must know, as variables."""
@@ -105,11 +123,17 @@ class Server:
 
     def _last_words(self) -> str:
         logs = [self.dir / f"{part.name}.log" for part in self.parts if not part.lives]
-        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs if log.exists())
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}"
+            for log in logs
+            if log.exists()
+        )
 
     def stop(self) -> None:
         """A box goes first: everything in it ends with it, at once."""
-        for part in sorted(self.parts, key=lambda part: (part.name != "box", -self.parts.index(part))):
+        for part in sorted(
+            self.parts, key=lambda part: (part.name != "box", -self.parts.index(part))
+        ):
             self._end(part)
         self.after()
         for name in self.cgroups:
@@ -126,7 +150,9 @@ class Server:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Each living process's name and id, of the program itself where it was started inside a box."""
+        """Each living process's name and id, of the program itself where it was started inside a
+        box.
+        """
         return {part.name: part.inner or part.pid for part in self.parts if part.lives}
 
     def restart(self, name: str, kill: bool = False) -> None:
@@ -150,7 +176,11 @@ class Server:
         return next(part for part in self.parts if part.name == name)
 
     def _save(self) -> None:
-        found = {"parts": [asdict(part) for part in self.parts], "cgroups": self.cgroups, "env": self.env}
+        found = {
+            "parts": [asdict(part) for part in self.parts],
+            "cgroups": self.cgroups,
+            "env": self.env,
+        }
         beside = self.dir / "server.json.new"
         beside.write_text(json.dumps(found, indent=1))
         beside.chmod(0o600)
@@ -158,7 +188,9 @@ class Server:
 
     # --- for subclasses ---
     def spawn(self, name: str, argv: Sequence[Any], box: int | None = None, **more: Any) -> int:
-        """Start a process in a group of its own, logging to DIR/name.log; box: inside that box's namespaces."""
+        """Start a process in a group of its own, logging to DIR/name.log; box: inside that box's
+        namespaces.
+        """
         words = [str(word) for word in argv]
         if box:
             words = ["nsenter", "-t", str(box), "-n", "-m", "-p", f"--wd={self.dir}", "--", *words]
@@ -175,18 +207,27 @@ class Server:
                 cwd=self.dir,
                 env={**ENV, **part.env},
             )
-        part.pid, part.start, part.inner, part.inner_start = process.pid, proc_start(process.pid), 0, None
+        part.pid, part.start, part.inner, part.inner_start = (
+            process.pid,
+            proc_start(process.pid),
+            0,
+            None,
+        )
         self.parts = [other for other in self.parts if other.name != part.name] + [part]
         threading.Thread(target=process.wait, daemon=True).start()  # no zombie while we live
         if part.box:
-            part.inner = wait_for(part.name, lambda: children(part.pid), 5, 0.01, lambda: self.ended(part.name))[0]
+            part.inner = wait_for(
+                part.name, lambda: children(part.pid), 5, 0.01, lambda: self.ended(part.name)
+            )[0]
             part.inner_start = proc_start(part.inner)
         self._save()
         return part.inner or part.pid
 
     def ended(self, *names: str) -> str:
         """A text when one of these processes is gone (for wait_for)."""
-        gone = [part.name for part in self.parts if (not names or part.name in names) and not part.lives]
+        gone = [
+            part.name for part in self.parts if (not names or part.name in names) and not part.lives
+        ]
         return f"{gone[0]} ended" if gone else ""
 
     def _end(self, part: Part, how: int | None = None) -> None:
@@ -202,23 +243,40 @@ class Server:
                 send(signal.SIGKILL)
                 end += 5
             time.sleep(0.02)
-        if part.start is not None and proc_start(part.pid) is None:  # else the id is another's by now
+        if (
+            part.start is not None and proc_start(part.pid) is None
+        ):  # else the id is another's by now
             with contextlib.suppress(OSError):
                 os.killpg(part.pid, signal.SIGKILL)  # what it left running in its group
 
     def box(self, *more: str) -> int:
-        """Process id of the first process of a new box: ending it ends everything in it. `more` is run in it first."""
+        """Process id of the first process of a new box: ending it ends everything in it.
+
+        `more` is run in it first.
+        """
         ready = self.dir / "box.ready"
         ready.unlink(missing_ok=True)
         setup = "; ".join(("set -e", "ip link set lo up", OWN_PORTS, *self._own_view(), *more))
-        namespaces = ["-n", "-m", "-p", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--"]
+        namespaces = [
+            "-n",
+            "-m",
+            "-p",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--propagation",
+            "private",
+            "--",
+        ]
         first = ["sh", "-c", f'{setup}; exec "$0" "$1" init "$2"', sys.executable, _BOXED, ready]
         pid = self.spawn("box", ["unshare", *namespaces, *first], grace=2, signal=signal.SIGKILL)
         wait_for("box", ready.exists, 20, 0.02, self.ended)
         return int(wait_for("box", lambda: children(pid), 5, 0.02)[0])
 
     def _own_view(self) -> Iterator[str]:
-        """What the daemons in a box write outside of their directory stays in the box, in memory."""
+        """What the daemons in a box write outside of their directory stays in the box,
+        in memory.
+        """
         over = self.dir / "box"
         over.mkdir(exist_ok=True)
         yield f"mount -t tmpfs box '{over}'"
@@ -230,8 +288,12 @@ class Server:
         if not any(path.is_relative_to("/run") for path in (self.dir, CACHE.resolve(), HERE)):
             yield "mount -t tmpfs box /run"
 
-    def forward(self, name: str, listen_ns: str, listen: str, connect_ns: str, connect: str) -> None:
-        """Carry TCP connections from an address in one network namespace (a process id, or "self") to another's."""
+    def forward(
+        self, name: str, listen_ns: str, listen: str, connect_ns: str, connect: str
+    ) -> None:
+        """Carry TCP connections from an address in one network namespace (a process id, or "self")
+        to another's.
+        """
         ready = self.dir / f"{name}.ready"
         ready.unlink(missing_ok=True)
         argv = [sys.executable, _BOXED, "forward", listen_ns, listen, connect_ns, connect, ready]
@@ -262,7 +324,9 @@ def _make_cgroup(root: Path, folder: Path) -> None:
     if not _cgroup_mounts("cgroup"):
         with contextlib.suppress(OSError):
             controllers = (folder / "cgroup.controllers").read_text().split()
-            (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+            (folder / "cgroup.subtree_control").write_text(
+                " ".join(f"+{name}" for name in controllers)
+            )
 
 
 def _remove_cgroup(name: str) -> None:

@@ -1,4 +1,5 @@
-"""systemd as the first process of a container that shares the machine's /usr; reached by ssh on 127.0.0.1.
+"""systemd as the first process of a container that shares the machine's /usr; reached by ssh on
+127.0.0.1.
 
 Files of `shared` are in /srv/shared inside, this checkout in /srv/checkout, Python in
 /srv/python (elsewhere it may be closed to other users); unit files are written by `unit`.
@@ -19,9 +20,25 @@ from typing import Any
 import pytest
 
 from tests.servers.server import OWN_PORTS, Server
-from tests.servers.tools import ENV, HERE, HOST, apt, children, free_port, may_install, proc_start, run, wait_for
+from tests.servers.tools import (
+    ENV,
+    HERE,
+    HOST,
+    apt,
+    children,
+    free_port,
+    may_install,
+    proc_start,
+    run,
+    wait_for,
+)
 
-_MASKED = ("systemd-logind.service", "systemd-timesyncd.service", "docker.socket", "systemd-firstboot.service")
+_MASKED = (
+    "systemd-logind.service",
+    "systemd-timesyncd.service",
+    "docker.socket",
+    "systemd-firstboot.service",
+)
 _MASKED += ("ssh.socket", "ssh.service")
 _SSHD = """\
 Port 2022
@@ -59,12 +76,31 @@ class Systemd(Server):
     def install(cls) -> None:
         if not may_install():  # root: `make test` is for Python alone
             pytest.skip("systemd is tested in a container of its own: CI=1 make test, as root")
-        tools = ("systemd-nspawn", "dbus-daemon", "sshd", "ssh-keygen", "/lib/systemd/systemd", "nsenter", "sudo")
-        packages = ("systemd", "systemd-container", "dbus", "openssh-server", "openssh-client", "sudo")
+        tools = (
+            "systemd-nspawn",
+            "dbus-daemon",
+            "sshd",
+            "ssh-keygen",
+            "/lib/systemd/systemd",
+            "nsenter",
+            "sudo",
+        )
+        packages = (
+            "systemd",
+            "systemd-container",
+            "dbus",
+            "openssh-server",
+            "openssh-client",
+            "sudo",
+        )
         apt(*packages, tools=tools)
 
     def up(self) -> dict[str, Any]:
-        self.shared, self.config, self.port = self.dir / "srv", self.dir / "ssh" / "config", free_port()
+        self.shared, self.config, self.port = (
+            self.dir / "srv",
+            self.dir / "ssh" / "config",
+            free_port(),
+        )
         for name in ("srv", "units", "ssh"):
             (self.dir / name).mkdir(exist_ok=True)
         self.dir.chmod(0o755)
@@ -81,24 +117,34 @@ class Systemd(Server):
         folder = self.dir / "ssh"
         for name in ("host", "client"):
             if not (folder / name).exists():
-                run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name])
+                run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
+                )
         (folder / "sshd_config").write_text(_SSHD)
         shutil.copy(folder / "client.pub", folder / "authorized_keys")
         known = " ".join((folder / "host.pub").read_text().split()[:2])
         (folder / "known_hosts").write_text(f"[{HOST}]:{self.port} {known}\n")
         self.config.write_text(
             f"Host {self.name} {self.name}-too\n HostName {HOST}\n Port {self.port}\n User root\n"
-            f" IdentityFile {folder}/client\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n"
-            " StrictHostKeyChecking yes\n"
+            f" IdentityFile {folder}/client\n IdentitiesOnly yes\n UserKnownHostsFile"
+            f" {folder}/known_hosts\n StrictHostKeyChecking yes\n"
         )
 
     def _boot(self) -> None:
         machine = "rotator-" + hashlib.sha256(str(self.dir).encode()).hexdigest()[:10]
         folders = {"srv": "shared", "units": "units", "ssh": "ssh"}
         binds = [f"--bind={self.dir}/{name}:/srv/{inside}" for name, inside in folders.items()]
-        binds += [f"--bind-ro={HERE.parents[1]}:/srv/checkout", f"--bind-ro={sys.base_prefix}:/srv/python"]
+        binds += [
+            f"--bind-ro={HERE.parents[1]}:/srv/checkout",
+            f"--bind-ro={sys.base_prefix}:/srv/python",
+        ]
         options = ["-q", "-D", "/", "--volatile=yes", "-M", machine, "--register=no", "--keep-unit"]
-        options += ["--private-network", *binds, "--setenv=SYSTEMD_UNIT_PATH=/srv/units:", "--console=pipe"]
+        options += [
+            "--private-network",
+            *binds,
+            "--setenv=SYSTEMD_UNIT_PATH=/srv/units:",
+            "--console=pipe",
+        ]
         if not Path(sys.base_prefix).is_relative_to("/usr"):
             options += [f"--bind-ro={sys.base_prefix}"]
         options += ["--boot", "systemd.unit=basic.target"]
@@ -110,9 +156,16 @@ class Systemd(Server):
             inner = children(part.pid)
             if not inner:
                 return False
-            part.inner, part.inner_start, part.signal = inner[0], proc_start(inner[0]), signal.SIGRTMIN + 4
+            part.inner, part.inner_start, part.signal = (
+                inner[0],
+                proc_start(inner[0]),
+                signal.SIGRTMIN + 4,
+            )
             asked = subprocess.run(
-                self.inside("systemctl", "is-system-running"), env=ENV, capture_output=True, text=True
+                self.inside("systemctl", "is-system-running"),
+                env=ENV,
+                capture_output=True,
+                text=True,
             )
             return asked.stdout.strip() in ("running", "degraded")
 
@@ -130,10 +183,17 @@ class Systemd(Server):
 
     @contextmanager
     def user(self, name: str, sudoers: str) -> Iterator[Path]:
-        """For a while, a user who may do by sudo what these rules say; ssh's configuration that reaches the host so."""
+        """For a while, a user who may do by sudo what these rules say; ssh's configuration that
+        reaches the host so.
+        """
         home = f"/home/{name}"
-        self.ssh(f"echo {name}:x:1500:1500::{home}:/bin/sh >>/etc/passwd; mkdir -p {home} /etc/pam.d")
-        self.ssh("for one in auth account session; do echo $one required pam_permit.so; done >/etc/pam.d/sudo")
+        self.ssh(
+            f"echo {name}:x:1500:1500::{home}:/bin/sh >>/etc/passwd; mkdir -p {home} /etc/pam.d"
+        )
+        self.ssh(
+            "for one in auth account session; do echo $one required pam_permit.so; done"
+            " >/etc/pam.d/sudo"
+        )
         (self.shared / "sudoers").write_text(sudoers)
         self.ssh("install -m 440 /srv/shared/sudoers /etc/sudoers && visudo -cf /etc/sudoers")
         config = self.dir / "ssh" / f"config-{name}"

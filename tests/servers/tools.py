@@ -1,4 +1,5 @@
-"""What the test servers stand on: commands, waiting, processes by id and start time, a cache of what was installed.
+"""What the test servers stand on: commands, waiting, processes by id and start time, a cache of
+what was installed.
 
 The cache is $ROTATOR_TEST_CACHE, else ~/.cache/rotator-tests. Only the standard library is used.
 """
@@ -23,10 +24,16 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ROTATOR_TEST_CACHE") or Path.home() / ".cache" / "rotator-tests")
-ENV = dict(os.environ, PATH=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin")
+ENV = dict(
+    os.environ, PATH=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+)
 HOST = "127.0.0.1"
-_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")  # what the system gives to outgoing connections
-_PORTS = range(15_000, max(20_000, int(_RANGE.read_text().split()[0])) if _RANGE.exists() else 32_768)
+_RANGE = Path(
+    "/proc/sys/net/ipv4/ip_local_port_range"
+)  # what the system gives to outgoing connections
+_PORTS = range(
+    15_000, max(20_000, int(_RANGE.read_text().split()[0])) if _RANGE.exists() else 32_768
+)
 _given: set[int] = set()  # by this process, so that no two servers are told the same
 
 
@@ -51,7 +58,10 @@ def run(argv: Sequence[Any], **kw: Any) -> str:
     kw.setdefault("env", ENV)
     p = subprocess.run([str(a) for a in argv], text=True, **kw)
     if p.returncode:
-        raise Failed(f"{' '.join(map(str, argv))[:300]}: exit status {p.returncode}\n{(p.stdout or '')[-3000:]}")
+        raise Failed(
+            f"{' '.join(map(str, argv))[:300]}: exit status"
+            f" {p.returncode}\n{(p.stdout or '')[-3000:]}"
+        )
     return p.stdout or ""
 
 
@@ -82,14 +92,16 @@ def wait_for(
 def free_port() -> int:
     """A port that nobody has, outside of those that the system gives to outgoing connections.
 
-    One of those may be taken between this answer and the server's start: a connection that is waiting to be forgotten
-    holds its port for a minute.
+    One of those may be taken between this answer and the server's start: a connection that is
+    waiting to be forgotten holds its port for a minute.
     """
     return port_before(1) + 1
 
 
 def port_before(count: int) -> int:
-    """A port after which as many are free, none of them one that the system gives away by itself."""
+    """A port after which as many are free, none of them one that the system gives away
+    by itself.
+    """
     while True:
         first = random.SystemRandom().choice(_PORTS[:-count])
         ports = range(first + 1, first + 1 + count)
@@ -108,7 +120,9 @@ def _is_free(port: int) -> bool:
 
 
 def proc_start(pid: int | None) -> int | None:
-    """The start time of a process, which with its id names it for good; None when it is gone (or a zombie)."""
+    """The start time of a process, which with its id names it for good; None when it is gone (or a
+    zombie).
+    """
     if not pid:
         return None
     try:
@@ -128,7 +142,10 @@ def children(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def cached(name: str, key: str) -> Iterator[tuple[Path, bool]]:
-    """Yields (directory, whether it must be filled now). One process fills it; a half-filled one is begun anew."""
+    """Yields (directory, whether it must be filled now).
+
+    One process fills it; a half-filled one is begun anew.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / f"{name}-{key}"
     done = path / ".complete"
@@ -152,13 +169,21 @@ def digest(*things: Any) -> str:
 
 
 def apt(*packages: str, tools: Sequence[str]) -> None:
-    """Install Debian packages unless all the tools are there. Skips the test where that may not be."""
-    there = (Path(tool).exists() if tool.startswith("/") else shutil.which(tool, path=ENV["PATH"]) for tool in tools)
+    """Install Debian packages unless all the tools are there.
+
+    Skips the test where that may not be.
+    """
+    there = (
+        Path(tool).exists() if tool.startswith("/") else shutil.which(tool, path=ENV["PATH"])
+        for tool in tools
+    )
     missing = [tool for tool, found in zip(tools, there, strict=True) if not found]
     if not missing:
         return
     if os.geteuid() or not may_install():
-        pytest.skip(f"not installed: {' '.join(missing)} (as root: apt install {' '.join(packages)})")
+        pytest.skip(
+            f"not installed: {' '.join(missing)} (as root: apt install {' '.join(packages)})"
+        )
     say(f"apt-get install {' '.join(packages)} (missing: {' '.join(missing)})")
     CACHE.mkdir(parents=True, exist_ok=True)
     env = dict(ENV, DEBIAN_FRONTEND="noninteractive")

@@ -26,7 +26,9 @@ class Toxiproxy(Server):
         port = free_port()
         self.url = f"http://{HOST}:{port}"
         self.spawn("toxiproxy", [self.install(), "-host", HOST, "-port", port])
-        wait_for("toxiproxy", lambda: self._call("GET", "proxies") is not None, 20, 0.02, self.ended)
+        wait_for(
+            "toxiproxy", lambda: self._call("GET", "proxies") is not None, 20, 0.02, self.ended
+        )
         return {"TOXIPROXY_URL": self.url}
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
@@ -42,8 +44,12 @@ class Toxiproxy(Server):
         return listen
 
     def toxic(self, name: str, kind: str, **attributes: Any) -> None:
-        """From now on, answers through this proxy suffer it: latency, reset_peer, limit_data, timeout, …"""
-        self._call("POST", f"proxies/{name}/toxics", {"name": kind, "type": kind, "attributes": attributes})
+        """From now on, answers through this proxy suffer it: latency, reset_peer, limit_data,
+        timeout, …
+        """
+        self._call(
+            "POST", f"proxies/{name}/toxics", {"name": kind, "type": kind, "attributes": attributes}
+        )
 
     def heal(self, name: str) -> None:
         for toxic in self._call("GET", f"proxies/{name}/toxics"):

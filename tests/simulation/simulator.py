@@ -128,8 +128,14 @@ class World:
         return done
 
     def unused(self, credential: Any, doing: str) -> None:
-        value = credential.primary.reveal() if credential.values else self.issuer.keys[credential.id].value
-        users = [name for name, consumer in memory.WORLD.consumers.items() if consumer.holds == value]
+        value = (
+            credential.primary.reveal()
+            if credential.values
+            else self.issuer.keys[credential.id].value
+        )
+        users = [
+            name for name, consumer in memory.WORLD.consumers.items() if consumer.holds == value
+        ]
         users += [
             name
             for name, cell in memory.WORLD.cells.items()
@@ -139,9 +145,13 @@ class World:
             raise Broken(f"promise 1: {doing} {credential.id} while {users} hold it")
 
     def kill_the_key_in_force(self) -> None:
-        """A leak scanner, a colleague, its expiry: what the first store holds is refused from now on."""
+        """A leak scanner, a colleague, its expiry: what the first store holds is refused from now
+        on.
+        """
         cell = memory.WORLD.cells[f"{self.name}-s0"]
-        found = self.issuer.by_value(next(iter(cell.values.values())).reveal()) if cell.values else None
+        found = (
+            self.issuer.by_value(next(iter(cell.values.values())).reveal()) if cell.values else None
+        )
         if found is not None and found.state == "live":
             found.state, self.died = "dead", True
 
@@ -151,9 +161,14 @@ class World:
         if mine and self.rng.random() < 0.05:
             memory.WORLD.start(self.rng.choice(mine))
         if self.strikes("a stranger writes a store", 0.3):
-            cell = memory.WORLD.cells[self.rng.choice([n for n in memory.WORLD.cells if n.startswith(self.name + "-")])]
+            cell = memory.WORLD.cells[
+                self.rng.choice([n for n in memory.WORLD.cells if n.startswith(self.name + "-")])
+            ]
             live = [key.value for key in self.issuer.keys.values() if key.state == "live"]
-            cell.values, cell.version = {"key": Secret(self.rng.choice([*live, "mem-strange-value"]))}, cell.version + 1
+            cell.values, cell.version = (
+                {"key": Secret(self.rng.choice([*live, "mem-strange-value"]))},
+                cell.version + 1,
+            )
             cell.written_at = self.clock.now()
             self.meddled = True
 
@@ -179,12 +194,19 @@ class UnluckyProvider(Wrapped):
             world.lagging_since = world.clock.at
         listed = world.recovery in (Recovery.LABEL, Recovery.DIFFERENCE)
         if listed and world.strikes("the create answers another id", 0.2):
-            return replace(made, id=world.rng.choice([f"keys/{made.id}", next(iter(world.issuer.keys)), ""]))
+            return replace(
+                made, id=world.rng.choice([f"keys/{made.id}", next(iter(world.issuer.keys)), ""])
+            )
         return made
 
     def inventory(self) -> Any:
-        """Labels find a key whenever it shows; recovery by difference rests on the lag that was declared."""
-        if self._world.recovery is Recovery.DIFFERENCE and self._world.clock.at - self._world.lagging_since >= LIST_LAG:
+        """Labels find a key whenever it shows; recovery by difference rests on the lag that was
+        declared.
+        """
+        if (
+            self._world.recovery is Recovery.DIFFERENCE
+            and self._world.clock.at - self._world.lagging_since >= LIST_LAG
+        ):
             self._world.issuer.hidden.clear()
         found = self._world.around("list", self._plugin.inventory)
         if self._world.rng.random() < 0.5:
@@ -215,7 +237,9 @@ class UnluckyStore(Wrapped):
         world = self._world
         if not world.issuer.accepts(value) and not (world.meddled or world.died or world.restored):
             raise Broken("promise 1: a dead key is written to a store")
-        return self._world.around("write", lambda: self._plugin.write(credential, expect, note), unknown=True)
+        return self._world.around(
+            "write", lambda: self._plugin.write(credential, expect, note), unknown=True
+        )
 
 
 class UnluckyRestarter(Wrapped):
@@ -248,7 +272,11 @@ def build(world: World) -> Playbook:
         },
         "store": [{"uses": "memory", "cell": f"{world.name}-s{i}"} for i in range(stores)],
         "restart": [
-            {"uses": "memory", "consumers": [f"{world.name}-c{i}"], "evidence": world.rng.choice(["read", "started"])}
+            {
+                "uses": "memory",
+                "consumers": [f"{world.name}-c{i}"],
+                "evidence": world.rng.choice(["read", "started"]),
+            }
             for i in range(consumers)
         ],
         "evidence": "started",
@@ -268,15 +296,21 @@ def build(world: World) -> Playbook:
         cell = memory.WORLD.cell(f"{world.name}-s{i}")
         cell.values, cell.version, cell.note = {"key": Secret(first.value)}, 1, None
     for i in range(consumers):
-        memory.WORLD.consumers[f"{world.name}-c{i}"] = memory.Consumer(f"{world.name}-s{i % stores}")
+        memory.WORLD.consumers[f"{world.name}-c{i}"] = memory.Consumer(
+            f"{world.name}-s{i % stores}"
+        )
         memory.WORLD.start(f"{world.name}-c{i}")
     provider: Any = UnluckyProvider(playbook.provider, world)
     return replace(
         playbook,
         provider=provider,
         probes=(ProviderProbe(provider=provider),),
-        stores=tuple(StoreEntry(e.name, UnluckyStore(e.store, world), e.follows) for e in playbook.stores),
-        consumers=tuple(ConsumerEntry(e.name, UnluckyRestarter(e.restarter, world)) for e in playbook.consumers),
+        stores=tuple(
+            StoreEntry(e.name, UnluckyStore(e.store, world), e.follows) for e in playbook.stores
+        ),
+        consumers=tuple(
+            ConsumerEntry(e.name, UnluckyRestarter(e.restarter, world)) for e in playbook.consumers
+        ),
     )
 
 
@@ -329,7 +363,9 @@ class Simulation:
         """One world with this seed: some rotations, then peace; then it must be in order."""
         rng = random.Random(seed)
         overlap, recovery = rng.choice(KINDS)
-        world = World(f"w{seed}", rng, self.clock, overlap, recovery, rng.choice((0.02, 0.08, 0.2, 0.35)))
+        world = World(
+            f"w{seed}", rng, self.clock, overlap, recovery, rng.choice((0.02, 0.08, 0.2, 0.35))
+        )
         _inhabit(memory.World(now=self.clock.now))
         self._playbooks = {world.name: build(world)}
         world.faults = rng.choice((0, 1, 2, 4, 8))
@@ -348,7 +384,8 @@ class Simulation:
         except Broken as broken:
             trace = "\n  ".join(world.trace[-60:])
             raise Broken(
-                f"seed {seed}: {broken}\n  replay: python -m tests.simulation.simulator {seed} --trace\n  {trace}"
+                f"seed {seed}: {broken}\n  replay: python -m tests.simulation.simulator {seed}"
+                f" --trace\n  {trace}"
             ) from None
         return world
 
@@ -363,13 +400,17 @@ class Simulation:
 
     def _back_up(self, world: World) -> None:
         world.backup = self._settings.home / "backup.db"
-        source, target = (sqlite3.connect(self._settings.home / name) for name in ("journal.db", "backup.db"))
+        source, target = (
+            sqlite3.connect(self._settings.home / name) for name in ("journal.db", "backup.db")
+        )
         source.backup(target)
         source.close()
         target.close()
 
     def _restore(self, world: World) -> None:
-        """The journal as it was; whatever is unfinished in it goes on, as a clock would carry it on."""
+        """The journal as it was; whatever is unfinished in it goes on, as a clock would carry it
+        on.
+        """
         assert world.backup is not None
         world.trace.append("— the journal from before —")
         self._service.close_after_crash()  # type: ignore[attr-defined]
@@ -407,8 +448,9 @@ class Simulation:
                 request = Request()
                 continue
             world.trace.append(
-                f"= {report.rotation and (str(report.rotation.phase), report.rotation.outcome)} "
-                f"{report.error and report.error.message} {[(str(d.phase), d.attention) for d in report.debts]}"
+                f"= {report.rotation and (str(report.rotation.phase), report.rotation.outcome)}"
+                f" {report.error and report.error.message}"
+                f" {[(str(d.phase), d.attention) for d in report.debts]}"
             )
             if report.error is None:
                 return report
@@ -437,10 +479,17 @@ class Simulation:
         with self._service.session(world.name) as session:
             rotation, debts = session.case.rotation, session.case.debts
         assert rotation is not None
-        attention = rotation.phase is Phase.STUCK or rotation.possible_orphan or any(d.open for d in debts)
-        live = {key.record.id: key.value for key in world.issuer.keys.values() if key.state == "live"}
-        stored = {v.reveal() for cell in memory.WORLD.cells.values() for v in (cell.values or {}).values()}
-        # Where a create kills the key in force, and its own key is refused, a person is asked: no store can hold one.
+        attention = (
+            rotation.phase is Phase.STUCK or rotation.possible_orphan or any(d.open for d in debts)
+        )
+        live = {
+            key.record.id: key.value for key in world.issuer.keys.values() if key.state == "live"
+        }
+        stored = {
+            v.reveal() for cell in memory.WORLD.cells.values() for v in (cell.values or {}).values()
+        }
+        # Where a create kills the key in force, and its own key is refused, a person is asked: no
+        # store can hold one.
         given_up = world.overlap is Overlap.NONE and rotation.phase is Phase.STUCK
         killed = world.died or world.meddled or given_up
         if world.restored and not killed and not stored <= set(live.values()):
@@ -454,7 +503,9 @@ class Simulation:
         if world.died and stored.isdisjoint(live.values()):
             return  # it died after the last rotation
         if len(stored) != 1 or stored != set(live.values()):
-            unlabelled = world.recovery in (Recovery.DIFFERENCE, Recovery.NONE) and stored <= set(live.values())
+            unlabelled = world.recovery in (Recovery.DIFFERENCE, Recovery.NONE) and stored <= set(
+                live.values()
+            )
             if not unlabelled or rotation.outcome is Outcome.VERIFIED and not self._named(world):
                 raise Broken(f"promise 2: stores hold {stored}, live are {live}")
         held = {consumer.holds for consumer in memory.WORLD.consumers.values()}
@@ -465,7 +516,10 @@ class Simulation:
     def _named(self, world: World) -> bool:
         with self._service.journal.database.read() as connection:
             found = connection.execute(
-                text("SELECT count(*) FROM rotations WHERE playbook = :p AND state LIKE '%possible_orphan%'"),
+                text(
+                    "SELECT count(*) FROM rotations WHERE playbook = :p AND state LIKE"
+                    " '%possible_orphan%'"
+                ),
                 {"p": world.name},
             ).scalar()
         return bool(found)
@@ -473,7 +527,8 @@ class Simulation:
     def _no_seals(self, world: World) -> None:
         with self._service.journal.database.read() as connection:
             sealed = connection.execute(
-                text("SELECT count(*) FROM credentials WHERE playbook = :p AND sealed IS NOT NULL"), {"p": world.name}
+                text("SELECT count(*) FROM credentials WHERE playbook = :p AND sealed IS NOT NULL"),
+                {"p": world.name},
             ).scalar()
         if sealed:
             raise Broken(f"promise 3: {sealed} seals outlive their use")

@@ -1,4 +1,6 @@
-"""Thousands of rotations with bad luck keep the promises; a failing seed names the command that replays it."""
+"""Thousands of rotations with bad luck keep the promises; a failing seed names the command that
+replays it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ FIRST = int(os.environ.get("ROTATOR_FIRST_SEED", "1"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
-def test_unlucky_rotations_keep_every_promise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unlucky_rotations_keep_every_promise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Crashes, lost answers, lagging lists, lost leases, strangers and clock jumps, by seed."""
     simulation = Simulation(tmp_path)
     faults = 0
@@ -33,7 +37,9 @@ def test_unlucky_rotations_keep_every_promise(tmp_path: Path, capsys: pytest.Cap
     assert faults > ROTATIONS // 2
 
 
-def test_a_careless_engine_is_caught_by_the_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_careless_engine_is_caught_by_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without restarts and looks, some seed shows a key revoked while somebody holds it."""
     monkeypatch.setattr(forward, "begin_restarts", lambda rotation: forward.pivot(rotation))
     monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))

@@ -1,7 +1,9 @@
-"""What the core decides, written down: `python -m tests.unit.decisions` writes decisions.txt anew; review its diff.
+"""What the core decides, written down: `python -m tests.unit.decisions` writes decisions.txt anew;
+review its diff.
 
-A line is a phase, a result and what the result changes in the plain state of that phase; in brackets a mark of what it
-changes in all the other situations below. `python -m tests.unit.decisions --full` prints those, to compare commits.
+A line is a phase, a result and what the result changes in the plain state of that phase; in
+brackets a mark of what it changes in all the other situations below. `python -m
+tests.unit.decisions --full` prints those, to compare commits.
 """
 
 from __future__ import annotations
@@ -17,7 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, incident, keep, look, lost, machine, order, patience, recognise, sweep, turn
+from rotator.core import (
+    fence,
+    forward,
+    incident,
+    keep,
+    look,
+    lost,
+    machine,
+    order,
+    patience,
+    recognise,
+    sweep,
+    turn,
+)
 from rotator.core.action import (
     Done,
     Failed,
@@ -76,30 +91,50 @@ POLICY = Policy(
 PLAN = Plan((StorePlan("s"), StorePlan("t")), (ConsumerPlan("c"), ConsumerPlan("d")), policy=POLICY)
 WRITES = (Write("1", "1", 5.0, True, True, False, "1"), Write("7", replaced="7"))
 ROTATION = Rotation(
-    "r", "p", PLAN, now=NOW - 1, since=NOW - 2, old=OLD, new=NEW, writes=WRITES, round=1, asked_at=NOW - 9, attempt=1
+    "r",
+    "p",
+    PLAN,
+    now=NOW - 1,
+    since=NOW - 2,
+    old=OLD,
+    new=NEW,
+    writes=WRITES,
+    round=1,
+    asked_at=NOW - 9,
+    attempt=1,
 )
 
 # --- facts for looks ---
 _STORE = StoreFact("s", "f-new", True, 10.0)
-CLEAR = Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, (InstanceFact("1", 20.0),)),), NOW)
+CLEAR = Facts(
+    (_STORE,), (ConsumerFact("c", Evidence.STARTED, True, (InstanceFact("1", 20.0),)),), NOW
+)
 FACTS = {
     "clear": CLEAR,
-    "a store holds the old key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-old", by="argo"),)),
+    "a store holds the old key": replace(
+        CLEAR, stores=(replace(_STORE, fingerprint="f-old", by="argo"),)
+    ),
     "a store with a long name holds the old key": replace(
         CLEAR, stores=(StoreFact("dotenv /srv/.env", "f-old", False, 10.0, by="argo"),)
     ),
     "two stores hold the old key": replace(
-        CLEAR, stores=(replace(_STORE, fingerprint="f-old"), replace(_STORE, name="t", fingerprint="f-old"))
+        CLEAR,
+        stores=(
+            replace(_STORE, fingerprint="f-old"),
+            replace(_STORE, name="t", fingerprint="f-old"),
+        ),
     ),
     "a store holds the new key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-new"),)),
     "a store holds another key": replace(CLEAR, stores=(replace(_STORE, fingerprint="f-other"),)),
     "a store cannot tell": replace(CLEAR, stores=(replace(_STORE, fingerprint=None, ours=False),)),
     "a consumer may hold the old key": replace(CLEAR, stores=(replace(_STORE, written_at=30.0),)),
     "a consumer holds the old key": replace(
-        CLEAR, consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-old"),)),)
+        CLEAR,
+        consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-old"),)),),
     ),
     "a consumer holds the new key": replace(
-        CLEAR, consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-new"),)),)
+        CLEAR,
+        consumers=(ConsumerFact("c", Evidence.READ, True, (InstanceFact("1", 20.0, "f-new"),)),),
     ),
 }
 
@@ -122,7 +157,9 @@ RESULTS: dict[str, Result] = {
     "done, ready, the new key is held": Done(NOW, Ready(NEW, False, ("3", "4"))),
     "done, ready, one superseded": Done(NOW, Ready(OLD, False, ("3", "4"), (OTHER,))),
     "done, ready, no room": Done(NOW, Ready(OLD, False, ("3", "4"), (), "its place is taken")),
-    "done, ready, with what is listed": Done(NOW, Ready(OLD, versions=("3", "4"), listed=("a", "b"), shown=("f-x",))),
+    "done, ready, with what is listed": Done(
+        NOW, Ready(OLD, versions=("3", "4"), listed=("a", "b"), shown=("f-x",))
+    ),
     "done, a key": Done(NOW, OTHER),
     "done, the key in force": Done(NOW, OLD),
     "done, the key in force under another id": Done(NOW, Key("old 2", "f-old")),
@@ -151,9 +188,13 @@ RESULTS: dict[str, Result] = {
     "unknown, unreadable": Unknown(NOW, "no key in it", "see", True),
     "failed, without words": Failed(NOW, ""),
     "failed for now": Failed(NOW, "it is busy", "wait", permanent=False),
-    "failed for now, in half a second": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=0.5),
+    "failed for now, in half a second": Failed(
+        NOW, "it is busy", "wait", permanent=False, retry_in=0.5
+    ),
     "failed for now, in 4 s": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=4.0),
-    "failed for now, in a year": Failed(NOW, "it is busy", "wait", permanent=False, retry_in=31_536_000.0),
+    "failed for now, in a year": Failed(
+        NOW, "it is busy", "wait", permanent=False, retry_in=31_536_000.0
+    ),
     **{f"failed, {kind}": Failed(NOW, f"it is {kind}", "mend it", kind=kind) for kind in Kind},
 }
 
@@ -231,18 +272,37 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "no overlap, second attempt": {**_plan(overlap=Overlap.NONE), "attempt": 2},
     "no overlap, last attempt": {**_plan(overlap=Overlap.NONE), "attempt": 3},
     "two slots": _plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
-    "two slots, no old key": {**_plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD), "old": None},
+    "two slots, no old key": {
+        **_plan(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
+        "old": None,
+    },
     "difference": {**_plan(recovery=Recovery.DIFFERENCE), "found": (OTHER,)},
     "reread": {**_plan(recovery=Recovery.REREAD), "found": (OTHER,)},
-    "reread, the last create": {**_plan(recovery=Recovery.REREAD), "last_create": True, "problem": "no key in it"},
+    "reread, the last create": {
+        **_plan(recovery=Recovery.REREAD),
+        "last_create": True,
+        "problem": "no key in it",
+    },
     "the last create": {"last_create": True, "problem": "no key in it"},
     "no passes but one": _policy(passes=1),
     "propagation": _policy(propagation=6.0, passes=3),
     "propagation, second try": {**_policy(propagation=6.0, passes=3), "tries": 1},
     "with a snapshot": {"snapshot": ("a", "b")},
-    "the last create, difference": {**_plan(recovery=Recovery.DIFFERENCE), "last_create": True, "found": (OTHER,)},
-    "the last create, one found": {"last_create": True, "found": (OTHER,), "possible_orphan": "attempt 1 of r"},
-    "the last create, two found": {"last_create": True, "found": (OTHER, NEW), "possible_orphan": "attempt 1 of r"},
+    "the last create, difference": {
+        **_plan(recovery=Recovery.DIFFERENCE),
+        "last_create": True,
+        "found": (OTHER,),
+    },
+    "the last create, one found": {
+        "last_create": True,
+        "found": (OTHER,),
+        "possible_orphan": "attempt 1 of r",
+    },
+    "the last create, two found": {
+        "last_create": True,
+        "found": (OTHER, NEW),
+        "possible_orphan": "attempt 1 of r",
+    },
     "alive just long enough ago": {"alive_at": NOW - 9},
     "alive too long ago": {"alive_at": NOW - 9.5},
     "alive a moment ago": {"alive_at": NOW - 1},
@@ -256,12 +316,28 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "no pause between passes": _policy(pass_interval=0.0),
     "accepted once": {"accepted": 1, "accept_at": NOW - 0.25},
     "accepted once, a moment ago": {"accepted": 1, "accept_at": NOW + 0.25},
-    "three passes, accepted once, right now": {**_policy(passes=3), "accepted": 1, "accept_at": NOW},
+    "three passes, accepted once, right now": {
+        **_policy(passes=3),
+        "accepted": 1,
+        "accept_at": NOW,
+    },
     "three passes, accepted twice": {**_policy(passes=3), "accepted": 2, "accept_at": NOW - 0.25},
     "nobody can ask before verify": {"accept_at": NOW + 100},
 }
 _OFF = {"plan": replace(PLAN, can_deactivate=True)}
-DEBT = Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=NOW - 1, since=NOW - 2, born=NOW - 10, boot="b", boot_at=40.0)
+DEBT = Debt(
+    "d",
+    "p",
+    "r",
+    OLD,
+    Cause.ROTATED,
+    PLAN,
+    now=NOW - 1,
+    since=NOW - 2,
+    born=NOW - 10,
+    boot="b",
+    boot_at=40.0,
+)
 DEBTS: dict[str, dict[str, Any]] = {
     "as usual": {},
     "waiting": {"wake": NOW + 5},
@@ -278,8 +354,17 @@ DEBTS: dict[str, dict[str, Any]] = {
     "slowly known, second try": {**_policy(revocation=8.0), "tries": 1},
     "slowly known, supplied": {**_policy(revocation=8.0), "plan": replace(PLAN, supplied=True)},
     "slowly known, by hand": {**_policy(revocation=8.0), "by_hand": True},
-    "slowly known, swept, second pass": {**_policy(revocation=8.0), "swept": True, "passes": 1, "asked_at": NOW - 1},
-    "slowly known, asked a moment ago": {**_policy(revocation=8.0), "passes": 1, "asked_at": NOW - 1},
+    "slowly known, swept, second pass": {
+        **_policy(revocation=8.0),
+        "swept": True,
+        "passes": 1,
+        "asked_at": NOW - 1,
+    },
+    "slowly known, asked a moment ago": {
+        **_policy(revocation=8.0),
+        "passes": 1,
+        "asked_at": NOW - 1,
+    },
     "slowly known, asked long ago": {**_policy(revocation=8.0), "passes": 1, "asked_at": NOW - 5},
     "as slowly known as a new one": _policy(propagation=8.0),
     "known more slowly than a step may take": {**_policy(revocation=150.0), "since": NOW - 100},
@@ -291,7 +376,9 @@ DEBTS: dict[str, dict[str, Any]] = {
     "watched": {"since": NOW - 45},
     "second target": {"target": 1},
     "can be deactivated": _OFF,
-    "can be deactivated, no soak": {"plan": replace(_OFF["plan"], policy=replace(POLICY, soak=0.0))},
+    "can be deactivated, no soak": {
+        "plan": replace(_OFF["plan"], policy=replace(POLICY, soak=0.0))
+    },
     "deactivated": {**_OFF, "deactivated": True},
     "probes pass": {**_OFF, "deactivated": True, "probes_pass": True},
     "probes pass, third try": {**_OFF, "deactivated": True, "probes_pass": True, "tries": 2},
@@ -347,7 +434,11 @@ def _fields(kind: type) -> list[tuple[str, Any]]:
 def shown(value: Any) -> str:
     if isinstance(value, Key):
         hint = f"~{value.hint}" if value.hint and value not in (OLD, NEW) else ""
-        return value.id + (f"/{value.fingerprint}" if value.fingerprint != f"f-{value.id}" else "") + hint
+        return (
+            value.id
+            + (f"/{value.fingerprint}" if value.fingerprint != f"f-{value.id}" else "")
+            + hint
+        )
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, Plan):
@@ -368,8 +459,14 @@ def change(before: Any, after: Any) -> str:
     """What differs, field by field."""
     if type(before) is not type(after):
         return shown(after)
-    names = [name for name, _ in _fields(type(before)) if getattr(before, name) is not getattr(after, name)]
-    found = [f"{n}={shown(getattr(after, n))}" for n in names if getattr(before, n) != getattr(after, n)]
+    names = [
+        name
+        for name, _ in _fields(type(before))
+        if getattr(before, name) is not getattr(after, name)
+    ]
+    found = [
+        f"{n}={shown(getattr(after, n))}" for n in names if getattr(before, n) != getattr(after, n)
+    ]
     return " ".join(found) or "nothing"
 
 
@@ -392,7 +489,10 @@ def rows(
                 continue
             others = [_answer(state, perform) for state in states]
             if IN_FULL:
-                yield from (f"{phase} · {act} · {name} → {one}" for name, one in zip(situations, others, strict=True))
+                yield from (
+                    f"{phase} · {act} · {name} → {one}"
+                    for name, one in zip(situations, others, strict=True)
+                )
             else:
                 yield f"{phase} · {act} → {usual}  [{_mark(others)}]"
 
@@ -407,7 +507,11 @@ def _mark(answers: Iterable[str]) -> str:
 def _answer(state: Any, perform: Callable[[Any], Any]) -> str:
     try:
         return change(state, perform(state))
-    except (AssertionError, IndexError, AttributeError) as error:  # cannot come to pass in this situation
+    except (
+        AssertionError,
+        IndexError,
+        AttributeError,
+    ) as error:  # cannot come to pass in this situation
         return f"never ({type(error).__name__})"
 
 
@@ -416,8 +520,14 @@ Group = Callable[[], Iterator[str]]
 
 def groups() -> dict[str, Group]:
     """Everything, in small parts: a test each."""
-    applied = {name: (lambda state, result=result: machine.apply(state, result)) for name, result in RESULTS.items()}
-    paid = {name: (lambda state, result=result: debt_machine.apply(state, result)) for name, result in RESULTS.items()}
+    applied = {
+        name: lambda state, result=result: machine.apply(state, result)
+        for name, result in RESULTS.items()
+    }
+    paid = {
+        name: lambda state, result=result: debt_machine.apply(state, result)
+        for name, result in RESULTS.items()
+    }
     set_back = {
         f"clock {off:+} s": lambda rotation, off=off: patience.set_back(rotation, NOW - 1 + off)
         for off in (-301, -300, -299, 0, 301)
@@ -428,25 +538,41 @@ def groups() -> dict[str, Group]:
         "begin": debt_machine.begin,
         "void": debt_machine.void,
         **{
-            f"boot clock {off:+} s": lambda debt, off=off: debt_machine.by_boot_clock(debt, NOW - 1, "b", 49.0 + off)
+            f"boot clock {off:+} s": lambda debt, off=off: debt_machine.by_boot_clock(
+                debt, NOW - 1, "b", 49.0 + off
+            )
             for off in (-301, -300, -299, 299, 300, 301)
         },
         "another boot": lambda debt: debt_machine.by_boot_clock(debt, NOW - 1, "c", 49.0 - 301),
-        "no boot": lambda debt: debt_machine.by_boot_clock(replace(debt, boot=""), NOW - 1, "", 49.0 - 301),
+        "no boot": lambda debt: debt_machine.by_boot_clock(
+            replace(debt, boot=""), NOW - 1, "", 49.0 - 301
+        ),
     }
-    orders = {f"order {one}": (lambda state, one=one: order.order_rotation(state, one, NOW)) for one in Order}
-    hurried = {f"order {one}": (lambda state, one=one: order.order_debt(state, one, NOW)) for one in Order}
+    orders = {
+        f"order {one}": lambda state, one=one: order.order_rotation(state, one, NOW)
+        for one in Order
+    }
+    hurried = {
+        f"order {one}": lambda state, one=one: order.order_debt(state, one, NOW) for one in Order
+    }
     stuck = {"as usual": {}, **{f"stuck in {phase}": {"came_from": phase} for phase in Phase}}
-    stuck |= {f"stuck in {phase}, forward only": {"came_from": phase, "forward_only": True} for phase in Phase}
+    stuck |= {
+        f"stuck in {phase}, forward only": {"came_from": phase, "forward_only": True}
+        for phase in Phase
+    }
     asked = replace(ROTATION, question="?", problem="!")
     lagged = {name: {"since": NOW - 7, **changes} for name, changes in ROTATIONS.items()}
     found: dict[str, Group] = {}
     for phase in Phase:
         if phase is not Phase.SETTLE:
-            found[f"a rotation in {phase}: result → what changes"] = _rows(phase, ROTATION, ROTATIONS, applied)
+            found[f"a rotation in {phase}: result → what changes"] = _rows(
+                phase, ROTATION, ROTATIONS, applied
+            )
         found[f"what a rotation in {phase} does next"] = _rows(phase, ROTATION, ROTATIONS, ahead)
         found[f"orders to a rotation in {phase}"] = _rows(phase, ROTATION, ROTATIONS, orders, "")
-        found[f"a rotation in {phase} beside debts: whose turn, who may act, what is needed"] = partial(_beside, phase)
+        found[f"a rotation in {phase} beside debts: whose turn, who may act, what is needed"] = (
+            partial(_beside, phase)
+        )
     found["a rotation whose lost create left nothing, when the list has had its time"] = _rows(
         Phase.RECOVER, ROTATION, lagged, applied
     )
@@ -454,11 +580,15 @@ def groups() -> dict[str, Group]:
     found["a rotation whose clock was set back"] = _rows(Phase.WRITE, ROTATION, ROTATIONS, set_back)
     found["orders to a rotation that is stuck"] = _rows(Phase.STUCK, asked, stuck, orders, "")
     for debt_phase in DebtPhase:
-        found[f"an old key in {debt_phase}: result → what changes"] = _rows(debt_phase, DEBT, DEBTS, paid)
+        found[f"an old key in {debt_phase}: result → what changes"] = _rows(
+            debt_phase, DEBT, DEBTS, paid
+        )
         found[f"what happens to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, begun)
         found[f"orders to an old key in {debt_phase}"] = _rows(debt_phase, DEBT, DEBTS, hurried, "")
     found["debts alone, and going back"] = _alone
-    found["a leaked key dies first: which keys, and what becomes of the rotation"] = lambda: _marked("kills", _kills())
+    found["a leaked key dies first: which keys, and what becomes of the rotation"] = lambda: (
+        _marked("kills", _kills())
+    )
     found["looks: who holds a key that is to die"] = lambda: _marked("looks", _every_look())
     found["sweeps: which keys at the provider are ours and nobody's"] = _sweeps
     found["what a lost create left, and whether a new key is shown"] = _ours
@@ -498,7 +628,14 @@ BESIDE: dict[str, tuple[Debt, ...]] = {
     "retired, not proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=1),),
     "retired, proven": (replace(DEBT, phase=DebtPhase.SWEEP, passes=3),),
     "asked of a person, at once": (
-        replace(DEBT, phase=DebtPhase.REVOKE, key=OTHER, cause=Cause.COMPROMISED, by_hand=True, at_once=True),
+        replace(
+            DEBT,
+            phase=DebtPhase.REVOKE,
+            key=OTHER,
+            cause=Cause.COMPROMISED,
+            by_hand=True,
+            at_once=True,
+        ),
     ),
     "asked of a person, of another key": (
         replace(DEBT, phase=DebtPhase.REVOKE, key=OTHER, cause=Cause.COMPROMISED, by_hand=True),
@@ -512,9 +649,18 @@ BESIDE: dict[str, tuple[Debt, ...]] = {
         replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True, wake=NOW + 3),
     ),
     "to die at once, in vain": (
-        replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, at_once=True, wake=NOW + 3, attention="503"),
+        replace(
+            DEBT,
+            phase=DebtPhase.REVOKE,
+            cause=Cause.COMPROMISED,
+            at_once=True,
+            wake=NOW + 3,
+            attention="503",
+        ),
     ),
-    "asked of a person": (replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, by_hand=True),),
+    "asked of a person": (
+        replace(DEBT, phase=DebtPhase.REVOKE, cause=Cause.COMPROMISED, by_hand=True),
+    ),
     "paid": (replace(DEBT, phase=DebtPhase.PAID),),
     "two": (DEBT, replace(DEBT, id="e", key=OTHER, phase=DebtPhase.REVOKE)),
     "the new key's, paid": (replace(DEBT, key=NEW, cause=Cause.UNDONE, phase=DebtPhase.PAID),),
@@ -539,7 +685,13 @@ def _beside(phase: Phase) -> Iterator[str]:
 
 def _kills() -> Iterator[str]:
     """For every phase: the keys, and what is left of the rotation, by which of its keys die."""
-    dying = {"none": (), "the old": (OLD,), "the new": (NEW,), "both": (OLD, NEW), "another": (OTHER,)}
+    dying = {
+        "none": (),
+        "the old": (OLD,),
+        "the new": (NEW,),
+        "both": (OLD, NEW),
+        "another": (OTHER,),
+    }
     kinds: dict[str, dict[str, Any]] = {
         "as usual": {},
         "found one": {"found": (OTHER,)},
@@ -557,18 +709,32 @@ def _kills() -> Iterator[str]:
             at = {"phase": Phase.STUCK, "came_from": phase} if stuck else {"phase": phase}
             rotation = replace(ROTATION, **at, **changes)
             what = f"{phase}{', stuck' if stuck else ''}, {kind}"
-            yield f"{what}: {shown(incident.to_kill(rotation, (DEBT, replace(DEBT, key=OTHER)), OLD))}"
-            yield f"{what}, a stranger in force: {shown(incident.to_kill(rotation, (DEBT,), Key('in force')))}"
-            yield f"{what}, over, none in force → {change(rotation, incident.over(rotation, 'why'))}"
+            yield (
+                f"{what}:"
+                f" {shown(incident.to_kill(rotation, (DEBT, replace(DEBT, key=OTHER)), OLD))}"
+            )
+            yield (
+                f"{what}, a stranger in force:"
+                f" {shown(incident.to_kill(rotation, (DEBT,), Key('in force')))}"
+            )
+            yield (
+                f"{what}, over, none in force → {change(rotation, incident.over(rotation, 'why'))}"
+            )
             for name, keys in dying.items():
                 for current in (None, OLD, OTHER):
                     found = change(rotation, incident.carried_on(rotation, keys, current, NOW))
                     yield f"{what}, {name} die, {current} in force → {found}"
             for current in (OLD, NEW, OTHER):
-                yield f"{what}, over, {current} → {change(rotation, incident.over(rotation, 'why', current, at=NOW))}"
+                yield (
+                    f"{what}, over, {current} →"
+                    f" {change(rotation, incident.over(rotation, 'why', current, at=NOW))}"
+                )
     for phase, cause in itertools.product(DebtPhase, Cause):
         debt = replace(DEBT, phase=phase, cause=cause)
-        yield f"{phase}, {cause}: {shown(incident.to_kill(None, (debt,), None))}, {incident.ending(debt)}"
+        yield (
+            f"{phase}, {cause}: {shown(incident.to_kill(None, (debt,), None))},"
+            f" {incident.ending(debt)}"
+        )
         for name, changes in DEBTS.items():
             changed = replace(debt, **{**changes, "cause": cause})
             killed = change(changed, debt_machine.kill(changed))
@@ -577,9 +743,18 @@ def _kills() -> Iterator[str]:
 
 def _alone() -> Iterator[str]:
     for name, owed in BESIDE.items():
-        told = f"turn {shown(_unit(turn.turn(None, owed)))}; needed {shown(keep.still_needed(None, owed))}"
-        yield f"no rotation · debts: {name} → {told}; go back {_answered(order.go_back(None, owed, NOW))}"
-    back = (f"{n} → {shown(order.begin_back('q', PLAN, replace(DEBT, **c), NOW))}" for n, c in DEBTS.items())
+        told = (
+            f"turn {shown(_unit(turn.turn(None, owed)))}; needed"
+            f" {shown(keep.still_needed(None, owed))}"
+        )
+        yield (
+            f"no rotation · debts: {name} → {told}; go back"
+            f" {_answered(order.go_back(None, owed, NOW))}"
+        )
+    back = (
+        f"{n} → {shown(order.begin_back('q', PLAN, replace(DEBT, **c), NOW))}"
+        for n, c in DEBTS.items()
+    )
     yield from _marked("begin back", back)
 
 
@@ -599,10 +774,14 @@ def _cases(phase: Phase, changes: dict[str, Any]) -> Iterator[str]:
             "current again": shown(tuple(debt.id for debt in turn.current_again(rotation, owed))),
             "settle": change(rotation, turn.settle(rotation, owed)),
             "may act": shown(tuple(turn.may_act(debt, rotation) for debt in owed)),
-            "unblocked": " ".join(change(rotation, turn.unblocked(rotation, debt)) for debt in owed),
+            "unblocked": " ".join(
+                change(rotation, turn.unblocked(rotation, debt)) for debt in owed
+            ),
             "go back": _answered(order.go_back(rotation, owed, NOW)),
         }
-        answers = "; ".join(f"{what}: {answer}" for what, answer in told.items() if answer not in ("", "()"))
+        answers = "; ".join(
+            f"{what}: {answer}" for what, answer in told.items() if answer not in ("", "()")
+        )
         yield f"debts: {name} → {answers}"
 
 
@@ -645,25 +824,40 @@ def _every_look() -> Iterator[str]:
     }
     for many in (5, 6, 7, 9):
         pods = tuple(InstanceFact(str(number), 9.0) for number in range(many))
-        verdict = look.look(Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, pods),), NOW), OLD)
+        verdict = look.look(
+            Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, pods),), NOW), OLD
+        )
         yield f"{many} of them → {verdict.text!r}"
     job = InstanceFact("job", 9.0, left_alone=True)
-    for which, found in {"a job": (job,), "a job and an older": (job, InstanceFact("1", 9.0))}.items():
+    for which, found in {
+        "a job": (job,),
+        "a job and an older": (job, InstanceFact("1", 9.0)),
+    }.items():
         for converged in (True, False):
             consumer = ConsumerFact("c", Evidence.STARTED, converged, found)
             for living in (None, NEW):
                 verdict = look.look(Facts((_STORE,), (consumer,), NOW), OLD, living)
-                yield f"{which}, converged {converged}, living {living} → {verdict.clear} {verdict.text!r}"
+                yield (
+                    f"{which}, converged {converged}, living {living} → {verdict.clear}"
+                    f" {verdict.text!r}"
+                )
     for name, store in stores.items():
         for living in (None, NEW):
-            verdict = look.look(Facts((store, replace(_STORE, name="t", written_at=15.0)), (), NOW), OLD, living)
-            yield f"store {name}, living {living} → {shown(verdict)} {verdict.clear} {verdict.text!r}"
+            verdict = look.look(
+                Facts((store, replace(_STORE, name="t", written_at=15.0)), (), NOW), OLD, living
+            )
+            yield (
+                f"store {name}, living {living} → {shown(verdict)} {verdict.clear} {verdict.text!r}"
+            )
         for evidence in Evidence:
             for converged in (True, False):
                 for which, found in instances.items():
                     consumer = ConsumerFact("c", evidence, converged, found)
                     verdict = look.look(Facts((store,), (consumer,), NOW), OLD)
-                    yield f"store {name}, {evidence}, converged {converged}, {which} → {verdict.clear} {verdict.text!r}"
+                    yield (
+                        f"store {name}, {evidence}, converged {converged}, {which} →"
+                        f" {verdict.clear} {verdict.text!r}"
+                    )
 
 
 def _sweeps() -> Iterator[str]:
@@ -679,7 +873,10 @@ def _sweeps() -> Iterator[str]:
         "without a label": KeyRecord("b", "made by hand"),
     }
     for name, record in records.items():
-        found = sweep.orphans([records["without a label"], record], known), sweep.left_by([record], label)
+        found = (
+            sweep.orphans([records["without a label"], record], known),
+            sweep.left_by([record], label),
+        )
         yield f"{name} → orphan {shown(found[0])}, left by the attempt {shown(found[1])}"
     one = KeyRecord("n", hint="h", created_at=100.0)
     lists = {
@@ -697,17 +894,32 @@ def _sweeps() -> Iterator[str]:
         yield f"new since, {name} → {shown(sweep.new_since(found, ['k'], 100.0, 5.0))}"
     backs = [POLICY.backoff(tries) for tries in (0, 1, 2, 3, 4, 5, 20, 21, 22, 2000)]
     yield f"back-off → {backs}"
-    yield f"a long back-off → {[replace(POLICY, longest_retry=1e9).backoff(tries) for tries in (20, 21, 22, 23)]}"
+    yield (
+        "a long back-off →"
+        f" {[replace(POLICY, longest_retry=1e9).backoff(tries) for tries in (20, 21, 22, 23)]}"
+    )
     spread = [(times, tries) for times in (1, 2, 3) for tries in (0, 1, 3, 20, 21, 22)]
     long = replace(POLICY, longest_retry=1e9)
-    yield f"spacing → {[long.spacing(8.0, *one) for one in spread]}, {[POLICY.spacing(8.0, *one) for one in spread]}"
+    yield (
+        f"spacing → {[long.spacing(8.0, *one) for one in spread]},"
+        f" {[POLICY.spacing(8.0, *one) for one in spread]}"
+    )
     yield f"fence → {[fence.admits(present, mine) for present, mine in ((1, 1), (2, 1), (1, 2))]}"
     yield f"endless → {', '.join(sorted(patience.ENDLESS))}"
     long = replace(known, playbook="p" * 70), KeyRecord("a", replace(label, playbook="p" * 60).text)
     yield f"a long name → {shown(sweep.orphans([long[1]], long[0]))}"
     twice = [records["ours"], replace(records["ours"], id="c")]
     yield f"two with one label → {shown(sweep.orphans(twice, known))}"
-    keys = [OLD, NEW, Key("old"), Key("", "f-old"), Key(), Key("", "", "o…d"), Key("", "", "x"), Key("", "", "xy")]
+    keys = [
+        OLD,
+        NEW,
+        Key("old"),
+        Key("", "f-old"),
+        Key(),
+        Key("", "", "o…d"),
+        Key("", "", "x"),
+        Key("", "", "xy"),
+    ]
     keys.append(Key("", "0123456789abcdef"))
     for key in keys:
         same = [shown(other) for other in (*keys, None) if key.same(other)]
@@ -725,15 +937,25 @@ def _ours() -> Iterator[str]:
         "nothing left, cannot be read": Lost((), blind=("s",)),
         "a store holds it": Lost((OTHER,), strange=(strange,)),
         "not certain, a store holds one": Lost((), "2 new keys", strange=(strange,)),
-        "not certain, a store holds one of two": Lost((), "2", strange=(strange,), candidates=(NEW, OTHER)),
-        "a store holds it, with a hint": Lost((OTHER,), strange=(Strange("s", "f-x", (replace(OTHER, hint="h"),)),)),
+        "not certain, a store holds one of two": Lost(
+            (), "2", strange=(strange,), candidates=(NEW, OTHER)
+        ),
+        "a store holds it, with a hint": Lost(
+            (OTHER,), strange=(Strange("s", "f-x", (replace(OTHER, hint="h"),)),)
+        ),
         "two stores hold it": Lost((OTHER,), strange=(strange, replace(strange, store="t"))),
         "two stores hold two": Lost((OTHER,), strange=(strange, Strange("t", "f-y", (OTHER,)))),
-        "a store holds one of two": Lost((OTHER, NEW), strange=(replace(strange, may_be=(OTHER, NEW)),)),
-        "two stores, two ids": Lost((OTHER, NEW), strange=(strange, replace(strange, may_be=(NEW,)))),
+        "a store holds one of two": Lost(
+            (OTHER, NEW), strange=(replace(strange, may_be=(OTHER, NEW)),)
+        ),
+        "two stores, two ids": Lost(
+            (OTHER, NEW), strange=(strange, replace(strange, may_be=(NEW,)))
+        ),
         "a store holds a stranger": Lost((OTHER,), strange=(Strange("s", "f-x"),)),
         "a store and an instance": Lost((OTHER,), strange=(strange,), shown=frozenset({"f-x"})),
-        "a store, and an instance another": Lost((OTHER,), strange=(strange,), shown=frozenset({"f-y"})),
+        "a store, and an instance another": Lost(
+            (OTHER,), strange=(strange,), shown=frozenset({"f-y"})
+        ),
         "an instance": Lost((OTHER,), shown=frozenset({"f-x"})),
         "used": Lost((OTHER,), used=(OTHER,)),
         "the old one is hidden": Lost((OTHER,), hidden=(OLD,)),
@@ -754,14 +976,26 @@ def _ours() -> Iterator[str]:
         "two": ([ours, replace(ours, id="c")], NEW, ()),
         "of another value": ([replace(ours, hint="no")], NEW, ()),
     }.items():
-        by_label = recognise.by_label(listed, key, label, before, lambda record: record.hint != "no")
-        yield f"{name} → {shown(by_label)}; by difference {shown(recognise.by_difference(listed, key, before))}"
-    slots = [(None, ()), ("f-new", ()), ("f-new", ("f-old",)), ("f-new", ("f-new",)), ("f-old", ("f-old",))]
+        by_label = recognise.by_label(
+            listed, key, label, before, lambda record: record.hint != "no"
+        )
+        yield (
+            f"{name} → {shown(by_label)}; by difference"
+            f" {shown(recognise.by_difference(listed, key, before))}"
+        )
+    slots = [
+        (None, ()),
+        ("f-new", ()),
+        ("f-new", ("f-old",)),
+        ("f-new", ("f-new",)),
+        ("f-old", ("f-old",)),
+    ]
     yield f"slots → {[shown(recognise.in_slot(slot, NEW, before)) for slot, before in slots]}"
     hidden = sweep.not_shown([OLD, NEW], [KeyRecord("new")])
     later = [replace(ours, label=replace(label, attempt=n).text) for n in (1, 2)]
     others = [
-        replace(later[1], label=replace(label, attempt=3, **one).text) for one in ({"rotation": "q"}, {"playbook": "q"})
+        replace(later[1], label=replace(label, attempt=3, **one).text)
+        for one in ({"rotation": "q"}, {"playbook": "q"})
     ]
     found = sweep.of_later_attempts([*later, *others, foreign], label)
     long = replace(label, playbook="p" * 70), replace(label, playbook="p" * 60, attempt=2)
@@ -771,7 +1005,9 @@ def _ours() -> Iterator[str]:
 
 
 def text() -> str:
-    return "".join(f"# {name}\n" + "".join(f"{line}\n" for line in group()) for name, group in groups().items())
+    return "".join(
+        f"# {name}\n" + "".join(f"{line}\n" for line in group()) for name, group in groups().items()
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What the core believes of keys, stores and consumers, written down with its other decisions (see `decisions`)."""
+"""What the core believes of keys, stores and consumers, written down with its other decisions (see
+`decisions`).
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,44 @@ from typing import Any
 from rotator.core import baseline, identity, incident, look, resume
 from rotator.core.baseline import StoreState
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
-from rotator.core.state import CLOCKS_AGREE, ConsumerPlan, DebtPhase, Phase, Plan, Rotation, StorePlan
+from rotator.core.state import (
+    CLOCKS_AGREE,
+    ConsumerPlan,
+    DebtPhase,
+    Phase,
+    Plan,
+    Rotation,
+    StorePlan,
+)
 from rotator.model import Evidence, KeyRecord
 from tests.unit import decisions as written
-from tests.unit.decisions import DEBT, DEBTS, FACTS, NEW, NOW, OLD, OTHER, ROTATION, ROTATIONS, change, rows, shown
+from tests.unit.decisions import (
+    DEBT,
+    DEBTS,
+    FACTS,
+    NEW,
+    NOW,
+    OLD,
+    OTHER,
+    ROTATION,
+    ROTATIONS,
+    change,
+    rows,
+    shown,
+)
 
-_TODAY = Plan((StorePlan("t"), StorePlan("u", follows=True)), (ConsumerPlan("e"),), policy=written.POLICY)
+_TODAY = Plan(
+    (StorePlan("t"), StorePlan("u", follows=True)), (ConsumerPlan("e"),), policy=written.POLICY
+)
 _VALUE, _LITERAL = "sk-proj-Abcdefghijklmnopqrstuvwxyzx2Lk", "sk-proj-"
 
 
 def groups() -> dict[str, Callable[[], Iterator[str]]]:
     found: dict[str, Callable[[], Iterator[str]]] = {}
     for phase in Phase:
-        found[f"a rotation in {phase} goes on as today's playbook says"] = lambda phase=phase: _as_today(phase)
+        found[f"a rotation in {phase} goes on as today's playbook says"] = lambda phase=phase: (
+            _as_today(phase)
+        )
     found["an old key is looked for where today's playbook says"] = _owed_as_today
     found["what a rotation that is over leaves open"] = _left_open
     found["which consumers show to be clear of a key"] = _showing
@@ -49,7 +76,9 @@ def _as_today(phase: Phase) -> Iterator[str]:
 
 
 def _stuck(rotation: Rotation, phase: Phase) -> Rotation:
-    return resume.as_today(replace(rotation, phase=Phase.STUCK, came_from=phase, question="?"), _TODAY, {"u": "3"})
+    return resume.as_today(
+        replace(rotation, phase=Phase.STUCK, came_from=phase, question="?"), _TODAY, {"u": "3"}
+    )
 
 
 def _places(rotation: Rotation) -> Any:
@@ -79,13 +108,18 @@ def _showing() -> Iterator[str]:
         "holds it": (InstanceFact("1", 20.0, "f-old"),),
         "holds the new key": (InstanceFact("1", 9.0, "f-new"),),
         "holds a third key": (InstanceFact("1", 20.0, "f-other"),),
-        "a job that holds it": (InstanceFact("1", 9.0, "f-old", left_alone=True), InstanceFact("2", 20.0)),
+        "a job that holds it": (
+            InstanceFact("1", 9.0, "f-old", left_alone=True),
+            InstanceFact("2", 20.0),
+        ),
         "from the future": (InstanceFact("1", NOW + 1),),
         "none": (),
     }
     stores = (StoreFact("s", "f-new", True, 10.0), StoreFact("t", "f-new", True, 15.0))
     for evidence, converged, living in itertools.product(Evidence, (True, False), (None, NEW)):
-        consumers = tuple(ConsumerFact(name, evidence, converged, found) for name, found in instances.items())
+        consumers = tuple(
+            ConsumerFact(name, evidence, converged, found) for name, found in instances.items()
+        )
         clear = look.showing(Facts(stores, consumers, NOW), OLD, living)
         yield f"{evidence}, converged {converged}, living {living} → {[one.name for one in clear]}"
     third = (ConsumerFact("c", Evidence.READ, True, instances["holds a third key"]),)
@@ -119,7 +153,10 @@ def _baselines() -> Iterator[str]:
         for current, own in itertools.product(("", "f-old", "f-new"), ((), ("f-x",))):
             for fill_all, lost in itertools.product((False, True), (False, True)):
                 found = baseline.baseline(states, current, own, fill_all, lost)
-                yield f"{name}, current {current!r}, own {own}, fill all {fill_all}, lost {lost} → {shown(found)}"
+                yield (
+                    f"{name}, current {current!r}, own {own}, fill all {fill_all}, lost {lost} →"
+                    f" {shown(found)}"
+                )
 
 
 def _shown_keys() -> Iterator[str]:
@@ -134,26 +171,57 @@ def _shown_keys() -> Iterator[str]:
         consumers = [ConsumerFact(name, evidence, True, found) for name, found in instances.items()]
         for fingerprint in ("", "f-old"):
             yield f"{evidence}, {fingerprint!r} → {shown(baseline.shown(consumers, fingerprint))}"
-    both = [ConsumerFact(evidence, evidence, True, instances["another"]) for evidence in reversed(Evidence)]
+    both = [
+        ConsumerFact(evidence, evidence, True, instances["another"])
+        for evidence in reversed(Evidence)
+    ]
     yield f"one of each → {shown(baseline.shown(both, 'f-old'))}"
 
 
 def _agreements() -> Iterator[str]:
     hints = ["", "***", "…", "..", ".", "sk-***", "sk-proj-", "sk-proj-A", "sk-proj-Abcd", "x2Lk"]
-    hints += ["sk-proj-Abcd…x2Lk", "•••x2Lk", "sk-...x2Lk", "sk-...Ac4A", "sk-live...x2Lk", "***x2Lk***"]
+    hints += [
+        "sk-proj-Abcd…x2Lk",
+        "•••x2Lk",
+        "sk-...x2Lk",
+        "sk-...Ac4A",
+        "sk-live...x2Lk",
+        "***x2Lk***",
+    ]
     hints += ["Lk...sk-proj-", " sk-…Lk ", "Abcd"]
-    hints += ["sk-..bcd..hij..Lk", "sk-..hij..bcd..Lk", "sk-..bcd..bcd..Lk", "sk-..bcd..efg..Lk", "sk-..xyz..yzx..Lk"]
+    hints += [
+        "sk-..bcd..hij..Lk",
+        "sk-..hij..bcd..Lk",
+        "sk-..bcd..bcd..Lk",
+        "sk-..bcd..efg..Lk",
+        "sk-..xyz..yzx..Lk",
+    ]
     hints += ["..2L..Lk"]
-    hints += [_VALUE, f"{_VALUE}…", f"…{_VALUE}", f"{_VALUE[:20]}…{_VALUE[20:]}", f"{_VALUE[:21]}…{_VALUE[20:]}"]
+    hints += [
+        _VALUE,
+        f"{_VALUE}…",
+        f"…{_VALUE}",
+        f"{_VALUE[:20]}…{_VALUE[20:]}",
+        f"{_VALUE[:21]}…{_VALUE[20:]}",
+    ]
     for hint in hints:
         for literal in (_LITERAL, "", "sk-", _VALUE, _VALUE[:-2]):
-            yield f"{hint!r} beyond {literal!r} → {identity.agreement(KeyRecord('id', hint=hint), _VALUE, literal)}"
+            yield (
+                f"{hint!r} beyond {literal!r} →"
+                f" {identity.agreement(KeyRecord('id', hint=hint), _VALUE, literal)}"
+            )
     for hint in ("ab…XX…", "ab…ab…", "ab…cd…ab", "XX…ab…"):
-        yield f"{hint!r} of what repeats → {identity.agreement(KeyRecord('id', hint='…' + hint), 'abXXcdabYYab', '')}"
+        yield (
+            f"{hint!r} of what repeats →"
+            f" {identity.agreement(KeyRecord('id', hint='…' + hint), 'abXXcdabYYab', '')}"
+        )
     of_ids = [("AKIAEXAMPLE", "AKIAEXAMPLE"), ("AKIAEXAMPLE", "AKIA…MPLE")]
     of_ids += [("AKIAEXAMPLE", "AKIA…"), ("AKIAEXAMPLE", "…"), ("k", "sk…k")]
     for key_id, hint in of_ids:
-        yield f"{hint!r} of {key_id} → {identity.agreement(KeyRecord(key_id, hint=hint), _VALUE, _LITERAL)}"
+        yield (
+            f"{hint!r} of {key_id} →"
+            f" {identity.agreement(KeyRecord(key_id, hint=hint), _VALUE, _LITERAL)}"
+        )
 
 
 def _identities() -> Iterator[str]:

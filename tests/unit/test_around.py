@@ -1,4 +1,6 @@
-"""A newline behind a key is no part of it, stays where it was, and is told where nobody meant it."""
+"""A newline behind a key is no part of it, stays where it was, and is told where nobody
+meant it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from rotator.clients import around
         ("old\nOTHER\n", "new\n", "several lines", "several lines"),
     ],
 )
-def test_what_stands_around_stays_and_is_told(before: str, after: str, in_a_file: str, elsewhere: str) -> None:
+def test_what_stands_around_stays_and_is_told(
+    before: str, after: str, in_a_file: str, elsewhere: str
+) -> None:
     assert around.bare(before) == before.strip("\ufeff \r\n")
     assert around.like(before, "new") == after
     for words, found in (

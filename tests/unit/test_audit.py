@@ -1,4 +1,6 @@
-"""A changed, dropped or reordered record shows; a cut tail shows against a checkpoint that left the machine."""
+"""A changed, dropped or reordered record shows; a cut tail shows against a checkpoint that left the
+machine.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,15 @@ def lines(journal: Journal) -> list[dict[str, object]]:
     with journal.database.write() as connection:
         for number in range(5):
             for name in ("r1", "r2"):
-                chain.append(connection, name, 1000.0 + number, "intent", ACTOR, step="store", target=f"s{number}")
+                chain.append(
+                    connection,
+                    name,
+                    1000.0 + number,
+                    "intent",
+                    ACTOR,
+                    step="store",
+                    target=f"s{number}",
+                )
         checkpoint.add(connection, journal, 2000.0)
     with journal.database.read() as connection:
         return list(verify.lines_of(connection))
@@ -45,7 +55,13 @@ def lines(journal: Journal) -> list[dict[str, object]]:
 
 def test_a_whole_log_is_whole(lines: list[dict[str, object]]) -> None:
     verdict = verify.verify(lines)
-    assert (verdict.whole, verdict.records, verdict.chains, verdict.checkpoints, verdict.unsigned_tail) == (
+    assert (
+        verdict.whole,
+        verdict.records,
+        verdict.chains,
+        verdict.checkpoints,
+        verdict.unsigned_tail,
+    ) == (
         True,
         10,
         2,
@@ -59,7 +75,9 @@ FIELDS = ["time", "chain", "seq", "event", "actor", "step", "target", "prev", "h
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_change_of_any_field_shows(lines: list[dict[str, object]], field: str) -> None:
-    lines[4][field] = {"who": "mallory"} if field == "actor" else 99 if field == "seq" else "changed"
+    lines[4][field] = (
+        {"who": "mallory"} if field == "actor" else 99 if field == "seq" else "changed"
+    )
     assert not verify.verify(lines).whole
 
 
@@ -96,16 +114,22 @@ def test_a_forged_checkpoint_shows(lines: list[dict[str, object]], journal: Jour
     assert not verify.verify(lines, public).whole
 
 
-def test_a_row_edited_in_the_database_shows(journal: Journal, lines: list[dict[str, object]]) -> None:
+def test_a_row_edited_in_the_database_shows(
+    journal: Journal, lines: list[dict[str, object]]
+) -> None:
     from sqlalchemy import text
 
     with journal.database.write() as connection:
-        connection.execute(text("UPDATE audit SET record = replace(record, 'alice', 'bob') WHERE n = 3"))
+        connection.execute(
+            text("UPDATE audit SET record = replace(record, 'alice', 'bob') WHERE n = 3")
+        )
     with journal.database.read() as connection:
         assert "was changed" in verify.verify(verify.lines_of(connection)).mistakes[0]
 
 
-def test_an_exported_file_is_verified_without_the_journal(lines: list[dict[str, object]], tmp_path: Path) -> None:
+def test_an_exported_file_is_verified_without_the_journal(
+    lines: list[dict[str, object]], tmp_path: Path
+) -> None:
     path = tmp_path / "export.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert verify.verify(verify.lines_of_file(path)).whole
@@ -114,7 +138,9 @@ def test_an_exported_file_is_verified_without_the_journal(lines: list[dict[str, 
         list(verify.lines_of_file(path))
 
 
-def test_a_column_edited_in_the_database_shows(journal: Journal, lines: list[dict[str, object]]) -> None:
+def test_a_column_edited_in_the_database_shows(
+    journal: Journal, lines: list[dict[str, object]]
+) -> None:
     """The columns are what is searched; they must say what the signed record says."""
     from sqlalchemy import text
 
@@ -124,7 +150,9 @@ def test_a_column_edited_in_the_database_shows(journal: Journal, lines: list[dic
         assert "was changed" in verify.verify(verify.lines_of(connection)).mistakes[0]
 
 
-def test_checkpoints_that_were_edited_or_dropped_show(journal: Journal, lines: list[dict[str, object]]) -> None:
+def test_checkpoints_that_were_edited_or_dropped_show(
+    journal: Journal, lines: list[dict[str, object]]
+) -> None:
     with journal.database.write() as connection:
         chain.append(connection, "r1", 2500.0, "outcome", ACTOR)
         checkpoint.add(connection, journal, 3000.0)
@@ -132,10 +160,15 @@ def test_checkpoints_that_were_edited_or_dropped_show(journal: Journal, lines: l
         *records, first, second = verify.lines_of(connection)
     assert verify.verify([*records, first, second]).whole
     assert "does not follow" in verify.verify([*records, second]).mistakes[0]
-    assert "was changed" in verify.verify([*records, {**first, "time": "yesterday"}, second]).mistakes[0]
+    assert (
+        "was changed"
+        in verify.verify([*records, {**first, "time": "yesterday"}, second]).mistakes[0]
+    )
 
 
-def test_a_file_may_hold_other_lines_than_records(lines: list[dict[str, object]], tmp_path: Path) -> None:
+def test_a_file_may_hold_other_lines_than_records(
+    lines: list[dict[str, object]], tmp_path: Path
+) -> None:
     """The stream goes where logs go."""
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f'\n{{"level": "info"}}\n{json.dumps(line)}\n' for line in lines))
@@ -147,7 +180,9 @@ def test_a_secret_in_a_persons_words_is_not_written_down(journal: Journal) -> No
     """And the chain is whole over what was written."""
     leaked = Secret("sk-canary-in-a-reason-0123456789")
     with journal.database.write() as connection:
-        chain.append(connection, "r1", 1000.0, "order", ACTOR, reason=f"it was in a log: {leaked.reveal()}")
+        chain.append(
+            connection, "r1", 1000.0, "order", ACTOR, reason=f"it was in a log: {leaked.reveal()}"
+        )
     with journal.database.read() as connection:
         (record,) = verify.lines_of(connection)
     assert "canary" not in json.dumps(record) and "it was in a log: ***" in str(record["reason"])
@@ -167,13 +202,17 @@ def test_a_stream_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
         stream.Stream((str(tmp_path / "none" / "audit.jsonl"),))
 
 
-def test_what_a_chain_hangs_on_is_not_taken_for_a_key(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_chain_hangs_on_is_not_taken_for_a_key(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A catalog file of the user's own may say that keys are 64 hex digits, as hashes are."""
     monkeypatch.setattr(chain, "redact", Redactor(["[0-9a-f]{64}", "[0-9A-Z]{26}"]))
     name, key = "01KBZ7Q9V5T2N8M4X6C3R1H0GF", "0a" * 32
     with journal.database.write() as connection:
         for number in range(3):
-            chain.append(connection, name, 1.0 + number, "failed", ACTOR, detail={"said": [f"bad {key}"]})
+            chain.append(
+                connection, name, 1.0 + number, "failed", ACTOR, detail={"said": [f"bad {key}"]}
+            )
     with journal.database.read() as connection:
         found = list(verify.lines_of(connection))
     assert verify.verify(found).whole and {record["chain"] for record in found} == {name}
@@ -188,7 +227,11 @@ def rewritten(connection: Connection) -> dict[str, list[object]]:
     heads: dict[str, list[object]] = {}
     rows = connection.execute(tables.audit.select().order_by(tables.audit.c.n)).mappings().all()
     for row in rows:
-        body = {**json.loads(row["record"]), "prev": heads.get(row["chain"], [0, "0" * 64])[1], "actor": "mallory"}
+        body = {
+            **json.loads(row["record"]),
+            "prev": heads.get(row["chain"], [0, "0" * 64])[1],
+            "actor": "mallory",
+        }
         del body["hash"]
         body["hash"] = record_module.digest(body["prev"], record_module.canonical(body))
         heads[row["chain"]] = [row["seq"], body["hash"]]
@@ -212,10 +255,23 @@ def _checkpoints_forged(connection: Connection) -> None:
     connection.execute(tables.checkpoints.delete())
     private = Ed25519PrivateKey.generate()
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
-    body = {"checkpoint": 1, "time": "t", "upto": 10, "heads": heads, "prev": "0" * 64, "key": public}
+    body = {
+        "checkpoint": 1,
+        "time": "t",
+        "upto": 10,
+        "heads": heads,
+        "prev": "0" * 64,
+        "key": public,
+    }
     text = record_module.canonical(body)
     signature = base64.b64encode(private.sign(text.encode())).decode()
-    made = {"n": 1, "upto": 10, "body": text, "hash": checkpoint.hash_of(text), "signature": signature}
+    made = {
+        "n": 1,
+        "upto": 10,
+        "body": text,
+        "hash": checkpoint.hash_of(text),
+        "signature": signature,
+    }
     connection.execute(tables.checkpoints.insert(), made)
     for name in ("audit_public_key", "audit_public_keys"):
         put_setting(connection, name, public)
@@ -253,11 +309,15 @@ def _signing_key_deleted(connection: Connection) -> None:
 
 def _installation_deleted(connection: Connection) -> None:
     _memory_deleted(connection)
-    connection.execute(tables.meta.delete().where(tables.meta.c.name.in_(("installation", "sealing_key"))))
+    connection.execute(
+        tables.meta.delete().where(tables.meta.c.name.in_(("installation", "sealing_key")))
+    )
 
 
 def _as_if_from_before(connection: Connection) -> None:
-    """A journal from before it remembered is believed once; without the key nobody can make one look so."""
+    """A journal from before it remembered is believed once; without the key nobody can make one
+    look so.
+    """
     _memory_deleted(connection)
     put_setting(connection, "sealing_key", hashlib.sha256(b"rotator sealing key").hexdigest()[:16])
 
@@ -288,7 +348,10 @@ def grown(journal: Journal, at: float = 5000.0) -> dict[str, object] | None:
 
 @pytest.mark.parametrize("forge", FORGED, ids=lambda forge: forge.__name__.strip("_"))
 def test_a_log_that_lost_its_checkpoints_is_broken_and_stays_so(
-    forge: Callable[[Connection], None], journal: Journal, lines: list[dict[str, object]], tmp_path: Path
+    forge: Callable[[Connection], None],
+    journal: Journal,
+    lines: list[dict[str, object]],
+    tmp_path: Path,
 ) -> None:
     assert verified(journal).whole and lines
     with journal.database.write() as connection:
@@ -307,10 +370,14 @@ def test_a_log_that_lost_its_checkpoints_is_broken_and_stays_so(
     assert not verified(journal).whole and grown(journal) is None
     with journal.database.write() as connection:
         checkpoint.restart(connection, journal, 6000.0, ACTOR, "known", verified(journal).mistakes)
-    assert verified(journal).whole and grown(journal, 7000.0) is not None and verified(journal).whole
+    assert (
+        verified(journal).whole and grown(journal, 7000.0) is not None and verified(journal).whole
+    )
 
 
-def test_records_rewritten_under_checkpoints_that_stand_show(journal: Journal, lines: list[dict[str, object]]) -> None:
+def test_records_rewritten_under_checkpoints_that_stand_show(
+    journal: Journal, lines: list[dict[str, object]]
+) -> None:
     with journal.database.write() as connection:
         _only_rewritten(connection)
     assert not verified(journal).whole and lines
@@ -352,7 +419,9 @@ def test_a_log_that_is_begun_anew_names_the_broken_one_for_ever(
     assert grown(journal) is None and lines
     with journal.database.write() as connection:
         mistakes = verify.verify_journal(connection, journal).mistakes
-        checkpoint.restart(connection, journal, 6000.0, ACTOR, "a stranger had the database", mistakes)
+        checkpoint.restart(
+            connection, journal, 6000.0, ACTOR, "a stranger had the database", mistakes
+        )
     for _ in range(2):
         verdict = verified(journal)
         assert verdict.whole and verdict.before and len(verdict.restarts) == 1, verdict
@@ -367,7 +436,9 @@ def test_a_log_that_is_begun_anew_names_the_broken_one_for_ever(
     verdict = verify.verify_file(tmp_path / "export.jsonl", keys)
     assert verdict.whole and verdict.restarts[0]["reason"] == "a stranger had the database"
     with journal.database.write() as connection:
-        connection.execute(tables.checkpoints.delete().where(tables.checkpoints.c.body.like("%stranger%")))
+        connection.execute(
+            tables.checkpoints.delete().where(tables.checkpoints.c.body.like("%stranger%"))
+        )
     assert not verified(journal).whole, "what names it cannot be taken out"
 
 
@@ -404,7 +475,9 @@ def test_nothing_yet_is_whole_and_what_was_emptied_is_not(journal: Journal) -> N
 
 DAMAGED: dict[str, Callable[[dict[str, object]], object]] = {
     "no chain": lambda line: line.pop("chain", None) or line.pop("checkpoint", None),
-    "a number that is none": lambda line: line.update({"seq" if "seq" in line else "checkpoint": "x"}),
+    "a number that is none": lambda line: line.update(
+        {"seq" if "seq" in line else "checkpoint": "x"}
+    ),
     "a hash that is a list": lambda line: line.update(hash=[]),
     "heads that are a list": lambda line: line.update(heads=[1]),
     "a head that is a number": lambda line: line.update(heads={"r1": 5}),
@@ -425,7 +498,9 @@ def test_a_line_that_is_damaged_is_never_whole(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"a": 1}'])
-def test_a_row_that_is_damaged_is_never_whole(text: str, journal: Journal, lines: list[dict[str, object]]) -> None:
+def test_a_row_that_is_damaged_is_never_whole(
+    text: str, journal: Journal, lines: list[dict[str, object]]
+) -> None:
     with journal.database.write() as connection:
         connection.execute(tables.audit.update().where(tables.audit.c.n == 10).values(record=text))
     assert any("was changed" in mistake for mistake in verified(journal).mistakes) and lines
@@ -434,18 +509,25 @@ def test_a_row_that_is_damaged_is_never_whole(text: str, journal: Journal, lines
     assert any("checkpoint 1: was changed" in mistake for mistake in verified(journal).mistakes)
 
 
-def test_a_file_that_nobody_signed_vouches_for_nothing(lines: list[dict[str, object]], tmp_path: Path) -> None:
+def test_a_file_that_nobody_signed_vouches_for_nothing(
+    lines: list[dict[str, object]], tmp_path: Path
+) -> None:
     path = tmp_path / "export.jsonl"
     for some in (lines[:-1], []):
         path.write_text("".join(json.dumps(line) + "\n" for line in some))
-        assert verify.verify_file(path).mistakes == ["no checkpoint is in it: nobody signed these lines"]
+        assert verify.verify_file(path).mistakes == [
+            "no checkpoint is in it: nobody signed these lines"
+        ]
 
 
 # --- outside ---
 
 
 def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
-    journal: Journal, lines: list[dict[str, object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    journal: Journal,
+    lines: list[dict[str, object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A command that fails gets it again; what overlaps is one log all the same."""
     where = tmp_path / "outside"
@@ -464,9 +546,18 @@ def test_each_checkpoint_goes_outside_once_it_is_signed_with_what_it_covers(
     with journal.database.read() as connection:
         assert outside.behind(connection) == 0
         key = checkpoint.public_key(connection, journal)
-    assert sorted(one.name for one in where.iterdir()) == ["00000001.jsonl", "00000002.jsonl", "all.jsonl"]
+    assert sorted(one.name for one in where.iterdir()) == [
+        "00000001.jsonl",
+        "00000002.jsonl",
+        "all.jsonl",
+    ]
     verdict = verify.verify_file(where / "all.jsonl", key)
-    assert (verdict.whole, verdict.records, verdict.checkpoints, verdict.unsigned_tail) == (True, 11, 2, 0)
+    assert (verdict.whole, verdict.records, verdict.checkpoints, verdict.unsigned_tail) == (
+        True,
+        11,
+        2,
+        0,
+    )
     kept = [line for line in verify.lines_of_file(where / "all.jsonl") if "checkpoint" in line]
     with journal.database.write() as connection:  # the whole journal set back, its memory included
         _last_checkpoint_cut(connection)
@@ -491,12 +582,16 @@ def _verified(tmp_path: Path, lines: list[str]) -> list[str]:
     return verify.verify_file(path).mistakes
 
 
-def test_an_exported_file_is_whole_as_it_was_written(lines: list[dict[str, object]], tmp_path: Path) -> None:
+def test_an_exported_file_is_whole_as_it_was_written(
+    lines: list[dict[str, object]], tmp_path: Path
+) -> None:
     assert _verified(tmp_path, _exported(lines)) == []
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_that_is_said_twice_shows(lines: list[dict[str, object]], tmp_path: Path, field: str) -> None:
+def test_a_field_that_is_said_twice_shows(
+    lines: list[dict[str, object]], tmp_path: Path, field: str
+) -> None:
     """Who reads a line sees the first, who checks it believes the last."""
     told = _exported(lines)
     told[3] = f'{{"{field}":"forged",{told[3][1:]}'
@@ -504,9 +599,17 @@ def test_a_field_that_is_said_twice_shows(lines: list[dict[str, object]], tmp_pa
 
 
 @pytest.mark.parametrize(
-    "line", ['{"actor":"forged"}', '{"chain":"\\ud800","seq":1}', '{"chain":"r1","seq":NaN}', '{"hash":"x","hash":"y"}']
+    "line",
+    [
+        '{"actor":"forged"}',
+        '{"chain":"\\ud800","seq":1}',
+        '{"chain":"r1","seq":NaN}',
+        '{"hash":"x","hash":"y"}',
+    ],
 )
-def test_a_line_that_seems_to_be_a_record_shows(lines: list[dict[str, object]], tmp_path: Path, line: str) -> None:
+def test_a_line_that_seems_to_be_a_record_shows(
+    lines: list[dict[str, object]], tmp_path: Path, line: str
+) -> None:
     told = _exported(lines)
     assert _verified(tmp_path, [*told[:2], line, *told[2:]])
 
@@ -517,8 +620,16 @@ def test_a_record_that_nobody_signed_shows_in_a_file(
 ) -> None:
     """It may hang on its chain as it should: whoever has the file can make such a one."""
     last = [line for line in lines if line.get("chain") == chain_of]
-    seq, prev = (int(str(last[-1]["seq"])), str(last[-1]["hash"])) if last else (0, record_module.GENESIS)
-    forged: dict[str, object] = {"chain": chain_of, "seq": seq + 1, "prev": prev, "event": "order", "actor": "nobody"}
+    seq, prev = (
+        (int(str(last[-1]["seq"])), str(last[-1]["hash"])) if last else (0, record_module.GENESIS)
+    )
+    forged: dict[str, object] = {
+        "chain": chain_of,
+        "seq": seq + 1,
+        "prev": prev,
+        "event": "order",
+        "actor": "nobody",
+    }
     forged["hash"] = record_module.digest(prev, record_module.canonical(forged))
     said = ["1 record no checkpoint covers: nobody signed them"]
     assert _verified(tmp_path, [*_exported(lines), record_module.canonical(forged)]) == said
@@ -528,7 +639,9 @@ def test_what_the_columns_say_otherwise_than_it_was_written_shows(journal: Journ
     with journal.database.write() as connection:
         chain.append(connection, "r1", 1000.0, "intent", ACTOR, step="store")
         checkpoint.add(connection, journal, 2000.0)
-        (text,) = connection.execute(tables.audit.select().with_only_columns(tables.audit.c.record)).scalars()
+        (text,) = connection.execute(
+            tables.audit.select().with_only_columns(tables.audit.c.record)
+        ).scalars()
         connection.execute(tables.audit.update().values(record=f'{{"actor":"forged",{text[1:]}'))
     with journal.database.read() as connection:
         assert not verify.verify_journal(connection, journal).whole

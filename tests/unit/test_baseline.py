@@ -19,7 +19,9 @@ WRITE_ONLY = StoreState("b", None)
 def test_stores_that_hold_one_key_are_the_baseline() -> None:
     assert baseline([A, replace(A, name="b")], "ours") == Baseline("ours")
     assert baseline([A], "") == Baseline("ours"), "a first key: which one it is, its provider tells"
-    assert baseline([A], "current", own={"ours"}) == Baseline("ours"), "somebody put an earlier key of ours back"
+    assert baseline([A], "current", own={"ours"}) == Baseline("ours"), (
+        "somebody put an earlier key of ours back"
+    )
 
 
 def test_a_store_that_holds_nothing_is_filled_only_where_the_playbook_says_so() -> None:
@@ -27,23 +29,35 @@ def test_a_store_that_holds_nothing_is_filled_only_where_the_playbook_says_so() 
     assert baseline([A, EMPTY], "ours") == Refusal(Why.EMPTY, ("b",))
     assert baseline([EMPTY], "ours") == Refusal(Why.EMPTY, ("b",))
     assert baseline([A, replace(EMPTY, create=True)], "ours") == Baseline("ours", ("b",))
-    assert baseline([replace(EMPTY, create=True)], "") == Baseline("", ("b",)), "a first key is made"
-    assert baseline([A, EMPTY], "ours", fill_all=True) == Baseline("ours", ("b",)), "the leaked key must die"
+    assert baseline([replace(EMPTY, create=True)], "") == Baseline("", ("b",)), (
+        "a first key is made"
+    )
+    assert baseline([A, EMPTY], "ours", fill_all=True) == Baseline("ours", ("b",)), (
+        "the leaked key must die"
+    )
     followed = replace(EMPTY, follows=True, create=True)
     assert baseline([A, followed], "ours") == Baseline("ours"), "a controller fills it"
 
 
 def test_a_first_key_is_not_made_while_the_journal_knows_one() -> None:
-    """`create: true` is still there, and the path was changed: the key in force is somewhere else."""
+    """`create: true` is still there, and the path was changed: the key in force is
+    somewhere else.
+    """
     created = replace(EMPTY, create=True)
     assert baseline([created], "ours") == Refusal(Why.LOST, ("b",))
-    assert baseline([created], "ours", lost=True) == Baseline("", ("b",)), "a leaked key is replaced all the same"
+    assert baseline([created], "ours", lost=True) == Baseline("", ("b",)), (
+        "a leaked key is replaced all the same"
+    )
 
 
 def test_stores_that_hold_different_keys_are_not_chosen_from() -> None:
-    assert baseline([A, replace(A, name="b", fingerprint="other")], "ours") == Refusal(Why.DISAGREE, ("a", "b"))
+    assert baseline([A, replace(A, name="b", fingerprint="other")], "ours") == Refusal(
+        Why.DISAGREE, ("a", "b")
+    )
     assert baseline([A, FOLLOWED], "ours") == Refusal(Why.DISAGREE, ("a", "b"))
-    assert baseline([A, replace(WRITE_ONLY, wrote="other")], "ours") == Refusal(Why.DISAGREE, ("a", "b"))
+    assert baseline([A, replace(WRITE_ONLY, wrote="other")], "ours") == Refusal(
+        Why.DISAGREE, ("a", "b")
+    )
 
 
 def test_a_followed_store_may_lag_behind() -> None:
@@ -78,7 +92,9 @@ def _consumer(fingerprint: str | None, **more: bool) -> ConsumerFact:
         (replace(_consumer(None), evidence=Evidence.ANSWERS), Shown()),
     ],
 )
-def test_consumers_show_what_the_stores_hold_or_are_named(consumer: ConsumerFact, expected: Shown) -> None:
+def test_consumers_show_what_the_stores_hold_or_are_named(
+    consumer: ConsumerFact, expected: Shown
+) -> None:
     assert shown([consumer], "ours") == expected
 
 

@@ -11,12 +11,26 @@ from rotator.core import debt as debt_machine
 from rotator.core import machine, order, sweep
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
 from rotator.core.order import Order, Refusal
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation, StorePlan, Write
+from rotator.core.state import (
+    Cause,
+    Debt,
+    DebtPhase,
+    Key,
+    Outcome,
+    Phase,
+    Plan,
+    Policy,
+    Rotation,
+    StorePlan,
+    Write,
+)
 from rotator.model import KeyRecord, Label, Overlap, Recovery
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
 PLAN = Plan(stores=(StorePlan("s"),), tells_use=True)
-ROTATION = Rotation("r", "p", PLAN, now=100.0, since=100.0, old=OLD, new=NEW, writes=(Write("1", intended=True),))
+ROTATION = Rotation(
+    "r", "p", PLAN, now=100.0, since=100.0, old=OLD, new=NEW, writes=(Write("1", intended=True),)
+)
 REFUSED = Failed(100.0, "401", kind=Kind.REJECTED)
 DEBT = debt_machine.begin(Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0))
 
@@ -28,15 +42,21 @@ def test_a_new_key_is_shown_by_its_provider_before_any_store_is_written() -> Non
 
 
 def test_an_id_that_the_provider_does_not_show_stops_before_the_stores() -> None:
-    """Nobody knows by which id that key would be destroyed; a person looks, and may look again or give it up."""
-    stopped = machine.apply(replace(ROTATION, phase=Phase.RECOGNISE), Done(100.0, Recognised(problem="it is k3")))
+    """Nobody knows by which id that key would be destroyed; a person looks, and may look again or
+    give it up.
+    """
+    stopped = machine.apply(
+        replace(ROTATION, phase=Phase.RECOGNISE), Done(100.0, Recognised(problem="it is k3"))
+    )
     assert stopped.phase is Phase.STUCK and "k2" in stopped.question and "k3" in stopped.question
     assert order.order_rotation(stopped, Order.RESUME, 101.0).phase is Phase.RECOGNISE  # type: ignore[union-attr]
     given_up = order.order_rotation(stopped, Order.UNDO, 101.0)
     assert isinstance(given_up, Rotation) and given_up.phase is Phase.RECOVER and not given_up.owed
     assert "k2" in given_up.possible_orphan
     gone = machine.apply(replace(given_up, now=200.0), Done(200.0, Recovered()))
-    assert gone.outcome is Outcome.ROLLED_BACK and gone.attempt == 1 and "k2" in gone.possible_orphan
+    assert (
+        gone.outcome is Outcome.ROLLED_BACK and gone.attempt == 1 and "k2" in gone.possible_orphan
+    )
     unlabelled = replace(stopped, plan=replace(PLAN, recovery=Recovery.DIFFERENCE))
     assert order.order_rotation(unlabelled, Order.UNDO, 101.0).outcome is Outcome.ROLLED_BACK  # type: ignore[union-attr]
     no_overlap = replace(stopped, plan=replace(PLAN, overlap=Overlap.NONE))
@@ -44,7 +64,9 @@ def test_an_id_that_the_provider_does_not_show_stops_before_the_stores() -> None
 
 
 def test_one_lucky_answer_is_not_acceptance() -> None:
-    """All passes come before the first store, spread over the time in which a key becomes known everywhere."""
+    """All passes come before the first store, spread over the time in which a key becomes known
+    everywhere.
+    """
     plan = replace(PLAN, policy=Policy(passes=3, propagation=8.0))
     checked, waits = replace(ROTATION, plan=plan, phase=Phase.CHECK), []
     for _ in range(2):
@@ -64,8 +86,12 @@ def test_a_refusal_begins_the_passes_anew_and_doubles_their_pause() -> None:
 
 
 def test_a_previous_key_that_died_is_not_written_back() -> None:
-    """Refused three times in a row it is dead: the rotation goes forward, and says which key was refused."""
-    failing = machine.apply(replace(ROTATION, phase=Phase.RESTART), Failed(100.0, "it does not start"))
+    """Refused three times in a row it is dead: the rotation goes forward, and says which key was
+    refused.
+    """
+    failing = machine.apply(
+        replace(ROTATION, phase=Phase.RESTART), Failed(100.0, "it does not start")
+    )
     for _ in range(3):
         assert failing.phase is Phase.WAY_BACK
         failing = replace(machine.apply(failing, REFUSED), wake=None)
@@ -88,11 +114,16 @@ def test_after_a_wait_the_previous_key_is_asked_again(phase: Phase) -> None:
 
 def test_a_create_whose_answer_cannot_be_read_is_not_repeated() -> None:
     lost = machine.apply(
-        replace(ROTATION, phase=Phase.GENERATE, new=None), Unknown(100.0, "no key in the answer", unreadable=True)
+        replace(ROTATION, phase=Phase.GENERATE, new=None),
+        Unknown(100.0, "no key in the answer", unreadable=True),
     )
     assert lost.phase is Phase.RECOVER
     over = machine.apply(replace(lost, now=200.0), Done(200.0, Recovered()))
-    assert over.outcome is Outcome.ROLLED_BACK and over.problem == "no key in the answer" and over.attempt == 1
+    assert (
+        over.outcome is Outcome.ROLLED_BACK
+        and over.problem == "no key in the answer"
+        and over.attempt == 1
+    )
 
 
 @pytest.mark.parametrize("phase", [DebtPhase.REVOKE, DebtPhase.DEACTIVATE])
@@ -108,7 +139,10 @@ def test_quiet_is_asked_again_before_the_act(phase: DebtPhase) -> None:
 
 def test_what_was_tried_before_quiet_goes_on_being_counted() -> None:
     """Else a revocation that never works would be tried each second, and nobody would be told."""
-    failed = machine_of(replace(DEBT, phase=DebtPhase.REVOKE, now=100.0, since=100.0), Failed(100.0, "503", "", False))
+    failed = machine_of(
+        replace(DEBT, phase=DebtPhase.REVOKE, now=100.0, since=100.0),
+        Failed(100.0, "503", "", False),
+    )
     asked = machine_of(replace(failed, wake=None), Done(101.0))
     assert asked.phase is DebtPhase.LOOK and (asked.tries, asked.since) == (1, 100.0)
 
@@ -132,7 +166,9 @@ def test_a_provider_that_tells_no_use_has_no_quiet_step() -> None:
     assert machine_of(replace(silent, wake=200.0), Done(200.0)).phase is DebtPhase.GRACE
     assert debt_machine._after_grace(silent).phase is DebtPhase.LOOK
     before = replace(DEBT, plan=replace(PLAN, tells_use=None), phase=DebtPhase.QUIET)
-    assert machine_of(before, Failed(100.0, "no list", kind=Kind.UNSUPPORTED)).phase is DebtPhase.LOOK
+    assert (
+        machine_of(before, Failed(100.0, "no list", kind=Kind.UNSUPPORTED)).phase is DebtPhase.LOOK
+    )
 
 
 def machine_of(debt: Debt, result: object) -> Debt:
@@ -142,17 +178,25 @@ def machine_of(debt: Debt, result: object) -> Debt:
 def test_a_year_is_not_waited_for() -> None:
     """Whatever Retry-After says: at most a step's deadline."""
     year = Failed(100.0, "busy", permanent=False, retry_in=31_536_000.0)
-    assert machine.apply(replace(ROTATION, phase=Phase.GENERATE, new=None), year).wake == 100.0 + 600.0
+    assert (
+        machine.apply(replace(ROTATION, phase=Phase.GENERATE, new=None), year).wake == 100.0 + 600.0
+    )
     assert machine_of(replace(DEBT, phase=DebtPhase.REVOKE, now=100.0), year).wake == 100.0 + 600.0
 
 
 def test_a_rotation_that_goes_neither_on_nor_back_is_given_up_by_a_person() -> None:
-    """The previous key died, the new one is refused, or an older journal knows neither: there is a way out."""
+    """The previous key died, the new one is refused, or an older journal knows neither: there is a
+    way out.
+    """
     lost = replace(ROTATION, phase=Phase.CHECK, forward_only=True).stuck("both are refused")
     over = order.order_rotation(lost, Order.UNDO, 101.0)
-    assert isinstance(over, Rotation) and over.outcome is Outcome.ABANDONED, "no key that works is left: no way back"
+    assert isinstance(over, Rotation) and over.outcome is Outcome.ABANDONED, (
+        "no key that works is left: no way back"
+    )
     assert [(one.key, one.cause) for one in over.owed] == [(NEW, Cause.SWEPT)]
-    assert isinstance(order.order_rotation(replace(lost, compromised=True), Order.UNDO, 101.0), Refusal)
+    assert isinstance(
+        order.order_rotation(replace(lost, compromised=True), Order.UNDO, 101.0), Refusal
+    )
 
 
 def test_a_label_that_several_bear_is_no_word_to_destroy_by() -> None:

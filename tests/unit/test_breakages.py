@@ -1,4 +1,6 @@
-"""What `make breakages` breaks can be broken: each stands in the code, once, and names tests that exist."""
+"""What `make breakages` breaks can be broken: each stands in the code, once, and names tests that
+exist.
+"""
 
 from __future__ import annotations
 

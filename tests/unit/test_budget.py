@@ -1,4 +1,6 @@
-"""The budget of the tests fails a run in which something took more, or killed less, than it allows."""
+"""The budget of the tests fails a run in which something took more, or killed less,
+than it allows.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,15 @@ def seen(tmp_path: Path) -> budget.Seen:
 
 
 def test_what_the_reports_say(seen: budget.Seen) -> None:
-    assert dict(seen.seconds) == {"ring unit": 2.5, "ring acceptance": 61, "ring contract": 0, "server swarm": 61}
-    assert dict(seen.outcomes) == {"passed": 2, "failed": 1, "skipped": 1} and seen.skipped == {"no server": 1}
+    assert dict(seen.seconds) == {
+        "ring unit": 2.5,
+        "ring acceptance": 61,
+        "ring contract": 0,
+        "server swarm": 61,
+    }
+    assert dict(seen.outcomes) == {"passed": 2, "failed": 1, "skipped": 1} and seen.skipped == {
+        "no server": 1
+    }
     assert seen.kills["swarm"] == {"write": 2, "debt look": 1}
 
 
@@ -47,10 +56,18 @@ def test_within_the_budget(seen: budget.Seen) -> None:
     ("change", "whole", "told"),
     [
         ({"ring": {"unit": 5, "acceptance": 60, "contract": 1}}, 99, "ring acceptance took 61 s"),
-        ({"ring": {"unit": 5, "acceptance": 90}}, 99, "ring contract took 0 s, tests/budget.toml allows nothing"),
+        (
+            {"ring": {"unit": 5, "acceptance": 90}},
+            99,
+            "ring contract took 0 s, tests/budget.toml allows nothing",
+        ),
         ({"server": {"swarm": 50}}, 99, "server swarm took 61 s, tests/budget.toml allows 50"),
         ({}, 101, "all seconds took 101 s"),
-        ({"kills": {"swarm": {"write": 3}}}, 99, "swarm: killed 2 times at write, tests/budget.toml wants 3"),
+        (
+            {"kills": {"swarm": {"write": 3}}},
+            99,
+            "swarm: killed 2 times at write, tests/budget.toml wants 3",
+        ),
         ({"kills": {"docker": {"write": 1}}}, 99, "docker: killed 0 times at write"),
     ],
 )

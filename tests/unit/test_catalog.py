@@ -1,4 +1,6 @@
-"""A catalog file is proven when it is loaded: every mistake at once, with its place and the nearest right word."""
+"""A catalog file is proven when it is loaded: every mistake at once, with its place and the nearest
+right word.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,13 @@ WRONG = {
         "{lable} stands for",
         "label",
     ),
-    "a placeholder of nothing": ("'of {team}'", "'of {xyz}'", 15, "{xyz} stands for nothing", "{team}"),
+    "a placeholder of nothing": (
+        "'of {team}'",
+        "'of {xyz}'",
+        15,
+        "{xyz} stands for nothing",
+        "{team}",
+    ),
     "a part of the old key that the list does not tell": (
         "tags: ['of {team}']",
         "tags: '{old.tags}'",
@@ -86,10 +94,34 @@ WRONG = {
         "{old.team} stands for nothing",
         "",
     ),
-    "a placeholder with a blank": ("'/teams/{team}/keys', query", "'/teams/{team }/keys', query", 20, "team ", "team"),
-    "half a brace": ("'/owners/{owner}'", "'/owners/{owner'", 28, "a brace without its other half", "{name}"),
-    "a secret in an address": ("'/owners/{owner}'", "'/owners/{owner}/{admin}'", 28, "would stand in logs", "auth"),
-    "an id in a list": ("{limit: '100'}", "{limit: '{id}'}", 20, "{id} is not known here", "in deactivate, reactivate"),
+    "a placeholder with a blank": (
+        "'/teams/{team}/keys', query",
+        "'/teams/{team }/keys', query",
+        20,
+        "team ",
+        "team",
+    ),
+    "half a brace": (
+        "'/owners/{owner}'",
+        "'/owners/{owner'",
+        28,
+        "a brace without its other half",
+        "{name}",
+    ),
+    "a secret in an address": (
+        "'/owners/{owner}'",
+        "'/owners/{owner}/{admin}'",
+        28,
+        "would stand in logs",
+        "auth",
+    ),
+    "an id in a list": (
+        "{limit: '100'}",
+        "{limit: '{id}'}",
+        20,
+        "{id} is not known here",
+        "in deactivate, reactivate",
+    ),
     "an owner without its condition": (
         "DELETE: '/keys/{id}'",
         "DELETE: '/keys/{owner}'",
@@ -104,19 +136,61 @@ WRONG = {
         "need not be",
         "when: place",
     ),
-    "a path upwards": ("'/owners/{owner}'", "'/x/../owners/{owner}'", 28, "lead to another address", "plainly"),
+    "a path upwards": (
+        "'/owners/{owner}'",
+        "'/x/../owners/{owner}'",
+        28,
+        "lead to another address",
+        "plainly",
+    ),
     "a query in a path": ("GET: /me", "GET: '/me?x=1'", 31, "is no path", "query"),
     "a path that is none": ("GET: /me", "GET: me", 31, "is no path", "begins with /"),
-    "a method with a slip": ("{DELETE: '/keys", "{DELTE: '/keys", 30, "DELTE is no method", "DELETE"),
+    "a method with a slip": (
+        "{DELETE: '/keys",
+        "{DELTE: '/keys",
+        30,
+        "DELTE is no method",
+        "DELETE",
+    ),
     "no method": ("{GET: /me, auth", "{auth", 31, "exactly one method", ""),
     "two methods": ("{GET: /me, ", "{GET: /me, HEAD: /me, ", 31, "exactly one method", ""),
-    "a create that is sent twice": ("{POST: '/teams", "{GET: '/teams", 17, "a create is never GET", "sent twice"),
-    "a path into an answer": ("id: id, created", "id: 'id[', created", 18, "`id[` is no JMESPath", "jmespath.org"),
-    "a path into each key": ("hint: hint", "hint: 'a b'", 22, "`a b` is no JMESPath", "jmespath.org"),
-    "a function with a slip": ("in: data", "in: 'sorted(data)'", 22, "no function sorted()", "sort"),
+    "a create that is sent twice": (
+        "{POST: '/teams",
+        "{GET: '/teams",
+        17,
+        "a create is never GET",
+        "sent twice",
+    ),
+    "a path into an answer": (
+        "id: id, created",
+        "id: 'id[', created",
+        18,
+        "`id[` is no JMESPath",
+        "jmespath.org",
+    ),
+    "a path into each key": (
+        "hint: hint",
+        "hint: 'a b'",
+        22,
+        "`a b` is no JMESPath",
+        "jmespath.org",
+    ),
+    "a function with a slip": (
+        "in: data",
+        "in: 'sorted(data)'",
+        22,
+        "no function sorted()",
+        "sort",
+    ),
     "a path to a label": ("label: [name]", "label: ['na[']", 22, "is no JMESPath", ""),
     "a path into an identity": ("team: team.id", "team: 'team.'", 31, "is no JMESPath", ""),
-    "an administrator with a slip": ("auth: {bearer: admin}", "auth: {bearer: adminn}", 12, "'adminn'", "admin"),
+    "an administrator with a slip": (
+        "auth: {bearer: admin}",
+        "auth: {bearer: adminn}",
+        12,
+        "'adminn'",
+        "admin",
+    ),
     "an administrator that is no secret": (
         "auth: {bearer: admin}",
         "auth: {bearer: team}",
@@ -124,12 +198,48 @@ WRONG = {
         "no secret",
         "secret: true",
     ),
-    "the key as the administrator": ("auth: {bearer: admin}", "auth: {bearer: key}", 12, "only the probe", ""),
-    "the administrator as the key": ("auth: {bearer: key}", "auth: {bearer: admin}", 31, "the key itself", "say `key`"),
-    "a probe without a key": (", auth: {bearer: key}", "", 31, "how the key is sent", "bearer: key"),
-    "a header without a value": ("auth: {bearer: key}", "auth: {header: X-Key}", 31, "auth is `bearer", ""),
-    "a header that is none": ("{bearer: key}", "{header: 'X Key', value: key}", 31, "no name of a header", "X-API-Key"),
-    "nothing to authenticate with": ("auth: {bearer: admin}", "auth: {}", 12, "nothing to authenticate", "bearer"),
+    "the key as the administrator": (
+        "auth: {bearer: admin}",
+        "auth: {bearer: key}",
+        12,
+        "only the probe",
+        "",
+    ),
+    "the administrator as the key": (
+        "auth: {bearer: key}",
+        "auth: {bearer: admin}",
+        31,
+        "the key itself",
+        "say `key`",
+    ),
+    "a probe without a key": (
+        ", auth: {bearer: key}",
+        "",
+        31,
+        "how the key is sent",
+        "bearer: key",
+    ),
+    "a header without a value": (
+        "auth: {bearer: key}",
+        "auth: {header: X-Key}",
+        31,
+        "auth is `bearer",
+        "",
+    ),
+    "a header that is none": (
+        "{bearer: key}",
+        "{header: 'X Key', value: key}",
+        31,
+        "no name of a header",
+        "X-API-Key",
+    ),
+    "nothing to authenticate with": (
+        "auth: {bearer: admin}",
+        "auth: {}",
+        12,
+        "nothing to authenticate",
+        "bearer",
+    ),
     "a secret that need not be given": (
         "admin: {secret: true,",
         "admin: {secret: true, default: null,",
@@ -137,8 +247,20 @@ WRONG = {
         "need not",
         "",
     ),
-    "a secret written out": ("admin: {secret: true,", "admin: {secret: true, default: s3cr3t,", 11, "written out", ""),
-    "a word that is taken": ("place: {default", "quota: {default", 10, "the word is taken", "my_quota"),
+    "a secret written out": (
+        "admin: {secret: true,",
+        "admin: {secret: true, default: s3cr3t,",
+        11,
+        "written out",
+        "",
+    ),
+    "a word that is taken": (
+        "place: {default",
+        "quota: {default",
+        10,
+        "the word is taken",
+        "my_quota",
+    ),
     "a name that is none": (
         "place: {default",
         "'a b': {default: null}\n  place: {default",
@@ -153,8 +275,20 @@ WRONG = {
         "is not sent",
         "{label}",
     ),
-    "a list without labels": ("label: [name], ", "", 22, "'label' is missing", "recovery: difference"),
-    "a label that is no list": ("label: [name]", "label: name", 22, "list.each.label", "a list: [a, b]"),
+    "a list without labels": (
+        "label: [name], ",
+        "",
+        22,
+        "'label' is missing",
+        "recovery: difference",
+    ),
+    "a label that is no list": (
+        "label: [name]",
+        "label: name",
+        22,
+        "list.each.label",
+        "a list: [a, b]",
+    ),
     "a list without ids": ("id: id, label", "label", 22, "'id' is missing in list.each", ""),
     "an empty id": ("id: id, label", "id: '', label", 22, "is no JMESPath", ""),
     "a new key without its id": (
@@ -166,26 +300,92 @@ WRONG = {
     ),
     "a condition with a slip": ("when: owned", "when: ownd", 27, "'ownd'", "owned"),
     "a condition of a create": ("when: place", "when: plaice", 14, "'plaice'", "place"),
-    "a condition that always holds": ("when: place", "when: team", 14, "always given", "default is null"),
-    "a create that is never used": ("- when: place\n    request", "- request", 14, "no create after this", "when"),
+    "a condition that always holds": (
+        "when: place",
+        "when: team",
+        14,
+        "always given",
+        "default is null",
+    ),
+    "a create that is never used": (
+        "- when: place\n    request",
+        "- request",
+        14,
+        "no create after this",
+        "when",
+    ),
     "an owner without its label": (", owner_label: l", "", 22, "go together", ""),
-    "an owner of which nothing is known": (", owner: o, owner_label: l", "", 27, "whose a key is", "owner"),
-    "a revocation of everything": ("DELETE: '/keys/{id}'", "DELETE: /keys", 30, "which key", "{id}"),
+    "an owner of which nothing is known": (
+        ", owner: o, owner_label: l",
+        "",
+        27,
+        "whose a key is",
+        "owner",
+    ),
+    "a revocation of everything": (
+        "DELETE: '/keys/{id}'",
+        "DELETE: /keys",
+        30,
+        "which key",
+        "{id}",
+    ),
     "no way back": ("reactivate: {request", "#", 24, "`deactivate` without `reactivate`", "undone"),
-    "a granularity of nothing": (", last_used: used_at", "", 23, "where the list tells the last use", "grace alone"),
-    "a last use without its granularity": ("last_used: {granularity: 60}\n", "", 22, "how late", "granularity"),
+    "a granularity of nothing": (
+        ", last_used: used_at",
+        "",
+        23,
+        "where the list tells the last use",
+        "grace alone",
+    ),
+    "a last use without its granularity": (
+        "last_used: {granularity: 60}\n",
+        "",
+        22,
+        "how late",
+        "granularity",
+    ),
     "a negative time": ("propagation: 10", "propagation: -10", 7, "propagation", ""),
     "an endless time": ("propagation: 10", "propagation: .inf", 7, "propagation", ""),
-    "pages of both kinds": ("{cursor: after", "{offset: o, cursor: after", 21, "or by `offset`", ""),
+    "pages of both kinds": (
+        "{cursor: after",
+        "{offset: o, cursor: after",
+        21,
+        "or by `offset`",
+        "",
+    ),
     "a cursor without more": (", more: has_more", "", 21, "'more' is missing", "go together"),
-    "pages of nothing": ("{cursor: after, last: last_id, more: has_more}", "{offset: o, size: 0}", 21, "size", ""),
+    "pages of nothing": (
+        "{cursor: after, last: last_id, more: has_more}",
+        "{offset: o, size: 0}",
+        21,
+        "size",
+        "",
+    ),
     "nothing is refused": ("refused: [401]", "refused: []", 31, "no status", "[401]"),
     "a status that is no refusal": ("gone: [404]", "gone: [200]", 29, "revoke.0.gone.0", ""),
-    "a number where text is": ("limit: '100'", "limit: 100", 20, "list.request.query.limit", "quotes"),
-    "an address that is none": ("'https://api.ours.example'", "api.ours.example", 12, "is no address", "https://"),
+    "a number where text is": (
+        "limit: '100'",
+        "limit: 100",
+        20,
+        "list.request.query.limit",
+        "quotes",
+    ),
+    "an address that is none": (
+        "'https://api.ours.example'",
+        "api.ours.example",
+        12,
+        "is no address",
+        "https://",
+    ),
     "a pattern that is none": ("'our-[a-z0-9]{20}'", "'our-['", 5, "not a regular expression", ""),
     "an unknown word": ("quota: 5", "qouta: 5", 6, "unknown key 'qouta'", "quota"),
-    "an unknown word deep inside": ("refused: [401]", "refusd: [401]", 31, "unknown key 'refusd' in probe", "refused"),
+    "an unknown word deep inside": (
+        "refused: [401]",
+        "refusd: [401]",
+        31,
+        "unknown key 'refusd' in probe",
+        "refused",
+    ),
     "an unknown word in a request": (
         "{PATCH: '/keys/{id}', json: {disabled: true}}",
         "{PATCH: '/keys/{id}', jsn: {}}",
@@ -193,7 +393,13 @@ WRONG = {
         "'jsn'",
         "json",
     ),
-    "a condition where none is": ("list:\n", "list:\n  when: place\n", 20, "unknown key 'when' in list", ""),
+    "a condition where none is": (
+        "list:\n",
+        "list:\n  when: place\n",
+        20,
+        "unknown key 'when' in list",
+        "",
+    ),
     "a word twice": ("quota: 5", "quota: 5\nquota: 6", 7, "'quota' stands here twice", "keep one"),
     "a part that is missing": ("probe: {", "# {", 1, "'probe' is missing", ""),
     "no mapping": (GOOD, "- a\n- b\n", 1, "a catalog file is a mapping", "name"),
@@ -265,10 +471,17 @@ def _directory(folder: Path, catalog_text: str, team: str = "t1") -> Directory:
     return Directory((folder,))
 
 
-def test_the_mistakes_of_a_catalog_file_are_told_once_and_each_playbook_says_that_it_waits(tmp_path: Path) -> None:
+def test_the_mistakes_of_a_catalog_file_are_told_once_and_each_playbook_says_that_it_waits(
+    tmp_path: Path,
+) -> None:
     found = _directory(tmp_path, GOOD.replace("{label}", "{lable}")).load()
     places = [(Path(mistake.file).name, mistake.line, mistake.text) for mistake in found.mistakes]
-    assert [place[:2] for place in places] == [("one.yaml", 2), ("ours.yaml", 15), ("ours.yaml", 17), ("two.yaml", 2)]
+    assert [place[:2] for place in places] == [
+        ("one.yaml", 2),
+        ("ours.yaml", 15),
+        ("ours.yaml", 17),
+        ("two.yaml", 2),
+    ]
     assert places[0][2] == "the catalog file of 'ours' is wrong" and not found.playbooks
 
 
@@ -281,7 +494,9 @@ def test_a_corrected_catalog_file_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("team", ['".."', '"."', '" "', '"a\\nb"', '"a\\ud800b"'])
-def test_a_setting_that_would_lead_to_another_address_is_a_mistake(team: str, tmp_path: Path) -> None:
+def test_a_setting_that_would_lead_to_another_address_is_a_mistake(
+    team: str, tmp_path: Path
+) -> None:
     """DELETE of a key of project `..` would be one of a key of all projects."""
     found = _directory(tmp_path, GOOD, team).load()
     assert not found.playbooks
@@ -303,12 +518,20 @@ def test_a_setting_that_is_wrong_is_a_configuration_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "written",
-    ["'acme-[0-9]{6}'", '"acme-[0-9]{6}"', "acme-[0-9]{6}", ">-\n  acme-[0-9]{6}", '"acme-[0-9]{6}"  # what it is'],
+    [
+        "'acme-[0-9]{6}'",
+        '"acme-[0-9]{6}"',
+        "acme-[0-9]{6}",
+        ">-\n  acme-[0-9]{6}",
+        '"acme-[0-9]{6}"  # what it is',
+    ],
 )
 def test_the_pattern_of_a_file_reaches_the_redactor(
     written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In whatever quotes; also of a file that has mistakes, whose keys may stand in messages all the same."""
+    """In whatever quotes; also of a file that has mistakes, whose keys may stand in messages all
+    the same.
+    """
     redactor = Redactor()
     monkeypatch.setattr(catalog, "redact", redactor)
     (tmp_path / "acme.yaml").write_text(f"name: Acme\npattern: {written}\n")

@@ -42,7 +42,9 @@ def facts(
     evidence: Evidence = Evidence.STARTED,
 ) -> Facts:
     store = StoreFact("s", held, ours, 10.0 if ours else None)
-    return Facts((store,), (ConsumerFact("c", evidence, True, (InstanceFact("1", started, read),)),))
+    return Facts(
+        (store,), (ConsumerFact("c", evidence, True, (InstanceFact("1", started, read),)),)
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,11 +73,14 @@ def test_a_write_only_store_holds_what_we_wrote_while_its_version_is_ours() -> N
 
 
 def test_only_consumers_that_are_clear_of_the_dying_key_show_it() -> None:
-    """Not all those of which evidence is wanted: one that holds the old key, or cannot tell, shows nothing."""
+    """Not all those of which evidence is wanted: one that holds the old key, or cannot tell, shows
+    nothing.
+    """
     old, new = Key("old", "f-old"), Key("new", "f-new")
     held = {"a": "f-new", "b": "f-old", "c": None}
     consumers = tuple(
-        ConsumerFact(name, Evidence.READ, True, (InstanceFact("1", fingerprint=found),)) for name, found in held.items()
+        ConsumerFact(name, Evidence.READ, True, (InstanceFact("1", fingerprint=found),))
+        for name, found in held.items()
     )
     unasked = ConsumerFact("d", Evidence.NONE, True)
     facts = Facts((StoreFact("s", "f-new", written_at=1.0),), (*consumers, unasked))
@@ -83,11 +88,15 @@ def test_only_consumers_that_are_clear_of_the_dying_key_show_it() -> None:
 
 
 def test_a_lap_of_an_undo_is_one_round() -> None:
-    """A consumer that still holds the new key is restarted as often as the policy says, not half as often."""
+    """A consumer that still holds the new key is restarted as often as the policy says, not half as
+    often.
+    """
     consumers = (ConsumerPlan("c", Evidence.READ),)
     plan = Plan((StorePlan("s"),), consumers, policy=Policy(rounds=3))
     written = Write("1", "2", 5.0, intended=True, touched=True)
-    rotation = Rotation("r", "p", plan, Phase.UNDO_RESTART, old=OLD, new=NEW, writes=(written,), round=1)
+    rotation = Rotation(
+        "r", "p", plan, Phase.UNDO_RESTART, old=OLD, new=NEW, writes=(written,), round=1
+    )
     holds_it = facts(held="f1", read="f2", evidence=Evidence.READ)
     results = {
         Phase.RESTORE_READ: Done(1.0, Read("f1", "3")),
@@ -105,7 +114,9 @@ def test_grace_is_a_date_not_a_sleep() -> None:
 
 
 def test_a_clock_that_jumps_does_not_end_grace() -> None:
-    """Within one boot its clock must agree; after a reboot, or on another machine, the wall clock is all there is."""
+    """Within one boot its clock must agree; after a reboot, or on another machine, the wall clock
+    is all there is.
+    """
     born = replace(DEBT, boot="b", boot_at=50.0)
     month_later = replace(born, now=100.0 + 2_600_000)
     now = month_later.now
@@ -120,7 +131,16 @@ def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
     month = 2_600_000.0
     born = replace(DEBT, born=100.0 + month, now=100.0 + month, boot="b", boot_at=50.0)
     assert debt_machine.by_boot_clock(born, 110.0, "b", 60.0).born == 100.0
-    waiting = Rotation("r", "p", PLAN, Phase.CONVERGE, now=month, since=month - 5, wake=month + 2, writes=(Write(),))
+    waiting = Rotation(
+        "r",
+        "p",
+        PLAN,
+        Phase.CONVERGE,
+        now=month,
+        since=month - 5,
+        wake=month + 2,
+        writes=(Write(),),
+    )
     moved = patience.set_back(waiting, 1_000.0)
     assert (moved.now, moved.since, moved.wake) == (1_000.0, 995.0, 1_002.0)
 
@@ -143,7 +163,9 @@ def test_a_failing_probe_in_soak_gives_the_key_back() -> None:
 
 
 def test_a_passing_failure_at_the_deadline_is_a_lasting_one() -> None:
-    rotation = Rotation("r", "p", PLAN, Phase.VERIFY, old=OLD, new=NEW, writes=(Write(touched=True, intended=True),))
+    rotation = Rotation(
+        "r", "p", PLAN, Phase.VERIFY, old=OLD, new=NEW, writes=(Write(touched=True, intended=True),)
+    )
     patient = machine.apply(rotation, Failed(10.0, "busy", permanent=False))
     assert patient.phase is Phase.VERIFY and patient.wake == 11.0
     late = machine.apply(replace(patient, wake=None), Failed(601.0, "busy", permanent=False))
@@ -168,11 +190,21 @@ def test_difference_is_sure_or_says_why_not() -> None:
 def test_every_order_in_every_state_has_an_answer(phase: Phase, given: Order) -> None:
     """A new state or a reason; never an exception, never a step back to a compromised key."""
     rotation = Rotation(
-        "r", "p", PLAN, phase, old=OLD, new=NEW, writes=(Write(),), came_from=Phase.VERIFY, compromised=True
+        "r",
+        "p",
+        PLAN,
+        phase,
+        old=OLD,
+        new=NEW,
+        writes=(Write(),),
+        came_from=Phase.VERIFY,
+        compromised=True,
     )
     answer = order.order_rotation(rotation, given, 1.0)
     assert isinstance(answer, (Rotation, Refusal))
-    if given is Order.UNDO and phase is Phase.RECOGNISE:  # the new key, which nobody holds, is given up: no step back
+    if (
+        given is Order.UNDO and phase is Phase.RECOGNISE
+    ):  # the new key, which nobody holds, is given up: no step back
         assert isinstance(answer, Rotation) and answer.phase is Phase.RECOVER
     elif given is Order.UNDO:
         assert isinstance(answer, Refusal)
@@ -186,7 +218,9 @@ def test_every_order_to_a_debt_has_an_answer(phase: DebtPhase, given: Order) -> 
 
 def test_what_kept_a_key_alive_is_not_told_of_it_any_more_once_it_is_revoked() -> None:
     """Else a command ends with 4 for a key that is dead, and nothing says why."""
-    refused = debt_machine.apply(debt_machine.kill(DEBT), Failed(1000.0, "the admin key is refused", permanent=True))
+    refused = debt_machine.apply(
+        debt_machine.kill(DEBT), Failed(1000.0, "the admin key is refused", permanent=True)
+    )
     assert refused.attention
     tried_again = debt_machine.apply(debt_machine.apply(refused, Done(1100.0)), Done(1101.0))
     assert tried_again.phase is DebtPhase.PROVE and not tried_again.attention
@@ -215,8 +249,12 @@ def test_the_core_imports_nothing_that_acts() -> None:
 
 
 def test_a_lagging_list_is_waited_for_from_when_the_answer_was_lost() -> None:
-    """The create may have happened until then, not only when it was intended (simulation seed 2025195)."""
-    asked = Rotation("r", "p", PLAN, Phase.GENERATE, now=100.0, asked_at=100.0, old=OLD, writes=(Write(),))
+    """The create may have happened until then, not only when it was intended (simulation seed
+    2025195).
+    """
+    asked = Rotation(
+        "r", "p", PLAN, Phase.GENERATE, now=100.0, asked_at=100.0, old=OLD, writes=(Write(),)
+    )
     lost = machine.apply(asked, Unknown(120.0))
     lag = PLAN.policy.list_lag
     waiting = machine.apply(lost, Done(100.0 + lag, Recovered()))

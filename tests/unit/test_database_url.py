@@ -1,4 +1,6 @@
-"""The address of the journal's database as platforms give it works, or is refused in a sentence without a password."""
+"""The address of the journal's database as platforms give it works, or is refused in a sentence
+without a password.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def _told(error: RotatorError) -> str:
     return f"{error.message} {error.hint}"
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "POSTGRES", " postgres"])
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql", "postgresql+psycopg", "POSTGRES", " postgres"]
+)
 def test_what_platforms_call_postgresql_is_taken(scheme: str) -> None:
     found = address.parse(f"{scheme}://rot:pass-word@db.example:6432/journal?sslmode=require\n")
     assert (found.url.host, found.url.port, found.url.username) == ("db.example", 6432, "rot")
@@ -24,7 +28,11 @@ def test_what_platforms_call_postgresql_is_taken(scheme: str) -> None:
 @pytest.mark.parametrize(
     ("text", "password", "where"),
     [
-        ("host=10.0.0.7 port=6432 dbname=rot user=u password=secret-7", "secret-7", "10.0.0.7:6432, database rot"),
+        (
+            "host=10.0.0.7 port=6432 dbname=rot user=u password=secret-7",
+            "secret-7",
+            "10.0.0.7:6432, database rot",
+        ),
         ("dbname='rot' host=db password='a \\'b@c'", "a 'b@c", "db, database rot"),
         ("host=/run/postgresql dbname=rot", None, "/run/postgresql, database rot"),
     ],
@@ -37,16 +45,28 @@ def test_a_connection_string_of_libpq_is_taken(text: str, password: str | None, 
 
 @pytest.mark.parametrize(
     ("password", "meant"),
-    [("half%40otherhalf", "half@otherhalf"), ("sl/ash?and#more", "sl/ash?and#more"), ("co:lon", "co:lon")],
+    [
+        ("half%40otherhalf", "half@otherhalf"),
+        ("sl/ash?and#more", "sl/ash?and#more"),
+        ("co:lon", "co:lon"),
+    ],
 )
 def test_a_password_that_can_be_told_from_the_rest_is_taken(password: str, meant: str) -> None:
     found = address.parse(f"postgresql://u:{password}@127.0.0.1:5/rot")
-    assert found.url.password == meant and found.url.host == "127.0.0.1" and found.url.database == "rot"
+    assert (
+        found.url.password == meant
+        and found.url.host == "127.0.0.1"
+        and found.url.database == "rot"
+    )
 
 
 def test_a_user_with_its_server_is_taken() -> None:
     found = address.parse("postgresql://rot@server:pw12@db.example/rot?sslmode=require")
-    assert (found.url.username, found.url.password, found.url.host) == ("rot@server", "pw12", "db.example")
+    assert (found.url.username, found.url.password, found.url.host) == (
+        "rot@server",
+        "pw12",
+        "db.example",
+    )
 
 
 PIECES = ("firsthalf", "otherhalf", "lastpart")
@@ -63,8 +83,12 @@ WITH_AN_AT = [
 
 
 @pytest.mark.parametrize("password", WITH_AN_AT)
-@pytest.mark.parametrize("rest", ["127.0.0.1:5/rot", "127.0.0.1:5/rot?sslmode=disable", "[::1]/rot", "127.0.0.1"])
-def test_a_password_with_an_at_is_refused_and_no_piece_of_it_is_shown(password: str, rest: str) -> None:
+@pytest.mark.parametrize(
+    "rest", ["127.0.0.1:5/rot", "127.0.0.1:5/rot?sslmode=disable", "[::1]/rot", "127.0.0.1"]
+)
+def test_a_password_with_an_at_is_refused_and_no_piece_of_it_is_shown(
+    password: str, rest: str
+) -> None:
     with pytest.raises(ConfigError) as refused:
         Database(f"postgresql://u:{password}@{rest}")
     assert "@ is %40" in refused.value.hint
@@ -74,7 +98,10 @@ def test_a_password_with_an_at_is_refused_and_no_piece_of_it_is_shown(password: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("postgresql+psycopg2://u:firsthalf@h/rot", "driver that rotator does not use: postgresql+psycopg2"),
+        (
+            "postgresql+psycopg2://u:firsthalf@h/rot",
+            "driver that rotator does not use: postgresql+psycopg2",
+        ),
         ("postgresql+asyncpg://u:firsthalf@h/rot", "write postgresql://"),
         ("sqlite+aiosqlite:////srv/journal.db", "write sqlite://"),
         ("mysql://u:firsthalf@h/rot", "is of mysql"),
@@ -93,12 +120,20 @@ def test_a_password_with_an_at_is_refused_and_no_piece_of_it_is_shown(password: 
 def test_what_is_no_address_is_a_sentence_with_a_way_out(text: str, words: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Database(text)
-    assert words in _told(refused.value) and "ROTATOR_DATABASE_URL" in refused.value.message and refused.value.hint
+    assert (
+        words in _told(refused.value)
+        and "ROTATOR_DATABASE_URL" in refused.value.message
+        and refused.value.hint
+    )
     assert not [piece for piece in PIECES if piece in _told(refused.value)]
 
 
 @pytest.mark.parametrize(
-    "text", ["postgres://u:firsthalf@127.0.0.1:5/rot", "host=127.0.0.1 port=5 dbname=rot password=firsthalf"]
+    "text",
+    [
+        "postgres://u:firsthalf@127.0.0.1:5/rot",
+        "host=127.0.0.1 port=5 dbname=rot password=firsthalf",
+    ],
 )
 def test_a_server_that_is_not_there_is_told_without_user_and_password(text: str) -> None:
     with pytest.raises(JournalError) as refused:

@@ -27,24 +27,53 @@ def instance(name: str, holds: str | None = None, started: float = 0.0) -> Insta
     [
         (
             Progress(
-                1, 0, False, (instance("71", "old-value-of-it"),), "process 71 (app) still shows another key in KEY"
+                1,
+                0,
+                False,
+                (instance("71", "old-value-of-it"),),
+                "process 71 (app) still shows another key in KEY",
             ),
-            "process app: process 71 (app) still shows another key in KEY: the old key key_1 (sk-svc…K4dF)",
+            (
+                "process app: process 71 (app) still shows another key in KEY: the old key key_1"
+                " (sk-svc…K4dF)"
+            ),
         ),
         (
-            Progress(1, 0, False, (instance("71", "odd-012345"),), "process 71 (app) still shows another key in KEY"),
-            "process app: process 71 (app) still shows another key in KEY: a key that this journal does not know",
+            Progress(
+                1,
+                0,
+                False,
+                (instance("71", "odd-012345"),),
+                "process 71 (app) still shows another key in KEY",
+            ),
+            (
+                "process app: process 71 (app) still shows another key in KEY: a key that this"
+                " journal does not know"
+            ),
         ),
         (
-            Progress(3, 1, False, (instance("a", "new-value-of-it"), instance("b", "older-value"), instance("c"))),
-            "process app 1/3: b shows the key key_0 (sk-svc…aaaa); c has run since before the change",
+            Progress(
+                3,
+                1,
+                False,
+                (instance("a", "new-value-of-it"), instance("b", "older-value"), instance("c")),
+            ),
+            (
+                "process app 1/3: b shows the key key_0 (sk-svc…aaaa); c has run since before the"
+                " change"
+            ),
         ),
         (Progress(2, 0, False, (), "app-1 is starting"), "process app 0/2: app-1 is starting"),
-        (Progress(1, 0, False, (), "/run/app.pid: No such file"), "process app: /run/app.pid: No such file"),
+        (
+            Progress(1, 0, False, (), "/run/app.pid: No such file"),
+            "process app: /run/app.pid: No such file",
+        ),
         (
             Progress(9, 0, False, tuple(instance(f"i{n}", "old-value-of-it") for n in range(9))),
-            "process app 0/9: i0 shows the old key key_1 (sk-svc…K4dF); i1 shows the old key key_1 (sk-svc…K4dF); "
-            "i2 shows the old key key_1 (sk-svc…K4dF); and 6 more",
+            (
+                "process app 0/9: i0 shows the old key key_1 (sk-svc…K4dF); i1 shows the old key"
+                " key_1 (sk-svc…K4dF); i2 shows the old key key_1 (sk-svc…K4dF); and 6 more"
+            ),
         ),
         (Progress(2, 0, False), "process app 0/2"),
     ],

@@ -1,4 +1,6 @@
-"""A .env file, a line or a value that can mean several things is refused before anything is made, and said by name."""
+"""A .env file, a line or a value that can mean several things is refused before anything is made,
+and said by name.
+"""
 
 from __future__ import annotations
 
@@ -238,7 +240,9 @@ def test_where_the_reader_is_known_only_what_it_reads_counts(
         store(tmp_path, f"{line}\n").read_by([Reader(reader)]),
     ):
         found = one.read()
-        assert found is not None and found.values is not None and found.values["key"].reveal() == value
+        assert (
+            found is not None and found.values is not None and found.values["key"].reveal() == value
+        )
         assert not [finding for finding in one.preflight() if finding.level is Level.ERROR]
     with pytest.raises(PermanentError):  # one of its consumers may be anybody
         store(tmp_path, f"{line}\n").read_by([Reader(reader), object()]).read()
@@ -247,7 +251,11 @@ def test_where_the_reader_is_known_only_what_it_reads_counts(
 @pytest.mark.parametrize(
     ("content", "reader", "how"),
     [
-        (f'KEY="{OLD}"\n', "docker", "docker --env-file reads KEY with more than the key: with quotes"),
+        (
+            f'KEY="{OLD}"\n',
+            "docker",
+            "docker --env-file reads KEY with more than the key: with quotes",
+        ),
         (f"KEY={OLD}   \n", "docker", "with quotes, blanks or a comment"),
         (f"KEY={OLD} # production\n", "docker", "a comment"),
         (f"KEY={OLD} # production\n", "systemd", "systemd .* reads KEY with more than the key"),
@@ -258,7 +266,11 @@ def test_where_the_reader_is_known_only_what_it_reads_counts(
         (f"KEY={OLD}\r\n", "bash", "with more than the key"),
         (f"\ufeffKEY={OLD}\n", "systemd", "a byte order mark"),
         ("KEY=abc#def\n", "dotenv", "as another value"),
-        (f"# of the app \\\nKEY={OLD}\n", "systemd", "the comment before it ends with"),  # systemd#27975
+        (
+            f"# of the app \\\nKEY={OLD}\n",
+            "systemd",
+            "the comment before it ends with",
+        ),  # systemd#27975
     ],
 )
 def test_a_consumer_that_reads_something_else_is_found_before_the_start(
@@ -279,7 +291,9 @@ def test_docker_reads_the_env_file_that_its_containers_are_made_with(tmp_path: P
     link.symlink_to(one.path)
     web = DockerRestarter(containers=["web-1"], env_file=str(link))
     assert web.env_reader(None, one.path) == "docker"
-    assert not web.env_reader("web-1", one.path) and not web.env_reader(None, str(tmp_path / "other.env"))
+    assert not web.env_reader("web-1", one.path) and not web.env_reader(
+        None, str(tmp_path / "other.env")
+    )
     assert not DockerRestarter(containers=["web-1"]).env_reader(None, one.path)
     assert one.read_by([web]).read().values["key"].reveal() == "it's"  # type: ignore[union-attr,index]
 
@@ -308,7 +322,11 @@ def test_each_reader_that_read_the_old_one_reads_the_new_one(
     ("line", "new", "words"),
     [
         ("KEY=old", "a$b", "docker --env-file would need another one than Compose and a shell"),
-        ("KEY=old", "a#b", "docker --env-file and dotenv|dotenv of Node.js would need another one than docker"),
+        (
+            "KEY=old",
+            "a#b",
+            "docker --env-file and dotenv|dotenv of Node.js would need another one than docker",
+        ),
         ("KEY='old'", "a${x}", "there is none for python-dotenv"),
         ("KEY=", "a b", "docker"),
     ],
@@ -367,7 +385,9 @@ def test_what_is_put_back_are_the_very_bytes(tmp_path: Path, content: str, new: 
 
 
 def test_what_was_there_is_put_back_as_it_is_read_now(tmp_path: Path) -> None:
-    """A spelling that is of another value, or of more lines than there are by now, is not believed."""
+    """A spelling that is of another value, or of more lines than there are by now, is
+    not believed.
+    """
     from dataclasses import replace
 
     from rotator.secret import Secret
@@ -399,12 +419,16 @@ def test_what_was_there_is_put_back_as_it_is_read_now(tmp_path: Path) -> None:
         ("KEY=***\n", "a placeholder"),
     ],
 )
-def test_forms_that_people_have_reported_to_readers(tmp_path: Path, content: str, words: str) -> None:
+def test_forms_that_people_have_reported_to_readers(
+    tmp_path: Path, content: str, words: str
+) -> None:
     one = store(tmp_path, content)
     if "BEGIN" not in content:
         refused(one, words)
         return
-    found = one.read()  # every reader of quotes reads it alike; but a key of several lines is not one that we write
+    found = (
+        one.read()
+    )  # every reader of quotes reads it alike; but a key of several lines is not one that we write
     assert found is not None
     with pytest.raises(PermanentError, match="line break"):
         one.fits([single("-----BEGIN\nnew")])

@@ -12,7 +12,15 @@ from rotator.integrations.docker.client import Container
 from rotator.integrations.docker.compose import ComposeRestarter
 from rotator.reference import Reference
 
-OURS = ["AWS_PROFILE", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "ROTATOR_KEY", "SHOP_ADMIN", "VAULT_TOKEN"]
+OURS = [
+    "AWS_PROFILE",
+    "BAO_TOKEN",
+    "KUBECONFIG",
+    "PGPASSWORD",
+    "ROTATOR_KEY",
+    "SHOP_ADMIN",
+    "VAULT_TOKEN",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +61,17 @@ def test_one_that_is_named_must_be_there() -> None:
         ("environment: {A: '${AWS_PROFILE_OF_ITS_OWN}'}", ""),
     ],
 )
-def test_a_variable_that_compose_would_lack_is_told_before_the_start(line: str, wanted: str, tmp_path: Path) -> None:
+def test_a_variable_that_compose_would_lack_is_told_before_the_start(
+    line: str, wanted: str, tmp_path: Path
+) -> None:
     """It would be filled in as nothing, and the container come up without it."""
     (tmp_path / "compose.yml").write_text(f"services:\n  api:\n    {line}\n")
     label = "com.docker.compose.project"
-    labels = {label: "shop", f"{label}.working_dir": str(tmp_path), f"{label}.config_files": f"{tmp_path}/compose.yml"}
+    labels = {
+        label: "shop",
+        f"{label}.working_dir": str(tmp_path),
+        f"{label}.config_files": f"{tmp_path}/compose.yml",
+    }
     container = Container({"Id": "1", "Config": {"Labels": labels}})
     found = [finding.hint for finding in ComposeRestarter(services=["api"])._misses(container)]
     assert found == ([f"say `inherit: [{wanted}]`, or put it into an env file"] if wanted else [])

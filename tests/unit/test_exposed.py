@@ -1,4 +1,6 @@
-"""What a playbook lays open: credentials in files that everyone reads, keys that travel in clear text."""
+"""What a playbook lays open: credentials in files that everyone reads, keys that travel in clear
+text.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,12 @@ def test_a_credential_that_everyone_reads_is_told_with_the_way_out(folder: Path)
     assert warnings(folder) == [], "that it is missing is told when it is read"
 
 
-def test_a_mounted_secret_is_read_by_nobody_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kubernetes and Swarm mount them with the mode 0444 or 0644, read-only; nobody could change that."""
+def test_a_mounted_secret_is_read_by_nobody_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes and Swarm mount them with the mode 0444 or 0644, read-only; nobody could change
+    that.
+    """
     (folder / "admin").chmod(0o644)
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
     assert warnings(folder) == []
@@ -58,7 +64,9 @@ def test_a_probe_that_sends_no_key_may_ask_as_it_likes(folder: Path) -> None:
     assert warnings(folder, health="http://shop.example/health") == []
 
 
-def test_vaults_address_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vaults_address_may_come_from_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VAULT_ADDR", "http://vault.example:8200")
     (told,) = warnings(folder, vault="", base="")
     assert "keys travel to vault.example in clear text (its usual address" in told

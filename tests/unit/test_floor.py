@@ -30,7 +30,9 @@ def timeline(memory_world: memory.World) -> Iterator[Timeline]:
 
     def running() -> set[str]:
         consumer = memory.WORLD.consumers[name]
-        return {"old"} if consumer.starts == before or consumer.started_at > time.time() else {"new"}
+        return (
+            {"old"} if consumer.starts == before or consumer.started_at > time.time() else {"new"}
+        )
 
     world.service.observe = found
     looking = until_gone(found, running)
@@ -54,4 +56,6 @@ def test_the_floor_is_the_calls_alone_and_above_it_is_the_rest(timeline: Timelin
     assert all(0 < seconds < 0.1 for part, seconds in floor.items() if part != "restart")
     total = sum(floor.values()) + sum(above.values())
     assert total == pytest.approx(timeline.ended - timeline.begun)
-    assert above["verify"] > 0 and above["preflight"] > 0, "what no key needs to be changed is above it as a whole"
+    assert above["verify"] > 0 and above["preflight"] > 0, (
+        "what no key needs to be changed is above it as a whole"
+    )

@@ -46,12 +46,19 @@ def test_a_hint_tells_as_much_as_its_random_characters(hint: str, characters: in
 
 def test_a_hint_of_the_keys_id_tells_nothing_of_its_value() -> None:
     """As AWS names keys: by the access key's id, not by its secret."""
-    assert agreement(KeyRecord("AKIAIOSFODNN7EXAMPLE", hint="AKIAIO…MPLE"), "wJalrXUtnFEMI/K7MDENG", "") == 0
+    assert (
+        agreement(
+            KeyRecord("AKIAIOSFODNN7EXAMPLE", hint="AKIAIO…MPLE"), "wJalrXUtnFEMI/K7MDENG", ""
+        )
+        == 0
+    )
 
 
 def test_the_one_entry_that_agrees_in_four_random_characters_is_the_key() -> None:
     other = KeyRecord("key_other", hint="sk-svc...Ac4A")
-    assert identify([other, OURS, OURS], VALUE, LITERAL, NOW, True) == Match(OURS), "a key that is listed twice is one"
+    assert identify([other, OURS, OURS], VALUE, LITERAL, NOW, True) == Match(OURS), (
+        "a key that is listed twice is one"
+    )
 
 
 @pytest.mark.parametrize("hint", ["sk-...Lk", "sk-***", "sk-svc...", "***", "sk-svc...****", ""])
@@ -72,7 +79,9 @@ def test_two_entries_that_agree_are_not_chosen_from() -> None:
 def test_a_list_without_it_says_so() -> None:
     stranger = KeyRecord("key_other", hint="sk-svc...Ac4A")
     for records in ([], [stranger]):
-        assert identify(records, VALUE, LITERAL, NOW, True) == Refusal("the provider lists no key that could be it")
+        assert identify(records, VALUE, LITERAL, NOW, True) == Refusal(
+            "the provider lists no key that could be it"
+        )
 
 
 CONTRADICTIONS = {
@@ -83,7 +92,9 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize(("why", "record"), CONTRADICTIONS.items())
-def test_an_entry_whose_dates_or_state_contradict_is_another_key(why: str, record: KeyRecord) -> None:
+def test_an_entry_whose_dates_or_state_contradict_is_another_key(
+    why: str, record: KeyRecord
+) -> None:
     found = identify([record], VALUE, LITERAL, NOW, True)
     assert isinstance(found, Refusal) and why in found.why and found.candidates == (record,)
 
@@ -115,7 +126,9 @@ PREFIXES = [
 
 
 @pytest.mark.parametrize(("pattern", "value", "prefix"), PREFIXES)
-def test_what_all_keys_begin_with_is_read_from_their_pattern(pattern: str, value: str, prefix: str) -> None:
+def test_what_all_keys_begin_with_is_read_from_their_pattern(
+    pattern: str, value: str, prefix: str
+) -> None:
     assert literal_prefix(pattern, value) == prefix
 
 

@@ -68,7 +68,11 @@ def test_the_key_file_is_made_only_with_an_empty_journal(tmp_path: Path) -> None
     assert (tmp_path / "rotator.key").stat().st_mode & 0o777 == 0o600
     (tmp_path / "rotator.key").unlink()
     again = opened(tmp_path)
-    assert again.sealer is None and not (tmp_path / "rotator.key").exists() and value(again, key) is None
+    assert (
+        again.sealer is None
+        and not (tmp_path / "rotator.key").exists()
+        and value(again, key) is None
+    )
 
 
 def test_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +142,24 @@ def test_only_a_lock_is_waited_for() -> None:
     assert len(tried) == 1
 
 
-def test_who_keeps_the_journal_to_itself_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A colleague pressed Ctrl-Z at the wrong moment: every command stops there, and says whom to wake or to end."""
+def test_who_keeps_the_journal_to_itself_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague pressed Ctrl-Z at the wrong moment: every command stops there, and says whom to
+    wake or to end.
+    """
     opened(tmp_path).database.close()
     path = tmp_path / "journal.db"
-    script = "import os, signal, sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-    script += "c.execute('BEGIN IMMEDIATE')\nprint('has it', flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)\n"
-    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as holder:
+    script = (
+        "import os, signal, sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+    )
+    script += (
+        "c.execute('BEGIN IMMEDIATE')\nprint('has it', flush=True)\nos.kill(os.getpid(),"
+        " signal.SIGSTOP)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"has it\n"
         monkeypatch.setattr(database_door, "_BUSY_FOR", 0.2)
         database = Database(f"sqlite:///{path}")
@@ -154,8 +169,14 @@ def test_who_keeps_the_journal_to_itself_is_named(tmp_path: Path, monkeypatch: p
                 pass
         finally:
             holder.kill()
-    assert f"process {holder.pid} (" in refused.value.message and "which is stopped" in refused.value.message
-    assert f"kill -CONT {holder.pid}" in refused.value.hint and f"kill -9 {holder.pid}" in refused.value.hint
+    assert (
+        f"process {holder.pid} (" in refused.value.message
+        and "which is stopped" in refused.value.message
+    )
+    assert (
+        f"kill -CONT {holder.pid}" in refused.value.hint
+        and f"kill -9 {holder.pid}" in refused.value.hint
+    )
     with database.write():
         pass
 
@@ -173,7 +194,9 @@ def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
 
 
 def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
-    """Opened by a newer rotator it is refused with the verb that upgrades it; then everything is there."""
+    """Opened by a newer rotator it is refused with the verb that upgrades it; then everything is
+    there.
+    """
     seal_one(opened(tmp_path))
     with sqlite3.connect(tmp_path / "journal.db") as old:
         old.execute("DROP TABLE pauses")
@@ -240,7 +263,9 @@ def test_without_its_key_a_journal_seals_nothing_and_opens_nothing(tmp_path: Pat
     stranger = AesGcmSealer(Secret(KEY))
     with journal.database.write() as connection:
         with pytest.raises(JournalError, match="no sealing key"):
-            credentials.keep(connection, None, "p", "r", journal.key_of(credential), credential, 0.0)
+            credentials.keep(
+                connection, None, "p", "r", journal.key_of(credential), credential, 0.0
+            )
         assert credentials.value_of(connection, stranger, "p", key) is None
     journal.database.close()
     (tmp_path / "rotator.key").unlink()
@@ -249,7 +274,9 @@ def test_without_its_key_a_journal_seals_nothing_and_opens_nothing(tmp_path: Pat
     assert lost.sealer is None and str(tmp_path / "rotator.key") in told
     with pytest.raises(JournalError, match="sealing key is not found") as refused:
         upkeep.rekey(lost, Secret(KEY))
-    assert refused.value.hint.index("ROTATOR_KEY_FILE") < refused.value.hint.index("--lost"), "first: is it elsewhere?"
+    assert refused.value.hint.index("ROTATOR_KEY_FILE") < refused.value.hint.index("--lost"), (
+        "first: is it elsewhere?"
+    )
 
 
 def test_a_backup_over_a_file_is_refused(tmp_path: Path) -> None:
@@ -269,7 +296,9 @@ def test_without_its_driver_postgresql_names_the_extra(monkeypatch: pytest.Monke
 
 
 def test_a_writer_waits_for_another_process_and_says_what_the_disk_says(tmp_path: Path) -> None:
-    """Another process holds the write lock for a moment; a file that may not be written is a sentence."""
+    """Another process holds the write lock for a moment; a file that may not be written is a
+    sentence.
+    """
     journal = opened(tmp_path)
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -279,7 +308,10 @@ def test_a_writer_waits_for_another_process_and_says_what_the_disk_says(tmp_path
         connection.execute(text("SELECT 1"))
     release.join()
     other.close()
-    with pytest.raises(JournalError, match="cannot be opened"), journal.database.write() as connection:
+    with (
+        pytest.raises(JournalError, match="cannot be opened"),
+        journal.database.write() as connection,
+    ):
         connection.exec_driver_sql("PRAGMA query_only=ON")
         connection.exec_driver_sql("CREATE TABLE x (y)")
 
@@ -312,7 +344,9 @@ def test_a_key_file_that_another_process_has_just_made_is_taken(
 
 
 def test_a_journal_that_never_had_a_key_and_is_not_empty_gets_none(tmp_path: Path) -> None:
-    """A key is made together with an empty journal, and never again: something may be sealed under a lost one."""
+    """A key is made together with an empty journal, and never again: something may be sealed under
+    a lost one.
+    """
     journal = opened(tmp_path)
     seal_one(journal)
     with journal.database.write() as connection:
@@ -341,11 +375,16 @@ def test_a_file_that_is_not_as_it_should_be_is_found_by_check(tmp_path: Path) ->
 
 def test_what_the_database_says_for_no_known_reason_is_told_all_the_same(tmp_path: Path) -> None:
     journal = opened(tmp_path)
-    with pytest.raises(JournalError, match="the journal's database failed"), journal.database.write() as connection:
+    with (
+        pytest.raises(JournalError, match="the journal's database failed"),
+        journal.database.write() as connection,
+    ):
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
 
-def test_a_key_file_is_made_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_file_is_made_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")  # what vfat answers
 

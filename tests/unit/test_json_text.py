@@ -89,5 +89,11 @@ def test_members_are_taken_out_with_one_comma() -> None:
 
 
 def test_an_object_inside_is_had_as_it_is_written() -> None:
-    assert json_text.part('{"data": {"data": {"n": 1.10} , "x": 1}}', "data", "data") == '{"n": 1.10}'
-    assert json_text.part('{"data": {"data": null}}', "data", "data") == json_text.part("{}", "data") == ""
+    assert (
+        json_text.part('{"data": {"data": {"n": 1.10} , "x": 1}}', "data", "data") == '{"n": 1.10}'
+    )
+    assert (
+        json_text.part('{"data": {"data": null}}', "data", "data")
+        == json_text.part("{}", "data")
+        == ""
+    )

@@ -16,7 +16,14 @@ from rotator.model import Level
 
 
 def secret(annotations: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
-    return {"metadata": {"name": "keys", "namespace": "app", "annotations": annotations, "labels": labels}}
+    return {
+        "metadata": {
+            "name": "keys",
+            "namespace": "app",
+            "annotations": annotations,
+            "labels": labels,
+        }
+    }
 
 
 REFLECTOR, REPLICATOR = "reflector.v1.k8s.emberstack.com/", "replicator.v1.mittwald.de/"
@@ -38,9 +45,18 @@ ORIGIN = "kubed.appscode.com/origin"
             "config-syncer",
             "vault/keys",
         ),
-        (secret(**{"hnc.x-k8s.io/inherited-from": "vault"}), "the Hierarchical Namespace Controller", "vault/keys"),
         (
-            secret(**{"generate.kyverno.io/rule-name": "sync", "generate.kyverno.io/source-namespace": "vault"}),
+            secret(**{"hnc.x-k8s.io/inherited-from": "vault"}),
+            "the Hierarchical Namespace Controller",
+            "vault/keys",
+        ),
+        (
+            secret(
+                **{
+                    "generate.kyverno.io/rule-name": "sync",
+                    "generate.kyverno.io/source-namespace": "vault",
+                }
+            ),
             "Kyverno",
             "vault/keys",
         ),
@@ -71,20 +87,40 @@ AUTO = {REFLECTOR + "reflection-allowed": "true", REFLECTOR + "reflection-auto-e
             False,
         ),
         ({REFLECTOR + "reflection-allowed": "true"}, Copies("Reflector", (), asked=True), False),
-        ({REPLICATOR + "replicate-to": "web/other,worker"}, Copies("the replicator", ("web/other", "worker")), True),
-        ({REPLICATOR + "replicate-to-matching": "tier=web"}, Copies("the replicator", ("tier=web",)), False),
-        ({REPLICATOR + "replication-allowed": "true"}, Copies("the replicator", (), asked=True), False),
+        (
+            {REPLICATOR + "replicate-to": "web/other,worker"},
+            Copies("the replicator", ("web/other", "worker")),
+            True,
+        ),
+        (
+            {REPLICATOR + "replicate-to-matching": "tier=web"},
+            Copies("the replicator", ("tier=web",)),
+            False,
+        ),
+        (
+            {REPLICATOR + "replication-allowed": "true"},
+            Copies("the replicator", (), asked=True),
+            False,
+        ),
         ({"kubed.appscode.com/sync": ""}, Copies("config-syncer", ()), False),
         ({"kubed.appscode.com/sync": "app=kubed"}, Copies("config-syncer", ("app=kubed",)), False),
-        ({"kubed.appscode.com/sync-contexts": "east"}, Copies("config-syncer", ("the cluster east",)), False),
+        (
+            {"kubed.appscode.com/sync-contexts": "east"},
+            Copies("config-syncer", ("the cluster east",)),
+            False,
+        ),
     ],
 )
-def test_a_source_says_where_it_is_copied(annotations: dict[str, str], copies: Copies, exact: bool) -> None:
+def test_a_source_says_where_it_is_copied(
+    annotations: dict[str, str], copies: Copies, exact: bool
+) -> None:
     assert list(kube_copies.of(secret(annotations))) == [copies] and copies.exact is exact
 
 
 def test_what_is_copied_nowhere_says_so() -> None:
-    assert not list(kube_copies.of(secret({"team": "a", REFLECTOR + "reflection-allowed": "false"})))
+    assert not list(
+        kube_copies.of(secret({"team": "a", REFLECTOR + "reflection-allowed": "false"}))
+    )
 
 
 def _told(monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str], *follows: str) -> list[str]:
@@ -98,15 +134,23 @@ def _told(monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str], *follows
     return [one.text for one in found]
 
 
-def test_users_of_copies_that_no_store_names_are_said_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_of_copies_that_no_store_names_are_said_to_be_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     both = {REPLICATOR + "replicate-to": "web/other,worker"}
     (text,) = _told(monkeypatch, both)
-    assert "to web/other, worker/keys: who takes it there keeps the old key, and is not looked at" in text
+    assert (
+        "to web/other, worker/keys: who takes it there keeps the old key, and is not looked at"
+        in text
+    )
     (text,) = _told(monkeypatch, both, "worker/keys")
     assert "to web/other:" in text
     assert not _told(monkeypatch, both, "worker/keys", "web/other")
     (text,) = _told(monkeypatch, AUTO, "web/keys")
-    assert "Reflector copies kubernetes app/keys#KEY to every namespace" in text and "but for web/keys" in text
+    assert (
+        "Reflector copies kubernetes app/keys#KEY to every namespace" in text
+        and "but for web/keys" in text
+    )
     (text,) = _told(monkeypatch, {REFLECTOR + "reflection-allowed": "true"})
     assert "Reflector may copy" in text
     assert not _told(monkeypatch, {})

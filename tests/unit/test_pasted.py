@@ -18,7 +18,11 @@ PATTERNS = [None, "sk-ant-api03-[A-Za-z0-9_-]{20,}"]
 
 
 def taken(text: str, pattern: str | None = None) -> str:
-    return OperatorProvider(pattern=pattern).accept(Secret(text), single("the-old-key")).primary.reveal()
+    return (
+        OperatorProvider(pattern=pattern)
+        .accept(Secret(text), single("the-old-key"))
+        .primary.reveal()
+    )
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -80,7 +84,13 @@ def test_what_stands_around_a_key_or_in_its_place_is_refused_without_a_pattern_t
 
 
 @pytest.mark.parametrize(
-    "key", ["dGhlIGtleSBpbiBiYXNlNjQ=", "ABCDEFGH==", "AccountName=a;AccountKey=abcdefgh==", "p@ss:w0rd#1$"]
+    "key",
+    [
+        "dGhlIGtleSBpbiBiYXNlNjQ=",
+        "ABCDEFGH==",
+        "AccountName=a;AccountKey=abcdefgh==",
+        "p@ss:w0rd#1$",
+    ],
 )
 def test_keys_of_other_looks_are_taken(key: str) -> None:
     assert taken(key) == key
@@ -92,7 +102,9 @@ def test_what_the_pattern_says_is_a_key_is_one() -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from([None, ".{8,}", "(?s).*"]))
-def test_what_is_taken_is_always_one_word_of_printable_ascii(text: str, pattern: str | None) -> None:
+def test_what_is_taken_is_always_one_word_of_printable_ascii(
+    text: str, pattern: str | None
+) -> None:
     """And it is what was given, but for blanks and line ends at its ends."""
     try:
         found = taken(text, pattern)

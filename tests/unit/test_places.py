@@ -1,4 +1,6 @@
-"""A relative path belongs to the playbook's folder, wherever rotator is started; it is kept and shown absolute."""
+"""A relative path belongs to the playbook's folder, wherever rotator is started; it is kept and
+shown absolute.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ store:
 restart:
   - {uses: process, pid_file: run/x.pid}
 """
-# What sounds like a file and is none: an option of another program, or settings that are looked at one by one.
+# What sounds like a file and is none: an option of another program, or settings that are looked at
+# one by one.
 NO_PATHS = {"profile", "host", "credential", "auth", "vault path"}
 
 
@@ -85,9 +88,21 @@ ENTRIES = [
     ("store", "uses: systemd-creds, path: a", {"path"}),
     ("store", "uses: kubernetes, secret: n/s, key: K, kubeconfig: a", {"kubeconfig"}),
     ("store", "uses: vault, path: a/s, key: K, ca_cert: a, auth: {file: a}", {"ca_cert", "auth"}),
-    ("store", "uses: vault, path: a/s, key: K, auth: {kubernetes: {role: r, token_file: a}}", {"auth"}),
-    ("store", "uses: vault, path: a/s, key: K, auth: {approle: {role_id: r, secret_id: {file: a}}}", {"auth"}),
-    ("store", "uses: aws-ssm, parameter: a, credentials: {access_key_id: {file: a}}", {"credentials"}),
+    (
+        "store",
+        "uses: vault, path: a/s, key: K, auth: {kubernetes: {role: r, token_file: a}}",
+        {"auth"},
+    ),
+    (
+        "store",
+        "uses: vault, path: a/s, key: K, auth: {approle: {role_id: r, secret_id: {file: a}}}",
+        {"auth"},
+    ),
+    (
+        "store",
+        "uses: aws-ssm, parameter: a, credentials: {access_key_id: {file: a}}",
+        {"credentials"},
+    ),
     ("store", "uses: command, write: [./a, ./a], read: [./a]", {"write", "read"}),
     ("restart", "uses: process, pid_file: a", {"pid_file"}),
     ("restart", "uses: docker, containers: [a], env_file: a, host: 'unix:///a'", {"env_file"}),
@@ -96,7 +111,11 @@ ENTRIES = [
     ("restart", "uses: systemd, units: [a], host: h, ssh_config: a", {"ssh_config"}),
     ("restart", "uses: command, run: [./a], ready: [./a]", {"run", "ready"}),
     ("verify", "uses: command, run: [./a]", {"run"}),
-    ("generate", "uses: command, generate: [./a], list: [./a], revoke: [./a], probe: [./a]", set("glrp")),
+    (
+        "generate",
+        "uses: command, generate: [./a], list: [./a], revoke: [./a], probe: [./a]",
+        set("glrp"),
+    ),
     ("generate", "uses: openai, project: a, admin_key: {command: [./a, ./a]}", {"admin_key"}),
     ("generate", "uses: dakora, project: a, base_url: 'http://a', token: {file: a}", {"token"}),
     ("generate", "uses: openrouter, management_key: {file: a}", {"management_key"}),
@@ -105,7 +124,9 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize(("part", "entry", "changed"), ENTRIES, ids=lambda one: str(one)[:24])
-def test_every_path_of_every_plugin_is_resolved(folder: Path, part: str, entry: str, changed: set[str]) -> None:
+def test_every_path_of_every_plugin_is_resolved(
+    folder: Path, part: str, entry: str, changed: set[str]
+) -> None:
     """What is no path stays: names, addresses, arguments, a path within Vault."""
     keys = "keys: {A: access_key_id, B: secret_access_key}" if "aws-iam" in entry else "key: A"
     parts = {"generate": "uses: operator", "store": f"uses: dotenv, path: /x, {keys}", part: entry}
@@ -124,11 +145,18 @@ def test_no_setting_that_is_a_file_was_forgotten() -> None:
         for name in Registry().names(kind):
             plugin: Any = Registry().find(kind, name)
             for field in (one for one in dataclasses.fields(plugin) if "help" in one.metadata):
-                spelled, said = field.metadata["spelled"] or field.name, f"{field.name} {field.metadata['help']}"
+                spelled, said = (
+                    field.metadata["spelled"] or field.name,
+                    f"{field.name} {field.metadata['help']}",
+                )
                 if re.search(r"file\b|\bpath|cert|program|argv|~/", said, re.IGNORECASE):
                     declared = field.metadata["path"] or field.metadata["program"]
-                    assert declared or {spelled, f"{name} {spelled}"} & NO_PATHS, f"{kind} {name}: is {spelled} a path?"
-            assert "folder" not in [found.name for found in settings_of(plugin)], "handed over, no setting"
+                    assert declared or {spelled, f"{name} {spelled}"} & NO_PATHS, (
+                        f"{kind} {name}: is {spelled} a path?"
+                    )
+            assert "folder" not in [found.name for found in settings_of(plugin)], (
+                "handed over, no setting"
+            )
 
 
 def test_each_variant_of_for_each_has_its_own(folder: Path) -> None:
@@ -141,7 +169,9 @@ def test_each_variant_of_for_each_has_its_own(folder: Path) -> None:
 
 
 def test_a_folder_that_is_a_link_is_not_followed(folder: Path) -> None:
-    """A ConfigMap's files are links into a folder whose name changes; the mount's name is the one that stays."""
+    """A ConfigMap's files are links into a folder whose name changes; the mount's name is the one
+    that stays.
+    """
     data = folder / "..2026_01"
     data.mkdir()
     (data / "one.yaml").write_text(PLAYBOOK)
@@ -200,7 +230,9 @@ def test_a_relative_path_on_another_host_is_refused(folder: Path, settings: dict
     given = "".join(f", {name}: {value}" for name, value in settings.items())
     place, text, hint = mistake(folder, PLAYBOOK.replace("key: KEY", f"key: KEY{given}"))
     assert (place, text) == ("3:5", "./.env is no absolute path") and "begins with /" in hint
-    assert store(folder, path="~/key", **settings | {"host": "web-1"}).path == "~/key", "the home there"
+    assert store(folder, path="~/key", **settings | {"host": "web-1"}).path == "~/key", (
+        "the home there"
+    )
 
 
 def test_a_file_that_is_only_where_rotator_was_started_is_a_mistake(folder: Path) -> None:
@@ -215,12 +247,19 @@ def test_a_file_that_is_only_where_rotator_was_started_is_a_mistake(folder: Path
 
 
 @pytest.mark.parametrize("run", ["[./restart.sh]", "[sh, restart.sh]", "[sh, -e, ./restart.sh]"])
-def test_a_program_that_is_only_where_rotator_was_started_is_a_mistake(folder: Path, run: str) -> None:
-    text = PLAYBOOK.replace("uses: process, pid_file: run/x.pid", f"uses: command, run: {run}") + "evidence: none\n"
+def test_a_program_that_is_only_where_rotator_was_started_is_a_mistake(
+    folder: Path, run: str
+) -> None:
+    text = (
+        PLAYBOOK.replace("uses: process, pid_file: run/x.pid", f"uses: command, run: {run}")
+        + "evidence: none\n"
+    )
     assert not load(folder, text).mistakes, "nobody knows yet where it will be"
     (Path.cwd() / "restart.sh").write_text("true\n")
     place, told, hint = mistake(folder, text + "\n")
-    assert place.startswith("5:") and "restart.sh" in told and str(Path.cwd() / "restart.sh") in hint
+    assert (
+        place.startswith("5:") and "restart.sh" in told and str(Path.cwd() / "restart.sh") in hint
+    )
     (folder / "restart.sh").write_text("true\n")
     assert not load(folder, text).mistakes
 
@@ -275,7 +314,9 @@ def test_a_users_own_plugin_asks_for_the_folder_by_a_field() -> None:
 
 
 class TestARotationFromBefore:
-    """Its definition has the paths as they were written; where it was started, nobody wrote down."""
+    """Its definition has the paths as they were written; where it was started, nobody
+    wrote down.
+    """
 
     def before(self, folder: Path, text: str = PLAYBOOK) -> str:
         """As it was kept before."""
@@ -289,7 +330,9 @@ class TestARotationFromBefore:
         assert f"{folder}/.env" in told.value.message and f"{Path.cwd()}/.env" in told.value.message
         assert "absolute path" in told.value.hint
 
-    def test_goes_on_where_both_readings_are_one(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_goes_on_where_both_readings_are_one(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         held, today = self.before(folder), only(folder, PLAYBOOK)
         monkeypatch.chdir(folder)
         found = carry.playbook_of("one", held, today, Registry())
@@ -297,14 +340,20 @@ class TestARotationFromBefore:
 
     def test_goes_on_with_the_absolute_path_that_a_person_wrote_since(self, folder: Path) -> None:
         held = self.before(folder)
-        text = PLAYBOOK.replace("./.env", "/srv/app/.env").replace("run/x.pid", "/srv/app/run/x.pid")
+        text = PLAYBOOK.replace("./.env", "/srv/app/.env").replace(
+            "run/x.pid", "/srv/app/run/x.pid"
+        )
         found = carry.playbook_of("one", held, only(folder, text), Registry())
         assert found.stores[0].name == "dotenv /srv/app/.env#KEY"
         assert found.consumers[0].restarter.pid_file == "/srv/app/run/x.pid"  # type: ignore[attr-defined]
 
-    def test_goes_on_with_the_path_from_the_playbooks_folder_that_a_person_wrote_since(self, folder: Path) -> None:
+    def test_goes_on_with_the_path_from_the_playbooks_folder_that_a_person_wrote_since(
+        self, folder: Path
+    ) -> None:
         """Run from the project's folder, `app/.env` was the project's; now it is `../app/.env`."""
-        held = self.before(folder, PLAYBOOK.replace("./.env", "app/.env").replace("run/x.pid", "/run/x.pid"))
+        held = self.before(
+            folder, PLAYBOOK.replace("./.env", "app/.env").replace("run/x.pid", "/run/x.pid")
+        )
         text = PLAYBOOK.replace("./.env", "../app/.env").replace("run/x.pid", "/run/x.pid")
         found = carry.playbook_of("one", held, only(folder, text), Registry())
         assert found.stores[0].name == f"dotenv {folder.parent}/app/.env#KEY"
@@ -316,17 +365,27 @@ class TestARotationFromBefore:
 
     def test_asks_too_where_its_playbook_is_gone(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="relative path"):
-            carry.playbook_of("one", self.before(folder).replace("one.yaml", f"{folder}/one.yaml"), None, Registry())
+            carry.playbook_of(
+                "one",
+                self.before(folder).replace("one.yaml", f"{folder}/one.yaml"),
+                None,
+                Registry(),
+            )
 
     def test_with_absolute_paths_goes_on_anywhere(self, folder: Path) -> None:
         text = PLAYBOOK.replace("./.env", "/srv/.env").replace("run/x.pid", "/run/x.pid")
         text = text.replace("keys/admin", "/keys/admin")
         held = self.before(folder, text)
-        assert carry.playbook_of("one", held, None, Registry()).stores[0].name == "dotenv /srv/.env#KEY"
+        assert (
+            carry.playbook_of("one", held, None, Registry()).stores[0].name
+            == "dotenv /srv/.env#KEY"
+        )
 
     def test_an_argument_that_is_a_file_here_is_asked_about(self, folder: Path) -> None:
         run = "uses: command, run: [sh, restart.sh]"
-        text = PLAYBOOK.replace("uses: process, pid_file: run/x.pid", run).replace("./.env", "/srv/.env")
+        text = PLAYBOOK.replace("uses: process, pid_file: run/x.pid", run).replace(
+            "./.env", "/srv/.env"
+        )
         held = self.before(folder, text + "evidence: none\n")
         (folder / "restart.sh").touch()
         (Path.cwd() / "restart.sh").touch()
@@ -344,5 +403,7 @@ def test_a_rotation_goes_on_from_any_folder(folder: Path, monkeypatch: pytest.Mo
 def test_where_the_playbook_was_moved_its_programs_run_where_it_is(folder: Path) -> None:
     held = carry.kept(only(folder, PLAYBOOK.replace("./.env", "/srv/.env")))
     moved = folder.rename(folder.parent / "moved")
-    found = carry.playbook_of("one", held, only(moved, PLAYBOOK.replace("./.env", "/srv/x.env")), Registry())
+    found = carry.playbook_of(
+        "one", held, only(moved, PLAYBOOK.replace("./.env", "/srv/x.env")), Registry()
+    )
     assert (found.stores[0].name, found.folder) == ("dotenv /srv/.env#KEY", str(moved))

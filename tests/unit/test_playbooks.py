@@ -49,24 +49,56 @@ def only(folder: Path, text: str) -> tuple[str, str, str]:
 
 def test_a_right_playbook_loads(tmp_path: Path) -> None:
     found = load(tmp_path, one=GOOD)
-    assert not found.mistakes and found.playbooks["one"].plan.consumers[0].evidence is Evidence.STARTED
+    assert (
+        not found.mistakes and found.playbooks["one"].plan.consumers[0].evidence is Evidence.STARTED
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "place", "text", "hint"),
     [
         (("pid_file", "pidfile"), "5:21", "unknown key 'pidfile'", "did you mean 'pid_file'?"),
-        (("uses: openai", "uses: opnai"), "1:18", "there is no provider 'opnai'", "did you mean 'openai'?"),
+        (
+            ("uses: openai", "uses: opnai"),
+            "1:18",
+            "there is no provider 'opnai'",
+            "did you mean 'openai'?",
+        ),
         (("_API_KEY}", "_API_KEY, create: soon}"), "3:68", "not a truth value", "true or false"),
-        (("{env: ADMIN}", "sk-admin-written-out"), "1:54", "a secret written out in a playbook", ""),
+        (
+            ("{env: ADMIN}", "sk-admin-written-out"),
+            "1:54",
+            "a secret written out in a playbook",
+            "",
+        ),
         (("{env: ADMIN}", "{evn: ADMIN}"), "1:54", "unknown kind of reference 'evn'", ""),
         (("store:", "stores:"), "2:1", "unknown key 'stores'", "did you mean 'store'?"),
         (("restart:", "schedule: {every: 30}\nrestart:"), "4:19", "not a duration", ""),
-        (("restart:", "schedule: {cron: '0 25 * * *'}\nrestart:"), "4:18", "not a cron expression", ""),
-        (("restart:", "revoke: {grase: 1h}\nrestart:"), "4:10", "unknown key 'grase'", "did you mean 'grace'?"),
-        (("restart:", "approval: 2\nrestart:"), "4:1", "'approval' is of a later version", "remove it"),
+        (
+            ("restart:", "schedule: {cron: '0 25 * * *'}\nrestart:"),
+            "4:18",
+            "not a cron expression",
+            "",
+        ),
+        (
+            ("restart:", "revoke: {grase: 1h}\nrestart:"),
+            "4:10",
+            "unknown key 'grase'",
+            "did you mean 'grace'?",
+        ),
+        (
+            ("restart:", "approval: 2\nrestart:"),
+            "4:1",
+            "'approval' is of a later version",
+            "remove it",
+        ),
         (("restart:", "evidence: seen\nrestart:"), "4:11", "evidence", ""),
-        (("restart:", "evidence: read\nrestart:"), "6:5", "can only show 'started'", "say `evidence: started`"),
+        (
+            ("restart:", "evidence: read\nrestart:"),
+            "6:5",
+            "can only show 'started'",
+            "say `evidence: started`",
+        ),
         (("pid_file: /run/x.pid", "pid_file: [1]"), "5:31", "pid_file", ""),
         (("project: proj_1, ", ""), "1:11", "'project' is missing", ""),
         (("restart:", "restart:\n\t- x"), "5:1", "is not YAML", ""),
@@ -76,7 +108,9 @@ def test_a_right_playbook_loads(tmp_path: Path) -> None:
 def test_each_mistake_has_its_place_and_a_way_out(tmp_path, change, place, text, hint) -> None:  # type: ignore[no-untyped-def]
     text_of = GOOD.replace(*change)
     found = load(tmp_path, one=text_of).mistakes
-    assert any(f"{m.line}:{m.column}" == place and text in m.text and hint in m.hint for m in found), found
+    assert any(
+        f"{m.line}:{m.column}" == place and text in m.text and hint in m.hint for m in found
+    ), found
 
 
 AWS = """\
@@ -88,9 +122,21 @@ store: [{uses: dotenv, path: /tmp/x/.env, keys: {A: secret_access_key, B: access
 @pytest.mark.parametrize(
     ("change", "text", "hint"),
     [
-        (("keys: {A: secret_access_key, B: access_key_id}", "key: A"), "more than one text", "secret_access_key"),
-        (("B: access_key_id", "B: acces_key_id"), "has no 'acces_key_id'", "did you mean 'access_key_id'?"),
-        (("A: secret_access_key, ", ""), "'secret_access_key' is missing", "add `NAME: secret_access_key`"),
+        (
+            ("keys: {A: secret_access_key, B: access_key_id}", "key: A"),
+            "more than one text",
+            "secret_access_key",
+        ),
+        (
+            ("B: access_key_id", "B: acces_key_id"),
+            "has no 'acces_key_id'",
+            "did you mean 'access_key_id'?",
+        ),
+        (
+            ("A: secret_access_key, ", ""),
+            "'secret_access_key' is missing",
+            "add `NAME: secret_access_key`",
+        ),
     ],
 )
 def test_a_key_of_several_values_is_kept_as_a_whole(tmp_path, change, text, hint) -> None:  # type: ignore[no-untyped-def]
@@ -125,7 +171,9 @@ def test_a_change_on_disk_is_seen(tmp_path: Path) -> None:
     assert directory.load() is directory.load(), "read again only when something changed"
 
 
-def test_what_is_no_playbook_is_told_each_with_its_sentence_and_the_good_one_loads(tmp_path: Path) -> None:
+def test_what_is_no_playbook_is_told_each_with_its_sentence_and_the_good_one_loads(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "link.yml").symlink_to("nowhere.yaml")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
@@ -138,7 +186,11 @@ def test_what_is_no_playbook_is_told_each_with_its_sentence_and_the_good_one_loa
         "loop.yaml": "cannot be read: Too many levels of symbolic links",
         "pipe.yaml": "is a device, pipe or socket, not a playbook",
     }
-    assert all(m.hint for m in found.mistakes) and list(found.playbooks) == ["good"] and found.files == 5
+    assert (
+        all(m.hint for m in found.mistakes)
+        and list(found.playbooks) == ["good"]
+        and found.files == 5
+    )
 
 
 @contextlib.contextmanager
@@ -179,7 +231,9 @@ def test_what_may_not_be_read_is_told_and_is_read_once_it_may() -> None:
     assert not then.mistakes and list(then.playbooks) == ["a"], "a changed permission is seen, too"
 
 
-def test_no_playbook_at_all_is_a_mistake_of_each_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_playbook_at_all_is_a_mistake_of_each_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Directories are told as they were looked at: absolute."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -188,10 +242,15 @@ def test_no_playbook_at_all_is_a_mistake_of_each_directory(tmp_path: Path, monke
         f"{tmp_path}/empty": "the directory holds no playbook",
         f"{tmp_path}/none": "the directory does not exist",
     }
-    assert all("ROTATOR_PLAYBOOKS" in m.hint and str(ROOT / "playbooks") in m.hint for m in found.mistakes)
+    assert all(
+        "ROTATOR_PLAYBOOKS" in m.hint and str(ROOT / "playbooks") in m.hint for m in found.mistakes
+    )
     with pytest.raises(ConfigError) as told:
         found.get("x")
-    text = f"there is no playbook 'x' in {tmp_path}/empty (the directory holds no playbook), {tmp_path}/none (the"
+    text = (
+        f"there is no playbook 'x' in {tmp_path}/empty (the directory holds no playbook),"
+        f" {tmp_path}/none (the"
+    )
     assert str(told.value).startswith(text)
 
 
@@ -214,7 +273,9 @@ def test_an_empty_directory_beside_a_full_one_is_all_right(tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     (tmp_path / "one.yaml").write_text(GOOD)
     assert not Directory((tmp_path, tmp_path / "empty")).load().mistakes
-    assert list(Directory((tmp_path / "one.yaml",)).load().playbooks) == ["one"], "a file is named itself"
+    assert list(Directory((tmp_path / "one.yaml",)).load().playbooks) == ["one"], (
+        "a file is named itself"
+    )
 
 
 def test_a_catalog_file_that_cannot_be_read_is_a_mistake_of_the_playbook(tmp_path: Path) -> None:
@@ -222,11 +283,16 @@ def test_a_catalog_file_that_cannot_be_read_is_a_mistake_of_the_playbook(tmp_pat
     (tmp_path / "providers" / "ours.yaml").symlink_to("nowhere")
     here, there = load(tmp_path, one=GOOD.replace("uses: openai", "uses: ours")).mistakes
     assert here.text == "the catalog file of 'ours' is wrong" and there.file in here.hint
-    assert there.file.endswith("providers/ours.yaml") and there.text == "cannot be read: No such file or directory"
+    assert (
+        there.file.endswith("providers/ours.yaml")
+        and there.text == "cannot be read: No such file or directory"
+    )
 
 
 def test_for_each_makes_one_playbook_for_each(tmp_path: Path) -> None:
-    text = GOOD.replace("/tmp/x/.env", '"/srv/{name}/.env"') + "for_each: [{name: api}, {name: web}]\n"
+    text = (
+        GOOD.replace("/tmp/x/.env", '"/srv/{name}/.env"') + "for_each: [{name: api}, {name: web}]\n"
+    )
     found = load(tmp_path, svc=text)
     assert [p.stores[0].name for p in found.playbooks.values()] == [
         "dotenv /srv/api/.env#OPENAI_API_KEY",
@@ -270,7 +336,8 @@ def test_a_users_own_catalog_file_stands_beside_the_playbooks(tmp_path: Path) ->
     shipped = (ROOT / "rotator/integrations/catalog/entries/openrouter.yaml").read_text()
     (tmp_path / "providers" / "ours.yaml").write_text(shipped.replace("OpenRouter", "Ours"))
     text = GOOD.replace(
-        "uses: openai, project: proj_1, admin_key: {env: ADMIN}", "uses: ours, management_key: {env: K}"
+        "uses: openai, project: proj_1, admin_key: {env: ADMIN}",
+        "uses: ours, management_key: {env: K}",
     )
     assert load(tmp_path, one=text).playbooks["one"].provider.entry.name == "Ours"  # type: ignore[attr-defined]
 
@@ -294,13 +361,17 @@ def test_durations(text: object, seconds: float) -> None:
     assert durations.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["30", 30, "1 hour", "-5m", "", True, "5m 3", "1 2h", "1min2", "m"])
+@pytest.mark.parametrize(
+    "text", ["30", 30, "1 hour", "-5m", "", True, "5m 3", "1 2h", "1min2", "m"]
+)
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="duration"):
         durations.seconds(text)
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("1s", 1), ("5 min", 300), (90, 90), (2.5, 2.5), (0, 0)])
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("1s", 1), ("5 min", 300), (90, 90), (2.5, 2.5), (0, 0)]
+)
 @pytest.mark.parametrize(
     ("kind", "uses", "setting", "others"),
     [("restarter", "none", "within", {}), ("probe", "command", "timeout", {"run": ["true"]})],
@@ -350,16 +421,27 @@ class TestSchedule:
     @pytest.mark.parametrize(
         ("cron", "expected"),
         [
-            ("0 3 1,15 * 5", ["Fri 27 Nov", "Tue 01 Dec", "Fri 04 Dec", "Fri 11 Dec", "Tue 15 Dec"]),
+            (
+                "0 3 1,15 * 5",
+                ["Fri 27 Nov", "Tue 01 Dec", "Fri 04 Dec", "Fri 11 Dec", "Tue 15 Dec"],
+            ),
             ("0 0 13 * 5", ["Fri 27 Nov", "Fri 04 Dec", "Fri 11 Dec", "Sun 13 Dec", "Fri 18 Dec"]),
-            ("0 0 13 * fri-sun", ["Fri 27 Nov", "Sat 28 Nov", "Sun 29 Nov", "Fri 04 Dec", "Sat 05 Dec"]),
+            (
+                "0 0 13 * fri-sun",
+                ["Fri 27 Nov", "Sat 28 Nov", "Sun 29 Nov", "Fri 04 Dec", "Sat 05 Dec"],
+            ),
             ("0 0 */2 * 1", ["Mon 07 Dec", "Mon 21 Dec", "Mon 11 Jan", "Mon 25 Jan", "Mon 01 Feb"]),
-            ("0 0 13 * */2", ["Sun 13 Dec", "Sat 13 Feb", "Sat 13 Mar", "Tue 13 Apr", "Thu 13 May"]),
+            (
+                "0 0 13 * */2",
+                ["Sun 13 Dec", "Sat 13 Feb", "Sat 13 Mar", "Tue 13 Apr", "Thu 13 May"],
+            ),
             ("0 0 1-7 * *", ["Tue 01 Dec", "Wed 02 Dec", "Thu 03 Dec", "Fri 04 Dec", "Sat 05 Dec"]),
             ("0 0 31 2 1", ["Mon 01 Feb", "Mon 08 Feb", "Mon 15 Feb", "Mon 22 Feb", "Mon 07 Feb"]),
         ],
     )
-    def test_of_two_day_fields_either_is_enough_where_neither_has_a_star(self, cron: str, expected: list[str]) -> None:
+    def test_of_two_day_fields_either_is_enough_where_neither_has_a_star(
+        self, cron: str, expected: list[str]
+    ) -> None:
         """As crontab(5) has it; a star makes both of them count."""
         at, found = self.monday, []
         for _ in expected:
@@ -395,7 +477,10 @@ class TestReference:
             assert reference.resolve().reveal() == text.strip()
 
     def test_a_command_is_run_and_its_failure_told(self) -> None:
-        assert Reference.parse({"command": ["echo", "from a program"]}).resolve().reveal() == "from a program"
+        assert (
+            Reference.parse({"command": ["echo", "from a program"]}).resolve().reveal()
+            == "from a program"
+        )
         with pytest.raises(Exception, match="ended with 1"):
             Reference.parse({"command": ["false"]}).resolve()
 

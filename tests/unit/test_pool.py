@@ -49,18 +49,24 @@ def test_one_failure_does_not_stop_the_others() -> None:
 
 
 def test_who_waits_for_somebody_else_does_not_hold_up_the_others() -> None:
-    """Whether a door tells that it only waits, or nobody does: a hundred that hang, and one that works."""
+    """Whether a door tells that it only waits, or nobody does: a hundred that hang, and one that
+    works.
+    """
     for hang in (_outside, time.sleep):
         free = threading.Event()
         ended: list[float] = []
         begun = time.monotonic()
 
-        def hanging(hang: Callable[[float], None] = hang, free: threading.Event = free) -> Work[None]:
+        def hanging(
+            hang: Callable[[float], None] = hang, free: threading.Event = free
+        ) -> Work[None]:
             while not free.is_set():
                 hang(0.2)
             yield 0.0
 
-        def working(ended: list[float] = ended, begun: float = begun, free: threading.Event = free) -> Work[None]:
+        def working(
+            ended: list[float] = ended, begun: float = begun, free: threading.Event = free
+        ) -> Work[None]:
             for _ in range(3):
                 yield time.time() + 0.05
             ended.append(time.monotonic() - begun)
@@ -76,7 +82,9 @@ def _outside(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def test_of_a_group_that_hangs_the_rest_begins_slowly_and_all_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_group_that_hangs_the_rest_begins_slowly_and_all_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pool, "_HANGS", 0.2)
     free = threading.Event()
     began: list[float] = []

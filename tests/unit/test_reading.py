@@ -14,7 +14,19 @@ from rotator.model import KeyRecord
 from rotator.secret import Secret
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC).timestamp()
-ODD: list[Any] = [[], {}, {"a": 1}, [1], True, False, float("inf"), float("nan"), 10**4000, -(10**4000), "\x00"]
+ODD: list[Any] = [
+    [],
+    {},
+    {"a": 1},
+    [1],
+    True,
+    False,
+    float("inf"),
+    float("nan"),
+    10**4000,
+    -(10**4000),
+    "\x00",
+]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +59,20 @@ def test_a_date_is_understood_in_every_form_that_providers_use(told: Any) -> Non
 
 @pytest.mark.parametrize(
     "told",
-    [None, "", " ", 0, "0", -1, "-1", "never", "soon", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "99999999999999"]
+    [
+        None,
+        "",
+        " ",
+        0,
+        "0",
+        -1,
+        "-1",
+        "never",
+        "soon",
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "99999999999999",
+    ]
     + ["2026-13-01", "2026-02-30T00:00:00Z", "Sun, 99 Nov 2026 12:00:00 GMT", "\ud800", "²", *ODD],
 )
 def test_what_is_no_date_is_unknown(told: Any) -> None:
@@ -63,7 +88,9 @@ def test_keys_that_never_expire_are_told_by_the_last_day_there_is() -> None:
     assert reading.moment("9999-12-31T23:59:59Z") == 253_402_300_799
 
 
-@pytest.mark.parametrize("told", [None, "", 0, "0", False, "never", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "told", [None, "", 0, "0", False, "never", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"]
+)
 def test_a_key_that_was_never_used_is_told_so(told: Any) -> None:
     assert reading.last_use(told) is None
 
@@ -74,12 +101,16 @@ def test_a_last_use_that_nobody_understands_is_not_taken_for_never(told: Any) ->
     assert reading.last_use(told) == pytest.approx(time.time(), abs=5)
 
 
-@pytest.mark.parametrize(("told", "text"), [("key_1", "key_1"), (17, "17"), (None, ""), *((odd, "") for odd in ODD)])
+@pytest.mark.parametrize(
+    ("told", "text"), [("key_1", "key_1"), (17, "17"), (None, ""), *((odd, "") for odd in ODD)]
+)
 def test_an_id_is_a_text_or_a_whole_number(told: Any, text: str) -> None:
     assert reading.key_id(told) == text
 
 
-@pytest.mark.parametrize("told", ["", " ", ".", "..", "a\nb", "a\x00b", "a\ud800b", "a\ufffdb", "a\u2028b", "x" * 501])
+@pytest.mark.parametrize(
+    "told", ["", " ", ".", "..", "a\nb", "a\x00b", "a\ud800b", "a\ufffdb", "a\u2028b", "x" * 501]
+)
 def test_what_cannot_be_part_of_an_address_is_no_id(told: str) -> None:
     assert reading.unfit(told) and reading.key_id(told) == ""
 
@@ -92,7 +123,9 @@ def test_an_id_may_be_unusual(told: str) -> None:
     assert reading.key_id(told) == told
 
 
-@pytest.mark.parametrize("told", ["", "sk abc", "sk-abc\n", "sk-\tabc", "sk-äbc", "sk-\x7f", "sk-\x00", "\ufffd"])
+@pytest.mark.parametrize(
+    "told", ["", "sk abc", "sk-abc\n", "sk-\tabc", "sk-äbc", "sk-\x7f", "sk-\x00", "\ufffd"]
+)
 def test_what_cannot_stand_in_a_header_is_no_key(told: str) -> None:
     assert reading.no_header(told)
 
@@ -104,7 +137,14 @@ def test_a_label_that_cannot_be_shown_is_shown_as_far_as_it_can() -> None:
 
 @pytest.mark.parametrize(
     ("told", "active"),
-    [(True, True), (False, False), ("false", False), ("True", True), ("Inactive", False), ("Active", True)]
+    [
+        (True, True),
+        (False, False),
+        ("false", False),
+        ("True", True),
+        ("Inactive", False),
+        ("Active", True),
+    ]
     + [(None, True), (1, True), (0, False), ("revoked", False)],
 )
 def test_active_may_be_told_in_words(told: Any, active: bool) -> None:
@@ -118,7 +158,9 @@ def test_a_key_is_not_dead_because_disabled_is_the_text_false() -> None:
     assert item["name"] == "false alarm"
 
 
-@pytest.mark.parametrize("path", ["sort(data[].id)", "length(absent)", "data[].id | [0].x.y", "max(data[].id)"])
+@pytest.mark.parametrize(
+    "path", ["sort(data[].id)", "length(absent)", "data[].id | [0].x.y", "max(data[].id)"]
+)
 def test_a_path_that_does_not_fit_the_data_finds_nothing(path: str) -> None:
     assert reading.pick(path, {"data": [{"id": 1}, {"id": "a"}]}) is None
 
@@ -142,4 +184,6 @@ def test_an_id_that_is_a_key_itself_is_no_id() -> None:
     key = Secret("sk-canary-that-is-its-own-id-0123456789")
     assert reading.key_id(key.reveal()) == reading.key_id(f"keys/{key.reveal()}") == ""
     assert reading.unfit(key.reveal()) == "a key itself"
-    assert reading.key_id("sk-canary-that-is") == "sk-canary-that-is", "of `ID.SECRET` the id is shown"
+    assert reading.key_id("sk-canary-that-is") == "sk-canary-that-is", (
+        "of `ID.SECRET` the id is shown"
+    )

@@ -26,15 +26,23 @@ SECRET = "sk-admin-0123456789"
         (b"your-admin-key-here\n", "a placeholder"),
     ],
 )
-def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_holds_something_else_is_refused(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     path = tmp_path / "admin"
     path.write_bytes(content)
     with pytest.raises(PermanentError, match=words) as raised:
         Reference.parse({"file": str(path)}).resolve()
-    assert str(path) in raised.value.message and raised.value.hint and "0123456789" not in raised.value.message
+    assert (
+        str(path) in raised.value.message
+        and raised.value.hint
+        and "0123456789" not in raised.value.message
+    )
 
 
-@pytest.mark.parametrize("content", [f"{SECRET}\r\n", f"\ufeff{SECRET}\r\n", f"{SECRET}", f"\n{SECRET}\n\n"])
+@pytest.mark.parametrize(
+    "content", [f"{SECRET}\r\n", f"\ufeff{SECRET}\r\n", f"{SECRET}", f"\n{SECRET}\n\n"]
+)
 def test_the_mark_of_utf8_and_lines_ends_are_no_part_of_it(tmp_path: Path, content: str) -> None:
     path = tmp_path / "admin"
     path.write_bytes(content.encode())

@@ -1,4 +1,6 @@
-"""How often a key is asked for, and when: what does not depend on consumers is asked while they take the key up."""
+"""How often a key is asked for, and when: what does not depend on consumers is asked while they
+take the key up.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from rotator.core.state import (
 )
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
-POLICY = Policy(passes=3, pass_interval=1.0, deadline=600.0, grace=0.0, quiet=0.0, soak=0.0, watch=0.0)
+POLICY = Policy(
+    passes=3, pass_interval=1.0, deadline=600.0, grace=0.0, quiet=0.0, soak=0.0, watch=0.0
+)
 PLAN = Plan((StorePlan("s"), StorePlan("t")), (ConsumerPlan("c"),), policy=POLICY, tells_use=False)
 STARTED = Rotation(
     "r",
@@ -48,8 +52,12 @@ def _told(rotation: Rotation, at: float, result: Result | None = None) -> Rotati
     return machine.apply(rotation, replace(result or Done(at), at=at))
 
 
-def _rolled_out(until: float, answers: dict[float, Result] | None = None, every: float = 0.25) -> Rotation:
-    """A roll-out that is looked at each quarter of a second and ends at `until`; the provider answers as told."""
+def _rolled_out(
+    until: float, answers: dict[float, Result] | None = None, every: float = 0.25
+) -> Rotation:
+    """A roll-out that is looked at each quarter of a second and ends at `until`; the provider
+    answers as told.
+    """
     rotation = _told(STARTED, 100.0)
     while True:
         action = machine.next_action(rotation)
@@ -76,7 +84,9 @@ def _asked(until: float) -> list[float]:
     return moments
 
 
-def test_the_provider_is_asked_while_consumers_take_the_key_up_and_all_probes_once_afterwards() -> None:
+def test_the_provider_is_asked_while_consumers_take_the_key_up_and_all_probes_once_afterwards() -> (
+    None
+):
     verifying = _rolled_out(104.0)
     assert _asked(104.0) == [100.0, 101.0]
     assert verifying.phase is Phase.VERIFY and verifying.wake is None
@@ -84,9 +94,13 @@ def test_the_provider_is_asked_while_consumers_take_the_key_up_and_all_probes_on
 
 
 def test_a_roll_out_that_ends_early_leaves_the_rest_of_the_rounds_to_verify() -> None:
-    """Three rounds, each a pause after the one before, whatever they are asked beside: never fewer."""
+    """Three rounds, each a pause after the one before, whatever they are asked beside:
+    never fewer.
+    """
     verifying = _rolled_out(100.5)
-    once = _told(verifying, 100.5)  # too soon after the one at 100.0: it tells what is wrong, and does not count
+    once = _told(
+        verifying, 100.5
+    )  # too soon after the one at 100.0: it tells what is wrong, and does not count
     assert (once.phase, once.wake) == (Phase.VERIFY, 101.0)
     twice = _told(_told(once, 101.0), 101.0)
     assert (twice.phase, twice.wake) == (Phase.VERIFY, 102.0)
@@ -94,7 +108,9 @@ def test_a_roll_out_that_ends_early_leaves_the_rest_of_the_rounds_to_verify() ->
 
 
 def test_what_the_provider_says_meanwhile_never_stands_for_the_probes() -> None:
-    """However often it accepted the key: a consumer that does not work with it stops the rotation."""
+    """However often it accepted the key: a consumer that does not work with it stops
+    the rotation.
+    """
     failing = _told(_rolled_out(104.0), 104.0, Failed(0.0, "api answers 500"))
     assert failing.phase is Phase.WAY_BACK and "500" in failing.problem
 
@@ -121,7 +137,12 @@ def test_an_answer_that_does_not_come_changes_nothing_of_the_roll_out() -> None:
     rolling = replace(_told(STARTED, 100.0), tries=2, handle="h")
     for failed in (Failed(0.0, "503", permanent=False), REFUSED, Failed(0.0, "403")):
         beside = _told(rolling, 100.0, failed)
-        assert (beside.phase, beside.tries, beside.handle, beside.since) == (Phase.CONVERGE, 2, "h", 100.0)
+        assert (beside.phase, beside.tries, beside.handle, beside.since) == (
+            Phase.CONVERGE,
+            2,
+            "h",
+            100.0,
+        )
         assert beside.wake is None and beside.problem == ""
     busy = _told(replace(rolling, accepted=1), 101.0, Failed(0.0, "503", permanent=False))
     assert busy.accepted == 1  # who does not answer has not refused it
@@ -145,7 +166,9 @@ def test_each_restart_of_all_begins_its_rounds_anew() -> None:
     """What was accepted before consumers were told once more is of the round before."""
     stuck = replace(_rolled_out(104.0), phase=Phase.STUCK, came_from=Phase.CONVERGE)
     resumed = order.order_rotation(stuck, Order.RESUME, 105.0)
-    assert isinstance(resumed, Rotation) and resumed.phase is Phase.RESTART and resumed.accepted == 0
+    assert (
+        isinstance(resumed, Rotation) and resumed.phase is Phase.RESTART and resumed.accepted == 0
+    )
 
 
 def test_a_clock_that_is_set_back_does_not_put_the_next_round_off() -> None:
@@ -154,7 +177,9 @@ def test_a_clock_that_is_set_back_does_not_put_the_next_round_off() -> None:
 
 
 # --- proofs of a key's death ---
-REVOKED = debt_machine.to_be_proven(Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0, versions=("1", "2")))
+REVOKED = debt_machine.to_be_proven(
+    Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0, versions=("1", "2"))
+)
 REFUSAL = Done(0.0, Proof.REFUSED)
 ACCEPTED = Done(0.0, Proof.NONE)
 
@@ -176,9 +201,15 @@ def _put_away(debt: Debt, at: float) -> Debt:
 
 
 def test_proofs_are_spread_over_the_time_in_which_a_revocation_becomes_known() -> None:
-    """Meanwhile what is left of the key is put away; it counts as dead, and its value is let go, after the last one."""
+    """Meanwhile what is left of the key is put away; it counts as dead, and its value is let go,
+    after the last one.
+    """
     first = _heard(_of(8.0), 100.0, REFUSAL)
-    assert first.phase is DebtPhase.RETIRE and not first.proven and keep.still_needed(None, (first,)) == (OLD,)
+    assert (
+        first.phase is DebtPhase.RETIRE
+        and not first.proven
+        and keep.still_needed(None, (first,)) == (OLD,)
+    )
     second = _put_away(first, 101.0)
     assert (second.phase, second.wake, second.proof) == (DebtPhase.PROVE, 104.0, Proof.NONE)
     assert keep.still_needed(None, (second,)) == (OLD,)

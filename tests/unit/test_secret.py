@@ -26,7 +26,9 @@ def test_it_prints_as_stars() -> None:
     assert secret.reveal() == TEXT
 
 
-@pytest.mark.parametrize("leak", [lambda s: f"{s}", lambda s: "{}".format(s), pickle.dumps, json.dumps, copy.deepcopy])  # noqa: UP032
+@pytest.mark.parametrize(
+    "leak", [lambda s: f"{s}", lambda s: f"{s}", pickle.dumps, json.dumps, copy.deepcopy]
+)  # noqa: UP032
 def test_formatting_pickling_and_json_are_refused(leak) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(TypeError):
         leak(Secret(TEXT))
@@ -34,7 +36,12 @@ def test_formatting_pickling_and_json_are_refused(leak) -> None:  # type: ignore
 
 def test_living_secrets_are_redacted_in_every_usual_encoding() -> None:
     secret = Secret(TEXT)
-    forms = [TEXT, urllib.parse.quote(TEXT, safe=""), base64.b64encode(TEXT.encode()).decode(), json.dumps(TEXT)]
+    forms = [
+        TEXT,
+        urllib.parse.quote(TEXT, safe=""),
+        base64.b64encode(TEXT.encode()).decode(),
+        json.dumps(TEXT),
+    ]
     assert all("canary" not in redact(f"x {form} y") and "***" in redact(form) for form in forms)
     del secret
 
@@ -88,7 +95,9 @@ SPELLED = {
     "escaped bytes": "".join(f"\\x{byte:02x}" for byte in _KEY.encode()),
     "small hex in a URL": urllib.parse.quote(_KEY, safe="").lower(),
     "a URL in a URL": urllib.parse.quote(urllib.parse.quote(_KEY, safe=""), safe=""),
-    "entities by name and number": _KEY.replace("/", "&sol;").replace("+", "&#43;").replace("=", "&#x3D;"),
+    "entities by name and number": _KEY.replace("/", "&sol;")
+    .replace("+", "&#43;")
+    .replace("=", "&#x3D;"),
     "all entities": "".join(f"&#{ord(char)};" for char in _KEY),
     "escaped as Unicode": "".join(f"\\u{ord(char):04x}" for char in _KEY),
     "JSON in JSON": json.dumps(json.dumps({"k": _KEY.replace("/", "\\/")})),
@@ -122,7 +131,8 @@ def test_a_secret_is_found_however_it_is_spelled(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["\\", "%", "%25", "&", "&amp;", "&#", "\\u00", "a", "sk-live/Canary+0123456789== ", "Bearer "]
+    "unit",
+    ["\\", "%", "%25", "&", "&amp;", "&#", "\\u00", "a", "sk-live/Canary+0123456789== ", "Bearer "],
 )
 def test_the_redactor_takes_time_in_proportion(unit: str) -> None:
     """A megabyte of what it looks at most closely: a second is thirty times what it takes."""
@@ -136,7 +146,10 @@ def test_the_redactor_takes_time_in_proportion(unit: str) -> None:
 
 @pytest.mark.parametrize("piece", [lambda key: key[-20:], lambda key: f"x{key[-22:]}"])
 def test_a_piece_that_is_as_good_as_a_key_is_found(piece) -> None:  # type: ignore[no-untyped-def]
-    """The end, from a program that prints only so much of it. The beginning may be an id: `ID.SECRET`."""
+    """The end, from a program that prints only so much of it.
+
+    The beginning may be an id: `ID.SECRET`.
+    """
     alive = Secret("Zq7Canary-0123456789-abcdefghij-KLMNOPQRST-end")
     said = redact(f"before {piece(alive.reveal())} behind")
     assert said.startswith("before ") and said.endswith(" behind") and "***" in said
@@ -147,7 +160,9 @@ def test_a_piece_that_is_as_good_as_a_key_is_found(piece) -> None:  # type: igno
 def test_a_key_over_the_last_lines_is_not_the_last_line() -> None:
     alive = Secret(_KEY)
     encoded = base64.encodebytes(f"{'x' * 50}{alive.reveal()}".encode()).decode()
-    assert last_line(["beginning", *encoded.splitlines()]).startswith("eHh4") and "***" in redact(encoded)
+    assert last_line(["beginning", *encoded.splitlines()]).startswith("eHh4") and "***" in redact(
+        encoded
+    )
     assert encoded.split()[-1][:12] not in last_line(["beginning", *encoded.splitlines()])
     assert last_line([_KEY[:20], _KEY[20:]]) == "***=="
 

@@ -26,18 +26,27 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     found = load({"ROTATOR_LOG_LEVEL": "debug", "ROTATOR_PLAYBOOKS": f"c{os.pathsep}d"})
     assert (found.home, found.log_level) == (Path("~/state").expanduser(), "debug")
     assert found.playbooks == found.folders == (Path("c"), Path("d"))
-    assert found.key.file == Path("/keys/rotator") and found.audit_stream == ("stdout", "audit.jsonl")
+    assert found.key.file == Path("/keys/rotator") and found.audit_stream == (
+        "stdout",
+        "audit.jsonl",
+    )
     assert found.url == f"sqlite:///{found.home / 'journal.db'}"
-    assert load({"ROTATOR_DATABASE_URL": "postgresql://db/rotator"}).url == "postgresql://db/rotator"
+    assert (
+        load({"ROTATOR_DATABASE_URL": "postgresql://db/rotator"}).url == "postgresql://db/rotator"
+    )
 
 
 def test_playbooks_are_usually_in_the_folder_playbooks(tmp_path: Path) -> None:
-    assert load({}).folders == (Path("playbooks"), Path("/etc/rotator/playbooks")), "both are told to hold none"
+    assert load({}).folders == (Path("playbooks"), Path("/etc/rotator/playbooks")), (
+        "both are told to hold none"
+    )
     (tmp_path / "playbooks").mkdir()
     assert load({}).folders == (Path("playbooks"),)
 
 
-def test_state_is_where_the_service_manager_says_or_where_it_usually_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_is_where_the_service_manager_says_or_where_it_usually_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert load({"STATE_DIRECTORY": "/var/lib/x:/var/lib/y"}).home == Path("/var/lib/x")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert load({}).home == Path("/var/lib/rotator")
@@ -51,7 +60,9 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_told_not_passed_over() -> None:
-    """Its directory is closed to this user: nobody knows what is in it, and its settings would count."""
+    """Its directory is closed to this user: nobody knows what is in it, and its settings would
+    count.
+    """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "closed").mkdir(mode=0)
         Path(folder).chmod(0o755)
@@ -59,7 +70,9 @@ def test_a_file_that_may_not_be_read_is_told_not_passed_over() -> None:
             load({"ROTATOR_CONFIG": f"{folder}/closed/rotator.toml"})
 
 
-@pytest.mark.parametrize(("text", "words"), [("hom = 1", "unknown setting 'hom'"), ("home = ", "rotator.toml: ")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("hom = 1", "unknown setting 'hom'"), ("home = ", "rotator.toml: ")]
+)
 def test_a_wrong_file_is_told(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "rotator.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):

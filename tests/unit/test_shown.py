@@ -17,7 +17,11 @@ NASTY = "\x1b]0;title\x07\x1b[2J\x9b31m\u202eright\u2066\u200b\u2028\x7f\b\r\x00
 def test_what_a_terminal_would_obey_is_written_out() -> None:
     said = fit(f"a key named {NASTY}, and ✓ … · ü 中 stay\n\tin two lines")
     assert said.isprintable() or all(char.isprintable() or char in "\n\t" for char in said)
-    assert "\\u001b]0;title\\u0007" in said and "\\u202eright" in said and "✓ … · ü 中 stay\n\tin two lines" in said
+    assert (
+        "\\u001b]0;title\\u0007" in said
+        and "\\u202eright" in said
+        and "✓ … · ü 中 stay\n\tin two lines" in said
+    )
 
 
 @pytest.mark.parametrize("text", [NASTY, "\U000e0041", "plain", "\\u001b already"])
@@ -27,7 +31,10 @@ def test_a_line_of_json_stays_the_same_text(text: str) -> None:
 
 
 def test_somebodys_words_are_one_line_of_a_record() -> None:
-    assert tidy('x\r\n{"event":"forged"}\n\terror: forged\u2028z') == 'x {"event":"forged"} error: forged z'
+    assert (
+        tidy('x\r\n{"event":"forged"}\n\terror: forged\u2028z')
+        == 'x {"event":"forged"} error: forged z'
+    )
 
 
 def test_many_blanks_take_no_time() -> None:

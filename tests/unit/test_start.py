@@ -24,7 +24,11 @@ LATE = (
 
 
 @pytest.mark.parametrize("verb", ["rotator.cli.overview", "rotator.service"])
-def test_who_only_looks_at_the_journal_imports_no_plugin_and_no_grammar_of_catalogs(verb: str) -> None:
+def test_who_only_looks_at_the_journal_imports_no_plugin_and_no_grammar_of_catalogs(
+    verb: str,
+) -> None:
     script = f"import sys, {verb}; print(*[name for name in {LATE!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == []

@@ -16,12 +16,27 @@ ENDED = Rotation("r", "one", PLAN, Phase.ENDED, now=NOW, since=NOW, outcome=Outc
 
 
 def running(phase: Phase, wake: float, tries: int = 1, since: float = 0.0) -> Rotation:
-    return replace(ENDED, phase=phase, outcome=None, wake=NOW + wake, tries=tries, since=NOW - since)
+    return replace(
+        ENDED, phase=phase, outcome=None, wake=NOW + wake, tries=tries, since=NOW - since
+    )
 
 
-def debt(phase: DebtPhase, wake: float | None = None, attention: str = "", since: float = 0.0) -> Debt:
+def debt(
+    phase: DebtPhase, wake: float | None = None, attention: str = "", since: float = 0.0
+) -> Debt:
     at = NOW + wake if wake is not None else None
-    made = Debt("d", "one", "r", Key("k"), Cause.ROTATED, PLAN, phase, now=NOW, since=NOW - since, born=NOW - since)
+    made = Debt(
+        "d",
+        "one",
+        "r",
+        Key("k"),
+        Cause.ROTATED,
+        PLAN,
+        phase,
+        now=NOW,
+        since=NOW - since,
+        born=NOW - since,
+    )
     return replace(made, wake=at, attention=attention)
 
 
@@ -31,7 +46,9 @@ def over(rotation: Rotation | None, *debts: Debt, wait: bool = False) -> bool:
 
 def test_a_step_that_is_tried_again_is_sat_out() -> None:
     assert not over(running(Phase.PREFLIGHT, 5.0))
-    assert over(running(Phase.GENERATE, 61.0)) and not over(running(Phase.GENERATE, 61.0), wait=True)
+    assert over(running(Phase.GENERATE, 61.0)) and not over(
+        running(Phase.GENERATE, 61.0), wait=True
+    )
 
 
 def test_who_only_watches_does_not_hold_a_command_up() -> None:
@@ -39,7 +56,9 @@ def test_who_only_watches_does_not_hold_a_command_up() -> None:
     both = debt(DebtPhase.WATCH, 30.0), debt(DebtPhase.GRACE)
     assert over(ENDED, *both) and over(None, *both)
     assert over(running(Phase.GENERATE, 600.0), *both)
-    assert over(ENDED, debt(DebtPhase.WATCH, 30.0), wait=True) and over(ENDED, debt(DebtPhase.HELD, 30.0), wait=True)
+    assert over(ENDED, debt(DebtPhase.WATCH, 30.0), wait=True) and over(
+        ENDED, debt(DebtPhase.HELD, 30.0), wait=True
+    )
 
 
 def test_an_old_key_that_is_not_revoked_is_followed_for_a_minute() -> None:
@@ -52,7 +71,9 @@ def test_an_old_key_that_is_not_revoked_is_followed_for_a_minute() -> None:
 def test_with_wait_until_attention_stands(phase: Phase) -> None:
     stay, failing, rotation = Stay(True), debt(DebtPhase.LOOK, 30.0), replace(ENDED, phase=phase)
     for minute in range(100):
-        assert not stay.is_over(rotation, (replace(failing, wake=NOW + minute * 60 + 30),), NOW + minute * 60)
+        assert not stay.is_over(
+            rotation, (replace(failing, wake=NOW + minute * 60 + 30),), NOW + minute * 60
+        )
     assert stay.is_over(rotation, (replace(failing, wake=NOW + 7000, attention="503"),), NOW + 6960)
 
 
@@ -69,9 +90,13 @@ def test_attention_of_one_key_does_not_stop_another_that_is_about_to_die() -> No
 
 def test_a_soak_is_not_sat_out() -> None:
     """Its probes are asked every half minute, but it is over only later."""
-    assert over(ENDED, debt(DebtPhase.SOAK, 30.0)) and not over(ENDED, debt(DebtPhase.SOAK, 30.0), wait=True)
+    assert over(ENDED, debt(DebtPhase.SOAK, 30.0)) and not over(
+        ENDED, debt(DebtPhase.SOAK, 30.0), wait=True
+    )
     assert not over(ENDED, debt(DebtPhase.SOAK, 10.0, since=590.0))
-    assert over(ENDED, debt(DebtPhase.SUSPECT, 30.0)) and not over(ENDED, debt(DebtPhase.SUSPECT, 10.0, since=590.0))
+    assert over(ENDED, debt(DebtPhase.SUSPECT, 30.0)) and not over(
+        ENDED, debt(DebtPhase.SUSPECT, 10.0, since=590.0)
+    )
 
 
 def test_who_waits_for_room_leaves_when_the_key_in_its_place_lives_on() -> None:

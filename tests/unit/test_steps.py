@@ -19,7 +19,9 @@ from rotator.engine.performed import Performed
 
 NOW = 1_700_000_000.0
 ROTATION = Rotation("r", "one", Plan(), Phase.PREFLIGHT, now=NOW, since=NOW, tries=1)
-DEBT = Debt("d", "one", "r", Key("k"), Cause.ROTATED, Plan(), DebtPhase.LOOK, now=NOW, since=NOW, tries=4)
+DEBT = Debt(
+    "d", "one", "r", Key("k"), Cause.ROTATED, Plan(), DebtPhase.LOOK, now=NOW, since=NOW, tries=4
+)
 CALL = Call(Op.PREFLIGHT, "preflight")
 
 
@@ -37,7 +39,9 @@ class Live:
         self.text = ""
 
 
-def told(view: StepView, unit: Rotation | Debt, call: Call, result: Result, wait: float = 5.0) -> None:
+def told(
+    view: StepView, unit: Rotation | Debt, call: Call, result: Result, wait: float = 5.0
+) -> None:
     view(unit, call, None, 0.0)
     view(unit, call, Performed(result), 0.1)
     view.waits(unit, WaitUntil(NOW + wait))
@@ -77,14 +81,21 @@ def test_the_live_line_says_it_and_what_is_not_there_yet(monkeypatch: pytest.Mon
     view.waits(None, WaitUntil(NOW))
 
 
-def test_a_dead_key_is_not_told_as_a_failure_when_a_probe_fails_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --revoke-first probes fail until the new key is out; the line is about the key that was to die."""
+def test_a_dead_key_is_not_told_as_a_failure_when_a_probe_fails_afterwards(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With --revoke-first probes fail until the new key is out; the line is about the key that was
+    to die.
+    """
     view = StepView()
     for op, result in ((Op.PROVE, Done(NOW)), (Op.WATCH, Failed(NOW, "the key is refused (401)"))):
         view(DEBT, Call(op, "revoke", key=DEBT.key), Performed(result), 0.1)
     view.close()
     said = capsys.readouterr().out
-    assert "revoke     ✓ refused by the provider" in said and "! a probe fails since then: the key is refused" in said
+    assert (
+        "revoke     ✓ refused by the provider" in said
+        and "! a probe fails since then: the key is refused" in said
+    )
 
 
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +106,9 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 class Terminal(io.StringIO):
-    """Of this width; `screen` is what is to be seen: carriage returns and erased lines as terminals take them."""
+    """Of this width; `screen` is what is to be seen: carriage returns and erased lines as terminals
+    take them.
+    """
 
     def isatty(self) -> bool:
         return True
@@ -106,7 +119,11 @@ class Terminal(io.StringIO):
         for line in self.getvalue().split("\n"):
             seen = ""
             for part in line.split("\r"):
-                seen = part.removeprefix("\x1b[K") if part.startswith("\x1b[K") else part + seen[len(part) :]
+                seen = (
+                    part.removeprefix("\x1b[K")
+                    if part.startswith("\x1b[K")
+                    else part + seen[len(part) :]
+                )
             assert "\x1b" not in seen
             lines.append(seen)
         return lines
@@ -132,35 +149,60 @@ def test_a_step_fits_the_terminal_and_its_live_line_leaves_nothing(
     screen = terminal.screen
     assert all(len(line) <= width for line in screen), screen
     text = " ".join(" ".join(screen).split())
-    assert text.count("replica-7d9") == 8 and "asked again" not in text, "what was live is gone, what stays is whole"
+    assert text.count("replica-7d9") == 8 and "asked again" not in text, (
+        "what was live is gone, what stays is whole"
+    )
     heads = [line for line in screen if line.strip() and not line.startswith(" " * 15)]
-    assert [line.split()[0] for line in heads] == ["preflight", "restart"], "what is broken goes on under its words"
-    assert len({len(line) for line in screen if line.endswith(" s")}) == 1, "the times stand below each other"
+    assert [line.split()[0] for line in heads] == [
+        "preflight",
+        "restart",
+    ], "what is broken goes on under its words"
+    assert len({len(line) for line in screen if line.endswith(" s")}) == 1, (
+        "the times stand below each other"
+    )
 
 
 def test_in_a_pipe_a_step_is_one_line_without_padding(capsys: pytest.CaptureFixture[str]) -> None:
     view = StepView()
     told(view, ROTATION, CALL, Done(NOW))
-    told(view, ROTATION, Call(Op.PROGRESS, "restart"), Failed(NOW, "it " + "fails " * 40, "", False))
+    told(
+        view, ROTATION, Call(Op.PROGRESS, "restart"), Failed(NOW, "it " + "fails " * 40, "", False)
+    )
     view.close()
     lines = [line for line in capsys.readouterr().out.splitlines() if "…" not in line]
-    assert lines[0] == "  preflight  ✓ nothing hinders it  0.0 s" and len(lines) == 2 and lines[1].count("fails") == 40
+    assert (
+        lines[0] == "  preflight  ✓ nothing hinders it  0.0 s"
+        and len(lines) == 2
+        and lines[1].count("fails") == 40
+    )
 
 
-def test_a_terminal_that_cannot_take_a_line_back_gets_none(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_cannot_take_a_line_back_gets_none(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("TERM", "dumb")
     view = StepView()
     told(view, ROTATION, CALL, Failed(NOW, "it is down", "", False))
     view.close()
-    assert "\r" not in terminal.getvalue() and "\x1b" not in terminal.getvalue() and "it is down" in terminal.getvalue()
+    assert (
+        "\r" not in terminal.getvalue()
+        and "\x1b" not in terminal.getvalue()
+        and "it is down" in terminal.getvalue()
+    )
 
 
 def test_a_command_in_a_sentence_is_not_broken() -> None:
     """It is to be copied."""
-    text = "it is refused, since nobody knows why: `rotator resume openai-prod --today` goes on with what it says"
+    text = (
+        "it is refused, since nobody knows why: `rotator resume openai-prod --today` goes on with"
+        " what it says"
+    )
     lines = console.folded(text, 60, 4)
-    assert any("`rotator resume openai-prod --today`" in line for line in lines) and max(map(len, lines)) <= 60
+    assert (
+        any("`rotator resume openai-prod --today`" in line for line in lines)
+        and max(map(len, lines)) <= 60
+    )
     assert " ".join(" ".join(lines).split()) == text
     assert console.folded(text, None) == [text]
 

@@ -1,4 +1,6 @@
-"""Whose word it is when a file names a program that would run as us: by owner and mode, as ssh and git decide it."""
+"""Whose word it is when a file names a program that would run as us: by owner and mode, as ssh and
+git decide it.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,21 @@ from rotator.playbook.directory import Directory
 from tests.unit.test_playbooks import somebody
 
 MALLORY = 12345
-ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user, and mounts")
+ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make files of another user, and mounts"
+)
 PLAIN = "generate: {uses: operator}\nstore: {uses: file, path: /srv/key, create: true}\n"
 PROGRAMS = {
     "a restarter": PLAIN + "restart: {uses: command, run: [/bin/true]}\nevidence: none\n",
     "a provider": PLAIN.replace("{uses: operator}", "{uses: command, generate: [make-a-key]}"),
     "a store": PLAIN.replace("uses: file, path: /srv/key", "uses: command, write: [/bin/true]"),
     "a probe": PLAIN + "verify: {uses: command, run: [/bin/true]}\n",
-    "a reference": PLAIN.replace("uses: operator", "uses: openrouter, management_key: {command: [/bin/true]}"),
-    "ssh's ProxyCommand": PLAIN.replace("path: /srv/key", "path: /srv/key, host: web, ssh_config: ./ssh"),
+    "a reference": PLAIN.replace(
+        "uses: operator", "uses: openrouter, management_key: {command: [/bin/true]}"
+    ),
+    "ssh's ProxyCommand": PLAIN.replace(
+        "path: /srv/key", "path: /srv/key, host: web, ssh_config: ./ssh"
+    ),
     "a login of kubectl": PLAIN.replace(
         "uses: file, path: /srv/key", "uses: kubernetes, secret: a, key: K, kubeconfig: ./kube"
     ),
@@ -69,23 +77,33 @@ def test_what_is_ours_is_obeyed(folder: Path) -> None:
 @ROOT
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("which", ["rotator.toml", "."])
-def test_settings_that_are_just_there_must_be_ours_or_roots(folder: Path, which: str, way: str) -> None:
+def test_settings_that_are_just_there_must_be_ours_or_roots(
+    folder: Path, which: str, way: str
+) -> None:
     """`rotator status` in a directory of somebody else's would run his key_command."""
     WAYS[way][0](folder / which)
     with pytest.raises(ConfigError, match=f"is not read: it .*{WAYS[way][1]}") as error:
         settings.load({})
     assert "ROTATOR_CONFIG=" in error.value.hint
-    with pytest.raises(ConfigError, match=f"names a program in key_command, and it .*{WAYS[way][1]}"):
+    with pytest.raises(
+        ConfigError, match=f"names a program in key_command, and it .*{WAYS[way][1]}"
+    ):
         settings.load({"ROTATOR_CONFIG": "rotator.toml"})
     (folder / "rotator.toml").write_text('log_level = "info"\n')
-    assert settings.load({"ROTATOR_CONFIG": "rotator.toml"}).log_level == "info", "a path that is named is read"
+    assert settings.load({"ROTATOR_CONFIG": "rotator.toml"}).log_level == "info", (
+        "a path that is named is read"
+    )
 
 
 @ROOT
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("which", ["", "one.yaml", "providers", "providers/acme.yaml"])
-def test_playbooks_that_are_just_there_must_be_ours_or_roots(folder: Path, which: str, way: str) -> None:
-    """One of the same name as ours would rotate our key by his word; a catalog file, send our admin key to his host."""
+def test_playbooks_that_are_just_there_must_be_ours_or_roots(
+    folder: Path, which: str, way: str
+) -> None:
+    """One of the same name as ours would rotate our key by his word; a catalog file, send our admin
+    key to his host.
+    """
     (folder / "playbooks" / "providers").mkdir()
     (folder / "playbooks" / "providers" / "acme.yaml").write_text("name: Acme\n")
     WAYS[way][0](folder / "playbooks" / which)
@@ -98,14 +116,17 @@ def test_playbooks_that_are_just_there_must_be_ours_or_roots(folder: Path, which
 
 @ROOT
 @pytest.mark.parametrize("case", PROGRAMS)
-def test_a_playbook_of_anothers_is_read_where_it_is_named_but_names_no_program(folder: Path, case: str) -> None:
+def test_a_playbook_of_anothers_is_read_where_it_is_named_but_names_no_program(
+    folder: Path, case: str
+) -> None:
     path = folder / "playbooks" / "one.yaml"
     path.write_text(PROGRAMS[case])
     assert not Directory((path.parent,)).load().mistakes
     of_mallory(path)
     found = Directory((path.parent,)).load()
     assert (
-        not found.playbooks and "a program is named here, and the file belongs to uid 12345" in found.mistakes[0].text
+        not found.playbooks
+        and "a program is named here, and the file belongs to uid 12345" in found.mistakes[0].text
     )
     assert found.mistakes[0].line > 0 and Directory((path.parent,), trusted=True).load().playbooks
     path.write_text(PLAIN)
@@ -137,7 +158,9 @@ def test_nobody_else_says_so(folder: Path) -> None:
 
 
 @ROOT
-def test_sudo_does_not_make_the_callers_files_roots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sudo_does_not_make_the_callers_files_roots(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who may run rotator alone by sudo could run everything with it."""
     monkeypatch.setenv("SUDO_UID", str(MALLORY))
     of_mallory(folder / "rotator.toml")
@@ -195,7 +218,9 @@ def mounted(folder: Path, how: str, code: str) -> str:
     program = f"import sys; from pathlib import Path; m = Path({str(folder / 'm')!r})\n{code}"
     script = f'cd {folder}; {how} && exec {sys.executable} -c "$PROGRAM"'
     made = ["unshare", "-m", "sh", "-c", script]
-    done = subprocess.run(made, capture_output=True, text=True, env={**os.environ, "PROGRAM": program})
+    done = subprocess.run(
+        made, capture_output=True, text=True, env={**os.environ, "PROGRAM": program}
+    )
     if "unshare failed" in done.stderr or "permission denied" in done.stderr:
         pytest.skip("mounts cannot be made here")
     assert done.returncode == 0, done.stderr
@@ -204,22 +229,31 @@ def mounted(folder: Path, how: str, code: str) -> str:
 
 @ROOT
 def test_a_mounted_configmap_is_obeyed(folder: Path) -> None:
-    """Its directory has the mode 0777 and a group of fsGroup; nobody can write there, as it is mounted so."""
+    """Its directory has the mode 0777 and a group of fsGroup; nobody can write there, as it is
+    mounted so.
+    """
     how = (
-        "mount -t tmpfs none m && chgrp 10001 m && chmod 2777 m && mkdir -m 2755 m/..2026 && ln -s ..2026 m/..data"
-        " && ln -s ..data/one.yaml m/one.yaml && cp playbooks/one.yaml m/..2026/ && chgrp 10001 m/..2026/one.yaml"
-        " && chmod 0644 m/..2026/one.yaml && %s"
+        "mount -t tmpfs none m && chgrp 10001 m && chmod 2777 m && mkdir -m 2755 m/..2026 && ln -s"
+        " ..2026 m/..data && ln -s ..data/one.yaml m/one.yaml && cp playbooks/one.yaml m/..2026/ &&"
+        " chgrp 10001 m/..2026/one.yaml && chmod 0644 m/..2026/one.yaml && %s"
     )
-    code = "from rotator.playbook.directory import Directory; print(Directory((m,)).load().mistakes)"
+    code = (
+        "from rotator.playbook.directory import Directory; print(Directory((m,)).load().mistakes)"
+    )
     assert mounted(folder, how % "mount -o remount,ro m", code) == "[]"
     assert "may be written by everyone" in mounted(folder, how % "true", code)
 
 
 @ROOT
 def test_of_a_bind_mount_the_owner_counts(folder: Path) -> None:
-    """A checkout of a person's in a container: who owns it can change it outside, however it is mounted."""
+    """A checkout of a person's in a container: who owns it can change it outside, however it is
+    mounted.
+    """
     of_mallory(folder / "playbooks" / "one.yaml")
     how = "mount --bind playbooks m && mount -o remount,bind,ro m"
-    code = "from rotator.playbook.directory import Directory; print(Directory((m,), trusted=%s).load().mistakes)"
+    code = (
+        "from rotator.playbook.directory import Directory; print(Directory((m,),"
+        " trusted=%s).load().mistakes)"
+    )
     assert "a program is named here" in mounted(folder, how, code % "False")
     assert mounted(folder, how, code % "True") == "[]"

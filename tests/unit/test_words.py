@@ -17,7 +17,9 @@ from tests.unit import decisions
 DONE = replace(decisions.ROTATION, phase=Phase.ENDED, outcome=Outcome.VERIFIED)
 
 
-def _report(name: str, rotation: Rotation | None = DONE, *debts: Debt, ask: bool = False, **more: bool) -> Report:
+def _report(
+    name: str, rotation: Rotation | None = DONE, *debts: Debt, ask: bool = False, **more: bool
+) -> Report:
     return Report(name, rotation, debts, Ask("supply", "") if ask else Finish(None), **more)
 
 
@@ -33,16 +35,23 @@ def test_each_playbook_is_counted_once_by_how_it_ended() -> None:
     ]
     steps = {"rotated": ["verify", "revoke"], "revoked": ["revoke"]}
     finished = {name: [{"step": step, "ok": True} for step in done] for name, done in steps.items()}
-    assert counted(reports, finished) == (
-        ": 1 rotated, 1 old key revoked, 1 rolled back, 1 needs attention, 1 waits for a person, 1 waits"
+    assert (
+        counted(reports, finished)
+        == ": 1 rotated, 1 old key revoked, 1 rolled back, 1 needs attention, 1 waits for a person,"
+        " 1 waits"
     )
     assert counted(reports[-1:], {}) == ", nothing was due"
 
 
-def test_what_a_playbook_says_otherwise_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_playbook_says_otherwise_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     stuck = replace(DONE, phase=Phase.STUCK, outcome=None, question="it did not come up")
     report(replace(_report("one", stuck), differs=("restart: no longer x", "restart: now y")))
-    assert "by now: restart: no longer x; restart: now y\nhint: `rotator resume" in capsys.readouterr().err
+    assert (
+        "by now: restart: no longer x; restart: now y\nhint: `rotator resume"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_scenes_of_the_demo_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,15 +63,28 @@ def test_singular_and_plural() -> None:
     reports = [_report(f"p{number}") for number in range(2)]
     finished = {one.playbook: [{"step": "revoke", "ok": True}] for one in reports}
     assert counted(reports, finished) == ": 2 old keys revoked"
-    held = [_report(f"p{number}", DONE, decisions.DEBT.held("somebody holds it")) for number in range(2)]
+    held = [
+        _report(f"p{number}", DONE, decisions.DEBT.held("somebody holds it")) for number in range(2)
+    ]
     assert counted(held, {}) == ": 2 need attention"
-    asked = [_report(f"p{n}", replace(DONE, phase=Phase.GENERATE, outcome=None), ask=True) for n in range(2)]
+    asked = [
+        _report(f"p{n}", replace(DONE, phase=Phase.GENERATE, outcome=None), ask=True)
+        for n in range(2)
+    ]
     assert counted(asked, {}) == ": 2 wait for a person"
-    assert [count(number, "try", "tries") for number in (0, 1, 2)] == ["0 tries", "1 try", "2 tries"]
+    assert [count(number, "try", "tries") for number in (0, 1, 2)] == [
+        "0 tries",
+        "1 try",
+        "2 tries",
+    ]
 
 
 def test_of_several_each_line_says_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     report(_report("one"), many=True)
-    report(_report("two", replace(DONE, outcome=Outcome.ROLLED_BACK, problem="it crashed")), many=True)
+    report(
+        _report("two", replace(DONE, outcome=Outcome.ROLLED_BACK, problem="it crashed")), many=True
+    )
     said = capsys.readouterr()
-    assert said.out.startswith("one: verified in 0 s.") and said.err.startswith("error: two: rolled back: it crashed")
+    assert said.out.startswith("one: verified in 0 s.") and said.err.startswith(
+        "error: two: rolled back: it crashed"
+    )

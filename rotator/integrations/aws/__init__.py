@@ -6,7 +6,10 @@ from rotator.plugin import Integration, Wrapping
 
 PLUGINS = Integration(
     providers={"aws-iam": "iam:AwsIamProvider"},
-    stores={"aws-secrets-manager": "secrets_manager:AwsSecretsManagerStore", "aws-ssm": "ssm:AwsSsmStore"},
+    stores={
+        "aws-secrets-manager": "secrets_manager:AwsSecretsManagerStore",
+        "aws-ssm": "ssm:AwsSsmStore",
+    },
     restarters={"ecs": "ecs:EcsRestarter"},
     references={"aws-sm": "references:secret", "aws-ssm": "references:parameter"},
     wrappers={"aws-kms": Wrapping("wrapper:KmsWrapper", "aws-kms:")},

@@ -1,7 +1,8 @@
-"""The one door to AWS: boto3, imported late; clients made anew for each call, so that changed credentials are seen.
+"""The one door to AWS: boto3, imported late; clients made anew for each call, so that changed
+credentials are seen.
 
-Endpoints, profiles, regions and roles as users of boto3 expect: what a playbook does not say comes from the
-environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 sends once.
+Endpoints, profiles, regions and roles as users of boto3 expect: what a playbook does not say comes
+from the environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 sends once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ from rotator.secret import Secret, redact
 _TIMEOUT = 20.0
 _MAKES_KEY = "iam:create_access_key"
 _BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
-_BROKEN = {"InternalFailure", "InternalServiceError", "ServiceFailure", "InternalError", "RequestTimeout"}
+_BROKEN = {
+    "InternalFailure",
+    "InternalServiceError",
+    "ServiceFailure",
+    "InternalError",
+    "RequestTimeout",
+}
 _BROKEN |= {"ServiceUnavailable"}  # also said by what stands before a server that was at work
 _DENIED = {
     "AccessDenied",
@@ -71,12 +78,14 @@ class AwsConnection:
     """The settings that every plugin of AWS has: where to, and who signs."""
 
     region: str | None = setting("AWS region", default=None, connection=True)
-    endpoint_url: str | None = setting("Address of the API, for a private endpoint", default=None, connection=True)
+    endpoint_url: str | None = setting(
+        "Address of the API, for a private endpoint", default=None, connection=True
+    )
     profile: str | None = setting("Profile of ~/.aws that signs", default=None, connection=True)
     role_arn: str | None = setting("Role to assume before each call", default=None, connection=True)
     credentials: Mapping[str, Reference] | None = setting(
-        "access_key_id and secret_access_key that sign, as references; read again at each call, so they may be the "
-        "very key that is rotated, where a store puts it",
+        "access_key_id and secret_access_key that sign, as references; read again at each call, so"
+        " they may be the very key that is rotated, where a store puts it",
         default=None,
         connection=True,
     )
@@ -87,7 +96,9 @@ class AwsConnection:
         found = {name: reference.resolve() for name, reference in (self.credentials or {}).items()}
         key_id = found["access_key_id"].reveal() if "access_key_id" in found else None
         secret, token = found.get("secret_access_key"), found.get("session_token")
-        return Account(self.region, self.endpoint_url, self.profile, self.role_arn, key_id, secret, token)
+        return Account(
+            self.region, self.endpoint_url, self.profile, self.role_arn, key_id, secret, token
+        )
 
 
 def _sdk() -> Any:
@@ -107,7 +118,9 @@ def _through_our_door() -> None:
     from botocore import credentials
 
     class Process(credentials.ProcessProvider):  # type: ignore[misc]
-        def __init__(self, profile_name: Any, load_config: Any, popen: Any = programs.LikePopen) -> None:
+        def __init__(
+            self, profile_name: Any, load_config: Any, popen: Any = programs.LikePopen
+        ) -> None:
             super().__init__(profile_name, load_config, popen)
 
     credentials.ProcessProvider = Process
@@ -123,7 +136,9 @@ def session(account: Account) -> Any:
     return boto3.Session(
         botocore_session=inner,
         aws_access_key_id=account.access_key_id,
-        aws_secret_access_key=account.secret_access_key.reveal() if account.secret_access_key else None,
+        aws_secret_access_key=(
+            account.secret_access_key.reveal() if account.secret_access_key else None
+        ),
         aws_session_token=account.session_token.reveal() if account.session_token else None,
         profile_name=account.profile,
         region_name=account.region,
@@ -132,17 +147,21 @@ def session(account: Account) -> Any:
 
 @cache
 def _loader() -> Any:
-    """Reading the descriptions of AWS's services is most of what a new session costs: once is enough."""
+    """Reading the descriptions of AWS's services is most of what a new session costs: once is
+    enough.
+    """
     import botocore.session
 
     return botocore.session.get_session().get_component("data_loader")
 
 
-def call(account: Account, service: str, operation: str, /, *, safe: bool, **parameters: Any) -> dict[str, Any]:
+def call(
+    account: Account, service: str, operation: str, /, *, safe: bool, **parameters: Any
+) -> dict[str, Any]:
     """One request, sent once, in 30 s with its credentials. `safe`: it may be sent twice.
 
-    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, NotFound,
-    Conflict, QuotaExceeded, PermanentError, ConfigError, LeaseLost.
+    Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied,
+    NotFound, Conflict, QuotaExceeded, PermanentError, ConfigError, LeaseLost.
     """
     what, sending = f"{service}:{operation}", False
 
@@ -162,10 +181,14 @@ def call(account: Account, service: str, operation: str, /, *, safe: bool, **par
     try:
         return deadline.bounded(deadline.CALL if safe else deadline.remaining(), send)
     except TimeoutError as error:
-        raise (OutcomeUnknown if sending and not safe else TransientError)(f"{what}: {error}") from error
+        raise (OutcomeUnknown if sending and not safe else TransientError)(
+            f"{what}: {error}"
+        ) from error
 
 
-def pages(account: Account, service: str, operation: str, field: str, /, **parameters: Any) -> list[Any]:
+def pages(
+    account: Account, service: str, operation: str, field: str, /, **parameters: Any
+) -> list[Any]:
     """All items of a listing."""
     what, found = f"{service}:{operation}", list[Any]()
     in_time = deadline.listing(what)
@@ -198,14 +221,18 @@ def _client(account: Account, service: str) -> Any:
     from botocore.exceptions import BotoCoreError
 
     seconds = deadline.remaining(_TIMEOUT)
-    config = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
+    config = Config(
+        connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1}
+    )
     try:
         here = session(account)
         if account.role_arn and service != "sts":
             here = _assumed(here, account)
         # IAM has one endpoint for the world; its client wants some region all the same
         region = here.region_name or ("us-east-1" if service in ("iam", "sts") else None)
-        return here.client(service, endpoint_url=account.endpoint_url, config=config, region_name=region)
+        return here.client(
+            service, endpoint_url=account.endpoint_url, config=config, region_name=region
+        )
     except BotoCoreError as error:
         raise _translated(error, service, True) from error
 
@@ -237,36 +264,58 @@ def _translated(error: Exception, what: str, safe: bool) -> RotatorError:
         return _of_code(error, what, safe)
     # What boto says of an answer that it cannot parse quotes it, and it may hold a key.
     told = isinstance(error, boto.BotoCoreError) and not isinstance(error, ResponseParserError)
-    words = f"{what}: {redact(str(error)) if told else f'no use can be made of the answer ({type(error).__name__})'}"
-    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
-        return AccessDenied(words, "AWS_ACCESS_KEY_ID, a profile, or the machine's role: `aws sts get-caller-identity`")
+    useless = f"no use can be made of the answer ({type(error).__name__})"
+    words = f"{what}: {redact(str(error)) if told else useless}"
+    if isinstance(
+        error,
+        boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError,
+    ):
+        return AccessDenied(
+            words,
+            "AWS_ACCESS_KEY_ID, a profile, or the machine's role: `aws sts get-caller-identity`",
+        )
     if isinstance(error, boto.ProfileNotFound):
         return AccessDenied(words, "`aws configure list-profiles` shows those that there are")
     if isinstance(error, boto.NoRegionError):
         return ConfigError(words, "say `region:` in the playbook, or AWS_DEFAULT_REGION")
-    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
+    if isinstance(
+        error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError
+    ):
         return TransientError(words, "is the endpoint right, and reachable?")
     if isinstance(error, boto.HTTPClientError | ResponseParserError):
         return TransientError(words) if safe else OutcomeUnknown(words)
-    if not safe and (isinstance(error, boto.IncompleteReadError) or not isinstance(error, boto.BotoCoreError)):
-        return OutcomeUnknown(words)  # raised over an answer; what is wrong with a request is a BotoCoreError
+    if not safe and (
+        isinstance(error, boto.IncompleteReadError) or not isinstance(error, boto.BotoCoreError)
+    ):
+        return OutcomeUnknown(
+            words
+        )  # raised over an answer; what is wrong with a request is a BotoCoreError
     return PermanentError(words)
 
 
 def _of_code(error: Any, what: str, safe: bool) -> RotatorError:
     found = error.response.get("Error", {})
-    code, status = str(found.get("Code", "")), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, status = (
+        str(found.get("Code", "")),
+        error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+    )
     words = f"{what}: {code}: {redact(str(found.get('Message', '')))}"
     if what == _MAKES_KEY:  # nothing of the answer: the new key may stand in it
         known = code in (*_DENIED, *_GONE, *_BUSY, *_BROKEN, "LimitExceeded")
         words = f"{what}: {code if known else f'an error ({status})'}"
     if code in _DENIED or status in (401, 403):
-        return AccessDenied(words, "which identity signs? `aws sts get-caller-identity`; which action does it lack?")
+        return AccessDenied(
+            words, "which identity signs? `aws sts get-caller-identity`; which action does it lack?"
+        )
     if code in _GONE:
         return NotFound(words)
     if code == "LimitExceeded":
         return QuotaExceeded(words, "delete a key that nobody needs")
-    if code in ("ResourceExistsException", "ConcurrentModification", "ConcurrentModificationException"):
+    if code in (
+        "ResourceExistsException",
+        "ConcurrentModification",
+        "ConcurrentModificationException",
+    ):
         return Conflict(words)
     if code in _BUSY:
         return TransientError(words)

@@ -1,7 +1,9 @@
-"""Restarter `ecs`: services of Amazon ECS deployed anew, so that their tasks take their secrets again; waited for.
+"""Restarter `ecs`: services of Amazon ECS deployed anew, so that their tasks take their secrets
+again; waited for.
 
-A task reads `secrets` (`valueFrom`) when it starts and never again. Sources: Amazon ECS API reference (UpdateService
-forceNewDeployment, Deployment, Task) and "Pass sensitive data to an Amazon ECS container".
+A task reads `secrets` (`valueFrom`) when it starts and never again. Sources: Amazon ECS API
+reference (UpdateService forceNewDeployment, Deployment, Task) and "Pass sensitive data to an Amazon
+ECS container".
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from rotator.secret import redact
 
 _SERVICE = "ecs"
 _AT_ONCE = {"services": 10, "tasks": 100}  # as many as one request describes
-# AWS's clock is known to half a second: a deployment is ordered two seconds after the write, and seen to be one after.
+# AWS's clock is known to half a second: a deployment is ordered two seconds after the write, and
+# seen to be one after.
 _ORDERED_AFTER, _SEEN_AFTER = 2.0, 1.0
 _FAILED_TASKS = 3  # as many as the deployment circuit breaker takes at the least
 # A secret's ARN ends with :FIELD:STAGE:VERSION, each optional; a parameter may be NAME:VERSION.
@@ -34,12 +37,15 @@ Found = Mapping[str, Any]
 class EcsRestarter(AwsConnection):
     """Deploy services of Amazon ECS anew, all at a time; each keeps its own deployment settings.
 
-    A service has converged when its new deployment is complete and no task from before is left, not even to drain.
+    A service has converged when its new deployment is complete and no task from before is left, not
+    even to drain.
     """
 
     services: list[str] = setting("Names of services")
     cluster: str = setting("Their cluster", default="default")
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
+    secrets: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # what the stores write; handed over when loaded
 
     evidence = Evidence.STARTED
 
@@ -49,7 +55,10 @@ class EcsRestarter(AwsConnection):
 
     def beside(self, stores: Sequence[Any]) -> EcsRestarter:
         """With the secrets and parameters that the playbook's stores write."""
-        return replace(self, secrets=tuple(bare(name) for one in stores if (name := getattr(one, "aws_secret", ""))))
+        return replace(
+            self,
+            secrets=tuple(bare(name) for one in stores if (name := getattr(one, "aws_secret", ""))),
+        )
 
     @property
     def name(self) -> str:
@@ -60,35 +69,59 @@ class EcsRestarter(AwsConnection):
         return [finding for service in self._found()[0] for finding in self._check(service)]
 
     def _check(self, service: Found) -> Iterator[Finding]:
-        where, hint = f"service {service['serviceName']}", f"`aws ecs describe-services --cluster {self.cluster}`"
+        where, hint = (
+            f"service {service['serviceName']}",
+            f"`aws ecs describe-services --cluster {self.cluster}`",
+        )
         kind = (service.get("deploymentController") or {}).get("type", "ECS")
         if service["status"] != "ACTIVE":
             yield Finding(Level.ERROR, f"{where} is {service['status']}", hint)
         elif kind != "ECS":
-            yield Finding(Level.ERROR, f"{where} is deployed by {kind}: ECS cannot do it", "restarter `command`")
+            yield Finding(
+                Level.ERROR,
+                f"{where} is deployed by {kind}: ECS cannot do it",
+                "restarter `command`",
+            )
         elif service["runningCount"] < service["desiredCount"] or len(service["deployments"]) != 1:
             ready = f"{service['runningCount']} of {service['desiredCount']} tasks run"
-            yield Finding(Level.ERROR, f"{where} is not well already, or being deployed: {ready}", hint)
+            yield Finding(
+                Level.ERROR, f"{where} is not well already, or being deployed: {ready}", hint
+            )
         else:
             for secret in self._fixed(service["taskDefinition"]):
                 level = Level.ERROR if self.secrets else Level.WARNING
                 text = f"{where} takes {secret['name']} from a fixed version: {secret['valueFrom']}"
-                yield Finding(level, text, "leave the version out" + ("" if self.secrets else " if it is this key"))
+                yield Finding(
+                    level,
+                    text,
+                    "leave the version out" + ("" if self.secrets else " if it is this key"),
+                )
             yield Finding(Level.OK, f"deploys {where} anew")
 
     def _fixed(self, definition: str) -> list[Found]:
-        """What tasks of it would take from before: fixed versions of our secrets; of any, where none is known."""
+        """What tasks of it would take from before: fixed versions of our secrets; of any, where
+        none is known.
+        """
         found = self._call("describe_task_definition", taskDefinition=definition)["taskDefinition"]
-        secrets = [one for container in found["containerDefinitions"] for one in container.get("secrets") or ()]
+        secrets = [
+            one
+            for container in found["containerDefinitions"]
+            for one in container.get("secrets") or ()
+        ]
         return [
             one
             for one in secrets
-            if is_fixed(one["valueFrom"]) and (not self.secrets or bare(one["valueFrom"]) in self.secrets)
+            if is_fixed(one["valueFrom"])
+            and (not self.secrets or bare(one["valueFrom"]) in self.secrets)
         ]
 
     def restart(self, change: Change) -> NotYet | None:
         services, skew = self._found()
-        due = [one for one in services if one["desiredCount"] and not _deployments(one, change.since, skew)]
+        due = [
+            one
+            for one in services
+            if one["desiredCount"] and not _deployments(one, change.since, skew)
+        ]
         early = change.since + _ORDERED_AFTER - time.time()
         if due and early > 0:
             return NotYet(early, text="a deployment must be seen to be later than the write")
@@ -101,47 +134,73 @@ class EcsRestarter(AwsConnection):
         current, waiting, instances = 0, [], []
         for service in services:
             tasks = self._running(service["serviceName"])
-            instances += self._shown(tasks, skew) if change.id == "look" else [_instance(task, skew) for task in tasks]
+            instances += (
+                self._shown(tasks, skew)
+                if change.id == "look"
+                else [_instance(task, skew) for task in tasks]
+            )
             old = sum(_made(task, skew) <= change.since for task in tasks)
             if change.id == "look" or (self._over(service, change.since, skew) and not old):
                 current += 1
             else:
                 waiting.append(_words(service, old))
-        return Progress(len(services), current, current == len(services), tuple(instances), "; ".join(waiting[:5]))
+        return Progress(
+            len(services),
+            current,
+            current == len(services),
+            tuple(instances),
+            "; ".join(waiting[:5]),
+        )
 
     def _shown(self, tasks: Sequence[Found], skew: float) -> list[Instance]:
         """A task with a version from before has proven nothing, however young it is."""
-        definitions = {str(task.get("taskDefinitionArn", "")) for task in tasks} if self.secrets else set()
+        definitions = (
+            {str(task.get("taskDefinitionArn", "")) for task in tasks} if self.secrets else set()
+        )
         fixed = {one for one in definitions if one and self._fixed(one)}
         return [
-            replace(_instance(task, skew), started_at=None)
-            if task.get("taskDefinitionArn") in fixed
-            else _instance(task, skew)
+            (
+                replace(_instance(task, skew), started_at=None)
+                if task.get("taskDefinitionArn") in fixed
+                else _instance(task, skew)
+            )
             for task in tasks
         ]
 
     # --- what AWS says ---
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """A deployment that is forced twice is one more deployment: every request may be sent again."""
+        """A deployment that is forced twice is one more deployment: every request may be sent
+        again.
+        """
         of = {} if operation == "describe_task_definition" else {"cluster": self.cluster}
         return aws.call(self.account, _SERVICE, operation, safe=True, **of, **parameters)
 
     def _found(self) -> tuple[list[Found], float]:
-        """The services, and by how much AWS's clock is ahead of ours. Raises NotFound for one that is not there."""
+        """The services, and by how much AWS's clock is ahead of ours.
+
+        Raises NotFound for one that is not there.
+        """
         found: list[Found] = []
         skew = 0.0
         for names in _portions(self.services, _AT_ONCE["services"]):
             answer = self._call("describe_services", services=list(names))
             if answer["failures"]:
-                text = f"there is no service {answer['failures'][0]['arn'].rpartition('/')[2]} in {self.cluster}"
-                raise NotFound(text, f"`aws ecs list-services --cluster {self.cluster}` shows their names")
+                text = (
+                    f"there is no service {answer['failures'][0]['arn'].rpartition('/')[2]} in"
+                    f" {self.cluster}"
+                )
+                raise NotFound(
+                    text, f"`aws ecs list-services --cluster {self.cluster}` shows their names"
+                )
             skew = _skew(answer)
             found += answer["services"]
         return found, skew
 
     def _running(self, service: str) -> list[Found]:
         """Those that may serve, also while they are drained."""
-        ending = [task for task in self._tasks(service, "STOPPED") if task.get("lastStatus") != "STOPPED"]
+        ending = [
+            task for task in self._tasks(service, "STOPPED") if task.get("lastStatus") != "STOPPED"
+        ]
         return [*self._tasks(service, "RUNNING"), *ending]
 
     def _tasks(self, service: str, status: str) -> list[Found]:
@@ -161,26 +220,40 @@ class EcsRestarter(AwsConnection):
         ]
 
     def _over(self, service: Found, since: float, skew: float) -> bool:
-        """Whether its new deployment is complete. Raises PermanentError with ECS's and the tasks' own words."""
+        """Whether its new deployment is complete.
+
+        Raises PermanentError with ECS's and the tasks' own words.
+        """
         if not service["desiredCount"]:
             return True  # its next tasks will start with what the store holds
         mine = _deployments(service, since, skew)
         for one in mine:
-            if one.get("rolloutState") == "FAILED" or int(one.get("failedTasks") or 0) >= _FAILED_TASKS:
+            if (
+                one.get("rolloutState") == "FAILED"
+                or int(one.get("failedTasks") or 0) >= _FAILED_TASKS
+            ):
                 raise PermanentError(
-                    f"service {service['serviceName']}: {one.get('rolloutStateReason', 'tasks fail')}"
+                    f"service {service['serviceName']}:"
+                    f" {one.get('rolloutStateReason', 'tasks fail')}"
                     + self._why(service["serviceName"], one["id"]),
-                    f"`aws ecs describe-services --cluster {self.cluster} --services {service['serviceName']}`",
+                    f"`aws ecs describe-services --cluster {self.cluster} --services"
+                    f" {service['serviceName']}`",
                 )
         # an older one that is left has tasks still
         only = mine if len(service["deployments"]) == 1 else []
-        return any(one.get("rolloutState", "COMPLETED") == "COMPLETED" and _full(one) for one in only)
+        return any(
+            one.get("rolloutState", "COMPLETED") == "COMPLETED" and _full(one) for one in only
+        )
 
     def _why(self, service: str, deployment: str) -> str:
         """What the task that failed last said; '' where ECS has forgotten it already."""
-        failed = [one for one in self._tasks(service, "STOPPED") if one.get("startedBy") == deployment]
+        failed = [
+            one for one in self._tasks(service, "STOPPED") if one.get("startedBy") == deployment
+        ]
         for task in failed[-1:]:
-            codes = [f"{c['name']} exit {c['exitCode']}" for c in task["containers"] if c.get("exitCode")]
+            codes = [
+                f"{c['name']} exit {c['exitCode']}" for c in task["containers"] if c.get("exitCode")
+            ]
             reasons = [str(c["reason"]) for c in task["containers"] if c.get("reason")]
             said = ", ".join([str(task.get("stoppedReason", "")), *codes, *reasons])
             return f" ({redact(said)[:300]})"
@@ -191,11 +264,15 @@ def is_fixed(value_from: str) -> bool:
     """Whether a `valueFrom` of a task definition names one version for ever."""
     if found := _FIXED.search(value_from):
         return bool(found["version"]) or found["stage"] not in ("", "AWSCURRENT")
-    return ":secretsmanager:" not in value_from and bool(re.search(r"(^|/)[\w.-]+:\d+$", value_from))
+    return ":secretsmanager:" not in value_from and bool(
+        re.search(r"(^|/)[\w.-]+:\d+$", value_from)
+    )
 
 
 def bare(reference: str) -> str:
-    """The secret or parameter that a `valueFrom`, an ARN or a name is about, without what is around its name."""
+    """The secret or parameter that a `valueFrom`, an ARN or a name is about, without what is around
+    its name.
+    """
     name = reference
     if found := re.search(r":secret:([^:]+)", reference):
         name = re.sub(r"-[A-Za-z0-9]{6}$", "", found[1])  # AWS's own, at each ARN's end
@@ -237,6 +314,8 @@ def _words(service: Found, old: int) -> str:
 
 
 def _instance(task: Found, skew: float) -> Instance:
-    """Its secrets were read after it was made; a second is taken off for what the clocks may be apart."""
+    """Its secrets were read after it was made; a second is taken off for what the clocks may be
+    apart.
+    """
     made = _made(task, skew)
     return Instance(f"task {task['taskArn'].rpartition('/')[2]}", made - 1.0 if made else None)

@@ -1,7 +1,7 @@
 """Provider `aws-iam`: access keys of an IAM user.
 
-Source: IAM API reference, version 2010-05-08 (CreateAccessKey, ListAccessKeys, UpdateAccessKey, DeleteAccessKey,
-GetAccessKeyLastUsed); a user has at most two access keys.
+Source: IAM API reference, version 2010-05-08 (CreateAccessKey, ListAccessKeys, UpdateAccessKey,
+DeleteAccessKey, GetAccessKeyLastUsed); a user has at most two access keys.
 """
 
 from __future__ import annotations
@@ -18,24 +18,42 @@ from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import Account, AwsConnection
-from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
+from rotator.model import (
+    Credential,
+    Finding,
+    Identity,
+    KeyRecord,
+    Label,
+    Level,
+    NotYet,
+    Overlap,
+    Recovery,
+)
 from rotator.plugin import ProviderDefaults, setting
 from rotator.secret import Secret, hint_of
 
-_REFUSED = ("InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClientException")
+_REFUSED = (
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "UnrecognizedClientException",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsIamProvider(ProviderDefaults, AwsConnection):
-    """Access keys of an IAM user: two at most, so the second place must be free, or hold an old key of rotator's.
+    """Access keys of an IAM user: two at most, so the second place must be free, or hold an old key
+    of rotator's.
 
-    The secret value is `secret_access_key`; `access_key_id` and `region` stand beside it in stores (`keys:`).
+    The secret value is `secret_access_key`; `access_key_id` and `region` stand beside it in stores
+    (`keys:`).
     """
 
     user: str | None = setting("The IAM user; without it, the one whose key signs", default=None)
     usage_lag: Seconds = setting("How late AWS may tell the last use", default=14_400.0)
-    # IAM is eventually consistent (IAM User Guide, "Troubleshoot IAM": changes are not always visible at once) and
-    # gives no number; fresh keys were seen refused for some 5 s (hashicorp/vault #687): twice that.
+    # IAM is eventually consistent (IAM User Guide, "Troubleshoot IAM": changes are not always
+    # visible at once) and gives no number; fresh keys were seen refused for some 5 s
+    # (hashicorp/vault #687): twice that.
     propagation: Seconds = setting(
         "How long until a new key, or the end of one, is known at every edge of AWS", default=10.0
     )
@@ -74,8 +92,10 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
             found.append(
                 Finding(
                     Level.ERROR,
-                    f"rotator signs with {signing.access_key}, a key of the very user, fixed in its environment",
-                    "refer to where the store puts it: `credentials: {access_key_id: {file: …}, …}`, or a `profile:`",
+                    f"rotator signs with {signing.access_key}, a key of the very user, fixed in its"
+                    " environment",
+                    "refer to where the store puts it: `credentials: {access_key_id: {file: …},"
+                    " …}`, or a `profile:`",
                 )
             )
         return found
@@ -85,25 +105,34 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
         made = answer.get("AccessKey", {})
         if not made.get("SecretAccessKey") or not made.get("AccessKeyId"):
             raise Unreadable(
-                f"IAM answered a create without a key; its fields are {', '.join(sorted(map(str, made))) or 'none'}",
+                "IAM answered a create without a key; its fields are"
+                f" {', '.join(sorted(map(str, made))) or 'none'}",
                 "AccessKey.SecretAccessKey and AccessKey.AccessKeyId are looked for",
             )
         key_id = str(made["AccessKeyId"])
         values = {"secret_access_key": Secret(made["SecretAccessKey"])}
-        return Credential(values, key_id, hint_of(key_id), created_at=reading.moment(made.get("CreateDate")))
+        return Credential(
+            values, key_id, hint_of(key_id), created_at=reading.moment(made.get("CreateDate"))
+        )
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported("IAM shows a secret access key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        found = aws.pages(self.account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user())
+        found = aws.pages(
+            self.account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user()
+        )
         return reading.distinct(self._record(item) for item in found)
 
     def _record(self, item: Mapping[str, Any]) -> KeyRecord:
         key_id = reading.key_id(item.get("AccessKeyId"))
         if not key_id:
-            raise PermanentError("IAM lists an access key without an id", "is the endpoint's address right?")
-        used = aws.call(self.account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id)
+            raise PermanentError(
+                "IAM lists an access key without an id", "is the endpoint's address right?"
+            )
+        used = aws.call(
+            self.account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id
+        )
         last = used.get("AccessKeyLastUsed", {}).get("LastUsedDate")
         return KeyRecord(
             key_id,
@@ -126,7 +155,12 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
     def revoke(self, credential: Credential) -> None:
         try:
             aws.call(
-                self.account, "iam", "delete_access_key", safe=True, AccessKeyId=_id(credential), **self._of_user()
+                self.account,
+                "iam",
+                "delete_access_key",
+                safe=True,
+                AccessKeyId=_id(credential),
+                **self._of_user(),
             )
         except NotFound:
             return
@@ -136,7 +170,9 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
         secret = credential.values.get("secret_access_key")
         if secret is None:
             raise Unsupported("the secret access key is not known")
-        signing = Account(self.region, self.endpoint_url, access_key_id=_id(credential), secret_access_key=secret)
+        signing = Account(
+            self.region, self.endpoint_url, access_key_id=_id(credential), secret_access_key=secret
+        )
         try:
             who = aws.call(signing, "sts", "get_caller_identity", safe=True)
         except AccessDenied as error:
@@ -149,7 +185,11 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
         return ascii_letters + digits + "/+="
 
     def looks_right(self, value: Secret) -> str:
-        return "" if re.fullmatch(r"[A-Za-z0-9/+=]{40}", value.reveal()) else "a secret access key has 40 characters"
+        return (
+            ""
+            if re.fullmatch(r"[A-Za-z0-9/+=]{40}", value.reveal())
+            else "a secret access key has 40 characters"
+        )
 
 
 def _id(credential: Credential) -> str:

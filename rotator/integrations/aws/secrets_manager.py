@@ -1,7 +1,8 @@
 """Store `aws-secrets-manager`: a secret as a whole, or fields of a JSON secret.
 
-Source: Secrets Manager API reference (PutSecretValue, UpdateSecretVersionStage). A new version is made as AWSPENDING
-and becomes AWSCURRENT by one call that names the version it takes the label from: a compare-and-set.
+Source: Secrets Manager API reference (PutSecretValue, UpdateSecretVersionStage). A new version is
+made as AWSPENDING and becomes AWSCURRENT by one call that names the version it takes the label
+from: a compare-and-set.
 """
 
 from __future__ import annotations
@@ -27,21 +28,29 @@ _OURS = "rotator-"  # versions that rotator made, by their client token
 
 @dataclass(frozen=True, kw_only=True)
 class AwsSecretsManagerStore(AwsConnection):
-    """Keep a credential in AWS Secrets Manager: the whole secret string, or one or several fields of a JSON object.
+    """Keep a credential in AWS Secrets Manager: the whole secret string, or one or several fields
+    of a JSON object.
 
-    Other fields stay as they are written. Consumers read AWSCURRENT; the version with a revoked key loses AWSPREVIOUS.
+    Other fields stay as they are written. Consumers read AWSCURRENT; the version with a revoked key
+    loses AWSPREVIOUS.
     """
 
     secret: str = setting("Name or ARN of the secret")
-    key: str | None = setting("Field of the JSON object; without it the secret string is the key", default=None)
-    keys: Mapping[str, str] | None = setting("Fields for credentials of several values: {FIELD: value}", default=None)
+    key: str | None = setting(
+        "Field of the JSON object; without it the secret string is the key", default=None
+    )
+    keys: Mapping[str, str] | None = setting(
+        "Fields for credentials of several values: {FIELD: value}", default=None
+    )
 
     compare_and_set = True
     write_only = False
 
     def __post_init__(self) -> None:
         if self.key is not None and self.keys is not None:
-            raise ConfigError("either `key` or `keys`", "`keys` is for credentials of several values")
+            raise ConfigError(
+                "either `key` or `keys`", "`keys` is for credentials of several values"
+            )
 
     @property
     def name(self) -> str:
@@ -54,13 +63,19 @@ class AwsSecretsManagerStore(AwsConnection):
         return self.secret
 
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
-        return aws.call(self.account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters)
+        return aws.call(
+            self.account, _SERVICE, operation, safe=safe, SecretId=self.secret, **parameters
+        )
 
     def preflight(self) -> list[Finding]:
         try:
             found = self._call("describe_secret")
         except NotFound:
-            return [Finding(Level.ERROR, f"{self.name} does not exist", "aws secretsmanager create-secret")]
+            return [
+                Finding(
+                    Level.ERROR, f"{self.name} does not exist", "aws secretsmanager create-secret"
+                )
+            ]
         if found.get("DeletedDate"):
             hint = f"aws secretsmanager restore-secret --secret-id {self.secret}"
             return [Finding(Level.ERROR, f"{self.name} is scheduled for deletion", hint)]
@@ -73,18 +88,32 @@ class AwsSecretsManagerStore(AwsConnection):
                     f"aws secretsmanager cancel-rotate-secret --secret-id {self.secret}",
                 )
             )
-        lagging = [r["Region"] for r in found.get("ReplicationStatus", []) if r.get("Status") != "InSync"]
+        lagging = [
+            r["Region"] for r in found.get("ReplicationStatus", []) if r.get("Status") != "InSync"
+        ]
         if lagging:
-            told.append(Finding(Level.WARNING, f"{self.name} is not in sync in {', '.join(lagging)}"))
+            told.append(
+                Finding(Level.WARNING, f"{self.name} is not in sync in {', '.join(lagging)}")
+            )
         if owner := found.get("OwningService"):
             hint = f"it is changed by {owner} alone: keep the key in a secret of your own"
             told.append(Finding(Level.ERROR, f"{self.name} belongs to {owner}", hint))
-        pending = [v for v, stages in found.get("VersionIdsToStages", {}).items() if stages == [_PENDING]]
+        pending = [
+            v for v, stages in found.get("VersionIdsToStages", {}).items() if stages == [_PENDING]
+        ]
         if pending and not pending[0].startswith(_OURS):
-            told.append(Finding(Level.WARNING, f"{self.name} has a pending version that rotator did not make"))
+            told.append(
+                Finding(
+                    Level.WARNING, f"{self.name} has a pending version that rotator did not make"
+                )
+            )
         with contextlib.suppress(PermanentError):  # told when it is read
-            texts = self._texts(self._call("get_secret_value", VersionStage=_CURRENT).get("SecretString"))
-            told += [finding for text in texts.values() for finding in around.accidents(self.name, text)]
+            texts = self._texts(
+                self._call("get_secret_value", VersionStage=_CURRENT).get("SecretString")
+            )
+            told += [
+                finding for text in texts.values() for finding in around.accidents(self.name, text)
+            ]
         return told
 
     def read(self) -> Held | None:
@@ -105,13 +134,17 @@ class AwsSecretsManagerStore(AwsConnection):
     def _texts(self, text: str | None) -> dict[str, str]:
         """What stands for each part of a credential in this secret string."""
         if text is None:
-            raise PermanentError(f"{self.name} is binary", "rotator keeps keys in the secret string")
+            raise PermanentError(
+                f"{self.name} is binary", "rotator keeps keys in the secret string"
+            )
         if not self._fields:
             return {"key": text}
         try:
             return {part: json_text.get(text, field) for field, part in self._fields.items()}
         except NoText as error:
-            raise PermanentError(f"{self.name} {error}", "leave `key` out to keep the key as the whole") from error
+            raise PermanentError(
+                f"{self.name} {error}", "leave `key` out to keep the key as the whole"
+            ) from error
 
     def _held(self, text: str | None) -> dict[str, str]:
         texts = {part: around.bare(text) for part, text in self._texts(text).items()}
@@ -122,13 +155,20 @@ class AwsSecretsManagerStore(AwsConnection):
         if expect != (current if self._held(text) else ""):
             raise Conflict(f"{self.name} was changed by somebody else")
         made = f"{_OURS}{uuid4()}"
-        wanted = {"ClientRequestToken": made, "SecretString": self._text(text, credential), "VersionStages": [_PENDING]}
+        wanted = {
+            "ClientRequestToken": made,
+            "SecretString": self._text(text, credential),
+            "VersionStages": [_PENDING],
+        }
         self._call("put_secret_value", safe=False, **wanted)
         self._promote(made, current)
         return made
 
     def _current(self) -> tuple[str, str | None]:
-        """The present version and its secret string; empty where there is none yet. Raises NotFound."""
+        """The present version and its secret string; empty where there is none yet.
+
+        Raises NotFound.
+        """
         try:
             found = self._call("get_secret_value", VersionStage=_CURRENT)
         except NotFound:
@@ -151,7 +191,11 @@ class AwsSecretsManagerStore(AwsConnection):
         take = {"RemoveFromVersionId": current} if current else {}
         try:
             self._call(
-                "update_secret_version_stage", safe=False, VersionStage=_CURRENT, MoveToVersionId=version, **take
+                "update_secret_version_stage",
+                safe=False,
+                VersionStage=_CURRENT,
+                MoveToVersionId=version,
+                **take,
             )
         except PermanentError as error:
             if "InvalidParameter" in error.message:
@@ -163,7 +207,9 @@ class AwsSecretsManagerStore(AwsConnection):
     def _unstage(self, stage: str, version: str) -> None:
         """A label that is gone, or stands elsewhere, is as good as taken away."""
         try:
-            self._call("update_secret_version_stage", VersionStage=stage, RemoveFromVersionId=version)
+            self._call(
+                "update_secret_version_stage", VersionStage=stage, RemoveFromVersionId=version
+            )
         except PermanentError:
             return
 

@@ -1,8 +1,8 @@
 """Store `aws-ssm`: a SecureString of the Parameter Store, as a whole or a field of a JSON object.
 
-Source: Systems Manager API reference (GetParameter, PutParameter). PutParameter takes no expected version: a write is
-compared before and after, not with it. A KMS key, a tier or a data type that it is not told are those by default, not
-those that the parameter has.
+Source: Systems Manager API reference (GetParameter, PutParameter). PutParameter takes no expected
+version: a write is compared before and after, not with it. A KMS key, a tier or a data type that it
+is not told are those by default, not those that the parameter has.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ _KEPT = ("KeyId", "Tier", "DataType", "Description", "AllowedPattern")
 
 @dataclass(frozen=True, kw_only=True)
 class AwsSsmStore(AwsConnection):
-    """Keep a key in a parameter of AWS Systems Manager: the whole value, or one field of a JSON object.
+    """Keep a key in a parameter of AWS Systems Manager: the whole value, or one field of a JSON
+    object.
 
-    Type, KMS key, tier, data type, description and pattern stay. Consumers that read a fixed `NAME:VERSION` keep the
-    old key: read NAME.
+    Type, KMS key, tier, data type, description and pattern stay. Consumers that read a fixed
+    `NAME:VERSION` keep the old key: read NAME.
     """
 
     parameter: str = setting("Name of the parameter, for instance /paracle/openai")
-    key: str | None = setting("Field of the JSON object; without it the value is the key", default=None)
+    key: str | None = setting(
+        "Field of the JSON object; without it the value is the key", default=None
+    )
 
     compare_and_set = False
     write_only = False
@@ -54,7 +57,9 @@ class AwsSsmStore(AwsConnection):
         return self.parameter
 
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
-        return aws.call(self.account, _SERVICE, operation, safe=safe, Name=self.parameter, **parameters)
+        return aws.call(
+            self.account, _SERVICE, operation, safe=safe, Name=self.parameter, **parameters
+        )
 
     def _get(self) -> dict[str, Any] | None:
         try:
@@ -64,7 +69,13 @@ class AwsSsmStore(AwsConnection):
         return found
 
     def preflight(self) -> list[Finding]:
-        told = [Finding(Level.WARNING, f"{self.name}: the Parameter Store cannot compare and set", "one writer only")]
+        told = [
+            Finding(
+                Level.WARNING,
+                f"{self.name}: the Parameter Store cannot compare and set",
+                "one writer only",
+            )
+        ]
         found = self._get()
         if found is None:
             hint = f"aws ssm put-parameter --type SecureString --name {self.parameter} --value …"
@@ -75,7 +86,13 @@ class AwsSsmStore(AwsConnection):
             told.append(Finding(Level.WARNING, text, "make it a SecureString"))
         if str(found["Name"]).startswith("arn:"):
             hint = "who shares it must rotate it, in its own account"
-            told.append(Finding(Level.ERROR, f"{self.name} is shared by another account: it is only read here", hint))
+            told.append(
+                Finding(
+                    Level.ERROR,
+                    f"{self.name} is shared by another account: it is only read here",
+                    hint,
+                )
+            )
             return told
         told += self._ending(self._described(found))
         with contextlib.suppress(PermanentError):  # told when it is read
@@ -87,30 +104,52 @@ class AwsSsmStore(AwsConnection):
         for policy in described.get("Policies") or ():
             if policy.get("PolicyType") == "Expiration":
                 found = re.search(r'"Timestamp"\s*:\s*"([^"]+)"', str(policy.get("PolicyText")))
-                text = f"{self.name} is deleted by its own policy{f' at {found[1]}' if found else ''}"
-                hint = "the new key goes with it: `aws ssm put-parameter --policies '[]'` takes the policy off"
+                text = (
+                    f"{self.name} is deleted by its own policy{f' at {found[1]}' if found else ''}"
+                )
+                hint = (
+                    "the new key goes with it: `aws ssm put-parameter --policies '[]'` takes the"
+                    " policy off"
+                )
                 yield Finding(Level.WARNING, text, hint)
 
     def _described(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What PutParameter must be told again. Raises AccessDenied where we may see it in neither way."""
+        """What PutParameter must be told again.
+
+        Raises AccessDenied where we may see it in neither way.
+        """
         name = str(found["Name"])
         try:
             only = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
-            listed = aws.pages(self.account, _SERVICE, "describe_parameters", "Parameters", ParameterFilters=only)
+            listed = aws.pages(
+                self.account, _SERVICE, "describe_parameters", "Parameters", ParameterFilters=only
+            )
         except AccessDenied:
             listed = self._history(name)
         if not listed:
-            raise NotFound(f"{self.name} is not described", f"aws ssm describe-parameters shows {name} to whom?")
+            raise NotFound(
+                f"{self.name} is not described",
+                f"aws ssm describe-parameters shows {name} to whom?",
+            )
         described: Mapping[str, Any] = listed[-1]
         return described
 
     def _history(self, name: str) -> list[Any]:
-        """As the history of its versions tells it, which a policy can allow for one parameter alone."""
+        """As the history of its versions tells it, which a policy can allow for one parameter
+        alone.
+        """
         try:
-            return aws.pages(self.account, _SERVICE, "get_parameter_history", "Parameters", Name=name)
+            return aws.pages(
+                self.account, _SERVICE, "get_parameter_history", "Parameters", Name=name
+            )
         except AccessDenied as error:
-            told = f"we may not see which KMS key and tier {self.name} has; without, AWS would take others"
-            raise AccessDenied(told, f"allow ssm:GetParameterHistory for {name}, or ssm:DescribeParameters") from error
+            told = (
+                f"we may not see which KMS key and tier {self.name} has; without, AWS would take"
+                " others"
+            )
+            raise AccessDenied(
+                told, f"allow ssm:GetParameterHistory for {name}, or ssm:DescribeParameters"
+            ) from error
 
     def read(self) -> Held | None:
         found = self._get()
@@ -128,7 +167,9 @@ class AwsSsmStore(AwsConnection):
         try:
             return json_text.get(value, self.key) if self.key else value
         except NoText as error:
-            raise PermanentError(f"{self.name} {error}", "leave `key` out to keep the key as the whole") from error
+            raise PermanentError(
+                f"{self.name} {error}", "leave `key` out to keep the key as the whole"
+            ) from error
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         found = self._get()

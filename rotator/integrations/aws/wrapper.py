@@ -23,7 +23,12 @@ class KmsWrapper:
     def make(self) -> tuple[Secret, str]:
         """A new key (base64 of 32 bytes), and the same wrapped. Raises what KMS says."""
         made = client.call(
-            client.Account(), "kms", "generate_data_key", safe=True, KeyId=self.key, KeySpec="AES_256"
+            client.Account(),
+            "kms",
+            "generate_data_key",
+            safe=True,
+            KeyId=self.key,
+            KeySpec="AES_256",
         )
         plain = base64.b64encode(made["Plaintext"]).decode()
         return Secret(plain), _PREFIX + base64.b64encode(made["CiphertextBlob"]).decode()
@@ -31,5 +36,7 @@ class KmsWrapper:
     def open(self, wrapped: str) -> Secret:
         """The key itself. Raises what KMS says: AccessDenied, TransientError, PermanentError."""
         blob = base64.b64decode(wrapped.removeprefix(_PREFIX))
-        found = client.call(client.Account(), "kms", "decrypt", safe=True, KeyId=self.key, CiphertextBlob=blob)
+        found = client.call(
+            client.Account(), "kms", "decrypt", safe=True, KeyId=self.key, CiphertextBlob=blob
+        )
         return Secret(base64.b64encode(found["Plaintext"]).decode())

@@ -12,7 +12,9 @@ from rotator.plugin import setting
 
 @dataclass(frozen=True, kw_only=True)
 class NoneRestarter:
-    """Restart nothing: the consumers read the key again, at the latest `within` seconds after it was written."""
+    """Restart nothing: the consumers read the key again, at the latest `within` seconds after it
+    was written.
+    """
 
     within: Seconds = setting("How long until every consumer has read it again", default=300.0)
 
@@ -28,4 +30,6 @@ class NoneRestarter:
 
     def progress(self, change: Change) -> Progress:
         left = change.since + self.within - time.time()
-        return Progress(1, int(left <= 0), left <= 0, text=f"read again within {max(left, 0):.0f} s")
+        return Progress(
+            1, int(left <= 0), left <= 0, text=f"read again within {max(left, 0):.0f} s"
+        )

@@ -1,4 +1,6 @@
-"""Probe `provider`: the provider's own cheapest authenticated call; the engine hands it the provider."""
+"""Probe `provider`: the provider's own cheapest authenticated call; the engine hands it the
+provider.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,13 @@ from rotator.model import Credential
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderProbe:
-    """Ask the provider itself, for instance GET /v1/models; the new key must see what the old one saw."""
+    """Ask the provider itself, for instance GET /v1/models; the new key must see what the old one
+    saw.
+    """
 
-    provider: Any = field(default=None, repr=False)  # a plugin.Provider, handed over when the playbook is loaded
+    provider: Any = field(
+        default=None, repr=False
+    )  # a plugin.Provider, handed over when the playbook is loaded
 
     name = "provider"
 

@@ -1,4 +1,7 @@
-"""A provider as data: the shape of a catalog file. What its words must mean besides is in catalog_proof."""
+"""A provider as data: the shape of a catalog file.
+
+What its words must mean besides is in catalog_proof.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from rotator.durations import Seconds
 
 HEADER = "header:"  # begins an identity that is a header of the answer, not a JMESPath
-OLD = "old."  # begins a placeholder of a create: what the old key has, by its name in list.each.carried
-END = "expires."  # begins one for when the new key ends, so that it lives as long as the old one was to live
+# Begins a placeholder of a create: what the old key has, by its name in list.each.carried
+OLD = "old."
+# Begins one for when the new key ends, so that it lives as long as the old one was to live
+END = "expires."
 FORMS = ("iso", "unix", "seconds", "date")
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 
@@ -27,7 +32,9 @@ class _Model(BaseModel):
 
 
 class Auth(_Model):
-    """`bearer: NAME` or `header: H, value: NAME`; NAME is a secret setting, or `key` for the probed key."""
+    """`bearer: NAME` or `header: H, value: NAME`; NAME is a secret setting, or `key` for the probed
+    key.
+    """
 
     bearer: str = ""
     header: str = ""
@@ -115,9 +122,11 @@ class Switch(_Requesting):
 
 
 class Revoke(_Requesting):
-    """`when`: a setting that must be given, or `owned`: the key's owner was made by rotator for it alone.
+    """`when`: a setting that must be given, or `owned`: the key's owner was made by rotator for it
+    alone.
 
-    `gone`: what is answered for a key that does not exist; believed if the list, or the key itself, says the same.
+    `gone`: what is answered for a key that does not exist; believed if the list, or the key itself,
+    says the same.
     """
 
     when: str = ""
@@ -130,7 +139,9 @@ class ProbeEntry(_Requesting):
 
 
 class LastUsed(_Model):
-    """That the list tells when a key was last used, and by how many seconds too early it may tell it."""
+    """That the list tells when a key was last used, and by how many seconds too early it may tell
+    it.
+    """
 
     granularity: Seconds
 
@@ -163,7 +174,9 @@ class CatalogEntry(_Model):
     list_lag: Seconds = 30.0
     max_lifetime: Seconds = 0.0  # of a key, as documented; 0 where nothing is
     propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
-    revocation: Seconds | None = None  # until an old one is refused everywhere; as long, where it is not said
+    revocation: Seconds | None = (
+        None  # until an old one is refused everywhere; as long, where it is not said
+    )
     recovery: Literal["label", "difference"] = "label"
     settings: dict[str, SettingEntry]
     api: Api
@@ -181,7 +194,9 @@ class CatalogEntry(_Model):
         listing = (self.list_,) if self.list_ else ()
         switches = [switch for switch in (self.deactivate, self.reactivate) if switch]
         parts: list[_Requesting] = [*self.create, *listing, *switches, *self.revoke, self.probe]
-        return frozenset(name for part in parts for name in re.findall(r"\{(\w+)\}", part.request.path))
+        return frozenset(
+            name for part in parts for name in re.findall(r"\{(\w+)\}", part.request.path)
+        )
 
     @field_validator("pattern")
     @classmethod

@@ -1,4 +1,6 @@
-"""Providers that differ only in URLs and field names: one piece of code, each provider a catalog file."""
+"""Providers that differ only in URLs and field names: one piece of code, each provider a catalog
+file.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,25 @@ from rotator.errors import (
     Unsupported,
 )
 from rotator.integrations.catalog import inherited, templates
-from rotator.integrations.catalog.entry import END, HEADER, OWNED, CatalogEntry, Create, RequestTemplate
-from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, NotYet, Overlap, Recovery
+from rotator.integrations.catalog.entry import (
+    END,
+    HEADER,
+    OWNED,
+    CatalogEntry,
+    Create,
+    RequestTemplate,
+)
+from rotator.model import (
+    Credential,
+    Finding,
+    Identity,
+    KeyRecord,
+    Label,
+    Level,
+    NotYet,
+    Overlap,
+    Recovery,
+)
 from rotator.plugin import ProviderDefaults, setting
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact, without_keys
@@ -45,7 +64,10 @@ class HttpProvider(ProviderDefaults):
 
     def __post_init__(self) -> None:
         if not (self.base_url or self.entry.api.base):
-            raise ConfigError(f"{self.entry.name} needs base_url", "it is self-hosted: there is no default address")
+            raise ConfigError(
+                f"{self.entry.name} needs base_url",
+                "it is self-hosted: there is no default address",
+            )
         given = {name: value for name, value in self._values().items() if value is not None}
         for name in self.entry.in_paths & given.keys():
             if reason := reading.unfit(given[name]):
@@ -94,26 +116,47 @@ class HttpProvider(ProviderDefaults):
         return self.entry.propagation if self.entry.revocation is None else self.entry.revocation
 
     def preflight(self) -> list[Finding]:
-        """Lists the keys: shows that the administrator's credential works, and how full a quota is."""
+        """Lists the keys: shows that the administrator's credential works, and how full
+        a quota is.
+        """
         if not self.can_list:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
         live = sum(record.active for record in self._records(items))
-        told = f"{live} of {count(self.entry.quota, 'key')}" if self.entry.quota else count(live, "key")
+        told = (
+            f"{live} of {count(self.entry.quota, 'key')}"
+            if self.entry.quota
+            else count(live, "key")
+        )
         return [Finding(Level.OK, told), *self._odd_dates(items)]
 
     def _odd_dates(self, items: Sequence[Any]) -> Iterator[Finding]:
-        """What the list tells of dates in a form that nobody understands, and a last use that it does not tell."""
+        """What the list tells of dates in a form that nobody understands, and a last use that it
+        does not tell.
+        """
         each = self.entry.list_.each  # type: ignore[union-attr]
         for name in ("created", "expires", "last_used"):
             path = getattr(each, name)
             odd = [found for item in items if reading.no_date(found := reading.pick(path, item))]
             if odd:
                 shown = without_keys(redact(reading.told(odd[0]) or type(odd[0]).__name__))[:40]
-                hint = "an unknown last use counts as now: no key becomes quiet" if name == "last_used" else ""
-                yield Finding(Level.WARNING, f"`{path}` (list.each.{name}) is no date: {shown}", hint)
-        if each.last_used and items and not any(reading.has(each.last_used, item) for item in items):
-            words = f"no listed key has `{each.last_used}` (list.each.last_used): each counts as never used"
+                hint = (
+                    "an unknown last use counts as now: no key becomes quiet"
+                    if name == "last_used"
+                    else ""
+                )
+                yield Finding(
+                    Level.WARNING, f"`{path}` (list.each.{name}) is no date: {shown}", hint
+                )
+        if (
+            each.last_used
+            and items
+            and not any(reading.has(each.last_used, item) for item in items)
+        ):
+            words = (
+                f"no listed key has `{each.last_used}` (list.each.last_used): each counts as never"
+                " used"
+            )
             yield Finding(Level.WARNING, words, "is it the right name?")
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
@@ -134,7 +177,8 @@ class HttpProvider(ProviderDefaults):
             id=reading.key_id(reading.pick(found.id, data)),
             hint=hint_of(secret.reveal()),
             created_at=reading.moment(reading.pick(found.created, data)),
-            expires_at=reading.moment(reading.pick(found.expires, data)) or self._asked_end(create, given),
+            expires_at=reading.moment(reading.pick(found.expires, data))
+            or self._asked_end(create, given),
         )
 
     @staticmethod
@@ -145,7 +189,9 @@ class HttpProvider(ProviderDefaults):
         return end
 
     def _create(self) -> Create:
-        create = next((case for case in self.entry.create if not case.when or self._given(case.when)), None)
+        create = next(
+            (case for case in self.entry.create if not case.when or self._given(case.when)), None
+        )
         if create is None:
             raise Unsupported(f"{self.entry.name} has no way to create a key with these settings")
         return create
@@ -186,7 +232,10 @@ class HttpProvider(ProviderDefaults):
     def _record(self, item: Any) -> KeyRecord:
         each = self.entry.list_.each  # type: ignore[union-attr]
         names = [reading.told(reading.pick(path, item)) for path in each.label]
-        label = next((name for name in names if Label.parse(name)), next((name for name in names if name), ""))
+        label = next(
+            (name for name in names if Label.parse(name)),
+            next((name for name in names if name), ""),
+        )
         return KeyRecord(
             id=reading.key_id(reading.pick(each.id, item)),
             label=label,
@@ -210,7 +259,10 @@ class HttpProvider(ProviderDefaults):
         self._call(switch.request, {"id": _id(credential)})
 
     def revoke(self, credential: Credential) -> None:
-        """Destroys the key. An answer that says "gone already" is believed only if nothing speaks against it."""
+        """Destroys the key.
+
+        An answer that says "gone already" is believed only if nothing speaks against it.
+        """
         if not credential.id and credential.values and self._refuses(credential):
             return  # it was dead when it was found, so no list told its id
         owner = self._owner(_id(credential))
@@ -219,7 +271,9 @@ class HttpProvider(ProviderDefaults):
             if case.when and not (owner if case.when == OWNED else self._given(case.when)):
                 continue
             try:
-                answer = self._call(case.request, {"id": _id(credential), "owner": owner}, gone=case.gone)
+                answer = self._call(
+                    case.request, {"id": _id(credential), "owner": owner}, gone=case.gone
+                )
             except (Conflict, NotFound) as error:
                 last = error
                 continue
@@ -227,7 +281,11 @@ class HttpProvider(ProviderDefaults):
                 return
             last = TransientError(
                 f"{self.entry.name} answers {answer.status} ('gone') to {case.request.method}, yet "
-                + (f"lists {credential.id} still" if self.can_list else f"{credential.id} is not refused"),
+                + (
+                    f"lists {credential.id} still"
+                    if self.can_list
+                    else f"{credential.id} is not refused"
+                ),
                 "is it a key of another project or account, or does the listing only lag?",
             )
         raise last or Unsupported(f"{self.entry.name} cannot revoke this key")
@@ -236,7 +294,9 @@ class HttpProvider(ProviderDefaults):
         """By the listing; where there is none, by the key itself."""
         each = self.entry.list_.each if self.entry.list_ else None
         if each is not None:
-            return credential.id not in {reading.key_id(reading.pick(each.id, item)) for item in self._items()}
+            return credential.id not in {
+                reading.key_id(reading.pick(each.id, item)) for item in self._items()
+            }
         return bool(credential.values) and self._refuses(credential)
 
     def _owner(self, key_id: str) -> str:
@@ -245,19 +305,39 @@ class HttpProvider(ProviderDefaults):
         if each is None or not each.owner:
             return ""
         items = self._items()
-        mine = next((item for item in items if reading.key_id(reading.pick(each.id, item)) == key_id), None)
+        mine = next(
+            (item for item in items if reading.key_id(reading.pick(each.id, item)) == key_id), None
+        )
         owner = reading.key_id(reading.pick(each.owner, mine))
-        shared = [item for item in items if owner and reading.key_id(reading.pick(each.owner, item)) == owner]
-        ours = mine is not None and Label.parse(reading.told(reading.pick(each.owner_label, mine))) is not None
-        return owner if ours and len({reading.key_id(reading.pick(each.id, item)) for item in shared}) == 1 else ""
+        shared = [
+            item
+            for item in items
+            if owner and reading.key_id(reading.pick(each.owner, item)) == owner
+        ]
+        ours = (
+            mine is not None
+            and Label.parse(reading.told(reading.pick(each.owner_label, mine))) is not None
+        )
+        return (
+            owner
+            if ours and len({reading.key_id(reading.pick(each.id, item)) for item in shared}) == 1
+            else ""
+        )
 
     def probe(self, credential: Credential) -> Identity:
-        """One call with the key itself. A fact of its identity that the answer does not tell is left out."""
+        """One call with the key itself.
+
+        A fact of its identity that the answer does not tell is left out.
+        """
         probe = self.entry.probe
         key = credential.primary
         if reason := reading.no_header(key.reveal()):
-            raise PermanentError(f"the key cannot stand in a header: {reason}", "is it the key, and the whole of it?")
-        request = templates.build(probe.request, self._base, self.entry.api.auth, {"key": key}, self._values())
+            raise PermanentError(
+                f"the key cannot stand in a header: {reason}", "is it the key, and the whole of it?"
+            )
+        request = templates.build(
+            probe.request, self._base, self.entry.api.auth, {"key": key}, self._values()
+        )
         answer = http.send(request)
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
@@ -293,19 +373,35 @@ class HttpProvider(ProviderDefaults):
         return getattr(self, name, None) is not None
 
     def _values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name, entry in self.entry.settings.items() if not entry.secret}
+        return {
+            name: getattr(self, name)
+            for name, entry in self.entry.settings.items()
+            if not entry.secret
+        }
 
     @property
     def _who(self) -> str:
         """The administrator's credential, by its setting and where that refers to, for messages."""
-        given = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
-        named = [f"{name}, from {reference}" for name, reference in given.items() if reference is not None]
+        given = {
+            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
+        }
+        named = [
+            f"{name}, from {reference}"
+            for name, reference in given.items()
+            if reference is not None
+        ]
         return " or ".join(named or given) or "the request"
 
-    def _request(self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False) -> http.Request:
+    def _request(
+        self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False
+    ) -> http.Request:
         """A request with the administrator's credential, resolved now."""
-        named = {name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret}
-        secrets = {name: reference.resolve() for name, reference in named.items() if reference is not None}
+        named = {
+            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
+        }
+        secrets = {
+            name: reference.resolve() for name, reference in named.items() if reference is not None
+        }
         given = {**self._values(), **values}
         return templates.build(template, self._base, self.entry.api.auth, secrets, given, makes_key)
 
@@ -320,7 +416,11 @@ class HttpProvider(ProviderDefaults):
         if query:
             request = dataclasses.replace(request, query={**request.query, **query})
         answer = http.send(request)
-        return answer if answer.status in gone else templates.check(self.entry, request, answer, self._who)
+        return (
+            answer
+            if answer.status in gone
+            else templates.check(self.entry, request, answer, self._who)
+        )
 
 
 def _id(credential: Credential) -> str:
@@ -350,7 +450,9 @@ def provider_class(name: str, entry: CatalogEntry) -> type[HttpProvider]:
         else:
             optional = setting(found.help, default=found.default, connection=found.secret)
             fields.append((setting_name, kind | None, optional))
-    made = make_dataclass(f"{name.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True)
+    made = make_dataclass(
+        f"{name.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True
+    )
     made.entry = entry  # type: ignore[attr-defined]
     made.__doc__ = f"Keys of {entry.name}. Source: {entry.docs}"
     return made

@@ -1,4 +1,7 @@
-"""The catalog files that come with rotator: where they are, and what keys look like. Nothing here parses them."""
+"""The catalog files that come with rotator: where they are, and what keys look like.
+
+Nothing here parses them.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,14 @@ def shipped() -> dict[str, Path]:
 
 
 def key_patterns() -> list[str]:
-    """Patterns of all these providers' keys, for the redactor: of their texts alone, which are written so.
+    """Patterns of all these providers' keys, for the redactor: of their texts alone, which are
+    written so.
 
-    A user's own file, in whatever quotes, gives its pattern when it is loaded (rotator.playbook.catalog).
+    A user's own file, in whatever quotes, gives its pattern when it is loaded
+    (rotator.playbook.catalog).
     """
-    found = (re.search(r"^pattern: '(.*)'$", path.read_text(encoding="utf-8"), re.M) for path in shipped().values())
+    found = (
+        re.search(r"^pattern: '(.*)'$", path.read_text(encoding="utf-8"), re.M)
+        for path in shipped().values()
+    )
     return [match[1] for match in found if match]

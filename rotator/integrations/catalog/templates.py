@@ -1,4 +1,6 @@
-"""Request templates and answers of catalog providers: filling in, authentication, paging, translating statuses."""
+"""Request templates and answers of catalog providers: filling in, authentication, paging,
+translating statuses.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +27,31 @@ from rotator.secret import Secret, redact
 
 FIELD = re.compile(r"\{(\w+(?:\.\w+)?)\}")
 _MOST_PAGES = 1000
-_NAME = re.compile(r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+")  # words, no key
+_NAME = re.compile(
+    r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+"
+)  # words, no key
 # A limit on keys, not on requests a minute.
-_FULL = re.compile(r"(?<!rate[ _-])(?<![a-z])limits?(?![a-z])|quota|maximum|too many (?!requests)", re.I)
-_UNPAID = re.compile(
-    r"insufficient[ _](quota|credits?|balance|funds)|out of credits?|credit balance|check your [a-z ]*billing", re.I
+_FULL = re.compile(
+    r"(?<!rate[ _-])(?<![a-z])limits?(?![a-z])|quota|maximum|too many (?!requests)", re.I
 )
-# A create that is answered so was refused before the work: who asks, what is asked for, and how often, are looked at
-# first (RFC 9110 and 6585; 422 is what frameworks answer to a body that does not validate). 400, 409 and 3xx are not
-# here: gateways answer so for a server behind them that had done the work, and 409 is also "there is one already".
-REFUSALS = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 429, 431})
+_UNPAID = re.compile(
+    r"insufficient[ _](quota|credits?|balance|funds)|out of credits?|credit balance|check your [a-z"
+    r" ]*billing",
+    re.I,
+)
+# A create that is answered so was refused before the work: who asks, what is asked for, and how
+# often, are looked at first (RFC 9110 and 6585; 422 is what frameworks answer to a body that does
+# not validate). 400, 409 and 3xx are not here: gateways answer so for a server behind them that had
+# done the work, and 409 is also "there is one already".
+REFUSALS = frozenset(
+    {401, 402, 403, 404, 405, 406, 407, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 429, 431}
+)
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """The template with {names} filled in; a JSON field whose only content is an absent value is left out."""
+    """The template with {names} filled in; a JSON field whose only content is an absent value is
+    left out.
+    """
     if isinstance(template, str):
         whole = FIELD.fullmatch(template)
         if whole:
@@ -54,7 +67,13 @@ def placeholders(template: Any) -> set[str]:
     """The names in braces in all of it."""
     if isinstance(template, str):
         return set(FIELD.findall(template))
-    inside = template.values() if isinstance(template, Mapping) else template if isinstance(template, list) else ()
+    inside = (
+        template.values()
+        if isinstance(template, Mapping)
+        else template
+        if isinstance(template, list)
+        else ()
+    )
     return set().union(*map(placeholders, inside))
 
 
@@ -72,14 +91,16 @@ def build(
 ) -> http.Request:
     """A request with its authentication; values in the path are quoted.
 
-    Raises PermanentError for a value that would lead to another address, ConfigError for a secret that is no header.
+    Raises PermanentError for a value that would lead to another address, ConfigError for a secret
+    that is no header.
     """
     query = {name: str(value) for name, value in fill(template.query, values).items()}
     # Without what stands around it: so does every recipient read it (RFC 9110, 5.5).
     tidy = {name: Secret(secret.reveal().strip(" \t\r\n")) for name, secret in secrets.items()}
     return http.Request(
         template.method,
-        base.rstrip("/") + FIELD.sub(lambda found: _part(found[1], values.get(found[1])), template.path),
+        base.rstrip("/")
+        + FIELD.sub(lambda found: _part(found[1], values.get(found[1])), template.path),
         headers(template.auth or auth, tidy),
         query,
         fill(template.json_body, values),
@@ -92,7 +113,8 @@ def _part(name: str, value: Any) -> str:
     part = _or_nothing(value)
     if reason := reading.unfit(part):
         raise PermanentError(
-            f"the {name} cannot be part of an address: it is {reason}", "nothing was sent; where does it come from?"
+            f"the {name} cannot be part of an address: it is {reason}",
+            "nothing was sent; where does it come from?",
         )
     return urllib.parse.quote(part, safe="")
 
@@ -103,12 +125,20 @@ def headers(auth: Auth, secrets: Mapping[str, Secret]) -> dict[str, str]:
         return {}
     value = secrets[name].reveal()
     if reason := reading.no_header(value):
-        raise ConfigError(f"{name} cannot stand in a header: {reason}", f"put the right one where {name} refers to")
+        raise ConfigError(
+            f"{name} cannot stand in a header: {reason}",
+            f"put the right one where {name} refers to",
+        )
     return {"authorization": f"Bearer {value}"} if auth.bearer else {auth.header: value}
 
 
-def check(entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str) -> http.Answer:
-    """The answer if it is a good one; else the error that its status means. `credential` names who asked."""
+def check(
+    entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str
+) -> http.Answer:
+    """The answer if it is a good one; else the error that its status means.
+
+    `credential` names who asked.
+    """
     who = entry.name
     if answer.status < 300:
         return answer
@@ -132,8 +162,11 @@ def check(entry: CatalogEntry, request: http.Request, answer: http.Answer, crede
             raise PermanentError(words)
 
 
-def check_create(entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str) -> http.Answer:
-    """As `check`, for a request that makes a key: what is no clear refusal may have made one (Unreadable).
+def check_create(
+    entry: CatalogEntry, request: http.Request, answer: http.Answer, credential: str
+) -> http.Answer:
+    """As `check`, for a request that makes a key: what is no clear refusal may have made one
+    (Unreadable).
 
     A quota that is full is a refusal, whatever its status.
     """
@@ -144,7 +177,9 @@ def check_create(entry: CatalogEntry, request: http.Request, answer: http.Answer
     except PermanentError as error:
         if answer.status in REFUSALS:
             raise
-        raise Unreadable(error.message, error.hint or "a key that it made all the same is looked for") from error
+        raise Unreadable(
+            error.message, error.hint or "a key that it made all the same is looked for"
+        ) from error
 
 
 def _said(answer: http.Answer) -> str:
@@ -157,7 +192,9 @@ def _said(answer: http.Answer) -> str:
 
 
 def _shown(entry: CatalogEntry, request: http.Request, answer: http.Answer) -> str:
-    """An error's words without what may be a key that nobody knows; none of them where one may just have been made."""
+    """An error's words without what may be a key that nobody knows; none of them where one may just
+    have been made.
+    """
     if request.makes_key:
         return f"{_phrase(answer.status)} (its words are not shown: the new key may stand in them)"
     return re.sub(entry.pattern, "***", answer.guarded) if entry.pattern else answer.guarded
@@ -175,7 +212,10 @@ def _path(url: str) -> str:
 
 
 def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secret, Any]:
-    """The new key in the answer to a create, and all of the answer. Raises Unreadable, which shows names only."""
+    """The new key in the answer to a create, and all of the answer.
+
+    Raises Unreadable, which shows names only.
+    """
     where = f"{entry.name} answered a create ({answer.status})"
     try:
         data = answer.json() if answer.body.strip() else None
@@ -192,12 +232,20 @@ def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secr
         )
     secret = Secret(found)  # known to the redactor before anything else is said
     if reason := reading.no_header(found):
-        raise Unreadable(f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)")
+        raise Unreadable(
+            f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)"
+        )
     return secret, data
 
 
 def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        dict: "an object",
+        list: "a list",
+    }
     return kinds.get(type(value), "something else")
 
 
@@ -212,7 +260,8 @@ def _fields(data: Any) -> str:
 def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
     """Every listed item over all pages. `send(query)` asks for one page and gives its JSON.
 
-    Raises PermanentError where the end cannot be reached: half a list would tell that keys are gone.
+    Raises PermanentError where the end cannot be reached: half a list would tell that keys are
+    gone.
     """
     paging = listing.pages
     query: dict[str, str] = {}
@@ -244,7 +293,9 @@ def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterato
             return
         else:
             query = {paging.offset: str(seen)}
-    raise PermanentError(f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages")
+    raise PermanentError(
+        f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages"
+    )
 
 
 _SHAPE = "is the catalog file right? Else a proxy is in between, or the API is a newer one"
@@ -254,16 +305,16 @@ def _items(listing: Listing, data: Any) -> list[Any]:
     items = reading.pick(listing.each.in_, data)
     if not isinstance(items, list):  # never an empty list: it would mean that a key is gone
         raise PermanentError(
-            f"the listing of keys has another shape than expected: no list at `{listing.each.in_}` (list.each.in), "
-            f"{_fields(data)}",
+            f"the listing of keys has another shape than expected: no list at `{listing.each.in_}`"
+            f" (list.each.in), {_fields(data)}",
             _SHAPE,
         )
     found = [reading.text(reading.pick(listing.each.id, item)) for item in items]
     if not all(found):
         item = items[found.index("")]
         raise PermanentError(
-            f"the listing of keys has another shape than expected: a key without an id at `{listing.each.id}` "
-            f"(list.each.id), {_fields(item)}",
+            "the listing of keys has another shape than expected: a key without an id at"
+            f" `{listing.each.id}` (list.each.id), {_fields(item)}",
             _SHAPE,
         )
     for one in found:
@@ -273,7 +324,10 @@ def _items(listing: Listing, data: Any) -> list[Any]:
 
 
 def _next(paging: Pages, data: Any, cursors: set[str]) -> str | None:
-    """The cursor of the next page, None at the end. Raises PermanentError for one that stands still."""
+    """The cursor of the next page, None at the end.
+
+    Raises PermanentError for one that stands still.
+    """
     more = reading.pick(paging.more, data)
     if not more or (isinstance(more, str) and more.lower() == "false"):
         return None

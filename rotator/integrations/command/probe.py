@@ -13,7 +13,9 @@ from rotator.plugin import own_variables, playbook_folder, setting
 
 @dataclass(frozen=True, kw_only=True)
 class CommandProbe:
-    """Run a program with the key on its standard input. 0 = it works, 77 = refused, 75 = ask again later."""
+    """Run a program with the key on its standard input. 0 = it works, 77 = refused, 75 = ask again
+    later.
+    """
 
     run: list[str] = setting("The program and its arguments", program=True)
     timeout: Seconds = setting("How long it may take", default=60.0)
@@ -32,7 +34,11 @@ class CommandProbe:
     def probe(self, credential: Credential) -> None:
         try:
             ended = programs.run(
-                self.run, stdin=credential.primary, own=self.inherit, timeout=self.timeout, cwd=self.folder
+                self.run,
+                stdin=credential.primary,
+                own=self.inherit,
+                timeout=self.timeout,
+                cwd=self.folder,
             )
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error

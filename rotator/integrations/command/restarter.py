@@ -12,10 +12,16 @@ from rotator.plugin import own_variables, playbook_folder, setting
 
 @dataclass(frozen=True, kw_only=True)
 class CommandRestarter:
-    """Run a program that restarts; `ready`, if given, is asked until it ends with 0 (75 = not yet, else failed)."""
+    """Run a program that restarts; `ready`, if given, is asked until it ends with 0 (75 = not yet,
+    else failed).
+    """
 
-    run: list[str] = setting("Restarts the consumers; $ROTATOR_CHANGE is the same when it is repeated", program=True)
-    ready: list[str] | None = setting("Ends with 0 once all of them run", default=None, program=True)
+    run: list[str] = setting(
+        "Restarts the consumers; $ROTATOR_CHANGE is the same when it is repeated", program=True
+    )
+    ready: list[str] | None = setting(
+        "Ends with 0 once all of them run", default=None, program=True
+    )
     timeout: Seconds = setting("How long each may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()

@@ -15,11 +15,19 @@ from rotator.secret import Secret
 
 @dataclass(frozen=True, kw_only=True)
 class CommandStore:
-    """Run programs: `write` gets the value on its standard input, `read` prints it. Exit 75 = ask again later."""
+    """Run programs: `write` gets the value on its standard input, `read` prints it.
 
-    write_argv: list[str] = setting("Gets the new value on its standard input", alias="write", program=True)
+    Exit 75 = ask again later.
+    """
+
+    write_argv: list[str] = setting(
+        "Gets the new value on its standard input", alias="write", program=True
+    )
     read_argv: list[str] | None = setting(
-        "Prints the value; without it the store is write-only", default=None, alias="read", program=True
+        "Prints the value; without it the store is write-only",
+        default=None,
+        alias="read",
+        program=True,
     )
     timeout: Seconds = setting("How long each may take", default=60.0)
     inherit: list[str] = own_variables()
@@ -36,18 +44,28 @@ class CommandStore:
         return self.read_argv is None
 
     def preflight(self) -> list[Finding]:
-        blind = Finding(Level.WARNING, f"{self.name} cannot compare and set", "a second writer would not be noticed")
+        blind = Finding(
+            Level.WARNING,
+            f"{self.name} cannot compare and set",
+            "a second writer would not be noticed",
+        )
         return [blind, *foreseen.findings((self.write_argv, self.read_argv), self.folder)]
 
     def read(self) -> Held | None:
         if self.read_argv is None:
             return Held(None, "")
-        ended = programs.run(self.read_argv, own=self.inherit, timeout=self.timeout, cwd=self.folder)
-        value = around.bare(programs.expect_success(ended, self.read_argv, True, self.inherit).value)
+        ended = programs.run(
+            self.read_argv, own=self.inherit, timeout=self.timeout, cwd=self.folder
+        )
+        value = around.bare(
+            programs.expect_success(ended, self.read_argv, True, self.inherit).value
+        )
         return Held({"key": Secret(value)}, _version(value)) if value else None
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        """Without compare-and-set the present value is read right before: the best that a program can do."""
+        """Without compare-and-set the present value is read right before: the best that a program
+        can do.
+        """
         present = self.read() if self.read_argv else None
         if self.read_argv and (present.version if present else "") != expect:
             raise Conflict(f"{self.name} was changed by somebody else")

@@ -6,6 +6,10 @@ from rotator.plugin import Integration
 
 PLUGINS = Integration(
     stores={"swarm": "swarm_store:SwarmStore"},
-    restarters={"compose": "compose:ComposeRestarter", "docker": "restarter:DockerRestarter", "swarm": "swarm_restarter:SwarmRestarter"},
+    restarters={
+        "compose": "compose:ComposeRestarter",
+        "docker": "restarter:DockerRestarter",
+        "swarm": "swarm_restarter:SwarmRestarter",
+    },
     extra="docker",
 )

@@ -1,6 +1,8 @@
-"""The one door to container engines: the package docker, imported late; where the engine is, as docker's users expect.
+"""The one door to container engines: the package docker, imported late; where the engine is, as
+docker's users expect.
 
-A playbook's `host`, else DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else the current `docker context`.
+A playbook's `host`, else DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else the
+current `docker context`.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ class EngineConnection:
     """The setting that every plugin of a container engine has."""
 
     host: str | None = setting(
-        "Address of the engine, for instance unix:///run/docker.sock or ssh://ops@host; else DOCKER_HOST or the "
-        "current `docker context`",
+        "Address of the engine, for instance unix:///run/docker.sock or ssh://ops@host; else"
+        " DOCKER_HOST or the current `docker context`",
         default=None,
         connection=True,
     )
@@ -44,7 +46,10 @@ class EngineConnection:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container as the engine tells it. `skew`: seconds by which the engine's clock is ahead of ours."""
+    """One container as the engine tells it.
+
+    `skew`: seconds by which the engine's clock is ahead of ours.
+    """
 
     raw: Mapping[str, Any]
     skew: float = 0.0
@@ -88,12 +93,17 @@ class Container:
     def variable(self, name: str) -> Secret | None:
         """A variable of the environment that the container was made with."""
         start = f"{name}="
-        found = next((entry for entry in self.raw["Config"].get("Env") or () if entry.startswith(start)), None)
+        found = next(
+            (entry for entry in self.raw["Config"].get("Env") or () if entry.startswith(start)),
+            None,
+        )
         return Secret(found[len(start) :]) if found is not None else None
 
 
 def moment(text: str) -> float:
-    """Unix seconds of an engine's time; 0 for its zero time ('0001-01-01T00:00:00Z') and for none."""
+    """Unix seconds of an engine's time; 0 for its zero time ('0001-01-01T00:00:00Z')
+    and for none.
+    """
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
     if found is None or text.startswith("0001"):
         return 0.0
@@ -102,16 +112,19 @@ def moment(text: str) -> float:
 
 
 def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: float = 0.0) -> T:
-    """Let `act` use the engine's client once. `patience`: seconds that the engine itself may take, on top.
+    """Let `act` use the engine's client once. `patience`: seconds that the engine itself may take,
+    on top.
 
-    Raises TransientError (the engine is not reached), AccessDenied, NotFound, Conflict, PermanentError, ConfigError,
-    LeaseLost.
+    Raises TransientError (the engine is not reached), AccessDenied, NotFound, Conflict,
+    PermanentError, ConfigError, LeaseLost.
     """
     try:
         import docker
         import requests
     except ModuleNotFoundError as error:
-        raise ConfigError("containers need the package docker", installed.way_to("docker")) from error
+        raise ConfigError(
+            "containers need the package docker", installed.way_to("docker")
+        ) from error
 
     deadline.watch_connections()
 
@@ -126,7 +139,9 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
     try:
         return deadline.bounded(deadline.remaining(deadline.CALL + patience), ask)
     except TimeoutError as error:
-        raise TransientError(f"the container engine did not answer whole: {error}", "`docker info`") from error
+        raise TransientError(
+            f"the container engine did not answer whole: {error}", "`docker info`"
+        ) from error
     except docker.errors.APIError as error:
         raise _translated(error) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
@@ -154,7 +169,9 @@ def _translated(error: Any) -> RotatorError:
 
 
 def _ours(error: BaseException | None) -> RotatorError | None:
-    """Our own error that the SDK has wrapped into one of its own: that the lease ended before anything was sent."""
+    """Our own error that the SDK has wrapped into one of its own: that the lease ended before
+    anything was sent.
+    """
     while error is not None and not isinstance(error, RotatorError):
         error = error.__cause__ or error.__context__
     return error
@@ -164,12 +181,20 @@ def _unreachable(error: Exception) -> RotatorError:
     """By its words: the SDK wraps the reasons several times over."""
     words = redact(str(error))
     if "PermissionError" in words or "Permission denied" in words:
-        return AccessDenied("the container engine's socket may not be used", "is rotator's user in the group docker?")
+        return AccessDenied(
+            "the container engine's socket may not be used",
+            "is rotator's user in the group docker?",
+        )
     if "FileNotFoundError" in words or "Connection refused" in words or "Max retries" in words:
-        return TransientError("the container engine is not reached", "does it run? `docker info`; DOCKER_HOST, `host:`")
+        return TransientError(
+            "the container engine is not reached",
+            "does it run? `docker info`; DOCKER_HOST, `host:`",
+        )
     if "Read timed out" in words or "Connection aborted" in words:
         return TransientError("the container engine did not answer")
-    return PermanentError(f"the container engine: {words}", "`docker info` with the same DOCKER_HOST or `host:`")
+    return PermanentError(
+        f"the container engine: {words}", "`docker info` with the same DOCKER_HOST or `host:`"
+    )
 
 
 def inspect(connection: EngineConnection, name: str) -> Container | None:
@@ -193,7 +218,9 @@ def labelled(connection: EngineConnection, labels: Mapping[str, str]) -> list[Co
 
 
 def users_of_namespaces(connection: EngineConnection, container: Container) -> list[str]:
-    """Names of the containers that live in this one's network or process namespace: they do not outlive it."""
+    """Names of the containers that live in this one's network or process namespace: they do not
+    outlive it.
+    """
 
     def read(api: Any) -> list[str]:
         found = []
@@ -234,19 +261,24 @@ def image_id(connection: EngineConnection, name: str) -> str:
 def ready(connection: EngineConnection, container: Container, settle: float) -> bool:
     """Whether it works: its health check says so; without one, it has run for `settle` seconds.
 
-    Raises PermanentError, with the container's own last words, for one that ended, restarts, or is unhealthy.
+    Raises PermanentError, with the container's own last words, for one that ended, restarts, or is
+    unhealthy.
     """
     if container.health == "unhealthy":
         log = container.state["Health"].get("Log") or [{}]
         said = redact(str(log[-1].get("Output", "")).strip())[:300]
-        raise PermanentError(f"{container.name} is unhealthy: {said or last_words(connection, container)}")
+        raise PermanentError(
+            f"{container.name} is unhealthy: {said or last_words(connection, container)}"
+        )
     settled = container.running and time.time() - container.started_at >= settle
     again = container.raw.get("RestartCount") and (container.health == "starting" or not settled)
     if again or container.state.get("Status") in ("exited", "dead", "restarting"):
         if container.state.get("OOMKilled"):
             raise PermanentError(f"{container.name} was killed: it ran out of memory")
         code = container.state.get("ExitCode")
-        raise PermanentError(f"{container.name} ended with {code}: {last_words(connection, container)}")
+        raise PermanentError(
+            f"{container.name} ended with {code}: {last_words(connection, container)}"
+        )
     return settled and container.health in ("healthy", "")
 
 

@@ -1,4 +1,6 @@
-"""Restarter `compose`: services of a Compose project, by `up -d --force-recreate` (a restart reads no env file)."""
+"""Restarter `compose`: services of a Compose project, by `up -d --force-recreate` (a restart reads
+no env file).
+"""
 
 from __future__ import annotations
 
@@ -65,12 +67,20 @@ class ComposeRestarter(ContainerSettings):
             found += [*self.check(container), *self._misses(container)]
             image = str(container.raw["Config"]["Image"])
             if docker.image_id(self, image) not in ("", container.raw["Image"]):
-                hint = "recreating it deploys that one; `docker compose up -d` first, if that is right"
-                found.append(Finding(Level.WARNING, f"{image} is newer than what {container.name} runs", hint))
+                hint = (
+                    "recreating it deploys that one; `docker compose up -d` first, if that is right"
+                )
+                found.append(
+                    Finding(
+                        Level.WARNING, f"{image} is newer than what {container.name} runs", hint
+                    )
+                )
         return found
 
     def env_reader(self, host: str | None, path: str) -> str:
-        """Compose where a service of these has the file as its `env_file`, or the project has it as its own."""
+        """Compose where a service of these has the file as its `env_file`, or the project has it as
+        its own.
+        """
         if host:
             return ""
         with contextlib.suppress(RotatorError, OSError):
@@ -82,7 +92,9 @@ class ComposeRestarter(ContainerSettings):
 
     def _env_files(self, service: str, container: Container) -> Iterator[Path]:
         folder = container.labels.get(f"{_LABEL}project.working_dir", "")
-        yield plain.real(Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env"))
+        yield plain.real(
+            Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env")
+        )
         for text in self._texts(container):
             try:
                 named = yaml.safe_load(text)["services"][service]["env_file"]
@@ -94,18 +106,37 @@ class ComposeRestarter(ContainerSettings):
                     yield plain.real(Path(folder, str(found.get("path"))))
 
     def _misses(self, container: Container) -> list[Finding]:
-        """A variable that Compose would fill in as nothing: the container would come up without it."""
+        """A variable that Compose would fill in as nothing: the container would come up
+        without it.
+        """
         names = [name for name in environment.withheld() if name not in self.inherit]
-        wanted = [name for name in names if any(_takes(text, name) for text in self._texts(container))]
+        wanted = [
+            name for name in names if any(_takes(text, name) for text in self._texts(container))
+        ]
         if not wanted:
             return []
-        words = f"the Compose file takes {', '.join(wanted)} from rotator's environment, which programs do not get"
-        return [Finding(Level.ERROR, words, f"say `inherit: [{', '.join(wanted)}]`, or put it into an env file")]
+        words = (
+            f"the Compose file takes {', '.join(wanted)} from rotator's environment, which programs"
+            " do not get"
+        )
+        return [
+            Finding(
+                Level.ERROR,
+                words,
+                f"say `inherit: [{', '.join(wanted)}]`, or put it into an env file",
+            )
+        ]
 
     def _texts(self, container: Container) -> list[str]:
-        """The project's Compose files; none where they cannot be read, which Compose says itself."""
+        """The project's Compose files; none where they cannot be read, which Compose
+        says itself.
+        """
         try:
-            return [Path(file).read_text() for flag, file in pairwise(self._where(container)) if flag == "-f"]
+            return [
+                Path(file).read_text()
+                for flag, file in pairwise(self._where(container))
+                if flag == "-f"
+            ]
         except (NotFound, OSError, ValueError):
             return []
 
@@ -122,22 +153,34 @@ class ComposeRestarter(ContainerSettings):
         return None
 
     def progress(self, change: Change) -> Progress:
-        return self.far([each for service in self.services for each in self._containers(service)], change)
+        return self.far(
+            [each for service in self.services for each in self._containers(service)], change
+        )
 
     def _containers(self, service: str) -> list[Container]:
-        """All of one service. Raises NotFound where there is none, PermanentError where projects are several."""
+        """All of one service.
+
+        Raises NotFound where there is none, PermanentError where projects are several.
+        """
         wanted = {f"{_LABEL}service": service, f"{_LABEL}oneoff": "False"}
         if self.project:
             wanted[f"{_LABEL}project"] = self.project
         found = docker.labelled(self, wanted)
         if self.file and not self.project:
             folder = str(self._file.parent)
-            found = [each for each in found if each.labels.get(f"{_LABEL}project.working_dir") == folder]
+            found = [
+                each for each in found if each.labels.get(f"{_LABEL}project.working_dir") == folder
+            ]
         projects = sorted({each.labels[f"{_LABEL}project"] for each in found})
         if not projects:
-            raise NotFound(f"there is no container of a service {service}", "`docker compose up -d` first")
+            raise NotFound(
+                f"there is no container of a service {service}", "`docker compose up -d` first"
+            )
         if len(projects) > 1:
-            raise PermanentError(f"several projects have a service {service}: {', '.join(projects)}", "say `project:`")
+            raise PermanentError(
+                f"several projects have a service {service}: {', '.join(projects)}",
+                "say `project:`",
+            )
         return found
 
     @property
@@ -147,7 +190,8 @@ class ComposeRestarter(ContainerSettings):
     def _recreate(self, service: str, containers: list[Container]) -> None:
         """As many as there are: a number that was scaled by hand is not in the file.
 
-        What an interrupted Compose made and never started would be in its way: it ends with a conflict of names.
+        What an interrupted Compose made and never started would be in its way: it ends with a
+        conflict of names.
         """
         for each in containers:
             if each.state.get("Status") == "created":
@@ -165,19 +209,28 @@ class ComposeRestarter(ContainerSettings):
         argv += ["--scale", f"{service}={len(numbers)}", service]
         given = {"DOCKER_HOST": self.host} if self.host else {}
         try:
-            ended = programs.run(argv, env=given, own=self.inherit, timeout=self.timeout, cwd=self.folder)
+            ended = programs.run(
+                argv, env=given, own=self.inherit, timeout=self.timeout, cwd=self.folder
+            )
         except OutcomeUnknown as error:
             raise TransientError(error.message) from error  # it is looked at, then done again
         if ended.code != 0:
             raise PermanentError(
-                f"{' '.join(argv[:2])}: {ended.words}", f"in {argv[argv.index('--project-directory') + 1]}"
+                f"{' '.join(argv[:2])}: {ended.words}",
+                f"in {argv[argv.index('--project-directory') + 1]}",
             )
 
     def _where(self, container: Container) -> list[str]:
-        """The project as it was brought up: its name, directory, files and env file, from the container's labels."""
+        """The project as it was brought up: its name, directory, files and env file, from the
+        container's labels.
+        """
         labels = container.labels
         folder = labels.get(f"{_LABEL}project.working_dir", "")
-        files = [str(self._file)] if self.file else labels.get(f"{_LABEL}project.config_files", "").split(",")
+        files = (
+            [str(self._file)]
+            if self.file
+            else labels.get(f"{_LABEL}project.config_files", "").split(",")
+        )
         found = ["-p", labels[f"{_LABEL}project"], "--project-directory", folder]
         for file in filter(None, files):
             path = Path(folder, file)
@@ -206,4 +259,7 @@ def _installed() -> tuple[str, ...]:
                 return candidate
         except NotFound:
             continue
-    raise NotFound("neither `docker compose` nor docker-compose is installed here", "say `command:`, or install it")
+    raise NotFound(
+        "neither `docker compose` nor docker-compose is installed here",
+        "say `command:`, or install it",
+    )

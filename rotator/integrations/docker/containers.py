@@ -1,4 +1,6 @@
-"""What the restarters of containers have in common: what one holds, by what evidence, and when it is ready."""
+"""What the restarters of containers have in common: what one holds, by what evidence, and when it
+is ready.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,12 @@ PAUSE = 0.5  # seconds between two looks at whether those that the next ones wai
 @dataclass(frozen=True, kw_only=True)
 class ContainerSettings(EngineConnection):
     env: str | None = setting(
-        "Variable that holds the key in the containers' environment, read from the engine as proof", default=None
+        "Variable that holds the key in the containers' environment, read from the engine as proof",
+        default=None,
     )
-    settle: Seconds = setting("How long one without a health check must run to count as ready", default=2.0)
+    settle: Seconds = setting(
+        "How long one without a health check must run to count as ready", default=2.0
+    )
 
     @property
     def evidence(self) -> Evidence:
@@ -32,16 +37,29 @@ class ContainerSettings(EngineConnection):
         return True
 
     def began(self, container: Container) -> float:
-        """Since when it has what it has: an environment is as old as its container, however often that started."""
+        """Since when it has what it has: an environment is as old as its container, however often
+        that started.
+        """
         return container.made_at if self.recreates else container.started_at
 
     def check(self, container: Container) -> list[Finding]:
         """What speaks against restarting it now."""
         if not container.running:
-            hint = "start it, or take it out of the playbook: it would start with the old key one day"
-            return [Finding(Level.ERROR, f"{container.name} does not run ({container.state.get('Status')})", hint)]
+            hint = (
+                "start it, or take it out of the playbook: it would start with the old key one day"
+            )
+            return [
+                Finding(
+                    Level.ERROR,
+                    f"{container.name} does not run ({container.state.get('Status')})",
+                    hint,
+                )
+            ]
         if container.health == "unhealthy":
-            hint = "a rotation needs to see it become healthy: `docker inspect` shows its health check's words"
+            hint = (
+                "a rotation needs to see it become healthy: `docker inspect` shows its health"
+                " check's words"
+            )
             return [Finding(Level.ERROR, f"{container.name} is unhealthy already", hint)]
         if self.env and container.variable(self.env) is None:
             hint = "is it in the env file that the container was made with?"
@@ -61,15 +79,22 @@ class ContainerSettings(EngineConnection):
         return docker.ready(self, container, self.settle)
 
     def needs_restart(self, container: Container, change: Change) -> bool:
-        """Raises PermanentError, with its own words, for one that was restarted for the change and has ended."""
+        """Raises PermanentError, with its own words, for one that was restarted for the change and
+        has ended.
+        """
         if self.has(container, change):
             return False
         if self.began(container) > change.since and not container.running:
             self.ready(container)
         return True
 
-    def far(self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()) -> Progress:
-        """How many hold the change and are ready. Raises PermanentError with a failed container's own words."""
+    def far(
+        self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()
+    ) -> Progress:
+        """How many hold the change and are ready.
+
+        Raises PermanentError with a failed container's own words.
+        """
         waiting, instances, current = [f"{name} does not exist" for name in missing], [], 0
         total = len(waiting)
         for container in containers:
@@ -77,7 +102,9 @@ class ContainerSettings(EngineConnection):
             if self.has(container, change) and self.ready(container):
                 current += 1
             else:
-                waiting.append(f"{container.name} is {'starting' if container.running else 'not running'}")
+                waiting.append(
+                    f"{container.name} is {'starting' if container.running else 'not running'}"
+                )
             holds = container.variable(self.env) if self.env else None
             began = self.began(container) if container.running else 0.0
             instances.append(Instance(f"{container.name}@{container.id[:12]}", began, holds))

@@ -1,8 +1,8 @@
 """A container made anew with the same configuration, so that every step can be done twice.
 
-The next one is made beside the old one, where a wrong configuration harms nobody; then the old one is stopped and set
-aside, the next one takes its name and starts, the old one is removed. If the next one cannot start, the old one runs
-again. Killed in between: `put_back`, then again.
+The next one is made beside the old one, where a wrong configuration harms nobody; then the old one
+is stopped and set aside, the next one takes its name and starts, the old one is removed. If the
+next one cannot start, the old one runs again. Killed in between: `put_back`, then again.
 """
 
 from __future__ import annotations
@@ -18,15 +18,22 @@ from rotator.integrations.docker.client import Container, EngineConnection
 
 CHANGE = "rotator.change"
 _NEXT, _OLD = ".rotator-next", ".rotator-old"
-_STOP_SECONDS = 10  # what an engine waits for between SIGTERM and SIGKILL, unless the container says
+_STOP_SECONDS = (
+    10  # what an engine waits for between SIGTERM and SIGKILL, unless the container says
+)
 
 
 def anew(engine: EngineConnection, old: Container, env_file: Path, change: str) -> None:
-    """The container `old`, with the environment that the file gives now. Raises what the engine says."""
+    """The container `old`, with the environment that the file gives now.
+
+    Raises what the engine says.
+    """
     name = old.name
     docker.remove(engine, name + _NEXT)
     body = configuration(old.raw, _image(engine, old), read_env_file(env_file), change)
-    made = docker.call(engine, lambda api: api.create_container_from_config(body, name + _NEXT))["Id"]
+    made = docker.call(engine, lambda api: api.create_container_from_config(body, name + _NEXT))[
+        "Id"
+    ]
     for network, endpoint in _further_networks(old.raw).items():
         docker.call(engine, lambda api: api.connect_container_to_network(made, network, **endpoint))  # noqa: B023
     _stop(engine, old)
@@ -47,9 +54,13 @@ def restart(engine: EngineConnection, container: Container) -> None:
 
 
 def put_back(engine: EngineConnection, name: str) -> None:
-    """After an interrupted `anew`: some container has the name again, the one that will be replaced or the next one."""
+    """After an interrupted `anew`: some container has the name again, the one that will be replaced
+    or the next one.
+    """
     here, aside = docker.inspect(engine, name), docker.inspect(engine, name + _OLD)
-    if here is not None and aside is not None and not here.running:  # it had the name, but was never started
+    if (
+        here is not None and aside is not None and not here.running
+    ):  # it had the name, but was never started
         docker.remove(engine, here.id)
         here = None
     if here is None and (found := interrupted(engine, name)) is not None:
@@ -57,7 +68,9 @@ def put_back(engine: EngineConnection, name: str) -> None:
 
 
 def interrupted(engine: EngineConnection, name: str) -> Container | None:
-    """The container that `name` stands for where `anew` was interrupted: the one set aside, else the next one."""
+    """The container that `name` stands for where `anew` was interrupted: the one set aside, else
+    the next one.
+    """
     return docker.inspect(engine, name + _OLD) or docker.inspect(engine, name + _NEXT)
 
 
@@ -85,7 +98,9 @@ def _stop(engine: EngineConnection, container: Container) -> None:
     try:
         docker.call(engine, lambda api: api.stop(container.id, timeout=seconds), patience=seconds)
         if vanishes:
-            docker.call(engine, lambda api: api.wait(container.id, timeout=api.timeout, condition="removed"))
+            docker.call(
+                engine, lambda api: api.wait(container.id, timeout=api.timeout, condition="removed")
+            )
     except NotFound:
         return
 
@@ -122,12 +137,16 @@ def configuration(raw: Any, image: str, variables: dict[str, str], change: str) 
         endpoint = raw["NetworkSettings"]["Networks"][primary]
         given = ("IPAMConfig", "Links", "DriverOpts")
         kept = {name: endpoint[name] for name in given if endpoint.get(name)}
-        body["NetworkingConfig"] = {"EndpointsConfig": {primary: {**kept, "Aliases": _aliases(raw, endpoint)}}}
+        body["NetworkingConfig"] = {
+            "EndpointsConfig": {primary: {**kept, "Aliases": _aliases(raw, endpoint)}}
+        }
     return body
 
 
 def _primary(raw: Any) -> str:
-    """The network that the container was made in ('' for another container's); its mode may be a name or an id."""
+    """The network that the container was made in ('' for another container's); its mode may be a
+    name or an id.
+    """
     mode = str(raw["HostConfig"].get("NetworkMode") or "default")
     mode = "bridge" if mode == "default" else mode
     for name, endpoint in (raw["NetworkSettings"].get("Networks") or {}).items():
@@ -144,7 +163,9 @@ def _further_networks(raw: Any) -> dict[str, dict[str, Any]]:
             address = endpoint.get("IPAMConfig") or {}
             found[name] = {
                 "aliases": _aliases(raw, endpoint),
-                "links": [tuple(link.split(":", 1)) for link in endpoint.get("Links") or ()] or None,
+                "links": (
+                    [tuple(link.split(":", 1)) for link in endpoint.get("Links") or ()] or None
+                ),
                 "ipv4_address": address.get("IPv4Address"),
                 "ipv6_address": address.get("IPv6Address"),
                 "driver_opt": endpoint.get("DriverOpts"),
@@ -164,7 +185,9 @@ def _link(told: str) -> str:
 
 
 def _anonymous_volumes(raw: Any) -> list[str]:
-    """Volumes without a name of the user's: without this the next container would begin with empty ones."""
+    """Volumes without a name of the user's: without this the next container would begin with empty
+    ones.
+    """
     host = raw["HostConfig"]
     named = {bind.split(":")[1] for bind in host.get("Binds") or () if ":" in bind}
     named |= {mount.get("Target") for mount in host.get("Mounts") or ()}
@@ -176,23 +199,29 @@ def _anonymous_volumes(raw: Any) -> list[str]:
 
 
 def environment(before: list[str], variables: dict[str, str]) -> list[str]:
-    """The environment with the file's variables as they are now, in the old order, new ones last."""
+    """The environment with the file's variables as they are now, in the old order, new
+    ones last.
+    """
     names = [entry.partition("=")[0] for entry in before]
     kept = [
-        f"{name}={variables[name]}" if name in variables else entry for name, entry in zip(names, before, strict=True)
+        f"{name}={variables[name]}" if name in variables else entry
+        for name, entry in zip(names, before, strict=True)
     ]
     return kept + [f"{name}={value}" for name, value in variables.items() if name not in names]
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """As `docker run --env-file` reads it: verbatim, quotes and all; a bare name keeps what the container has.
+    """As `docker run --env-file` reads it: verbatim, quotes and all; a bare name keeps what the
+    container has.
 
     Raises PermanentError where it cannot be read.
     """
     try:
         text = plain.text(path).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
-        raise PermanentError(f"{path} cannot be read: {error}", "the file that `--env-file` named") from error
+        raise PermanentError(
+            f"{path} cannot be read: {error}", "the file that `--env-file` named"
+        ) from error
     found = {}
     for line in text.splitlines():
         name, equals, value = line.lstrip().partition("=")

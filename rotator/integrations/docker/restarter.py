@@ -1,4 +1,6 @@
-"""Restarter `docker`: containers of an engine, made anew with the same configuration, or just restarted."""
+"""Restarter `docker`: containers of an engine, made anew with the same configuration, or just
+restarted.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,28 @@ from rotator.plugin import setting
 
 @dataclass(frozen=True, kw_only=True)
 class DockerRestarter(ContainerSettings):
-    """Recreate containers one after the other, each ready before the next: `docker restart` alone keeps the old key.
+    """Recreate containers one after the other, each ready before the next: `docker restart` alone
+    keeps the old key.
 
     Without `env_file` they are restarted only, which is enough where the key is in a mounted file.
     """
 
-    containers: list[str] = setting("Names of the containers, in the order in which they are restarted")
+    containers: list[str] = setting(
+        "Names of the containers, in the order in which they are restarted"
+    )
     env_file: str | None = setting(
-        "The file of `docker run --env-file`, usually the one that a dotenv store writes: it is read only when a "
-        "container is made, so they are made anew, with the same image, networks, mounts and limits",
+        "The file of `docker run --env-file`, usually the one that a dotenv store writes: it is"
+        " read only when a container is made, so they are made anew, with the same image, networks,"
+        " mounts and limits",
         default=None,
         path=True,
     )
 
     def __post_init__(self) -> None:
         if self.env and not self.env_file:
-            raise PermanentError("env needs env_file", "a container that is only restarted keeps its environment")
+            raise PermanentError(
+                "env needs env_file", "a container that is only restarted keeps its environment"
+            )
 
     @property
     def name(self) -> str:
@@ -47,20 +55,35 @@ class DockerRestarter(ContainerSettings):
         return Path(self.env_file) if self.env_file else None
 
     def env_reader(self, host: str | None, path: str) -> str:
-        mine = self._env_file is not None and not host and plain.real(self._env_file) == plain.real(Path(path))
+        mine = (
+            self._env_file is not None
+            and not host
+            and plain.real(self._env_file) == plain.real(Path(path))
+        )
         return "docker" if mine else ""
 
     def preflight(self) -> list[Finding]:
         found = [finding for name in self.containers for finding in self._check(name)]
         if self._env_file is not None and not self._env_file.is_file():
-            found.append(Finding(Level.ERROR, f"{self.env_file} is not there", "the file that `--env-file` named"))
+            found.append(
+                Finding(
+                    Level.ERROR, f"{self.env_file} is not there", "the file that `--env-file` named"
+                )
+            )
         return found
 
     def _check(self, name: str) -> list[Finding]:
         container = docker.inspect(self, name) or recreate.interrupted(self, name)
         if container is None:
-            return [Finding(Level.ERROR, f"there is no container {name}", "`docker ps -a` shows their names")]
-        for label, other in (("com.docker.compose.project", "compose"), ("com.docker.swarm.service.id", "swarm")):
+            return [
+                Finding(
+                    Level.ERROR, f"there is no container {name}", "`docker ps -a` shows their names"
+                )
+            ]
+        for label, other in (
+            ("com.docker.compose.project", "compose"),
+            ("com.docker.swarm.service.id", "swarm"),
+        ):
             if label in container.labels:
                 hint = f"use the restarter {other} for it"
                 return [Finding(Level.ERROR, f"{name} belongs to {container.labels[label]}", hint)]

@@ -1,4 +1,6 @@
-"""Docker Swarm through the door to container engines: secrets, services and their tasks, as the engine's JSON."""
+"""Docker Swarm through the door to container engines: secrets, services and their tasks, as the
+engine's JSON.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from rotator.errors import NotFound, PermanentError, TransientError
 from rotator.integrations.docker.client import EngineConnection, call
 from rotator.secret import Secret, last_line
 
-FAMILY = "rotator.secret"  # label of a secret that rotator made: the name that people gave the first one
+FAMILY = (
+    "rotator.secret"  # label of a secret that rotator made: the name that people gave the first one
+)
 _TRIES = 5  # managers and people update services, too
 
 
@@ -38,7 +42,9 @@ def family(secrets: list[dict[str, Any]], name: str) -> dict[int, dict[str, Any]
     return found
 
 
-def create_secret(connection: EngineConnection, name: str, value: Secret, labels: Mapping[str, str]) -> str:
+def create_secret(
+    connection: EngineConnection, name: str, value: Secret, labels: Mapping[str, str]
+) -> str:
     """Its id. Raises Conflict where there is one of this name."""
     data = base64.b64encode(value.reveal().encode()).decode()
     body = {"Name": name, "Data": data, "Labels": dict(labels)}
@@ -46,7 +52,10 @@ def create_secret(connection: EngineConnection, name: str, value: Secret, labels
 
 
 def remove_secret(connection: EngineConnection, name: str) -> None:
-    """What is not there is removed. Raises PermanentError, naming the services, where it is in use."""
+    """What is not there is removed.
+
+    Raises PermanentError, naming the services, where it is in use.
+    """
     try:
         call(connection, lambda api: api.remove_secret(name))
     except NotFound:
@@ -67,7 +76,9 @@ def service(connection: EngineConnection, name: str) -> dict[str, Any] | None:
 
 
 def tasks(connection: EngineConnection, service_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = call(connection, lambda api: api.tasks(filters={"service": service_id}))
+    found: list[dict[str, Any]] = call(
+        connection, lambda api: api.tasks(filters={"service": service_id})
+    )
     return found
 
 
@@ -84,7 +95,12 @@ def update(connection: EngineConnection, name: str, change: Any) -> None:
         if not change(spec):
             return
         try:
-            _post(connection, f"/services/{found['ID']}/update", spec, version=found["Version"]["Index"])
+            _post(
+                connection,
+                f"/services/{found['ID']}/update",
+                spec,
+                version=found["Version"]["Index"],
+            )
             return
         except PermanentError as error:
             if "out of sequence" not in error.message:
@@ -108,7 +124,9 @@ def _post(connection: EngineConnection, path: str, body: Any, **query: Any) -> d
     """The SDK's own calls leave out what they do not know of a service."""
 
     def post(api: Any) -> dict[str, Any]:
-        answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=api.timeout)
+        answer = api.post(
+            f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=api.timeout
+        )
         api._raise_for_status(answer)
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found

@@ -1,7 +1,8 @@
-"""Restarter `swarm`: services get the newest secret of a family, or are made to start anew; their tasks are watched.
+"""Restarter `swarm`: services get the newest secret of a family, or are made to start anew; their
+tasks are watched.
 
-A service's own update settings decide how many tasks go at a time. A task counts as new by its specification, which
-names the change and when it was ordered, by our clock.
+A service's own update settings decide how many tasks go at a time. A task counts as new by its
+specification, which names the change and when it was ordered, by our clock.
 """
 
 from __future__ import annotations
@@ -24,19 +25,26 @@ _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 Found = Mapping[str, Any]
-Newest = Mapping[str, tuple[str, str]]  # secret of a family → id and name of the newest one of its family
+Newest = Mapping[
+    str, tuple[str, str]
+]  # secret of a family → id and name of the newest one of its family
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmRestarter(EngineConnection):
-    """Update services of Docker Swarm: the secret's reference is swapped, target file, owner and mode stay.
+    """Update services of Docker Swarm: the secret's reference is swapped, target file, owner and
+    mode stay.
 
-    A service that does not take the secret, but reads the key elsewhere, is made to start anew (`--force`). A roll-back
-    by the service's own settings is recognised.
+    A service that does not take the secret, but reads the key elsewhere, is made to start anew
+    (`--force`). A roll-back by the service's own settings is recognised.
     """
 
-    services: list[str] | str = setting("`discover`: who takes the secret of the store `swarm`; or a list of names")
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # families that the stores write; handed over when loaded
+    services: list[str] | str = setting(
+        "`discover`: who takes the secret of the store `swarm`; or a list of names"
+    )
+    secrets: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # families that the stores write; handed over when loaded
 
     evidence = Evidence.STARTED
 
@@ -45,13 +53,19 @@ class SwarmRestarter(EngineConnection):
             raise ConfigError("`services` is `discover` or a list", "for instance [paracle_api]")
 
     def beside(self, stores: Sequence[Any]) -> SwarmRestarter:
-        """With the secrets that the playbook's stores write. Raises ConfigError if there is nothing to discover by."""
+        """With the secrets that the playbook's stores write.
+
+        Raises ConfigError if there is nothing to discover by.
+        """
         found = tuple(
-            name for store in stores if (name := getattr(store, "swarm_secret", "")) and store.host == self.host
+            name
+            for store in stores
+            if (name := getattr(store, "swarm_secret", "")) and store.host == self.host
         )
         if self.services == _DISCOVER and not found:
             raise ConfigError(
-                "there is no secret to discover the users of", "add a store `swarm`, or list the services"
+                "there is no secret to discover the users of",
+                "add a store `swarm`, or list the services",
             )
         return replace(self, secrets=found)
 
@@ -65,14 +79,22 @@ class SwarmRestarter(EngineConnection):
 
     @property
     def _mark(self) -> str:
-        """The label of containers that tells our updates from those of another playbook for the same service."""
+        """The label of containers that tells our updates from those of another playbook for the
+        same service.
+        """
         what = json.dumps(sorted(self.secrets or self.services))
         return f"rotator.change-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
         if not swarm.is_manager(self):
-            return [Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", "`host:` of a manager")]
+            return [
+                Finding(
+                    Level.ERROR,
+                    f"{self.name}: this engine is no manager of a swarm",
+                    "`host:` of a manager",
+                )
+            ]
         found = []
         for service in self._targets(self._newest()):
             name, tasks = service["Spec"]["Name"], self._tasks(service)
@@ -83,7 +105,9 @@ class SwarmRestarter(EngineConnection):
                 "rollback_started",
                 "rollback_paused",
             ):
-                text = f"service {name} is being updated: {service['UpdateStatus'].get('Message', '')}"
+                text = (
+                    f"service {name} is being updated: {service['UpdateStatus'].get('Message', '')}"
+                )
                 found.append(Finding(Level.ERROR, text, f"`docker service ps {name}`"))
             elif up < wanted:
                 text = f"service {name} is not well already: {up} of {wanted} tasks run"
@@ -97,9 +121,12 @@ class SwarmRestarter(EngineConnection):
         for service in self._targets(newest):
             status = service.get("UpdateStatus") or {}
             if status.get("State") == "rollback_started":
-                # another update now would take the tasks that serve before those that failed are back
+                # another update now would take the tasks that serve before those that failed are
+                # back
                 return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} rolls itself back")
-            swarm.update(self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest))
+            swarm.update(
+                self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest)
+            )
         return None
 
     def progress(self, change: Change) -> Progress:
@@ -111,7 +138,9 @@ class SwarmRestarter(EngineConnection):
             if looking or self._over(service, tasks, change.id):
                 current += 1
             else:
-                new = sum(_change_of(task, self._mark) == change.id and _runs(task) for task in tasks)
+                new = sum(
+                    _change_of(task, self._mark) == change.id and _runs(task) for task in tasks
+                )
                 waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
@@ -121,9 +150,13 @@ class SwarmRestarter(EngineConnection):
         if isinstance(self.services, list):
             for name in self.services:
                 if name not in services:
-                    raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
+                    raise NotFound(
+                        f"there is no service {name}", "`docker service ls` shows their names"
+                    )
             return [services[name] for name in self.services]
-        users = [one for one in services.values() if any(_taken(one["Spec"]["TaskTemplate"], newest))]
+        users = [
+            one for one in services.values() if any(_taken(one["Spec"]["TaskTemplate"], newest))
+        ]
         return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
 
     def _newest(self) -> Newest:
@@ -140,7 +173,9 @@ class SwarmRestarter(EngineConnection):
     # --- while it rolls ---
     def _tasks(self, service: Found) -> list[Found]:
         """Those that may run."""
-        return [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] not in _ENDED]
+        return [
+            one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] not in _ENDED
+        ]
 
     def _wanted(self, service: Found) -> int:
         mode = service["Spec"]["Mode"]
@@ -149,22 +184,34 @@ class SwarmRestarter(EngineConnection):
         return sum(task["DesiredState"] == "running" for task in swarm.tasks(self, service["ID"]))
 
     def _over(self, service: Found, tasks: Sequence[Found], change: str) -> bool:
-        """Whether every task of the change runs and none from before. Raises PermanentError if it was rolled back."""
+        """Whether every task of the change runs and none from before.
+
+        Raises PermanentError if it was rolled back.
+        """
         name, status = service["Spec"]["Name"], service.get("UpdateStatus") or {}
         if str(status.get("State", "")).startswith("rollback") or status.get("State") == "paused":
             words = status.get("Message") or status["State"]
             raise PermanentError(
-                f"service {name}: {words}{self._why(service)}", f"`docker service ps --no-trunc {name}`"
+                f"service {name}: {words}{self._why(service)}",
+                f"`docker service ps --no-trunc {name}`",
             )
         ordered = _change_in(service["Spec"]["TaskTemplate"], self._mark)
         if ordered != change or any(_change_of(task, self._mark) != change for task in tasks):
             return False
         up = sum(_runs(task) for task in tasks)
-        return up >= self._wanted(service) and up == len(tasks) and status.get("State") in (None, "completed")
+        return (
+            up >= self._wanted(service)
+            and up == len(tasks)
+            and status.get("State") in (None, "completed")
+        )
 
     def _why(self, service: Found) -> str:
         """What the task that failed last said."""
-        failed = [one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] in ("failed", "rejected")]
+        failed = [
+            one
+            for one in swarm.tasks(self, service["ID"])
+            if one["Status"]["State"] in ("failed", "rejected")
+        ]
         if not failed:
             return ""
         last = max(failed, key=lambda one: str(one["Status"].get("Timestamp", "")))
@@ -211,8 +258,8 @@ def _runs(task: Found) -> bool:
 def _instance(service: Found, task: Found, mark: str, newest: Newest) -> Instance:
     """Made when its specification says so, by our clock; else when the manager's clock says.
 
-    With a secret from before it has proven nothing, however young it is: a service that was rolled back, or deployed
-    anew from its file.
+    With a secret from before it has proven nothing, however young it is: a service that was rolled
+    back, or deployed anew from its file.
     """
     ordered = _label(task["Spec"], mark).partition("@")[2]
     made = docker.moment(task.get("CreatedAt", ""))

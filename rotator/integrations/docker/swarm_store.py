@@ -1,6 +1,8 @@
-"""Store `swarm`: a secret of Docker Swarm. Secrets cannot be changed or read: each write is the next one of a family.
+"""Store `swarm`: a secret of Docker Swarm. Secrets cannot be changed or read: each write is the
+next one of a family.
 
-NAME-r1, NAME-r2, … : a name exists once, so the next number is a compare-and-set. Labels are the note.
+NAME-r1, NAME-r2, … : a name exists once, so the next number is a compare-and-set. Labels are the
+note.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from rotator.plugin import setting
 class SwarmStore(EngineConnection):
     """Keep a key in a secret of Docker Swarm. Services get the next one by the restarter `swarm`.
 
-    The value cannot be read back; key id, installation and rotation are its labels. The secret with a revoked key is
-    removed.
+    The value cannot be read back; key id, installation and rotation are its labels. The secret with
+    a revoked key is removed.
     """
 
     secret: str = setting("Name of the secret, as the first one was created")
@@ -34,7 +36,8 @@ class SwarmStore(EngineConnection):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,55}[a-zA-Z0-9])?", self.secret):
             raise ConfigError(
-                f"'{self.secret}' cannot be a secret's name", "at most 57 letters, digits, '-', '_' and '.'"
+                f"'{self.secret}' cannot be a secret's name",
+                "at most 57 letters, digits, '-', '_' and '.'",
             )
 
     @property
@@ -48,11 +51,19 @@ class SwarmStore(EngineConnection):
 
     def preflight(self) -> list[Finding]:
         if not swarm.is_manager(self):
-            hint = "give a manager's address by `host:` or DOCKER_HOST; `docker node ls` answers there"
-            return [Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", hint)]
+            hint = (
+                "give a manager's address by `host:` or DOCKER_HOST; `docker node ls` answers there"
+            )
+            return [
+                Finding(Level.ERROR, f"{self.name}: this engine is no manager of a swarm", hint)
+            ]
         if not self._family():
             return [
-                Finding(Level.ERROR, f"{self.name}: there is no such secret", f"docker secret create {self.secret} -")
+                Finding(
+                    Level.ERROR,
+                    f"{self.name}: there is no such secret",
+                    f"docker secret create {self.secret} -",
+                )
             ]
         return []
 
@@ -61,7 +72,9 @@ class SwarmStore(EngineConnection):
         if not family:
             return None
         newest = family[max(family)]
-        return Held(None, newest["Spec"]["Name"], _note(newest), docker.moment(newest.get("CreatedAt", "")))
+        return Held(
+            None, newest["Spec"]["Name"], _note(newest), docker.moment(newest.get("CreatedAt", ""))
+        )
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         family = self._family()
@@ -69,19 +82,29 @@ class SwarmStore(EngineConnection):
         if (family[newest]["Spec"]["Name"] if family else "") != expect:
             raise Conflict(f"{self.name} was changed by somebody else")
         name = f"{self.secret}-r{newest + 1}"
-        told = {"key": note.key_id, "installation": note.installation, "rotation": note.rotation, "at": str(note.at)}
-        labels = {swarm.FAMILY: self.secret, **{f"rotator.{field}": text for field, text in told.items()}}
+        told = {
+            "key": note.key_id,
+            "installation": note.installation,
+            "rotation": note.rotation,
+            "at": str(note.at),
+        }
+        labels = {
+            swarm.FAMILY: self.secret,
+            **{f"rotator.{field}": text for field, text in told.items()},
+        }
         swarm.create_secret(self, name, credential.primary, labels)
         return name
 
     def retire(self, version: str) -> None:
         """Remove the secret with the revoked key. Raises PermanentError, naming who uses it still.
 
-        With it go those from before, as an undone rotation leaves them, and twins of the newest one: a write whose
-        answer was lost is done again, as nobody can read what a secret holds.
+        With it go those from before, as an undone rotation leaves them, and twins of the newest
+        one: a write whose answer was lost is done again, as nobody can read what a secret holds.
         """
         family = self._family()
-        dying = next((number for number, one in family.items() if one["Spec"]["Name"] == version), None)
+        dying = next(
+            (number for number, one in family.items() if one["Spec"]["Name"] == version), None
+        )
         if dying is None or dying == max(family):
             return
         newest = _note(family.pop(max(family)))
@@ -106,13 +129,19 @@ class SwarmStore(EngineConnection):
 
 
 def _twins(one: Note | None, other: Note | None) -> bool:
-    return one is not None and other is not None and (one.key_id, one.rotation) == (other.key_id, other.rotation)
+    return (
+        one is not None
+        and other is not None
+        and (one.key_id, one.rotation) == (other.key_id, other.rotation)
+    )
 
 
 def _note(secret: Mapping[str, Any]) -> Note | None:
     labels = secret["Spec"].get("Labels") or {}
     try:
-        told = {field: labels[f"rotator.{field}"] for field in ("key", "installation", "rotation", "at")}
+        told = {
+            field: labels[f"rotator.{field}"] for field in ("key", "installation", "rotation", "at")
+        }
         return Note(told["key"], told["installation"], told["rotation"], float(told["at"]))
     except (KeyError, ValueError):
         return None

@@ -26,20 +26,23 @@ Reader = Literal["docker", "compose", "systemd", "python-dotenv", "dotenv", "bas
 
 @dataclass(frozen=True, kw_only=True)
 class DotenvStore(PlacedStore):
-    """Keep a credential in a .env file. Order, comments, quoting, `export`, owner, mode, ACL and a symlink stay.
+    """Keep a credential in a .env file. Order, comments, quoting, `export`, owner, mode, ACL and a
+    symlink stay.
 
-    The file is replaced atomically. A change by somebody else in between is a conflict: it is read again.
+    The file is replaced atomically. A change by somebody else in between is a conflict: it is read
+    again.
     """
 
     key: str | None = setting("The variable, for instance OPENAI_API_KEY", default=None)
     keys: Mapping[str, str] | None = setting(
-        "Variables for credentials of several values, for instance {AWS_ACCESS_KEY_ID: access_key_id, …}",
+        "Variables for credentials of several values, for instance {AWS_ACCESS_KEY_ID:"
+        " access_key_id, …}",
         default=None,
     )
 
     readers: list[Reader] | None = setting(
-        "Who reads the variable, where the restarters do not tell: a new value is written so that each of them reads "
-        "it; else so that all do that read the present one",
+        "Who reads the variable, where the restarters do not tell: a new value is written so that"
+        " each of them reads it; else so that all do that read the present one",
         default=None,
     )
     consumers: tuple[Any, ...] = beside_settings()
@@ -140,7 +143,10 @@ class DotenvStore(PlacedStore):
             self._with(snapshot.content if snapshot else b"", credential)
 
     def _with(self, content: bytes, credential: Credential) -> bytes:
-        """The content with it. Raises PermanentError where that would not be right for those who read the file."""
+        """The content with it.
+
+        Raises PermanentError where that would not be right for those who read the file.
+        """
         self._refuse_doubts(content)
         spelled = credential.spelled.get(self.name)
         written: Mapping[str, list[str]] = (

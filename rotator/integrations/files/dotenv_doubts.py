@@ -1,4 +1,5 @@
-"""What makes a .env file, or what it says of a variable, uncertain: then nothing is made, and nothing is written.
+"""What makes a .env file, or what it says of a variable, uncertain: then nothing is made, and
+nothing is written.
 
 A file is read by programs that disagree, and files of other kinds look like one.
 """
@@ -25,7 +26,8 @@ _SOPS = re.compile(rb"(?m)^sops_(?:mac|version|lastmodified)=")
 _DOTENVX = re.compile(rb"(?m)^(?:export[ \t]+)?DOTENV_PUBLIC_KEY\w*=")
 _EXPORT = re.compile(r"[ \t]*export([ \t]+[A-Za-z_]\w*)+[ \t]*(?:#.*)?")
 _OPENS = re.compile(
-    r"[ \t]*(?:(?:if|for|while|until|case|select|function)\b|[A-Za-z_]\w*[ \t]*\(\)|[{(][ \t]*$)|.*<<-?[ \t]*['\"\\]?\w"
+    r"[ \t]*(?:(?:if|for|while|until|case|select|function)\b|[A-Za-z_]\w*[ \t]*\(\)|[{(]["
+    r" \t]*$)|.*<<-?[ \t]*['\"\\]?\w"
 )
 _CLOSES = re.compile(r"[ \t]*(?:(?:fi|done|esac)\b|[})])")
 _UNENDED = re.compile(r"'[^']*\Z|\"(?:[^\"\\]|\\.)*+\Z", re.S)
@@ -40,7 +42,8 @@ _ONE_LINE = "give it a line of its own, `NAME=value`"
 def refuse(
     content: bytes, names: Collection[str], place: str, known: Callable[[], Collection[str]]
 ) -> None:
-    """Raises PermanentError for a file, or an assignment of one of the names, that can mean several things.
+    """Raises PermanentError for a file, or an assignment of one of the names, that can mean several
+    things.
 
     `known` tells the readers of the file, none where it may be anybody's.
     """
@@ -54,7 +57,10 @@ def refuse(
 
 
 def of_file(content: bytes, place: str) -> str:
-    """The text of a file that may hold a key. Raises PermanentError for ciphertext, and for what is not UTF-8."""
+    """The text of a file that may hold a key.
+
+    Raises PermanentError for ciphertext, and for what is not UTF-8.
+    """
     if tool := stand_in.ciphertext(content[:200].decode("latin-1")):
         raise PermanentError(
             f"{place} is encrypted by {tool}", f"only {tool} can write it: use the store `command`"
@@ -114,10 +120,16 @@ class _File:
                 text = (
                     f"{self.place} is an INI file: line {number} begins the section {line.strip()}"
                 )
-                hint = "a .env file has no sections, so one section's key cannot be told from another's"
+                hint = (
+                    "a .env file has no sections, so one section's key cannot be told from"
+                    " another's"
+                )
                 raise PermanentError(text, hint)
         if _SOPS.search(self.body):
-            hint = "a value that another tool writes breaks its signature: use the store `command`, with `sops set`"
+            hint = (
+                "a value that another tool writes breaks its signature: use the store `command`,"
+                " with `sops set`"
+            )
             raise PermanentError(f"{self.place} is a file of SOPS", hint)
         if (
             self.others
@@ -137,7 +149,10 @@ class _File:
         """What says something of the variable, and is no assignment of it."""
         for number, line in self.others:
             if _means(name, line):
-                text = f"{self.place}, line {number}: this is no assignment of {name} that is understood"
+                text = (
+                    f"{self.place}, line {number}: this is no assignment of {name} that is"
+                    " understood"
+                )
                 raise PermanentError(text, _ONE_LINE)
         for assigned, one in self.found:
             if assigned != name and one.quote == "" and _assigned_in(name, one.value):
@@ -187,7 +202,9 @@ class _File:
             raise PermanentError(f"{where}the value of {name} is another one to {who}", hint)
 
     def _continued(self, one: Found) -> bool:
-        """Whether the line before is an assignment that ends with a backslash which no other one escapes."""
+        """Whether the line before is an assignment that ends with a backslash which no other one
+        escapes.
+        """
         number = self.number(one.head) - 1
         if not number:
             return False

@@ -1,7 +1,8 @@
 """How programs read an assignment of a .env file: one line is five values to six readers.
 
-Each is written after its source, and is tried against the reader itself (`tests/properties/test_env_readers.py`):
-docker/cli `kvfile`, compose-go `dotenv`, systemd `env-file.c`, python-dotenv `parser.py`, dotenv of Node.js, bash(1).
+Each is written after its source, and is tried against the reader itself
+(`tests/properties/test_env_readers.py`): docker/cli `kvfile`, compose-go `dotenv`, systemd
+`env-file.c`, python-dotenv `parser.py`, dotenv of Node.js, bash(1).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ READERS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An assignment as it stands: up to and with its sign, and what follows up to the end of its (last) line."""
+    """An assignment as it stands: up to and with its sign, and what follows up to the end of its
+    (last) line.
+    """
 
     head: str
     rest: str
@@ -38,12 +41,16 @@ class Line:
 
 
 def read(reader: str, line: Line) -> str | None:
-    """The value that the reader's newest version gives the variable; None where that is none, or an error."""
+    """The value that the reader's newest version gives the variable; None where that is none, or an
+    error.
+    """
     return _READ[reader][0](line)
 
 
 def judged_otherwise(written: str, value: str) -> list[str]:
-    """Those of the readers that give signs most meanings to whom a value that is written so is another one."""
+    """Those of the readers that give signs most meanings to whom a value that is written so is
+    another one.
+    """
     alone = Line("NAME=", written)
     return [reader for reader in ("bash", "compose") if read(reader, alone) != value]
 
@@ -69,10 +76,11 @@ def spelled(
     wanted: Collection[str],
     ours: Callable[[Line], str | None],
 ) -> str:
-    """The value as it is written between what the line has and `tail`: in its present quoting, where that is right.
+    """The value as it is written between what the line has and `tail`: in its present quoting,
+    where that is right.
 
-    It is right for all that are `known` to read it, or, where nobody knows them, for all of the `wanted`; and read by
-    `ours`. Raises PermanentError, which says which reader is in the way.
+    It is right for all that are `known` to read it, or, where nobody knows them, for all of the
+    `wanted`; and read by `ours`. Raises PermanentError, which says which reader is in the way.
     """
     every = {
         candidate: (right(written, value), ours(written) == value)
@@ -107,7 +115,10 @@ def _in_the_way(name: str, missed: Collection[str], others: Collection[str]) -> 
     text = f"no spelling of the new {name} is right for all that read this file: {told}"
     return (
         text,
-        "say who does read it, for instance `readers: [compose]`, or make keys of letters and digits",
+        (
+            "say who does read it, for instance `readers: [compose]`, or make keys of letters and"
+            " digits"
+        ),
     )
 
 
@@ -242,7 +253,8 @@ def _systemd(line: Line) -> str | None:
     return None  # a quote that does not end
 
 
-# --- python-dotenv: before 1.2.2, a backslash escaped nothing but a quote, and ` # …` alone was a value ---
+# --- python-dotenv: before 1.2.2, a backslash escaped nothing but a quote,
+# and ` # …` alone was a value ---
 _PYTHON_HEAD = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=")
 _PYTHON_QUOTED = {
     "'": re.compile(r"'((?:\\.|[^'\\])*)'", re.S),

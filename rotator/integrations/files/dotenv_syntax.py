@@ -1,4 +1,6 @@
-"""The syntax of .env files: find a variable's value and replace it, byte for byte leaving everything else."""
+"""The syntax of .env files: find a variable's value and replace it, byte for byte leaving
+everything else.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from rotator.errors import PermanentError
 from rotator.integrations.files import dotenv_readers as readers
 from rotator.integrations.files.dotenv_readers import Line
 
-# Like bash, docker compose and python-dotenv: optional `export`, quotes, a comment after unquoted white space. Read by
-# hand, in linear time: an expression that looks for the end of an unquoted value tries each of its blanks.
+# Like bash, docker compose and python-dotenv: optional `export`, quotes, a comment after unquoted
+# white space. Read by hand, in linear time: an expression that looks for the end of an unquoted
+# value tries each of its blanks.
 _HEAD = re.compile(rb"(?m)^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
 _DOUBLE = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _LINE_BREAK = re.compile(rb"[\r\n]|\Z")
@@ -27,7 +30,9 @@ _MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A variable in a file: where its line and its value stand, how that is quoted, and what it is."""
+    """A variable in a file: where its line and its value stand, how that is quoted, and
+    what it is.
+    """
 
     start: int
     end: int
@@ -66,7 +71,9 @@ def assignments(content: bytes) -> Iterator[tuple[str, Found]]:
 
 
 def _quoted_value(content: bytes, head: re.Match[bytes]) -> tuple[Found, int] | None:
-    """A value in quotes that begins here, and where its line ends; None where there is none, or more after it."""
+    """A value in quotes that begins here, and where its line ends; None where there is none, or
+    more after it.
+    """
     start = head.end()
     quote = content[start : start + 1]
     if quote == b"'":
@@ -93,7 +100,9 @@ def _line_end(content: bytes, at: int) -> int | None:
 
 
 def _stop(content: bytes, at: int) -> int | None:
-    """Where the line that `at` is in ends, before its line break; None for a carriage return inside a line."""
+    """Where the line that `at` is in ends, before its line break; None for a carriage return inside
+    a line.
+    """
     found = _LINE_BREAK.search(content, at)
     assert found is not None
     stop = found.start()
@@ -143,11 +152,12 @@ def put(
     known: Known = frozenset,
     written: Sequence[str] | None = None,
 ) -> bytes:
-    """The content with `name` set: every assignment of it replaced in its own quoting, or one added at the end.
+    """The content with `name` set: every assignment of it replaced in its own quoting, or one added
+    at the end.
 
-    It is right for the readers that are `known`; where nobody knows them, for all that read the present value right.
-    `written`: how the value stood there before, which is written again as it was. Raises PermanentError for a value
-    that cannot be written so.
+    It is right for the readers that are `known`; where nobody knows them, for all that read the
+    present value right. `written`: how the value stood there before, which is written again as it
+    was. Raises PermanentError for a value that cannot be written so.
     """
     if "\n" in value or "\r" in value or "\0" in value:
         raise PermanentError(f"a value for {name} with a line break does not fit into a .env file")
@@ -173,7 +183,9 @@ def _replaced(body: bytes, found: Sequence[Found], values: Sequence[str]) -> byt
 
 
 def misread(content: bytes, name: str, reader: str) -> str:
-    """How the reader reads the variable, where it is not as we do; nothing of the value is in it."""
+    """How the reader reads the variable, where it is not as we do; nothing of the value
+    is in it.
+    """
     marked = content.startswith(_MARK)
     body = content.removeprefix(_MARK)
     for found in find(body, name):
@@ -197,7 +209,9 @@ def misread(content: bytes, name: str, reader: str) -> str:
 
 
 def _around(body: bytes, place: Found) -> tuple[Line, str, str, str, str]:
-    """An assignment's line, its value and that one's quote, the blanks before the value and what stands behind it."""
+    """An assignment's line, its value and that one's quote, the blanks before the value and what
+    stands behind it.
+    """
     line = place.line(body)
     before = place.start - place.head - len(line.head.encode())
     return line, place.value, place.quote, line.rest[:before], _text(body[place.end : place.stop])

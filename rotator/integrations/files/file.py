@@ -17,9 +17,11 @@ from rotator.secret import Secret
 
 @dataclass(frozen=True, kw_only=True)
 class FileStore(PlacedStore):
-    """Keep a credential as the whole content of a file, replaced atomically; what stands around it stays.
+    """Keep a credential as the whole content of a file, replaced atomically; what stands around it
+    stays.
 
-    A final newline, as editors make one, is no part of the key."""
+    A final newline, as editors make one, is no part of the key.
+    """
 
     @property
     def name(self) -> str:
@@ -45,7 +47,12 @@ class FileStore(PlacedStore):
             shown = f" ('{value[:60]}')" if stand_in.placeholder(value) else ""
             raise PermanentError(f"{self.place} holds {instead}{shown}", hint)
         spelled = Secret(text)
-        return Held({"key": Secret(value)}, snapshot.version, written_at=snapshot.written_at, spelled=spelled)
+        return Held(
+            {"key": Secret(value)},
+            snapshot.version,
+            written_at=snapshot.written_at,
+            spelled=spelled,
+        )
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         before = self._read()
@@ -63,5 +70,8 @@ class FileStore(PlacedStore):
             text = one.primary.reveal()
             stand_in.refuse_new(text)
             if text != around.bare(text) or "\0" in text:
-                words = f"a key with white space around it, or with a NUL in it, does not fit into {self.place}"
+                words = (
+                    "a key with white space around it, or with a NUL in it, does not fit into"
+                    f" {self.place}"
+                )
                 raise PermanentError(words, "whoever reads it takes the line's end off")

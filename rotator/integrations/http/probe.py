@@ -15,7 +15,9 @@ from rotator.plugin import setting
 
 @dataclass(frozen=True, kw_only=True)
 class Expect:
-    """What the answer must be: its status (one or several), and JMESPath expressions that must be true of its body."""
+    """What the answer must be: its status (one or several), and JMESPath expressions that must be
+    true of its body.
+    """
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -26,7 +28,9 @@ class Expect:
         import jmespath
 
         wanted = self.status if isinstance(self.status, list) else [self.status]
-        if not wanted or any(isinstance(status, bool) or not 100 <= status <= 599 for status in wanted):
+        if not wanted or any(
+            isinstance(status, bool) or not 100 <= status <= 599 for status in wanted
+        ):
             raise ValueError(f"{self.status} is no status of HTTP (100 to 599)")
         for expression in self.body:
             try:
@@ -37,7 +41,10 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpProbe:
-    """Send a request. `{key}` may stand in headers and json, never in the URL (URLs are logged everywhere)."""
+    """Send a request.
+
+    `{key}` may stand in headers and json, never in the URL (URLs are logged everywhere).
+    """
 
     url: str = setting("Address")
     method: str = setting("GET, POST, …", default="GET")
@@ -51,7 +58,9 @@ class HttpProbe:
         if "{key}" in self.url:
             raise ValueError("the key must not be part of a URL: put it into headers or json")
         if urllib.parse.urlsplit(self.url).password:
-            raise ValueError("a password in a URL is shown wherever that is: put it into headers, or a program")
+            raise ValueError(
+                "a password in a URL is shown wherever that is: put it into headers, or a program"
+            )
 
     @property
     def name(self) -> str:
@@ -65,8 +74,12 @@ class HttpProbe:
     def probe(self, credential: Credential) -> None:
         key = credential.primary.reveal()
         headers = {name: value.replace("{key}", key) for name, value in self.headers.items()}
-        answer = http.send(http.Request(self.method.upper(), self.url, headers, {}, _fill(self.json, key)))
-        wanted = self.expect.status if isinstance(self.expect.status, list) else [self.expect.status]
+        answer = http.send(
+            http.Request(self.method.upper(), self.url, headers, {}, _fill(self.json, key))
+        )
+        wanted = (
+            self.expect.status if isinstance(self.expect.status, list) else [self.expect.status]
+        )
         if answer.status not in wanted:
             raise _refusal(self.name, answer, wanted)
         self._check_body(answer)
@@ -84,7 +97,9 @@ class HttpProbe:
 
 
 def _refusal(name: str, answer: http.Answer, wanted: list[int]) -> Exception:
-    words = f"{name} answered {answer.status} instead of {' or '.join(map(str, wanted))}: {answer.text}"
+    words = (
+        f"{name} answered {answer.status} instead of {' or '.join(map(str, wanted))}: {answer.text}"
+    )
     if answer.status in (401, 403):
         return Rejected(words)
     if answer.status == 429 or answer.status >= 500:

@@ -14,7 +14,9 @@ _API = "/apis/authorization.k8s.io/v1"
 
 @dataclass
 class Access:
-    """Asked once for all rules; one by one for what they do not show: not every authorizer lists them."""
+    """Asked once for all rules; one by one for what they do not show: not every authorizer lists
+    them.
+    """
 
     cluster: Cluster
     namespace: str
@@ -37,8 +39,16 @@ class Access:
 
     def _asked(self, verb: str, group: str, resource: str, name: str) -> bool:
         plain, _, sub = resource.partition("/")
-        asked = {"verb": verb, "group": group, "resource": plain, "subresource": sub, "namespace": self.namespace}
-        told = self._post("SelfSubjectAccessReview", {"resourceAttributes": {**asked, "name": name}})
+        asked = {
+            "verb": verb,
+            "group": group,
+            "resource": plain,
+            "subresource": sub,
+            "namespace": self.namespace,
+        }
+        told = self._post(
+            "SelfSubjectAccessReview", {"resourceAttributes": {**asked, "name": name}}
+        )
         return bool(told.get("status", {}).get("allowed"))
 
     def _post(self, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""The one door to Kubernetes: the package kubernetes, imported late, for settings and connections; objects as JSON.
+"""The one door to Kubernetes: the package kubernetes, imported late, for settings and connections;
+objects as JSON.
 
-Where and who, as kubectl's users expect it: a playbook's `kubeconfig` and `context`, else KUBECONFIG or ~/.kube/config,
-else, in a pod, its service account. Retries are the engine's: each request is sent once.
+Where and who, as kubectl's users expect it: a playbook's `kubeconfig` and `context`, else
+KUBECONFIG or ~/.kube/config, else, in a pod, its service account. Retries are the engine's: each
+request is sent once.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ _KINDS = {"PATCH": "application/merge-patch+json"}
 class ClusterConnection:
     """The settings that every plugin of Kubernetes has: which cluster, and who asks."""
 
-    context: str | None = setting("Context of the kubeconfig; else the current one", default=None, connection=True)
+    context: str | None = setting(
+        "Context of the kubeconfig; else the current one", default=None, connection=True
+    )
     kubeconfig: str | None = setting(
         "File; else KUBECONFIG or ~/.kube/config, or, in a pod, its service account",
         default=None,
@@ -101,12 +105,16 @@ class Cluster:
 
     @property
     def skew(self) -> float:
-        """Seconds by which the server's clock was ahead of ours at its last answer; to about a second."""
+        """Seconds by which the server's clock was ahead of ours at its last answer; to about a
+        second.
+        """
         return self._client().skew
 
     @property
     def outages(self) -> list[tuple[float, float]]:
-        """When this process did not reach the server as it should: first and last failure (Unix seconds)."""
+        """When this process did not reach the server as it should: first and last failure (Unix
+        seconds).
+        """
         with _connecting:
             return list(_outages.get(self, ()))
 
@@ -122,7 +130,10 @@ class Cluster:
         return {"authorization": bearer["value"]} if bearer.get("value") else {}
 
     def _away(self) -> None:
-        """Note a failure. Who else depends on the server may have noticed it, too, and take a while to be back."""
+        """Note a failure.
+
+        Who else depends on the server may have noticed it, too, and take a while to be back.
+        """
         now = time.time()
         with _connecting:
             found = _outages.setdefault(self, [])
@@ -152,8 +163,13 @@ class Cluster:
                 return found, str(told.get("resourceVersion", ""))
             query = {**query, "continue": told["continue"]}
 
-    def patch(self, path: str, body: Mapping[str, Any], *, safe: bool, manager: str = "rotator") -> dict[str, Any]:
-        """A merge patch: what it does not name stays. With metadata.resourceVersion it is compare-and-set."""
+    def patch(
+        self, path: str, body: Mapping[str, Any], *, safe: bool, manager: str = "rotator"
+    ) -> dict[str, Any]:
+        """A merge patch: what it does not name stays.
+
+        With metadata.resourceVersion it is compare-and-set.
+        """
         return self.call("PATCH", path, body, safe=safe, query={"fieldManager": manager})
 
     def text(self, path: str, **query: str) -> str:
@@ -161,12 +177,19 @@ class Cluster:
         return self._request("GET", path, None, True, query).decode(errors="replace")
 
     def call(
-        self, method: str, path: str, body: Any = None, *, safe: bool, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        safe: bool,
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """One request, sent once. `safe`: it may be sent twice.
 
-        Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, NotFound,
-        Conflict, PermanentError (with the server's own words), ConfigError, LeaseLost.
+        Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have),
+        AccessDenied, NotFound, Conflict, PermanentError (with the server's own words), ConfigError,
+        LeaseLost.
         """
         raw = self._request(method, path, body, safe, query or {})
         try:
@@ -174,7 +197,9 @@ class Cluster:
         except ValueError as error:
             if not safe:
                 raise OutcomeUnknown(f"{self} answered {method} only in part") from error
-            raise PermanentError(f"{self} does not answer as Kubernetes does", "is a proxy in between?") from error
+            raise PermanentError(
+                f"{self} does not answer as Kubernetes does", "is a proxy in between?"
+            ) from error
         return found if isinstance(found, dict) else {}
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[dict[str, Any]]:
@@ -200,12 +225,16 @@ class Cluster:
                 yield from (json.loads(line) for line in lines if line.strip())
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self._away()
-            raise TransientError(f"{self}: the watch was cut: {redact(str(error))[:200]}") from error
+            raise TransientError(
+                f"{self}: the watch was cut: {redact(str(error))[:200]}"
+            ) from error
         finally:
             answer.release_conn()
 
     # --- underneath ---
-    def _request(self, method: str, path: str, body: Any, safe: bool, query: Mapping[str, str]) -> bytes:
+    def _request(
+        self, method: str, path: str, body: Any, safe: bool, query: Mapping[str, str]
+    ) -> bytes:
         import urllib3
 
         timeout = urllib3.Timeout(total=deadline.remaining(_TIMEOUT))
@@ -236,7 +265,11 @@ class Cluster:
             client = deadline.bounded(deadline.CALL, self._client)
         except TimeoutError as error:
             raise TransientError(f"{self}: no login: {error}", "`kubectl version`") from error
-        headers = {"accept": "application/json", "user-agent": "rotator", **({} if anonymous else self.authorization)}
+        headers = {
+            "accept": "application/json",
+            "user-agent": "rotator",
+            **({} if anonymous else self.authorization),
+        }
         headers["content-type"] = _KINDS.get(method, "application/json")
         url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
 
@@ -255,9 +288,14 @@ class Cluster:
 
         try:
             return deadline.bounded(deadline.CALL if safe else deadline.remaining(), ask)
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+        except (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ConnectTimeoutError,
+        ) as error:
             self._away()
-            raise TransientError(f"{self} cannot be reached", "is the API server up? `kubectl version`") from error
+            raise TransientError(
+                f"{self} cannot be reached", "is the API server up? `kubectl version`"
+            ) from error
         except TimeoutError as error:
             self._away()
             words = f"{self} did not answer {method} {path} whole: {error}"
@@ -276,7 +314,8 @@ class Cluster:
                 self._away()
                 return TransientError(f"{self} is not ready: {words}")
             return AccessDenied(
-                f"Kubernetes refuses {method} {path}: {words}", "which Role has who asks? `kubectl auth can-i`"
+                f"Kubernetes refuses {method} {path}: {words}",
+                "which Role has who asks? `kubectl auth can-i`",
             )
         if status in (404, 410):
             return NotFound(words)
@@ -291,7 +330,9 @@ class Cluster:
         return PermanentError(f"Kubernetes refuses {method} {path} ({status}): {words}")
 
     def _starting(self) -> bool:
-        """Whether the server is not ready: before it has read its roles and accounts, it refuses everybody."""
+        """Whether the server is not ready: before it has read its roles and accounts, it refuses
+        everybody.
+        """
         import urllib3
 
         timeout = urllib3.Timeout(total=deadline.remaining(_TIMEOUT))
@@ -306,7 +347,9 @@ class Cluster:
         with _connecting:
             found = _connected.get(self)
         if found is None or found.file != file:
-            found = self._connect(file)  # which may run a program that logs in: nobody else waits for that
+            found = self._connect(
+                file
+            )  # which may run a program that logs in: nobody else waits for that
             with _connecting:
                 _connected[self] = found
         return found
@@ -323,14 +366,18 @@ class Cluster:
             config: Any = import_module("kubernetes.config")
             client: Any = import_module("kubernetes.client")
         except ModuleNotFoundError as error:
-            raise ConfigError("Kubernetes needs the package kubernetes", installed.way_to("kubernetes")) from error
+            raise ConfigError(
+                "Kubernetes needs the package kubernetes", installed.way_to("kubernetes")
+            ) from error
         deadline.watch_connections()
         _through_our_door()
         made, namespace = client.Configuration(), "default"
         _logins.failed = None
         try:
             if file[0]:
-                config.load_kube_config(config_file=file[0], context=self.context, client_configuration=made)
+                config.load_kube_config(
+                    config_file=file[0], context=self.context, client_configuration=made
+                )
                 contexts, current = config.list_kube_config_contexts(config_file=file[0])
                 mine = next((one for one in contexts if one["name"] == self.context), current)
                 namespace = mine["context"].get("namespace") or "default"
@@ -358,7 +405,10 @@ def _through_our_door() -> None:
 
 
 class _Login(programs.LikePopen):
-    """It is told that nobody sits at a terminal. That it failed is kept, as the package would go on as nobody."""
+    """It is told that nobody sits at a terminal.
+
+    That it failed is kept, as the package would go on as nobody.
+    """
 
     def __init__(self, args: Sequence[str], *, env: Mapping[str, str], **more: Any) -> None:
         told = json.loads(env[_EXEC_INFO])
@@ -371,7 +421,9 @@ class _Login(programs.LikePopen):
         if self.returncode:
             said = without_keys(last_line(str(self.communicate()[1]).splitlines()))
             words = f"the kubeconfig's login program {args[0]} ended with {self.returncode}"
-            _logins.failed = AccessDenied(f"{words}: {said}" if said else words, "run it by hand to see why")
+            _logins.failed = AccessDenied(
+                f"{words}: {said}" if said else words, "run it by hand to see why"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,12 +442,18 @@ def moment(text: str | None) -> float | None:
 
 
 def event(cluster: Cluster, about: Mapping[str, Any], reason: str, text: str) -> None:
-    """What `kubectl describe` of this object shows. Left out where we may not, or the server cannot now."""
+    """What `kubectl describe` of this object shows.
+
+    Left out where we may not, or the server cannot now.
+    """
     meta, now = about["metadata"], datetime.now(UTC)
     body = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}"[-253:], "namespace": meta["namespace"]},
+        "metadata": {
+            "name": f"{meta['name']}.{time.time_ns():x}"[-253:],
+            "namespace": meta["namespace"],
+        },
         "involvedObject": {
             "apiVersion": about.get("apiVersion", "v1"),
             "kind": about["kind"],

@@ -1,7 +1,9 @@
-"""Secrets that a controller copies into other namespaces: by what marks a copy is known, and what a source says.
+"""Secrets that a controller copies into other namespaces: by what marks a copy is known, and what a
+source says.
 
-Sources: the READMEs of emberstack/kubernetes-reflector, mittwald/kubernetes-replicator, config-syncer/config-syncer
-(once kubed), kubernetes-sigs/hierarchical-namespaces, kyverno (generate rules that clone), zakkg3/ClusterSecret.
+Sources: the READMEs of emberstack/kubernetes-reflector, mittwald/kubernetes-replicator,
+config-syncer/config-syncer (once kubed), kubernetes-sigs/hierarchical-namespaces, kyverno (generate
+rules that clone), zakkg3/ClusterSecret.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _CLUSTER_SECRET = "clustersecret.io/created-by"
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Where a controller copies a Secret: namespaces, NAMESPACE/NAME, or what chooses them; none: everywhere.
+    """Where a controller copies a Secret: namespaces, NAMESPACE/NAME, or what chooses them; none:
+    everywhere.
 
     `asked`: only where somebody asks for it there.
     """
@@ -38,7 +41,9 @@ class Copies:
 
 
 def source_of(secret: Mapping[str, Any]) -> tuple[str, str]:
-    """Who keeps a Secret as a copy, and of which it is one, as far as its marks tell; ('', '') for no copy."""
+    """Who keeps a Secret as a copy, and of which it is one, as far as its marks tell; ('', '') for
+    no copy.
+    """
     meta, notes, labels = _marks(secret)
     name = str(meta["name"])
     if notes.get(f"{_REFLECTOR}reflects"):
@@ -47,7 +52,9 @@ def source_of(secret: Mapping[str, Any]) -> tuple[str, str]:
         if found := notes.get(f"{_REPLICATOR}{mark}"):
             return "the replicator", found if mark in ("replicate-from", "replicated-by") else ""
     if f"{_KUBED}origin" in notes or f"{_KUBED}origin.name" in labels:
-        return "config-syncer", _joined(labels.get(f"{_KUBED}origin.namespace"), labels.get(f"{_KUBED}origin.name"))
+        return "config-syncer", _joined(
+            labels.get(f"{_KUBED}origin.namespace"), labels.get(f"{_KUBED}origin.name")
+        )
     if labels.get(_HNC):
         return "the Hierarchical Namespace Controller", _joined(labels[_HNC], name)
     if labels.get(f"{_KYVERNO}rule-name"):
@@ -68,13 +75,23 @@ def of(secret: Mapping[str, Any]) -> Iterator[Copies]:
         auto = _true(notes.get(f"{_REFLECTOR}reflection-auto-enabled"))
         kinds = ("auto-namespaces", "auto-namespaces-selector") if auto else ()
         marks = (*kinds, "allowed-namespaces", "allowed-namespaces-selector")
-        where = next(filter(None, (notes.get(f"{_REFLECTOR}reflection-{mark}") for mark in marks)), "")
+        where = next(
+            filter(None, (notes.get(f"{_REFLECTOR}reflection-{mark}") for mark in marks)), ""
+        )
         yield Copies("Reflector", _listed(where), not auto)
-    pushed = [notes[one] for mark in ("replicate-to", "replicate-to-matching") if (one := _REPLICATOR + mark) in notes]
+    pushed = [
+        notes[one]
+        for mark in ("replicate-to", "replicate-to-matching")
+        if (one := _REPLICATOR + mark) in notes
+    ]
     if pushed:
         yield Copies("the replicator", tuple(part for one in pushed for part in _listed(one)))
     elif _true(notes.get(f"{_REPLICATOR}replication-allowed")):
-        yield Copies("the replicator", _listed(notes.get(f"{_REPLICATOR}replication-allowed-namespaces", "")), True)
+        yield Copies(
+            "the replicator",
+            _listed(notes.get(f"{_REPLICATOR}replication-allowed-namespaces", "")),
+            True,
+        )
     for mark, what in (("sync", ""), ("sync-contexts", "the cluster ")):
         if (found := notes.get(_KUBED + mark)) is not None:
             yield Copies("config-syncer", tuple(what + one for one in _listed(found)))
@@ -82,7 +99,9 @@ def of(secret: Mapping[str, Any]) -> Iterator[Copies]:
         yield Copies("Kyverno", ())
 
 
-def _marks(secret: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str], Mapping[str, str]]:
+def _marks(
+    secret: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], Mapping[str, str], Mapping[str, str]]:
     meta = secret["metadata"]
     return meta, meta.get("annotations") or {}, meta.get("labels") or {}
 

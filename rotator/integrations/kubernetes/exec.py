@@ -1,4 +1,6 @@
-"""What a container was started with, by the API server's exec; the websocket is the package kubernetes' own."""
+"""What a container was started with, by the API server's exec; the websocket is the package
+kubernetes' own.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,25 @@ from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes.client import Cluster
 from rotator.secret import Secret, redact
 
-VERBS = ("get", "create")  # on pods/exec: a websocket is a GET, for which Kubernetes 1.35 wants `create`, too
+VERBS = (
+    "get",
+    "create",
+)  # on pods/exec: a websocket is a GET, for which Kubernetes 1.35 wants `create`, too
 _TIMEOUT = 20.0
 
 
-def variable(cluster: Cluster, namespace: str, pod: str, container: str, name: str) -> Secret | None:
-    """A variable as `printenv` prints it there; None where there is none, no printenv, or nothing runs any more.
+def variable(
+    cluster: Cluster, namespace: str, pod: str, container: str, name: str
+) -> Secret | None:
+    """A variable as `printenv` prints it there; None where there is none, no printenv, or nothing
+    runs any more.
 
     Raises TransientError, AccessDenied, LeaseLost.
     """
     try:
-        return deadline.bounded(deadline.CALL, lambda: _looked(cluster, namespace, pod, container, name))
+        return deadline.bounded(
+            deadline.CALL, lambda: _looked(cluster, namespace, pod, container, name)
+        )
     except TimeoutError as error:
         raise TransientError(f"{cluster}: {pod} cannot be looked into: {error}") from error
 
@@ -32,11 +42,19 @@ def _looked(cluster: Cluster, namespace: str, pod: str, container: str, name: st
     websocket: Any = import_module("websocket")
     deadline.check()
     websocket.setdefaulttimeout(deadline.remaining(_TIMEOUT))
-    query = [("container", container), ("command", "printenv"), ("command", name), ("stdout", "1"), ("stderr", "1")]
+    query = [
+        ("container", container),
+        ("command", "printenv"),
+        ("command", name),
+        ("stdout", "1"),
+        ("stderr", "1"),
+    ]
     path = f"{kube_views.path('Pod', namespace, pod)}/exec"
     url = client.get_websocket_url(f"{cluster.configuration.host}{path}", query)
     try:
-        opened = client.WSClient(cluster.configuration, url, cluster.authorization, capture_all=False)
+        opened = client.WSClient(
+            cluster.configuration, url, cluster.authorization, capture_all=False
+        )
         try:
             return _printed(opened, client.ERROR_CHANNEL, f"{cluster}: {pod}")
         finally:
@@ -45,7 +63,9 @@ def _looked(cluster: Cluster, namespace: str, pod: str, container: str, name: st
         _refused(error, f"{cluster}: {pod}")
         return None
     except (websocket.WebSocketException, OSError) as error:
-        raise TransientError(f"{cluster}: {pod} cannot be looked into: {redact(str(error))[:200]}") from error
+        raise TransientError(
+            f"{cluster}: {pod} cannot be looked into: {redact(str(error))[:200]}"
+        ) from error
 
 
 def _printed(opened: Any, errors: int, where: str) -> Secret | None:

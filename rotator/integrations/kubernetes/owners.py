@@ -1,4 +1,6 @@
-"""Who writes a Secret, as the object itself tells: fields by manager, owners, marks of controllers."""
+"""Who writes a Secret, as the object itself tells: fields by manager, owners, marks of
+controllers.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,24 @@ _MARKS = {  # annotations and labels that they leave
     "kustomize.toolkit.fluxcd.io/name": "Flux",
     "reconcile.external-secrets.io/managed": "External Secrets",
 }
-# How a controller is asked to fill its Secret now: kind of its owner → where that is, and which annotation it watches.
+# How a controller is asked to fill its Secret now: kind of its owner → where that is, and which
+# annotation it watches.
 _NUDGES = {
-    "ExternalSecret": ("/apis/{version}/namespaces/{namespace}/externalsecrets/{name}", "force-sync"),
-    "VaultStaticSecret": ("/apis/{version}/namespaces/{namespace}/vaultstaticsecrets/{name}", "rotator/sync"),
+    "ExternalSecret": (
+        "/apis/{version}/namespaces/{namespace}/externalsecrets/{name}",
+        "force-sync",
+    ),
+    "VaultStaticSecret": (
+        "/apis/{version}/namespaces/{namespace}/vaultstaticsecrets/{name}",
+        "rotator/sync",
+    ),
 }
 
 
 def of_keys(secret: Mapping[str, Any], keys: Iterable[str]) -> list[tuple[str, float | None]]:
-    """Managers that wrote one of these keys as it is now, and when each last wrote anything (Unix seconds)."""
+    """Managers that wrote one of these keys as it is now, and when each last wrote anything (Unix
+    seconds).
+    """
     found = []
     for entry in secret["metadata"].get("managedFields") or ():
         data = (entry.get("fieldsV1") or {}).get("f:data") or {}
@@ -63,7 +74,9 @@ def nudge(cluster: Cluster, secret: Mapping[str, Any], why: str) -> None:
         if owner["kind"] in _NUDGES:
             path, annotation = _NUDGES[owner["kind"]]
             where = path.format(
-                version=owner["apiVersion"], namespace=secret["metadata"]["namespace"], name=owner["name"]
+                version=owner["apiVersion"],
+                namespace=secret["metadata"]["namespace"],
+                name=owner["name"],
             )
             try:
                 cluster.patch(where, {"metadata": {"annotations": {annotation: why}}}, safe=True)

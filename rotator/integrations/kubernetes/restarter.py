@@ -1,7 +1,8 @@
-"""Restarter `kubernetes`: workloads restarted as `kubectl rollout restart` does it, in waves, watched to the end.
+"""Restarter `kubernetes`: workloads restarted as `kubectl rollout restart` does it, in waves,
+watched to the end.
 
-A pod counts as new by what its template says: the change for which it was made, and when that was ordered, by our
-clock. So neither the whole seconds of Kubernetes' times nor another clock decide.
+A pod counts as new by what its template says: the change for which it was made, and when that was
+ordered, by our clock. So neither the whole seconds of Kubernetes' times nor another clock decide.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rotator.durations import Seconds
-from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, PermanentError, RotatorError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    Conflict,
+    NotFound,
+    PermanentError,
+    RotatorError,
+)
 from rotator.integrations.kubernetes import client as kubernetes
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes import workloads as judge
@@ -33,28 +41,38 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRestarter(ClusterConnection):
-    """Restart Deployments, StatefulSets and DaemonSets as `kubectl rollout restart` does, and wait for their pods.
+    """Restart Deployments, StatefulSets and DaemonSets as `kubectl rollout restart` does, and wait
+    for their pods.
 
-    Argo Rollouts, where the cluster has them, go the same way by their own strategy.
-    `discover` finds who takes the Secret of the playbook's store `kubernetes`, by env, envFrom or a volume. A workload
-    has converged when every pod of the change is ready and none from before runs.
+    Argo Rollouts, where the cluster has them, go the same way by their own strategy. `discover`
+    finds who takes the Secret of the playbook's store `kubernetes`, by env, envFrom or a volume. A
+    workload has converged when every pod of the change is ready and none from before runs.
     """
 
-    workloads: list[str] | str = setting("`discover`, or a list: deployment/NAME or deployment/NAMESPACE/NAME")
+    workloads: list[str] | str = setting(
+        "`discover`, or a list: deployment/NAME or deployment/NAMESPACE/NAME"
+    )
     wave: int = setting("How many workloads roll at a time", default=10)
     calm: Seconds = setting(
-        "How long nobody is restarted after an outage of the API server: kubelets may hold the old Secret",
+        "How long nobody is restarted after an outage of the API server: kubelets may hold the old"
+        " Secret",
         default=60.0,
     )
     env: str | None = setting(
-        "Variable that holds the key, read in each pod by exec (`printenv`) as proof; needs a rule for pods/exec",
+        "Variable that holds the key, read in each pod by exec (`printenv`) as proof; needs a rule"
+        " for pods/exec",
         default=None,
     )
-    secrets: tuple[SecretRef, ...] = field(default=(), repr=False)  # what the stores write; handed over when loaded
+    secrets: tuple[SecretRef, ...] = field(
+        default=(), repr=False
+    )  # what the stores write; handed over when loaded
 
     def __post_init__(self) -> None:
         if isinstance(self.workloads, str) and self.workloads != _DISCOVER:
-            raise ConfigError("`workloads` is `discover` or a list", "for instance [deployment/paracle/paracle-api]")
+            raise ConfigError(
+                "`workloads` is `discover` or a list",
+                "for instance [deployment/paracle/paracle-api]",
+            )
         for text in self.workloads if isinstance(self.workloads, list) else ():
             if text.split("/")[0].lower() not in KINDS or len(text.split("/")) not in (2, 3):
                 raise ConfigError(
@@ -65,12 +83,16 @@ class KubernetesRestarter(ClusterConnection):
             raise ConfigError("a wave has at least one workload", "for instance `wave: 10`")
 
     def beside(self, stores: Sequence[Any]) -> KubernetesRestarter:
-        """With the Secrets that the playbook's stores write. Raises ConfigError if there is nothing to discover by."""
+        """With the Secrets that the playbook's stores write.
+
+        Raises ConfigError if there is nothing to discover by.
+        """
         refs = [ref for store in stores if (ref := getattr(store, "secret_ref", None)) is not None]
         found = tuple(ref for ref in refs if ref.cluster == self.cluster)
         if self.workloads == _DISCOVER and not found:
             raise ConfigError(
-                "there is no Secret to discover the users of", "add a store `kubernetes`, or list the workloads"
+                "there is no Secret to discover the users of",
+                "add a store `kubernetes`, or list the workloads",
             )
         return replace(self, secrets=found)
 
@@ -86,7 +108,9 @@ class KubernetesRestarter(ClusterConnection):
 
     @property
     def _mark(self) -> str:
-        """What tells our restarts from those of another playbook, whose Secret the same workload may take, too."""
+        """What tells our restarts from those of another playbook, whose Secret the same workload
+        may take, too.
+        """
         secrets = [f"{ref.namespace}/{ref.name}#{key}" for ref in self.secrets for key in ref.keys]
         return judge.mark_of(secrets or self.workloads)
 
@@ -114,11 +138,16 @@ class KubernetesRestarter(ClusterConnection):
                     words = "the API server was away: kubelets may still hold the old Secret"
                     return NotYet(min(left, 5.0), text=f"{words} for {left:.0f} s")
                 if len(rolling) >= self.wave:
-                    return NotYet(_PAUSE, text=f"{len(told) - len(rolling)} of {len(targets)} workloads are over")
+                    return NotYet(
+                        _PAUSE,
+                        text=f"{len(told) - len(rolling)} of {len(targets)} workloads are over",
+                    )
                 self._order(scope, target, change)
                 told.append(target)
                 rolling.append(target)
-            if blocked := [judge.named(one) for one in targets if self._blocking(one, objects, change.id)]:
+            if blocked := [
+                judge.named(one) for one in targets if self._blocking(one, objects, change.id)
+            ]:
                 return NotYet(_PAUSE, text=f"broken pods of {', '.join(blocked)} are replaced")
         return None
 
@@ -136,26 +165,39 @@ class KubernetesRestarter(ClusterConnection):
                     current += 1
                 else:
                     waiting.append(self._words(target, pods, change.id))
-            instances += [replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)]
+            instances += [
+                replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)
+            ]
         text = "; ".join(waiting[:5])
         return Progress(total, current, current == total, tuple(instances), text, again=_PAUSE)
 
     def _look(self, since: float) -> Progress:
-        """Read now, no watch is believed. What was rolled back since it was restarted has proven nothing."""
+        """Read now, no watch is believed.
+
+        What was rolled back since it was restarted has proven nothing.
+        """
         total, current, instances = 0, 0, []
         for scope in self._scopes():
             objects = scope.now(*REVISIONS)
-            last = judge.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"], self._mark)
+            last = judge.last_orders(
+                objects["ReplicaSet"] + objects["ControllerRevision"], self._mark
+            )
             targets = scope.targets(objects)
             for target in [*targets, *scope.strayed(objects, targets, last)]:
                 pods = judge.pods_of(target, objects["Pod"])
                 back = judge.rolled_back(target, last.get(whose(target), 0.0), self._mark)
                 back = back or any(self._doubtful(pod, since) for pod in pods)
                 for pod in pods:
-                    shown = replace(self._instance(pod), started_at=None) if back else self._instance(pod)
+                    shown = (
+                        replace(self._instance(pod), started_at=None)
+                        if back
+                        else self._instance(pod)
+                    )
                     instances += [replace(shown, holds=held) for held in scope.held(pod)] or [shown]
                 total, current = total + 1, current + all(map(judge.ready, pods))
-            instances += [replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)]
+            instances += [
+                replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)
+            ]
         return Progress(total, current, current == total, tuple(instances))
 
     def _scopes(self) -> Iterator[Scope]:
@@ -172,13 +214,20 @@ class KubernetesRestarter(ClusterConnection):
         told = {self._mark: f"{change.id}@{at:.6f}", judge.RESTARTED: _rfc3339(at)}
         patch = {"spec": {"template": {"metadata": {"annotations": told}}}}
         done = self.cluster.patch(where, patch, safe=True)
-        kubernetes.event(self.cluster, {**done, "kind": target["kind"]}, "KeyRotated", f"restarted for {change.id}")
+        kubernetes.event(
+            self.cluster,
+            {**done, "kind": target["kind"]},
+            "KeyRotated",
+            f"restarted for {change.id}",
+        )
 
     def _blocking(self, target: Found, objects: Objects, change: str) -> list[Found]:
         return judge.blocking(target, judge.pods_of(target, objects["Pod"]), self._mark, change)
 
     def _unblock(self, scope: Scope, told: Sequence[Found], objects: Objects, change: str) -> None:
-        """Delete what a StatefulSet would wait for, once its controller knows what to make instead."""
+        """Delete what a StatefulSet would wait for, once its controller knows what to
+        make instead.
+        """
         for target in told:
             for pod in self._blocking(target, objects, change) if judge.seen(target) else ():
                 self._delete(scope, target, pod)
@@ -187,7 +236,9 @@ class KubernetesRestarter(ClusterConnection):
         name, uid = judge.meta(pod)["name"], judge.meta(pod)["uid"]
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
-            self.cluster.call("DELETE", kube_views.path("Pod", scope.namespace, name), options, safe=True)
+            self.cluster.call(
+                "DELETE", kube_views.path("Pod", scope.namespace, name), options, safe=True
+            )
         except (NotFound, Conflict):
             return  # it is another one by now
         except AccessDenied as error:
@@ -229,21 +280,33 @@ class KubernetesRestarter(ClusterConnection):
         return max((end + self.calm - time.time() for _, end in self.cluster.outages), default=0.0)
 
     def _doubtful(self, pod: Found, since: float) -> bool:
-        """Whether it was made while its kubelet may have held the Secret as it was before it was written at `since`.
+        """Whether it was made while its kubelet may have held the Secret as it was before it was
+        written at `since`.
 
         A kubelet keeps what its watch last told; cut off, it starts containers with that.
         """
         made = max(self._made(pod), judge.ordered_at(pod, self._mark))
         spans = [(begin - _NOTICED, end + self.calm) for begin, end in self.cluster.outages]
-        return any(begin <= made <= end and begin - self.calm <= since <= end for begin, end in spans)
+        return any(
+            begin <= made <= end and begin - self.calm <= since <= end for begin, end in spans
+        )
 
     def _instance(self, pod: Found) -> Instance:
-        """It was made when its template says so, by our clock, or, without, at the server's time, rounded down."""
-        return Instance(f"pod/{judge.meta(pod)['name']}", max(self._made(pod) - 1.0, judge.ordered_at(pod, self._mark)))
+        """It was made when its template says so, by our clock, or, without, at the server's time,
+        rounded down.
+        """
+        return Instance(
+            f"pod/{judge.meta(pod)['name']}",
+            max(self._made(pod) - 1.0, judge.ordered_at(pod, self._mark)),
+        )
 
     def _made(self, pod: Found) -> float:
-        """In whole seconds of the server's clock, rounded down, and so by ours; to about a second."""
-        return (kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew
+        """In whole seconds of the server's clock, rounded down, and so by ours; to
+        about a second.
+        """
+        return (
+            kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0
+        ) - self.cluster.skew
 
 
 def _rfc3339(at: float) -> str:

@@ -1,7 +1,9 @@
-"""Store `kubernetes`: keys of a Secret. Compare-and-set by resourceVersion; other keys, labels and annotations stay.
+"""Store `kubernetes`: keys of a Secret. Compare-and-set by resourceVersion; other keys, labels and
+annotations stay.
 
-Who changed which key is in the object itself (managedFields), so a change of our key, by whomever, is told from one of
-a neighbour's. Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+Who changed which key is in the object itself (managedFields), so a change of our key, by whomever,
+is told from one of a neighbour's. Source:
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 """
 
 from __future__ import annotations
@@ -37,13 +39,15 @@ _JSON_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 class KubernetesStore(ClusterConnection):
     """Keep a credential in a Secret of Kubernetes: one or several of its keys.
 
-    A Secret that a controller fills (External Secrets, Vault Secrets Operator, Argo CD …) is written at its source, and
-    declared here with `follows: true`.
+    A Secret that a controller fills (External Secrets, Vault Secrets Operator, Argo CD …) is
+    written at its source, and declared here with `follows: true`.
     """
 
     secret: str = setting("NAMESPACE/NAME, or NAME in the context's namespace")
     key: str | None = setting("Key of the Secret, for instance OPENAI_API_KEY", default=None)
-    keys: Mapping[str, str] | None = setting("Keys for credentials of several values: {KEY: value}", default=None)
+    keys: Mapping[str, str] | None = setting(
+        "Keys for credentials of several values: {KEY: value}", default=None
+    )
     create: bool = field(default=False, repr=False)  # both handed over when the playbook is loaded
     follows: bool = field(default=False, repr=False)
 
@@ -52,9 +56,14 @@ class KubernetesStore(ClusterConnection):
 
     def __post_init__(self) -> None:
         if (self.key is None) == (not self.keys):
-            raise ConfigError("a kubernetes store has either `key` or `keys`", "for instance `key: OPENAI_API_KEY`")
+            raise ConfigError(
+                "a kubernetes store has either `key` or `keys`",
+                "for instance `key: OPENAI_API_KEY`",
+            )
         if self.secret.count("/") > 1 or not self.secret.split("/")[-1]:
-            raise ConfigError(f"'{self.secret}' is no Secret", "NAMESPACE/NAME, for instance paracle/api-keys")
+            raise ConfigError(
+                f"'{self.secret}' is no Secret", "NAMESPACE/NAME, for instance paracle/api-keys"
+            )
 
     @property
     def name(self) -> str:
@@ -90,7 +99,13 @@ class KubernetesStore(ClusterConnection):
             return (
                 []
                 if self.create
-                else [Finding(Level.ERROR, f"{self.name}: there is no such Secret", "`create: true` makes it")]
+                else [
+                    Finding(
+                        Level.ERROR,
+                        f"{self.name}: there is no such Secret",
+                        "`create: true` makes it",
+                    )
+                ]
             )
         return list(self._against(secret))
 
@@ -99,9 +114,14 @@ class KubernetesStore(ClusterConnection):
         access = Access(self.cluster, namespace)
         for verb in ("get",) if self.follows else ("get", "patch"):
             if not access.may(verb, "", "secrets", name):
-                rule = f'{{apiGroups: [""], resources: ["secrets"], resourceNames: ["{name}"], verbs: ["{verb}"]}}'
+                rule = (
+                    f'{{apiGroups: [""], resources: ["secrets"], resourceNames: ["{name}"], verbs:'
+                    f' ["{verb}"]}}'
+                )
                 text = f"{self.name}: we may not {verb} this Secret"
-                yield Finding(Level.ERROR, text, f"add the rule  {rule}  to the Role in {namespace}")
+                yield Finding(
+                    Level.ERROR, text, f"add the rule  {rule}  to the Role in {namespace}"
+                )
 
     def _against(self, secret: Mapping[str, Any]) -> Iterator[Finding]:
         """What speaks against writing it."""
@@ -121,15 +141,22 @@ class KubernetesStore(ClusterConnection):
             yield Finding(Level.ERROR, f"{self.name} is immutable", hint)
         if secret.get("type") in _JSON_TYPES:
             yield Finding(
-                Level.ERROR, f"{self.name} is of type {secret['type']}: not a key but a file", "use another Secret"
+                Level.ERROR,
+                f"{self.name} is of type {secret['type']}: not a key but a file",
+                "use another Secret",
             )
         with contextlib.suppress(PermanentError):  # told when it is read
             for text in self._raw(secret).values():
                 yield from around.accidents(self.name, text)
         if self._applied(secret):
-            text = f"{self.name}: `kubectl apply` left the key in clear in an annotation, too; it is taken out there"
+            text = (
+                f"{self.name}: `kubectl apply` left the key in clear in an annotation, too; it is"
+                " taken out there"
+            )
             yield Finding(
-                Level.WARNING, text, "take it out of the manifest as well: applied again, it puts the old key back"
+                Level.WARNING,
+                text,
+                "take it out of the manifest as well: applied again, it puts the old key back",
             )
 
     def copies(self) -> list[Copies]:
@@ -152,7 +179,10 @@ class KubernetesStore(ClusterConnection):
             except Conflict:
                 continue  # another key, a label: read again
             kubernetes.event(
-                self.cluster, {**written, "kind": "Secret"}, "KeyRotated", f"{self.name} by {note.rotation}"
+                self.cluster,
+                {**written, "kind": "Secret"},
+                "KeyRotated",
+                f"{self.name} by {note.rotation}",
             )
             return self._version(written)
         raise Conflict(f"{self.name} was changed by somebody else")
@@ -175,17 +205,25 @@ class KubernetesStore(ClusterConnection):
         if not values:
             return None
         owners = kube_owners.of_keys(secret, self._keys)
-        times = [at + 1 for _, at in owners if at is not None]  # told in whole seconds, rounded down
+        times = [
+            at + 1 for _, at in owners if at is not None
+        ]  # told in whole seconds, rounded down
         by = ", ".join(manager for manager, _ in owners if manager != self._manager)
-        return Held(values, self._version(secret), self._note(secret), max(times, default=None), beside, by)
+        return Held(
+            values, self._version(secret), self._note(secret), max(times, default=None), beside, by
+        )
 
     def _raw(self, secret: Mapping[str, Any]) -> dict[str, str]:
         """What our keys hold, with what stands around it."""
         data = secret.get("data") or {}
         try:
-            return {key: base64.b64decode(data[key]).decode() for key in self._keys if data.get(key)}
+            return {
+                key: base64.b64decode(data[key]).decode() for key in self._keys if data.get(key)
+            }
         except ValueError as error:
-            raise PermanentError(f"{self.name} is no text", "rotator keeps keys that are text") from error
+            raise PermanentError(
+                f"{self.name} is no text", "rotator keeps keys that are text"
+            ) from error
 
     def _texts(self, secret: Mapping[str, Any]) -> dict[str, str]:
         texts = {key: around.bare(text) for key, text in self._raw(secret).items()}
@@ -194,15 +232,20 @@ class KubernetesStore(ClusterConnection):
     def _version(self, secret: Mapping[str, Any]) -> str:
         """Another one after each write of ours, and after each change of our keys by anybody."""
         meta = secret["metadata"]
-        owners = sorted((manager, at or 0.0) for manager, at in kube_owners.of_keys(secret, self._keys))
+        owners = sorted(
+            (manager, at or 0.0) for manager, at in kube_owners.of_keys(secret, self._keys)
+        )
         written = (meta.get("annotations") or {}).get(self._annotation, "")
         told = json.dumps([meta.get("uid"), owners, written])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    def _put(self, secret: Mapping[str, Any] | None, credential: Credential, note: Note) -> dict[str, Any]:
+    def _put(
+        self, secret: Mapping[str, Any] | None, credential: Credential, note: Note
+    ) -> dict[str, Any]:
         """One request. Raises Conflict if anybody wrote since `secret` was read."""
         texts = {
-            k: credential.primary.reveal() if self.keys is None else credential.text(v) for k, v in self._keys.items()
+            k: credential.primary.reveal() if self.keys is None else credential.text(v)
+            for k, v in self._keys.items()
         }
         before = self._raw(secret) if secret is not None else {}
         texts = {key: around.like(before.get(key, ""), text) for key, text in texts.items()}
@@ -222,25 +265,40 @@ class KubernetesStore(ClusterConnection):
         body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data}
         body["metadata"] = {"name": name, "namespace": namespace, "annotations": annotations}
         where = kube_views.path("Secret", namespace)
-        return self.cluster.call("POST", where, body, safe=False, query={"fieldManager": self._manager})
+        return self.cluster.call(
+            "POST", where, body, safe=False, query={"fieldManager": self._manager}
+        )
 
     @property
     def _manager(self) -> str:
-        """One for each key: so a neighbour's rotation in the same Secret does not look like ours."""
+        """One for each key: so a neighbour's rotation in the same Secret does not look
+        like ours.
+        """
         return f"rotator-{'-'.join(self._keys)}"[:128]
 
     @property
     def _annotation(self) -> str:
         key = next(iter(self._keys))
-        return f"rotator/{key}" if len(key) <= 63 else f"rotator/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        return (
+            f"rotator/{key}"
+            if len(key) <= 63
+            else f"rotator/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        )
 
     def _told(self, note: Note) -> str:
-        told = {"key": note.key_id, "installation": note.installation, "rotation": note.rotation, "at": round(note.at)}
+        told = {
+            "key": note.key_id,
+            "installation": note.installation,
+            "rotation": note.rotation,
+            "at": round(note.at),
+        }
         return json.dumps({**told, "write": uuid.uuid4().hex})
 
     def _note(self, secret: Mapping[str, Any]) -> Note | None:
         """The note that we left, if nobody else wrote the key since."""
-        if not any(manager == self._manager for manager, _ in kube_owners.of_keys(secret, self._keys)):
+        if not any(
+            manager == self._manager for manager, _ in kube_owners.of_keys(secret, self._keys)
+        ):
             return None
         try:
             told = json.loads((secret["metadata"].get("annotations") or {})[self._annotation])

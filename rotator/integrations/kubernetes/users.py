@@ -1,4 +1,6 @@
-"""Who is restarted when a Secret of Kubernetes has a new key, and what must be known of them before."""
+"""Who is restarted when a Secret of Kubernetes has a new key, and what must be known of them
+before.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from rotator.model import Finding, Level
 from rotator.secret import Secret
 
 KINDS = {kind.lower(): kind for kind in (*judge.RESTARTABLE, judge.ROLLOUT)}
-REVISIONS = ("ReplicaSet", "ControllerRevision")  # what was rolled out before, as `kubectl rollout history` reads it
+REVISIONS = (
+    "ReplicaSet",
+    "ControllerRevision",
+)  # what was rolled out before, as `kubectl rollout history` reads it
 _GROUPS = {judge.ROLLOUT: "argoproj.io"}
 _VERBS = ("get", "list", "watch", "patch")
 _SEEN_FOR = 60.0  # seconds for which it is believed that a cluster has Argo Rollouts, or has not
@@ -28,14 +33,18 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to look in one namespace: users of these Secrets, or these workloads by kind and name."""
+    """Where to look in one namespace: users of these Secrets, or these workloads by
+    kind and name.
+    """
 
     cluster: Cluster
     namespace: str
     secrets: tuple[SecretRef, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     env: str | None = None  # variable that is read in each pod
-    held_in: frozenset[str] = frozenset()  # names of the Secrets that a container may have it from as a whole
+    held_in: frozenset[str] = (
+        frozenset()
+    )  # names of the Secrets that a container may have it from as a whole
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -65,7 +74,8 @@ class Scope:
         for kind, name in self.names:
             if (kind, name) not in there:
                 raise NotFound(
-                    f"there is no {kind.lower()}/{name} in {self.namespace}", "`kubectl get` shows their names"
+                    f"there is no {kind.lower()}/{name} in {self.namespace}",
+                    "`kubectl get` shows their names",
                 )
         return [there[one] for one in self.names]
 
@@ -73,13 +83,19 @@ class Scope:
         return [way for ref in self.secrets for way in judge.uses(found, ref.name, ref.keys)]
 
     def others(self, objects: Objects) -> list[Found]:
-        """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what is left alone."""
+        """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what
+        is left alone.
+        """
         restarted = {whose(one) for one in self.targets(objects)}
         users = (pod for pod in judge.running(objects["Pod"]) if self.ways(pod))
         return [pod for pod in users if judge.owner(pod) not in restarted]
 
-    def strayed(self, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]) -> list[Found]:
-        """Workloads that were restarted for a change and, by their present template, take the Secret no more."""
+    def strayed(
+        self, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]
+    ) -> list[Found]:
+        """Workloads that were restarted for a change and, by their present template, take the
+        Secret no more.
+        """
         if not self.secrets:
             return []
         lost = last.keys() - {whose(one) for one in targets}
@@ -107,7 +123,10 @@ class Scope:
                 yield Finding(level, text, _rule(group, resource, (verb,)))
         there, seen = self._rollouts() if self.secrets else (False, False)
         if there and not seen:
-            text = f"we may not see the Argo Rollouts of {self.namespace}; their pods hold the old key's end up"
+            text = (
+                f"we may not see the Argo Rollouts of {self.namespace}; their pods hold the old"
+                " key's end up"
+            )
             yield Finding(Level.WARNING, text, _rule(_GROUPS[judge.ROLLOUT], "rollouts", _VERBS))
 
     def health(self) -> Iterator[Finding]:
@@ -117,21 +136,33 @@ class Scope:
             text, hint = judge.hindrance(target)
             ill = judge.illness(target)
             if text or ill:
-                yield Finding(Level.ERROR, text or ill, hint or f"`kubectl describe {judge.named(target)}`")
+                yield Finding(
+                    Level.ERROR, text or ill, hint or f"`kubectl describe {judge.named(target)}`"
+                )
                 continue
             why = f" ({', '.join(self.ways(target))})" if self.secrets else ""
             yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
             yield from self._unreadable(target, objects)
             if target["kind"] == "StatefulSet" and not access.may("delete", "", "pods"):
-                text = f"we may not delete pods in {self.namespace}: where a key does not work, {judge.named(target)}"
+                text = (
+                    f"we may not delete pods in {self.namespace}: where a key does not work,"
+                    f" {judge.named(target)}"
+                )
                 hint = _rule("", "pods", ("delete",))
-                yield Finding(Level.WARNING, f"{text} waits for its broken pod until somebody deletes it", hint)
+                yield Finding(
+                    Level.WARNING,
+                    f"{text} waits for its broken pod until somebody deletes it",
+                    hint,
+                )
         for pod in self.others(objects):
             yield _not_ours(pod)
         if self.secrets:
             for job in kube_views.now(self.cluster, self.namespace, ["CronJob"])["CronJob"]:
                 if ways := self.ways(job):
-                    text = f"{judge.named(job)} takes what the Secret holds at its next run ({', '.join(ways)})"
+                    text = (
+                        f"{judge.named(job)} takes what the Secret holds at its next run"
+                        f" ({', '.join(ways)})"
+                    )
                     yield Finding(Level.OK, text)
 
     def _unreadable(self, target: Found, objects: Objects) -> Iterator[Finding]:
@@ -140,17 +171,26 @@ class Scope:
             return
         if not judge.shows(target, self.env, self.held_in):
             text = f"{judge.named(target)} has no variable {self.env}"
-            yield Finding(Level.ERROR, text, "an entry of its own, without `env`, for who takes the key otherwise")
+            yield Finding(
+                Level.ERROR,
+                text,
+                "an entry of its own, without `env`, for who takes the key otherwise",
+            )
             return
         for pod in filter(judge.ready, judge.pods_of(target, objects["Pod"])):
             if None in self.held(pod):
-                hint = f"`kubectl exec` there must work; else leave `env` out for {judge.named(target)}"
+                hint = (
+                    "`kubectl exec` there must work; else leave `env` out for"
+                    f" {judge.named(target)}"
+                )
                 text = f"pod/{judge.meta(pod)['name']} does not show {self.env} by `printenv`"
                 yield Finding(Level.ERROR, text, hint)
             return  # one of them is enough
 
     def held(self, pod: Found) -> list[Secret | None]:
-        """What each of its containers was started with that has the variable; empty where nothing is read."""
+        """What each of its containers was started with that has the variable; empty where nothing
+        is read.
+        """
         if not self.env:
             return []
         name = judge.meta(pod)["name"]
@@ -161,7 +201,10 @@ class Scope:
 
 
 def scopes(
-    cluster: Cluster, workloads: list[str] | str, secrets: Iterable[SecretRef], env: str | None = None
+    cluster: Cluster,
+    workloads: list[str] | str,
+    secrets: Iterable[SecretRef],
+    env: str | None = None,
 ) -> Iterator[Scope]:
     """One for each namespace."""
     refs = list(secrets)
@@ -188,7 +231,9 @@ def _rollouts(cluster: Cluster, namespace: str, minute: int) -> tuple[bool, bool
     except AccessDenied:  # whoever may not look at the API's groups has no rule for this one either
         there = False
     access = Access(cluster, namespace)
-    seen = there and all(access.may(verb, _GROUPS[judge.ROLLOUT], "rollouts") for verb in ("list", "watch"))
+    seen = there and all(
+        access.may(verb, _GROUPS[judge.ROLLOUT], "rollouts") for verb in ("list", "watch")
+    )
     return there, seen
 
 
@@ -198,7 +243,10 @@ def whose(found: Found) -> tuple[str, str]:
 
 def _rule(group: str, resource: str, verbs: Sequence[str]) -> str:
     spelled = ", ".join(f'"{verb}"' for verb in verbs)
-    return f'add the rule  {{apiGroups: ["{group}"], resources: ["{resource}"], verbs: [{spelled}]}}  to the Role'
+    return (
+        f'add the rule  {{apiGroups: ["{group}"], resources: ["{resource}"], verbs: [{spelled}]}} '
+        " to the Role"
+    )
 
 
 def _left_alone(found: Found) -> bool:
@@ -209,11 +257,19 @@ def _not_ours(pod: Found) -> Finding:
     kind, name = judge.owner(pod)
     where = judge.named(pod)
     if kind == "Job":
-        return Finding(Level.WARNING, f"{where} of job/{name} runs to its end; the old key is not revoked before")
+        return Finding(
+            Level.WARNING,
+            f"{where} of job/{name} runs to its end; the old key is not revoked before",
+        )
     if kind in KINDS.values():
-        text = f"{where} of {kind.lower()}/{name} is left alone; the old key is not revoked while it runs"
+        text = (
+            f"{where} of {kind.lower()}/{name} is left alone; the old key is not revoked while it"
+            " runs"
+        )
         return Finding(Level.WARNING, text, f"restart it yourself, or remove {judge.LEFT_ALONE}")
     whose_ = f"belongs to {kind} {name}" if kind else "belongs to nobody, who would start it again"
     return Finding(
-        Level.WARNING, f"{where} {whose_}; the old key is not revoked while it runs", "end it after the rotation"
+        Level.WARNING,
+        f"{where} {whose_}; the old key is not revoked while it runs",
+        "end it after the rotation",
     )

@@ -1,7 +1,8 @@
-"""What is in a namespace: read now, or as a watch has it; one watch for each kind, however many are waited for.
+"""What is in a namespace: read now, or as a watch has it; one watch for each kind, however many are
+waited for.
 
-A watch lives in a thread of this process; it is begun by the first question and ends when nobody has asked for a while.
-What it shows may lag: who asks about a change looks for it in what is shown.
+A watch lives in a thread of this process; it is begun by the first question and ends when nobody
+has asked for a while. What it shows may lag: who asks about a change looks for it in what is shown.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def now(cluster: Cluster, namespace: str, kinds: Iterable[str]) -> Objects:
 
 
 def watched(cluster: Cluster, namespace: str, kinds: Iterable[str]) -> Objects:
-    """Objects by kind, as the watches have them. Raises what a watch met, if it has nothing to show."""
+    """Objects by kind, as the watches have them.
+
+    Raises what a watch met, if it has nothing to show.
+    """
     return {kind: _watch(cluster, namespace, kind).objects() for kind in kinds}
 
 
@@ -67,11 +71,15 @@ class _Watch:
     def objects(self) -> list[dict[str, Any]]:
         with self._changed:
             self.asked = time.monotonic()
-            self._changed.wait_for(lambda: self._held is not None or self.problem is not None, _FIRST)
+            self._changed.wait_for(
+                lambda: self._held is not None or self.problem is not None, _FIRST
+            )
             if self.problem is not None:
                 raise self.problem
             if self._held is None:
-                raise TransientError(f"{self.cluster} does not list the {self.kind}s of {self.namespace}")
+                raise TransientError(
+                    f"{self.cluster} does not list the {self.kind}s of {self.namespace}"
+                )
             return list(self._held.values())
 
     def run(self) -> None:
@@ -122,7 +130,9 @@ def _watch(cluster: Cluster, namespace: str, kind: str) -> _Watch:
     with _lock:
         found = _watches.get((cluster, namespace, kind))
         if found is None:
-            found = _watches[cluster, namespace, kind] = _Watch(cluster, namespace, kind, time.monotonic())
+            found = _watches[cluster, namespace, kind] = _Watch(
+                cluster, namespace, kind, time.monotonic()
+            )
             threading.Thread(target=found.run, daemon=True, name=f"watch of {kind}s").start()
         return found
 

@@ -12,7 +12,9 @@ from rotator.plugin import setting
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryProbe:
-    """Ask an issuer that lives in this process whether it accepts the key; for rehearsals and tests."""
+    """Ask an issuer that lives in this process whether it accepts the key; for rehearsals and
+    tests.
+    """
 
     issuer: str = setting("Name of the issuer")
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from rotator.durations import Seconds
 from rotator.errors import QuotaExceeded, Rejected, Unsupported
 from rotator.integrations.memory.world import WORLD, IssuedKey, Issuer
-from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery, single
+from rotator.model import (
+    Credential,
+    Finding,
+    Identity,
+    KeyRecord,
+    Label,
+    NotYet,
+    Overlap,
+    Recovery,
+    single,
+)
 from rotator.plugin import ProviderDefaults, setting
 from rotator.secret import Secret
 
@@ -24,7 +34,9 @@ class MemoryProvider(ProviderDefaults):
     list_lag: Seconds = setting("How long a listing may lag", default=0.0)
     quota: int = setting("How many keys there can be; 0 = any number", default=0)
     tells_use: bool = setting("Whether the last use of keys is told", default=True)
-    propagation: Seconds = setting("How long until a new key, or the end of one, is known everywhere", default=0.0)
+    propagation: Seconds = setting(
+        "How long until a new key, or the end of one, is known everywhere", default=0.0
+    )
     life: Seconds = setting("How long its keys live; 0 = without end", default=0.0)
     supplied: bool = False
 
@@ -41,7 +53,10 @@ class MemoryProvider(ProviderDefaults):
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         slot = self._slot(like) if self.overlap is Overlap.TWO_SLOTS else 0
-        if self.quota and sum(key.state != "dead" for key in self._issuer.keys.values()) >= self.quota:
+        if (
+            self.quota
+            and sum(key.state != "dead" for key in self._issuer.keys.values()) >= self.quota
+        ):
             raise QuotaExceeded(f"{self.issuer} has {self.quota} keys already")
         text = label.text if self.recovery is Recovery.LABEL else ""
         issued = self._issuer.create(text, slot)
@@ -50,7 +65,9 @@ class MemoryProvider(ProviderDefaults):
 
     def reread(self, like: Credential | None) -> Credential | None:
         slot = self._slot(like) if self.overlap is Overlap.TWO_SLOTS else 0
-        live = [key for key in self._issuer.keys.values() if key.state == "live" and key.slot == slot]
+        live = [
+            key for key in self._issuer.keys.values() if key.state == "live" and key.slot == slot
+        ]
         return _credential(live[-1]) if live else None
 
     def inventory(self) -> list[KeyRecord]:

@@ -33,10 +33,13 @@ class MemoryRestarter:
                 WORLD.start(name)
 
     def progress(self, change: Change) -> Progress:
-        found = [(name, WORLD.consumers[name]) for name in self.consumers if name in WORLD.consumers]
+        found = [
+            (name, WORLD.consumers[name]) for name in self.consumers if name in WORLD.consumers
+        ]
         read = self.evidence is Evidence.READ
         instances = tuple(
-            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None) for name, consumer in found
+            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None)
+            for name, consumer in found
         )
         current = sum(change.since < consumer.started_at <= WORLD.now() for _, consumer in found)
         return Progress(len(found), current, current == len(found), instances)

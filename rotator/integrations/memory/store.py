@@ -37,7 +37,11 @@ class MemoryStore:
             present = str(cell.version) if cell.values is not None else ""
             if present != expect:
                 raise Conflict(f"{self.name} was changed by somebody else")
-            cell.values, cell.version, cell.written_at = dict(credential.values), cell.version + 1, WORLD.now()
+            cell.values, cell.version, cell.written_at = (
+                dict(credential.values),
+                cell.version + 1,
+                WORLD.now(),
+            )
             cell.note = note
             return str(cell.version)
 

@@ -1,4 +1,6 @@
-"""A real little world in memory: issuers, cells and consumers, for rehearsals, simulation and tests."""
+"""A real little world in memory: issuers, cells and consumers, for rehearsals, simulation and
+tests.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,14 @@ class Issuer:
         number = next(self.count)
         key_id, value = f"{self.name}-key{number}", f"mem-{self.name}-{number:04d}-{'x' * 24}"
         for other in self.keys.values():
-            replaced = self.overlap is Overlap.NONE or (self.overlap is Overlap.TWO_SLOTS and other.slot == slot)
+            replaced = self.overlap is Overlap.NONE or (
+                self.overlap is Overlap.TWO_SLOTS and other.slot == slot
+            )
             if replaced and other.state != "dead":
                 other.state = "dead"
-        issued = IssuedKey(KeyRecord(key_id, label, f"{value[:-20]}…xxxx", created_at=self.now()), value, slot=slot)
+        issued = IssuedKey(
+            KeyRecord(key_id, label, f"{value[:-20]}…xxxx", created_at=self.now()), value, slot=slot
+        )
         self.keys[key_id] = issued
         return issued
 

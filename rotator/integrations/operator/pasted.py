@@ -1,7 +1,7 @@
 """What people paste for a key: is it one word of printable ASCII, and nothing around it?
 
-A character that cannot be seen, or looks like another, is no part of any key that we know; nor are quotes, a second
-line, the variable's name, or dots where a console hides the rest.
+A character that cannot be seen, or looks like another, is no part of any key that we know; nor are
+quotes, a second line, the variable's name, or dots where a console hides the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def _named(char: str) -> str:
 
 
 def more_than_a_key(text: str) -> str:
-    """What one word shows to be around the key, or to stand in place of it; '' where nothing does."""
+    """What one word shows to be around the key, or to stand in place of it; '' where
+    nothing does.
+    """
     if _ASSIGNED.match(text):
         return "it begins with the name of a variable"
     if text[:1] in _OPENING or text[-1:] in "\"'`>":

@@ -1,4 +1,6 @@
-"""Provider `operator`: a person makes the key in a console and supplies it; all else is the same."""
+"""Provider `operator`: a person makes the key in a console and supplies it; all else is
+the same.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from rotator.secret import Secret, hint_of
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorProvider(ProviderDefaults):
-    """Ask a person for the new key (`rotator supply`), and later to destroy the old one (`rotator confirm`)."""
+    """Ask a person for the new key (`rotator supply`), and later to destroy the old one (`rotator
+    confirm`).
+    """
 
     pattern: str | None = setting("What a key looks like, as a regular expression", default=None)
     console: str | None = setting("Where a person makes and destroys keys", default=None)
@@ -31,12 +35,17 @@ class OperatorProvider(ProviderDefaults):
         return []
 
     def accept(self, value: Secret, old: Credential | None) -> Credential:
-        """The supplied key without the blanks around it. Raises PermanentError where it cannot be one."""
+        """The supplied key without the blanks around it.
+
+        Raises PermanentError where it cannot be one.
+        """
         tidy = Secret(pasted.tidied(value.reveal()))
         text = tidy.reveal()
         reason = pasted.not_one_word(text) or self.looks_right(tidy)
         if reason or (not self.pattern and (reason := pasted.more_than_a_key(text))):
-            raise PermanentError(f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone")
+            raise PermanentError(
+                f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone"
+            )
         if old is not None and old.values and old.primary == tidy:
             raise PermanentError("this is the old key", "make a new one")
         return Credential(values={"key": tidy}, hint=hint_of(text))
@@ -68,7 +77,11 @@ class OperatorProvider(ProviderDefaults):
         raise Unsupported("only a person can reactivate this key")
 
     def revoke(self, credential: Credential) -> None:
-        raise Unsupported("only a person can destroy this key", "`rotator confirm NAME` once it is done")
+        raise Unsupported(
+            "only a person can destroy this key", "`rotator confirm NAME` once it is done"
+        )
 
     def probe(self, credential: Credential) -> Identity:
-        raise Unsupported("this provider has no probe of its own", "add an http or command probe to the playbook")
+        raise Unsupported(
+            "this provider has no probe of its own", "add an http or command probe to the playbook"
+        )

@@ -1,4 +1,6 @@
-"""Restarter `process`: signal a process found by its pid file, and see that it, or another one, has the key then."""
+"""Restarter `process`: signal a process found by its pid file, and see that it, or another one, has
+the key then.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +20,40 @@ from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.secret import Secret
 
 _SLACK = 0.005
-_TICKS = 0.05  # /proc counts start times in hundredths of a second: a successor must start clearly after the write
-# By custom a process ends on these, and its supervisor starts another one; on others it may go on as the same one.
-_ENDS = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGABRT, signals.SIGKILL})
-_NOTHING = frozenset({signals.SIGCHLD, signals.SIGCONT, signals.SIGURG, signals.SIGWINCH})  # by default
+# /proc counts start times in hundredths of a second: a successor must start clearly after the write
+_TICKS = 0.05
+# By custom a process ends on these, and its supervisor starts another one; on others it may go on
+# as the same one.
+_ENDS = frozenset(
+    {signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGABRT, signals.SIGKILL}
+)
+_NOTHING = frozenset(
+    {signals.SIGCHLD, signals.SIGCONT, signals.SIGURG, signals.SIGWINCH}
+)  # by default
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessRestarter:
-    """Send a signal to the process in a pid file: it ends and its supervisor starts another one, or it re-executes
-    itself, or reads the key again.
+    """Send a signal to the process in a pid file: it ends and its supervisor starts another one, or
+    it re-executes itself, or reads the key again.
 
-    Without `env` and `ready`, restarted means: the pid file names a process that started after the change. One that
-    re-executes itself keeps its id and its start time: so where the process handles the signal itself (HUP, USR1,
-    USR2), `env` or `ready` must tell. With `env`: its environment, as it was when the program began, holds the key.
-    With `ready`: a program of yours says so.
+    Without `env` and `ready`, restarted means: the pid file names a process that started after the
+    change. One that re-executes itself keeps its id and its start time: so where the process
+    handles the signal itself (HUP, USR1, USR2), `env` or `ready` must tell. With `env`: its
+    environment, as it was when the program began, holds the key. With `ready`: a program of yours
+    says so.
     """
 
     pid_file: str = setting("File with the process id, for instance /run/app.pid", path=True)
     signal: str = setting("HUP, USR2, TERM, …", default="HUP")
     env: str | None = setting(
-        "Variable that holds the key in the process's environment, read from /proc as proof", default=None
+        "Variable that holds the key in the process's environment, read from /proc as proof",
+        default=None,
     )
     ready: list[str] | None = setting(
-        "Ends with 0 once the process runs with the key (75 = not yet, else failed)", default=None, program=True
+        "Ends with 0 once the process runs with the key (75 = not yet, else failed)",
+        default=None,
+        program=True,
     )
     timeout: Seconds = setting("How long `ready` may take", default=60.0)
     inherit: list[str] = own_variables()
@@ -62,7 +74,9 @@ class ProcessRestarter:
 
     @property
     def keeps_mounts(self) -> bool:
-        """A process that re-executes itself sees the files that it saw before; one that ends may be started anew."""
+        """A process that re-executes itself sees the files that it saw before; one that ends may be
+        started anew.
+        """
         return _number(self.signal) not in _ENDS
 
     def _named(self) -> Process:
@@ -89,7 +103,9 @@ class ProcessRestarter:
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise AccessDenied(f"{found} may not be signalled", "run rotator as its user") from error
+            raise AccessDenied(
+                f"{found} may not be signalled", "run rotator as its user"
+            ) from error
 
     def progress(self, change: Change) -> Progress:
         try:
@@ -114,7 +130,9 @@ class ProcessRestarter:
         return procfs.variable(found.pid, self.env) if self.env else None
 
     def _runs_with_it(self, found: Process, change: Change) -> bool:
-        """What was read from its environment decides; where nothing can be read, when it started."""
+        """What was read from its environment decides; where nothing can be read, when
+        it started.
+        """
         shown = self._shown(found)
         if isinstance(shown, Secret) and change.credential.values:
             return change.fits(shown)
@@ -140,18 +158,29 @@ class ProcessRestarter:
         if found.stopped:
             yield Finding(Level.ERROR, f"{found} is stopped", f"`kill -CONT {found.pid}`")
         if does == "ignores" or (not does and number in _NOTHING):
-            yield Finding(Level.ERROR, f"{found} ignores {self._told}", "`signal:` one that it acts on, such as TERM")
+            yield Finding(
+                Level.ERROR,
+                f"{found} ignores {self._told}",
+                "`signal:` one that it acts on, such as TERM",
+            )
         if not does and (child := procfs.runs_for_it(found)) is not None:
-            text = f"{found} is a shell that runs {child}: {self._told} would leave that one, with the old key"
-            yield Finding(Level.ERROR, text, "`exec` the program in the script, or have it write the pid file itself")
+            text = (
+                f"{found} is a shell that runs {child}: {self._told} would leave that one, with the"
+                " old key"
+            )
+            yield Finding(
+                Level.ERROR,
+                text,
+                "`exec` the program in the script, or have it write the pid file itself",
+            )
         if isinstance(shown, Missing) and shown is not Missing.OVERWRITTEN:
             yield self._no_variable(found, shown)
         told = self.ready or (self.env and shown is not Missing.OVERWRITTEN)
         if does == "catches" and number not in _ENDS and not told:
             yield Finding(
                 Level.ERROR,
-                f"{found} handles {self._told} itself: it may go on as the same process, and nothing would show "
-                "that it has the new key",
+                f"{found} handles {self._told} itself: it may go on as the same process, and"
+                " nothing would show that it has the new key",
                 "`env:` reads the key from /proc, `ready:` asks a program, `signal: TERM` ends it",
             )
 
@@ -159,7 +188,10 @@ class ProcessRestarter:
         text = f"{found} does not show {self.env}: {shown}"
         if shown is Missing.UNREADABLE:
             return Finding(Level.ERROR, text, "run rotator as its user, or leave `env` out")
-        hint = "one that reads its .env file itself never shows it: leave `env` out; or does the file name a wrapper?"
+        hint = (
+            "one that reads its .env file itself never shows it: leave `env` out; or does the file"
+            " name a wrapper?"
+        )
         return Finding(Level.ERROR, text, hint)
 
     @property
@@ -171,4 +203,6 @@ def _number(name: str) -> signals.Signals:
     try:
         return signals.Signals[f"SIG{name.upper().removeprefix('SIG')}"]
     except KeyError as error:
-        raise PermanentError(f"there is no signal {name}", "for instance HUP, USR2 or TERM") from error
+        raise PermanentError(
+            f"there is no signal {name}", "for instance HUP, USR2 or TERM"
+        ) from error

@@ -1,6 +1,7 @@
 """Store `systemd-creds`: an encrypted credential, for `LoadCredentialEncrypted=`.
 
-What it is encrypted with (the host's key, a TPM) is systemd's choice; https://systemd.io/CREDENTIALS/ has the rules.
+What it is encrypted with (the host's key, a TPM) is systemd's choice;
+https://systemd.io/CREDENTIALS/ has the rules.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from rotator.secret import Secret, last_line
 
 @dataclass(frozen=True, kw_only=True)
 class SystemdCredsStore(PlacedStore):
-    """Keep a credential in a file that only this host can decrypt, as `systemd-creds encrypt` makes it.
+    """Keep a credential in a file that only this host can decrypt, as `systemd-creds encrypt` makes
+    it.
 
     Its plain text is in no file and no argument. Root on the host, or `sudo: true`.
     """
 
     credential: str | None = setting(
-        "The name that units load it by; it is encrypted with it. Without one, the file's name", default=None
+        "The name that units load it by; it is encrypted with it. Without one, the file's name",
+        default=None,
     )
-    with_key: Literal["auto", "host", "tpm2", "host+tpm2"] = setting("What to encrypt with", default="auto")
+    with_key: Literal["auto", "host", "tpm2", "host+tpm2"] = setting(
+        "What to encrypt with", default="auto"
+    )
 
     @property
     def name(self) -> str:
@@ -43,7 +48,9 @@ class SystemdCredsStore(PlacedStore):
         return self._host or Host()
 
     def preflight(self) -> list[Finding]:
-        asked = self._there.repeated(f"{self._there.command('systemd-creds', '--version')} >/dev/null")
+        asked = self._there.repeated(
+            f"{self._there.command('systemd-creds', '--version')} >/dev/null"
+        )
         if asked.code != 0:
             text = f"{self._there} has no systemd-creds: {asked.words}"
             return [Finding(Level.ERROR, text, "systemd 250 or newer; Debian: apt install systemd")]
@@ -58,17 +65,25 @@ class SystemdCredsStore(PlacedStore):
         if snapshot is None or not snapshot.content.strip():
             return None
         plain = around.bare(self._plain(snapshot))
-        return Held({"key": Secret(plain)}, snapshot.version, written_at=snapshot.written_at) if plain else None
+        return (
+            Held({"key": Secret(plain)}, snapshot.version, written_at=snapshot.written_at)
+            if plain
+            else None
+        )
 
     def _plain(self, snapshot: Snapshot | None) -> str:
-        """What it is decrypted to, with what stands around the key: in base64, as lines lose their ends on the way."""
+        """What it is decrypted to, with what stands around the key: in base64, as lines lose their
+        ends on the way.
+        """
         if snapshot is None or not snapshot.content.strip():
             return ""
         told = self._crypt("decrypt", Secret(snapshot.content.decode(errors="replace")))
         try:
             return base64.b64decode(told).decode()
         except ValueError as error:
-            raise PermanentError(f"{self.place} holds no text", "rotator keeps keys that are text") from error
+            raise PermanentError(
+                f"{self.place} holds no text", "rotator keeps keys that are text"
+            ) from error
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
         before = self._read()
@@ -93,5 +108,10 @@ class SystemdCredsStore(PlacedStore):
             return ended.out
         told = f"{self.place} is not {verb}ed: {last_line(said) or ended.words}"
         if "Permission denied" in ended.err or "Operation not permitted" in ended.err:
-            raise AccessDenied(told, "the host's key is root's: `sudo: true`, or run rotator as root")
-        raise PermanentError(told, f"try it there: {shlex.join(['systemd-creds', verb, f'--name={name}', self.path])}")
+            raise AccessDenied(
+                told, "the host's key is root's: `sudo: true`, or run rotator as root"
+            )
+        raise PermanentError(
+            told,
+            f"try it there: {shlex.join(['systemd-creds', verb, f'--name={name}', self.path])}",
+        )

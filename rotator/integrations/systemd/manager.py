@@ -14,7 +14,14 @@ from rotator.clients.procfs import Missing
 from rotator.secret import Secret, last_line
 
 _USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
-_OWN_LINES = ("Main process exited", "Failed with result", "Started ", "Scheduled restart", "Stopped ", "Starting ")
+_OWN_LINES = (
+    "Main process exited",
+    "Failed with result",
+    "Started ",
+    "Scheduled restart",
+    "Stopped ",
+    "Starting ",
+)
 _SHOWN = (
     "Id",
     "LoadState",
@@ -34,7 +41,10 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as its host shows it. Times are Unix seconds by this machine's clock, at the earliest; 0 if never."""
+    """A unit as its host shows it.
+
+    Times are Unix seconds by this machine's clock, at the earliest; 0 if never.
+    """
 
     shown: Mapping[str, str]
     active_for: float  # seconds since it became active
@@ -97,16 +107,22 @@ class Manager:
     def variable(self, pid: int, name: str) -> Secret | Missing:
         """A variable of the environment that a process was started with, or why it is not known."""
         shown = f"{self.host.command('cat', f'/proc/{pid}/environ')} 2>/dev/null"
-        told = self.host.run(f"{shown} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}", check=False)
+        told = self.host.run(
+            f"{shown} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}", check=False
+        )
         if told.strip():
             return Secret(told.strip("\n").partition("=")[2])
-        first = self.host.run(f"{shown} | tr '\\0' '\\n' | sed -e 's/=.*/=/' -e 1q", check=False)  # a name alone
+        first = self.host.run(
+            f"{shown} | tr '\\0' '\\n' | sed -e 's/=.*/=/' -e 1q", check=False
+        )  # a name alone
         return procfs.missing(first.encode()) if first else Missing.UNREADABLE
 
     def last_words(self, unit: str) -> str:
         """The last line of its journal, redacted; '' where we may not read it."""
         mine = ["--user"] if self.user else []
-        command = self.host.command("journalctl", *mine, "-q", "-o", "cat", "--no-pager", "-n", "20", "-u", unit)
+        command = self.host.command(
+            "journalctl", *mine, "-q", "-o", "cat", "--no-pager", "-n", "20", "-u", unit
+        )
         lines = self.host.run(command, check=False).splitlines()
         return last_line(line for line in lines if not _by_systemd(line))
 
@@ -124,7 +140,9 @@ def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
             int(shown.get(f"{name}TimestampMonotonic") or 0) / 1e6
             for name in ("ActiveEnter", "ExecMainStart", "StateChange", "ActiveExit")
         )
-        yield Unit(shown, uptime - active if active else 0.0, *(booted + at if at else 0.0 for at in times))
+        yield Unit(
+            shown, uptime - active if active else 0.0, *(booted + at if at else 0.0 for at in times)
+        )
 
 
 def _by_systemd(line: str) -> bool:

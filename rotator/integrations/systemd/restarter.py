@@ -1,6 +1,8 @@
-"""Restarter `systemd`: units restarted or reloaded, one after the other, each watched until it has stayed up.
+"""Restarter `systemd`: units restarted or reloaded, one after the other, each watched until it has
+stayed up.
 
-`systemctl restart` exits with 0 even where a Type=simple unit fails at once: only its state afterwards tells.
+`systemctl restart` exits with 0 even where a Type=simple unit fails at once: only its state
+afterwards tells.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ _ENV_FILE = r"^\s*EnvironmentFile\s*=\s*-?\"?([^\"\n]*?)\"?\s*$"
 
 @dataclass(frozen=True, kw_only=True)
 class SystemdRestarter(HostsConnection):
-    """Restart units of systemd, on this machine or by ssh; success is a new invocation that stayed up for `settle`.
+    """Restart units of systemd, on this machine or by ssh; success is a new invocation that stayed
+    up for `settle`.
 
     A unit that is inactive stays so: it will start with what the store holds.
     """
@@ -44,7 +47,9 @@ class SystemdRestarter(HostsConnection):
     wave: int = setting("How many units, over all hosts, start at a time", default=1)
     settle: Seconds = setting("How long a unit must stay up", default=2.0)
     user: bool = setting("Units of the user's own manager", default=False)
-    env: str | None = setting("Variable that holds the key, read from the main process as proof", default=None)
+    env: str | None = setting(
+        "Variable that holds the key, read from the main process as proof", default=None
+    )
 
     def __post_init__(self) -> None:
         if not self.units:
@@ -54,7 +59,9 @@ class SystemdRestarter(HostsConnection):
         if self.user and self.sudo:
             raise ConfigError("`user` is the user's own manager, `sudo` is root's", "one of them")
         if self.env and self.action == "reload":
-            raise ConfigError("a reload changes no environment", "`action: restart`, or leave `env` out")
+            raise ConfigError(
+                "a reload changes no environment", "`action: restart`, or leave `env` out"
+            )
 
     @property
     def name(self) -> str:
@@ -99,15 +106,30 @@ class SystemdRestarter(HostsConnection):
     def _check(self, manager: Manager, unit: Unit) -> list[Finding]:
         where, shown = f"{unit.name} on {manager}", unit.shown
         if shown["LoadState"] != "loaded":
-            return [Finding(Level.ERROR, f"there is no {where}", "`systemctl list-units` shows their names")]
+            return [
+                Finding(
+                    Level.ERROR, f"there is no {where}", "`systemctl list-units` shows their names"
+                )
+            ]
         if shown["ActiveState"] == "inactive":
-            return [Finding(Level.OK, f"{where} is inactive: it will start with what the store holds")]
+            return [
+                Finding(Level.OK, f"{where} is inactive: it will start with what the store holds")
+            ]
         if unit.state != "active/running":
-            return [Finding(Level.ERROR, f"{where} is not well already: {unit.state}", f"systemctl status {unit.name}")]
+            return [
+                Finding(
+                    Level.ERROR,
+                    f"{where} is not well already: {unit.state}",
+                    f"systemctl status {unit.name}",
+                )
+            ]
         if self.action == "reload":
             stale = sorted(set(re.findall(_STALE, manager.files(unit.name), re.MULTILINE)))
             if stale:
-                text = f"{where} reads its key when it starts ({', '.join(stale)}): a reload keeps the old one"
+                text = (
+                    f"{where} reads its key when it starts ({', '.join(stale)}): a reload keeps the"
+                    " old one"
+                )
                 return [Finding(Level.ERROR, text, "`action: restart`")]
             if shown.get("CanReload") != "yes":
                 return [Finding(Level.ERROR, f"{where} cannot be reloaded", "`action: restart`")]
@@ -130,7 +152,12 @@ class SystemdRestarter(HostsConnection):
                 manager.order(self.action, [unit.name for unit in now])
                 room -= len(now)
             if later:
-                return NotYet(_PAUSE, text=f"{', '.join(unit.name for unit in later[:5])} on {manager} wait for others")
+                return NotYet(
+                    _PAUSE,
+                    text=(
+                        f"{', '.join(unit.name for unit in later[:5])} on {manager} wait for others"
+                    ),
+                )
         return None
 
     def progress(self, change: Change) -> Progress:
@@ -145,7 +172,11 @@ class SystemdRestarter(HostsConnection):
                 if change.id == "look" or self._over(manager, unit, change):
                     current += 1
                 else:
-                    without = f", without {self.env}" if held in (Missing.ABSENT, Missing.UNREADABLE) else ""
+                    without = (
+                        f", without {self.env}"
+                        if held in (Missing.ABSENT, Missing.UNREADABLE)
+                        else ""
+                    )
                     waiting.append(f"{name} is {unit.state}{without}")
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting[:5]))
 
@@ -154,7 +185,9 @@ class SystemdRestarter(HostsConnection):
         found = manager.units(self.units)
         if not found:
             words = ", ".join(self.units)
-            raise NotFound(f"{manager} has no unit like {words}", "`systemctl list-units` shows their names")
+            raise NotFound(
+                f"{manager} has no unit like {words}", "`systemctl list-units` shows their names"
+            )
         return found
 
     def _running(self, manager: Manager) -> list[Unit]:
@@ -162,7 +195,9 @@ class SystemdRestarter(HostsConnection):
         return [unit for unit in self._units(manager) if unit.shown["ActiveState"] != "inactive"]
 
     def _must(self, manager: Manager, unit: Unit, change: Change) -> bool:
-        """Whether it has still to be restarted: by what its process holds, or, where that is not read, its start."""
+        """Whether it has still to be restarted: by what its process holds, or, where that is not
+        read, its start.
+        """
         if self.action == "reload":
             return True  # nothing shows that it was; done twice it harms nobody
         held = self._held(manager, unit)
@@ -174,7 +209,10 @@ class SystemdRestarter(HostsConnection):
         return manager.variable(unit.pid, self.env) if self.env and unit.pid else None
 
     def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:
-        """Whether it is up with the change, and has stayed so. Raises PermanentError with its own words if it ended."""
+        """Whether it is up with the change, and has stayed so.
+
+        Raises PermanentError with its own words if it ended.
+        """
         self._must_not_have_ended(manager, unit, change)
         if self.action == "reload":
             return unit.state == "active/running"
@@ -183,9 +221,11 @@ class SystemdRestarter(HostsConnection):
         return up and shows and not self._must(manager, unit, change)
 
     def _must_not_have_ended(self, manager: Manager, unit: Unit, change: Change) -> None:
-        """One that cannot start at all (its EnvironmentFile is gone) has no new process, but another state.
+        """One that cannot start at all (its EnvironmentFile is gone) has no new process, but
+        another state.
 
-        One that systemd started again counts by when it ended: it may have done so with what it held before.
+        One that systemd started again counts by when it ended: it may have done so with what it
+        held before.
         """
         down = unit.shown["ActiveState"] == "failed" or unit.shown["SubState"] == "auto-restart"
         since = max(unit.started_at, unit.changed_at) if down else unit.left_at

@@ -1,8 +1,9 @@
-"""The one door to Vault and OpenBao: the package hvac, imported late. Where and who, as Vault's users expect it.
+"""The one door to Vault and OpenBao: the package hvac, imported late. Where and who, as Vault's
+users expect it.
 
-What a playbook does not say comes from VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT and, for who asks, VAULT_TOKEN or
-~/.vault-token. A token that a login gave is kept in this process, renewed after two thirds of its life, and had anew
-when the server refuses it.
+What a playbook does not say comes from VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT and, for who asks,
+VAULT_TOKEN or ~/.vault-token. A token that a login gave is kept in this process, renewed after two
+thirds of its life, and had anew when the server refuses it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from rotator import deadline, installed, plain
-from rotator.errors import AccessDenied, ConfigError, NotFound, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    ConfigError,
+    NotFound,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+)
 from rotator.plugin import STRICT, setting
 from rotator.reference import Reference
 from rotator.secret import Secret, redact
@@ -26,7 +34,8 @@ _TIMEOUT = 20.0
 _RENEW_AFTER = 2 / 3  # of a token's life
 _MOUNT_KNOWN = 60.0  # seconds: `vault kv enable-versioning` is rare
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
-# What the server says of itself instead of an answer. https://developer.hashicorp.com/vault/api-docs/system/health
+# What the server says of itself instead of an answer.
+# https://developer.hashicorp.com/vault/api-docs/system/health
 _NOT_NOW = {
     412: "has not yet seen an earlier write",
     429: "is busy, or a standby",
@@ -35,7 +44,14 @@ _NOT_NOW = {
     501: "is not initialised",
     503: "is sealed, or in maintenance",
 }
-_NEEDS = {"GET": "read", "LIST": "list", "POST": "update", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_NEEDS = {
+    "GET": "read",
+    "LIST": "list",
+    "POST": "update",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +83,22 @@ class VaultAuth:
     __pydantic_config__ = STRICT
 
     token: Reference | None = setting("A token, as a reference", default=None)
-    file: str | None = setting("A file with a token that an agent keeps fresh", default=None, path=True)
+    file: str | None = setting(
+        "A file with a token that an agent keeps fresh", default=None, path=True
+    )
     approle: AppRole | None = setting("Log in by AppRole: role_id, secret_id, mount", default=None)
-    kubernetes: KubernetesLogin | None = setting("Log in as the pod's service account: role, mount", default=None)
+    kubernetes: KubernetesLogin | None = setting(
+        "Log in as the pod's service account: role, mount", default=None
+    )
 
     def __post_init__(self) -> None:
-        if sum(way is not None for way in (self.token, self.file, self.approle, self.kubernetes)) > 1:
-            raise ConfigError("more than one way to log in", "`auth` has one of token, file, approle, kubernetes")
+        if (
+            sum(way is not None for way in (self.token, self.file, self.approle, self.kubernetes))
+            > 1
+        ):
+            raise ConfigError(
+                "more than one way to log in", "`auth` has one of token, file, approle, kubernetes"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +108,18 @@ class VaultConnection:
     address: str | None = setting(
         "Server, for instance https://vault:8200; else VAULT_ADDR", default=None, connection=True
     )
-    namespace: str | None = setting("Namespace; else VAULT_NAMESPACE", default=None, connection=True)
+    namespace: str | None = setting(
+        "Namespace; else VAULT_NAMESPACE", default=None, connection=True
+    )
     ca_cert: str | None = setting(
-        "File with the authority to trust; else VAULT_CACERT", default=None, connection=True, path=True
+        "File with the authority to trust; else VAULT_CACERT",
+        default=None,
+        connection=True,
+        path=True,
     )
     auth: VaultAuth = setting(
-        "How to log in: {token: {env: NAME}}, {file: PATH}, {approle: {role_id, secret_id}} or {kubernetes: {role}}; "
-        "else VAULT_TOKEN or ~/.vault-token",
+        "How to log in: {token: {env: NAME}}, {file: PATH}, {approle: {role_id, secret_id}} or"
+        " {kubernetes: {role}}; else VAULT_TOKEN or ~/.vault-token",
         default=VaultAuth(),
         connection=True,
     )
@@ -101,7 +131,10 @@ class VaultConnection:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of status 2xx or 404, which Vault also gives for a deleted version. `text`: as it came."""
+    """An answer of status 2xx or 404, which Vault also gives for a deleted version.
+
+    `text`: as it came.
+    """
 
     status: int
     body: Mapping[str, Any]
@@ -118,7 +151,10 @@ class Answer:
 
 @dataclass(slots=True)
 class _Token:
-    """A token that a login gave, or one given whose life is known. Times are seconds of the monotonic clock."""
+    """A token that a login gave, or one given whose life is known.
+
+    Times are seconds of the monotonic clock.
+    """
 
     secret: Secret
     renew_at: float = float("inf")
@@ -141,13 +177,16 @@ class Vault:
 
     @property
     def url(self) -> str:
-        return (self.address or os.environ.get("VAULT_ADDR") or "https://127.0.0.1:8200").rstrip("/")
+        return (self.address or os.environ.get("VAULT_ADDR") or "https://127.0.0.1:8200").rstrip(
+            "/"
+        )
 
     def call(self, method: str, path: str, body: Any = None, *, safe: bool, **query: Any) -> Answer:
-        """One request, sent once; a `body` that is a text is JSON already. `safe`: it may be sent twice.
+        """One request, sent once; a `body` that is a text is JSON already. `safe`: it may be sent
+        twice.
 
-        Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have), AccessDenied, PermanentError
-        (its message is the server's), ConfigError, LeaseLost.
+        Raises TransientError (nothing happened), OutcomeUnknown (an unsafe one may have),
+        AccessDenied, PermanentError (its message is the server's), ConfigError, LeaseLost.
         """
         token, given = self._token()
         try:
@@ -160,21 +199,31 @@ class Vault:
         return self._send(self._token()[0], method, path, body, safe, query)
 
     def _lives(self, token: Secret) -> bool:
-        """Whether it was the policy that refused, rather than a token that was revoked or belongs to another life."""
+        """Whether it was the policy that refused, rather than a token that was revoked or belongs
+        to another life.
+        """
         try:
             return self._send(token, "GET", "auth/token/lookup-self", None, True, {}).found
         except AccessDenied:
             return False
 
     def kv_mount(self, path: str) -> tuple[str, int]:
-        """The mount of a secret with its final slash, and the version of its KV engine; as `vault kv` asks for it."""
+        """The mount of a secret with its final slash, and the version of its KV engine; as `vault
+        kv` asks for it.
+        """
         known = _mounts.get((self, path))
         if known is None or time.monotonic() > known[2]:
             answer = self.call("GET", f"sys/internal/ui/mounts/{path}", safe=True)
             if not answer.found or answer.data.get("type") not in ("kv", "generic"):
-                raise NotFound(f"there is no KV engine at {path}", "`vault secrets list` shows the mounts")
+                raise NotFound(
+                    f"there is no KV engine at {path}", "`vault secrets list` shows the mounts"
+                )
             version = str((answer.data.get("options") or {}).get("version"))
-            known = (str(answer.data["path"]), 2 if version == "2" else 1, time.monotonic() + _MOUNT_KNOWN)
+            known = (
+                str(answer.data["path"]),
+                2 if version == "2" else 1,
+                time.monotonic() + _MOUNT_KNOWN,
+            )
             _mounts[self, path] = known
         return known[0], known[1]
 
@@ -203,21 +252,38 @@ class Vault:
                 body["secret_id"] = approle.secret_id.resolve().reveal()
         else:
             assert pod is not None
-            path, body = f"auth/{pod.mount}/login", {"role": pod.role, "jwt": _text(Path(pod.token_file))}
+            path, body = (
+                f"auth/{pod.mount}/login",
+                {"role": pod.role, "jwt": _text(Path(pod.token_file))},
+            )
         try:
             return _token_of(self._send(None, "POST", path, body, True, {}))
         except (AccessDenied, PermanentError) as error:
-            right = "are role and secret id right?" if approle else "is the role bound to this service account?"
-            raise AccessDenied(f"Vault refuses to log us in ({path}): {error.message}", right) from error
+            right = (
+                "are role and secret id right?"
+                if approle
+                else "is the role bound to this service account?"
+            )
+            raise AccessDenied(
+                f"Vault refuses to log us in ({path}): {error.message}", right
+            ) from error
 
     def _renewed(self, held: _Token) -> _Token:
         if held.renewable:
             with contextlib.suppress(PermanentError):  # it may not be renewed for ever
-                return _token_of(self._send(held.secret, "POST", "auth/token/renew-self", {}, True, {}))
+                return _token_of(
+                    self._send(held.secret, "POST", "auth/token/renew-self", {}, True, {})
+                )
         return self._log_in()
 
     def _send(
-        self, token: Secret | None, method: str, path: str, body: Any, safe: bool, query: Mapping[str, Any]
+        self,
+        token: Secret | None,
+        method: str,
+        path: str,
+        body: Any,
+        safe: bool,
+        query: Mapping[str, Any],
     ) -> Answer:
         try:
             import hvac.adapters
@@ -243,7 +309,9 @@ class Vault:
 
         def ask() -> Any:
             deadline.check()
-            return adapter.request(method.lower(), f"/v1/{path}", headers=headers, params=dict(query) or None, **sent)
+            return adapter.request(
+                method.lower(), f"/v1/{path}", headers=headers, params=dict(query) or None, **sent
+            )
 
         try:
             answer = deadline.bounded(deadline.CALL if safe else deadline.remaining(), ask)
@@ -258,7 +326,9 @@ class Vault:
 
     def _judged(self, answer: Any, method: str, path: str, safe: bool) -> Answer:
         status = int(answer.status_code)
-        if status == 200 and not answer.content:  # Vault says 204 where there is nothing to say: this was cut short
+        if (
+            status == 200 and not answer.content
+        ):  # Vault says 204 where there is nothing to say: this was cut short
             told = f"{self.url} answered {method} {path} only in part"
             raise TransientError(told) if safe else OutcomeUnknown(told)
         if status < 300 or status == 404:
@@ -267,15 +337,19 @@ class Vault:
         if status < 400:
             where = redact(str(answer.headers.get("location", "elsewhere")))
             raise TransientError(
-                f"{self.url} redirects to {where}", "give the active server's address, or a balancer's"
+                f"{self.url} redirects to {where}",
+                "give the active server's address, or a balancer's",
             )
         if status in _NOT_NOW:
-            raise TransientError(f"{self.url} {_NOT_NOW[status]} ({status}{words and ': '}{words})", "`vault status`")
+            raise TransientError(
+                f"{self.url} {_NOT_NOW[status]} ({status}{words and ': '}{words})", "`vault status`"
+            )
         if status == 403:
             needed = _NEEDS.get(method, "update")
             raise AccessDenied(
                 f"Vault refuses to {needed} {path} (403{words and ': '}{words})",
-                f'does the token live, and has its policy  path "{path}" {{ capabilities = ["{needed}"] }}  ?',
+                f'does the token live, and has its policy  path "{path}" {{ capabilities ='
+                f' ["{needed}"] }}  ?',
             )
         if status >= 500:
             told = f"{self.url} answered {status}: {words}"
@@ -290,7 +364,8 @@ def _json(answer: Any, url: str) -> Mapping[str, Any]:
         found = answer.json()
     except ValueError as error:
         raise PermanentError(
-            f"{url} does not answer as Vault does", "is the address right, or a proxy's login page in between?"
+            f"{url} does not answer as Vault does",
+            "is the address right, or a proxy's login page in between?",
         ) from error
     return found if isinstance(found, dict) else {}
 
@@ -309,9 +384,9 @@ def _lost(error: Exception, url: str, safe: bool) -> TransientError | OutcomeUnk
     import urllib3
 
     reason = getattr(error.args[0] if error.args else None, "reason", None)
-    unsent = isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError) or isinstance(
-        reason, urllib3.exceptions.NewConnectionError
-    )
+    unsent = isinstance(
+        error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError
+    ) or isinstance(reason, urllib3.exceptions.NewConnectionError)
     words = f"{url} cannot be reached: {redact(str(reason or error))[:200]}"
     if unsent or safe:
         return TransientError(words, "is VAULT_ADDR right, and the server up? `vault status`")
@@ -333,7 +408,8 @@ def _usual_token() -> Secret:
     path = Path("~/.vault-token").expanduser()
     if not path.exists():
         raise AccessDenied(
-            "there is no Vault token", "VAULT_TOKEN, ~/.vault-token (`vault login`), or `auth:` in the playbook"
+            "there is no Vault token",
+            "VAULT_TOKEN, ~/.vault-token (`vault login`), or `auth:` in the playbook",
         )
     return Secret(_text(path))
 
@@ -344,4 +420,6 @@ def _text(path: Path) -> str:
     except FileNotFoundError as error:
         raise NotFound(f"{path} does not exist", "does the agent write its token there?") from error
     except OSError as error:
-        raise AccessDenied(f"{path} cannot be read: {error.strerror}", "check its owner and mode") from error
+        raise AccessDenied(
+            f"{path} cannot be read: {error.strerror}", "check its owner and mode"
+        ) from error

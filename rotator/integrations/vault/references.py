@@ -1,4 +1,6 @@
-"""References {vault: PATH#FIELD}; server and token come from the environment, as for `vault kv get -field`."""
+"""References {vault: PATH#FIELD}; server and token come from the environment, as for `vault kv get
+-field`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ def field(where: str | tuple[str, ...]) -> str:
     path, _, name = str(where).partition("#")
     path = path.strip("/")
     if not name:
-        raise ConfigError(f"{{vault: {path}}} names no field", "for instance {vault: secret/admin#OPENAI_ADMIN_KEY}")
+        raise ConfigError(
+            f"{{vault: {path}}} names no field",
+            "for instance {vault: secret/admin#OPENAI_ADMIN_KEY}",
+        )
     server = Vault()
     mount, version = server.kv_mount(path)
     asked = f"{mount}data/{path.removeprefix(mount)}" if version == 2 else path
@@ -20,5 +25,7 @@ def field(where: str | tuple[str, ...]) -> str:
     if not fields or not fields.get(name):
         raise NotFound(f"{path} has no field {name}", f"`vault kv get -field={name} {path}`")
     if not isinstance(fields[name], str):
-        raise PermanentError(f"{path} has a field {name} that is no text", "credentials are texts in JSON")
+        raise PermanentError(
+            f"{path} has a field {name} that is no text", "credentials are texts in JSON"
+        )
     return str(fields[name])

@@ -14,7 +14,10 @@ from rotator.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class TransitWrapper:
-    """`vault-transit:MOUNT/KEY`; where Vault is, the environment says. Raises ConfigError for another form."""
+    """`vault-transit:MOUNT/KEY`; where Vault is, the environment says.
+
+    Raises ConfigError for another form.
+    """
 
     key: str
 
@@ -23,14 +26,20 @@ class TransitWrapper:
             raise ConfigError(f"vault-transit:{self.key} names no mount", "vault-transit:MOUNT/KEY")
 
     def make(self) -> tuple[Secret, str]:
-        """A new key (base64 of 32 bytes), and the same wrapped. Raises what Vault says, NotFound."""
+        """A new key (base64 of 32 bytes), and the same wrapped.
+
+        Raises what Vault says, NotFound.
+        """
         answer = Vault().call("POST", self._path("datakey/plaintext"), {"bits": 256}, safe=True)
         if not answer.found:
             raise self._missing()
         return Secret(str(answer.data["plaintext"])), str(answer.data["ciphertext"])
 
     def open(self, wrapped: str) -> Secret:
-        """The key itself. Raises what Vault says: AccessDenied, TransientError, PermanentError, NotFound."""
+        """The key itself.
+
+        Raises what Vault says: AccessDenied, TransientError, PermanentError, NotFound.
+        """
         answer = Vault().call("POST", self._path("decrypt"), {"ciphertext": wrapped}, safe=True)
         if not answer.found:
             raise self._missing()
@@ -42,4 +51,6 @@ class TransitWrapper:
 
     def _missing(self) -> NotFound:
         mount, _, key = self.key.rpartition("/")
-        return NotFound(f"there is no transit key {self.key}", f"`vault write -f {mount}/keys/{key}`")
+        return NotFound(
+            f"there is no transit key {self.key}", f"`vault write -f {mount}/keys/{key}`"
+        )

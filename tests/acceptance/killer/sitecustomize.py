@@ -1,9 +1,10 @@
-"""Put on PYTHONPATH of the installed `rotate`: SIGKILL right before or after one transaction of the journal.
+"""Put on PYTHONPATH of the installed `rotate`: SIGKILL right before or after one transaction of the
+journal.
 
-A place is called by what was performed last, in the words of the core's phases (an old key's: "debt revoke" and its
-kin): "before write" is once a store is written and nobody was told, the journal included; "after write" once that is
-journaled, and with it what comes next. KILL_AT names one (the first of its name), or says the how many-th of all;
-each that is passed is a line in PLACES.
+A place is called by what was performed last, in the words of the core's phases (an old key's: "debt
+revoke" and its kin): "before write" is once a store is written and nobody was told, the journal
+included; "after write" once that is journaled, and with it what comes next. KILL_AT names one (the
+first of its name), or says the how many-th of all; each that is passed is a line in PLACES.
 """
 
 import contextlib

@@ -1,4 +1,6 @@
-"""What an order that waits for the holder of a lease asks for: until now it was always that a key die first."""
+"""What an order that waits for the holder of a lease asks for: until now it was always that a key
+die first.
+"""
 
 from alembic import op
 from sqlalchemy import inspect

@@ -1,4 +1,6 @@
-"""Due times that can be asked for: of playbooks, rotations and old keys; what a schedule counts from."""
+"""Due times that can be asked for: of playbooks, rotations and old keys; what a schedule counts
+from.
+"""
 
 from alembic import op
 from sqlalchemy import Column, inspect, text
@@ -18,7 +20,8 @@ def upgrade() -> None:
                 op.add_column(table.name, Column(column.name, column.type, comment=column.comment))
         for index in table.indexes:
             index.create(connection, checkfirst=True)
-    # Counted from the end until now; from their next success on it is from the moment that it was due.
+    # Counted from the end until now; from their next success on it is from the moment that it was
+    # due.
     op.execute("UPDATE playbooks SET counts_from = last_success")
     for name, value in connection.execute(text("SELECT name, value FROM meta WHERE name LIKE 'reconciled %'")).all():
         of = {"at": float(value), "name": str(name).removeprefix("reconciled ")}

@@ -1,4 +1,6 @@
-"""When keys end, where their providers said so: a key that ends before its next rotation makes that one due earlier."""
+"""When keys end, where their providers said so: a key that ends before its next rotation makes that
+one due earlier.
+"""
 
 from alembic import op
 from sqlalchemy import Column, inspect
