@@ -37,9 +37,8 @@ class Reference:
     kind: str
     value: str | tuple[str, ...]
     folder: str = field(default="", repr=False, metadata={"folder": True})
-    own: tuple[
-        str, ...
-    ] = ()  # variables of rotator's own that its program gets although they hold credentials
+    # Variables of rotator's own that its program gets although they hold credentials
+    own: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind == "env":

@@ -25,14 +25,12 @@ class Report:
     ordered: bool = False  # a person ordered it: undone as ordered is success
     kills: tuple[Debt, ...] = ()  # keys that were ordered to die first
     taken: tuple[str, ...] = ()  # what it goes on with by a person's order, line by line
-    differs: tuple[
-        str, ...
-    ] = ()  # it is stuck, and today's playbook says otherwise than the one it goes by
+    # It is stuck, and today's playbook says otherwise than the one it goes by
+    differs: tuple[str, ...] = ()
     console: str = ""  # where a person makes the key that is waited for
     followed: bool = False  # another process holds the lease and carries it on
-    without: Key | None = (
-        None  # the key in force was ordered to die, and consumers have no other one
-    )
+    # The key in force was ordered to die, and consumers have no other one
+    without: Key | None = None
 
     @property
     def code(self) -> int:

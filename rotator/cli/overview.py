@@ -66,9 +66,8 @@ class Row:
     pause: Pause | None
     holding: Holding | None
     now: float
-    without: Key | None = (
-        None  # the key in force was ordered to die, and consumers have no other one
-    )
+    # The key in force was ordered to die, and consumers have no other one
+    without: Key | None = None
 
     @property
     def running(self) -> Rotation | None:

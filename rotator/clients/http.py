@@ -50,12 +50,10 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    secrets: tuple[
-        Secret, ...
-    ] = ()  # what its headers hold: alive, and so redacted, as long as its answer is read
-    makes_key: bool = (
-        False  # what comes back may hold a key that nobody knows yet: nothing of it is ever shown
-    )
+    # What its headers hold: alive, and so redacted, as long as its answer is read
+    secrets: tuple[Secret, ...] = ()
+    # What comes back may hold a key that nobody knows yet: nothing of it is ever shown
+    makes_key: bool = False
 
     @property
     def safe(self) -> bool:
@@ -68,9 +66,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secrets: tuple[
-        Secret, ...
-    ] = ()  # of the request: what the answer echoes is redacted as long as it is read
+    # Of the request: what the answer echoes is redacted as long as it is read
+    secrets: tuple[Secret, ...] = ()
 
     def json(self) -> Any:
         """The body as JSON. Raises PermanentError with the first words of what came instead."""

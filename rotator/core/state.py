@@ -107,9 +107,8 @@ class Plan:
     can_list: bool = True
     supplied: bool = False
     quota: int = 0  # how many keys there can be, 0 where nobody knows
-    tells_use: bool | None = (
-        None  # does the provider tell when a key was last used? None: a journal from before
-    )
+    # Does the provider tell when a key was last used? None: a journal from before
+    tells_use: bool | None = None
     policy: Policy = field(default_factory=Policy)
 
 
@@ -236,14 +235,12 @@ class Rotation:
     handle: str = ""
     attempt: int = 1
     asked_at: float = 0.0  # when the create of this attempt was intended
-    snapshot: tuple[
-        str, ...
-    ] = ()  # before the create: ids in the list, or the fingerprint of what the slot held
+    # Before the create: ids in the list, or the fingerprint of what the slot held
+    snapshot: tuple[str, ...] = ()
     last_create: bool = False  # what it made cannot be used, and nor could what another would make
     found: tuple[Key, ...] = ()
-    shown: tuple[
-        str, ...
-    ] = ()  # other fingerprints than the old key's that instances showed before anything changed
+    # Other fingerprints than the old key's that instances showed before anything changed
+    shown: tuple[str, ...] = ()
     old: Key | None = None
     new: Key | None = None
     writes: tuple[Write, ...] = ()
@@ -385,13 +382,11 @@ class Debt:
     revoke_intended: bool = False
     versions: tuple[str, ...] = ()  # of each store, that held the key
     stored: bool = True  # False: no store ever had it, so no consumer can
-    boot: str = (
-        ""  # the boot it was born in, and that boot's clock then: shows when the wall clock jumps
-    )
+    # The boot it was born in, and that boot's clock then: shows when the wall clock jumps
+    boot: str = ""
     boot_at: float = 0.0
-    at_once: bool = (
-        False  # ordered by a person: it dies whoever holds it, and no rotation holds it up
-    )
+    # Ordered by a person: it dies whoever holds it, and no rotation holds it up
+    at_once: bool = False
     by_hand: bool = False  # its provider cannot destroy it: a person does
     person: bool = False  # HELD until a person says resume
     attention: str = ""

@@ -78,9 +78,8 @@ class Keeper:
     def give_back(self, held: Held) -> None:
         with self._mutex:
             self._held.pop(held.lease.playbook, None)
-        held.good_until = (
-            0.0  # a call that is still under way, because a person interrupted, sends nothing more
-        )
+        # A call that is still under way, because a person interrupted, sends nothing more
+        held.good_until = 0.0
         try:
             with self._journal.database.write() as connection:
                 leases.give_back(connection, held.lease)

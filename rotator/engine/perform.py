@@ -45,9 +45,8 @@ from rotator.secret import Secret
 from rotator.shown import tidy
 
 _TOLD = 8  # findings in the line of the step
-_NO_NEW_KEY = (
-    30.0  # seconds until probes are asked again that nothing can answer before a new key is out
-)
+# Seconds until probes are asked again that nothing can answer before a new key is out
+_NO_NEW_KEY = 30.0
 
 
 @dataclass

@@ -32,9 +32,8 @@ class Stay:
 
     wait: bool
     _until: float | None = None
-    _tried: bool = (
-        False  # whether a wait was sat out already, so that this command has tried itself
-    )
+    # Whether a wait was sat out already, so that this command has tried itself
+    _tried: bool = False
 
     def is_over(self, rotation: Rotation | None, debts: Sequence[Debt], now: float) -> bool:
         """Whether the command leaves now, with something still waiting."""

@@ -56,9 +56,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._writer = threading.RLock()
-        self._kept: Connection | None = (
-            None  # SQLite's one writing connection: opening one costs as much as a commit
-        )
+        # SQLite's one writing connection: opening one costs as much as a commit
+        self._kept: Connection | None = None
         try:
             self._address = address.parse(url)
             self._engine = _engine(self._address)

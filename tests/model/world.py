@@ -89,9 +89,8 @@ class Config:
     revokes: bool = True  # whether the provider can destroy a key at all
     # A new key is known everywhere, and an old one's end, only after a while: asked several times
     slowly: bool = False
-    older_journal: bool = (
-        False  # a backup of the journal, taken at any moment, is restored at any later one
-    )
+    # A backup of the journal, taken at any moment, is restored at any later one
+    older_journal: bool = False
 
     @property
     def plan(self) -> Plan:

@@ -26,9 +26,8 @@ from tests.servers.tools import free_port
 VERSION = "5.2.5"
 _CACHE = Path(os.environ.get("ROTATOR_TEST_CACHE") or Path.home() / ".cache" / "rotator-tests")
 _HOME = _CACHE / f"moto-{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
-_UNSIGNED = (
-    3  # requests before signatures and policies are checked: those that make the administrator
-)
+# Requests before signatures and policies are checked: those that make the administrator
+_UNSIGNED = 3
 _ALL = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 )

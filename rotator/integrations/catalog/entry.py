@@ -174,9 +174,8 @@ class CatalogEntry(_Model):
     list_lag: Seconds = 30.0
     max_lifetime: Seconds = 0.0  # of a key, as documented; 0 where nothing is
     propagation: Seconds = 0.0  # until a new key is known everywhere, as documented or measured
-    revocation: Seconds | None = (
-        None  # until an old one is refused everywhere; as long, where it is not said
-    )
+    # Until an old one is refused everywhere; as long, where it is not said
+    revocation: Seconds | None = None
     recovery: Literal["label", "difference"] = "label"
     settings: dict[str, SettingEntry]
     api: Api

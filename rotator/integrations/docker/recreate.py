@@ -18,9 +18,8 @@ from rotator.integrations.docker.client import Container, EngineConnection
 
 CHANGE = "rotator.change"
 _NEXT, _OLD = ".rotator-next", ".rotator-old"
-_STOP_SECONDS = (
-    10  # what an engine waits for between SIGTERM and SIGKILL, unless the container says
-)
+# What an engine waits for between SIGTERM and SIGKILL, unless the container says
+_STOP_SECONDS = 10
 
 
 def anew(engine: EngineConnection, old: Container, env_file: Path, change: str) -> None:

@@ -12,9 +12,8 @@ from rotator.errors import NotFound, PermanentError, TransientError
 from rotator.integrations.docker.client import EngineConnection, call
 from rotator.secret import Secret, last_line
 
-FAMILY = (
-    "rotator.secret"  # label of a secret that rotator made: the name that people gave the first one
-)
+# Label of a secret that rotator made: the name that people gave the first one
+FAMILY = "rotator.secret"
 _TRIES = 5  # managers and people update services, too
 
 
