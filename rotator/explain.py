@@ -10,8 +10,9 @@ from typing import Any
 from rotator.core import debt as debt_machine
 from rotator.core import machine, turn
 from rotator.core.action import Ask, Call, Done, Failed, Op, WaitUntil
+from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.look import Facts, look
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
+from rotator.core.state import Phase, Rotation
 from rotator.durations import words
 from rotator.engine import preflight
 from rotator.engine.keeper import short

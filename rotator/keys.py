@@ -10,7 +10,8 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rotator.core.state import DEAD_PHASES, Debt, Key
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.plan import Key
 from rotator.engine import identity, incident
 from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from rotator import keys
+from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
-from rotator.core.state import DebtPhase, Key, Outcome, Phase
+from rotator.core.plan import Key
+from rotator.core.state import Outcome, Phase
 from rotator.errors import ConfigError, RefusedError
 from rotator.journal import cases, naming
 from rotator.journal.cases import Case

@@ -13,8 +13,10 @@ from ulid import ULID
 from rotator.audit.record import rfc3339
 from rotator.core import debt as debts_of
 from rotator.core.action import Ask, Call, Done, Kind, Op
+from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal, begin_back, go_back
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Rotation
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import abandon as engine
 from rotator.engine import identity, today

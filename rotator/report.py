@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from rotator.core import incident
 from rotator.core.action import Action
-from rotator.core.state import Debt, Key, Outcome, Phase, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 

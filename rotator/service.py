@@ -19,7 +19,9 @@ from rotator.audit.record import Actor, rfc3339, this_process
 from rotator.audit.stream import Stream
 from rotator.core import incident
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
-from rotator.core.state import Debt, Key, Phase
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase
 from rotator.core.turn import Unit, turn
 from rotator.engine import today
 from rotator.engine.agenda import Agenda

@@ -10,7 +10,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from rotator.core.action import Call, Done, Failed, Later
-from rotator.core.state import Debt, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.state import Rotation
 from rotator.secret import redact
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Key, Outcome, Phase, Rotation
+from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
+from rotator.core.plan import Key
+from rotator.core.state import Outcome, Phase, Rotation
 from rotator.counting import count
 from rotator.durations import words as span
 from rotator.engine.keeper import short

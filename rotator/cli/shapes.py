@@ -16,7 +16,9 @@ from rotator.cli.streams import print_record
 from rotator.core import debt as debt_machine
 from rotator.core import incident
 from rotator.core.action import WaitUntil
-from rotator.core.state import Debt, Key, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Rotation
 from rotator.engine.keeper import short
 from rotator.errors import RotatorError
 from rotator.journal.pauses import Pause

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.cli import console
 from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
+from rotator.core.debt_state import Debt
 from rotator.core.patience import ENDLESS
-from rotator.core.state import Debt, Rotation
+from rotator.core.state import Rotation
 from rotator.durations import words as span
 from rotator.secret import redact
 

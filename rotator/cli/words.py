@@ -12,17 +12,9 @@ from typing import Any
 from rotator.cli import console
 from rotator.core import incident
 from rotator.core.action import Ask, WaitUntil
-from rotator.core.state import (
-    DEAD_PHASES,
-    Cause,
-    Debt,
-    DebtPhase,
-    Key,
-    Outcome,
-    Phase,
-    Proof,
-    Rotation,
-)
+from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase, Proof
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Phase, Rotation
 from rotator.counting import count
 from rotator.durations import words
 from rotator.engine.keeper import short

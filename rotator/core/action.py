@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rotator.core.state import Key, Outcome
+from rotator.core.plan import Key
+from rotator.core.state import Outcome
 
 
 class Op(StrEnum):

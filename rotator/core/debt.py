@@ -21,8 +21,9 @@ from rotator.core.action import (
     Unknown,
     WaitUntil,
 )
+from rotator.core.debt_state import DEAD_PHASES, PROOFS, Debt, DebtPhase, Proof
 from rotator.core.look import Facts, look
-from rotator.core.state import CLOCKS_AGREE, DEAD_PHASES, PROOFS, Cause, Debt, DebtPhase, Proof
+from rotator.core.state import CLOCKS_AGREE, Cause
 
 P = DebtPhase
 _WATCH_EVERY = 30.0

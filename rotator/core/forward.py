@@ -8,7 +8,8 @@ from rotator.core import undo
 from rotator.core.action import Done, Failed, Kind, Read, Result, Unknown, Written
 from rotator.core.look import Facts
 from rotator.core.look import look as verdict_of
-from rotator.core.state import Cause, Key, Outcome, Owed, Phase, Rotation
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation
 
 
 def store_from(rotation: Rotation, target: int) -> Rotation:

@@ -21,7 +21,8 @@ from rotator.core.action import (
     Result,
     Unknown,
 )
-from rotator.core.state import Cause, Key, Outcome, Owed, Phase, Rotation, Write
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation, Write
 from rotator.model import Overlap, Recovery
 
 

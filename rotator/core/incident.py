@@ -11,13 +11,12 @@ from dataclasses import replace
 from enum import StrEnum
 
 from rotator.core import resume, undo
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.plan import Key
 from rotator.core.state import (
-    DEAD_PHASES,
     FORWARD_AFTER_GENERATE,
     UNDOING,
     Cause,
-    Debt,
-    Key,
     Outcome,
     Owed,
     Phase,

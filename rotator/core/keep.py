@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase, Rotation
 
 
 def still_needed(rotation: Rotation | None, debts: tuple[Debt, ...]) -> tuple[Key, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.model import Evidence
 
 TOLD = 6  # names in a verdict's text

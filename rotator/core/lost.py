@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rotator.core.action import Recovered
-from rotator.core.state import Key
+from rotator.core.plan import Key
 
 RESTORED = "was the journal restored from a backup?"
 

@@ -8,17 +8,9 @@ from enum import StrEnum
 from rotator.core import debt as debts_of
 from rotator.core import incident, resume, undo
 from rotator.core.action import Done, Failed
-from rotator.core.state import (
-    DEAD_PHASES,
-    FORWARD_AFTER_GENERATE,
-    UNDOING,
-    Cause,
-    Debt,
-    DebtPhase,
-    Phase,
-    Plan,
-    Rotation,
-)
+from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
+from rotator.core.plan import Plan
+from rotator.core.state import FORWARD_AFTER_GENERATE, UNDOING, Cause, Phase, Rotation
 from rotator.model import Overlap, Recovery
 
 

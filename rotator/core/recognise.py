@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from rotator.core.action import Recognised
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.model import KeyRecord, Label
 
 

@@ -8,16 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rotator.core import forward, recover, undo
-from rotator.core.state import (
-    FORWARD_AFTER_GENERATE,
-    UNDOING,
-    Debt,
-    Key,
-    Phase,
-    Plan,
-    Rotation,
-    Write,
-)
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key, Plan
+from rotator.core.state import FORWARD_AFTER_GENERATE, UNDOING, Phase, Rotation, Write
 
 
 def resumed(rotation: Rotation) -> Rotation:

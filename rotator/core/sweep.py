@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.model import KeyRecord, Label
 
 

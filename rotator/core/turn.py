@@ -7,15 +7,8 @@ from dataclasses import replace
 from rotator.core import debt as debts_of
 from rotator.core import incident, machine
 from rotator.core.action import Action, Ask, Call, Finish, WaitUntil
-from rotator.core.state import (
-    DANGER,
-    DEAD_PHASES,
-    FORWARD_AFTER_GENERATE,
-    Cause,
-    Debt,
-    Phase,
-    Rotation,
-)
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.state import DANGER, FORWARD_AFTER_GENERATE, Cause, Phase, Rotation
 from rotator.core.undo import settled
 
 Unit = Rotation | Debt

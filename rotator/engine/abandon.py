@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rotator.core import incident
 from rotator.core.order import ABANDONED
-from rotator.core.state import Cause, Key, Phase, Rotation
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Phase, Rotation
 from rotator.errors import RefusedError, RotatorError
 from rotator.journal import cases, credentials
 from rotator.playbook.playbook import StoreEntry

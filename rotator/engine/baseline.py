@@ -11,7 +11,7 @@ from rotator import stand_in
 from rotator.core import baseline as core
 from rotator.core.baseline import Refusal, StoreState, Why
 from rotator.core.look import ConsumerFact
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.engine import facts
 from rotator.engine.identity import ADOPT
 from rotator.errors import RefusedError, RotatorError

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.model import Change, Instance, Progress
 from rotator.secret import Secret
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from rotator.core import identity
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.errors import PluginError, RefusedError, Rejected, Unsupported
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal

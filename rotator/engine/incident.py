@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rotator.core import incident
-from rotator.core.state import Key, Phase
+from rotator.core.plan import Key
+from rotator.core.state import Phase
 from rotator.engine import baseline, identity
 from rotator.errors import RefusedError, RotatorError
 from rotator.journal import cases, credentials

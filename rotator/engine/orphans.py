@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rotator.core import sweep
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.engine import recovery
 from rotator.errors import PermanentError
 from rotator.journal import cases, codec, credentials, naming

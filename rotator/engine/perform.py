@@ -20,8 +20,10 @@ from rotator.core.action import (
     Unknown,
     Written,
 )
+from rotator.core.debt_state import Debt, Proof
 from rotator.core.look import Facts, showing
-from rotator.core.state import Cause, Debt, Key, Proof, Rotation
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Rotation
 from rotator.counting import count
 from rotator.engine import diagnosis, facts, preflight, recovery
 from rotator.engine.clock import Clock

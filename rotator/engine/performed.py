@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rotator.core.action import Call, Failed, Kind, Op, Result, Unknown
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.errors import (
     AccessDenied,
     Conflict,

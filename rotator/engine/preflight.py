@@ -8,7 +8,9 @@ from enum import Enum
 from functools import cache, partial
 
 from rotator.core.action import Ready
-from rotator.core.state import DEAD_PHASES, Debt, Key, Phase, Rotation
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase, Rotation
 from rotator.engine import baseline, identity
 from rotator.engine.copied import copied
 from rotator.engine.exposed import exposed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rotator.core import identity, lost, recognise, sweep
 from rotator.core.action import Recognised, Recovered
 from rotator.core.lost import Lost, Strange
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.engine import facts
 from rotator.errors import Rejected, RotatorError
 from rotator.journal import cases, credentials

@@ -20,8 +20,10 @@ from rotator.core import debt as debt_machine
 from rotator.core import incident as core_incident
 from rotator.core import machine, patience, turn
 from rotator.core.action import Action, Call, Done, Failed, Kind, Later, Op, Unknown, WaitUntil
+from rotator.core.debt_state import Debt
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
-from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Rotation
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import incident, today
 from rotator.engine.clock import Clock

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from rotator.core import debt as debt_machine
 from rotator.core import incident
 from rotator.core.action import WaitUntil
+from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.machine import next_action
 from rotator.core.patience import ENDLESS
-from rotator.core.state import DEAD_PHASES, Debt, DebtPhase, Phase, Rotation
+from rotator.core.state import Phase, Rotation
 
 # Seconds: waits up to this long are sat out; and so long are old keys followed, all together
 SHORT = 60.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rotator.core.action import Call, Done, Failed, Op, Unknown
-from rotator.core.state import Debt, Key, Phase, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase, Rotation
 from rotator.engine.performed import Performed
 
 

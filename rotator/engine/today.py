@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rotator.core import resume
-from rotator.core.state import Debt, Key, Phase, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase, Rotation
 from rotator.engine import identity
 from rotator.errors import ConfigError, RefusedError
 from rotator.journal import cases, credentials

@@ -15,7 +15,9 @@ from rotator.audit.record import Actor
 from rotator.core import debt as debt_machine
 from rotator.core import incident, keep, machine, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Swept
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Proof, Rotation
+from rotator.core.debt_state import Debt, DebtPhase, Proof
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Float, String, bindparam, insert, select, upd
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
-from rotator.core.state import CLOCKS_AGREE, Debt, DebtPhase, Key, Phase, Rotation
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.plan import Key
+from rotator.core.state import CLOCKS_AGREE, Phase, Rotation
 from rotator.journal import codec, credentials, tables
 
 FOREVER = 4e9

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rotator.core.action import Call
-from rotator.core.state import Debt, Key, Phase, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.plan import Key
+from rotator.core.state import Phase, Rotation
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.errors import JournalError
 from rotator.journal import tables
 from rotator.journal.sealing import Sealer

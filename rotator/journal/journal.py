@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.errors import ConfigError, JournalError
 from rotator.journal import anchor, sealing
 from rotator.journal.database import Database, serialise

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, String, bindparam, select
 
-from rotator.core.state import DebtPhase, Key
+from rotator.core.debt_state import DebtPhase
+from rotator.core.plan import Key
 from rotator.journal import cases, codec, tables
 
 _DEBTS = tables.debts

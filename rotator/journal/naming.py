@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Table, delete, select, update
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.journal import codec, credentials, tables
 from rotator.journal.sealing import Sealer
 from rotator.journal.settings import put_setting, setting

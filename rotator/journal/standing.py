@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from rotator.core.order import Order
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.journal import codec, tables
 
 _ORDERS = tables.orders

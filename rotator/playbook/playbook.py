@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotator.core.state import ConsumerPlan, Plan, StorePlan
+from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.model import Credential, Evidence, Held
 from rotator.playbook import schedule as schedules
 from rotator.playbook.schema import Shape

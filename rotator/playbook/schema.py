@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rotator.core.state import Policy
+from rotator.core.plan import Policy
 from rotator.durations import Duration
 from rotator.model import Evidence
 from rotator.playbook.schedule import check_cron

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rotator.core.action import Call, Done, Op
-from rotator.core.state import Debt, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.state import Rotation
 from rotator.core.turn import Unit
 from rotator.engine.performed import Performed
 

@@ -13,19 +13,10 @@ from pydantic import BaseModel
 
 from rotator import durations
 from rotator.core import debt as debt_machine
+from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
-from rotator.core.state import (
-    Cause,
-    ConsumerPlan,
-    Debt,
-    DebtPhase,
-    Key,
-    Phase,
-    Plan,
-    Rotation,
-    StorePlan,
-    Write,
-)
+from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
+from rotator.core.state import Cause, Phase, Rotation, Write
 from rotator.playbook.registry import KINDS, Registry, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 

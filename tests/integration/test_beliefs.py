@@ -12,8 +12,9 @@ import pytest
 
 from rotator import orders
 from rotator.cli import overview, words
+from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
-from rotator.core.state import DebtPhase, Outcome, Phase
+from rotator.core.state import Outcome, Phase
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider

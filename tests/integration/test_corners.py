@@ -13,8 +13,10 @@ from sqlalchemy import text
 
 from rotator import orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
+from rotator.core.debt_state import Debt, Proof
 from rotator.core.order import Order
-from rotator.core.state import Cause, Debt, Key, Outcome, Phase, Proof
+from rotator.core.plan import Key
+from rotator.core.state import Cause, Outcome, Phase
 from rotator.engine import identity, preflight
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer

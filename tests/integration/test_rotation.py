@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from rotator import orders
 from rotator.audit import verify
+from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
-from rotator.core.state import DebtPhase, Outcome, Phase
+from rotator.core.state import Outcome, Phase
 from rotator.errors import (
     BusyError,
     LeaseLost,

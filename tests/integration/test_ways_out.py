@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from rotator import keys, naming, orders
 from rotator.core.order import Order
-from rotator.core.state import Key, Outcome, Phase
+from rotator.core.plan import Key
+from rotator.core.state import Outcome, Phase
 from rotator.errors import NotFound, PermanentError, RefusedError
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider

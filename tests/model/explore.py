@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from rotator.core import machine, order, turn
 from rotator.core.action import Ask, Call, Done, Failed, Finish, Op, Swept, Unknown, WaitUntil
-from rotator.core.state import Debt, DebtPhase, Outcome, Phase, Rotation
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.performed import EFFECTS
 from rotator.model import Overlap, Recovery
 from tests.model import ways
@@ -276,7 +277,8 @@ def _reconcile(world: World) -> Iterator[tuple[str, World]]:
 
 
 def _carrier(world: World) -> Debt:
-    from rotator.core.state import Cause, Key
+    from rotator.core.plan import Key
+    from rotator.core.state import Cause
 
     return Debt(
         "reconcile",

@@ -14,7 +14,9 @@ import pytest
 from rotator.core import debt as debt_machine
 from rotator.core import fence, forward, machine, recover, sweep, turn, undo
 from rotator.core.action import Done, Recovered
-from rotator.core.state import DebtPhase, Key, Phase
+from rotator.core.debt_state import DebtPhase
+from rotator.core.plan import Key
+from rotator.core.state import Phase
 from rotator.model import Recovery
 from tests.model import explore as explore_of
 from tests.model import proof

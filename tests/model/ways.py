@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from rotator.core import incident, order, turn
 from rotator.core.action import Call, Done, Failed, Op, Swept, WaitUntil
+from rotator.core.debt_state import Debt
 from rotator.core.incident import Ending
-from rotator.core.state import Cause, Debt, Phase
+from rotator.core.state import Cause, Phase
 from tests.model.world import DEAD, Broken, World, commit, ordered, perform, revoke_first
 
 _STEPS = 400

@@ -39,21 +39,11 @@ from rotator.core.action import (
     Written,
 )
 from rotator.core.baseline import StoreState
+from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
 from rotator.core.lost import Lost, Strange
-from rotator.core.state import (
-    Cause,
-    ConsumerPlan,
-    Debt,
-    DebtPhase,
-    Key,
-    Phase,
-    Plan,
-    Policy,
-    Proof,
-    Rotation,
-    StorePlan,
-)
+from rotator.core.plan import ConsumerPlan, Key, Plan, Policy, StorePlan
+from rotator.core.state import Cause, Phase, Rotation
 from rotator.model import Evidence, KeyRecord, Label, Overlap, Recovery
 
 LIVE, OFF, DEAD = "live", "off", "dead"

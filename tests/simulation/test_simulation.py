@@ -11,7 +11,7 @@ import pytest
 
 from rotator.core import debt as debt_machine
 from rotator.core import forward
-from rotator.core.state import DebtPhase
+from rotator.core.debt_state import DebtPhase
 from tests.simulation.simulator import Broken, Simulation
 
 ROTATIONS = int(os.environ.get("ROTATOR_SIMULATED", "150"))

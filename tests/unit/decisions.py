@@ -47,25 +47,12 @@ from rotator.core.action import (
     Unknown,
     Written,
 )
+from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
 from rotator.core.lost import Lost, Strange
 from rotator.core.order import Order
-from rotator.core.state import (
-    Cause,
-    ConsumerPlan,
-    Debt,
-    DebtPhase,
-    Key,
-    Outcome,
-    Owed,
-    Phase,
-    Plan,
-    Policy,
-    Proof,
-    Rotation,
-    StorePlan,
-    Write,
-)
+from rotator.core.plan import ConsumerPlan, Key, Plan, Policy, StorePlan
+from rotator.core.state import Cause, Outcome, Owed, Phase, Rotation, Write
 from rotator.model import Evidence, KeyRecord, Label, Overlap, Recovery
 
 FILE = Path(__file__).with_suffix(".txt")

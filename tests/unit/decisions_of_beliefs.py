@@ -11,16 +11,10 @@ from typing import Any
 
 from rotator.core import baseline, identity, incident, look, resume
 from rotator.core.baseline import StoreState
+from rotator.core.debt_state import DebtPhase
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
-from rotator.core.state import (
-    CLOCKS_AGREE,
-    ConsumerPlan,
-    DebtPhase,
-    Phase,
-    Plan,
-    Rotation,
-    StorePlan,
-)
+from rotator.core.plan import ConsumerPlan, Plan, StorePlan
+from rotator.core.state import CLOCKS_AGREE, Phase, Rotation
 from rotator.model import Evidence, KeyRecord
 from tests.unit import decisions as written
 from tests.unit.decisions import (

@@ -10,20 +10,10 @@ from rotator.clients import reading
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, sweep
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
+from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal
-from rotator.core.state import (
-    Cause,
-    Debt,
-    DebtPhase,
-    Key,
-    Outcome,
-    Phase,
-    Plan,
-    Policy,
-    Rotation,
-    StorePlan,
-    Write,
-)
+from rotator.core.plan import Key, Plan, Policy, StorePlan
+from rotator.core.state import Cause, Outcome, Phase, Rotation, Write
 from rotator.model import KeyRecord, Label, Overlap, Recovery
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")

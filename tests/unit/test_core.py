@@ -12,21 +12,11 @@ import rotator.core
 from rotator.core import debt as debt_machine
 from rotator.core import machine, order, patience, sweep
 from rotator.core.action import Done, Failed, Finish, Read, Recovered, Unknown, WaitUntil
+from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact, look, showing
 from rotator.core.order import Order, Refusal
-from rotator.core.state import (
-    Cause,
-    ConsumerPlan,
-    Debt,
-    DebtPhase,
-    Key,
-    Phase,
-    Plan,
-    Policy,
-    Rotation,
-    StorePlan,
-    Write,
-)
+from rotator.core.plan import ConsumerPlan, Key, Plan, Policy, StorePlan
+from rotator.core.state import Cause, Phase, Rotation, Write
 from rotator.model import Evidence, KeyRecord
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")

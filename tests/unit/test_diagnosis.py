@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.engine import diagnosis
 from rotator.model import Change, Instance, Progress, single
 from rotator.secret import Secret

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from rotator.audit import checkpoint
-from rotator.core.state import Key
+from rotator.core.plan import Key
 from rotator.errors import ConfigError, JournalError
 from rotator.journal import credentials, tables, upkeep
 from rotator.journal import database as database_door

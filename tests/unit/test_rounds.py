@@ -11,21 +11,10 @@ import pytest
 from rotator.core import debt as debt_machine
 from rotator.core import keep, machine, order, patience
 from rotator.core.action import Call, Done, Failed, Kind, Later, Op, Result, Swept, WaitUntil
+from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.order import Order
-from rotator.core.state import (
-    Cause,
-    ConsumerPlan,
-    Debt,
-    DebtPhase,
-    Key,
-    Phase,
-    Plan,
-    Policy,
-    Proof,
-    Rotation,
-    StorePlan,
-    Write,
-)
+from rotator.core.plan import ConsumerPlan, Key, Plan, Policy, StorePlan
+from rotator.core.state import Cause, Phase, Rotation, Write
 
 OLD, NEW = Key("k1", "f1"), Key("k2", "f2")
 POLICY = Policy(

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Outcome, Phase, Plan, Policy, Rotation
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.plan import Key, Plan, Policy
+from rotator.core.state import Cause, Outcome, Phase, Rotation
 from rotator.engine.staying import SHORT, Stay, needs_attention
 
 NOW = 1_000_000.0

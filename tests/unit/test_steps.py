@@ -14,7 +14,9 @@ import pytest
 from rotator.cli import console
 from rotator.cli.steps import StepView, laid_out
 from rotator.core.action import Call, Done, Failed, Later, Op, Result, Unknown, WaitUntil
-from rotator.core.state import Cause, Debt, DebtPhase, Key, Phase, Plan, Rotation
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.plan import Key, Plan
+from rotator.core.state import Cause, Phase, Rotation
 from rotator.engine.performed import Performed
 
 NOW = 1_700_000_000.0

@@ -9,7 +9,8 @@ import pytest
 from rotator.cli import demo
 from rotator.cli.words import counted, report
 from rotator.core.action import Ask, Finish
-from rotator.core.state import Debt, Outcome, Phase, Rotation
+from rotator.core.debt_state import Debt
+from rotator.core.state import Outcome, Phase, Rotation
 from rotator.counting import count
 from rotator.report import Report
 from tests.unit import decisions

@@ -14,7 +14,7 @@ import signal
 import threading
 
 if "KILL_AT" in os.environ:
-    from rotator.core.state import Debt
+    from rotator.core.debt_state import Debt
     from rotator.engine.perform import Performer
     from rotator.journal.database import Database
 
