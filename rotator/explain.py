@@ -211,9 +211,7 @@ def _holders(
     if isinstance(result, Done) and isinstance(result.data, Facts):
         verdict = look(result.data, debt.key)
         if not verdict.clear:
-            told.why.append(
-                f"revoking {debt.key} would break: {verdict.text.replace('the old key', 'it')}"
-            )
+            told.why.append(f"revoking {debt.key} would break: {verdict.words('it')}")
     elif isinstance(result, Failed):
         told.why.append(f"{debt.key} cannot be judged: {result.message}")
 

@@ -178,7 +178,6 @@ class Change:
     id: str
     since: float
     credential: Credential
-    previous: Credential | None = None
     as_before: Callable[[Secret], bool] | None = None
 
     def fits(self, shown: Secret) -> bool:

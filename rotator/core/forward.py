@@ -194,12 +194,10 @@ def look(rotation: Rotation, result: Result) -> Rotation:
     if not (isinstance(result, Done) and isinstance(result.data, Facts)):
         return rotation
     verdict = verdict_of(result.data, rotation.old or Key(), rotation.new)
-    stores = {store.name for store in result.data.stores}
-    in_stores = [name for name in verdict.holders if name.split(" (written by ")[0] in stores]
     if verdict.clear and not verdict.strangers:
         return pivot(rotation)
-    if in_stores or verdict.strangers:
-        names = ", ".join([*in_stores, *verdict.strangers])
+    if verdict.stores or verdict.strangers:
+        names = ", ".join([*verdict.stores, *verdict.strangers])
         return undo.begin(
             rotation,
             Failed(
@@ -214,7 +212,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
         rotation,
         Failed(
             result.at,
-            f"not proven to run with the new key: {verdict.text}",
+            f"not proven to run with the new key: {verdict.words('the old key')}",
             "does the consumer read the key when it starts?",
         ),
     )

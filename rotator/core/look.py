@@ -60,22 +60,29 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`holders` hold the dying key; `strangers` hold neither; `unproven` may still hold it."""
+    """`stores` and `instances` hold the dying key; `strangers` are stores that hold neither key;
+    `unproven` may still hold the dying one. All by name.
+    """
 
-    holders: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        return self.stores + self.instances
 
     @property
     def clear(self) -> bool:
         """Nobody holds the dying key, and nobody may."""
         return not self.holders and not self.unproven
 
-    @property
-    def text(self) -> str:
-        parts = [f"{name} holds the old key" for name in self.holders]
+    def words(self, key: str) -> str:
+        """The same for people; `key` is how the dying key is called ("the old key", its id, "it")."""
+        parts = [f"{name} holds {key}" for name in self.holders]
         parts += [f"{name} holds another key" for name in self.strangers]
-        parts += [f"{name} may still hold the old key" for name in self.unproven]
+        parts += [f"{name} may still hold {key}" for name in self.unproven]
         more = [f"and {len(parts) - TOLD} more"] if len(parts) > TOLD else []
         return "; ".join(parts[:TOLD] + more)
 
@@ -85,7 +92,8 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
 
     With `living`, a store that holds anything else is a stranger.
     """
-    holders: list[str] = []
+    stores: list[str] = []
+    instances: list[str] = []
     strangers: list[str] = []
     unproven: list[str] = []
     for store in facts.stores:
@@ -93,13 +101,15 @@ def look(facts: Facts, dying: Key, living: Key | None = None) -> Verdict:
         if held is None:
             unproven.append(store.name)
         elif held and held == dying.fingerprint:
-            holders.append(f"{store.name} (written by {store.by})" if store.by else store.name)
+            stores.append(f"{store.name} (written by {store.by})" if store.by else store.name)
         elif living is not None and held != living.fingerprint:
             strangers.append(store.name)
     present = _present_version_time(facts)
     for consumer in facts.consumers:
-        _judge(_that_matter(consumer, living), dying, living, present, facts.now, holders, unproven)
-    return Verdict(tuple(holders), tuple(strangers), tuple(unproven))
+        _judge(
+            _that_matter(consumer, living), dying, living, present, facts.now, instances, unproven
+        )
+    return Verdict(tuple(stores), tuple(instances), tuple(strangers), tuple(unproven))
 
 
 def showing(facts: Facts, dying: Key, living: Key | None = None) -> tuple[ConsumerFact, ...]:

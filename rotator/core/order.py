@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rotator.core import debt as debts_of
-from rotator.core import incident, resume, undo
+from rotator.core import debt_before, debt_death, incident, resume, undo
 from rotator.core.action import Done, Failed
 from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.plan import Plan
@@ -216,7 +216,7 @@ def begin_back(new_id: str, plan: Plan, debt: Debt, at: float) -> Rotation:
 
 def _resume_debt(debt: Debt) -> Debt:
     if debt.by_hand and debt.asks:  # its provider may be able to by now
-        return debts_of.again(replace(debt, by_hand=False, attention=""))
+        return debt_before.again(replace(debt, by_hand=False, attention=""))
     if debt.phase is not DebtPhase.HELD:
         return replace(debt, wake=None) if debt.phase is not DebtPhase.GRACE else debt
     at_once = replace(debt, person=False, wake=debt.now)
@@ -225,7 +225,7 @@ def _resume_debt(debt: Debt) -> Debt:
 
 def _confirm(debt: Debt) -> Debt | Refusal:
     if debt.asks:
-        return replace(debts_of.to_be_proven(debt), revoke_intended=True, attention="")
+        return replace(debt_death.to_be_proven(debt), revoke_intended=True, attention="")
     return Refusal(
         f"{debt.key} does not wait for a confirmation", "`rotator status` says what it waits for"
     )

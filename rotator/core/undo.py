@@ -202,8 +202,7 @@ def look(rotation: Rotation, result: Result) -> Rotation:
         return settle(rotation)
     if rotation.rounds < 2 * rotation.plan.policy.rounds:
         return restore_from(rotation, 0)
-    text = verdict.text.replace("old key", "new key")
-    return rotation.stuck(f"the new key cannot be destroyed: {text}")
+    return rotation.stuck(f"the new key cannot be destroyed: {verdict.words('the new key')}")
 
 
 def settle(rotation: Rotation) -> Rotation:

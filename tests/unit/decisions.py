@@ -814,7 +814,7 @@ def _every_look() -> Iterator[str]:
         verdict = look.look(
             Facts((_STORE,), (ConsumerFact("c", Evidence.STARTED, True, pods),), NOW), OLD
         )
-        yield f"{many} of them → {verdict.text!r}"
+        yield f"{many} of them → {verdict.words('the old key')!r}"
     job = InstanceFact("job", 9.0, left_alone=True)
     for which, found in {
         "a job": (job,),
@@ -826,7 +826,7 @@ def _every_look() -> Iterator[str]:
                 verdict = look.look(Facts((_STORE,), (consumer,), NOW), OLD, living)
                 yield (
                     f"{which}, converged {converged}, living {living} → {verdict.clear}"
-                    f" {verdict.text!r}"
+                    f" {verdict.words('the old key')!r}"
                 )
     for name, store in stores.items():
         for living in (None, NEW):
@@ -834,7 +834,7 @@ def _every_look() -> Iterator[str]:
                 Facts((store, replace(_STORE, name="t", written_at=15.0)), (), NOW), OLD, living
             )
             yield (
-                f"store {name}, living {living} → {shown(verdict)} {verdict.clear} {verdict.text!r}"
+                f"store {name}, living {living} → {shown(verdict)} {verdict.clear} {verdict.words('the old key')!r}"
             )
         for evidence in Evidence:
             for converged in (True, False):
@@ -843,7 +843,7 @@ def _every_look() -> Iterator[str]:
                     verdict = look.look(Facts((store,), (consumer,), NOW), OLD)
                     yield (
                         f"store {name}, {evidence}, converged {converged}, {which} →"
-                        f" {verdict.clear} {verdict.text!r}"
+                        f" {verdict.clear} {verdict.words('the old key')!r}"
                     )
 
 

@@ -118,7 +118,7 @@ def _showing() -> Iterator[str]:
         yield f"{evidence}, converged {converged}, living {living} → {[one.name for one in clear]}"
     third = (ConsumerFact("c", Evidence.READ, True, instances["holds a third key"]),)
     verdict = look.look(Facts(stores, third, NOW), OLD, NEW)
-    yield f"a third key is shown → {verdict.clear} {verdict.text!r}"
+    yield f"a third key is shown → {verdict.clear} {verdict.words('the old key')!r}"
     for name, facts in FACTS.items():
         yield f"{name} → {[one.name for one in look.showing(facts, OLD, NEW)]}"
 

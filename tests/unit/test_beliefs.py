@@ -8,7 +8,7 @@ import pytest
 
 from rotator.clients import reading
 from rotator.core import debt as debt_machine
-from rotator.core import machine, order, sweep
+from rotator.core import debt_before, machine, order, sweep
 from rotator.core.action import Done, Failed, Kind, Recognised, Recovered, Unknown
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal
@@ -154,7 +154,7 @@ def test_a_provider_that_does_not_answer_has_not_said_that_the_key_is_unused() -
 def test_a_provider_that_tells_no_use_has_no_quiet_step() -> None:
     silent = replace(DEBT, plan=replace(PLAN, tells_use=False))
     assert machine_of(replace(silent, wake=200.0), Done(200.0)).phase is DebtPhase.GRACE
-    assert debt_machine._after_grace(silent).phase is DebtPhase.LOOK
+    assert debt_before.after_grace(silent).phase is DebtPhase.LOOK
     before = replace(DEBT, plan=replace(PLAN, tells_use=None), phase=DebtPhase.QUIET)
     assert (
         machine_of(before, Failed(100.0, "no list", kind=Kind.UNSUPPORTED)).phase is DebtPhase.LOOK

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rotator.core import debt as debt_machine
-from rotator.core import keep, machine, order, patience
+from rotator.core import debt_death, keep, machine, order, patience
 from rotator.core.action import Call, Done, Failed, Kind, Later, Op, Result, Swept, WaitUntil
 from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.order import Order
@@ -166,7 +166,7 @@ def test_a_clock_that_is_set_back_does_not_put_the_next_round_off() -> None:
 
 
 # --- proofs of a key's death ---
-REVOKED = debt_machine.to_be_proven(
+REVOKED = debt_death.to_be_proven(
     Debt("d", "p", "r", OLD, Cause.ROTATED, PLAN, now=100.0, versions=("1", "2"))
 )
 REFUSAL = Done(0.0, Proof.REFUSED)
