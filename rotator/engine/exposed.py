@@ -15,7 +15,7 @@ from typing import Any
 from rotator.clients.http import is_this_machine
 from rotator.integrations.catalog.provider import HttpProvider
 from rotator.integrations.http.probe import HttpProbe
-from rotator.integrations.vault.client import VaultConnection
+from rotator.integrations.vault.server import VaultConnection
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
 from rotator.reference import Reference

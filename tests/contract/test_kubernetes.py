@@ -29,15 +29,15 @@ from rotator.errors import (
     PermanentError,
     TransientError,
 )
-from rotator.integrations.kubernetes import client as kubernetes
+from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes import exec as kube_exec
 from rotator.integrations.kubernetes import users as kube_users
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes import workloads as judge
-from rotator.integrations.kubernetes.client import Cluster, SecretRef
+from rotator.integrations.kubernetes.cluster import Cluster, SecretRef
 from rotator.integrations.kubernetes.restarter import KubernetesRestarter
 from rotator.integrations.kubernetes.store import KubernetesStore
-from rotator.integrations.vault.client import KubernetesLogin, VaultAuth
+from rotator.integrations.vault.server import KubernetesLogin, VaultAuth
 from rotator.integrations.vault.store import VaultStore
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.playbook.load import Loader

@@ -23,8 +23,8 @@ from rotator.errors import (
     PermanentError,
     TransientError,
 )
-from rotator.integrations.vault import client as vault
-from rotator.integrations.vault.client import AppRole, Vault, VaultAuth
+from rotator.integrations.vault import server as vault
+from rotator.integrations.vault.server import AppRole, Vault, VaultAuth
 from rotator.integrations.vault.store import VaultStore
 from rotator.model import Level, Note, single
 from rotator.reference import Reference

@@ -18,7 +18,7 @@ from rotator import deadline
 from rotator.clients import http
 from rotator.clients.http import Request
 from rotator.errors import LeaseLost, OutcomeUnknown, TransientError
-from rotator.integrations.vault.client import Vault
+from rotator.integrations.vault.server import Vault
 from tests.hostile.test_answers import Behaviour, provider, saying, serving
 
 

@@ -22,9 +22,9 @@ from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import Account
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker.client import EngineConnection
-from rotator.integrations.kubernetes import client as kubernetes
-from rotator.integrations.kubernetes.client import Cluster
-from rotator.integrations.vault.client import Vault, VaultAuth
+from rotator.integrations.kubernetes import cluster as kubernetes
+from rotator.integrations.kubernetes.cluster import Cluster
+from rotator.integrations.vault.server import Vault, VaultAuth
 from rotator.reference import Reference
 from rotator.secret import Secret
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.cluster import Cluster
 from rotator.integrations.kubernetes.restarter import KubernetesRestarter
 from rotator.integrations.kubernetes.store import KubernetesStore
 from tests.servers import manifests

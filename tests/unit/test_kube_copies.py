@@ -9,7 +9,7 @@ import pytest
 
 from rotator.engine.copied import copied
 from rotator.integrations.kubernetes import copies as kube_copies
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.cluster import Cluster
 from rotator.integrations.kubernetes.copies import Copies
 from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.model import Level

@@ -12,7 +12,7 @@ LATE = (
     "rotator.engine.perform",
     "rotator.engine.preflight",
     "rotator.clients.http",
-    "rotator.integrations.kubernetes.client",
+    "rotator.integrations.kubernetes.cluster",
     "rotator.integrations.catalog.entry",
     "rotator.integrations.kubernetes.store",
     "apscheduler",

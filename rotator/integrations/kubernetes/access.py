@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotator.errors import AccessDenied, NotFound
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.cluster import Cluster
 
 _API = "/apis/authorization.k8s.io/v1"
 

@@ -11,7 +11,7 @@ from typing import Any
 from rotator import deadline
 from rotator.errors import AccessDenied, TransientError
 from rotator.integrations.kubernetes import views as kube_views
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.cluster import Cluster
 from rotator.secret import Secret, redact
 
 VERBS = (

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rotator.errors import PermanentError
-from rotator.integrations.kubernetes import client as kubernetes
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes import cluster as kubernetes
+from rotator.integrations.kubernetes.cluster import Cluster
 
 # A part of the name under which a controller writes fields, and how people call it.
 _CONTROLLERS = {

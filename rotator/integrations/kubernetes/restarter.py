@@ -22,10 +22,10 @@ from rotator.errors import (
     PermanentError,
     RotatorError,
 )
-from rotator.integrations.kubernetes import client as kubernetes
+from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes import workloads as judge
-from rotator.integrations.kubernetes.client import ClusterConnection, SecretRef
+from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
 from rotator.integrations.kubernetes.users import KINDS, REVISIONS, Scope, scopes, whose
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress

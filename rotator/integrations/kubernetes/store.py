@@ -20,12 +20,12 @@ from typing import Any
 from rotator.clients import around, json_text
 from rotator.clients.json_text import NoText
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
-from rotator.integrations.kubernetes import client as kubernetes
+from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes import copies as kube_copies
 from rotator.integrations.kubernetes import owners as kube_owners
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes.access import Access
-from rotator.integrations.kubernetes.client import ClusterConnection, SecretRef
+from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
 from rotator.integrations.kubernetes.copies import Copies
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting

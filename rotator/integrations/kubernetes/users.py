@@ -15,7 +15,7 @@ from rotator.integrations.kubernetes import exec as kube_exec
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes import workloads as judge
 from rotator.integrations.kubernetes.access import Access
-from rotator.integrations.kubernetes.client import Cluster, SecretRef
+from rotator.integrations.kubernetes.cluster import Cluster, SecretRef
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Finding, Level
 from rotator.secret import Secret

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotator.errors import RotatorError, TransientError
-from rotator.integrations.kubernetes.client import Cluster
+from rotator.integrations.kubernetes.cluster import Cluster
 
 _WATCH = 300  # seconds that one request watches
 _FIRST = 20.0  # seconds until the first list must be there

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from rotator.errors import ConfigError, NotFound, PermanentError
-from rotator.integrations.vault.client import Vault
+from rotator.integrations.vault.server import Vault
 
 
 def field(where: str | tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from rotator.clients import around, json_text
 from rotator.errors import AccessDenied, ConfigError, Conflict, PermanentError
-from rotator.integrations.vault.client import VaultConnection
+from rotator.integrations.vault.server import VaultConnection
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
 

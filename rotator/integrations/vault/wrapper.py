@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rotator.errors import ConfigError, NotFound
-from rotator.integrations.vault.client import Vault
+from rotator.integrations.vault.server import Vault
 from rotator.secret import Secret
 
 
