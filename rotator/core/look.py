@@ -79,7 +79,7 @@ class Verdict:
         return not self.holders and not self.unproven
 
     def words(self, key: str) -> str:
-        """The same for people; `key` is how the dying key is called ("the old key", its id, "it")."""
+        """The same for people; `key` is how the dying key is called ("the old key", its id)."""
         parts = [f"{name} holds {key}" for name in self.holders]
         parts += [f"{name} holds another key" for name in self.strangers]
         parts += [f"{name} may still hold {key}" for name in self.unproven]
