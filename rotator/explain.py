@@ -21,7 +21,7 @@ from rotator.journal import cases, leases
 from rotator.journal.cases import Case
 from rotator.model import Level
 from rotator.playbook.playbook import Playbook
-from rotator.service import Service
+from rotator.usecases.service import Service
 
 _LOOKING = 30.0  # seconds that looking at stores and consumers may take
 

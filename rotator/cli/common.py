@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
-    from rotator.service import Service
+    from rotator.usecases.service import Service
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILES = 64
@@ -21,7 +21,7 @@ def service(way: str = "cli", observe: Any = None) -> Service:
     """The service of this process, with the redactor told about keys' patterns."""
     from rotator import settings
     from rotator.cli.log import logging
-    from rotator.service import Service
+    from rotator.usecases.service import Service
 
     know_key_patterns()
     _may_open_files()

@@ -115,7 +115,7 @@ def _told(error: Exception) -> int:
 
     if isinstance(error, RotatorError):
         from rotator.playbook.mistakes import PlaybookMistakes
-        from rotator.report import exit_code
+        from rotator.usecases.report import exit_code
 
         code = exit_code(error)
         if isinstance(error, PlaybookMistakes):

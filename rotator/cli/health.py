@@ -37,8 +37,8 @@ from rotator.model import Credential, Level
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of, redact
-from rotator.service import Service
 from rotator.settings import Settings
+from rotator.usecases.service import Service
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from rotator.errors import ConfigError, RotatorError
 from rotator.journal import cases, codec
 from rotator.playbook.places import meant
 from rotator.playbook.playbook import Playbook
-from rotator.service import Service
+from rotator.usecases.service import Service
 
 if TYPE_CHECKING:
     from rotator.engine.preflight import Examined
@@ -132,7 +132,7 @@ def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
 
     Exit 0 where every old key is dead and the one in force works; else 1.
     """
-    from rotator.keys import look
+    from rotator.usecases.keys import look
 
     if key and len(names) != 1:
         raise click.UsageError(
@@ -287,7 +287,7 @@ def plans(
     """
     from rotator import model
     from rotator.engine import preflight
-    from rotator.leaked import owner
+    from rotator.usecases.leaked import owner
 
     names = list(dict.fromkeys(names))
     seen: list[Planned] = []

@@ -27,8 +27,8 @@ from rotator.shown import tidy
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
     from rotator.playbook.directory import Loaded
-    from rotator.report import Report
-    from rotator.service import Request, Service
+    from rotator.usecases.report import Report
+    from rotator.usecases.service import Request, Service
 
 
 _ASKED = 3  # times for a key, at a terminal
@@ -95,7 +95,7 @@ def rotate_command(
     as_json: bool,
 ) -> int:
     """Rotate the keys of playbooks NAMES now, or carry unfinished rotations on."""
-    from rotator.service import Request
+    from rotator.usecases.service import Request
 
     if bool(names) == due:
         raise click.UsageError("name the playbooks to rotate, or say --due")
@@ -213,7 +213,7 @@ def _looked_at(loaded: Loaded, told: str) -> str:
 def ordered(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
     from rotator.cli import words
     from rotator.cli.steps import StepView
-    from rotator.service import Request
+    from rotator.usecases.service import Request
 
     view = StepView(quiet=as_json)
     with closing(service(observe=view), view) as found:
@@ -236,9 +236,9 @@ def _order_verb(verb: str, short: str, help_text: str, *shown: str) -> None:
     @reason_option
     @json_option
     def command(name: str, key: str, wait: bool, reason: str, as_json: bool) -> int:
-        from rotator import orders
         from rotator.core.order import Order
-        from rotator.service import Request
+        from rotator.usecases import orders
+        from rotator.usecases.service import Request
 
         request = Request(key=key, reason=reason, wait=wait or verb == "revoke")
         return ordered(
@@ -287,10 +287,10 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     """Give a rotation the new key that a person made: from standard input, or asked for without
     echo.
     """
-    from rotator import orders
     from rotator.cli import words
     from rotator.secret import Secret
-    from rotator.service import Request
+    from rotator.usecases import orders
+    from rotator.usecases.service import Request
 
     with closing(service()) as found:
         found.known(name)  # before it is asked for
@@ -330,8 +330,8 @@ def adopt(name: str, key_id: str, as_json: bool) -> int:
     """Take the key that the stores of NAME hold as the current one (a lost journal, a key that a
     person put there).
     """
-    from rotator import orders
     from rotator.cli import console, shapes
+    from rotator.usecases import orders
 
     with closing(service()) as found:
         key = orders.adopt(found, name, key_id)
@@ -365,9 +365,9 @@ def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
     """End the unfinished rotation of NAME: what the stores hold is in force, all else that it made
     is an old key.
     """
-    from rotator import orders
     from rotator.cli import shapes, words
     from rotator.cli.steps import StepView
+    from rotator.usecases import orders
 
     with closing(service()) as found:
         current, report = orders.abandon(found, name, key_id, reason)
@@ -391,8 +391,8 @@ def rename(old: str, new: str, as_json: bool) -> int:
 
     For a file that was renamed.
     """
-    from rotator import naming
     from rotator.cli import console, shapes
+    from rotator.usecases import naming
 
     with closing(service()) as found:
         naming.rename(found, old, new)
@@ -418,8 +418,8 @@ def rename(old: str, new: str, as_json: bool) -> int:
 @json_option
 def forget(name: str, key: str, gone: bool, reason: str, as_json: bool) -> int:
     """Forget the playbook NAME, whose file and key are gone. The audit log and the history stay."""
-    from rotator import naming
     from rotator.cli import console, shapes
+    from rotator.usecases import naming
 
     with closing(service()) as found:
         if key:

@@ -24,8 +24,8 @@ from rotator.journal import cases, killed, leases
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.playbook import Playbook
-from rotator.report import where_keys_are_made
-from rotator.service import Service
+from rotator.usecases.report import where_keys_are_made
+from rotator.usecases.service import Service
 
 PERSON, CLOCK = "person", "clock"
 _FAILED = {

@@ -75,7 +75,7 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
 
     A leak is not held up: `rotate NAME --compromised` works, and so do the orders of people.
     """
-    from rotator import orders
+    from rotator.usecases import orders
 
     scope = _scope(name, tag, every)
     with closing(service()) as found:
@@ -124,9 +124,9 @@ def resume(
     as_json: bool,
 ) -> int:
     """End a pause; of one playbook, carry on what needs attention, too: the person has looked."""
-    from rotator import orders
     from rotator.core.order import Order
-    from rotator.service import Request
+    from rotator.usecases import orders
+    from rotator.usecases.service import Request
 
     if (today and not name) or (give_up and not today):
         raise click.UsageError("--today is for one playbook, and --give-up goes with it")

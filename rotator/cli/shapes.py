@@ -23,7 +23,7 @@ from rotator.engine.keeper import short
 from rotator.errors import RotatorError
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
-from rotator.report import Report
+from rotator.usecases.report import Report
 
 
 def answer(

@@ -19,7 +19,7 @@ from rotator.counting import count
 from rotator.durations import words
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
-from rotator.report import Report
+from rotator.usecases.report import Report
 
 say = console.complain
 

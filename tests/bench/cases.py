@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rotator.integrations.memory import world as memory
-from rotator.service import Request
+from rotator.usecases.service import Request
 from tests.bench.worlds import World, known, multiply
 
 _COMMAND_RUNS = 25

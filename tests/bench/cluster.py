@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from rotator.service import Request, Service
 from rotator.settings import Settings
+from rotator.usecases.service import Request, Service
 from tests.acceptance.test_kubernetes import KubernetesWorld
 from tests.bench.floor import STEPS, Timeline, until_gone
 from tests.servers.bao import Bao

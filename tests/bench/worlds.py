@@ -16,8 +16,8 @@ from sqlalchemy import Connection, text
 from rotator.integrations.memory import world as memory
 from rotator.journal import tables
 from rotator.secret import Secret
-from rotator.service import Service
 from rotator.settings import Settings
+from rotator.usecases.service import Service
 
 _PLAYBOOK = """
 description: in memory

@@ -11,7 +11,7 @@ import pytest
 
 from rotator.engine.clock import SystemClock
 from rotator.integrations.memory import world as memory
-from rotator.service import Request
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 MONTH = 30 * 86_400.0

@@ -15,7 +15,7 @@ from rotator.clients import procfs
 from rotator.errors import JournalError, RotatorError
 from rotator.integrations.memory import world as memory
 from rotator.journal.database import Database
-from rotator.service import Request
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)

@@ -12,8 +12,8 @@ import pytest
 
 from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
-from rotator.service import Service
 from rotator.settings import Settings
+from rotator.usecases.service import Service
 from tests.servers import postgres as pg
 
 PLAYBOOK = """

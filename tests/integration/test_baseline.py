@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rotator import orders
 from rotator.engine import preflight
 from rotator.errors import RefusedError
 from rotator.model import Label, Level
-from rotator.service import Request, Service
 from rotator.settings import Settings
+from rotator.usecases import orders
+from rotator.usecases.service import Request, Service
 from tests.servers import issuers
 
 WAIT = Request(wait=True)

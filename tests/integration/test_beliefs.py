@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from rotator import orders
 from rotator.cli import overview, words
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
@@ -20,7 +19,8 @@ from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider
 from rotator.model import Credential, KeyRecord, Label
 from rotator.secret import Secret
-from rotator.service import Request
+from rotator.usecases import orders
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import orders
 from rotator.core.action import Call, Done, Failed, Kind, Op
 from rotator.core.debt_state import Debt, Proof
 from rotator.core.order import Order
@@ -40,7 +39,8 @@ from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, leases
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, Note, NotYet
 from rotator.secret import Secret
-from rotator.service import Request
+from rotator.usecases import orders
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from rotator import orders
 from rotator.cli.overview import DUE, PERSON, row
 from rotator.core.order import Order
 from rotator.errors import JournalError
@@ -19,8 +18,9 @@ from rotator.explain import explain
 from rotator.integrations.memory import world as memory
 from rotator.journal import tables, upkeep
 from rotator.journal.database import Database
-from rotator.service import Request, Service
 from rotator.settings import Settings
+from rotator.usecases import orders
+from rotator.usecases.service import Request, Service
 from tests.integration.conftest import Bench
 from tests.simulation.simulator import VirtualClock
 

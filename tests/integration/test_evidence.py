@@ -24,10 +24,10 @@ from rotator.errors import NotFound, TransientError
 from rotator.integrations.memory import world as memory
 from rotator.model import Change, Evidence, Finding, single
 from rotator.playbook.registry import Registry
-from rotator.report import Report
 from rotator.secret import Secret
-from rotator.service import Request, Service
 from rotator.settings import Settings
+from rotator.usecases.report import Report
+from rotator.usecases.service import Request, Service
 
 # What a service does first; then it writes its pid file and waits for a signal.
 _HEAD = "import ctypes, os, pathlib, signal, sys, time\npid_file, env_file = sys.argv[1:3]\n"

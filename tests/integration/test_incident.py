@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from rotator import orders
 from rotator.core import incident
 from rotator.core.incident import Ending
 from rotator.core.order import Order
@@ -21,10 +20,11 @@ from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, standing
-from rotator.leaked import followed
-from rotator.report import Report
 from rotator.secret import Secret
-from rotator.service import Request, Service
+from rotator.usecases import orders
+from rotator.usecases.leaked import followed
+from rotator.usecases.report import Report
+from rotator.usecases.service import Request, Service
 from tests.integration.conftest import Bench
 
 FIRST = Request(compromised=True, revoke_first=True, reason="it leaked")

@@ -17,7 +17,7 @@ from rotator.errors import JournalError
 from rotator.integrations.memory import world as memory
 from rotator.journal import upkeep
 from rotator.journal.database import Database
-from rotator.service import Request
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 from tests.servers.pgbouncer import Pgbouncer
 from tests.servers.server import wipe

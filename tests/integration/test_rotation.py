@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import orders
 from rotator.audit import verify
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
@@ -30,9 +29,10 @@ from rotator.integrations.memory.probe import MemoryProbe
 from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.journal import leases
-from rotator.report import Report
 from rotator.secret import Secret
-from rotator.service import Request
+from rotator.usecases import orders
+from rotator.usecases.report import Report
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)

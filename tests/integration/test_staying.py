@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from rotator import orders
 from rotator.cli import words
 from rotator.core.action import WaitUntil
 from rotator.core.order import Order
@@ -16,8 +15,9 @@ from rotator.core.state import Phase
 from rotator.engine.runner import Session
 from rotator.errors import OutcomeUnknown, TransientError
 from rotator.integrations.memory.provider import MemoryProvider
-from rotator.report import Report
-from rotator.service import Request
+from rotator.usecases import orders
+from rotator.usecases.report import Report
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
 

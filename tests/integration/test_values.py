@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from rotator import orders
 from rotator.core.state import Outcome
 from rotator.engine.preflight import examine
 from rotator.errors import RefusedError, RotatorError
 from rotator.model import Level
 from rotator.secret import Secret
-from rotator.service import Request, Service
 from rotator.settings import Settings
+from rotator.usecases import orders
+from rotator.usecases.service import Request, Service
 
 OLD = "sk-old-0123456789abcdef"
 NEW = "sk-new-0123456789abcdef"

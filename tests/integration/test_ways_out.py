@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rotator import keys, naming, orders
 from rotator.core.order import Order
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase
@@ -21,9 +20,10 @@ from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import credentials
 from rotator.journal.naming import former_names
 from rotator.model import Credential
-from rotator.report import Report
 from rotator.secret import Secret
-from rotator.service import Request
+from rotator.usecases import keys, naming, orders
+from rotator.usecases.report import Report
+from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 from tests.integration.test_incident import book
 

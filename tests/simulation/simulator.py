@@ -22,7 +22,6 @@ import rotator.integrations.memory.probe
 import rotator.integrations.memory.provider
 import rotator.integrations.memory.restarter
 import rotator.integrations.memory.store
-from rotator import orders
 from rotator.core.action import WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
@@ -37,8 +36,9 @@ from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
 from rotator.secret import Secret
-from rotator.service import Report, Request, Service
 from rotator.settings import Settings
+from rotator.usecases import orders
+from rotator.usecases.service import Report, Request, Service
 
 
 class Crash(BaseException):

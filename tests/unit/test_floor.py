@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rotator.integrations.memory import world as memory
-from rotator.service import Request
+from rotator.usecases.service import Request
 from tests.bench.floor import STEPS, Timeline, until_gone
 from tests.bench.worlds import World
 

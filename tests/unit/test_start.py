@@ -23,7 +23,7 @@ LATE = (
 )
 
 
-@pytest.mark.parametrize("verb", ["rotator.cli.overview", "rotator.service"])
+@pytest.mark.parametrize("verb", ["rotator.cli.overview", "rotator.usecases.service"])
 def test_who_only_looks_at_the_journal_imports_no_plugin_and_no_grammar_of_catalogs(
     verb: str,
 ) -> None:

@@ -12,7 +12,7 @@ from rotator.core.action import Ask, Finish
 from rotator.core.debt_state import Debt
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.counting import count
-from rotator.report import Report
+from rotator.usecases.report import Report
 from tests.unit import decisions
 
 DONE = replace(decisions.ROTATION, phase=Phase.ENDED, outcome=Outcome.VERIFIED)

@@ -35,13 +35,13 @@ from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
 from rotator.journal import cases, killed, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
-from rotator.leaked import leaked
 from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, neighbour
-from rotator.report import Report
 from rotator.settings import Settings
+from rotator.usecases.leaked import leaked
+from rotator.usecases.report import Report
 
 THREADS = 16
 _ASK_AGAIN = 10.0  # for a lease that is only held for a debt

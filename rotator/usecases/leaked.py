@@ -22,10 +22,10 @@ from rotator.journal.cases import Case
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import neighbour
-from rotator.report import Report
+from rotator.usecases.report import Report
 
 if TYPE_CHECKING:
-    from rotator.service import Request, Service
+    from rotator.usecases.service import Request, Service
 
 _FOLLOW_EVERY = 0.3
 _SEARCH = 5.0  # seconds in which no further playbook is asked whose stores hold a key

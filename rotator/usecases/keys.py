@@ -17,7 +17,7 @@ from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials
 from rotator.model import Credential, KeyRecord
 from rotator.playbook.playbook import Playbook
-from rotator.service import Service
+from rotator.usecases.service import Service
 
 
 @dataclass(frozen=True, slots=True)

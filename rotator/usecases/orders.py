@@ -30,9 +30,9 @@ from rotator.model import Credential, Held
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.plugin import Supplied
-from rotator.report import Report, where_keys_are_made
 from rotator.secret import Secret, is_a_secret
-from rotator.service import Request, Service
+from rotator.usecases.report import Report, where_keys_are_made
+from rotator.usecases.service import Request, Service
 
 
 def order(service: Service, name: str, given: Order, request: Request) -> Report:

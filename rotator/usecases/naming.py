@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rotator import keys
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.plan import Key
@@ -10,7 +9,8 @@ from rotator.core.state import Outcome, Phase
 from rotator.errors import ConfigError, RefusedError
 from rotator.journal import cases, naming
 from rotator.journal.cases import Case
-from rotator.service import Service
+from rotator.usecases import keys
+from rotator.usecases.service import Service
 
 
 def rename(service: Service, old: str, new: str) -> None:
