@@ -12,23 +12,28 @@ ENDLESS = frozenset({Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
 
 
 def set_back(rotation: Rotation, now: float) -> Rotation:
-    """The wall clock was set back: so is what the rotation knows of times, or it would wait for as
-    long.
-    """
+    """The wall clock was set back, and nothing tells since when: the rotation would wait as long."""
     back = rotation.now - now
-    if back <= CLOCKS_AGREE:
-        return rotation
+    return rotation if back <= CLOCKS_AGREE else moved(rotation, -back)
+
+
+def moved(rotation: Rotation, by: float) -> Rotation:
+    """The wall clock jumped by so many seconds: what the rotation knows of times jumps along.
+
+    0 stands for a time that is not known.
+    """
     writes = tuple(
-        replace(write, at=write.at - back) if write.at else write for write in rotation.writes
+        replace(write, at=write.at + by) if write.at else write for write in rotation.writes
     )
     return replace(
         rotation,
-        now=now,
-        since=rotation.since - back,
-        round_at=rotation.round_at and rotation.round_at - back,
-        accept_at=rotation.accept_at and rotation.accept_at - back,
-        asked_at=rotation.asked_at and rotation.asked_at - back,
-        wake=rotation.wake - back if rotation.wake is not None else None,
+        now=rotation.now + by,
+        since=rotation.since + by,
+        round_at=rotation.round_at and rotation.round_at + by,
+        accept_at=rotation.accept_at and rotation.accept_at + by,
+        asked_at=rotation.asked_at and rotation.asked_at + by,
+        alive_at=rotation.alive_at and rotation.alive_at + by,
+        wake=rotation.wake + by if rotation.wake is not None else None,
         writes=writes,
     )
 

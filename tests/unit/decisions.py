@@ -519,6 +519,10 @@ def groups() -> dict[str, Group]:
         f"clock {off:+} s": lambda rotation, off=off: patience.set_back(rotation, NOW - 1 + off)
         for off in (-301, -300, -299, 0, 301)
     }
+    jumps = {
+        f"moved by {by:+} s": lambda rotation, by=by: patience.moved(rotation, by)
+        for by in (-3600.0, 3600.0)
+    }
     ahead = {"next": machine.next_action, "restart since": _since, "picked up": machine.picked_up}
     begun: dict[str, Callable[[Any], Any]] = {
         "next": debt_machine.next_action,
@@ -565,6 +569,7 @@ def groups() -> dict[str, Group]:
     )
     found["the pivot"] = _rows(Phase.LOOK, ROTATION, ROTATIONS, {"pivot": forward.pivot})
     found["a rotation whose clock was set back"] = _rows(Phase.WRITE, ROTATION, ROTATIONS, set_back)
+    found["a rotation whose clock jumped"] = _rows(Phase.WRITE, ROTATION, ROTATIONS, jumps)
     found["orders to a rotation that is stuck"] = _rows(Phase.STUCK, asked, stuck, orders, "")
     for debt_phase in DebtPhase:
         found[f"an old key in {debt_phase}: result → what changes"] = _rows(

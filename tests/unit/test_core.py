@@ -135,6 +135,33 @@ def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
     assert (moved.now, moved.since, moved.wake) == (1_000.0, 995.0, 1_002.0)
 
 
+@pytest.mark.parametrize("by", [-3_600.0, 3_600.0])
+def test_a_clock_that_jumps_takes_every_time_along_and_what_is_not_known_stays_so(
+    by: float,
+) -> None:
+    """Else what started before a write would seem to have started after it."""
+    known = Rotation(
+        "r",
+        "p",
+        PLAN,
+        now=9_001.0,
+        since=9_002.0,
+        wake=9_003.0,
+        round_at=9_004.0,
+        accept_at=9_005.0,
+        asked_at=9_006.0,
+        alive_at=9_007.0,
+        writes=(Write(at=9_008.0), Write()),
+    )
+    moved = patience.moved(known, by)
+    times = ("now", "since", "wake", "round_at", "accept_at", "asked_at", "alive_at")
+    assert [getattr(moved, name) for name in times] == [9_001.0 + n + by for n in range(7)]
+    assert [write.at for write in moved.writes] == [9_008.0 + by, 0.0]
+    unknown = patience.moved(Rotation("r", "p", PLAN), by)
+    assert (unknown.wake, unknown.round_at, unknown.accept_at) == (None, 0.0, 0.0)
+    assert (unknown.asked_at, unknown.alive_at) == (0.0, 0.0)
+
+
 def test_a_key_in_use_is_not_quiet() -> None:
     asked = replace(DEBT.to(DebtPhase.QUIET), now=200.0, since=200.0)
     assert debt_machine.apply(asked, Done(200.0, 150.0)).wake == 150.0 + 3_600
