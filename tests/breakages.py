@@ -64,7 +64,7 @@ BREAKAGES = (
     ),
     Breakage(
         "what is sent after the lease is over is sent all the same",
-        "rotator/clients/http.py",
+        "rotator/clients/http_connection.py",
         "            deadline.check()\n            self.sent = True",
         "            self.sent = True",
         ("tests/hostile/test_ends.py",),
@@ -151,7 +151,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a link of another user's leads to any file",
-        "rotator/clients/files.py",
+        "rotator/clients/spot.py",
         "        if strangers and not (",
         "        if False and not (",
         ("tests/hostile/test_links.py",),
@@ -179,7 +179,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a program's children live on after its time-out",
-        "rotator/clients/programs.py",
+        "rotator/clients/watcher.py",
         "    os.killpg(child, signal.SIGKILL)",
         "    os.kill(child, signal.SIGKILL)",
         ("tests/integration/test_programs.py",),
@@ -193,7 +193,7 @@ BREAKAGES = (
     ),
     Breakage(
         "the key goes along with a redirect",
-        "rotator/clients/http.py",
+        "rotator/clients/http_connection.py",
         "follow_redirects=False",
         "follow_redirects=True",
         ("tests/hostile/test_answers.py", "tests/contract/test_probes.py"),

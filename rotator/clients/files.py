@@ -10,15 +10,14 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from pathlib import Path
 
-from rotator import deadline, plain, trust
+from rotator import deadline, plain
 from rotator.clients import attributes
 from rotator.clients.seen import Seen, editors_files
+from rotator.clients.spot import Spot, at, beside_name
 from rotator.errors import (
     AccessDenied,
     Conflict,
@@ -40,64 +39,10 @@ class Snapshot:
     written_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
-    """A file's place: its directory, opened, and its name there. No link leads on from here."""
-
-    directory: int
-    name: str
-    path: str  # for people
-
-    def status(self, name: str = "") -> os.stat_result | None:
-        try:
-            return os.stat(name or self.name, dir_fd=self.directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.directory)
-
-    def remove(self, name: str) -> None:
-        os.unlink(name, dir_fd=self.directory)
-
-
-@contextmanager
-def _spot(path: Path) -> Iterator[_Spot]:
-    """The place behind `path`, links followed but for those of other users: they could lead to any
-    file of ours.
-
-    One that leads to what is that user's own leads nowhere else than he could go. What becomes a
-    link after it was looked at is refused as well. Raises OSError, AccessDenied.
-    """
-    real, strangers = trust.followed(path)
-    directory = os.open("/", os.O_PATH | os.O_DIRECTORY)
-    try:
-        for part in real.parts[1:-1]:
-            above, directory = (
-                directory,
-                os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory),
-            )
-            os.close(above)
-        spot = _Spot(directory, real.name, str(real))
-        owners = {
-            status.st_uid for status in (os.fstat(directory), spot.status()) if status is not None
-        }
-        if strangers and not (len(strangers) == 1 and owners <= strangers.keys()):
-            owner, link = next(iter(strangers.items()))
-            hint = (
-                f"whoever made it could lead us to any file: name {real} itself, or make the link"
-                " rotator's user's"
-            )
-            raise AccessDenied(f"{path} is reached by {link}, a link of {trust.user(owner)}", hint)
-        yield spot
-    finally:
-        os.close(directory)
-
-
 def read(path: Path) -> Snapshot | None:
     """The file behind `path`, None where there is none. Raises AccessDenied, PermanentError."""
     try:
-        with _spot(path) as spot:
+        with at(path) as spot:
             return _read(spot, path)
     except FileNotFoundError:
         return None
@@ -107,17 +52,12 @@ def read(path: Path) -> Snapshot | None:
         raise PermanentError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read(spot: _Spot, path: Path) -> Snapshot:
+def _read(spot: Spot, path: Path) -> Snapshot:
     content, status = plain.read(path, within=(spot.directory, spot.name))
     digest = hashlib.sha256(content).hexdigest()[
         :12
     ]  # of secrets: short on purpose, only to see a change
     return Snapshot(content, f"{status.st_ino}.{status.st_mtime_ns}.{digest}", status.st_mtime)
-
-
-def _beside(name: str, tag: str) -> str:
-    """The 0600 file that is renamed over the file of this name."""
-    return f".{name}.rotator-{tag}"
 
 
 def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600) -> Snapshot:
@@ -128,8 +68,8 @@ def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600
     had), AccessDenied, TransientError (disk full), LeaseLost.
     """
     try:
-        with _spot(path) as spot:
-            beside = _beside(spot.name, tag)
+        with at(path) as spot:
+            beside = beside_name(spot.name, tag)
             try:
                 _remove(spot, beside)
                 _write_beside(spot, beside, content, mode)
@@ -148,7 +88,7 @@ def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600
         raise _translate(path, error) from error
 
 
-def _write_beside(spot: _Spot, beside: str, content: bytes, mode: int) -> None:
+def _write_beside(spot: Spot, beside: str, content: bytes, mode: int) -> None:
     status = spot.status()
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise Conflict(f"{spot.name} is no file any more", "it is read again")
@@ -168,7 +108,7 @@ def _write_beside(spot: _Spot, beside: str, content: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _dress(spot: _Spot, made: int) -> None:
+def _dress(spot: Spot, made: int) -> None:
     """Give a new file what the present one has besides its content."""
     old = spot.open(spot.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
@@ -177,7 +117,7 @@ def _dress(spot: _Spot, made: int) -> None:
         os.close(old)
 
 
-def _sync_directory(spot: _Spot) -> None:
+def _sync_directory(spot: Spot) -> None:
     handle = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -185,7 +125,7 @@ def _sync_directory(spot: _Spot) -> None:
         os.close(handle)
 
 
-def _remove(spot: _Spot, name: str) -> None:
+def _remove(spot: Spot, name: str) -> None:
     with contextlib.suppress(OSError):  # a read-only directory: nothing was made there either
         spot.remove(name)
 
@@ -211,7 +151,7 @@ def look(path: Path) -> Seen:
     Raises AccessDenied for a link of another user's.
     """
     try:
-        with _spot(path) as spot:
+        with at(path) as spot:
             status = spot.status()
             found = Seen(
                 spot.path,
@@ -234,7 +174,7 @@ def look(path: Path) -> Seen:
         return Seen()  # told when it is read
 
 
-def _mounted(spot: _Spot) -> bool:
+def _mounted(spot: Spot) -> bool:
     """Whether something is mounted at this very place, be it from the same file system."""
     file = spot.open(spot.name, os.O_PATH)
     try:
@@ -254,13 +194,13 @@ def _mount_of(file: int) -> str:
     return ""
 
 
-def _others(spot: _Spot, status: os.stat_result) -> bool:
+def _others(spot: Spot, status: os.stat_result) -> bool:
     """Whether a sticky directory keeps us from replacing what is another user's (rename(2))."""
     directory, us = os.fstat(spot.directory), os.geteuid()
     return bool(directory.st_mode & stat.S_ISVTX) and us not in (0, status.st_uid, directory.st_uid)
 
 
-def _flags(spot: _Spot) -> str:
+def _flags(spot: Spot) -> str:
     """Flags under which a file is not replaced, of itself or of its directory."""
     found = []
     ways = (
@@ -277,7 +217,7 @@ def _flags(spot: _Spot) -> str:
     return ", ".join(found)
 
 
-def _rehearsed(spot: _Spot) -> tuple[str, str]:
+def _rehearsed(spot: Spot) -> tuple[str, str]:
     """Why a new file could not have what the present one has, and a hint: tried on a file that has
     no name.
 
@@ -292,7 +232,7 @@ def _rehearsed(spot: _Spot) -> tuple[str, str]:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            name = _beside(spot.name, f"look-{os.getpid()}-{threading.get_ident()}")
+            name = beside_name(spot.name, f"look-{os.getpid()}-{threading.get_ident()}")
             made = spot.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
             _dress(spot, made)
@@ -308,10 +248,11 @@ def _rehearsed(spot: _Spot) -> tuple[str, str]:
 
 def tidy(path: Path) -> None:
     """Remove siblings that interrupted writes left."""
-    with contextlib.suppress(OSError), _spot(path) as spot:
+    with contextlib.suppress(OSError), at(path) as spot:
         listing = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            left = [name for name in os.listdir(listing) if name.startswith(_beside(spot.name, ""))]  # noqa: PTH208
+            names = os.listdir(listing)  # noqa: PTH208  (of an opened directory)
+            left = [name for name in names if name.startswith(beside_name(spot.name, ""))]
         finally:
             os.close(listing)
         for name in left:

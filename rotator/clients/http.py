@@ -6,38 +6,26 @@ A redirect is never followed: the key must not travel to another host.
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
-import os
 import re
-import socket
-import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import tenacity
 
-from rotator import __version__, deadline
+from rotator import deadline
+from rotator.clients import http_connection
+from rotator.clients.http_connection import Line
 from rotator.errors import OutcomeUnknown, PermanentError, TransientError, Unreadable
 from rotator.secret import Secret, redact, without_keys
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 LIMIT = 10_000_000  # bytes of an answer; a listing of ten thousand keys is far below
-_TIMEOUT = 20.0
-_TRUSTED = 60.0  # seconds until certificates are read again
-_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SAFE = ("GET", "HEAD")
-# Seconds of a Retry-After that are believed; the engine caps at the step's deadline besides
-_LONGEST_WAIT = 3600.0
 _CONTENT_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}(;[ \w=\"-]{0,30})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -138,7 +126,7 @@ def send(request: Request) -> Answer:
     Unreadable (it did, but its answer is too long or garbled), Redirected, PermanentError (cannot
     be sent, or too long an answer), LeaseLost.
     """
-    line = _Line()
+    line = Line()
     seconds = deadline.CALL if request.safe else deadline.remaining()
     try:
         return deadline.bounded(seconds, lambda: _tried(request, line), line.cut)
@@ -149,7 +137,7 @@ def send(request: Request) -> Answer:
         raise OutcomeUnknown(words) from error
 
 
-def _tried(request: Request, line: _Line) -> Answer:
+def _tried(request: Request, line: Line) -> Answer:
     """Once more where a connection was lost and the call is safe."""
     if not request.safe:
         return _send(request, line)
@@ -163,41 +151,16 @@ def _tried(request: Request, line: _Line) -> Answer:
     return answer
 
 
-class _Line:
-    """The connection of one request: whether anything was sent, and how another thread cuts it."""
-
-    def __init__(self) -> None:
-        self.sent = False
-        self._stream: Any = None
-
-    def follow(self, event: str, told: Mapping[str, Any]) -> None:
-        """httpcore tells what it does.
-
-        Connecting may have taken long: the deadline is asked right before sending.
-        """
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._stream = told["return_value"]
-        elif event.endswith(".send_request_headers.started"):
-            deadline.check()
-            self.sent = True
-
-    def cut(self) -> None:
-        found = self._stream.get_extra_info("socket") if self._stream is not None else None
-        if found is not None:
-            with contextlib.suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
-
-
 class _Flaky(TransientError):
     """A connection that was lost: worth one more try at once when the call is safe."""
 
 
-def _send(request: Request, line: _Line) -> Answer:
+def _send(request: Request, line: Line) -> Answer:
     import httpx  # late: half of what `rotator status` would import
 
     host = _host(request)
     try:
-        with _client(host) as client:
+        with http_connection.client(host) as client:
             sent = client.build_request(
                 request.method,
                 request.url,
@@ -250,56 +213,6 @@ def _elsewhere(request: Request, location: str) -> str:
         return ""
 
 
-def _client(host: str) -> httpx.Client:
-    """Through the environment's proxy, but for this machine itself: the key would leave it.
-
-    Raises PermanentError.
-    """
-    import httpx
-
-    try:
-        return httpx.Client(
-            timeout=deadline.remaining(_TIMEOUT),
-            follow_redirects=False,
-            headers={"user-agent": f"rotator/{__version__}"},
-            verify=_trust(int(time.monotonic() // _TRUSTED), *map(os.environ.get, _TRUST)),
-            trust_env=not is_this_machine(host),
-        )
-    except (
-        ValueError,
-        ImportError,
-        httpx.InvalidURL,
-    ) as error:  # what it says may name the proxy's password
-        hint = (
-            f"http:// or https:// in {_proxies() or 'HTTP_PROXY, HTTPS_PROXY, ALL_PROXY'}; NO_PROXY"
-            " names exceptions"
-        )
-        raise PermanentError("the proxy that the environment names cannot be used", hint) from error
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether an address, or a name, means the loopback."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return f".{host.lower().rstrip('.')}".endswith(".localhost")
-
-
-def _proxies() -> str:
-    """The variables that name a proxy here."""
-    return ", ".join(
-        name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    )
-
-
-@lru_cache(maxsize=1)
-def _trust(minute: int, *named: str | None) -> ssl.SSLContext:
-    """Whom we trust; reading that costs more than most requests, so it is read anew each minute."""
-    import httpx
-
-    return httpx.create_ssl_context()
-
-
 def _read(answer: httpx.Response, request: Request) -> bytes:
     body = bytearray()
     for chunk in answer.iter_bytes():
@@ -339,48 +252,3 @@ def _kind(error: httpx.HTTPError) -> str:
 
 def _words(error: Exception) -> str:
     return redact(str(error)) or type(error).__name__
-
-
-def retry_after(answer: Answer) -> float | None:
-    """Seconds that the server asks to wait, at most an hour; None where it does not say (RFC 9110,
-    10.2.3).
-
-    A date is counted from the answer's own Date where it has one: the two clocks may differ.
-    """
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _LONGEST_WAIT)
-    at = _http_date(value)
-    if at is None:
-        return None
-    return min(
-        max(0.0, at - (_http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT
-    )
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, IndexError, ArithmeticError):
-        return None
-
-
-def passing(answer: Answer, request: Request, who: str, said: str) -> None:
-    """Raises for an answer that says 'not now' (429, 5xx): Transient, or unknown where it may have
-    happened.
-
-    `said` is what it says, fit to be shown. 429 is told before the work; 503 not always: a gateway
-    says it, too, of a server that was at work.
-    """
-    if answer.status == 429 or (
-        answer.status == 503 and request.safe and "retry-after" in answer.headers
-    ):
-        words = f"{who} is busy ({answer.status})" + (f": {said}" if said else "")
-        raise TransientError(words, retry_in=retry_after(answer))
-    if answer.status >= 500 or answer.status == 408:
-        words = f"{who} answered {answer.status}: {said}"
-        raise (
-            TransientError(words, retry_in=retry_after(answer))
-            if request.safe
-            else OutcomeUnknown(words)
-        )

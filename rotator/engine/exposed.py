@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from rotator.clients.http import is_this_machine
+from rotator.clients.http_connection import is_this_machine
 from rotator.integrations.catalog.provider import HttpProvider
 from rotator.integrations.http.probe import HttpProbe
 from rotator.integrations.vault.server import VaultConnection

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from rotator import deadline
-from rotator.clients import http
+from rotator.clients import http, http_status
 from rotator.clients.http import Request
 from rotator.errors import (
     LeaseLost,
@@ -303,7 +303,7 @@ def test_a_header_that_would_smuggle_another_is_refused() -> None:
 def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(
     told: str, seconds: float | None
 ) -> None:
-    assert http.retry_after(http.Answer(429, {"retry-after": told}, b"")) == seconds
+    assert http_status.retry_after(http.Answer(429, {"retry-after": told}, b"")) == seconds
 
 
 def test_a_date_to_wait_for_is_counted_from_the_servers_own_clock() -> None:
@@ -312,7 +312,7 @@ def test_a_date_to_wait_for_is_counted_from_the_servers_own_clock() -> None:
         "date": "Sun, 06 Nov 1994 08:49:37 GMT",
         "retry-after": "Sun, 06 Nov 1994 08:49:57 GMT",
     }
-    assert http.retry_after(http.Answer(503, dates, b"")) == 20
+    assert http_status.retry_after(http.Answer(503, dates, b"")) == 20
 
 
 def test_a_redirect_is_told_by_its_host_alone(tmp_path: Path) -> None:

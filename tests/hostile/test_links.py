@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator import trust
 from rotator.clients import files, host_files
 from rotator.clients.files import Snapshot
 from rotator.clients.hosts import Host
@@ -169,7 +170,7 @@ def test_what_becomes_a_link_after_it_was_looked_at_is_not_followed(
     """
     (app / "7").mkdir()
     (app / "7" / "roots.conf").write_text("theirs\n")
-    looked = files.trust.followed
+    looked = trust.followed
 
     def turned(path: Path) -> tuple[Path, dict[int, Path]]:
         found = looked(path)
@@ -177,7 +178,7 @@ def test_what_becomes_a_link_after_it_was_looked_at_is_not_followed(
         (app / "7").symlink_to("..")
         return found
 
-    monkeypatch.setattr(files.trust, "followed", turned)
+    monkeypatch.setattr(trust, "followed", turned)
     with pytest.raises(RotatorError):
         files.replace(app / "7" / "roots.conf", b"KEY=new\n", "", "t")
     assert (app.parent / "roots.conf").read_text() == "# root's\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from rotator import deadline
-from rotator.clients import procfs, programs
+from rotator.clients import procfs, programs, watcher
 from rotator.errors import (
     AccessDenied,
     JournalError,
@@ -175,7 +175,7 @@ def test_nothing_is_started_after_the_lease() -> None:
 def test_a_time_out_is_told_though_what_watches_the_program_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_GRACE", 0.5)
+    monkeypatch.setattr(watcher, "_GRACE", 0.5)
     with _within(10), pytest.raises(OutcomeUnknown, match="nobody knows how sh ended"):
         programs.run(
             ["sh", "-c", f"kill -STOP $PPID; echo $$ >{tmp_path}/pid; sleep 60"], timeout=0.5

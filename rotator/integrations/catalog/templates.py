@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from rotator import deadline
-from rotator.clients import http, reading
+from rotator.clients import http, http_status, reading
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -146,7 +146,7 @@ def check(
     words = f"{who} answered {answer.status} to {request.method} {_path(request.url)}: {shown}"
     if answer.status == 402 or (answer.status in (400, 403, 429) and _UNPAID.search(said)):
         raise PermanentError(words, f"the account has no credit left: {entry.console}")
-    http.passing(answer, request, who, shown)
+    http_status.passing(answer, request, who, shown)
     if answer.status in (400, 403, 409, 422) and _FULL.search(said):
         raise QuotaExceeded(words, f"delete a key that nobody needs: {entry.console}")
     match answer.status:

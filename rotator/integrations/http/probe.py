@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotator.clients import http
+from rotator.clients import http, http_status
 from rotator.errors import PermanentError, Rejected, TransientError
 from rotator.model import Credential
 from rotator.plugin import setting
@@ -103,7 +103,7 @@ def _refusal(name: str, answer: http.Answer, wanted: list[int]) -> Exception:
     if answer.status in (401, 403):
         return Rejected(words)
     if answer.status == 429 or answer.status >= 500:
-        return TransientError(words, retry_in=http.retry_after(answer))
+        return TransientError(words, retry_in=http_status.retry_after(answer))
     return PermanentError(words)
 
 
