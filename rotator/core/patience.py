@@ -12,7 +12,7 @@ ENDLESS = frozenset({Phase.UNDO_VERIFY, Phase.RESTORE_READ, Phase.DISCARD})
 
 
 def set_back(rotation: Rotation, now: float) -> Rotation:
-    """The wall clock was set back, and nothing tells since when: the rotation would wait as long."""
+    """The wall clock was set back, nothing tells since when: the rotation would wait as long."""
     back = rotation.now - now
     return rotation if back <= CLOCKS_AGREE else moved(rotation, -back)
 
