@@ -730,3 +730,21 @@ def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) 
         "one", Request(compromised=True, revoke_first=True, key="key-by-hand")
     )
     assert endings(again) == {"key-by-hand": Ending.DEAD}
+
+
+def test_a_playbook_that_is_gone_gets_no_new_key_and_no_old_one_is_hurried(bench: Bench) -> None:
+    """Who holds the lease takes the order up, and answers why it does nothing."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    before = bench.live
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    with bench.service.session("one") as session:
+        with bench.service.journal.database.write() as connection:
+            number = standing.write(
+                connection, "one", "", "me", "it leaked", time.time(), Order.COMPROMISED
+            )
+        session.advance()
+    with bench.service.journal.database.read() as connection:
+        answer = standing.answered(connection, number)
+    assert answer is not None and "the playbook one is gone" in answer.refused
+    assert "--revoke-first" in answer.hint and bench.live == before and len(before) == 2
