@@ -14,6 +14,7 @@ from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, WaitUntil
 from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
+from rotator.core.order import UNDONE
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.counting import count
@@ -33,7 +34,6 @@ _FAILED = {
     Outcome.REFUSED: "refused",
     Outcome.ABANDONED: "abandoned",
 }
-_ORDERED = "undone by a person's order"  # as the core words it: no failure
 # As a row says it; the first that holds is shown.
 ATTENTION, KEY_WANTED, TO_DESTROY = "needs attention", "waits for a key", "waits for a person"
 PAUSED, ROTATING, ORPHAN, OVERDUE, DUE = "paused", "rotating", "possible orphan", "overdue", "due"
@@ -83,7 +83,7 @@ class Row:
     def failed(self) -> Rotation | None:
         """The last rotation, where it did not end as it should."""
         ended = self.rotation if self.running is None else None
-        if ended is None or ended.outcome not in _FAILED or ended.problem in ("", _ORDERED):
+        if ended is None or ended.outcome not in _FAILED or ended.problem in ("", UNDONE):
             return None
         return ended
 

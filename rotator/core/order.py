@@ -25,18 +25,21 @@ class Order(StrEnum):
     CONFIRM = "confirm"
 
 
+# Why a rotation ended as a person ordered: no failure
 ABANDONED = "abandoned by a person's order"
+UNDONE = "undone by a person's order"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order cannot be carried out in this state.
-
-    NAME in the hint stands for the playbook's.
-    """
+    """Why an order cannot be carried out in this state. NAME in the hint is the playbook's name."""
 
     reason: str
     hint: str = ""
+
+    def hint_for(self, playbook: str) -> str:
+        """The hint as it is typed for this playbook."""
+        return self.hint.replace("NAME", playbook)
 
 
 def order_rotation(rotation: Rotation, order: Order, at: float) -> Rotation | Refusal:
@@ -89,13 +92,13 @@ def _undo(rotation: Rotation) -> Rotation | Refusal:
                 "there is no previous key to go back to",
                 "`rotator resume NAME` goes on to the new one",
             )
-        return undo.begin(rotation, Failed(rotation.now, "undone by a person's order"))
+        return undo.begin(rotation, Failed(rotation.now, UNDONE))
     if phase is Phase.RECOGNISE or (rotation.phase is Phase.STUCK and phase is Phase.RECOVER):
         return _give_up(rotation, phase)
     if phase in (Phase.PREFLIGHT, Phase.REVIVE) or (
         phase is Phase.GENERATE and rotation.plan.supplied
     ):
-        return undo.settled(replace(rotation, problem="undone by a person's order"))
+        return undo.settled(replace(rotation, problem=UNDONE))
     return Refusal(
         "a key may just have been made", "let it be found first: `rotate NAME` carries on"
     )
@@ -110,7 +113,7 @@ def _give_up(rotation: Rotation, phase: Phase) -> Rotation | Refusal:
             "the new key may have killed the previous one",
             "`rotator resume NAME` goes on to the new one",
         )
-    ordered = replace(rotation, problem="undone by a person's order", question="", hint="")
+    ordered = replace(rotation, problem=UNDONE, question="", hint="")
     if phase is Phase.RECOVER:  # a person has looked, and what there is stays named
         return undo.settled(ordered)
     ordered = replace(

@@ -85,7 +85,7 @@ def order(service: Service, name: str, given: Order, request: Request) -> Report
 
 
 def _refused(name: str, refusal: Refusal) -> RefusedError:
-    return RefusedError(f"{name}: {refusal.reason}", refusal.hint.replace("NAME", name))
+    return RefusedError(f"{name}: {refusal.reason}", refusal.hint_for(name))
 
 
 def _meant(debt: Debt, key: str) -> bool:
