@@ -18,6 +18,12 @@ if "KILL_AT" in os.environ:
     from rotator.engine.perform import Performer
     from rotator.journal.database import Database
 
+    if os.environ["KILL_AT"] != "never":
+        with contextlib.suppress(ImportError):
+            from coverage import Coverage
+
+            if (measuring := Coverage.current()) is not None:
+                measuring.stop()  # who is killed never writes down which lines it met
     _numbers = itertools.count(1)
     _fatal = os.environ["KILL_AT"]
     _here = threading.local()
