@@ -14,7 +14,8 @@ import pytest
 
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.aws import client as door
-from rotator.integrations.aws.ecs import EcsRestarter, bare, is_fixed
+from rotator.integrations.aws.deployments import bare, is_fixed
+from rotator.integrations.aws.ecs import EcsRestarter
 from rotator.integrations.aws.secrets_manager import AwsSecretsManagerStore
 from rotator.model import Change, Level, NotYet, single
 from tests.servers import moto

@@ -15,7 +15,7 @@ import pytest
 from rotator.errors import PermanentError
 from rotator.integrations.files import dotenv_readers, dotenv_syntax
 from rotator.integrations.files.dotenv import DotenvStore
-from rotator.integrations.files.dotenv_readers import Line
+from rotator.integrations.files.dotenv_dialects import Line
 from rotator.model import single
 from tests.env_readers import READERS
 

@@ -8,29 +8,35 @@ ECS container".
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import AwsConnection
+from rotator.integrations.aws.deployments import (
+    Service,
+    Task,
+    TaskSecret,
+    bare,
+    clock_skew,
+    deployments_since,
+    instance,
+    is_fixed,
+    is_full,
+    made_at,
+    words,
+)
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 from rotator.secret import redact
 
 _SERVICE = "ecs"
 _AT_ONCE = {"services": 10, "tasks": 100}  # as many as one request describes
-# AWS's clock is known to half a second: a deployment is ordered two seconds after the write, and
-# seen to be one after.
-_ORDERED_AFTER, _SEEN_AFTER = 2.0, 1.0
+_ORDERED_AFTER = 2.0  # seconds after the write: see `deployments`
 _FAILED_TASKS = 3  # as many as the deployment circuit breaker takes at the least
-# A secret's ARN ends with :FIELD:STAGE:VERSION, each optional; a parameter may be NAME:VERSION.
-_FIXED = re.compile(r":secretsmanager:.*:secret:[^:]+:[^:]*:(?P<stage>[^:]*):(?P<version>[^:]*)$")
-Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +72,9 @@ class EcsRestarter(AwsConnection):
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
-        return [finding for service in self._found()[0] for finding in self._check(service)]
+        return [finding for service in self._described()[0] for finding in self._check(service)]
 
-    def _check(self, service: Found) -> Iterator[Finding]:
+    def _check(self, service: Service) -> Iterator[Finding]:
         where, hint = (
             f"service {service['serviceName']}",
             f"`aws ecs describe-services --cluster {self.cluster}`",
@@ -98,7 +104,7 @@ class EcsRestarter(AwsConnection):
                 )
             yield Finding(Level.OK, f"deploys {where} anew")
 
-    def _fixed(self, definition: str) -> list[Found]:
+    def _fixed(self, definition: str) -> list[TaskSecret]:
         """What tasks of it would take from before: fixed versions of our secrets; of any, where
         none is known.
         """
@@ -116,11 +122,11 @@ class EcsRestarter(AwsConnection):
         ]
 
     def restart(self, change: Change) -> NotYet | None:
-        services, skew = self._found()
+        services, skew = self._described()
         due = [
             one
             for one in services
-            if one["desiredCount"] and not _deployments(one, change.since, skew)
+            if one["desiredCount"] and not deployments_since(one, change.since, skew)
         ]
         early = change.since + _ORDERED_AFTER - time.time()
         if due and early > 0:
@@ -130,20 +136,20 @@ class EcsRestarter(AwsConnection):
         return None
 
     def progress(self, change: Change) -> Progress:
-        services, skew = self._found()
+        services, skew = self._described()
         current, waiting, instances = 0, [], []
         for service in services:
             tasks = self._running(service["serviceName"])
             instances += (
                 self._shown(tasks, skew)
                 if change.id == "look"
-                else [_instance(task, skew) for task in tasks]
+                else [instance(task, skew) for task in tasks]
             )
-            old = sum(_made(task, skew) <= change.since for task in tasks)
+            old = sum(made_at(task, skew) <= change.since for task in tasks)
             if change.id == "look" or (self._over(service, change.since, skew) and not old):
                 current += 1
             else:
-                waiting.append(_words(service, old))
+                waiting.append(words(service, old))
         return Progress(
             len(services),
             current,
@@ -152,7 +158,7 @@ class EcsRestarter(AwsConnection):
             "; ".join(waiting[:5]),
         )
 
-    def _shown(self, tasks: Sequence[Found], skew: float) -> list[Instance]:
+    def _shown(self, tasks: Sequence[Task], skew: float) -> list[Instance]:
         """A task with a version from before has proven nothing, however young it is."""
         definitions = (
             {str(task.get("taskDefinitionArn", "")) for task in tasks} if self.secrets else set()
@@ -160,9 +166,9 @@ class EcsRestarter(AwsConnection):
         fixed = {one for one in definitions if one and self._fixed(one)}
         return [
             (
-                replace(_instance(task, skew), started_at=None)
+                replace(instance(task, skew), started_at=None)
                 if task.get("taskDefinitionArn") in fixed
-                else _instance(task, skew)
+                else instance(task, skew)
             )
             for task in tasks
         ]
@@ -175,12 +181,12 @@ class EcsRestarter(AwsConnection):
         of = {} if operation == "describe_task_definition" else {"cluster": self.cluster}
         return aws.call(self.account, _SERVICE, operation, safe=True, **of, **parameters)
 
-    def _found(self) -> tuple[list[Found], float]:
+    def _described(self) -> tuple[list[Service], float]:
         """The services, and by how much AWS's clock is ahead of ours.
 
         Raises NotFound for one that is not there.
         """
-        found: list[Found] = []
+        services: list[Service] = []
         skew = 0.0
         for names in _portions(self.services, _AT_ONCE["services"]):
             answer = self._call("describe_services", services=list(names))
@@ -192,18 +198,18 @@ class EcsRestarter(AwsConnection):
                 raise NotFound(
                     text, f"`aws ecs list-services --cluster {self.cluster}` shows their names"
                 )
-            skew = _skew(answer)
-            found += answer["services"]
-        return found, skew
+            skew = clock_skew(answer)
+            services += answer["services"]
+        return services, skew
 
-    def _running(self, service: str) -> list[Found]:
+    def _running(self, service: str) -> list[Task]:
         """Those that may serve, also while they are drained."""
         ending = [
             task for task in self._tasks(service, "STOPPED") if task.get("lastStatus") != "STOPPED"
         ]
         return [*self._tasks(service, "RUNNING"), *ending]
 
-    def _tasks(self, service: str, status: str) -> list[Found]:
+    def _tasks(self, service: str, status: str) -> list[Task]:
         arns: list[str] = aws.pages(
             self.account,
             _SERVICE,
@@ -219,14 +225,14 @@ class EcsRestarter(AwsConnection):
             for task in self._call("describe_tasks", tasks=list(some))["tasks"]
         ]
 
-    def _over(self, service: Found, since: float, skew: float) -> bool:
+    def _over(self, service: Service, since: float, skew: float) -> bool:
         """Whether its new deployment is complete.
 
         Raises PermanentError with ECS's and the tasks' own words.
         """
         if not service["desiredCount"]:
             return True  # its next tasks will start with what the store holds
-        mine = _deployments(service, since, skew)
+        mine = deployments_since(service, since, skew)
         for one in mine:
             if (
                 one.get("rolloutState") == "FAILED"
@@ -242,7 +248,7 @@ class EcsRestarter(AwsConnection):
         # an older one that is left has tasks still
         only = mine if len(service["deployments"]) == 1 else []
         return any(
-            one.get("rolloutState", "COMPLETED") == "COMPLETED" and _full(one) for one in only
+            one.get("rolloutState", "COMPLETED") == "COMPLETED" and is_full(one) for one in only
         )
 
     def _why(self, service: str, deployment: str) -> str:
@@ -260,62 +266,6 @@ class EcsRestarter(AwsConnection):
         return ""
 
 
-def is_fixed(value_from: str) -> bool:
-    """Whether a `valueFrom` of a task definition names one version for ever."""
-    if found := _FIXED.search(value_from):
-        return bool(found["version"]) or found["stage"] not in ("", "AWSCURRENT")
-    return ":secretsmanager:" not in value_from and bool(
-        re.search(r"(^|/)[\w.-]+:\d+$", value_from)
-    )
-
-
-def bare(reference: str) -> str:
-    """The secret or parameter that a `valueFrom`, an ARN or a name is about, without what is around
-    its name.
-    """
-    name = reference
-    if found := re.search(r":secret:([^:]+)", reference):
-        name = re.sub(r"-[A-Za-z0-9]{6}$", "", found[1])  # AWS's own, at each ARN's end
-    elif ":secretsmanager:" not in reference:
-        name = re.sub(r":\d+$", "", re.sub(r"^arn:[\w-]+:ssm:[\w-]*:\d*:parameter", "", reference))
-    return name.strip("/")
-
-
 def _portions(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for begin in range(0, len(items), size):
         yield items[begin : begin + size]
-
-
-def _skew(answer: Found) -> float:
-    """From the whole seconds of the answer's date."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0
-
-
-def _made(found: Found, skew: float) -> float:
-    """When AWS made it, by our clock; 0 if it does not say."""
-    at = found.get("createdAt")
-    return float(at.timestamp()) - skew if at is not None else 0.0
-
-
-def _deployments(service: Found, since: float, skew: float) -> list[Found]:
-    """Those that were made after the write."""
-    return [one for one in service["deployments"] if _made(one, skew) > since + _SEEN_AFTER]
-
-
-def _full(deployment: Found) -> bool:
-    return int(deployment["runningCount"]) >= int(deployment["desiredCount"])
-
-
-def _words(service: Found, old: int) -> str:
-    new = next((one for one in service["deployments"] if one["status"] == "PRIMARY"), service)
-    more = f", {old} from before" if old else ""
-    return f"service {service['serviceName']} {new['runningCount']}/{new['desiredCount']}{more}"
-
-
-def _instance(task: Found, skew: float) -> Instance:
-    """Its secrets were read after it was made; a second is taken off for what the clocks may be
-    apart.
-    """
-    made = _made(task, skew)
-    return Instance(f"task {task['taskArn'].rpartition('/')[2]}", made - 1.0 if made else None)

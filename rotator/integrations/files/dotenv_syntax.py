@@ -11,7 +11,7 @@ from functools import cache, partial
 
 from rotator.errors import PermanentError
 from rotator.integrations.files import dotenv_readers as readers
-from rotator.integrations.files.dotenv_readers import Line
+from rotator.integrations.files.dotenv_dialects import Line
 
 # Like bash, docker compose and python-dotenv: optional `export`, quotes, a comment after unquoted
 # white space. Read by hand, in linear time: an expression that looks for the end of an unquoted
