@@ -21,7 +21,7 @@ _PR_SET_DUMPABLE = 4
 def rotate() -> None:
     """`rotate NAME…`: the same as `rotator rotate NAME…`."""
     begin()
-    from rotator.cli.main import rotate_command
+    from rotator.cli.rotate import rotate_command
 
     _run(rotate_command, "rotate")
 

@@ -19,7 +19,7 @@ from rotator.cli.common import (
     service,
     wait_option,
 )
-from rotator.cli.main import ordered
+from rotator.cli.running import run_and_report
 from rotator.errors import RefusedError
 from rotator.journal import pauses
 
@@ -149,6 +149,6 @@ def resume(
             console.put(f"{scope} was not paused")
         return 0
     request = Request(reason=reason, today=today, give_up=give_up, wait=wait)
-    return ordered(
+    return run_and_report(
         name, lambda found: orders.order(found, name, Order.RESUME, request), as_json, wait
     )

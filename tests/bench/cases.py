@@ -166,8 +166,8 @@ def waiting() -> None:
 
 def history() -> None:
     """the journal with 100 and with 100,000 finished rotations"""
-    from rotator.cli.inspect import history as history_command
-    from rotator.cli.inspect import status
+    from rotator.cli.history import history as history_command
+    from rotator.cli.overview import status
 
     seconds: dict[str, dict[int, float]] = {}
     for number in (100, _FINISHED):

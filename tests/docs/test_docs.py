@@ -14,7 +14,8 @@ import click
 import pytest
 import yaml
 
-from rotator.cli.main import cli, rotate_command
+from rotator.cli.main import cli
+from rotator.cli.rotate import rotate_command
 from rotator.playbook import catalog
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rotator.cli import overview, words
+from rotator.cli import overview, reported
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
@@ -77,7 +77,7 @@ def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
     _lists(monkeypatch, lambda found: [replace(one, label="") for one in found])
     assert bench.service.rotate("one", WAIT).code == 4
     given_up = orders.order(bench.service, "one", Order.UNDO, Request())
-    words.report(given_up)
+    reported.report(given_up)
     told = capsys.readouterr().out
     assert (
         "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told

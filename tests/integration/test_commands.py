@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from rotator.cli import entry
-from rotator.cli.main import cli, rotate_command
+from rotator.cli.main import cli
+from rotator.cli.rotate import rotate_command
 from tests.contract.test_providers import _SCRIPT
 
 PLAYBOOK = """

@@ -14,13 +14,13 @@ from sqlalchemy import event, text
 from rotator.cli.overview import DUE, PERSON, row
 from rotator.core.order import Order
 from rotator.errors import JournalError
-from rotator.explain import explain
 from rotator.integrations.memory import world as memory
 from rotator.journal import tables, upkeep
 from rotator.journal.database import Database
 from rotator.settings import Settings
 from rotator.usecases import orders
 from rotator.usecases.service import Request, Service
+from rotator.views.explain import explain
 from tests.integration.conftest import Bench
 from tests.simulation.simulator import VirtualClock
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rotator.explain import explain
 from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
 from rotator.usecases import orders
 from rotator.usecases.service import Request
+from rotator.views.explain import explain
 from tests.integration.conftest import Bench
 from tests.integration.test_rotation import by_hand, patient
 

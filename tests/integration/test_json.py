@@ -11,7 +11,8 @@ from typing import Any
 import click
 import pytest
 
-from rotator.cli.main import cli, rotate_command
+from rotator.cli.main import cli
+from rotator.cli.rotate import rotate_command
 from tests.integration.test_commands import Said, run  # noqa: F401  (a fixture)
 
 Run = Callable[..., Said]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rotator.cli import words
+from rotator.cli import reported
 from rotator.core.action import WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Phase
@@ -77,7 +77,7 @@ def test_a_step_without_end_that_fails_for_long_needs_attention(
     assert (
         report.code == 4 and report.rotation is not None and report.rotation.phase is Phase.DISCARD
     )
-    words.report(report)
+    reported.report(report)
     said = capsys.readouterr().err
     assert (
         "needs attention: discard fails since" in said

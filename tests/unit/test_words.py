@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rotator.cli import demo
-from rotator.cli.words import counted, report
+from rotator.cli.counted import counted
+from rotator.cli.reported import report
 from rotator.core.action import Ask, Finish
 from rotator.core.debt_state import Debt
 from rotator.core.state import Outcome, Phase, Rotation
