@@ -29,11 +29,12 @@ from rotator.errors import (
     PermanentError,
     TransientError,
 )
-from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes import exec as kube_exec
+from rotator.integrations.kubernetes import outages as kube_outages
+from rotator.integrations.kubernetes import rollouts as kube_rollouts
 from rotator.integrations.kubernetes import users as kube_users
 from rotator.integrations.kubernetes import views as kube_views
-from rotator.integrations.kubernetes import workloads as judge
+from rotator.integrations.kubernetes import workloads as kube_workloads
 from rotator.integrations.kubernetes.cluster import Cluster, SecretRef
 from rotator.integrations.kubernetes.restarter import KubernetesRestarter
 from rotator.integrations.kubernetes.store import KubernetesStore
@@ -809,7 +810,7 @@ class TestClusters:
         """A kubelet that was cut off starts containers with the Secret that it saw last."""
         space.run(space.user("api"))
         outages: dict[Cluster, list[tuple[float, float]]] = {}
-        monkeypatch.setattr(kubernetes, "_outages", outages)
+        monkeypatch.setattr(kube_outages, "_outages", outages)
         since = time.time()
         outages[space.cluster] = [(since - 1, since)]
         waits = space.restarter(calm=30).restart(change("r1", since))
@@ -842,9 +843,9 @@ class TestClusters:
         store = KubernetesStore(secret=SECRET, key=KEY, kubeconfig=space.kubeconfig)
         held = store.read()
         assert held is not None and space.cluster.namespace == space.name
-        assert kubernetes.Cluster(space.kubeconfig, "test").namespace == space.name
+        assert Cluster(space.kubeconfig, "test").namespace == space.name
         with pytest.raises(ConfigError):
-            kubernetes.Cluster(space.kubeconfig, "none").get("/version")
+            Cluster(space.kubeconfig, "none").get("/version")
 
 
 def _loaded(text: str) -> list[Mistake]:
@@ -1104,10 +1105,12 @@ def test_a_rollout_that_argo_gave_up_is_told_in_its_words(
     meta = {"name": "canary", "generation": 3}
     found = {"kind": "Rollout", "metadata": meta, "spec": {"template": template}}
     assert (
-        judge.trouble({**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1")
+        kube_rollouts.trouble(
+            {**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1"
+        )
         is None
     )
-    told = judge.trouble(
+    told = kube_rollouts.trouble(
         {**found, "status": {**status, "observedGeneration": "3"}}, [], "mark", "r1"
     )
     assert told is not None and "rollout/canary: Degraded" in told.text and words in told.text
@@ -1134,7 +1137,7 @@ def test_a_rollout_without_a_template_of_its_own_is_not_restarted() -> None:
         "metadata": {"name": "canary"},
         "spec": {"workloadRef": {"name": "api"}},
     }
-    assert judge.uses(found, "keys", ["KEY"]) == []
-    assert "workloadRef" in judge.hindrance(found)[0]
+    assert kube_workloads.uses(found, "keys", ["KEY"]) == []
+    assert "workloadRef" in kube_rollouts.hindrance(found)[0]
     found["spec"] = {"template": {"spec": {}}, "paused": True}
-    assert "rollout/canary is paused" in judge.hindrance(found)[0]
+    assert "rollout/canary is paused" in kube_rollouts.hindrance(found)[0]

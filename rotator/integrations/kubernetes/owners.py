@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rotator.errors import PermanentError
-from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes.cluster import Cluster
+from rotator.integrations.kubernetes.objects import moment
 
 # A part of the name under which a controller writes fields, and how people call it.
 _CONTROLLERS = {
@@ -47,7 +47,7 @@ def of_keys(secret: Mapping[str, Any], keys: Iterable[str]) -> list[tuple[str, f
     for entry in secret["metadata"].get("managedFields") or ():
         data = (entry.get("fieldsV1") or {}).get("f:data") or {}
         if any(f"f:{key}" in data for key in keys):
-            found.append((str(entry.get("manager", "")), kubernetes.moment(entry.get("time"))))
+            found.append((str(entry.get("manager", "")), moment(entry.get("time"))))
     return found
 
 

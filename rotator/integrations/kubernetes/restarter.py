@@ -8,9 +8,8 @@ ordered, by our clock. So neither the whole seconds of Kubernetes' times nor ano
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from rotator.durations import Seconds
@@ -20,23 +19,20 @@ from rotator.errors import (
     Conflict,
     NotFound,
     PermanentError,
-    RotatorError,
 )
-from rotator.integrations.kubernetes import cluster as kubernetes
+from rotator.integrations.kubernetes import events, logs, outages
+from rotator.integrations.kubernetes import rollouts as kube_rollouts
 from rotator.integrations.kubernetes import views as kube_views
-from rotator.integrations.kubernetes import workloads as judge
+from rotator.integrations.kubernetes import workloads as kube_workloads
 from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
+from rotator.integrations.kubernetes.objects import Pod, Workload, meta, moment, named
 from rotator.integrations.kubernetes.users import KINDS, REVISIONS, Scope, scopes, whose
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
-from rotator.secret import last_line
 
 _PAUSE = 0.1  # seconds between two looks, which the watches answer
 _DISCOVER = "discover"
-_LOG_LINES = 20
-_NOTICED = 10.0  # seconds by which others may have noticed an outage before us
-Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +108,7 @@ class KubernetesRestarter(ClusterConnection):
         may take, too.
         """
         secrets = [f"{ref.namespace}/{ref.name}#{key}" for ref in self.secrets for key in ref.keys]
-        return judge.mark_of(secrets or self.workloads)
+        return kube_rollouts.mark_of(secrets or self.workloads)
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
@@ -128,13 +124,13 @@ class KubernetesRestarter(ClusterConnection):
         for scope in self._scopes():
             objects = scope.watched()
             targets = scope.targets(objects)
-            told = [one for one in targets if judge.change_of(one, self._mark) == change.id]
+            told = [one for one in targets if kube_rollouts.change_of(one, self._mark) == change.id]
             self._unblock(scope, told, objects, change.id)
             rolling = [one for one in told if not self._over(one, objects, change.id)]
             for target in targets:
-                if judge.change_of(target, self._mark) == change.id:
+                if kube_rollouts.change_of(target, self._mark) == change.id:
                     continue
-                if (left := self._until_calm()) > 0:
+                if (left := outages.until_calm(self.cluster.outages, self.calm)) > 0:
                     words = "the API server was away: kubelets may still hold the old Secret"
                     return NotYet(min(left, 5.0), text=f"{words} for {left:.0f} s")
                 if len(rolling) >= self.wave:
@@ -146,7 +142,7 @@ class KubernetesRestarter(ClusterConnection):
                 told.append(target)
                 rolling.append(target)
             if blocked := [
-                judge.named(one) for one in targets if self._blocking(one, objects, change.id)
+                named(one) for one in targets if self._blocking(one, objects, change.id)
             ]:
                 return NotYet(_PAUSE, text=f"broken pods of {', '.join(blocked)} are replaced")
         return None
@@ -158,13 +154,13 @@ class KubernetesRestarter(ClusterConnection):
         for scope in self._scopes():
             objects = scope.watched()
             for target in scope.targets(objects):
-                pods = judge.pods_of(target, objects["Pod"])
+                pods = kube_workloads.pods_of(target, objects["Pod"])
                 instances += [self._instance(pod) for pod in pods]
                 total += 1
                 if self._over(target, objects, change.id):
                     current += 1
                 else:
-                    waiting.append(self._words(target, pods, change.id))
+                    waiting.append(kube_rollouts.words(target, pods, self._mark, change.id))
             instances += [
                 replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)
             ]
@@ -179,13 +175,13 @@ class KubernetesRestarter(ClusterConnection):
         total, current, instances = 0, 0, []
         for scope in self._scopes():
             objects = scope.now(*REVISIONS)
-            last = judge.last_orders(
+            last = kube_rollouts.last_orders(
                 objects["ReplicaSet"] + objects["ControllerRevision"], self._mark
             )
             targets = scope.targets(objects)
             for target in [*targets, *scope.strayed(objects, targets, last)]:
-                pods = judge.pods_of(target, objects["Pod"])
-                back = judge.rolled_back(target, last.get(whose(target), 0.0), self._mark)
+                pods = kube_workloads.pods_of(target, objects["Pod"])
+                back = kube_rollouts.rolled_back(target, last.get(whose(target), 0.0), self._mark)
                 back = back or any(self._doubtful(pod, since) for pod in pods)
                 for pod in pods:
                     shown = (
@@ -194,7 +190,7 @@ class KubernetesRestarter(ClusterConnection):
                         else self._instance(pod)
                     )
                     instances += [replace(shown, holds=held) for held in scope.held(pod)] or [shown]
-                total, current = total + 1, current + all(map(judge.ready, pods))
+                total, current = total + 1, current + all(map(kube_workloads.ready, pods))
             instances += [
                 replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)
             ]
@@ -204,36 +200,43 @@ class KubernetesRestarter(ClusterConnection):
         return scopes(self.cluster, self.workloads, self.secrets, self.env)
 
     # --- while it rolls ---
-    def _order(self, scope: Scope, target: Found, change: Change) -> None:
+    def _order(self, scope: Scope, target: Workload, change: Change) -> None:
         """One patch of the template, unless it has been ordered already: the watch may lag."""
-        where = kube_views.path(target["kind"], scope.namespace, judge.meta(target)["name"])
+        where = kube_views.path(target["kind"], scope.namespace, meta(target)["name"])
         now = self.cluster.get(where)
-        if now is None or judge.change_of({**now, "kind": target["kind"]}, self._mark) == change.id:
+        if (
+            now is None
+            or kube_rollouts.change_of({**now, "kind": target["kind"]}, self._mark) == change.id
+        ):
             return
-        at = time.time()
-        told = {self._mark: f"{change.id}@{at:.6f}", judge.RESTARTED: _rfc3339(at)}
-        patch = {"spec": {"template": {"metadata": {"annotations": told}}}}
+        patch = kube_rollouts.restart_patch(self._mark, change.id, time.time())
         done = self.cluster.patch(where, patch, safe=True)
-        kubernetes.event(
+        events.record(
             self.cluster,
             {**done, "kind": target["kind"]},
             "KeyRotated",
             f"restarted for {change.id}",
         )
 
-    def _blocking(self, target: Found, objects: Objects, change: str) -> list[Found]:
-        return judge.blocking(target, judge.pods_of(target, objects["Pod"]), self._mark, change)
+    def _blocking(self, target: Workload, objects: Objects, change: str) -> list[Pod]:
+        return kube_rollouts.blocking(
+            target, kube_workloads.pods_of(target, objects["Pod"]), self._mark, change
+        )
 
-    def _unblock(self, scope: Scope, told: Sequence[Found], objects: Objects, change: str) -> None:
+    def _unblock(
+        self, scope: Scope, ordered: Sequence[Workload], objects: Objects, change: str
+    ) -> None:
         """Delete what a StatefulSet would wait for, once its controller knows what to
         make instead.
         """
-        for target in told:
-            for pod in self._blocking(target, objects, change) if judge.seen(target) else ():
+        for target in ordered:
+            for pod in (
+                self._blocking(target, objects, change) if kube_rollouts.seen(target) else ()
+            ):
                 self._delete(scope, target, pod)
 
-    def _delete(self, scope: Scope, target: Found, pod: Found) -> None:
-        name, uid = judge.meta(pod)["name"], judge.meta(pod)["uid"]
+    def _delete(self, scope: Scope, target: Workload, pod: Pod) -> None:
+        name, uid = meta(pod)["name"], meta(pod)["uid"]
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
             self.cluster.call(
@@ -242,72 +245,41 @@ class KubernetesRestarter(ClusterConnection):
         except (NotFound, Conflict):
             return  # it is another one by now
         except AccessDenied as error:
-            text = f"{judge.named(target)} waits for its broken pod/{name}, which we may not delete"
+            text = f"{named(target)} waits for its broken pod/{name}, which we may not delete"
             hint = f"kubectl -n {scope.namespace} delete pod {name}, then `rotator resume`"
             raise AccessDenied(text, hint) from error
 
-    def _over(self, target: Found, objects: Objects, change: str) -> bool:
+    def _over(self, target: Workload, objects: Objects, change: str) -> bool:
         """Whether it has converged. Raises PermanentError with its own words if it cannot."""
-        pods = judge.pods_of(target, objects["Pod"])
-        if judge.converged(target, pods, self._mark, change):
+        pods = kube_workloads.pods_of(target, objects["Pod"])
+        if kube_rollouts.converged(target, pods, self._mark, change):
             return True
-        wrong = judge.trouble(target, pods, self._mark, change)
+        wrong = kube_rollouts.trouble(target, pods, self._mark, change)
         if wrong is not None:
-            namespace = judge.meta(target)["namespace"]
-            said = self._last_words(namespace, wrong) if wrong.container else ""
-            hint = f"`kubectl -n {namespace} describe {judge.named(target)}` has its own words"
+            namespace = meta(target)["namespace"]
+            said = logs.last_words(self.cluster, namespace, wrong) if wrong.container else ""
+            hint = f"`kubectl -n {namespace} describe {named(target)}` has its own words"
             raise PermanentError(wrong.text + (f': "{said}"' if said else ""), hint)
         return False
 
-    def _last_words(self, namespace: str, wrong: judge.Trouble) -> str:
-        query = {"container": wrong.container, "tailLines": str(_LOG_LINES)}
-        query |= {"previous": "true"} if wrong.previous else {}
-        try:
-            text = self.cluster.text(f"{kube_views.path('Pod', namespace, wrong.pod)}/log", **query)
-        except RotatorError:  # preflight has warned where we may not; it may be gone
-            return ""
-        return last_line(text.splitlines())
-
-    def _words(self, target: Found, pods: Sequence[Found], change: str) -> str:
-        new = sum(judge.change_of(pod, self._mark) == change and judge.ready(pod) for pod in pods)
-        old = sum(judge.change_of(pod, self._mark) != change for pod in pods)
-        waits = judge.waits_for(pods) or judge.pauses(target)
-        more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
-        return f"{judge.named(target)} {new}/{judge.desired(target)}{more}"
-
-    def _until_calm(self) -> float:
-        """Seconds until kubelets have surely seen the Secret as it is."""
-        return max((end + self.calm - time.time() for _, end in self.cluster.outages), default=0.0)
-
-    def _doubtful(self, pod: Found, since: float) -> bool:
+    def _doubtful(self, pod: Pod, since: float) -> bool:
         """Whether it was made while its kubelet may have held the Secret as it was before it was
         written at `since`.
-
-        A kubelet keeps what its watch last told; cut off, it starts containers with that.
         """
-        made = max(self._made(pod), judge.ordered_at(pod, self._mark))
-        spans = [(begin - _NOTICED, end + self.calm) for begin, end in self.cluster.outages]
-        return any(
-            begin <= made <= end and begin - self.calm <= since <= end for begin, end in spans
-        )
+        made = max(self._made(pod), kube_rollouts.ordered_at(pod, self._mark))
+        return outages.may_be_outdated(self.cluster.outages, self.calm, made, since)
 
-    def _instance(self, pod: Found) -> Instance:
+    def _instance(self, pod: Pod) -> Instance:
         """It was made when its template says so, by our clock, or, without, at the server's time,
         rounded down.
         """
         return Instance(
-            f"pod/{judge.meta(pod)['name']}",
-            max(self._made(pod) - 1.0, judge.ordered_at(pod, self._mark)),
+            f"pod/{meta(pod)['name']}",
+            max(self._made(pod) - 1.0, kube_rollouts.ordered_at(pod, self._mark)),
         )
 
-    def _made(self, pod: Found) -> float:
+    def _made(self, pod: Pod) -> float:
         """In whole seconds of the server's clock, rounded down, and so by ours; to
         about a second.
         """
-        return (
-            kubernetes.moment(judge.meta(pod).get("creationTimestamp")) or 0.0
-        ) - self.cluster.skew
-
-
-def _rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (moment(meta(pod).get("creationTimestamp")) or 0.0) - self.cluster.skew

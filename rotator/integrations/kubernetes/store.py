@@ -20,8 +20,8 @@ from typing import Any
 from rotator.clients import around, json_text
 from rotator.clients.json_text import NoText
 from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
-from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes import copies as kube_copies
+from rotator.integrations.kubernetes import events
 from rotator.integrations.kubernetes import owners as kube_owners
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes.access import Access
@@ -178,7 +178,7 @@ class KubernetesStore(ClusterConnection):
                 written = self._put(secret, credential, note)
             except Conflict:
                 continue  # another key, a label: read again
-            kubernetes.event(
+            events.record(
                 self.cluster,
                 {**written, "kind": "Secret"},
                 "KeyRotated",

@@ -8,27 +8,35 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
 
 from rotator.errors import AccessDenied, NotFound
 from rotator.integrations.kubernetes import exec as kube_exec
+from rotator.integrations.kubernetes import rollouts as kube_rollouts
 from rotator.integrations.kubernetes import views as kube_views
-from rotator.integrations.kubernetes import workloads as judge
+from rotator.integrations.kubernetes import workloads as kube_workloads
 from rotator.integrations.kubernetes.access import Access
 from rotator.integrations.kubernetes.cluster import Cluster, SecretRef
+from rotator.integrations.kubernetes.objects import (
+    RESTARTABLE,
+    ROLLOUT,
+    Pod,
+    Workload,
+    annotation,
+    meta,
+    named,
+)
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Finding, Level
 from rotator.secret import Secret
 
-KINDS = {kind.lower(): kind for kind in (*judge.RESTARTABLE, judge.ROLLOUT)}
+KINDS = {kind.lower(): kind for kind in (*RESTARTABLE, ROLLOUT)}
 REVISIONS = (
     "ReplicaSet",
     "ControllerRevision",
 )  # what was rolled out before, as `kubectl rollout history` reads it
-_GROUPS = {judge.ROLLOUT: "argoproj.io"}
+_GROUPS = {ROLLOUT: "argoproj.io"}
 _VERBS = ("get", "list", "watch", "patch")
 _SEEN_FOR = 60.0  # seconds for which it is believed that a cluster has Argo Rollouts, or has not
-Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Scope:
     def kinds(self) -> tuple[str, ...]:
         wanted = {kind for kind, _ in self.names}
         if self.secrets:
-            wanted = {*judge.RESTARTABLE, *([judge.ROLLOUT] if self._rollouts()[1] else [])}
+            wanted = {*RESTARTABLE, *([ROLLOUT] if self._rollouts()[1] else [])}
         return (*sorted(wanted), "Pod")
 
     def _rollouts(self) -> tuple[bool, bool]:
@@ -64,12 +72,12 @@ class Scope:
         return kube_views.now(self.cluster, self.namespace, (*self.kinds, *more))
 
     # --- who ---
-    def targets(self, objects: Objects) -> list[Found]:
+    def targets(self, objects: Objects) -> list[Workload]:
         """Raises NotFound for one that was named and is not there."""
         if self.secrets:
             kinds = [kind for kind in KINDS.values() if kind in objects]
             found = [one for kind in kinds for one in objects[kind] if self.ways(one)]
-            return sorted((one for one in found if not _left_alone(one)), key=judge.named)
+            return sorted((one for one in found if not _left_alone(one)), key=named)
         there = {whose(one): one for kind in self.kinds for one in objects[kind]}
         for kind, name in self.names:
             if (kind, name) not in there:
@@ -79,20 +87,22 @@ class Scope:
                 )
         return [there[one] for one in self.names]
 
-    def ways(self, found: Found) -> list[str]:
-        return [way for ref in self.secrets for way in judge.uses(found, ref.name, ref.keys)]
+    def ways(self, maker: Workload | Pod) -> list[str]:
+        return [
+            way for ref in self.secrets for way in kube_workloads.uses(maker, ref.name, ref.keys)
+        ]
 
-    def others(self, objects: Objects) -> list[Found]:
+    def others(self, objects: Objects) -> list[Pod]:
         """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what
         is left alone.
         """
         restarted = {whose(one) for one in self.targets(objects)}
-        users = (pod for pod in judge.running(objects["Pod"]) if self.ways(pod))
-        return [pod for pod in users if judge.owner(pod) not in restarted]
+        users = (pod for pod in kube_workloads.running(objects["Pod"]) if self.ways(pod))
+        return [pod for pod in users if kube_workloads.owner(pod) not in restarted]
 
     def strayed(
-        self, objects: Objects, targets: Sequence[Found], last: Mapping[tuple[str, str], float]
-    ) -> list[Found]:
+        self, objects: Objects, targets: Sequence[Workload], last: Mapping[tuple[str, str], float]
+    ) -> list[Workload]:
         """Workloads that were restarted for a change and, by their present template, take the
         Secret no more.
         """
@@ -127,26 +137,26 @@ class Scope:
                 f"we may not see the Argo Rollouts of {self.namespace}; their pods hold the old"
                 " key's end up"
             )
-            yield Finding(Level.WARNING, text, _rule(_GROUPS[judge.ROLLOUT], "rollouts", _VERBS))
+            yield Finding(Level.WARNING, text, _rule(_GROUPS[ROLLOUT], "rollouts", _VERBS))
 
     def health(self) -> Iterator[Finding]:
         """Who is restarted, and why; what would not work; whose pods will be in the way."""
         objects, access = self.now(), Access(self.cluster, self.namespace)
         for target in self.targets(objects):
-            text, hint = judge.hindrance(target)
-            ill = judge.illness(target)
+            text, hint = kube_rollouts.hindrance(target)
+            ill = kube_rollouts.illness(target)
             if text or ill:
                 yield Finding(
-                    Level.ERROR, text or ill, hint or f"`kubectl describe {judge.named(target)}`"
+                    Level.ERROR, text or ill, hint or f"`kubectl describe {named(target)}`"
                 )
                 continue
             why = f" ({', '.join(self.ways(target))})" if self.secrets else ""
-            yield Finding(Level.OK, f"restarts {judge.named(target)}{why}")
+            yield Finding(Level.OK, f"restarts {named(target)}{why}")
             yield from self._unreadable(target, objects)
             if target["kind"] == "StatefulSet" and not access.may("delete", "", "pods"):
                 text = (
                     f"we may not delete pods in {self.namespace}: where a key does not work,"
-                    f" {judge.named(target)}"
+                    f" {named(target)}"
                 )
                 hint = _rule("", "pods", ("delete",))
                 yield Finding(
@@ -160,43 +170,40 @@ class Scope:
             for job in kube_views.now(self.cluster, self.namespace, ["CronJob"])["CronJob"]:
                 if ways := self.ways(job):
                     text = (
-                        f"{judge.named(job)} takes what the Secret holds at its next run"
+                        f"{named(job)} takes what the Secret holds at its next run"
                         f" ({', '.join(ways)})"
                     )
                     yield Finding(Level.OK, text)
 
-    def _unreadable(self, target: Found, objects: Objects) -> Iterator[Finding]:
+    def _unreadable(self, target: Workload, objects: Objects) -> Iterator[Finding]:
         """Why what its pods were started with cannot be read."""
         if not self.env:
             return
-        if not judge.shows(target, self.env, self.held_in):
-            text = f"{judge.named(target)} has no variable {self.env}"
+        if not kube_workloads.shows(target, self.env, self.held_in):
+            text = f"{named(target)} has no variable {self.env}"
             yield Finding(
                 Level.ERROR,
                 text,
                 "an entry of its own, without `env`, for who takes the key otherwise",
             )
             return
-        for pod in filter(judge.ready, judge.pods_of(target, objects["Pod"])):
+        for pod in filter(kube_workloads.ready, kube_workloads.pods_of(target, objects["Pod"])):
             if None in self.held(pod):
-                hint = (
-                    "`kubectl exec` there must work; else leave `env` out for"
-                    f" {judge.named(target)}"
-                )
-                text = f"pod/{judge.meta(pod)['name']} does not show {self.env} by `printenv`"
+                hint = f"`kubectl exec` there must work; else leave `env` out for {named(target)}"
+                text = f"pod/{meta(pod)['name']} does not show {self.env} by `printenv`"
                 yield Finding(Level.ERROR, text, hint)
             return  # one of them is enough
 
-    def held(self, pod: Found) -> list[Secret | None]:
+    def held(self, pod: Pod) -> list[Secret | None]:
         """What each of its containers was started with that has the variable; empty where nothing
         is read.
         """
         if not self.env:
             return []
-        name = judge.meta(pod)["name"]
+        name = meta(pod)["name"]
         return [
             kube_exec.variable(self.cluster, self.namespace, name, one, self.env)
-            for one in judge.shows(pod, self.env, self.held_in)
+            for one in kube_workloads.shows(pod, self.env, self.held_in)
         ]
 
 
@@ -215,30 +222,31 @@ def scopes(
             yield scope(namespace, tuple(ref for ref in known if ref.namespace == namespace))
         return
     usual = refs[0].namespace if refs else ""
-    named: dict[str, list[tuple[str, str]]] = {}
+    by_namespace: dict[str, list[tuple[str, str]]] = {}
     for text in workloads:
         kind, *where, name = text.split("/")
         namespace = where[0] if where else usual or cluster.namespace
-        named.setdefault(namespace, []).append((KINDS[kind.lower()], name))
-    for namespace, names in named.items():
+        by_namespace.setdefault(namespace, []).append((KINDS[kind.lower()], name))
+    for namespace, names in by_namespace.items():
         yield scope(namespace, names=tuple(names))
 
 
 @lru_cache(maxsize=256)
 def _rollouts(cluster: Cluster, namespace: str, minute: int) -> tuple[bool, bool]:
     try:
-        there = cluster.get(f"/apis/{_GROUPS[judge.ROLLOUT]}/v1alpha1") is not None
+        there = cluster.get(f"/apis/{_GROUPS[ROLLOUT]}/v1alpha1") is not None
     except AccessDenied:  # whoever may not look at the API's groups has no rule for this one either
         there = False
     access = Access(cluster, namespace)
     seen = there and all(
-        access.may(verb, _GROUPS[judge.ROLLOUT], "rollouts") for verb in ("list", "watch")
+        access.may(verb, _GROUPS[ROLLOUT], "rollouts") for verb in ("list", "watch")
     )
     return there, seen
 
 
-def whose(found: Found) -> tuple[str, str]:
-    return str(found["kind"]), str(judge.meta(found)["name"])
+def whose(workload: Workload) -> tuple[str, str]:
+    """Its kind and name, as its pods name their owner."""
+    return str(workload["kind"]), str(meta(workload)["name"])
 
 
 def _rule(group: str, resource: str, verbs: Sequence[str]) -> str:
@@ -249,13 +257,13 @@ def _rule(group: str, resource: str, verbs: Sequence[str]) -> str:
     )
 
 
-def _left_alone(found: Found) -> bool:
-    return judge.annotation(found, judge.LEFT_ALONE) == "false"
+def _left_alone(workload: Workload) -> bool:
+    return annotation(workload, kube_workloads.LEFT_ALONE) == "false"
 
 
-def _not_ours(pod: Found) -> Finding:
-    kind, name = judge.owner(pod)
-    where = judge.named(pod)
+def _not_ours(pod: Pod) -> Finding:
+    kind, name = kube_workloads.owner(pod)
+    where = named(pod)
     if kind == "Job":
         return Finding(
             Level.WARNING,
@@ -266,7 +274,9 @@ def _not_ours(pod: Found) -> Finding:
             f"{where} of {kind.lower()}/{name} is left alone; the old key is not revoked while it"
             " runs"
         )
-        return Finding(Level.WARNING, text, f"restart it yourself, or remove {judge.LEFT_ALONE}")
+        return Finding(
+            Level.WARNING, text, f"restart it yourself, or remove {kube_workloads.LEFT_ALONE}"
+        )
     whose_ = f"belongs to {kind} {name}" if kind else "belongs to nobody, who would start it again"
     return Finding(
         Level.WARNING,
