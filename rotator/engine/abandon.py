@@ -12,7 +12,7 @@ from rotator.core.order import ABANDONED
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Phase, Rotation
 from rotator.errors import RefusedError, RotatorError
-from rotator.journal import cases, credentials
+from rotator.journal import cases, credentials, versions
 from rotator.playbook.playbook import StoreEntry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _of(session: Session, entry: StoreEntry) -> Holds:
     if held is None:
         return Holds(entry.name, None, False, "holds no key")
     with journal.database.read() as connection:
-        row = cases.store_version(connection, name, entry.name) if held.values is None else None
+        row = versions.last_write(connection, name, entry.name) if held.values is None else None
         ours = row is not None and row["version"] == held.version
         print_ = (
             journal.fingerprint(held.values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from rotator.journal import cases
+from rotator.journal import cases, strays
 from rotator.journal import due as due_times
 from rotator.journal.journal import Journal
 from rotator.playbook.directory import Loaded
@@ -40,7 +40,7 @@ class Agenda:
         with self.journal.database.read() as connection:
             names = {
                 *cases.due_playbooks(connection, now),
-                *cases.playbooks_with_strays(connection),
+                *strays.playbooks(connection),
             }
             self._never -= due_times.begun(connection, self._never)
             by_time = due_times.before(connection, now + EARLIEST)

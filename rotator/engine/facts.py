@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
-from rotator.journal import cases
+from rotator.journal import versions
 from rotator.journal.journal import Journal
 from rotator.model import Change, Credential, Evidence, Progress
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
@@ -35,7 +35,7 @@ def gather(
 def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
     held = entry.store.read()
     with journal.database.read() as connection:
-        row = cases.store_version(connection, playbook, entry.name)
+        row = versions.last_write(connection, playbook, entry.name)
     if held is None:
         return StoreFact(entry.name, "", written_at=0.0)
     ours = row is not None and row["version"] == held.version

@@ -16,7 +16,7 @@ from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, KeyRecord, Label, Level
 from rotator.playbook.playbook import Playbook
-from rotator.secret import Secret, hint_of
+from rotator.secret import Secret
 
 Listing = Callable[[], list[KeyRecord]]
 
@@ -121,11 +121,11 @@ def _in_the_list(
     raise RefusedError(
         f"it is not sure which key the stores hold ({key.hint}):"
         f" {found.why}{listed(found.candidates)}",
-        restored + _hint(playbook),
+        restored + adopt_hint(playbook),
     )
 
 
-def _hint(playbook: Playbook) -> str:
+def adopt_hint(playbook: Playbook) -> str:
     return (
         "is it a key of another project or account? This list has none of those; else "
         + _ADOPT_ID.format(name=playbook.name)
@@ -274,62 +274,3 @@ def shared(journal: Journal, playbook: Playbook, key: Key) -> list[Finding]:
         f"`rotator keys {other}`; `rotate {other} --compromised` ends those, too. Was it renamed?"
     )
     return [Finding(Level.WARNING, text, hint)] if other else []
-
-
-def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
-    """The id of the key that a person adopts, and who told it. Raises RefusedError where the
-    provider's list objects.
-
-    `key_id` is what the person said, or ''; then `credential` has its value.
-    A label of a lost journal's rotation is no objection: adopting is the way out of that.
-    """
-    beside = credential.id
-    if key_id and beside and key_id != beside:
-        raise RefusedError(
-            f"the stores hold {beside}, not {key_id}",
-            "leave --id out, or put the right key into each",
-        )
-    if not playbook.provider.can_list:
-        return (
-            (beside, "what stands beside its value")
-            if beside
-            else (key_id, "a person" if key_id else "nobody")
-        )
-    records = playbook.provider.inventory()
-    if key_id or beside:
-        _refuse_contradiction(playbook, credential, key_id or beside, records)
-        return (beside, "what stands beside its value") if beside else (key_id, "a person")
-    literal = playbook.provider.literal_prefix(credential.primary)
-    taken = accepted(playbook, credential)
-    found = identity.identify(records, credential.primary.reveal(), literal, now, taken)
-    if isinstance(found, identity.Refusal):
-        raise RefusedError(
-            f"it is not sure which key the stores hold: {found.why}{listed(found.candidates)}",
-            _hint(playbook),
-        )
-    return found.record.id, "the provider's list"
-
-
-def _refuse_contradiction(
-    playbook: Playbook, credential: Credential, key_id: str, records: Iterable[KeyRecord]
-) -> None:
-    records = tuple(records)
-    record = next((one for one in records if one.id == key_id), None)
-    if record is None:
-        raise RefusedError(
-            f"the provider does not list {key_id}{listed(records)}",
-            "is it a key of another project? Give a listed id",
-        )
-    if not credential.values or credential.id:
-        return
-    value = credential.primary.reveal()
-    if (
-        identity.agreement(record, value, playbook.provider.literal_prefix(credential.primary))
-        is None
-    ):
-        raise RefusedError(
-            f"{key_id} is another key: the provider shows it as {record.hint}, the stores hold"
-            f" {hint_of(value)}",
-            "leave --id out, or put the right key into each store: `rotator adopt"
-            f" {playbook.name}`",
-        )

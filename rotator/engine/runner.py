@@ -32,7 +32,7 @@ from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import Writing, rotation_id
 from rotator.errors import ConfigError, LeaseLost, PluginError, RefusedError
-from rotator.journal import cases, leases, standing
+from rotator.journal import cases, leases, standing, strays
 from rotator.journal.journal import Journal
 from rotator.model import Credential
 from rotator.playbook.carry import kept
@@ -79,12 +79,12 @@ class Session:
         self._opened: dict[Key, Credential] = {}
         with self.journal.database.read() as connection:
             self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
-            strays = cases.strays(connection, self.playbook)
+            unsettled = strays.unsettled(connection, self.playbook)
         self._saved = (
             self.case
         )  # as it is in the journal: waits and looks alone are not worth a transaction
         self._recover()
-        self._settle(strays)
+        self._settle(unsettled)
 
     @property
     def playbook(self) -> str:
@@ -485,19 +485,17 @@ class Session:
         made = performed.result.data if isinstance(performed.result, Done) else None
         if isinstance(made, Key):
             with self.journal.database.write() as connection:
-                cases.add_stray(
-                    connection, self.playbook, rotation_id(unit), made, self.clock.now()
-                )
+                strays.add(connection, self.playbook, rotation_id(unit), made, self.clock.now())
 
-    def _settle(self, strays: list[cases.Stray]) -> None:
+    def _settle(self, unsettled: list[strays.Stray]) -> None:
         """Keys that an earlier holder made too late are owed, unless the rotation took one as its
         own.
         """
         rotation = self.case.rotation
-        if not strays or rotation is None:
+        if not unsettled or rotation is None:
             return
         with self.writing() as writing:
-            for stray in strays:
+            for stray in unsettled:
                 if not stray.key.same(rotation.new) and not stray.key.same(rotation.old):
                     writing.owe((stray.key,), Cause.SWEPT)
-                cases.settle_stray(writing.connection, stray.n)
+                strays.settle(writing.connection, stray.n)

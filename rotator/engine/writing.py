@@ -22,7 +22,7 @@ from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.performed import EFFECTS, Performed
-from rotator.journal import cases, credentials
+from rotator.journal import cases, credentials, versions
 from rotator.journal.journal import Journal
 
 _TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid"}
@@ -92,7 +92,7 @@ class Writing:
             )
             self._sealed = True
         if performed.store_version is not None:
-            cases.set_store_version(self.connection, self.playbook, *performed.store_version, now)
+            versions.set_last_write(self.connection, self.playbook, *performed.store_version, now)
         if not isinstance(result, Later) and not (recovered and call.op not in EFFECTS):
             self.record(unit, "outcome", call, **telling.outcome(performed, took))
         if isinstance(unit, Debt):
@@ -120,7 +120,7 @@ class Writing:
             if one is not None and one.id == unit.id
         )
         if (by := before.now - unit.now) > 0:
-            cases.set_back_versions(self.connection, self.playbook, self.clock.now(), by)
+            versions.set_back(self.connection, self.playbook, self.clock.now(), by)
         self.case = self.case.having(unit)
         self.record(unit, "decision", decision="the clock jumped: its times were moved along")
 

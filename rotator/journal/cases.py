@@ -19,13 +19,7 @@ from rotator.journal import codec, credentials, tables
 FOREVER = 4e9
 
 # Built once: building a statement costs more than SQLite takes to run it.
-_ROTATIONS, _DEBTS, _PLAYBOOKS, _VERSIONS, _STRAYS = (
-    tables.rotations,
-    tables.debts,
-    tables.playbooks,
-    tables.store_versions,
-    tables.strays,
-)
+_ROTATIONS, _DEBTS, _PLAYBOOKS = tables.rotations, tables.debts, tables.playbooks
 _OF = bindparam("of", type_=String)
 _ACTIVE = select(_ROTATIONS).where(_ROTATIONS.c.playbook == _OF, tables.ACTIVE)
 _NEWEST = (
@@ -48,10 +42,6 @@ _PAID = select(_DEBTS.c.state).where(
 _PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
 _ADD_PLAYBOOK = insert(_PLAYBOOKS)
 _SAVE_PLAYBOOK = update(_PLAYBOOKS).where(_PLAYBOOKS.c.name == bindparam("this"))
-_MY_VERSION = (_VERSIONS.c.playbook == _OF) & (_VERSIONS.c.store == bindparam("at_store"))
-_VERSION = select(_VERSIONS).where(_MY_VERSION)
-_ADD_VERSION = insert(_VERSIONS)
-_SAVE_VERSION = update(_VERSIONS).where(_MY_VERSION)
 _NOW, _AHEAD = bindparam("now", type_=Float), bindparam("ahead", type_=Float)
 _CAN_ACT = (  # each by an index of its own
     select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.due <= _NOW),
@@ -63,7 +53,6 @@ _STANDING = (
     select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.attention),
     select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.attention),
 )
-_OPEN_STRAYS = select(_STRAYS).where((_STRAYS.c.playbook == _OF) & ~_STRAYS.c.settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +91,6 @@ class Beginning:
     actor: str
     reason: str
     counts_from: float | None = None  # the due moment that it belongs to; None: its beginning
-
-
-@dataclass(frozen=True, slots=True)
-class Stray:
-    """A key that a process made after it had lost its lease."""
-
-    n: int
-    key: Key
 
 
 def load(connection: Connection, playbook: str) -> Case:
@@ -319,55 +300,3 @@ def playbook_row(connection: Connection, name: str) -> Any | None:
 def current_key(connection: Connection, playbook: str) -> Key | None:
     row = playbook_row(connection, playbook)
     return codec.key_of(row["current_key"]) if row and row["current_key"] else None
-
-
-def store_version(connection: Connection, playbook: str, store: str) -> Any | None:
-    """What our last write to this store was: version, fingerprint, at."""
-    return connection.execute(_VERSION, {"of": playbook, "at_store": store}).mappings().first()
-
-
-def set_store_version(
-    connection: Connection, playbook: str, store: str, version: str, fingerprint: str, at: float
-) -> None:
-    values = {"version": version, "fingerprint": fingerprint, "at": at}
-    if not connection.execute(
-        _SAVE_VERSION, {"of": playbook, "at_store": store, **values}
-    ).rowcount:
-        connection.execute(_ADD_VERSION, {"playbook": playbook, "store": store, **values})
-
-
-def set_back_versions(connection: Connection, playbook: str, now: float, by: float) -> None:
-    """What was written, it now seems, in the future: its time is set back by so many seconds."""
-    later = (_VERSIONS.c.playbook == playbook) & (_VERSIONS.c.at > now)
-    connection.execute(update(_VERSIONS).where(later).values(at=_VERSIONS.c.at - by))
-
-
-def add_stray(connection: Connection, playbook: str, rotation: str, key: Key, at: float) -> None:
-    """Unfenced on purpose: a process that lost its lease says what it made, so that it is found."""
-    connection.execute(
-        insert(tables.strays).values(
-            playbook=playbook,
-            rotation=rotation,
-            key_id=key.id,
-            fingerprint=key.fingerprint,
-            hint=key.hint,
-            at=at,
-            settled=False,
-        )
-    )
-
-
-def strays(connection: Connection, playbook: str) -> list[Stray]:
-    found = connection.execute(_OPEN_STRAYS, {"of": playbook}).mappings()
-    return [Stray(row["n"], Key(row["key_id"], row["fingerprint"], row["hint"])) for row in found]
-
-
-def playbooks_with_strays(connection: Connection) -> set[str]:
-    query = select(tables.strays.c.playbook).where(~tables.strays.c.settled)
-    return {row[0] for row in connection.execute(query)}
-
-
-def settle_stray(connection: Connection, number: int) -> None:
-    connection.execute(
-        update(tables.strays).where(tables.strays.c.n == number).values(settled=True)
-    )

@@ -17,26 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from rotator import installed
 from rotator.clients import procfs
 from rotator.errors import JournalError
-from rotator.journal import address, tables
+from rotator.journal import address, failures, tables
 
-_BUSY_FOR = 15.0
 _KNOWN = (tables.HEAD,)
-# What PostgreSQL or a pooler before it says, and what to do about it.
-_WAYS_OUT = {
-    "password authentication failed": f"is that the user's password? {address.ENCODED}",
-    "statement pooling mode": (
-        "rotator's transactions have several statements: pool_mode = transaction, or session"
-    ),
-    "deadlock detected": "another process was in the way; nothing is lost: try again",
-    "unsupported startup parameter": (
-        "the pooler does not pass `options` on: take them out of the address"
-    ),
-}
 _NETWORK = {
     "nfs",
     "nfs4",
@@ -85,13 +73,13 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed when the block ends without an exception."""
-        with self._writer, _told(self), self._begin() as connection:
+        with self._writer, failures.in_words(self.where, self.path), self._begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to read from."""
-        with _told(self), self._engine.connect() as connection:
+        with failures.in_words(self.where, self.path), self._engine.connect() as connection:
             self._start(connection, "BEGIN")
             yield connection
 
@@ -246,67 +234,7 @@ def _patiently(act: Callable[[], object]) -> None:
             raise
         import tenacity  # late: most have the database to themselves
 
-        wait, stop = tenacity.wait_random(0.001, 0.02), tenacity.stop_after_delay(_BUSY_FOR)
+        wait, stop = tenacity.wait_random(0.001, 0.02), tenacity.stop_after_delay(failures.BUSY_FOR)
         tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_busy), wait=wait, stop=stop, reraise=True
         )(act)
-
-
-@contextmanager
-def _told(database: Database) -> Iterator[None]:
-    """A database's error as a sentence.
-
-    Connection losses on PostgreSQL are ours to tell, not a traceback.
-    """
-    try:
-        yield
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        raise _translate(database, error) from error
-
-
-def _translate(database: Database, error: DatabaseError | sqlite3.DatabaseError) -> JournalError:
-    cause = error.orig if isinstance(error, DatabaseError) else error
-    words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    where = database.where
-    if "full" in words or "disk I/O" in words:
-        return JournalError(
-            f"the journal cannot be written: {words} ({where})", "free some space; nothing is lost"
-        )
-    if "malformed" in words or "not a database" in words:
-        return JournalError(
-            f"the journal is damaged: {words} ({where})",
-            "restore it from a backup, or move it away and `rotator adopt` each playbook",
-        )
-    if "readonly" in words or "unable to open" in words:
-        return JournalError(
-            f"the journal cannot be opened: {words} ({where})",
-            "check the directory's owner and mode",
-        )
-    if "locked" in words and database.path is not None:
-        return _locked(database.path)
-    hint = next(
-        (hint for part, hint in _WAYS_OUT.items() if part in words),
-        "is it reachable? nothing is lost",
-    )
-    return JournalError(f"the journal's database failed: {words} ({where})", hint)
-
-
-def _locked(path: Path) -> JournalError:
-    """Transactions are short: who holds one for so long is frozen, or works on a disk that is."""
-    message = f"another process has had the journal to itself for {_BUSY_FOR:.0f} s ({path})"
-    files = [path, *(path.with_name(path.name + end) for end in ("-shm", "-wal"))]
-    holders = list(
-        {one.pid: one for file in files for one in procfs.writers_with_a_lock(file)}.values()
-    )
-    if not holders:
-        return JournalError(message, "which one is not seen; try again: nothing is lost")
-    told = ", ".join(f"{one}, which is stopped" if one.stopped else str(one) for one in holders)
-    pids = " ".join(str(one.pid) for one in holders)
-    go_on = (
-        f"`kill -CONT {pids}` lets it go on"
-        if any(one.stopped for one in holders)
-        else "wait for it"
-    )
-    return JournalError(
-        f"{message}: {told}", f"{go_on}; `kill -9 {pids}` ends it: what it began is carried on"
-    )

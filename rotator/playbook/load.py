@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from rotator.errors import RotatorError
 from rotator.integrations.builtin.provider_probe import ProviderProbe
 from rotator.model import BESIDE
+from rotator.playbook import wording
 from rotator.playbook.filling import fill, filled_size
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
@@ -207,7 +208,7 @@ class Loader:
         try:
             return Shape.model_validate(data)
         except ValidationError as error:
-            known = _helps(Shape)
+            known = wording.helps(Shape)
             for found in error.errors():
                 self._pydantic(found, (), known)
             return None
@@ -230,7 +231,7 @@ class Loader:
                     if not isinstance(data[name], bool):
                         self._wrong(
                             (*path, name),
-                            f"{_spoken((*path, name))}: not a truth value",
+                            f"{wording.spoken((*path, name))}: not a truth value",
                             "true or false",
                         )
             data = {name: value for name, value in data.items() if name not in extra}
@@ -290,11 +291,11 @@ class Loader:
             elif name not in settings:
                 self._wrong(
                     (*path, name, "=key"),
-                    f"unknown key '{name}' in {_spoken(path)} ({uses})",
+                    f"unknown key '{name}' in {wording.spoken(path)} ({uses})",
                     nearest(name, settings),
                 )
             elif data[name] == "":
-                self._wrong((*path, name), f"'{name}' is empty", _meant(name, helps))
+                self._wrong((*path, name), f"'{name}' is empty", wording.meant(name, helps))
         try:
             adapter = _adapter(plugin)  # type: ignore[arg-type]
             made = adapter.validate_python(
@@ -326,15 +327,15 @@ class Loader:
             case "missing" | "missing_argument":
                 self._wrong(
                     where[:-1],
-                    f"'{last}' is missing in {_spoken(where[:-1])}",
-                    _meant(last, nested),
+                    f"'{last}' is missing in {wording.spoken(where[:-1])}",
+                    wording.meant(last, nested),
                 )
             case kind:
                 inner = next(
                     (str(part) for part in reversed(error["loc"]) if str(part) in nested), last
                 )
-                hint = _WRITTEN.get(kind) or _meant(inner, nested)
-                self._wrong(where, f"{_spoken(where)}: {_sentence(error)}", hint)
+                hint = wording.WRITTEN.get(kind) or wording.meant(inner, nested)
+                self._wrong(where, f"{wording.spoken(where)}: {wording.sentence(error)}", hint)
 
     def _known_below(self, location: tuple[Any, ...]) -> dict[str, str]:
         if len(location) < 2:
@@ -345,7 +346,7 @@ class Loader:
             *getattr(getattr(field, "annotation", None), "__args__", ()),
         ):
             if hasattr(part, "model_fields"):
-                return _helps(part)
+                return wording.helps(part)
         return {}
 
 
@@ -358,44 +359,3 @@ def _handed(store: Any, extra: Mapping[str, bool]) -> Any:
     """The store, told what its entry says besides its settings, where it must know."""
     known = {field.name for field in fields(store)}
     return replace(store, **{name: value for name, value in extra.items() if name in known})
-
-
-# How a value of the wanted kind is written, by pydantic's name of the mistake.
-_WRITTEN = {
-    "list_type": "a list: `- uses: …` on lines of their own, or [] for none",
-    "dict_type": "a mapping: `name: value`",
-    "model_type": "a mapping: `name: value`",
-    "string_type": "a text; in quotes if it looks like a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-}
-
-
-def _helps(model: Any) -> dict[str, str]:
-    return {name: field.description or "" for name, field in model.model_fields.items()}
-
-
-def _meant(name: str, known: Mapping[str, str]) -> str:
-    """What a key is for, as the reference says it."""
-    help_text = known.get(name, "")
-    return (
-        f"{name}: {help_text[0].lower()}{help_text[1:]}"
-        if help_text
-        else "see the playbook reference, or `rotator schema`"
-    )
-
-
-def _sentence(error: Any) -> str:
-    words: str = error["msg"]
-    return (
-        words.removeprefix("Value error, ").removeprefix("Input should be ").strip()
-        if words.startswith("Value error")
-        else words[0].lower() + words[1:]
-    )
-
-
-def _spoken(path: Path_) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
-    return text or "the playbook"

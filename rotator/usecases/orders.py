@@ -19,12 +19,12 @@ from rotator.core.plan import Key
 from rotator.core.state import Cause, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import abandon as engine
-from rotator.engine import identity, today
+from rotator.engine import adopting, today
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.runner import Session
 from rotator.errors import PermanentError, RefusedError
-from rotator.journal import cases, credentials, pauses
+from rotator.journal import cases, credentials, pauses, versions
 from rotator.journal.pauses import Pause
 from rotator.model import Credential, Held
 from rotator.playbook.carry import kept
@@ -259,7 +259,7 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
             service, playbook, [found for found in held.values() if found is not None], key_id
         )
         now = service.clock.now()
-        known_id, told_by = identity.chosen(playbook, credential, key_id, now)
+        known_id, told_by = adopting.chosen(playbook, credential, key_id, now)
         key = (
             replace(service.journal.key_of(credential), id=known_id)
             if credential.values
@@ -272,7 +272,7 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
             for store, found in held.items():
                 if found is not None and found.values is None:  # a person says that it is there
                     written = found.written_at or now
-                    cases.set_store_version(
+                    versions.set_last_write(
                         connection, name, store, found.version, key.fingerprint, written
                     )
             fields = {"fingerprint": key.fingerprint, "id_told_by": told_by}

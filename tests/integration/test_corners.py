@@ -16,7 +16,7 @@ from rotator.core.debt_state import Debt, Proof
 from rotator.core.order import Order
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Outcome, Phase
-from rotator.engine import identity, preflight
+from rotator.engine import adopting, identity, preflight
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
 from rotator.engine.performed import failure
@@ -36,7 +36,7 @@ from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
-from rotator.journal import cases, leases
+from rotator.journal import cases, leases, strays
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, Note, NotYet
 from rotator.secret import Secret
 from rotator.usecases import orders
@@ -274,7 +274,7 @@ def test_a_process_that_lost_its_lease_leaves_word_of_what_it_made(
     assert bench.service.rotate("one", WAIT).code == 0
     assert bench.live == [bench.stored]
     with bench.service.journal.database.read() as connection:
-        assert not cases.playbooks_with_strays(connection)
+        assert not strays.playbooks(connection)
 
 
 def test_leases_are_renewed_together_and_one_that_was_taken_is_given_up(bench: Bench) -> None:
@@ -561,10 +561,10 @@ def test_a_stray_that_the_rotation_took_as_its_own_is_no_debt(bench: Bench) -> N
         other = Key("late", "e" * 32, "mem…late")
         with session.journal.database.write() as connection:
             for key in (rotation.new, other):
-                cases.add_stray(connection, "one", rotation.id, key, 0.0)
+                strays.add(connection, "one", rotation.id, key, 0.0)
         with session.journal.database.read() as connection:
-            strays = cases.strays(connection, "one")
-        session._settle(strays)
+            unsettled = strays.unsettled(connection, "one")
+        session._settle(unsettled)
         assert [debt.key for debt in session.case.debts if debt.open] == [other]
 
 
@@ -839,9 +839,9 @@ def test_going_back_asks_nothing_of_the_providers_list(
 def test_an_id_that_stands_beside_the_value_is_not_overruled(bench: Bench) -> None:
     book, (first,) = bench.service.playbooks().get("one"), bench.issuer.keys
     beside = Credential({"key": Secret(bench.stored)}, first)
-    assert identity.chosen(book, beside, "", time.time()) == (first, "what stands beside its value")
+    assert adopting.chosen(book, beside, "", time.time()) == (first, "what stands beside its value")
     with pytest.raises(RefusedError, match=f"the stores hold {first}, not another"):
-        identity.chosen(book, beside, "another", time.time())
+        adopting.chosen(book, beside, "another", time.time())
 
 
 def test_a_write_only_store_that_holds_another_key_of_ours_disagrees(bench: Bench) -> None:

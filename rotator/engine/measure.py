@@ -1,0 +1,141 @@
+"""Which key is in force, and whether another one can be made beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.plan import Key
+from rotator.core.state import Rotation
+from rotator.engine import baseline, identity
+from rotator.engine.consumers import consumers
+from rotator.engine.identity import Listing
+from rotator.engine.parts import Urgency, lowered, urgency_of
+from rotator.errors import RefusedError
+from rotator.journal import cases, credentials
+from rotator.journal.journal import Journal
+from rotator.model import Credential, Finding, Level, Overlap
+from rotator.playbook.playbook import Playbook
+from rotator.plugin import Inheriting
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The key that stores and consumers hold, and its value where it is known."""
+
+    key: Key | None
+    old: Credential | None
+    dead: bool
+    versions: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    shown: tuple[str, ...]  # by consumers, that is not this key
+
+
+def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> Measured:
+    """The baseline: one key, in every store and consumer, and it is known which.
+
+    Raises RefusedError.
+    """
+    urgency = urgency_of(rotation)
+    leaked = urgency is not Urgency.NONE
+    stores = baseline.read(journal, playbook, rotation.now, leaked)
+    fingerprint = baseline.fingerprint(
+        playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked
+    )
+    findings: list[Finding] = []
+    if (
+        playbook.provider.can_list and not rotation.back
+    ):  # the way back needs nothing of the provider's list
+        findings = identity.unknown_to_the_journal(journal, playbook, listing())
+    held = stores.holding(fingerprint)
+    old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
+    key, dead = stores.current, False
+    if old is not None and old.values:
+        key, taken = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
+        old, dead = (
+            replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint)),
+            taken is False,
+        )
+    if dead:
+        findings.append(
+            Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it")
+        )
+    if key is not None and not rotation.back:
+        findings += _inherited(playbook, key, listing)
+    if leaked and key is not None:
+        findings += identity.shared(journal, playbook, key)
+    shown = consumers(journal, playbook, stores, key, old)
+    findings += lowered(shown.findings, rotation.back or leaked)
+    known = old if old and old.values else None
+    return Measured(key, known, dead, stores.versions, tuple(findings), shown.others)
+
+
+def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:
+    """What the new key will have of this one, and what it will not."""
+    if not (playbook.provider.can_list and isinstance(playbook.provider, Inheriting)):
+        return []
+    old = next((record for record in listing() if key.id and record.id == key.id), None)
+    said = playbook.provider.inherits(old)
+    return [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+
+
+def _sealed(journal: Journal, playbook: Playbook, current: Key | None) -> Credential | None:
+    """The journal's current key, where no store shows one."""
+    if current is None:
+        return None
+    with journal.database.read() as connection:
+        sealed = credentials.value_of(connection, journal.sealer, playbook.name, current)
+    return sealed or Credential({}, current.id, current.hint)
+
+
+def superseded(
+    journal: Journal, playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing
+) -> tuple[Key, ...]:
+    """The key that this journal believed in, if the stores hold another one of ours by now."""
+    with journal.database.read() as connection:
+        current = cases.current_key(connection, playbook.name)
+    if (
+        current is None
+        or key is None
+        or current.same(key)
+        or any(debt.key.same(current) for debt in debts)
+    ):
+        return ()
+    if playbook.provider.can_list and current.id not in {record.id for record in listing()}:
+        return ()
+    return (current,)
+
+
+def wait_for_room(
+    playbook: Playbook, key: Key | None, debts: Sequence[Debt], listing: Listing
+) -> str:
+    """Why a key cannot be made yet, though it soon can.
+
+    Raises RefusedError where only a person can make room.
+    """
+    blocking = [
+        debt
+        for debt in debts
+        if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)
+    ]
+    blocking = [
+        debt for debt in blocking if debt.key.id or debt.key.fingerprint
+    ]  # else it may not even exist
+    if playbook.provider.overlap is Overlap.TWO_SLOTS:
+        return f"the idle slot still holds {blocking[0].key}" if blocking else ""
+    quota = playbook.provider.quota
+    if not quota or not playbook.provider.can_list:
+        return ""
+    records = listing()
+    if len(records) < quota:
+        return ""
+    if blocking:
+        return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
+    others = ", ".join(
+        identity.told(record) for record in records if key is None or record.id != key.id
+    )
+    raise RefusedError(
+        f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",
+        "delete one that nobody needs, or `rotator adopt` the playbook that it belongs to",
+    )

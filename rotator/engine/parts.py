@@ -1,0 +1,138 @@
+"""What each part of a playbook foresees: provider, stores, consumers, probes, asked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from functools import partial
+
+from rotator.core.state import Rotation
+from rotator.engine.copied import copied
+from rotator.engine.exposed import exposed
+from rotator.engine.mounted import mounted
+from rotator.errors import (
+    OutcomeUnknown,
+    PermanentError,
+    PluginError,
+    RotatorError,
+    TransientError,
+)
+from rotator.model import Credential, Finding, Level, Overlap
+from rotator.playbook.playbook import Playbook, StoreEntry
+from rotator.plugin import UNFORESEEN, Fitting, Foreseen
+from rotator.secret import Secret
+
+Part = Callable[[], Sequence[Finding]]
+
+
+class Urgency(Enum):
+    """A leaked key is not held up by findings about consumers; one that must die at once, not by
+    any.
+    """
+
+    NONE = "none"
+    LEAKED = "leaked"
+    AT_ONCE = "at once"
+
+
+def parts_of(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Part]:
+    """Each part's own words, to be asked one by one: what one of them raises hides no other."""
+    if making:
+        yield partial(_of_provider, playbook)
+    for store in playbook.stores:
+        yield partial(_of_part, store.store, urgency is Urgency.AT_ONCE)
+        if making:
+            yield partial(_fits, playbook, store, urgency is not Urgency.NONE)
+    for consumer in playbook.consumers:
+        yield partial(
+            _of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE
+        )
+    for probe in playbook.probes:
+        if isinstance(probe, Foreseen):
+            yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
+    yield partial(exposed, playbook)
+    yield partial(copied, playbook)
+    yield lambda: lowered(mounted(playbook), urgency is not Urgency.NONE)
+
+
+def _of_part(part: Foreseen, excused: bool) -> list[Finding]:
+    return lowered(part.preflight(), excused)
+
+
+def _of_provider(playbook: Playbook) -> list[Finding]:
+    said = playbook.provider.preflight()
+    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+    if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
+        text = "a new key kills the old one at once: consumers fail until they restart"
+        found.append(Finding(Level.ERROR, text, "accept that with `allow_downtime: true`"))
+    return found
+
+
+def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]:
+    """An error where the pattern of the provider's keys allows signs that this store cannot write
+    for its readers.
+    """
+    store, signs = entry.store, playbook.provider.signs()
+    if entry.follows or not signs or not isinstance(store, Fitting):
+        return []
+    odd = "".join(sign for sign in signs if not sign.isalnum())
+    samples = [f"a{odd}a", *(sample for sign in odd for sample in (f"{sign}a", f"a{sign}"))]
+    try:
+        store.fits([_sample(playbook, "a1b2c3d4")])
+    except PermanentError:  # no key fits: told when it is read
+        return []
+    try:
+        store.fits([_sample(playbook, sample) for sample in samples])
+    except PermanentError as error:
+        text = f"a new key may hold any of {odd}: {error.message}"
+        return lowered([Finding(Level.ERROR, text, error.hint)], excused)
+    return []
+
+
+def _sample(playbook: Playbook, text: str) -> Credential:
+    return Credential({field: Secret(text) for field in playbook.provider.fields})
+
+
+def lowered(findings: Sequence[Finding], excused: bool) -> list[Finding]:
+    """Errors become words."""
+    if not excused:
+        return list(findings)
+    return [
+        Finding(Level.WARNING if f.level is Level.ERROR else f.level, f.text, f.hint)
+        for f in findings
+    ]
+
+
+def ask(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
+    """What each part found; what it raised is an error among them.
+
+    The first that asks to be tried again later.
+    """
+    found: list[Finding] = []
+    later: PluginError | None = None
+    for part in parts:
+        try:
+            found += part()
+        except (TransientError, OutcomeUnknown) as error:
+            later = later or error
+            found.append(Finding(Level.ERROR, error.message, error.hint))
+        except (RotatorError, *UNFORESEEN) as error:
+            found.append(Finding(Level.ERROR, *_words(error)))
+    return found, later
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    if isinstance(error, RotatorError):
+        return error.message, error.hint
+    if isinstance(error, OSError):
+        return str(error), ""
+    return (
+        f"a plugin failed in a way that it did not foresee: {type(error).__name__}: {error}",
+        "please report it",
+    )
+
+
+def urgency_of(rotation: Rotation) -> Urgency:
+    if rotation.revoke_first:
+        return Urgency.AT_ONCE
+    return Urgency.LEAKED if rotation.compromised else Urgency.NONE
