@@ -44,7 +44,7 @@ def consumers(
         if entry.restarter.evidence is not Evidence.READ:
             continue
         try:
-            progress = entry.restarter.progress(change)
+            progress = entry.restarter.shown(change)
         except RotatorError as error:
             found.append(
                 Finding(

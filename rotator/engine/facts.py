@@ -58,7 +58,7 @@ def _consumer(
     """
     if evidence is Evidence.NONE:
         return ConsumerFact(entry.name, evidence)
-    progress = entry.restarter.progress(change)
+    progress = entry.restarter.shown(change)
     untold = least is not Evidence.READ and _read_as_far_as_told(progress)
     return shown(journal, entry, Evidence.STARTED if untold else evidence, progress)
 

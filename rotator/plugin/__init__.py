@@ -394,6 +394,14 @@ class Restarter(Protocol):
         Raises PermanentError with the system's reason.
         """
 
+    def shown(self, change: Change) -> Progress:
+        """What instances hold now, whether they were restarted or not: a key dies by this.
+
+        `change` names the key in force, and since when the stores hold it; its id stands for no
+        restart. `converged` counts where there are no instances, or where the evidence is
+        `answers`.
+        """
+
 
 @runtime_checkable
 class Foreseen(Protocol):

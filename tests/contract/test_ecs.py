@@ -228,7 +228,7 @@ class TestRollOuts:
             {"taskArn": "task/1", "createdAt": ecs.clock(since + 4), "taskDefinitionArn": "api:2"}
         ]
         restarter = self.restarter.beside([AwsSecretsManagerStore(secret=_SECRET)])
-        (instance,) = restarter.progress(Change("look", since, single("x"))).instances
+        (instance,) = restarter.shown(Change("look", since, single("x"))).instances
         assert (instance.started_at is not None) is proven
 
     def test_a_deployment_that_the_circuit_breaker_ends_is_told_with_its_tasks(

@@ -327,12 +327,12 @@ class TestRollouts:
         """
         space.run(space.user("api"))
         since = time.time()
-        (old,) = space.restarter().progress(Change("look", since, single("x"))).instances
+        (old,) = space.restarter().shown(Change("look", since, single("x"))).instances
         assert old.started_at is not None and old.started_at < since
         rolled(space.restarter(), change("r1", since))
         space.kube.kubectl("rollout", "undo", "deployment/api", "-n", space.name)
         space.kube.rolled_out("deployment/api", namespace=space.name)
-        found = space.restarter().progress(Change("look", since, single("x"))).instances
+        found = space.restarter().shown(Change("look", since, single("x"))).instances
         assert (
             len(found) == 1
             and found[0].name == f"pod/{space.kube.pods(space.name)[0]['metadata']['name']}"
@@ -369,7 +369,7 @@ class TestRollouts:
             rolled(ours, change("r1", since)).total,
             rolled(theirs, change("r2", since)).total,
         ) == (1, 2)
-        (instance,) = ours.progress(Change("look", since, single("x"))).instances
+        (instance,) = ours.shown(Change("look", since, single("x"))).instances
         assert instance.started_at is not None and instance.started_at > since
 
     def test_waves_wait_for_each_other(self, space: Space) -> None:
@@ -676,13 +676,13 @@ class TestReading:
         read = space.restarter(env=KEY)
         assert read.evidence is Evidence.READ and space.restarter().evidence is Evidence.STARTED
         assert all(one.level is Level.OK for one in read.preflight()), read.preflight()
-        held = [one.holds.reveal() for one in read.progress(look).instances if one.holds]
+        held = [one.holds.reveal() for one in read.shown(look).instances if one.holds]
         assert held == ["first-value"] * 2
         assert all(
-            (one.started_at or 0) > since - 2 for one in space.restarter().progress(look).instances
+            (one.started_at or 0) > since - 2 for one in space.restarter().shown(look).instances
         )
         rolled(read, change("r1", since))
-        assert [one.holds.reveal() for one in read.progress(look).instances if one.holds] == [
+        assert [one.holds.reveal() for one in read.shown(look).instances if one.holds] == [
             "second-value"
         ] * 2
 
@@ -698,7 +698,7 @@ class TestReading:
         unrelated = [{"configMapRef": {"name": "settings", "optional": True}}]
         spec["containers"] += [more, {**more, "name": "without", "envFrom": unrelated}]
         space.run(manifests.workload("Deployment", "api", space.name, spec))
-        found = space.restarter(env=KEY).progress(Change("look", 0.0, single("x"))).instances
+        found = space.restarter(env=KEY).shown(Change("look", 0.0, single("x"))).instances
         assert [one.holds.reveal() for one in found if one.holds] == ["first-value"] * 2
 
     def test_what_cannot_be_read_is_told_before_the_start(self, space: Space) -> None:
@@ -710,7 +710,7 @@ class TestReading:
             f"we may not {verb} pods/exec in {space.name}" for verb in ("get", "create")
         ]
         with pytest.raises(AccessDenied, match="does not let us look") as told:
-            space.restarter(env=KEY).progress(Change("look", 0.0, single("x")))
+            space.restarter(env=KEY).shown(Change("look", 0.0, single("x")))
         assert "pods/exec" in told.value.hint
         space.may(lambda rule: True, EXEC)
         (error,) = [
@@ -731,7 +731,7 @@ class TestReading:
         space.run(manifests.workload("Deployment", "api", space.name, spec))
         (error,) = [one for one in space.restarter(env=KEY).preflight() if one.level is Level.ERROR]
         assert "does not show OPENAI_API_KEY by `printenv`" in error.text
-        (instance,) = space.restarter(env=KEY).progress(Change("look", 0.0, single("x"))).instances
+        (instance,) = space.restarter(env=KEY).shown(Change("look", 0.0, single("x"))).instances
         assert instance.holds is None
         assert kube_exec.variable(space.cluster, space.name, "not-there", "app", KEY) is None
 
@@ -818,10 +818,10 @@ class TestClusters:
         restarter = space.restarter(calm=0.1)
         rolled(restarter, change("r1", since))
         outages.clear()
-        (sure,) = restarter.progress(Change("look", since, single("x"))).instances
+        (sure,) = restarter.shown(Change("look", since, single("x"))).instances
         outages[space.cluster] = [(since - 1, time.time())]
-        (unsure,) = restarter.progress(Change("look", since, single("x"))).instances
-        (written_before,) = restarter.progress(Change("look", since - 3600, single("x"))).instances
+        (unsure,) = restarter.shown(Change("look", since, single("x"))).instances
+        (written_before,) = restarter.shown(Change("look", since - 3600, single("x"))).instances
         assert (
             sure.started_at
             and not unsure.started_at

@@ -183,10 +183,10 @@ class TestServices:
         rolled(family.restarter(), change("r1", since))
         family.engine.cli("service", "rollback", service)
         assert family.engine.in_tasks(service, "cat", "/run/secrets/openai") == ["first-value"]
-        (instance,) = family.restarter().progress(Change("look", since, single("x"))).instances
+        (instance,) = family.restarter().shown(Change("look", since, single("x"))).instances
         assert instance.started_at is None and instance.name == f"{service}.1 with {family.name}"
         family.engine.cli("service", "rollback", service)
-        (instance,) = family.restarter().progress(Change("look", since, single("x"))).instances
+        (instance,) = family.restarter().shown(Change("look", since, single("x"))).instances
         assert instance.started_at is not None and instance.started_at > since
 
     def test_a_stack_file_can_name_the_newest_by_the_command_of_the_docs(

@@ -181,7 +181,7 @@ def test_the_key_is_read_from_the_main_process_as_proof(service: Service) -> Non
 
 
 def test_a_look_shows_when_it_started(service: Service) -> None:
-    (instance,) = service.restarter().progress(Change("look", 0.0, single("x"))).instances
+    (instance,) = service.restarter().shown(Change("look", 0.0, single("x"))).instances
     assert instance.started_at is not None and 0 < time.time() - instance.started_at < 60
 
 

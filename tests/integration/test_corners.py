@@ -671,19 +671,15 @@ def test_a_consumer_that_shows_nothing_is_a_warning(
     _showing(bench).holds = ""
     assert bench.service.rotate("one", WAIT).code == 0
     bench.consumer.holds = bench.stored
-    real = MemoryRestarter.progress
+    real = MemoryRestarter.shown
 
     def down(self: MemoryRestarter, change: Any) -> Any:
-        if (
-            change.id == "look"
-            and change.credential.values
-            and change.credential.primary.reveal() == first
-        ):
+        if change.credential.values and change.credential.primary.reveal() == first:
             raise PermanentError("it does not answer")
         return real(self, change)
 
     first = bench.stored
-    monkeypatch.setattr(MemoryRestarter, "progress", down)
+    monkeypatch.setattr(MemoryRestarter, "shown", down)
     book = bench.service.playbooks().get("one")
     found = preflight.examine(bench.service.journal, book, time.time()).findings
     assert ["does not show which key it has: it does not answer" in one.text for one in found] == [

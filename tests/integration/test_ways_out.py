@@ -174,14 +174,14 @@ def test_an_old_key_is_not_held_up_by_a_consumer_that_is_gone_for_good(
     )
     assert bench.service.rotate("one").code == 0
     book(bench, ("{uses: memory, consumers: [gone]}, ", ""))
-    real = MemoryRestarter.progress
+    real = MemoryRestarter.shown
 
-    def progress(self: MemoryRestarter, change: Any) -> Any:
+    def shown(self: MemoryRestarter, change: Any) -> Any:
         if "gone" in self.consumers:
             raise NotFound("there is no such service")
         return real(self, change)
 
-    monkeypatch.setattr(MemoryRestarter, "progress", progress)
+    monkeypatch.setattr(MemoryRestarter, "shown", shown)
     held = orders.order(bench.service, "one", Order.REVOKE, Request(wait=True))
     assert held.code == 4 and len(bench.live) == 2
     report = resume(bench)

@@ -140,13 +140,9 @@ class EcsRestarter(AwsConnection):
         current, waiting, instances = 0, [], []
         for service in services:
             tasks = self._running(service["serviceName"])
-            instances += (
-                self._shown(tasks, skew)
-                if change.id == "look"
-                else [instance(task, skew) for task in tasks]
-            )
+            instances += [instance(task, skew) for task in tasks]
             old = sum(made_at(task, skew) <= change.since for task in tasks)
-            if change.id == "look" or (self._over(service, change.since, skew) and not old):
+            if self._over(service, change.since, skew) and not old:
                 current += 1
             else:
                 waiting.append(words(service, old))
@@ -157,6 +153,15 @@ class EcsRestarter(AwsConnection):
             tuple(instances),
             "; ".join(waiting[:5]),
         )
+
+    def shown(self, change: Change) -> Progress:
+        services, skew = self._described()
+        instances = [
+            one
+            for service in services
+            for one in self._shown(self._running(service["serviceName"]), skew)
+        ]
+        return Progress(len(services), len(services), True, tuple(instances))
 
     def _shown(self, tasks: Sequence[Task], skew: float) -> list[Instance]:
         """A task with a version from before has proven nothing, however young it is."""

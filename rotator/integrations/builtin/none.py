@@ -33,3 +33,7 @@ class NoneRestarter:
         return Progress(
             1, int(left <= 0), left <= 0, text=f"read again within {max(left, 0):.0f} s"
         )
+
+    def shown(self, change: Change) -> Progress:
+        """By the clock alone: nothing is read of the consumers (evidence `none`)."""
+        return self.progress(change)

@@ -45,3 +45,7 @@ class CommandRestarter:
         if self.ready is None:
             return Progress(1, 1, True)
         return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
+
+    def shown(self, change: Change) -> Progress:
+        """What `ready` says now; without it nothing shows anything (evidence `none`)."""
+        return self.progress(change)

@@ -157,6 +157,13 @@ class ComposeRestarter(ContainerSettings):
             [each for service in self.services for each in self._containers(service)], change
         )
 
+    def shown(self, change: Change) -> Progress:
+        """What is read of a container does not depend on a restart.
+
+        Raises PermanentError, with its own words, for one that has ended or is unhealthy.
+        """
+        return self.progress(change)
+
     def _containers(self, service: str) -> list[Container]:
         """All of one service.
 

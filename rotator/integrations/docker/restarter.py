@@ -114,6 +114,13 @@ class DockerRestarter(ContainerSettings):
         missing = [name for name, container in found.items() if container is None]
         return self.far(filter(None, found.values()), change, missing)
 
+    def shown(self, change: Change) -> Progress:
+        """What is read of a container does not depend on a restart.
+
+        Raises PermanentError, with its own words, for one that has ended or is unhealthy.
+        """
+        return self.progress(change)
+
     def _required(self, name: str) -> Container:
         container = docker.inspect(self, name)
         if container is None:

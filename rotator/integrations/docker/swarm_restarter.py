@@ -130,12 +130,12 @@ class SwarmRestarter(EngineConnection):
         return None
 
     def progress(self, change: Change) -> Progress:
-        looking, newest = change.id == "look", self._newest()
+        newest = self._newest()
         total, current, waiting, instances = 0, 0, [], []
         for service in self._targets(newest):
             tasks, total = self._tasks(service), total + 1
             instances += [_instance(service, task, self._mark, newest) for task in tasks]
-            if looking or self._over(service, tasks, change.id):
+            if self._over(service, tasks, change.id):
                 current += 1
             else:
                 new = sum(
@@ -143,6 +143,16 @@ class SwarmRestarter(EngineConnection):
                 )
                 waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
+
+    def shown(self, change: Change) -> Progress:
+        newest = self._newest()
+        services = self._targets(newest)
+        instances = [
+            _instance(service, task, self._mark, newest)
+            for service in services
+            for task in self._tasks(service)
+        ]
+        return Progress(len(services), len(services), True, tuple(instances))
 
     # --- whom ---
     def _targets(self, newest: Newest) -> list[Found]:

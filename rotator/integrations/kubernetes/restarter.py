@@ -148,8 +148,6 @@ class KubernetesRestarter(ClusterConnection):
         return None
 
     def progress(self, change: Change) -> Progress:
-        if change.id == "look":
-            return self._look(change.since)
         total, current, waiting, instances = 0, 0, [], []
         for scope in self._scopes():
             objects = scope.watched()
@@ -167,7 +165,7 @@ class KubernetesRestarter(ClusterConnection):
         text = "; ".join(waiting[:5])
         return Progress(total, current, current == total, tuple(instances), text, again=_PAUSE)
 
-    def _look(self, since: float) -> Progress:
+    def shown(self, change: Change) -> Progress:
         """Read now, no watch is believed.
 
         What was rolled back since it was restarted has proven nothing.
@@ -182,7 +180,7 @@ class KubernetesRestarter(ClusterConnection):
             for target in [*targets, *scope.strayed(objects, targets, last)]:
                 pods = kube_workloads.pods_of(target, objects["Pod"])
                 back = kube_rollouts.rolled_back(target, last.get(whose(target), 0.0), self._mark)
-                back = back or any(self._doubtful(pod, since) for pod in pods)
+                back = back or any(self._doubtful(pod, change.since) for pod in pods)
                 for pod in pods:
                     shown = (
                         replace(self._instance(pod), started_at=None)

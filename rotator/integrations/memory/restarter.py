@@ -33,13 +33,20 @@ class MemoryRestarter:
                 WORLD.start(name)
 
     def progress(self, change: Change) -> Progress:
-        found = [
-            (name, WORLD.consumers[name]) for name in self.consumers if name in WORLD.consumers
-        ]
-        read = self.evidence is Evidence.READ
-        instances = tuple(
-            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None)
-            for name, consumer in found
+        instances = self._instances()
+        current = sum(
+            change.since < (instance.started_at or 0.0) <= WORLD.now() for instance in instances
         )
-        current = sum(change.since < consumer.started_at <= WORLD.now() for _, consumer in found)
-        return Progress(len(found), current, current == len(found), instances)
+        return Progress(len(instances), current, current == len(instances), instances)
+
+    def shown(self, change: Change) -> Progress:
+        instances = self._instances()
+        return Progress(len(instances), len(instances), True, instances)
+
+    def _instances(self) -> tuple[Instance, ...]:
+        read = self.evidence is Evidence.READ
+        return tuple(
+            Instance(name, consumer.started_at, Secret(consumer.holds) if read else None)
+            for name in self.consumers
+            if (consumer := WORLD.consumers.get(name)) is not None
+        )

@@ -114,10 +114,8 @@ class ProcessRestarter:
             return Progress(1, 0, False, text=error.message)
         if self.ready and not self.env:
             return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
-        shown = self._shown(found)
-        read = shown if isinstance(shown, Secret) else None
-        untold = str(shown) if shown is Missing.OVERWRITTEN else ""
-        instance = Instance(str(found.pid), found.started_at, read, untold=untold)
+        shown = self._held(found)
+        instance = _instance(found, shown)
         if not self._runs_with_it(found, change):
             return Progress(1, 0, False, (instance,), self._why_not(found, shown))
         if self.ready:
@@ -125,15 +123,25 @@ class ProcessRestarter:
             return Progress(1, asked.current, asked.converged, (instance,), asked.text)
         return Progress(1, 1, True, (instance,))
 
+    def shown(self, change: Change) -> Progress:
+        """Without `env`, `ready` is asked: nothing else tells what the process holds."""
+        try:
+            found = self._named()
+        except NotFound as error:
+            return Progress(1, 0, False, text=error.message)
+        if self.ready and not self.env:
+            return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
+        return Progress(1, 1, True, (_instance(found, self._held(found)),))
+
     # --- one process ---
-    def _shown(self, found: Process) -> Secret | Missing | None:
+    def _held(self, found: Process) -> Secret | Missing | None:
         return procfs.variable(found.pid, self.env) if self.env else None
 
     def _runs_with_it(self, found: Process, change: Change) -> bool:
         """What was read from its environment decides; where nothing can be read, when
         it started.
         """
-        shown = self._shown(found)
+        shown = self._held(found)
         if isinstance(shown, Secret) and change.credential.values:
             return change.fits(shown)
         if shown in (Missing.ABSENT, Missing.UNREADABLE):
@@ -151,7 +159,7 @@ class ProcessRestarter:
 
     def _unfit(self, found: Process) -> Iterator[Finding]:
         """What would come to light only after the key was written."""
-        number, shown = _number(self.signal), self._shown(found)
+        number, shown = _number(self.signal), self._held(found)
         does = procfs.handles(found, number)
         if not procfs.may_signal(found):
             yield Finding(Level.ERROR, f"{found} may not be signalled", "run rotator as its user")
@@ -197,6 +205,15 @@ class ProcessRestarter:
     @property
     def _told(self) -> str:
         return _number(self.signal).name
+
+
+def _instance(process: Process, held: Secret | Missing | None) -> Instance:
+    return Instance(
+        str(process.pid),
+        process.started_at,
+        held if isinstance(held, Secret) else None,
+        untold=str(held) if held is Missing.OVERWRITTEN else "",
+    )
 
 
 def _number(name: str) -> signals.Signals:

@@ -165,11 +165,9 @@ class SystemdRestarter(HostsConnection):
         for manager in self._managers:
             for unit in self._running(manager):
                 total += 1
-                held, name = self._held(manager, unit), f"{unit.name} on {manager}"
-                untold = str(held) if held is Missing.OVERWRITTEN else ""
-                read = held if isinstance(held, Secret) else None
-                instances.append(Instance(name, unit.started_at, read, untold=untold))
-                if change.id == "look" or self._over(manager, unit, change):
+                held = self._held(manager, unit)
+                instances.append(_instance(manager, unit, held))
+                if self._over(manager, unit, change):
                     current += 1
                 else:
                     without = (
@@ -177,8 +175,16 @@ class SystemdRestarter(HostsConnection):
                         if held in (Missing.ABSENT, Missing.UNREADABLE)
                         else ""
                     )
-                    waiting.append(f"{name} is {unit.state}{without}")
+                    waiting.append(f"{unit.name} on {manager} is {unit.state}{without}")
         return Progress(total, current, current == total, tuple(instances), ", ".join(waiting[:5]))
+
+    def shown(self, change: Change) -> Progress:
+        instances = tuple(
+            _instance(manager, unit, self._held(manager, unit))
+            for manager in self._managers
+            for unit in self._running(manager)
+        )
+        return Progress(len(instances), len(instances), True, instances)
 
     # --- one unit ---
     def _units(self, manager: Manager) -> list[Unit]:
@@ -235,3 +241,12 @@ class SystemdRestarter(HostsConnection):
             words = f"{shown['Result']}{code}" + (f': "{said}"' if said else "")
             hint = f"`journalctl -u {unit.name}` on {manager} has more"
             raise PermanentError(f"{unit.name} on {manager} is {unit.state}: {words}", hint)
+
+
+def _instance(manager: Manager, unit: Unit, held: Secret | Missing | None) -> Instance:
+    return Instance(
+        f"{unit.name} on {manager}",
+        unit.started_at,
+        held if isinstance(held, Secret) else None,
+        untold=str(held) if held is Missing.OVERWRITTEN else "",
+    )
