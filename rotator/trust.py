@@ -19,10 +19,11 @@ _LINKS = 40  # as the kernel
 OURS_OR_ROOTS = "rotator obeys what belongs to its own user or to root, and nobody else may write"
 
 
-def foreign(path: Path) -> str:
+def foreign(path: Path, *, unnamed_groups: bool = True) -> str:
     """Why this file or directory may be somebody else's word, or ''.
 
-    Where there is none, what leads there counts.
+    Where there is none, what leads there counts. `unnamed_groups`: whether a group without a name
+    may have members; a pod's volume has one, of its own.
     """
     try:
         way = list(_way(path))
@@ -34,7 +35,7 @@ def foreign(path: Path) -> str:
             return ""
         if not _ours(status.st_uid):
             return f"{here}belongs to {user(status.st_uid)}, not to {_who()}"
-        if not stat.S_ISLNK(status.st_mode) and (others := _writers(place, status)):
+        if not stat.S_ISLNK(status.st_mode) and (others := _writers(place, status, unnamed_groups)):
             return f"{here}may be written by {others}"
     return ""
 
@@ -105,12 +106,15 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
             yield place, status
 
 
-def _writers(place: Path, status: os.stat_result) -> str:
+def _writers(place: Path, status: os.stat_result, unnamed_groups: bool) -> str:
     """Who besides us may write a file, or put another one in its place in a directory; '' for
     nobody.
     """
     mode = status.st_mode
-    shared = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status))
+    groups = mode & stat.S_IWGRP and not _own_group(status)
+    if groups and not unnamed_groups:
+        groups = _group_name(status.st_gid) is not None
+    shared = mode & stat.S_IWOTH or groups
     if not shared or (
         stat.S_ISDIR(mode) and mode & stat.S_ISVTX
     ):  # sticky: each may replace what is its own
@@ -134,7 +138,11 @@ def _own_group(status: os.stat_result) -> bool:
 
 
 def _group(gid: int) -> str:
+    return _group_name(gid) or f"gid {gid}"
+
+
+def _group_name(gid: int) -> str | None:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
-        return f"gid {gid}"
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,11 +23,32 @@ _HEAD = (
     .limit(1)
 )
 _ADD = insert(_AUDIT)
-
+_RECORDS = select(_AUDIT.c.record).where(_AUDIT.c.chain == bindparam("of")).order_by(_AUDIT.c.seq)
+_NEWEST = select(_AUDIT.c.n, _AUDIT.c.record).order_by(_AUDIT.c.n.desc())
+_AFTER = (
+    select(_AUDIT.c.n, _AUDIT.c.record).where(_AUDIT.c.n > bindparam("number")).order_by(_AUDIT.c.n)
+)
 
 _STRUCTURE = frozenset({"time", "chain", "seq", "event", "prev"})
 
 Head = tuple[int, str]  # seq and hash of a chain's last record
+
+
+def records(connection: Connection, chain: str) -> list[dict[str, Any]]:
+    """What was recorded in a chain, oldest first."""
+    return [json.loads(row[0]) for row in connection.execute(_RECORDS, {"of": chain})]
+
+
+def newest(connection: Connection, limit: int) -> list[tuple[int, str]]:
+    """The last records of all chains with their numbers, oldest first."""
+    rows = connection.execute(_NEWEST.limit(limit))
+    return [(number, text) for number, text in rows][::-1]
+
+
+def after(connection: Connection, number: int) -> list[tuple[int, str]]:
+    """The records of all chains that were written after this number, oldest first."""
+    rows = connection.execute(_AFTER, {"number": number})
+    return [(number, text) for number, text in rows]
 
 
 def append(

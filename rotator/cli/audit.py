@@ -23,6 +23,9 @@ from rotator.cli.common import (
 from rotator.cli.streams import print_record
 from rotator.counting import count
 from rotator.shown import spelled
+from rotator.views import audit as view
+
+_AGAIN = 0.5  # seconds between two looks for new records
 
 
 @click.group(
@@ -44,39 +47,22 @@ def audit() -> None:
 @json_option
 def tail(lines: int, follow: bool, as_json: bool) -> int:
     """The last records, each a line of JSON; with --json in one object."""
-    from sqlalchemy import select
-
-    from rotator.journal import tables
-
-    with closing(service()) as found:
-        with found.journal.database.read() as connection:
-            rows = connection.execute(
-                select(tables.audit.c.n, tables.audit.c.record)
-                .order_by(tables.audit.c.n.desc())
-                .limit(lines)
-            ).all()
-        if as_json and follow:
-            raise click.UsageError(
-                "--follow has no end, and --json is one object: without --json each line is one"
-            )
+    if as_json and follow:
+        raise click.UsageError(
+            "--follow has no end, and --json is one object: without --json each line is one"
+        )
+    with closing(service()) as opened:
+        seen = view.newest(opened, lines)
         if as_json:
-            return shapes.answer(
-                0, as_it_is=True, records=[json.loads(row[1]) for row in reversed(rows)]
-            )
-        last = rows[0][0] if rows else 0
-        for row in reversed(rows):
-            print_record(row[1])
+            records = [json.loads(record) for record in seen.records]
+            return shapes.answer(0, as_it_is=True, records=records)
+        for record in seen.records:
+            print_record(record)
         while follow:
-            time.sleep(0.5)
-            with found.journal.database.read() as connection:
-                rows = connection.execute(
-                    select(tables.audit.c.n, tables.audit.c.record)
-                    .where(tables.audit.c.n > last)
-                    .order_by(tables.audit.c.n)
-                ).all()
-            for row in rows:
-                last = row[0]
-                print_record(row[1])
+            time.sleep(_AGAIN)
+            seen = view.after(opened, seen.last)
+            for record in seen.records:
+                print_record(record)
                 sys.stdout.flush()
     return 0
 
@@ -93,17 +79,9 @@ def export(file: Path | None, as_json: bool) -> int:
     """All records and checkpoints as JSON lines, to FILE or standard output; signed up to the last
     record.
     """
-    from rotator.audit import checkpoint
-    from rotator.audit import verify as verifying
-    from rotator.audit.record import canonical
-
-    with closing(service()) as found:
-        found.checkpoint()
-        with found.journal.database.read() as connection:
-            upto = checkpoint.covers(
-                connection, found.journal
-            )  # others may have written more since
-            lines = [canonical(line) for line in verifying.lines_of(connection, upto)]
+    with closing(service()) as opened:
+        opened.checkpoint()
+        lines = view.signed_lines(opened)  # others may have written more since
     if file is not None:
         file.write_text("".join(f"{spelled(line)}\n" for line in lines), encoding="utf-8")
     elif not as_json:
@@ -158,8 +136,8 @@ def verify(file: Path | None, checkpoints: Path | None, key: str | None, as_json
     if file is not None:
         verdict = verifying.verify_file(file, key, kept)
     else:
-        with closing(service()) as found, found.journal.database.read() as connection:
-            verdict = verifying.verify_journal(connection, found.journal, kept, key)
+        with closing(service()) as opened:
+            verdict = view.verdict(opened, kept, key)
     code = 0 if verdict.whole else 1
     if as_json:
         return shapes.answer(
@@ -230,10 +208,10 @@ def _print(verdict: Verdict) -> None:
 @json_option
 def audit_key(as_json: bool) -> int:
     """The public key that checkpoints are signed with: keep it elsewhere."""
-    from rotator.audit import checkpoint
+    from rotator.usecases.audit import public_key
 
-    with closing(service()) as found, found.journal.database.write() as connection:
-        key = checkpoint.public_key(connection, found.journal)
+    with closing(service()) as opened:
+        key = public_key(opened)
     if as_json:
         return shapes.answer(0, as_it_is=True, public_key=key)
     print_record(key)
@@ -252,31 +230,22 @@ def restart(reason: str, as_json: bool) -> int:
 
     The new one names it, with what was found, for ever.
     """
-    from rotator.audit import checkpoint
-    from rotator.audit import verify as verifying
-    from rotator.errors import RefusedError
+    from rotator.usecases import audit as usecase
 
-    with closing(service()) as found:
-        if not reason.strip():
-            raise click.UsageError("say why: --reason")
-        with found.journal.database.write() as connection:
-            mistakes = verifying.verify_journal(connection, found.journal).mistakes
-            if not mistakes:
-                raise RefusedError(
-                    "the audit log is whole: there is nothing to begin anew",
-                    "`rotator audit verify`",
-                )
-            actor, now = found.actor, found.clock.now()
-            begun = checkpoint.restart(connection, found.journal, now, actor, reason, mistakes)
-        found.stream.emit([begun])
-        found.export()
+    if not reason.strip():
+        raise click.UsageError("say why: --reason")
+    with closing(service()) as opened:
+        restarted = usecase.restart(opened, reason)
     if as_json:
         return shapes.answer(
-            0, checkpoint=begun["checkpoint"], time=begun["time"], mistakes=mistakes
+            0,
+            checkpoint=restarted.checkpoint,
+            time=restarted.time,
+            mistakes=list(restarted.mistakes),
         )
-    told = (
-        f"begun anew with checkpoint {begun['checkpoint']}, which names"
-        f" {count(len(mistakes), 'mistake')}"
+    mistakes = count(len(restarted.mistakes), "mistake")
+    console.put(
+        f"begun anew with checkpoint {restarted.checkpoint}, which names {mistakes} of the one"
+        " before"
     )
-    console.put(f"{told} of the one before")
     return 0

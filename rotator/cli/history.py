@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rotator.cli import console, shapes, words
-from rotator.cli.common import (
-    CONTEXT,
-    closing,
-    examples,
-    json_option,
-    service,
-)
+from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.core.state import Phase
 from rotator.engine.keeper import short
-from rotator.errors import ConfigError
-from rotator.journal import cases, codec
+from rotator.views import history as view
+from rotator.views.history import RecordedRotation, RotationDetails
 
-if TYPE_CHECKING:
-    pass
+# Fields of an audit record that its line tells, in this order
+_FIELDS = (
+    "step",
+    "event",
+    "op",
+    "target",
+    "key",
+    "result",
+    "decision",
+    "outcome",
+    "order",
+    "error",
+    "reason",
+)
 
 
 @click.command(
@@ -34,70 +40,37 @@ if TYPE_CHECKING:
 @json_option
 def show(which: str, as_json: bool) -> int:
     """One rotation (its id, or the playbook's last): each step, attempt and decision."""
-    with closing(service()) as found, found.journal.database.read() as connection:
-        row = (
-            cases.find_rotation(connection, which)
-            if which.startswith("r-") or len(which) == 26
-            else None
-        )
-        if row is None:
-            rows = cases.rotation_rows(connection, which, 1)
-            row = rows[0] if rows else None
-        if row is None:
-            raise ConfigError(f"there is no rotation {which}", "`rotator history` lists them")
-        rotation = codec.rotation_of(row["state"])
-        records = _records(connection, rotation.id)
-        debts = cases.debts_of(connection, rotation.id)
+    with closing(service()) as opened:
+        details = view.details(opened, which)
     if as_json:
-        told = shapes.rotation(rotation, row)
-        return shapes.answer(
-            0, rotation=told, old_keys=[shapes.old_key(debt) for debt in debts], records=records
-        )
-    state = rotation.outcome or (
-        f"needs attention: {rotation.question}" if rotation.phase is Phase.STUCK else rotation.phase
-    )
-    leaked = " · the old key leaked" if rotation.compromised else ""
-    console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}{leaked}", 2)
-    by = f"by {row['actor']}" + (f": {row['reason']}" if row["reason"] else "")
-    console.put(f"{words.moment(row['began'])} {by}", 2)
-    for record in records:
-        console.put(_line(record), 16)
-    for debt in debts:
-        console.put(f"old key: {words.debt_words(debt)}", 2)
+        rotation = shapes.rotation(details.recorded.rotation, details.recorded)
+        old_keys = [shapes.old_key(debt) for debt in details.old_keys]
+        return shapes.answer(0, rotation=rotation, old_keys=old_keys, records=list(details.records))
+    _show(details)
     return 0
 
 
-def _records(connection: Any, rotation: str) -> list[dict[str, Any]]:
-    from sqlalchemy import select
+def _show(details: RotationDetails) -> None:
+    recorded, rotation = details.recorded, details.recorded.rotation
+    state = str(rotation.outcome or rotation.phase)
+    if rotation.phase is Phase.STUCK:
+        state = f"needs attention: {rotation.question}"
+    leaked = " · the old key leaked" if rotation.compromised else ""
+    console.put(f"{rotation.playbook} · {short(rotation.id)} ({rotation.id}) · {state}{leaked}", 2)
+    reason = f": {recorded.reason}" if recorded.reason else ""
+    console.put(f"{words.moment(recorded.began)} by {recorded.actor}{reason}", 2)
+    for record in details.records:
+        console.put(_line(record), 16)
+    for debt in details.old_keys:
+        console.put(f"old key: {words.debt_words(debt)}", 2)
 
-    from rotator.journal import tables
 
-    found = connection.execute(
-        select(tables.audit.c.record)
-        .where(tables.audit.c.chain == rotation)
-        .order_by(tables.audit.c.seq)
-    )
-    return [json.loads(row[0]) for row in found]
-
-
-def _line(record: dict[str, Any]) -> str:
-    parts = [
-        record.get("step", ""),
-        record["event"],
-        record.get("op", ""),
-        record.get("target", ""),
-        record.get("key", ""),
-        record.get("result", ""),
-        record.get("decision", ""),
-        record.get("outcome", ""),
-        record.get("order", ""),
-        record.get("error", ""),
-        record.get("reason", ""),
-        f"(by {record['by']})" if record.get("by") else "",
-        *record.get("warnings", []),
-    ]
+def _line(record: Mapping[str, Any]) -> str:
+    parts = [record.get(name) for name in _FIELDS]
+    by = f"(by {record['by']})" if record.get("by") else ""
     took = f" {record['seconds']} s" if record.get("seconds") else ""
-    return f"  {_local(record['time'])}  " + " ".join(str(part) for part in parts if part) + took
+    text = " ".join(str(part) for part in (*parts, by, *record.get("warnings", [])) if part)
+    return f"  {_local(record['time'])}  {text}{took}"
 
 
 def _local(time: str) -> str:
@@ -115,31 +88,26 @@ def _local(time: str) -> str:
 @json_option
 def history(name: str, limit: int, as_json: bool) -> int:
     """The last rotations, newest first."""
-    with closing(service()) as found, found.journal.database.read() as connection:
-        rows = cases.rotation_rows(connection, name, limit)
-        if name and not rows and cases.playbook_row(connection, name) is None:
-            found.playbooks().get(name)  # nobody knows it
+    with closing(service()) as opened:
+        recorded = view.history(opened, name, limit)
     if as_json:
-        told = [shapes.rotation(codec.rotation_of(row["state"]), row) for row in rows]
-        return shapes.answer(0, rotations=told)
-    if not rows:
+        return shapes.answer(0, rotations=[shapes.rotation(one.rotation, one) for one in recorded])
+    if not recorded:
         console.put(f"{name} was never rotated" if name else "nothing was rotated yet")
-    lines = []
-    for row in rows:
-        took = f"{row['ended'] - row['began']:.0f} s" if row["ended"] else "unfinished"
-        outcome = row["outcome"] or (
-            "needs attention" if row["phase"] == Phase.STUCK else row["phase"]
-        )
-        outcome += ", leaked" if codec.rotation_of(row["state"]).compromised else ""
-        lines.append(
-            (
-                words.moment(row["began"]),
-                short(row["id"]),
-                row["playbook"],
-                outcome,
-                took,
-                row["actor"],
-            )
-        )
-    console.table(lines)
+    console.table([_cells(one) for one in recorded])
     return 0
+
+
+def _cells(recorded: RecordedRotation) -> tuple[str, ...]:
+    rotation, ended = recorded.rotation, recorded.ended
+    outcome = str(rotation.outcome or rotation.phase)
+    if rotation.phase is Phase.STUCK:
+        outcome = "needs attention"
+    return (
+        words.moment(recorded.began),
+        short(rotation.id),
+        rotation.playbook,
+        f"{outcome}, leaked" if rotation.compromised else outcome,
+        f"{ended - recorded.began:.0f} s" if ended else "unfinished",
+        recorded.actor,
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotator.cli import console, shapes
+from rotator.cli import console, shapes, words
 from rotator.cli.common import (
     CONTEXT,
     closing,
@@ -19,15 +18,14 @@ from rotator.cli.common import (
     worst,
 )
 from rotator.durations import words as span
-from rotator.errors import RotatorError
-from rotator.journal import cases
-from rotator.playbook.places import meant
-from rotator.playbook.playbook import Playbook
-from rotator.usecases.service import Service
+from rotator.model import Finding, Level
 
 if TYPE_CHECKING:
     from rotator.engine.preflight import Examined
-    from rotator.model import Finding
+    from rotator.views.plan import PlannedRotation
+
+_MARKS = {Level.OK: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
+_REFUSED = 6
 
 
 @click.command(
@@ -42,59 +40,6 @@ def plan_command(name: str, as_json: bool) -> int:
     return plans([name], as_json)
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What would happen to one playbook."""
-
-    playbook: Playbook
-    seen: Examined
-    findings: list[Finding]
-    compromised: bool
-    dying: str
-    replaced: bool = True  # else the dying key is not in force, and nothing else is done
-
-    @property
-    def code(self) -> int:
-        return 6 if any(finding.level == "error" for finding in self.findings) else 0
-
-    @property
-    def paths(self) -> dict[str, str]:
-        return dict(meant(self.playbook.written, self.playbook.definition))
-
-    def json(self) -> dict[str, Any]:
-        plan, revoke = self.playbook.plan, self.playbook.shape.revoke
-        leaked = self.compromised
-        return {
-            "playbook": self.playbook.name,
-            "exit_code": self.code,
-            "in_force": shapes.key(self.seen.key) if self.seen.known else None,
-            "sure": self.seen.known,
-            "under_way": self.seen.running or None,
-            "dies_first": self.dying or None,
-            "replaced": self.replaced,
-            "provider": self.playbook.provider_name,
-            "supplied": plan.supplied,
-            "stores": [
-                {"name": entry.name, "follows": entry.follows} for entry in self.playbook.stores
-            ],
-            "consumers": [
-                {"name": one.name, "evidence": str(one.evidence)} for one in plan.consumers
-            ],
-            "probes": [probe.name for probe in self.playbook.probes],
-            "passes": plan.policy.passes,
-            "grace_seconds": 0.0 if leaked else revoke.grace,
-            "quiet_seconds": 0.0 if leaked else revoke.quiet,
-            "soak_seconds": revoke.soak if plan.can_deactivate else 0.0,
-            "folder": self.playbook.folder,
-            "paths": self.paths,
-            "findings": [finding(one) for one in self.findings],
-        }
-
-
-def finding(found: Finding) -> dict[str, Any]:
-    return {"level": str(found.level), "text": found.text, "hint": found.hint or None}
-
-
 def plans(
     names: Sequence[str],
     as_json: bool,
@@ -105,123 +50,123 @@ def plans(
     """The plan of each is always shown, with everything that the very preflight of a rotation
     finds.
     """
-    from rotator import model
-    from rotator.engine import preflight
-    from rotator.usecases.leaked import owner
+    from rotator.views.plan import Asked, plan
 
-    names = list(dict.fromkeys(names))
-    seen: list[Planned] = []
-    with closing(service()) as found:
-        loaded = found.playbooks()
-        for name in names:
-            findings = []
-            if key and (other := owner(found, name, key, loaded)) != name:
-                text = f"{key} is a key of {other}, not of {name}: {other} would get the order"
-                findings.append(model.Finding(model.Level.WARNING, text))
-                name = other
-            playbook = loaded.playbooks.get(name) or _known(found, name, revoke_first, findings)
-            examined = preflight.examine(
-                found.journal, playbook, found.clock.now(), compromised, revoke_first
-            )
-            findings += examined.findings
-            dying, replaced = _dying(found, playbook, key, findings) if revoke_first else ("", True)
-            seen.append(Planned(playbook, examined, findings, compromised, dying, replaced))
-    code = worst([one.code for one in seen])
+    asked = Asked(compromised, revoke_first, key)
+    with closing(service()) as opened:
+        loaded = opened.playbooks()
+        planned = [plan(opened, name, asked, loaded) for name in dict.fromkeys(names)]
+    code = worst([_exit_code(one) for one in planned])
     if as_json:
-        return shapes.answer(code, playbooks=[one.json() for one in seen])
-    for one in seen:
-        _show(one, len(seen) > 1)
+        return shapes.answer(code, playbooks=[_json(one) for one in planned])
+    for one in planned:
+        _show(one, len(planned) > 1)
     return code
 
 
-def _show(one: Planned, named: bool) -> None:
+def _exit_code(planned: PlannedRotation) -> int:
+    return _REFUSED if planned.refused else 0
+
+
+def findings(planned: PlannedRotation) -> Iterator[Finding]:
+    """What a person is to know before it begins."""
+    asked, name = planned.asked, planned.playbook.name
+    if name != planned.name:
+        text = f"{asked.key} is a key of {name}, not of {planned.name}: {name} would get the order"
+        yield Finding(Level.WARNING, text)
+    if planned.gone:
+        text = f"the playbook {name} is gone: no new key would be made"
+        yield Finding(Level.WARNING, text, f"put it back, or `rotator rename {name} NEW`")
+    yield from planned.seen.findings
+    if (refused := planned.dying.refused) is not None:
+        yield Finding(Level.ERROR, refused.message, refused.hint)
+
+
+def _json(planned: PlannedRotation) -> dict[str, Any]:
+    playbook, seen = planned.playbook, planned.seen
+    plan = playbook.plan
+    return {
+        "playbook": playbook.name,
+        "exit_code": _exit_code(planned),
+        "in_force": shapes.key(seen.key) if seen.known else None,
+        "sure": seen.known,
+        "under_way": seen.running or None,
+        "dies_first": _keys(planned) or None,
+        "replaced": planned.dying.replaced,
+        "provider": playbook.provider_name,
+        "supplied": plan.supplied,
+        "stores": [{"name": entry.name, "follows": entry.follows} for entry in playbook.stores],
+        "consumers": [{"name": one.name, "evidence": str(one.evidence)} for one in plan.consumers],
+        "probes": [probe.name for probe in playbook.probes],
+        "passes": plan.policy.passes,
+        "grace_seconds": planned.grace,
+        "quiet_seconds": planned.quiet,
+        "soak_seconds": planned.soak,
+        "folder": playbook.folder,
+        "paths": planned.paths,
+        "findings": [
+            {"level": str(one.level), "text": one.text, "hint": one.hint or None}
+            for one in findings(planned)
+        ],
+    }
+
+
+def _keys(planned: PlannedRotation) -> str:
+    return ", ".join(str(key) for key in planned.dying.keys)
+
+
+def _show(planned: PlannedRotation, named: bool) -> None:
     if named:
-        console.put(one.playbook.name)
-    rows = list(_steps(one.playbook, one.seen, one.compromised, one.dying).items())
-    if not one.replaced:  # another key dies, and that is all
+        console.put(planned.playbook.name)
+    rows = _steps(planned)
+    if not planned.dying.replaced:  # another key dies, and that is all
         rows = [(step, text) for step, text in rows if step in ("first", "in force")]
-    if one.paths:
-        rows.append(
-            ("paths", " · ".join(f"{written} is {path}" for written, path in one.paths.items()))
-        )
+    if paths := planned.paths:
+        meanings = (f"{written} is {path}" for written, path in paths.items())
+        rows.append(("paths", " · ".join(meanings)))
     console.table(rows, indent=2)
-    for finding in one.findings:
+    for finding in findings(planned):
         hint = f" ({finding.hint})" if finding.hint else ""
-        console.put(f"  {MARKS[str(finding.level)]} {finding.text}{hint}", 4)
+        console.put(f"  {_MARKS[finding.level]} {finding.text}{hint}", 4)
 
 
-MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
-
-
-def _known(found: Service, name: str, revoke_first: bool, findings: list[Finding]) -> Playbook:
-    """A leaked key dies by the last version that the journal knows.
-
-    Raises ConfigError where nobody knows it.
-    """
-    from rotator import model
-
-    with found.journal.database.read() as connection:
-        known = cases.playbook_row(connection, name) is not None
-    if not (revoke_first and known):
-        return found.playbooks().get(name)
-    hint = f"put it back, or `rotator rename {name} NEW`"
-    findings.append(
-        model.Finding(
-            model.Level.WARNING, f"the playbook {name} is gone: no new key would be made", hint
-        )
+def _steps(planned: PlannedRotation) -> list[tuple[str, str]]:
+    playbook, seen, dying = planned.playbook, planned.seen, _keys(planned)
+    first = f"{dying}: revoked before anything else, whoever holds it"
+    stores = (
+        f"{entry.name} (followed)" if entry.follows else entry.name for entry in playbook.stores
     )
-    return found.last_known(name)
-
-
-def _dying(
-    found: Service, playbook: Playbook, key: str, findings: list[Finding]
-) -> tuple[str, bool]:
-    """The keys that would die first, in words, and whether another one is brought out; why none
-    would is a finding.
-    """
-    from rotator import model
-    from rotator.engine import incident
-
-    with found.journal.database.read() as connection:
-        case = cases.load(connection, playbook.name)
-    now = found.clock.now()
-    try:
-        keys = incident.targets(found.journal, playbook, case, key, now)
-    except RotatorError as error:
-        findings.append(model.Finding(model.Level.ERROR, error.message, error.hint))
-        return "", True
-    replaced = incident.replaces(found.journal, playbook, case, key, keys, now)
-    return ", ".join(str(one) for one in keys), replaced
-
-
-def _steps(playbook: Playbook, seen: Examined, compromised: bool, dying: str) -> dict[str, str]:
-    plan, revoke = playbook.plan, playbook.shape.revoke
-    quiet = f", quiet for {span(revoke.quiet)}" if revoke.quiet else ""
-    soak = f", deactivated for {span(revoke.soak)}" if plan.can_deactivate and revoke.soak else ""
-    by = (
-        "a person supplies a new key" if plan.supplied else f"a new key by {playbook.provider_name}"
-    )
-    shows = [
+    consumers = [
         f"{entry.name} ({consumer.evidence})"
-        for entry, consumer in zip(playbook.consumers, plan.consumers, strict=True)
+        for entry, consumer in zip(playbook.consumers, playbook.plan.consumers, strict=True)
     ]
     probes = " · ".join(probe.name for probe in playbook.probes)
-    old = f"the old key after {span(revoke.grace)}{quiet}{soak}"
-    if compromised:
-        old = f"the old key right after that: no grace, no quiet{soak}; nobody may hold it"
-    return {
-        **({"first": f"{dying}: revoked before anything else, whoever holds it"} if dying else {}),
-        "in force": _in_force(seen),
-        "generate": (
-            f"{seen.coming} ({seen.coming.hint}) is made" if seen.coming is not None else by
-        ),
-        "store": " · ".join(
-            entry.name + (" (followed)" if entry.follows else "") for entry in playbook.stores
-        ),
-        "restart": " → ".join(shows) or "nobody",
-        "verify": f"{probes}, the key accepted {_in_a_row(plan.policy.passes)}",
-        "revoke": "nothing is left to revoke" if dying else old,
-    }
+    return [
+        *([("first", first)] if dying else []),
+        ("in force", _in_force(seen)),
+        ("generate", _new_key(planned)),
+        ("store", " · ".join(stores)),
+        ("restart", " → ".join(consumers) or "nobody"),
+        ("verify", f"{probes}, the key accepted {_in_a_row(playbook.plan.policy.passes)}"),
+        ("revoke", "nothing is left to revoke" if dying else _old_key(planned)),
+    ]
+
+
+def _new_key(planned: PlannedRotation) -> str:
+    coming = planned.seen.coming
+    if coming is not None:
+        return f"{coming} ({coming.hint}) is made"
+    if planned.playbook.plan.supplied:
+        return "a person supplies a new key"
+    return f"a new key by {planned.playbook.provider_name}"
+
+
+def _old_key(planned: PlannedRotation) -> str:
+    soak = f", deactivated for {span(planned.soak)}" if planned.soak else ""
+    if planned.asked.compromised:
+        return f"the old key right after that: no grace, no quiet{soak}; nobody may hold it"
+    quiet = f", quiet for {span(planned.quiet)}" if planned.quiet else ""
+    return f"the old key after {span(planned.grace)}{quiet}{soak}"
 
 
 def _in_a_row(passes: int) -> str:
@@ -231,14 +176,10 @@ def _in_a_row(passes: int) -> str:
 def _in_force(seen: Examined) -> str:
     """Which key this is about."""
     if seen.running:
-        return (
-            f"{seen.key or 'no key yet'}; a rotation is under way ({seen.running}): it is"
-            " carried on"
-        )
+        key = seen.key or "no key yet"
+        return f"{key}; a rotation is under way ({seen.running}): it is carried on"
     if not seen.known:
         return "it is not sure which key is in force"
     if seen.key is None:
         return "no key: no store holds one, and the journal knows none; this would be the first"
-    return (
-        f"{seen.key} ({seen.key.hint})" if seen.key.id and len(seen.key.hint) > 1 else str(seen.key)
-    )
+    return words.key_with_hint(seen.key)

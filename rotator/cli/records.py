@@ -106,26 +106,24 @@ def db() -> None:
 @json_option
 def db_check(as_json: bool) -> int:
     """Is the journal whole, and does its key open it?"""
-    from rotator.audit import checkpoint
-    from rotator.journal import upkeep
+    from rotator.views.journal_health import journal_health
 
-    with closing(service()) as found:
-        wrong = upkeep.check(found.journal)
-        with found.journal.database.read() as connection:
-            audit = checkpoint.standing(connection, found.journal)
-        where = found.journal.database.where
-        key = found.settings.key.file
-    told = [(one, f"the key is looked for in $ROTATOR_KEY, then {key}") for one in wrong]
-    told += [(f"the audit log: {audit}", "`rotator audit verify` tells more")] if audit else []
-    for message, hint in told:
+    with closing(service()) as opened:
+        seen = journal_health(opened)
+        key = opened.settings.key.file
+    hint = f"the key is looked for in $ROTATOR_KEY, then {key}"
+    wrong = [(mistake, hint) for mistake in seen.mistakes]
+    if seen.audit:
+        wrong.append((f"the audit log: {seen.audit}", "`rotator audit verify` tells more"))
+    for message, hint in wrong:
         console.complain(message, hint)
-    code = 1 if told else 0
+    code = 1 if wrong else 0
     if as_json:
         return shapes.answer(
-            code, [shapes.error(*one) for one in told], journal=where, whole=not told
+            code, [shapes.error(*one) for one in wrong], journal=seen.where, whole=not wrong
         )
-    if not wrong:
-        console.put(f"{where} is whole, and its key opens it")
+    if not seen.mistakes:
+        console.put(f"{seen.where} is whole, and its key opens it")
     return code
 
 

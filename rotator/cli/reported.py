@@ -66,36 +66,41 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
                 voice.put(words.debt_words(debt))
     elif rotation.phase is Phase.ENDED:
         _ended(found, rotation, voice)
-    elif rotation.phase is Phase.STUCK:
-        voice.say(f"needs attention: {rotation.question} ({short(rotation.id)})", _way_on(rotation))
-    elif needs_attention(rotation):
-        since, tries = span(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
-        voice.say(
-            f"needs attention: {rotation.phase} fails since {since}, {tries}: {rotation.problem} "
-            f"({short(rotation.id)})",
-            rotation.hint
-            or f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again",
-        )
-    elif isinstance(found.action, Ask) and found.action.kind == "supply":
-        where = found.console or "in the provider's console"
-        voice.put(
-            f"waiting for the new key ({short(rotation.id)}): make it {where}, "
-            "with the limits and the permissions of the old one, "
-            f"then `rotator supply {rotation.playbook}`"
-        )
-    elif isinstance(found.action, WaitUntil):
-        voice.put(
-            f"waiting until {words.moment(found.action.at)}: {rotation.problem or rotation.phase}"
-            f" ({short(rotation.id)})"
-        )
+    else:
+        _unfinished(found, rotation, voice)
     if found.differs:
         voice.say(
             f"the playbook says otherwise by now: {'; '.join(found.differs)}",
             f"`rotator resume {found.playbook} --today` goes on with that",
         )
-    told = [one.id for one in found.kills if incident.ending(one) is not incident.Ending.DEAD]
+    _old_keys(found, voice)
+
+
+def _unfinished(found: Report, rotation: Rotation, voice: Voice) -> None:
+    name = short(rotation.id)
+    if rotation.phase is Phase.STUCK:
+        voice.say(f"needs attention: {rotation.question} ({name})", _way_on(rotation))
+    elif needs_attention(rotation):
+        since, tries = span(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
+        failing = f"{rotation.phase} fails since {since}, {tries}: {rotation.problem}"
+        again = f"the next `rotate {rotation.playbook}`, or `rotate --due`, tries again"
+        voice.say(f"needs attention: {failing} ({name})", rotation.hint or again)
+    elif isinstance(found.action, Ask) and found.action.kind == "supply":
+        where = found.console or "in the provider's console"
+        voice.put(
+            f"waiting for the new key ({name}): make it {where}, with the limits and the"
+            f" permissions of the old one, then `rotator supply {rotation.playbook}`"
+        )
+    elif isinstance(found.action, WaitUntil):
+        until = words.moment(found.action.at)
+        voice.put(f"waiting until {until}: {rotation.problem or rotation.phase} ({name})")
+
+
+def _old_keys(found: Report, voice: Voice) -> None:
+    """Those that need attention, and were not reported as killed."""
+    reported = [one.id for one in found.kills if incident.ending(one) is not incident.Ending.DEAD]
     for debt in found.debts:
-        if debt.open and debt.attention and debt.id not in told:
+        if debt.open and debt.attention and debt.id not in reported:
             again = "it is looked at again every hour"
             if debt.phase is not DebtPhase.HELD:
                 again = "it is tried again by the next `rotate --due`"
@@ -128,7 +133,7 @@ def abandoned(found: Report, current: Key | None) -> None:
 
 def killed(debt: Debt, voice: Voice) -> None:
     """What became of a key that was ordered to die first, in one sentence."""
-    key, name = words.key_words(debt), debt.playbook
+    key, name = words.key_with_hint(debt.key), debt.playbook
     match incident.ending(debt):
         case incident.Ending.DEAD if debt.proof:
             seen = (
@@ -159,59 +164,61 @@ def killed(debt: Debt, voice: Voice) -> None:
 
 
 def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
-    name = short(rotation.id)
-    orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
     match rotation.outcome:
         case Outcome.VERIFIED:
-            for debt in found.debts:
-                if debt.open and debt.phase not in DEAD_PHASES and not debt.attention:
-                    voice.put(
-                        f"{'' if voice.about else '  '}revoke     … {words.debt_words(debt)}", 15
-                    )
-            if rotation.compromised and not found.kills:
-                for debt in found.debts:
-                    dead = (
-                        debt.phase is not DebtPhase.VOID
-                        and incident.ending(debt) is incident.Ending.DEAD
-                    )
-                    if debt.cause is Cause.COMPROMISED and dead:
-                        killed(debt, voice)
-            waiting = [debt for debt in found.debts if debt.open and debt.phase not in DEAD_PHASES]
-            waits = sum(not _of_a_person(debt) for debt in waiting)
-            tail = (
-                f" The next `rotate --due` revokes the old key{'s' if waits > 1 else ''};"
-                if waits
-                else ""
-            )
-            what = (
-                f"back to the previous key {rotation.new}: verified"
-                if rotation.back
-                else "verified"
-            )
-            left = tail.replace("old key", "key that was left") if rotation.back else tail
-            voice.put(
-                f"{what} in {found.seconds:.0f} s.{left} `rotator show {name}` tells more.{orphan}"
-            )
+            _verified(found, rotation, voice)
         case Outcome.ROLLED_BACK:
-            _rolled_back(found, rotation, name, voice)
+            _rolled_back(found, rotation, voice)
         case Outcome.REFUSED:
-            changed = "No new key was made" if found.kills else "Nothing was changed"
-            hint = rotation.hint
-            if rotation.compromised and not found.kills:  # an order that was refused is not kept
-                again = (
-                    f"`rotate {rotation.playbook} --compromised` once more: the leaked key lives"
-                    " until then"
-                )
-                hint = (
-                    f"{hint}{' Then' if hint.endswith('?') else '; then'} {again}"
-                    if hint
-                    else again
-                )
-            voice.say(f"{rotation.problem}. {changed}. ({name})", hint)
+            _refused(found, rotation, voice)
         case Outcome.ABANDONED:
+            name, orphan = short(rotation.id), _orphan(rotation)
             voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
         case _:
             pass
+
+
+def _verified(found: Report, rotation: Rotation, voice: Voice) -> None:
+    waiting = [debt for debt in found.debts if debt.open and debt.phase not in DEAD_PHASES]
+    for debt in waiting:
+        if not debt.attention:
+            indent = "" if voice.about else "  "
+            voice.put(f"{indent}revoke     … {words.debt_words(debt)}", 15)
+    if rotation.compromised and not found.kills:
+        for debt in found.debts:
+            if _died_as_leaked(debt):
+                killed(debt, voice)
+    what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
+    next_step = _revoked_next(sum(not _of_a_person(debt) for debt in waiting), rotation.back)
+    details = f"`rotator show {short(rotation.id)}` tells more.{_orphan(rotation)}"
+    voice.put(f"{what} in {found.seconds:.0f} s.{next_step} {details}")
+
+
+def _died_as_leaked(debt: Debt) -> bool:
+    dead = debt.phase is not DebtPhase.VOID and incident.ending(debt) is incident.Ending.DEAD
+    return debt.cause is Cause.COMPROMISED and dead
+
+
+def _revoked_next(keys: int, back: bool) -> str:
+    """What the next run does to that many old keys."""
+    if not keys:
+        return ""
+    if back:
+        old_keys = "key that was left" if keys == 1 else "keys that were left"
+    else:
+        old_keys = "old key" if keys == 1 else "old keys"
+    return f" The next `rotate --due` revokes the {old_keys};"
+
+
+def _refused(found: Report, rotation: Rotation, voice: Voice) -> None:
+    changed = "No new key was made" if found.kills else "Nothing was changed"
+    hint = rotation.hint
+    if rotation.compromised and not found.kills:  # an order that was refused is not kept
+        order = f"`rotate {rotation.playbook} --compromised` once more"
+        again = f"{order}: the leaked key lives until then"
+        joint = " Then" if hint.endswith("?") else "; then"
+        hint = f"{hint}{joint} {again}" if hint else again
+    voice.say(f"{rotation.problem}. {changed}. ({short(rotation.id)})", hint)
 
 
 def _of_a_person(debt: Debt) -> bool:
@@ -219,32 +226,33 @@ def _of_a_person(debt: Debt) -> bool:
     return bool(debt.attention) or (debt.phase is DebtPhase.REVOKE and debt.plan.supplied)
 
 
-def _rolled_back(found: Report, rotation: Rotation, name: str, voice: Voice) -> None:
+def _rolled_back(found: Report, rotation: Rotation, voice: Voice) -> None:
+    name = short(rotation.id)
     if rotation.back:
-        told = f"not back to the previous key: {rotation.problem}. The present one stays ({name})"
-        return voice.say(told, rotation.hint)
-    if found.ordered and rotation.possible_orphan:
-        voice.put(f"undone, as ordered: the old key is in force ({name}). {_orphan(rotation)}")
-        return None
-    if found.ordered and rotation.new is None and not rotation.last_create:
-        voice.put(f"undone, as ordered: no key had been made ({name})")
-        return None
-    if found.ordered:
-        voice.put(
-            f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})"
-        )
-        return None
-    orphan = f" {_orphan(rotation)}" if rotation.possible_orphan else ""
-    voice.say(
-        f"rolled back: {rotation.problem}. The old key is in force; nothing was lost.{orphan}"
-        f" ({name})",
-        rotation.hint or f"`rotator show {name}` has each attempt",
-    )
-    return None
+        text = f"not back to the previous key: {rotation.problem}. The present one stays ({name})"
+        voice.say(text, rotation.hint)
+    elif found.ordered:
+        voice.put(_undone_as_ordered(rotation))
+    else:
+        kept = f"The old key is in force; nothing was lost.{_orphan(rotation)} ({name})"
+        hint = rotation.hint or f"`rotator show {name}` has each attempt"
+        voice.say(f"rolled back: {rotation.problem}. {kept}", hint)
+
+
+def _undone_as_ordered(rotation: Rotation) -> str:
+    name = short(rotation.id)
+    if rotation.possible_orphan:
+        return f"undone, as ordered: the old key is in force ({name}).{_orphan(rotation)}"
+    if rotation.new is None and not rotation.last_create:
+        return f"undone, as ordered: no key had been made ({name})"
+    return f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})"
 
 
 def _orphan(rotation: Rotation) -> str:
+    """A sentence to go on with, where there may be a key that nobody knows."""
+    if not rotation.possible_orphan:
+        return ""
     return (
-        f"There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's"
+        f" There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's"
         " console."
     )

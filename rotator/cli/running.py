@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rotator.cli.common import (
-    closing,
-    service,
-)
+from rotator.cli.common import closing, service
 
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
@@ -20,23 +17,14 @@ def reports_as_json(
     found: Service, reports: Sequence[Report], code: int, view: StepView, **more: Any
 ) -> int:
     from rotator.cli import shapes
-    from rotator.journal import cases
+    from rotator.views.history import recorded
 
-    with found.journal.database.read() as connection:
-        rows = {
-            one.rotation.id: cases.find_rotation(connection, one.rotation.id)
-            for one in reports
-            if one.rotation
-        }
-    told = [
-        shapes.report(
-            one,
-            rows.get(one.rotation.id) if one.rotation else None,
-            view.finished.get(one.playbook, []),
-        )
-        for one in reports
-    ]
-    return shapes.answer(code, playbooks=told, **more)
+    rows = recorded(found, [one.rotation for one in reports if one.rotation is not None])
+    shown = []
+    for one in reports:
+        row = rows.get(one.rotation.id) if one.rotation is not None else None
+        shown.append(shapes.report(one, row, view.finished.get(one.playbook, [])))
+    return shapes.answer(code, playbooks=shown, **more)
 
 
 def code_of(report: Report, request: Request) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +25,10 @@ from rotator.errors import RotatorError
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
 from rotator.usecases.report import Report
+
+if TYPE_CHECKING:
+    from rotator.views.history import RecordedRotation
+    from rotator.views.status import PlaybookStatus
 
 
 def answer(
@@ -80,11 +85,10 @@ def key(found: Key | None) -> dict[str, Any] | None:
     }
 
 
-def rotation(found: Rotation | None, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """`row`: what the journal keeps of it besides its state."""
+def rotation(found: Rotation | None, recorded: RecordedRotation | None) -> dict[str, Any] | None:
+    """`recorded`: what the journal keeps of it besides its state."""
     if found is None:
         return None
-    kept = row or {}
     return {
         "id": found.id,
         "short": short(found.id),
@@ -99,10 +103,10 @@ def rotation(found: Rotation | None, row: Mapping[str, Any] | None) -> dict[str,
         "compromised": found.compromised,
         "back": found.back,
         "possible_orphan": found.possible_orphan or None,
-        "by": kept.get("actor") or None,
-        "reason": kept.get("reason") or None,
-        "began": at(kept.get("began")),
-        "ended": at(kept.get("ended")),
+        "by": recorded.actor or None if recorded is not None else None,
+        "reason": recorded.reason or None if recorded is not None else None,
+        "began": at(recorded.began if recorded is not None else None),
+        "ended": at(recorded.ended if recorded is not None else None),
     }
 
 
@@ -136,14 +140,14 @@ def pause(found: Pause | None) -> dict[str, Any] | None:
 
 
 def report(
-    found: Report, row: Mapping[str, Any] | None, steps: Sequence[Mapping[str, Any]] = ()
+    found: Report, recorded: RecordedRotation | None, steps: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """How it stands with one playbook after a command. `row`: of its rotation, in the journal."""
+    """How it stands with one playbook after a command. `recorded`: its rotation, in the journal."""
     return {
         "playbook": found.playbook,
         "exit_code": found.code_of_all,
         "error": of_error(found.error) if found.error else None,
-        "rotation": rotation(found.rotation, row),
+        "rotation": rotation(found.rotation, recorded),
         "old_keys": [old_key(debt) for debt in found.debts],
         "killed": [old_key(debt) for debt in found.kills],
         "without": key(found.without),
@@ -151,4 +155,23 @@ def report(
         "differs": list(found.differs),
         "steps": list(steps),
         "seconds": round(found.seconds, 3),
+    }
+
+
+def status(found: PlaybookStatus) -> dict[str, Any]:
+    """How one playbook stands."""
+    from rotator.cli import todos, words
+
+    return {
+        "playbook": found.name,
+        "state": found.state,
+        "attention": words.attention(found),
+        "without": key(found.without),
+        "last_success": at(found.last_success),
+        "due": at(found.due),
+        "key_ends": at(found.key_ends),
+        "pause": pause(found.pause),
+        "rotation": rotation(found.rotation, found.recorded),
+        "old_keys": [old_key(debt) for debt in found.debts],
+        "todo": [{**asdict(one), "at": at(one.at)} for one in todos.worded(found)],
     }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rotator.cli import console
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key
 from rotator.durations import words
+
+if TYPE_CHECKING:
+    from rotator.views.status import PlaybookStatus
 
 say = console.complain
 
@@ -20,7 +23,7 @@ def moment(at: float) -> str:
 
 def debt_words(debt: Debt) -> str:
     """What an old key waits for."""
-    key = key_words(debt)
+    key = key_with_hint(debt.key)
     if debt.attention:
         return f"{key}: {debt.attention}"
     if debt.phase is DebtPhase.GRACE:
@@ -53,6 +56,13 @@ def without(name: str, key: Key) -> str:
     )
 
 
+def attention(status: PlaybookStatus) -> list[str]:
+    """What a person must look at."""
+    if status.without is None:
+        return list(status.problems)
+    return [without(status.name, status.without), *status.problems]
+
+
 def then(name: str) -> str:
     return (
         f"`rotate {name}` makes one, or the next `rotate --due`, once nothing hinders it (`rotate"
@@ -60,11 +70,11 @@ def then(name: str) -> str:
     )
 
 
-def key_words(debt: Debt) -> str:
-    return (
-        f"{debt.key} ({debt.key.hint})" if len(debt.key.hint) > 1 and debt.key.id else str(debt.key)
-    )
+def key_with_hint(key: Key) -> str:
+    """A key by its id, with its hint where that adds to it."""
+    return f"{key} ({key.hint})" if key.id and len(key.hint) > 1 else str(key)
 
 
-def age(at: float | None) -> str:
-    return f"{words(max(0.0, time.time() - at))} ago" if at else "never"
+def age(at: float | None, now: float) -> str:
+    """How long ago that was. Unix seconds."""
+    return f"{words(max(0.0, now - at))} ago" if at else "never"

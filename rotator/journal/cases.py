@@ -54,6 +54,11 @@ _STANDING = (
     select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.attention),
 )
 
+_UNFINISHED = (
+    select(_ROTATIONS.c.playbook).where(tables.ACTIVE),
+    select(_DEBTS.c.playbook).where(tables.OPEN),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -196,6 +201,11 @@ def due_playbooks(connection: Connection, now: float) -> list[str]:
 def that_need_attention(connection: Connection) -> set[str]:
     """Playbooks with a rotation or a debt that stands until a person acts."""
     return {name for query in _STANDING for (name,) in connection.execute(query)}
+
+
+def unfinished(connection: Connection) -> set[str]:
+    """Playbooks with a rotation that is under way, or a debt that is open."""
+    return {name for query in _UNFINISHED for (name,) in connection.execute(query)}
 
 
 def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -> Sequence[Any]:

@@ -1,54 +1,109 @@
 """Why a playbook was not rotated, or an old key not revoked; what happens next and when; what would
 break.
+
+Besides the journal, its stores, consumers and provider are read now.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum, auto
 
 from rotator.core import debt as debt_machine
 from rotator.core import machine, turn
 from rotator.core.action import Ask, Call, Done, Failed, Op, WaitUntil
-from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
-from rotator.core.look import Facts, look
+from rotator.core.debt_state import DEAD_PHASES, Debt
+from rotator.core.look import Facts, Verdict, look
 from rotator.core.state import Phase, Rotation
-from rotator.durations import words
 from rotator.engine import preflight
-from rotator.engine.keeper import short
 from rotator.engine.perform import Performer
-from rotator.journal import cases, leases
-from rotator.journal.cases import Case
-from rotator.model import Level
-from rotator.playbook.playbook import Playbook
+from rotator.model import Finding, Level
+from rotator.playbook.mistakes import Mistake
 from rotator.usecases.service import Service
+from rotator.views.status import PlaybookStatus, status_of
 
 _LOOKING = 30.0  # seconds that looking at stores and consumers may take
 
 
+class Why(StrEnum):
+    """What keeps a playbook, its rotation or an old key from going on."""
+
+    MISTAKE = auto()  # in its playbook
+    PAUSED = auto()
+    WORKED_ON = auto()  # another process holds its lease
+    PLAYBOOK_GONE = auto()
+    ROTATION_FAILED = auto()  # the last one
+    POSSIBLE_ORPHAN = auto()  # of the last rotation
+    ROTATION_STUCK = auto()
+    ROTATION_ASKS = auto()  # a person
+    ROTATION_WAITS = auto()
+    ROTATION_IDLE = auto()  # unfinished, and nobody works on it
+    WITHOUT_KEY = auto()  # the key in force was killed, and there is no other
+    NOT_REVOKED = auto()  # an old key, and it needs attention
+    OLD_KEY_PAUSED = auto()
+    BEHIND_ROTATION = auto()  # an old key waits for the rotation that is under way
+    OLD_KEY_HELD = auto()  # by what a look found now
+    OLD_KEY_UNKNOWN = auto()  # whether it is held could not be seen now
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One of these; `debt` is the old key's that it is about."""
+
+    why: Why
+    debt: Debt | None = None
+    mistake: Mistake | None = None
+    verdict: Verdict | None = None  # who holds the old key
+    detail: str = ""  # an error or a question, in the words of others
+
+
+class Event(StrEnum):
+    """What happens next."""
+
+    PAUSE_ENDS = auto()
+    ROTATION_BEGINS = auto()  # by the schedule
+    ROTATION_BEGINS_FOR_END = auto()  # earlier than its schedule, as its key ends
+    ROTATION_RESUMED = auto()  # by a person who looked
+    ROTATION_ANSWERED = auto()  # by a person
+    ROTATION_GOES_ON = auto()  # after a wait
+    ROTATION_CARRIED_ON = auto()  # that nobody works on
+    KEY_REPLACED = auto()  # that was killed
+    OLD_KEY_GOES_ON = auto()  # after a wait
+    OLD_KEY_ANSWERED = auto()  # by a person
+
+
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What happens by itself; `at` is None where it waits for a person."""
+    """`at` is in Unix seconds, None where it waits for a person."""
 
+    event: Event
     at: float | None
-    what: str
+    debt: Debt | None = None
+    verb: str = ""  # with which a person answers
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """`stands` are facts, `why` what keeps it from going on, `breaks` what would stop a rotation
-    begun now.
+    """`reasons` in the order of the journal: playbook, rotation, old keys. `next` in the order of
+    time. `breaks` would stop a rotation that began now.
     """
 
-    name: str
-    stands: list[str] = field(default_factory=list)
-    why: list[str] = field(default_factory=list)
-    next: list[Next] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)
+    status: PlaybookStatus
+    reasons: tuple[Reason, ...]
+    next: tuple[Next, ...]
+    breaks: tuple[Finding, ...]
 
     @property
     def clean(self) -> bool:
-        return not self.why and not self.breaks
+        return not self.reasons and not self.breaks
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a process works on its rotation, and nothing is waited for."""
+        waits = {Why.ROTATION_STUCK, Why.ROTATION_ASKS, Why.ROTATION_WAITS}
+        running = self.status.running is not None and self.status.worked_on
+        return running and not any(one.why in waits for one in self.reasons)
 
 
 def explain(service: Service, name: str) -> Explanation:
@@ -56,166 +111,95 @@ def explain(service: Service, name: str) -> Explanation:
 
     Raises ConfigError for an unknown name.
     """
-    told = Explanation(name)
     loaded = service.playbooks()
-    for mistake in loaded.mistakes_of(name):
-        told.why.append(f"its playbook has a mistake: {mistake.place}: {mistake.text}")
-    playbook = service.known(name) if not told.why else loaded.playbooks.get(name)
-    with service.journal.database.read() as connection:
-        case = cases.load(connection, name)
-        row = cases.playbook_row(connection, name)
-        holding = leases.holding(connection, name)
-    now = service.clock.now()
-    pause = service.paused(name, playbook)
-    if pause is not None:
-        told.why.append(f"paused by {pause.who}: {pause.reason}")
-        told.next.append(Next(pause.until, "the pause ends"))
-    if holding is not None and not holding.expired:
-        told.why.append(
-            f"{holding.holder} is working on it, since {words(max(0.0, now - holding.since))}"
-        )
-    _schedule(told, playbook, row, now)
-    at_it = holding is not None and not holding.expired
-    if case.rotation is not None:
-        _rotation(told, case.rotation, at_it)
-    without = service.without(name)
-    if without is not None:
-        told.why.append(
-            f"{without} is in force and was ordered to die, and no other key was brought out yet"
-        )
-        told.next.append(Next(now, "the next `rotate --due` makes another key and brings it out"))
-    for debt in case.debts:
-        _debt(told, service, playbook, case, debt)
-    if playbook is not None:
-        _would_break(told, service, playbook)
-    told.next.sort(key=lambda one: one.at if one.at is not None else float("inf"))
-    return told
+    mistakes = loaded.mistakes_of(name)
+    playbook = loaded.playbooks.get(name) if mistakes else service.known(name, loaded)
+    status = status_of(service, name, playbook)
+    found: list[Reason | Next] = [Reason(Why.MISTAKE, mistake=one) for one in mistakes]
+    found += _of_playbook(status)
+    if status.rotation is not None:
+        found += _of_rotation(status, status.rotation)
+    if status.without is not None:
+        found += [Reason(Why.WITHOUT_KEY), Next(Event.KEY_REPLACED, status.now)]
+    for debt in status.debts:
+        if debt.phase not in DEAD_PHASES:
+            found += _of_old_key(service, status, debt)
+    ahead = [one for one in found if isinstance(one, Next)]
+    ahead.sort(key=lambda one: one.at if one.at is not None else float("inf"))
+    reasons = tuple(one for one in found if isinstance(one, Reason))
+    return Explanation(status, reasons, tuple(ahead), _breaks(service, status))
 
 
-def _schedule(told: Explanation, playbook: Playbook | None, row: Any | None, now: float) -> None:
-    last, counts_from = (row["last_success"], row["counts_from"]) if row else (None, None)
-    ends, renew = (row["ends"], row["renew"]) if row else (None, None)
-    told.stands.append(
-        f"rotated {words(max(0.0, now - last))} ago" if last else "never rotated by this journal"
-    )
-    due = playbook.due_at(counts_from, renew) if playbook else None
-    if ends is not None:
-        told.stands.append(
-            f"its key ends in {words(ends - now)}" if ends > now else "its key has ended"
-        )
-    if playbook is None:
-        told.why.append("its playbook is gone; what is unfinished goes on by its last version")
-    elif due is None:
-        told.stands.append("no schedule: it is rotated on demand")
-    else:
-        why = ", as its key ends" if due == renew else ""
-        told.next.append(
-            Next(
-                max(due, now),
-                f"the next rotation{why}" if due > now else f"a rotation is due now{why}",
-            )
-        )
+def _of_playbook(status: PlaybookStatus) -> Iterator[Reason | Next]:
+    if status.pause is not None:
+        yield Reason(Why.PAUSED)
+        yield Next(Event.PAUSE_ENDS, status.pause.until)
+    if status.worked_on:
+        yield Reason(Why.WORKED_ON)
+    if status.playbook is None:
+        yield Reason(Why.PLAYBOOK_GONE)
+    elif status.due is not None:
+        for_end = status.due == status.renew
+        event = Event.ROTATION_BEGINS_FOR_END if for_end else Event.ROTATION_BEGINS
+        yield Next(event, max(status.due, status.now))
 
 
-def _rotation(told: Explanation, rotation: Rotation, at_it: bool) -> None:
-    name = short(rotation.id)
+def _of_rotation(status: PlaybookStatus, rotation: Rotation) -> Iterator[Reason | Next]:
     if rotation.phase is Phase.ENDED:
-        told.stands.append(f"its last rotation {name}: {rotation.outcome}")
         if rotation.problem:
-            told.why.append(f"{name} was {rotation.outcome}: {rotation.problem}")
+            yield Reason(Why.ROTATION_FAILED)
         if rotation.possible_orphan:
-            told.why.append(f"there may be a key that nobody knows: {rotation.possible_orphan}")
+            yield Reason(Why.POSSIBLE_ORPHAN)
         return
     action = machine.next_action(rotation)
     if rotation.phase is Phase.STUCK:
-        told.why.append(f"{name} needs attention: {rotation.question}")
-        undo = "" if rotation.compromised else " or `undo`"
-        told.next.append(Next(None, f"`rotator resume {rotation.playbook}`{undo}"))
+        yield Reason(Why.ROTATION_STUCK)
+        yield Next(Event.ROTATION_RESUMED, None)
     elif isinstance(action, Ask):
-        told.why.append(f"{name} waits for a person: {action.question}")
-        told.next.append(Next(None, f"`rotator {action.kind} {rotation.playbook}`"))
+        yield Reason(Why.ROTATION_ASKS, detail=action.question)
+        yield Next(Event.ROTATION_ANSWERED, None, verb=action.kind)
     elif isinstance(action, WaitUntil):
-        told.why.append(
-            f"{name} waits in {rotation.phase}"
-            + (f": {rotation.problem}" if rotation.problem else "")
-        )
-        told.next.append(Next(action.at, f"{name} goes on with {rotation.phase}"))
-    elif at_it:
-        told.stands.append(f"{name} is under way: {rotation.phase}")
-    else:
-        told.why.append(f"{name} is unfinished, in {rotation.phase}: no process is carrying it on")
-        told.next.append(Next(rotation.now, f"the next `rotate --due` carries {name} on"))
+        yield Reason(Why.ROTATION_WAITS)
+        yield Next(Event.ROTATION_GOES_ON, action.at)
+    elif not status.worked_on:
+        yield Reason(Why.ROTATION_IDLE)
+        yield Next(Event.ROTATION_CARRIED_ON, rotation.now)
 
 
-def _debt(
-    told: Explanation, service: Service, playbook: Playbook | None, case: Case, debt: Debt
-) -> None:
-    if not debt.open or debt.phase in DEAD_PHASES:
-        told.stands.append(f"old key {debt.key} is {debt.death} ({debt.phase})")
-        return
-    path = _way(debt)
-    told.stands.append(
-        f"old key {debt.key} ({debt.key.hint}) still lives: {debt.phase}"
-        + (f" → {path}" if path else "")
-    )
+def _of_old_key(service: Service, status: PlaybookStatus, debt: Debt) -> Iterator[Reason | Next]:
     if debt.attention:
-        told.why.append(f"old key {debt.key} is not revoked: {debt.attention}")
-    if debt not in case.acting:
-        told.why.append(f"old key {debt.key} waits for the end of the pause")
-    if not turn.may_act(debt, case.rotation):
-        told.why.append(f"old key {debt.key} waits for the rotation that is under way")
+        yield Reason(Why.NOT_REVOKED, debt)
+    if status.pause is not None and not debt.urgent:
+        yield Reason(Why.OLD_KEY_PAUSED, debt)
+    if not turn.may_act(debt, status.rotation):
+        yield Reason(Why.BEHIND_ROTATION, debt)
     action = debt_machine.next_action(debt)
     if isinstance(action, WaitUntil):
-        told.next.append(Next(action.at, f"old key {debt.key}: {_after(debt)}"))
+        yield Next(Event.OLD_KEY_GOES_ON, action.at, debt)
     elif isinstance(action, Ask):
-        told.next.append(Next(None, f"`rotator {action.kind} {debt.playbook}`"))
-    if playbook is not None:
-        _holders(told, service, playbook, case, debt)
+        yield Next(Event.OLD_KEY_ANSWERED, None, debt, action.kind)
+    yield from _holders(service, status, debt)
 
 
-def _way(debt: Debt) -> str:
-    """The waits that are still before it, in order."""
-    policy, phases = debt.plan.policy, list(DebtPhase)
-    steps = [
-        (DebtPhase.GRACE, policy.grace, "grace"),
-        (DebtPhase.QUIET, policy.quiet, "unused for"),
-        (DebtPhase.SOAK, policy.soak if debt.plan.can_deactivate else 0, "deactivated for"),
-    ]
-    if debt.phase is DebtPhase.HELD:
-        return "a look that passes → revoked"
-    ahead = [
-        f"{text} {words(span)}"
-        for phase, span, text in steps
-        if span and phases.index(debt.phase) < phases.index(phase)
-    ]
-    return " → ".join([*ahead, "a look → revoked"])
-
-
-def _after(debt: Debt) -> str:
-    return {
-        DebtPhase.GRACE: "its grace is over; it is looked at before anything is done to it",
-        DebtPhase.QUIET: "is it unused for long enough?",
-        DebtPhase.HELD: "it is looked at again",
-        DebtPhase.SOAK: "the probes are asked again",
-    }.get(debt.phase, f"{debt.phase} goes on")
-
-
-def _holders(
-    told: Explanation, service: Service, playbook: Playbook, case: Case, debt: Debt
-) -> None:
+def _holders(service: Service, status: PlaybookStatus, debt: Debt) -> Iterator[Reason]:
     """Who holds the old key now, as the look before its revocation would find it."""
+    playbook = status.playbook
+    if playbook is None:
+        return
     performer = Performer(
-        service.journal, service.clock, playbook, playbook, case, debt, lambda: _LOOKING, {}
+        service.journal, service.clock, playbook, playbook, status.case, debt, lambda: _LOOKING, {}
     )
     result = performer.perform(Call(Op.LOOK, "explain", key=debt.key)).result
     if isinstance(result, Done) and isinstance(result.data, Facts):
         verdict = look(result.data, debt.key)
         if not verdict.clear:
-            told.why.append(f"revoking {debt.key} would break: {verdict.words('it')}")
+            yield Reason(Why.OLD_KEY_HELD, debt, verdict=verdict)
     elif isinstance(result, Failed):
-        told.why.append(f"{debt.key} cannot be judged: {result.message}")
+        yield Reason(Why.OLD_KEY_UNKNOWN, debt, detail=result.message)
 
 
-def _would_break(told: Explanation, service: Service, playbook: Playbook) -> None:
-    found = preflight.examine(service.journal, playbook, service.clock.now()).findings
-    told.breaks += [finding.text for finding in found if finding.level is Level.ERROR]
+def _breaks(service: Service, status: PlaybookStatus) -> tuple[Finding, ...]:
+    if status.playbook is None:
+        return ()
+    seen = preflight.examine(service.journal, status.playbook, service.clock.now())
+    return tuple(finding for finding in seen.findings if finding.level is Level.ERROR)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rotator.cli import overview, reported
+from rotator.cli import reported, todos
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.state import Outcome, Phase
@@ -21,6 +21,7 @@ from rotator.model import Credential, KeyRecord, Label
 from rotator.secret import Secret
 from rotator.usecases import orders
 from rotator.usecases.service import Request
+from rotator.views.status import status_of
 from tests.integration.conftest import Bench
 
 WAIT = Request(wait=True)
@@ -83,7 +84,8 @@ def test_a_new_key_that_is_given_up_and_cannot_be_found_stays_named(
         "one-key2" in told and "may be a key that nobody knows" in told and "destroyed" not in told
     )
     assert len(bench.live) == 2
-    assert any("one-key2" in todo.what for todo in overview.row(bench.service, "one", None).todo())
+    lines = todos.worded(status_of(bench.service, "one", None))
+    assert any("one-key2" in line.what for line in lines)
 
 
 def test_a_recovery_that_asks_may_be_given_up(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from rotator.cli.overview import DUE, PERSON, row
+from rotator.cli import explained, overview, shapes, todos
 from rotator.core.order import Order
 from rotator.errors import JournalError
 from rotator.integrations.memory import world as memory
@@ -20,7 +20,9 @@ from rotator.journal.database import Database
 from rotator.settings import Settings
 from rotator.usecases import orders
 from rotator.usecases.service import Request, Service
-from rotator.views.explain import explain
+from rotator.views.explain import Event, explain
+from rotator.views.status import State, status_of
+from rotator.views.todo import PERSON
 from tests.integration.conftest import Bench
 from tests.simulation.simulator import VirtualClock
 
@@ -280,8 +282,8 @@ def test_without_a_schedule_no_timer_rotates_a_key_that_ends_and_status_asks_a_p
     _lives(bench, clock, "60d", schedule="")
     assert bench.service.rotate("one").code == 0
     assert not _rotated(bench, clock, MIDNIGHT + 59 * DAY)
-    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
-    (todo,) = stands.todo()
+    stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+    (todo,) = todos.worded(stands)
     assert (todo.who, todo.command) == (
         PERSON,
         "rotate one",
@@ -293,21 +295,21 @@ def test_status_says_when_a_key_ends_and_that_it_is_due_for_that(
 ) -> None:
     _lives(bench, clock, "60d")
     assert _rotated(bench, clock, MIDNIGHT)
-    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
+    stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
     assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=5)
     assert [
         line
-        for line in stands.details()
+        for line in overview.details(stands)
         if "its key ends 2028-01-21" in line and "due earlier for that" in line
     ]
-    assert stands.json()["key_ends"].startswith("2028-01-21T")
-    told = explain(bench.service, "one")
-    assert (
-        "its key ends in 59 d" in " ".join(told.stands) and "as its key ends" in told.next[0].what
-    )
+    assert shapes.status(stands)["key_ends"].startswith("2028-01-21T")
+    explanation = explain(bench.service, "one")
+    assert "its key ends in 59 d" in " ".join(explained.facts(explanation))
+    assert explanation.next[0].event is Event.ROTATION_BEGINS_FOR_END
+    assert "as its key ends" in explained.ahead(explanation)[0][1]
     clock.at = MIDNIGHT + 61 * DAY
-    late = row(bench.service, "one", bench.service.playbooks().get("one"))
-    assert late.state == DUE and "its key has ended" in list(late.details())
+    late = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+    assert late.state is State.DUE and "its key has ended" in list(overview.details(late))
 
 
 def test_going_back_to_the_key_before_goes_back_to_its_end(
@@ -322,8 +324,10 @@ def test_going_back_to_the_key_before_goes_back_to_its_end(
     clock.at = MIDNIGHT + 20 * DAY
     assert bench.service.rotate("one").code == 0
     assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
-    stands = row(bench.service, "one", bench.service.playbooks().get("one"))
-    assert stands.ends == pytest.approx(MIDNIGHT + 60 * DAY, abs=60) and stands.due == stands.renew
+    stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+    assert (
+        stands.key_ends == pytest.approx(MIDNIGHT + 60 * DAY, abs=60) and stands.due == stands.renew
+    )
     assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=60)
 
 

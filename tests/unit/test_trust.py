@@ -193,6 +193,16 @@ def test_a_umask_of_002_is_usual_where_each_user_has_a_group(folder: Path) -> No
         assert "its group" in trust.foreign(path)
 
 
+@ROOT
+def test_a_group_without_a_name_is_a_pods_own_where_that_is_said(folder: Path) -> None:
+    path = folder / "playbooks" / "one.yaml"
+    its_groups(path)
+    assert "gid 12345" in trust.foreign(path)
+    assert trust.foreign(path, unnamed_groups=False) == ""
+    path.chmod(0o666)
+    assert "everyone" in trust.foreign(path, unnamed_groups=False)
+
+
 def test_in_a_directory_like_tmp_each_may_only_replace_his_own(folder: Path) -> None:
     (folder / "playbooks").chmod(0o1777)
     assert not told(folder)
