@@ -32,7 +32,7 @@ from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import Writing, rotation_id
 from rotator.errors import ConfigError, LeaseLost, PluginError, RefusedError
-from rotator.journal import cases, leases, standing, strays
+from rotator.journal import cases, clocks, leases, standing, strays
 from rotator.journal.journal import Journal
 from rotator.model import Credential
 from rotator.playbook.carry import kept
@@ -78,6 +78,7 @@ class Session:
         self._heads: dict[str, chain.Head] = {}
         self._opened: dict[Key, Credential] = {}
         with self.journal.database.read() as connection:
+            self._times = clocks.load(connection, self.playbook)
             self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
             unsettled = strays.unsettled(connection, self.playbook)
         self._saved = (
@@ -349,6 +350,9 @@ class Session:
             yield writing
             if writing.save():
                 self._opened.clear()
+            if (reading := self._reading()).follows(self._times):
+                clocks.save(connection, self.playbook, reading)
+                self._times = reading
         self.case = self._saved = writing.case
         self._heads = writing.heads
         self.stream.emit(writing.records)
@@ -381,6 +385,7 @@ class Session:
 
     def _mind_the_clock(self) -> None:
         """A wall clock that jumped, in either direction, ends no wait and makes none longer."""
+        self._follow_the_clock()
         now, boot, rotation = self.clock.now(), self.clock.boot(), self.case.rotation
         debts = [(debt, debt_machine.by_boot_clock(debt, now, *boot)) for debt in self.case.debts]
         jumped: list[Unit] = [moved for debt, moved in debts if moved is not debt]
@@ -391,6 +396,21 @@ class Session:
             with self.writing() as writing:
                 for unit in jumped:
                     writing.clock_jumped(unit)
+
+    def _follow_the_clock(self) -> bool:
+        """Times move along with a wall clock that was set within this boot; whether it was."""
+        reading = self._reading()
+        if not (by := reading.jumped_since(self._times)):
+            return False
+        with self.writing() as writing:
+            writing.clock_was_set(by)
+            clocks.save(writing.connection, self.playbook, reading)
+        self._times = reading
+        return True
+
+    def _reading(self) -> clocks.Reading:
+        boot, since_boot = self.clock.boot()
+        return clocks.Reading(boot, self.clock.now() - since_boot)
 
     def _wake(self) -> None:
         """Units whose wait is over go on, in memory."""
@@ -457,16 +477,18 @@ class Session:
         intend: bool = True,
     ) -> tuple[Unit | None, Action]:
         """One transaction: the outcome, what follows from it, and the next intent."""
-        if (
-            isinstance(performed.result, Later)
-            and call.op is Op.PROGRESS
-            and isinstance(unit, Rotation)
-        ):
-            changed = machine.apply(unit, performed.result)
-            if changed.phase is unit.phase:  # asked again soon; a crash would ask again at once
-                self.case = self.case.having(changed)
-                return self._begin()
         try:
+            if self._follow_the_clock():  # it was set while the call was under way
+                unit = self._unit(unit.id) or unit
+            if (
+                isinstance(performed.result, Later)
+                and call.op is Op.PROGRESS
+                and isinstance(unit, Rotation)
+            ):
+                changed = machine.apply(unit, performed.result)
+                if changed.phase is unit.phase:  # asked again soon; a crash would ask at once
+                    self.case = self.case.having(changed)
+                    return self._begin()
             with self.writing() as writing:
                 writing.outcome(unit, call, performed, took, recovered)
                 ordered = intend and bool(standing.waiting(writing.connection, self.playbook))

@@ -13,7 +13,7 @@ from ulid import ULID
 from rotator.audit import chain, checkpoint
 from rotator.audit.record import Actor
 from rotator.core import debt as debt_machine
-from rotator.core import incident, keep, machine, turn
+from rotator.core import incident, keep, machine, patience, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Swept
 from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.plan import Key
@@ -22,9 +22,10 @@ from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.performed import EFFECTS, Performed
-from rotator.journal import cases, credentials, versions
+from rotator.journal import cases, clocks, credentials, versions
 from rotator.journal.journal import Journal
 
+_CLOCK = "the clock jumped: its times were moved along"
 _TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid"}
 _DEATH = {
     Proof.REFUSED: "dead, proven",
@@ -112,6 +113,16 @@ class Writing:
             self.record(unit, "intent", action)
         return unit, action
 
+    def clock_was_set(self, by: float) -> None:
+        """The wall clock jumped by so many seconds: the rotation's times and those of our last
+        writes are moved along; each debt knows by itself.
+        """
+        clocks.move_last_writes(self.connection, self.playbook, by)
+        rotation = self.case.rotation
+        if rotation is not None and rotation.phase is not Phase.ENDED:
+            self.case = self.case.having(patience.moved(rotation, by))
+            self.record(rotation, "decision", decision=_CLOCK)
+
     def clock_jumped(self, unit: Unit) -> None:
         """With its times as they are by the clock that did not; so are those of the stores."""
         before = next(
@@ -122,7 +133,7 @@ class Writing:
         if (by := before.now - unit.now) > 0:
             versions.set_back(self.connection, self.playbook, self.clock.now(), by)
         self.case = self.case.having(unit)
-        self.record(unit, "decision", decision="the clock jumped: its times were moved along")
+        self.record(unit, "decision", decision=_CLOCK)
 
     def kill(self, keys: tuple[Key, ...]) -> None:
         """They die at once, whoever holds them; what a rotation that is under way becomes is said

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0007"  # the newest migration; a test holds it against migrations/
+HEAD = "0008"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -70,6 +70,8 @@ playbooks = Table(
     Column("ends", Float, comment="when the key in force ends, where its provider said so"),
     Column("renew", Float, comment="when a rotation is due for that, whatever the schedule"),
     Column("reconciled", Float, comment="when strays of all its rotations were last looked for"),
+    Column("boot", String(60), comment="the boot in which its times were last written"),
+    Column("wall_clock", Float, comment="the wall clock then, less that boot's own clock"),
     Index("playbooks_by_due", "due"),
     Index("playbooks_by_reconciled", "reconciled"),
 )

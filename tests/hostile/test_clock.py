@@ -6,11 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rotator.core.order import Order
 from rotator.engine.clock import SystemClock
 from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.store import MemoryStore
+from rotator.usecases import orders
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
@@ -83,4 +87,43 @@ def test_in_the_middle_of_a_rotation_nothing_is_lost(bench: Bench, offset: float
     finally:
         del memory.WORLD.start  # type: ignore[method-assign]
     assert report.code in (0, 3), report
+    assert bench.consumer.holds == bench.stored and bench.stored in bench.live
+
+
+def _set_forward(bench: Bench) -> None:
+    """By an hour. When a process started is its boot's clock plus the wall clock: /proc tells it an
+    hour later now.
+    """
+    bench.service.clock.offset += 3600.0  # type: ignore[attr-defined]
+    bench.consumer.started_at += 3600.0
+
+
+def test_an_hour_forward_makes_no_process_younger_than_the_write_before_it(bench: Bench) -> None:
+    """It still holds the old key, which so must live."""
+    old = bench.stored
+    assert bench.service.rotate("one").code == 0
+    bench.consumer.holds, bench.consumer.started_at = old, bench.consumer.started_at - 600.0
+    _set_forward(bench)
+    report = orders.order(bench.service, "one", Order.REVOKE, Request())
+    assert report.code == 4 and old in bench.live, report
+    memory.WORLD.start("one")
+    report = orders.order(bench.service, "one", Order.REVOKE, Request(wait=True))
+    assert report.code == 0 and bench.live == [bench.stored] == [bench.consumer.holds], report
+
+
+def test_set_forward_between_the_write_and_the_restart_a_consumer_is_restarted_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = MemoryStore.write
+
+    def write(self: MemoryStore, *given: Any) -> Any:
+        version = written(self, *given)
+        if not forward:
+            forward.append(True)
+            _set_forward(bench)
+        return version
+
+    forward: list[bool] = []
+    monkeypatch.setattr(MemoryStore, "write", write)
+    assert bench.service.rotate("one").code == 0 and forward
     assert bench.consumer.holds == bench.stored and bench.stored in bench.live

@@ -1,0 +1,65 @@
+"""By which clock a playbook's times were written: how far the wall clock was from one that never
+jumps.
+
+The times in the journal are the wall clock's. When that is set, they no longer compare with what
+is read from the world now (when a process started, when a file was written): so they are moved
+along. Which boot it was stands beside it, as each boot's clock begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from rotator.core.state import CLOCKS_AGREE
+from rotator.journal import tables
+
+_PLAYBOOKS, _VERSIONS = tables.playbooks.c, tables.store_versions
+_OF = _PLAYBOOKS.name == bindparam("of")
+_LOAD = select(_PLAYBOOKS.boot, _PLAYBOOKS.wall_clock).where(_OF)
+_SAVE = update(tables.playbooks).where(_OF)
+_MOVE = (
+    update(_VERSIONS)
+    .where((_VERSIONS.c.playbook == bindparam("of")) & (_VERSIONS.c.at > 0))
+    .values(at=_VERSIONS.c.at + bindparam("by"))
+)
+_DRIFT = 1.0  # seconds: a wall clock that is corrected slowly is followed
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A boot, and how many seconds the wall clock was ahead of that boot's own clock."""
+
+    boot: str
+    ahead: float
+
+    def jumped_since(self, before: Reading | None) -> float:
+        """By how many seconds the wall clock was set since `before`.
+
+        0.0 within five minutes, after another boot, and where nothing is known.
+        """
+        if before is None or before.boot != self.boot:
+            return 0.0
+        by = self.ahead - before.ahead
+        return by if abs(by) > CLOCKS_AGREE else 0.0
+
+    def follows(self, before: Reading | None) -> bool:
+        """Whether it is to be remembered in place of `before`: not while a jump is not settled."""
+        if before is None or before.boot != self.boot:
+            return True
+        return abs(self.ahead - before.ahead) > _DRIFT and not self.jumped_since(before)
+
+
+def load(connection: Connection, playbook: str) -> Reading | None:
+    row = connection.execute(_LOAD, {"of": playbook}).first()
+    return Reading(row.boot, row.wall_clock) if row is not None and row.boot else None
+
+
+def save(connection: Connection, playbook: str, reading: Reading) -> None:
+    connection.execute(_SAVE, {"of": playbook, "boot": reading.boot, "wall_clock": reading.ahead})
+
+
+def move_last_writes(connection: Connection, playbook: str, by: float) -> None:
+    """When our last writes to stores were: by so many seconds later (earlier, where negative)."""
+    connection.execute(_MOVE, {"of": playbook, "by": by})
