@@ -748,3 +748,24 @@ def test_a_playbook_that_is_gone_gets_no_new_key_and_no_old_one_is_hurried(bench
         answer = standing.answered(connection, number)
     assert answer is not None and "the playbook one is gone" in answer.refused
     assert "--revoke-first" in answer.hint and bench.live == before and len(before) == 2
+
+
+def test_the_proof_of_a_death_stands_although_the_key_in_force_was_killed_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one is refused because it was to be: it says nothing against the older one's refusal."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    older, real, later = "one-key1", MemoryProvider.revoke, []
+
+    def revoke(self: MemoryProvider, credential: Any) -> Any:
+        if credential.id == older and bench.issuer.keys["one-key2"].state == "live":
+            later.append(credential.id)
+            raise TransientError("busy with another one", retry_in=0.02)
+        return real(self, credential)
+
+    monkeypatch.setattr(MemoryProvider, "revoke", revoke)
+    report = bench.service.rotate("one", FIRST)
+    assert report.code == 0 and later, report
+    assert endings(report) == {older: Ending.DEAD, "one-key2": Ending.DEAD}
+    assert bench.live == [bench.stored] == [bench.consumer.holds]

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sqlalchemy import text
 from rotator.audit import checkpoint
 from rotator.core.plan import Key
 from rotator.errors import ConfigError, JournalError
-from rotator.journal import credentials, tables, upkeep
+from rotator.journal import credentials, failures, tables, upkeep
 from rotator.journal import database as database_door
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal, open_journal
@@ -161,9 +162,9 @@ def test_who_keeps_the_journal_to_itself_is_named(
         [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"has it\n"
-        monkeypatch.setattr(database_door, "_BUSY_FOR", 0.2)
         database = Database(f"sqlite:///{path}")
         try:
+            monkeypatch.setattr(failures, "BUSY_FOR", 0.2)
             os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
             with pytest.raises(JournalError) as refused, database.write():
                 pass
@@ -179,6 +180,29 @@ def test_who_keeps_the_journal_to_itself_is_named(
     )
     with database.write():
         pass
+
+
+def test_who_keeps_the_journal_to_itself_and_is_not_seen_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another container its processes cannot be seen; the lock is."""
+    opened(tmp_path).database.close()
+    path = tmp_path / "journal.db"
+    monkeypatch.setattr(failures, "BUSY_FOR", 0.1)
+    monkeypatch.setattr(failures.procfs, "writers_with_a_lock", lambda file: [])
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        refused = pytest.raises(JournalError, match="has had the journal to itself")
+        with refused as told, Database(f"sqlite:///{path}").write():
+            pass
+    assert told.value.hint == "which one is not seen; try again: nothing is lost"
+
+
+def test_a_backup_into_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with pytest.raises(JournalError, match="cannot be written: No such file or directory"):
+        upkeep.backup(journal, tmp_path / "nowhere" / "copy.db")
+    journal.database.close()
 
 
 def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
