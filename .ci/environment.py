@@ -1,7 +1,8 @@
-"""Makes .venv, or adds to it: `python3 .ci/environment.py LOCK [.]` installs what the lock names [and this checkout].
+"""Makes .venv, or adds to it: `python3 .ci/environment.py LOCK [.]` installs what the lock names
+[and this checkout].
 
-Run by make before anything is installed: only the standard library is here. A failure shows pip's own last words, then
-a hint that fits them.
+Run by make before anything is installed: only the standard library is here. A failure shows pip's
+own last words, then a hint that fits them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ _ANOTHER_INDEX = "`pip config list` tells which index pip asks; PIP_INDEX_URL=�
 _HINTS = (
     (
         "DO NOT MATCH THE HASHES",
-        "the index gave another file than the lock names. A broken download: `pip cache purge`; "
-        "a mirror that alters files: PIP_INDEX_URL=… names another",
+        (
+            "the index gave another file than the lock names. A broken download: `pip cache purge`;"
+            " a mirror that alters files: PIP_INDEX_URL=… names another"
+        ),
     ),
     ("No space left", "the disk is full: here, or where TMPDIR is"),
     (
@@ -29,13 +32,22 @@ _HINTS = (
         "pip does not trust the certificate of the index: PIP_CERT=/path/of/authority.pem",
     ),
     (
-        "NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionReset|Failed to establish",
+        (
+            "NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionReset|Failed to"
+            " establish"
+        ),
         f"pip does not reach the index: {_ANOTHER_INDEX}, HTTPS_PROXY=… a proxy",
     ),
-    ("from versions: none", f"the index has no such package, or nothing is reached there: {_ANOTHER_INDEX}"),
+    (
+        "from versions: none",
+        f"the index has no such package, or nothing is reached there: {_ANOTHER_INDEX}",
+    ),
     (
         "No matching distribution",
-        f"the index has other versions of it, none that the lock names and this Python can take: {_ANOTHER_INDEX}",
+        (
+            "the index has other versions of it, none that the lock names and this Python can"
+            f" take: {_ANOTHER_INDEX}"
+        ),
     ),
     ("Permission denied", "some of it belongs to another user: remove .venv, then once more"),
 )
@@ -46,14 +58,24 @@ def main(*wanted: str) -> int:
         print(f"making .venv with Python {sys.version.split()[0]}", file=sys.stderr)
         made = _run(sys.executable, "-m", "venv", "--clear", ".venv")
         if made.returncode:
-            return _told("the virtual environment could not be made:", made.stdout, _why_no_environment(made.stdout))
+            return _told(
+                "the virtual environment could not be made:",
+                made.stdout,
+                _why_no_environment(made.stdout),
+            )
         wanted = tuple(dict.fromkeys((*wanted, ".")))
     for one in wanted:
-        what = ("--no-build-isolation", "-e", one) if one == "." else ("--require-hashes", "-r", one)
+        what = (
+            ("--no-build-isolation", "-e", one) if one == "." else ("--require-hashes", "-r", one)
+        )
         done = _run(*_PIP, *what)
         if done.returncode:
             packages = "rotator" if one == "." else f"the packages of {one}"
-            return _told(f"{packages} could not be installed; pip says:", done.stdout, _why_not_installed(done.stdout))
+            return _told(
+                f"{packages} could not be installed; pip says:",
+                done.stdout,
+                _why_not_installed(done.stdout),
+            )
     return 0
 
 
@@ -85,7 +107,10 @@ def _told(error: str, said: str, hint: str) -> int:
 
 def _why_no_environment(said: str) -> str:
     if "ensurepip" in said or "No module named" in said:
-        return "this Python comes without venv or pip; Debian and Ubuntu keep them apart: apt install python3-venv"
+        return (
+            "this Python comes without venv or pip; Debian and Ubuntu keep them apart: apt install"
+            " python3-venv"
+        )
     return "may you write here, and is there room?"
 
 
