@@ -769,3 +769,27 @@ def test_the_proof_of_a_death_stands_although_the_key_in_force_was_killed_before
     assert report.code == 0 and later, report
     assert endings(report) == {older: Ending.DEAD, "one-key2": Ending.DEAD}
     assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_an_order_about_a_leaked_key_is_answered_by_the_rotation_that_replaces_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people order the same: one rotation is under way for it already."""
+    written, numbers = MemoryStore.write, []
+
+    def write(self: MemoryStore, *given: Any) -> Any:
+        if not numbers:
+            with bench.service.journal.database.write() as connection:
+                now = time.time()
+                numbers.append(
+                    standing.write(connection, "one", "", "me", "it leaked", now, Order.COMPROMISED)
+                )
+        return written(self, *given)
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+    report = bench.service.rotate("one", Request(compromised=True, reason="it leaked"))
+    with bench.service.journal.database.read() as connection:
+        answer = standing.answered(connection, numbers[0])
+    assert report.code == 0 and report.rotation and answer is not None, report
+    assert answer.rotation == report.rotation.id and not answer.refused
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
