@@ -4,11 +4,44 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rotator.playbook.yaml import Path_
+
 _PLACE = re.compile(r"\{(\w+)\}")
+_MOST_FILLED = 20_000_000  # bytes, of all playbooks that one file makes
 _PART = 50  # what a part takes besides its letters, in bytes
+
+
+def filled(
+    name: str, data: dict[str, Any], variants: list[Any], wrong: Callable[[Path_, str, str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The playbooks by name, each with its entry's values filled in; `wrong` gets each mistake."""
+    if not variants:
+        wrong(
+            ("for_each",),
+            "for_each has no entry: no playbook comes of this file",
+            "`- {name: eu, …}`",
+        )
+    rest = {key: value for key, value in data.items() if key != "for_each"}
+    if filled_size(rest, variants) > _MOST_FILLED:
+        text = f"for_each would make more than {_MOST_FILLED // 1_000_000} MB of playbooks"
+        wrong(("for_each",), text, "fewer entries, or a shorter playbook around them")
+        return
+    for index, variant in enumerate(variants):
+        if not isinstance(variant, dict) or "name" not in variant:
+            wrong(("for_each", index), "each entry of for_each has a `name`", "`- {name: eu, …}`")
+            continue
+        values = {key: str(value) for key, value in variant.items()}
+        try:
+            playbook = fill(rest, values)
+        except KeyError as error:
+            missing = error.args[0]
+            text = f"{{{missing}}} stands in the playbook, not in this entry"
+            wrong(("for_each", index), text, f"add `{missing}: …` to it")
+            continue
+        yield f"{name}-{variant['name']}", playbook
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:
