@@ -103,16 +103,16 @@ BREAKAGES = (
     ),
     Breakage(
         "the new key is not compared with the old one",
-        "rotator/engine/perform.py",
-        "        if other:\n",
-        "        if False:\n",
+        "rotator/engine/rotation_calls.py",
+        "    if other:\n",
+        "    if False:\n",
         ("tests/integration/test_corners.py",),
     ),
     Breakage(
         "a key counts as dead that was never refused",
-        "rotator/engine/perform.py",
-        "return self._done(Proof.REFUSED if refused else Proof.NONE)",
-        "return self._done(Proof.REFUSED)",
+        "rotator/engine/debt_calls.py",
+        "    return job.done(Proof.REFUSED if refused else Proof.NONE)",
+        "    return job.done(Proof.REFUSED)",
         ("tests/integration/test_corners.py", "tests/integration/test_rotation.py"),
     ),
     Breakage(

@@ -13,11 +13,11 @@ from rotator.secret import hint_of
 
 
 def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) -> tuple[str, str]:
-    """The id of the key that a person adopts, and who told it. Raises RefusedError where the
-    provider's list objects.
+    """The id of the key that a person adopts, and who says so.
 
     `key_id` is what the person said, or ''; then `credential` has its value.
-    A label of a lost journal's rotation is no objection: adopting is the way out of that.
+    A label of a lost journal's rotation is no objection: adopting is the way out of that. Raises
+    RefusedError where the provider's list contradicts.
     """
     beside = credential.id
     if key_id and beside and key_id != beside:
@@ -37,20 +37,20 @@ def chosen(playbook: Playbook, credential: Credential, key_id: str, now: float) 
         return (beside, "what stands beside its value") if beside else (key_id, "a person")
     literal = playbook.provider.literal_prefix(credential.primary)
     taken = accepted(playbook, credential)
-    found = core.identify(records, credential.primary.reveal(), literal, now, taken)
-    if isinstance(found, core.Refusal):
+    match = core.identify(records, credential.primary.reveal(), literal, now, taken)
+    if isinstance(match, core.Refusal):
         raise RefusedError(
-            f"it is not sure which key the stores hold: {found.why}{listed(found.candidates)}",
+            f"it is not sure which key the stores hold: {match.why}{listed(match.candidates)}",
             adopt_hint(playbook),
         )
-    return found.record.id, "the provider's list"
+    return match.record.id, "the provider's list"
 
 
 def _refuse_contradiction(
     playbook: Playbook, credential: Credential, key_id: str, records: Iterable[KeyRecord]
 ) -> None:
     records = tuple(records)
-    record = next((one for one in records if one.id == key_id), None)
+    record = next((record for record in records if record.id == key_id), None)
     if record is None:
         raise RefusedError(
             f"the provider does not list {key_id}{listed(records)}",

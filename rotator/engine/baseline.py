@@ -1,6 +1,4 @@
-"""Reading what stores hold before anything is made, and refusing what is
-no baseline.
-"""
+"""Reading what stores hold before anything is made, and refusing what is no baseline."""
 
 from __future__ import annotations
 
@@ -27,26 +25,18 @@ class Stores:
     held: Mapping[str, Held | None]
     current: Key | None
     states: tuple[StoreState, ...]
-    own: frozenset[
-        str
-    ]  # fingerprints, of those that are held, that the journal knows as keys of this playbook
+    # Fingerprints, of those that are held, that the journal knows as keys of this playbook
+    own: frozenset[str]
 
     @property
     def versions(self) -> tuple[str, ...]:
-        return tuple(found.version if found else "" for found in self.held.values())
+        return tuple(held.version if held else "" for held in self.held.values())
 
     def spelled(self, fingerprint: str) -> dict[str, Secret]:
         """How the key stands in each store that has ways to write it."""
-        mine = [
-            (state.name, self.held[state.name])
-            for state in self.states
-            if state.fingerprint == fingerprint
-        ]
-        return {
-            name: found.spelled
-            for name, found in mine
-            if found is not None and found.spelled is not None
-        }
+        names = [state.name for state in self.states if state.fingerprint == fingerprint]
+        spellings = {name: held.spelled for name in names if (held := self.held[name]) is not None}
+        return {name: spelled for name, spelled in spellings.items() if spelled is not None}
 
     def holding(self, fingerprint: str) -> Held | None:
         """A store's content with this key, one that rotator writes before one that follows."""
@@ -58,16 +48,16 @@ class Stores:
 
 
 def read(journal: Journal, playbook: Playbook, now: float, leaked: bool = False) -> Stores:
-    """Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a
-    store.
+    """What every store holds, read now.
 
-    Whoever wrote it, a leaked key must go from it.
+    Raises RefusedError where a note says that another rotator, or an unknown rotation, wrote a
+    store; not where the key `leaked`: it must go from there whoever wrote it.
     """
     held = {entry.name: entry.store.read() for entry in playbook.stores}
     _refuse_stand_ins(held)
     if not leaked:
         _refuse_strangers_notes(journal, playbook, held)
-    prints = {name: _print(journal, found) for name, found in held.items()}
+    prints = {name: _print(journal, content) for name, content in held.items()}
     with journal.database.read() as connection:
         current = cases.current_key(connection, playbook.name)
         own = frozenset(
@@ -122,10 +112,10 @@ def fingerprint(playbook: Playbook, stores: Stores, fill_all: bool, lost: bool) 
     Raises RefusedError where they are no baseline.
     """
     current = stores.current.fingerprint if stores.current else ""
-    found = core.baseline(stores.states, current, stores.own, fill_all, lost)
-    if isinstance(found, Refusal):
-        raise RefusedError(*_words(playbook, stores, found))
-    return found.fingerprint
+    agreed = core.baseline(stores.states, current, stores.own, fill_all, lost)
+    if isinstance(agreed, Refusal):
+        raise RefusedError(*_words(playbook, stores, agreed))
+    return agreed.fingerprint
 
 
 def _words(playbook: Playbook, stores: Stores, refusal: Refusal) -> tuple[str, str]:
@@ -171,8 +161,8 @@ def _holds(playbook: Playbook, stores: Stores, name: str) -> str:
 
 def _refuse_stand_ins(held: Mapping[str, Held | None]) -> None:
     """What is encrypted, or refers to the key, is no key; and nobody would see where it went."""
-    for name, found in held.items():
-        for value in (found.values or {}).values() if found is not None else ():
+    for name, content in held.items():
+        for value in (content.values or {}).values() if content is not None else ():
             text, hint = stand_in.told(value.reveal())
             if text:
                 raise RefusedError(f"{name} holds {text}", hint)
@@ -182,14 +172,14 @@ def _refuse_strangers_notes(
     journal: Journal, playbook: Playbook, held: Mapping[str, Held | None]
 ) -> None:
     notes = [
-        found.note.rotation
-        for found in held.values()
-        if found is not None and found.note is not None
+        content.note.rotation
+        for content in held.values()
+        if content is not None and content.note is not None
     ]
     with journal.database.read() as connection:
         known = cases.known_rotations(connection, playbook.name, notes)
-    for name, found in held.items():
-        note = found.note if found else None
+    for name, content in held.items():
+        note = content.note if content else None
         if note is None:
             continue
         if note.installation != journal.installation:

@@ -38,31 +38,27 @@ def consumers(
     since = max((found.written_at or 0.0 for found in stores.held.values() if found), default=0.0)
     change = Change("look", since, old or Credential({}))
     read: list[ConsumerFact] = []
-    held: set[str] = set()
-    found: list[Finding] = []
+    fingerprints: set[str] = set()
+    findings: list[Finding] = []
     for plan, entry in zip(playbook.plan.consumers, playbook.consumers, strict=True):
         if entry.restarter.evidence is not Evidence.READ:
             continue
         try:
             progress = entry.restarter.shown(change)
         except RotatorError as error:
-            found.append(
-                Finding(
-                    Level.WARNING, f"{entry.name} does not show which key it has: {error.message}"
-                )
-            )
+            text = f"{entry.name} does not show which key it has: {error.message}"
+            findings.append(Finding(Level.WARNING, text))
             continue
         fact = facts.shown(journal, entry, Evidence.READ, progress)
-        held |= {instance.fingerprint or "" for instance in fact.instances}
+        fingerprints |= {instance.fingerprint or "" for instance in fact.instances}
         if plan.evidence is Evidence.READ:
-            found += _untold(entry.name, playbook.shape.evidence, progress)
-            read.append(_told(fact, progress))
-    others = tuple(sorted(held - {wanted, ""}))
+            findings += _unreadable(entry.name, playbook.shape.evidence, progress)
+            read.append(_readable(fact, progress))
+    others = tuple(sorted(fingerprints - {wanted, ""}))
     if not wanted and any(state.fingerprint != "" for state in stores.states):
-        return Consumers(
-            (), others
-        )  # a write-only store's first key: nobody knows what they ought to show
-    return Consumers((*found, *_compared(core.shown(read, wanted), wanted)), others)
+        # A write-only store's first key: nobody knows what they ought to show.
+        return Consumers((), others)
+    return Consumers((*findings, *_compared(core.shown(read, wanted), wanted)), others)
 
 
 def _compared(shown: core.Shown, wanted: str) -> list[Finding]:
@@ -72,29 +68,32 @@ def _compared(shown: core.Shown, wanted: str) -> list[Finding]:
         else "{name} shows a key, but no store holds one"
     )
     hint = "does it read another variable or file? If it only was not restarted, restart it"
-    found = [Finding(Level.ERROR, text.format(name=name), hint) for name in shown.another]
-    found += [Finding(Level.WARNING, text.format(name=name)) for name in shown.left_alone]
-    return found + [
+    findings = [Finding(Level.ERROR, text.format(name=name), hint) for name in shown.another]
+    findings += [Finding(Level.WARNING, text.format(name=name)) for name in shown.left_alone]
+    return findings + [
         Finding(Level.WARNING, f"{name} does not show which key it has") for name in shown.nothing
     ]
 
 
-def _untold(name: str, least: Evidence, progress: Progress) -> list[Finding]:
+def _unreadable(name: str, least: Evidence, progress: Progress) -> list[Finding]:
     """Instances whose key nobody can read: refused where the playbook wants it read, else they
     count by their start.
     """
-    untold = [one for one in progress.instances if one.untold]
-    told = [f"{name} {one.name} does not show which key it has: {one.untold}" for one in untold]
+    texts = [
+        f"{name} {instance.name} does not show which key it has: {instance.untold}"
+        for instance in progress.instances
+        if instance.untold
+    ]
     if least is Evidence.READ:
         return [
             Finding(Level.ERROR, text, "the playbook says `evidence: read`; `started` would do")
-            for text in told
+            for text in texts
         ]
-    return [Finding(Level.WARNING, f"{text}; it counts by when it started") for text in told]
+    return [Finding(Level.WARNING, f"{text}; it counts by when it started") for text in texts]
 
 
-def _told(fact: ConsumerFact, progress: Progress) -> ConsumerFact:
-    """Without those of which it is said already that they show nothing."""
+def _readable(fact: ConsumerFact, progress: Progress) -> ConsumerFact:
+    """Without the instances that a finding of `_unreadable` names already."""
     pairs = zip(fact.instances, progress.instances, strict=True)
     kept = tuple(shown for shown, instance in pairs if not instance.untold)
     return replace(

@@ -24,7 +24,7 @@ ADOPT = "say which key it is: `rotator adopt {name}` (its id: `rotator adopt {na
 _ADOPT_ID = "say which key it is: `rotator adopt {name} --id ID`"
 _RESTORED = "was the journal lost, or restored from a backup? "
 _REFUSALS = 3  # in a row: one may be an edge that lags
-_TOLD = 6  # candidates in a message
+_NAMED = 6  # candidates in a message
 
 
 def accepted(playbook: Playbook, credential: Credential) -> bool | None:
@@ -86,7 +86,7 @@ def identify(
 def _refuse_another_hint(playbook: Playbook, key: Key, value: Secret, listing: Listing) -> None:
     """An id that a person gave, or that was known before the provider's list could be asked."""
     try:
-        record = next((one for one in listing() if key.id and one.id == key.id), None)
+        record = next((record for record in listing() if key.id and record.id == key.id), None)
     except PluginError:  # it cannot list, or not now: whoever needs the list says so
         return
     if record is None:
@@ -112,15 +112,15 @@ def _in_the_list(
         playbook.provider.literal_prefix(value),
         _foreign(journal, playbook, listing()),
     )
-    found = identity.identify(listing(), value.reveal(), literal, now, taken, foreign)
-    if isinstance(found, identity.Match):
-        return replace(key, id=found.record.id)
-    if taken is False and not found.candidates and _tells_its_keys(playbook):
+    match = identity.identify(listing(), value.reveal(), literal, now, taken, foreign)
+    if isinstance(match, identity.Match):
+        return replace(key, id=match.record.id)
+    if taken is False and not match.candidates and _tells_its_keys(playbook):
         return key  # dead and gone: no other key can be taken for it
-    restored = _RESTORED if any(record.id in foreign for record in found.candidates) else ""
+    restored = _RESTORED if any(record.id in foreign for record in match.candidates) else ""
     raise RefusedError(
         f"it is not sure which key the stores hold ({key.hint}):"
-        f" {found.why}{listed(found.candidates)}",
+        f" {match.why}{listed(match.candidates)}",
         restored + adopt_hint(playbook),
     )
 
@@ -134,11 +134,11 @@ def adopt_hint(playbook: Playbook) -> str:
 
 def listed(records: Iterable[KeyRecord]) -> str:
     records = tuple(records)
-    more = f"; and {len(records) - _TOLD} more" if len(records) > _TOLD else ""
-    return ": " + "; ".join(map(told, records[:_TOLD])) + more if records else ""
+    more = f"; and {len(records) - _NAMED} more" if len(records) > _NAMED else ""
+    return ": " + "; ".join(map(described, records[:_NAMED])) + more if records else ""
 
 
-def told(record: KeyRecord) -> str:
+def described(record: KeyRecord) -> str:
     """A listed key as a person recognises it."""
     used = f"last used {_day(record.last_used_at)}" if record.last_used_at else "never used"
     parts = [
@@ -166,7 +166,7 @@ def _told_by_itself(
     journal: Journal, playbook: Playbook, key: Key, taken: bool | None, listing: Listing
 ) -> Key:
     """What stands beside the value tells its id: it must be listed, unless the key is dead."""
-    record = next((one for one in listing() if one.id == key.id), None)
+    record = next((record for record in listing() if record.id == key.id), None)
     if record is None and taken is False:
         return key
     if record is None:
@@ -222,7 +222,7 @@ def unknown_to_the_journal(
     bearers = Counter(record.label for record in every)
     records = [record for record in every if record.id not in seen]
     foreign = _foreign(journal, playbook, records)
-    found = []
+    findings = []
     for record in records:
         label = Label.parse(record.label)
         if label is None or (label.installation, label.playbook) != (
@@ -235,7 +235,7 @@ def unknown_to_the_journal(
                 f"{record.id} was made by rotation {label.rotation}, which this journal does not"
                 " know"
             )
-            found.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
+            findings.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
         elif bearers[record.label] > 1:
             text = (
                 f"{record.id} bears the label of another key, {record.label}: nobody knows who"
@@ -245,8 +245,8 @@ def unknown_to_the_journal(
                 f"whose is it? If it is nobody's: `rotator revoke {playbook.name} --key"
                 f" {record.id}`"
             )
-            found.append(Finding(Level.WARNING, text, hint))
-    return found
+            findings.append(Finding(Level.WARNING, text, hint))
+    return findings
 
 
 def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:

@@ -44,19 +44,16 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
         playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked
     )
     findings: list[Finding] = []
-    if (
-        playbook.provider.can_list and not rotation.back
-    ):  # the way back needs nothing of the provider's list
+    # The way back needs nothing of the provider's list.
+    if playbook.provider.can_list and not rotation.back:
         findings = identity.unknown_to_the_journal(journal, playbook, listing())
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False
     if old is not None and old.values:
-        key, taken = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
-        old, dead = (
-            replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint)),
-            taken is False,
-        )
+        key, accepted = identity.identify(journal, playbook, old, rotation.now, listing, leaked)
+        dead = accepted is False
+        old = replace(old, id=key.id, hint=key.hint, spelled=stores.spelled(fingerprint))
     if dead:
         findings.append(
             Finding(Level.WARNING, f"the provider refuses {key}: there is no way back to it")
@@ -76,8 +73,10 @@ def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:
     if not (playbook.provider.can_list and isinstance(playbook.provider, Inheriting)):
         return []
     old = next((record for record in listing() if key.id and record.id == key.id), None)
-    said = playbook.provider.inherits(old)
-    return [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+    return [
+        Finding(finding.level, f"{playbook.provider_name}: {finding.text}", finding.hint)
+        for finding in playbook.provider.inherits(old)
+    ]
 
 
 def _sealed(journal: Journal, playbook: Playbook, current: Key | None) -> Credential | None:
@@ -114,14 +113,15 @@ def wait_for_room(
 
     Raises RefusedError where only a person can make room.
     """
+    # A key without id and fingerprint may not even exist.
     blocking = [
         debt
         for debt in debts
-        if debt.open and debt.phase not in DEAD_PHASES and not debt.key.same(key)
+        if debt.open
+        and debt.phase not in DEAD_PHASES
+        and not debt.key.same(key)
+        and (debt.key.id or debt.key.fingerprint)
     ]
-    blocking = [
-        debt for debt in blocking if debt.key.id or debt.key.fingerprint
-    ]  # else it may not even exist
     if playbook.provider.overlap is Overlap.TWO_SLOTS:
         return f"the idle slot still holds {blocking[0].key}" if blocking else ""
     quota = playbook.provider.quota
@@ -133,7 +133,7 @@ def wait_for_room(
     if blocking:
         return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
     others = ", ".join(
-        identity.told(record) for record in records if key is None or record.id != key.id
+        identity.described(record) for record in records if key is None or record.id != key.id
     )
     raise RefusedError(
         f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",

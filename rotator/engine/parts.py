@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 
@@ -26,8 +27,8 @@ Part = Callable[[], Sequence[Finding]]
 
 
 class Urgency(Enum):
-    """A leaked key is not held up by findings about consumers; one that must die at once, not by
-    any.
+    """Findings about consumers do not delay the end of a leaked key; no finding delays one that
+    must die at once.
     """
 
     NONE = "none"
@@ -60,12 +61,14 @@ def _of_part(part: Foreseen, excused: bool) -> list[Finding]:
 
 
 def _of_provider(playbook: Playbook) -> list[Finding]:
-    said = playbook.provider.preflight()
-    found = [Finding(f.level, f"{playbook.provider_name}: {f.text}", f.hint) for f in said]
+    findings = [
+        Finding(finding.level, f"{playbook.provider_name}: {finding.text}", finding.hint)
+        for finding in playbook.provider.preflight()
+    ]
     if playbook.provider.overlap is Overlap.NONE and not playbook.shape.allow_downtime:
         text = "a new key kills the old one at once: consumers fail until they restart"
-        found.append(Finding(Level.ERROR, text, "accept that with `allow_downtime: true`"))
-    return found
+        findings.append(Finding(Level.ERROR, text, "accept that with `allow_downtime: true`"))
+    return findings
 
 
 def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]:
@@ -79,7 +82,7 @@ def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]
     samples = [f"a{odd}a", *(sample for sign in odd for sample in (f"{sign}a", f"a{sign}"))]
     try:
         store.fits([_sample(playbook, "a1b2c3d4")])
-    except PermanentError:  # no key fits: told when it is read
+    except PermanentError:  # no key fits: reported when the store is read
         return []
     try:
         store.fits([_sample(playbook, sample) for sample in samples])
@@ -94,31 +97,30 @@ def _sample(playbook: Playbook, text: str) -> Credential:
 
 
 def lowered(findings: Sequence[Finding], excused: bool) -> list[Finding]:
-    """Errors become words."""
+    """Where they are `excused`, errors become warnings."""
     if not excused:
         return list(findings)
     return [
-        Finding(Level.WARNING if f.level is Level.ERROR else f.level, f.text, f.hint)
-        for f in findings
+        replace(finding, level=Level.WARNING) if finding.level is Level.ERROR else finding
+        for finding in findings
     ]
 
 
 def ask(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
-    """What each part found; what it raised is an error among them.
-
-    The first that asks to be tried again later.
+    """The findings of all parts, what a part raised as an error among them; and the first error
+    that asks to be tried again later.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     later: PluginError | None = None
     for part in parts:
         try:
-            found += part()
+            findings += part()
         except (TransientError, OutcomeUnknown) as error:
             later = later or error
-            found.append(Finding(Level.ERROR, error.message, error.hint))
+            findings.append(Finding(Level.ERROR, error.message, error.hint))
         except (RotatorError, *UNFORESEEN) as error:
-            found.append(Finding(Level.ERROR, *_words(error)))
-    return found, later
+            findings.append(Finding(Level.ERROR, *_words(error)))
+    return findings, later
 
 
 def _words(error: Exception) -> tuple[str, str]:
@@ -133,6 +135,7 @@ def _words(error: Exception) -> tuple[str, str]:
 
 
 def urgency_of(rotation: Rotation) -> Urgency:
+    """By what was ordered for this rotation."""
     if rotation.revoke_first:
         return Urgency.AT_ONCE
     return Urgency.LEAKED if rotation.compromised else Urgency.NONE

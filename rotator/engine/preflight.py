@@ -76,11 +76,12 @@ def examine(
     with journal.database.read() as connection:
         case = cases.load(connection, playbook.name)
     running = case.rotation
-    if (
-        running is not None and running.phase is not Phase.ENDED
-    ):  # stores and consumers hold what it left so far
-        found, _ = ask(parts_of(playbook, True, Urgency.NONE))
-        return Examined(tuple(found), running.old, running=str(running.phase), coming=running.new)
+    # Stores and consumers hold what the rotation under way left so far: they are not compared.
+    if running is not None and running.phase is not Phase.ENDED:
+        findings, _ = ask(parts_of(playbook, True, Urgency.NONE))
+        return Examined(
+            tuple(findings), running.old, running=str(running.phase), coming=running.new
+        )
     rotation = Rotation(
         "",
         playbook.name,

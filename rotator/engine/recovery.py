@@ -10,22 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from rotator.core import identity, lost, recognise, sweep
 from rotator.core.action import Recognised, Recovered
 from rotator.core.lost import Lost, Strange
 from rotator.core.plan import Key
 from rotator.engine import facts
+from rotator.engine.job import Job
 from rotator.errors import Rejected, RotatorError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Held, KeyRecord, Recovery
 from rotator.playbook.playbook import Playbook
 from rotator.secret import Secret, hint_of
-
-if TYPE_CHECKING:
-    from rotator.engine.perform import Performer
 
 _SLACK = 5.0  # seconds that a provider's clock may be off when a new key is told from an older one
 
@@ -38,42 +35,40 @@ class Found:
     value: tuple[Key, Credential] | None = None
 
 
-def shows(performer: Performer, new: Key, attempt: int) -> Recognised:
+def shows(job: Job, new: Key, attempt: int) -> Recognised:
     """Whether the provider shows the new key, by the kind of list that it has."""
-    provider, before = performer.then.provider, performer.rotation.snapshot
-    with performer.journal.database.read() as connection:
-        others = credentials.ids_of_others(connection, performer.then.name, new.fingerprint)
+    provider, before = job.then.provider, job.rotation.snapshot
+    with job.journal.database.read() as connection:
+        others = credentials.ids_of_others(connection, job.then.name, new.fingerprint)
     if provider.recovery is Recovery.REREAD:
-        slot = _slot(performer)
+        slot = _slot(job)
         return recognise.in_slot(
-            performer.journal.fingerprint(slot.values) if slot else None, new, before
+            job.journal.fingerprint(slot.values) if slot else None, new, before
         )
     if provider.recovery is Recovery.DIFFERENCE:
         return recognise.by_difference(provider.inventory(), new, (*before, *others))
-    value = performer.with_value(new).primary.reveal()
+    value = job.with_value(new).primary.reveal()
     records = provider.inventory()
-    if mistaken := _hint_tells_nothing(performer, value, records):
+    if mistaken := _hint_tells_nothing(job, value, records):
         return mistaken
 
     def fits(record: KeyRecord) -> bool:
         return identity.agreement(record, value, "") is not None
 
-    return recognise.by_label(records, new, performer.label(attempt), (*before, *others), fits)
+    return recognise.by_label(records, new, job.label(attempt), (*before, *others), fits)
 
 
-def _hint_tells_nothing(
-    performer: Performer, value: str, records: Sequence[KeyRecord]
-) -> Recognised | None:
+def _hint_tells_nothing(job: Job, value: str, records: Sequence[KeyRecord]) -> Recognised | None:
     """The old key was found by its hint in this rotation, and the new value fits that hint, too: so
     may anybody's.
     """
-    old, name = performer.rotation.old, performer.then.name
+    old, name = job.rotation.old, job.then.name
     if old is None:
         return None
-    with performer.journal.database.read() as connection:
-        by_hint = credentials.seen_first_in(connection, name, old) == performer.rotation.id
+    with job.journal.database.read() as connection:
+        by_hint = credentials.seen_first_in(connection, name, old) == job.rotation.id
     record = next((one for one in records if by_hint and one.id == old.id), None)
-    literal = performer.then.provider.literal_prefix(Secret(value))
+    literal = job.then.provider.literal_prefix(Secret(value))
     if record is None or (identity.agreement(record, value, literal) or 0) < identity.ENOUGH:
         return None
     return Recognised(
@@ -88,34 +83,34 @@ def _hint_tells_nothing(
     )
 
 
-def left_by_a_lost_create(performer: Performer, attempt: int) -> Found:
+def left_by_a_lost_create(job: Job, attempt: int) -> Found:
     """What the create of this attempt left, by the kind that the provider declares."""
-    provider = performer.then.provider
+    provider = job.then.provider
     match provider.recovery:
         case Recovery.REREAD:
-            return _in_the_slot(performer)
+            return _in_the_slot(job)
         case Recovery.NONE:
             return Found(
                 Recovered(ambiguous="the answer to a create was lost and the provider cannot list")
             )
     records = provider.inventory()
-    label = performer.label(attempt)
+    label = job.label(attempt)
     if provider.recovery is Recovery.LABEL:
         seen = Lost(sweep.left_by(records, label), later=sweep.of_later_attempts(records, label))
         candidates = seen.left
     else:
         before = {
-            *performer.rotation.snapshot,
-            *_known_ids(performer),
+            *job.rotation.snapshot,
+            *_known_ids(job),
         }  # a snapshot may lag behind, too
-        seen = Lost(*sweep.new_since(records, before, performer.rotation.asked_at, _SLACK))
+        seen = Lost(*sweep.new_since(records, before, job.rotation.asked_at, _SLACK))
         candidates = tuple(
             Key(record.id, "", record.hint) for record in records if record.id not in before
         )
     if not candidates:
         return Found(lost.what_it_left(seen))
     values: dict[str, Mapping[str, Secret]] = {}
-    recovered = lost.what_it_left(_looked_at(performer, seen, candidates, records, values))
+    recovered = lost.what_it_left(_looked_at(job, seen, candidates, records, values))
     current = recovered.reread
     if current is None:
         return Found(recovered)
@@ -150,35 +145,35 @@ def _refused(journal: Journal, playbook: Playbook, key: Key) -> bool:
     return False
 
 
-def _old(performer: Performer) -> tuple[Key, ...]:
-    old = performer.rotation.old
+def _old(job: Job) -> tuple[Key, ...]:
+    old = job.rotation.old
     return (old,) if old is not None else ()
 
 
-def _known_ids(performer: Performer) -> tuple[str, ...]:
+def _known_ids(job: Job) -> tuple[str, ...]:
     """Every key of this playbook that the journal ever saw: none of them is what a lost create
     left.
     """
-    with performer.journal.database.read() as connection:
-        return credentials.ids(connection, performer.then.name)
+    with job.journal.database.read() as connection:
+        return credentials.ids(connection, job.then.name)
 
 
-def _slot(performer: Performer) -> Credential | None:
-    old = performer.rotation.old
-    return performer.then.provider.reread(performer.credential(old) if old else None)
+def _slot(job: Job) -> Credential | None:
+    old = job.rotation.old
+    return job.then.provider.reread(job.credential(old) if old else None)
 
 
-def _in_the_slot(performer: Performer) -> Found:
-    slot = _slot(performer)
-    if slot is None or performer.journal.fingerprint(slot.values) in performer.rotation.snapshot:
+def _in_the_slot(job: Job) -> Found:
+    slot = _slot(job)
+    if slot is None or job.journal.fingerprint(slot.values) in job.rotation.snapshot:
         return Found(Recovered())
-    key = performer.journal.key_of(slot)
+    key = job.journal.key_of(slot)
     return Found(Recovered(reread=key), (key, slot))
 
 
 # --- who holds what was found? ---
 def _looked_at(
-    performer: Performer,
+    job: Job,
     seen: Lost,
     candidates: Sequence[Key],
     records: Sequence[KeyRecord],
@@ -189,17 +184,17 @@ def _looked_at(
     """
     strange: list[Strange] = []
     blind: list[str] = []
-    for index, entry in enumerate(performer.then.stores):
-        held, writes = entry.store.read(), performer.rotation.writes
+    for index, entry in enumerate(job.then.stores):
+        held, writes = entry.store.read(), job.rotation.writes
         if held is None:
             continue
         if held.values is None:
             if index >= len(writes) or held.version != writes[index].replaced:
                 blind.append(entry.name)
             continue
-        fingerprint = performer.journal.fingerprint(held.values)
-        if not _known(performer, fingerprint):
-            may_be = tuple(key for key in candidates if _is(performer, held, key))
+        fingerprint = job.journal.fingerprint(held.values)
+        if not _known(job, fingerprint):
+            may_be = tuple(key for key in candidates if _is(job, held, key))
             strange.append(Strange(entry.name, fingerprint, may_be))
             values[fingerprint] = held.values
     used = {record.id for record in records if record.last_used_at is not None}
@@ -208,9 +203,9 @@ def _looked_at(
         candidates=tuple(candidates),
         strange=tuple(strange),
         blind=tuple(blind),
-        shown=_shown_by_instances(performer),
+        shown=_shown_by_instances(job),
         used=tuple(key for key in seen.left if key.id in used),
-        hidden=not_shown(performer.journal, performer.then, _old(performer), records),
+        hidden=not_shown(job.journal, job.then, _old(job), records),
     )
 
 
@@ -218,38 +213,38 @@ def _primary(values: Mapping[str, Secret]) -> str:
     return next(iter(values.values())).reveal()
 
 
-def _known(performer: Performer, fingerprint: str) -> bool:
-    old = performer.rotation.old
+def _known(job: Job, fingerprint: str) -> bool:
+    old = job.rotation.old
     if old is not None and old.fingerprint == fingerprint:
         return True
-    with performer.journal.database.read() as connection:
-        return credentials.known(connection, performer.then.name, fingerprint) is not None
+    with job.journal.database.read() as connection:
+        return credentials.known(connection, job.then.name, fingerprint) is not None
 
 
-def _shown_by_instances(performer: Performer) -> frozenset[str]:
+def _shown_by_instances(job: Job) -> frozenset[str]:
     """Fingerprints that running instances show and the journal never saw."""
-    playbooks = [performer.then]
-    found = facts.gather(performer.journal, playbooks, _current(performer), performer.clock.now())
+    playbooks = [job.then]
+    found = facts.gather(job.journal, playbooks, _current(job), job.clock.now())
     prints = {
         one.fingerprint
         for consumer in found.consumers
         for one in consumer.instances
         if one.fingerprint
     }
-    return frozenset(one for one in prints if not _known(performer, one))
+    return frozenset(one for one in prints if not _known(job, one))
 
 
-def _current(performer: Performer) -> Credential | None:
-    with performer.journal.database.read() as connection:
-        key = cases.current_key(connection, performer.then.name)
-    return performer.credential(key) if key else None
+def _current(job: Job) -> Credential | None:
+    with job.journal.database.read() as connection:
+        key = cases.current_key(connection, job.then.name)
+    return job.credential(key) if key else None
 
 
-def _is(performer: Performer, held: Held, key: Key) -> bool:
+def _is(job: Job, held: Held, key: Key) -> bool:
     """Whether what a store holds is this key: by the id beside it, its note, or enough characters
     of the hint.
     """
-    provider, values = performer.then.provider, held.values or {}
+    provider, values = job.then.provider, held.values or {}
     if beside := provider.id_of(held.beside):
         return key.id == beside
     value = _primary(values)

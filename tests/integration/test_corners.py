@@ -16,7 +16,7 @@ from rotator.core.debt_state import Debt, Proof
 from rotator.core.order import Order
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Outcome, Phase
-from rotator.engine import adopting, identity, preflight
+from rotator.engine import adopting, identity, preflight, rotation_calls
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
 from rotator.engine.performed import failure
@@ -413,7 +413,7 @@ def test_an_old_key_whose_value_nobody_knows_is_no_measure(bench: Bench) -> None
     with bench.service.session("one") as session:
         rotation = replace(session.case.rotation, old=Key("gone", "f" * 32), forward_only=False)  # type: ignore[type-var]
         performer = _performer(session, rotation)
-        performer._parity(performer.credential(rotation.new))  # type: ignore[arg-type]
+        rotation_calls._parity(performer, performer.credential(rotation.new))  # type: ignore[arg-type]
 
 
 def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> None:
