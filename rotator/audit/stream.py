@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -47,7 +47,7 @@ class Stream:
         self._targets = [_open(target) for target in targets if target]
         self._told: set[str] = set()
 
-    def emit(self, records: Iterable[dict[str, Any]]) -> None:
+    def emit(self, records: Iterable[Mapping[str, Any]]) -> None:
         if not self._targets:
             return
         import structlog

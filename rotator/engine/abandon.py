@@ -5,18 +5,15 @@ says.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rotator.core import incident
 from rotator.core.order import ABANDONED
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Phase, Rotation
+from rotator.engine.holder import Holder
 from rotator.errors import RefusedError, RotatorError
 from rotator.journal import cases, credentials, versions
 from rotator.playbook.playbook import StoreEntry
-
-if TYPE_CHECKING:
-    from rotator.engine.runner import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +28,20 @@ class Holds:
     text: str
 
 
-def abandon(session: Session, key_id: str, reason: str) -> Key | None:
+def abandon(holder: Holder, key_id: str, reason: str) -> Key | None:
     """The key that is in force from now on.
 
     Raises RefusedError, store by store, where only a person can say which.
     """
-    rotation = session.case.rotation
+    rotation = holder.case.rotation
     if rotation is None or rotation.phase is Phase.ENDED:
         raise RefusedError(
-            f"{session.playbook} has no unfinished rotation", "`rotator status` shows how it stands"
+            f"{holder.playbook} has no unfinished rotation", "`rotator status` shows how it stands"
         )
     written = any(write.intended for write in rotation.writes)
-    held = _held(session, rotation) if written or key_id else []
+    held = _held(holder, rotation) if written or key_id else []
     current = (
-        _named(session, rotation, key_id, held)
+        _named(holder, rotation, key_id, held)
         if key_id
         else rotation.old
         if not written
@@ -54,18 +51,18 @@ def abandon(session: Session, key_id: str, reason: str) -> Key | None:
         names = ", ".join(str(key) for key in (rotation.old, rotation.new) if key is not None)
         raise RefusedError(
             "the stores do not agree: " + "; ".join(f"{one.store} {one.text}" for one in held),
-            f"say which key is in force: `rotator abandon {session.playbook} --current ID`"
+            f"say which key is in force: `rotator abandon {holder.playbook} --current ID`"
             f" ({names})",
         )
-    with session.writing() as writing:
+    with holder.writing() as writing:
         writing.record(
             rotation, "order", order="abandon", reason=reason, key=str(current) if current else None
         )
         writing.put_rotation(
-            rotation, incident.over(rotation, ABANDONED, current, at=session.clock.now())
+            rotation, incident.over(rotation, ABANDONED, current, at=holder.clock.now())
         )
         if current is not None:
-            cases.set_current(writing.connection, session.playbook, current)
+            cases.set_current(writing.connection, holder.playbook, current)
         strange = {
             one.key.fingerprint: one.key for one in held if one.key is not None and not one.known
         }
@@ -75,15 +72,15 @@ def abandon(session: Session, key_id: str, reason: str) -> Key | None:
     return current
 
 
-def _held(session: Session, rotation: Rotation) -> list[Holds]:
+def _held(holder: Holder, rotation: Rotation) -> list[Holds]:
     """Every store of the rotation's playbook and of today's."""
-    books = [session.books.of(rotation.id), *([session.books.today] if session.books.today else [])]
+    books = [holder.books.of(rotation.id), *([holder.books.today] if holder.books.today else [])]
     entries = {entry.name: entry for book in books for entry in book.stores}
-    return [_of(session, entry) for entry in entries.values()]
+    return [_of(holder, entry) for entry in entries.values()]
 
 
-def _of(session: Session, entry: StoreEntry) -> Holds:
-    name, journal = session.playbook, session.journal
+def _of(holder: Holder, entry: StoreEntry) -> Holds:
+    name, journal = holder.playbook, holder.journal
     try:
         held = entry.store.read()
     except (RotatorError, OSError) as error:
@@ -105,7 +102,7 @@ def _of(session: Session, entry: StoreEntry) -> Holds:
         return Holds(entry.name, known, True, f"holds {known}")
     if not held.values:
         return Holds(entry.name, None, False, "cannot tell what it holds")
-    key = journal.key_of(session.books.of(session.case.rotation.id).credential_in(held))  # type: ignore[union-attr]
+    key = journal.key_of(holder.books.of(holder.case.rotation.id).credential_in(held))  # type: ignore[union-attr]
     return Holds(entry.name, key, False, f"holds {key.hint}, which the journal does not know")
 
 
@@ -116,7 +113,7 @@ def _agreed(held: list[Holds]) -> Key | None:
     return first if first is not None and all(first.same(key) for key in keys) else None
 
 
-def _named(session: Session, rotation: Rotation, key_id: str, held: list[Holds]) -> Key:
+def _named(holder: Holder, rotation: Rotation, key_id: str, held: list[Holds]) -> Key:
     """The key that a person named: one of this rotation, of the stores, of the journal, or of the
     provider's list.
     """
@@ -126,12 +123,12 @@ def _named(session: Session, rotation: Rotation, key_id: str, held: list[Holds])
     found = next((key for key in keys if key_id in (key.id, key.hint)), None)
     if found is not None:
         return found
-    with session.journal.database.read() as connection:
-        known = credentials.by_id(connection, session.playbook, key_id)
+    with holder.journal.database.read() as connection:
+        known = credentials.by_id(connection, holder.playbook, key_id)
     if known is not None:
         return known
     try:
-        listed = session.books.of(rotation.id).provider.inventory()
+        listed = holder.books.of(rotation.id).provider.inventory()
     except RotatorError:
         listed = []
     if any(record.id == key_id for record in listed):

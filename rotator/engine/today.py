@@ -11,20 +11,18 @@ import copy
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rotator.core import resume
 from rotator.core.debt_state import Debt
 from rotator.core.plan import Key
 from rotator.core.state import Phase, Rotation
 from rotator.engine import identity
+from rotator.engine.holder import Holder
 from rotator.errors import ConfigError, RefusedError
 from rotator.journal import cases, credentials
 from rotator.model import Credential, Held
 from rotator.playbook.playbook import Playbook
-
-if TYPE_CHECKING:
-    from rotator.engine.runner import Session
 
 TAKEN = ("store", "restart", "evidence", "verify")
 
@@ -60,36 +58,36 @@ def _shown(entry: Any) -> str:
     return ", ".join(f"{name} {found}" for name, found in entry.items())
 
 
-def take(session: Session, given_up: Collection[str]) -> tuple[str, ...]:
+def take(holder: Holder, given_up: Collection[str]) -> tuple[str, ...]:
     """What differs, now taken by the unfinished rotation and by every old key.
 
     Raises RefusedError, ConfigError.
     """
-    book = session.books.today
+    book = holder.books.today
     if book is None:
         raise ConfigError(
-            f"the playbook {session.playbook} is gone",
+            f"the playbook {holder.playbook} is gone",
             "put it back, or `rotator rename` its history",
         )
-    rotation = session.case.rotation
+    rotation = holder.case.rotation
     running = rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
-    debts = [debt for debt in session.case.debts if debt.open]
+    debts = [debt for debt in holder.case.debts if debt.open]
     ids = dict.fromkeys([*([running.id] if running else []), *(debt.rotation for debt in debts)])
-    taken = {one: _taken(session, one, book, given_up) for one in ids}
+    taken = {one: _taken(holder, one, book, given_up) for one in ids}
     fresh, old = (
-        ({}, None) if running is None else _new_stores(session, running, taken[running.id].book)
+        ({}, None) if running is None else _new_stores(holder, running, taken[running.id].book)
     )
     told = tuple(dict.fromkeys(line for one in taken.values() for line in one.differences))
-    with session.writing() as writing:
+    with holder.writing() as writing:
         for one in taken.values():
             cases.set_definition(writing.connection, one.rotation, one.definition)
         for debt in debts:
             writing.put_debt(debt, resume.owed_as_today(debt, taken[debt.rotation].book.plan))
         if running is not None:
             if old is not None:
-                sealer, now = session.journal.sealer, session.clock.now()
+                sealer, now = holder.journal.sealer, holder.clock.now()
                 credentials.keep(
-                    writing.connection, sealer, session.playbook, running.id, old[0], old[1], now
+                    writing.connection, sealer, holder.playbook, running.id, old[0], old[1], now
                 )
             versions = {name: held.version if held else "" for name, held in fresh.items()}
             plan = taken[running.id].book.plan
@@ -104,16 +102,16 @@ def take(session: Session, given_up: Collection[str]) -> tuple[str, ...]:
             writing.put_rotation(running, changed)
         elif debts:
             writing.record(debts[0], "order", order="resume as today", differences=list(told))
-    session.books.opened.clear()
+    holder.books.opened.clear()
     return told
 
 
-def _taken(session: Session, rotation: str, today: Playbook, given_up: Collection[str]) -> _Taken:
-    with session.journal.database.read() as connection:
+def _taken(holder: Holder, rotation: str, today: Playbook, given_up: Collection[str]) -> _Taken:
+    with holder.journal.database.read() as connection:
         row = cases.find_rotation(connection, rotation)
     assert row is not None
     kept = json.loads(row["definition"])
-    then = session.books.of(rotation)
+    then = holder.books.of(rotation)
     data = copy.deepcopy(kept["data"])
     told = differences(data, today.definition)
     for part in TAKEN:
@@ -121,15 +119,15 @@ def _taken(session: Session, rotation: str, today: Playbook, given_up: Collectio
         if part in today.definition:
             data[part] = copy.deepcopy(today.definition[part])
     named = {entry.name for entry in today.stores}
-    written = _written(session, rotation, then) - named - set(given_up)
-    data["store"] = [*_entries(data["store"]), *_kept_entries(session, kept, written)]
+    written = _written(holder, rotation, then) - named - set(given_up)
+    data["store"] = [*_entries(data["store"]), *_kept_entries(holder, kept, written)]
     definition = json.dumps({**kept, "data": data})
-    return _Taken(rotation, definition, session.books.load(definition), told)
+    return _Taken(rotation, definition, holder.books.load(definition), told)
 
 
-def _written(session: Session, rotation: str, then: Playbook) -> set[str]:
+def _written(holder: Holder, rotation: str, then: Playbook) -> set[str]:
     """Stores that this rotation wrote, or may have."""
-    with session.journal.database.read() as connection:
+    with holder.journal.database.read() as connection:
         row = cases.find_rotation(connection, rotation)
     state = cases.state_of(row)
     writes = zip(state.plan.stores, state.writes, strict=False)
@@ -138,7 +136,7 @@ def _written(session: Session, rotation: str, then: Playbook) -> set[str]:
     }
 
 
-def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection[str]) -> list[Any]:
+def _kept_entries(holder: Holder, kept: Mapping[str, Any], written: Collection[str]) -> list[Any]:
     """The old playbook's entries of stores that stay.
 
     Raises RefusedError where one means others, too.
@@ -146,7 +144,7 @@ def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection
     found = []
     for entry in _entries(kept["data"]["store"]):
         alone = json.dumps({**kept, "data": {**kept["data"], "store": [entry]}})
-        names = {store.name for store in session.books.load(alone).stores}
+        names = {store.name for store in holder.books.load(alone).stores}
         if names & set(written):
             if not names <= set(written):
                 left = ", ".join(sorted(names & set(written)))
@@ -159,7 +157,7 @@ def _kept_entries(session: Session, kept: Mapping[str, Any], written: Collection
 
 
 def _new_stores(
-    session: Session, rotation: Rotation, book: Playbook
+    holder: Holder, rotation: Rotation, book: Playbook
 ) -> tuple[dict[str, Held | None], tuple[Key, Credential] | None]:
     """What the stores hold that this rotation did not have; and the key in force, where only they
     show it.
@@ -184,7 +182,7 @@ def _new_stores(
             raise RefusedError(f"{entry.name} holds no key", hint)
         if found is None or not found.values:
             continue
-        if session.journal.fingerprint(found.values) in mine:
+        if holder.journal.fingerprint(found.values) in mine:
             continue
         if rotation.old is not None or old is not None:
             raise RefusedError(
@@ -192,22 +190,22 @@ def _new_stores(
                 " rotation",
                 "put the right one there, or take the store out of the playbook again",
             )
-        value, now = book.credential_in(found), session.clock.now()
-        key, _ = identity.identify(session.journal, book, value, now, book.provider.inventory)
+        value, now = book.credential_in(found), holder.clock.now()
+        key, _ = identity.identify(holder.journal, book, value, now, book.provider.inventory)
         old = key, Credential(found.values, key.id, key.hint)
         mine.add(key.fingerprint)
     return held, old
 
 
-def differs(session: Session, unit: Rotation | Debt) -> tuple[str, ...]:
+def differs(holder: Holder, unit: Rotation | Debt) -> tuple[str, ...]:
     """What today's playbook says otherwise than the one that this goes by."""
-    if session.books.today is None:
+    if holder.books.today is None:
         return ()
     of = unit.id if isinstance(unit, Rotation) else unit.rotation
-    with session.journal.database.read() as connection:
+    with holder.journal.database.read() as connection:
         row = cases.find_rotation(connection, of)
     return (
-        differences(json.loads(row["definition"])["data"], session.books.today.definition)
+        differences(json.loads(row["definition"])["data"], holder.books.today.definition)
         if row
         else ()
     )

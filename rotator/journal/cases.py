@@ -68,8 +68,7 @@ class Case:
     debts: tuple[Debt, ...]
     intent: Call | None = None
     intent_of: str = ""  # id of the rotation or debt that the intent is of
-
-    paused: bool = False  # the clock leaves it alone
+    paused: bool = False  # the clock moves nothing of it
 
     @property
     def acting(self) -> tuple[Debt, ...]:
@@ -106,10 +105,9 @@ def load(connection: Connection, playbook: str) -> Case:
     rotation = codec.rotation_of(row["state"]) if row else None
     intents = [(r["id"], r["intent"]) for r in ([row] if row else []) + list(debts) if r["intent"]]
     intent_of, intent = intents[0] if intents else ("", None)
-    found = sorted(
-        (codec.debt_of(debt["state"]) for debt in debts), key=lambda debt: (debt.born, debt.id)
-    )
-    return Case(rotation, tuple(found), codec.call_of(intent) if intent else None, intent_of)
+    owed = [codec.debt_of(debt["state"]) for debt in debts]
+    owed.sort(key=lambda debt: (debt.born, debt.id))
+    return Case(rotation, tuple(owed), codec.call_of(intent) if intent else None, intent_of)
 
 
 def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: float) -> None:
@@ -259,7 +257,7 @@ def state_of(row: Any) -> Rotation:
 
 
 def debts_of(connection: Connection, rotation: str) -> list[Debt]:
-    query = select(tables.debts.c.state).where(tables.debts.c.rotation == rotation)
+    query = select(_DEBTS.c.state).where(_DEBTS.c.rotation == rotation)
     return [codec.debt_of(row[0]) for row in connection.execute(query)]
 
 

@@ -46,6 +46,8 @@ class Database:
         self._writer = threading.RLock()
         # SQLite's one writing connection: opening one costs as much as a commit
         self._kept: Connection | None = None
+        # Of the transaction that is under way; `_writer` guards it
+        self._after_commit: list[Callable[[], None]] = []
         try:
             self._address = address.parse(url)
             self._engine = _engine(self._address)
@@ -76,6 +78,14 @@ class Database:
         with self._writer, failures.in_words(self.where, self.path), self._begin() as connection:
             yield connection
 
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Within `write()`: call this right after the commit, before another thread can commit.
+
+        So what these calls append somewhere is in the order of the commits. Nothing is called where
+        the transaction is not committed. `act` must be quick, and must not raise.
+        """
+        self._after_commit.append(act)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to read from."""
@@ -87,13 +97,19 @@ class Database:
     def _begin(self) -> Iterator[Connection]:
         connection = self._kept if self._kept is not None else self._engine.connect()
         self._kept = None
+        outer, self._after_commit = self._after_commit, []
         try:
             self._start(connection, "BEGIN IMMEDIATE")
             yield connection
             connection.commit()
+            acts = self._after_commit
         except BaseException:
             connection.close()
             raise
+        finally:
+            self._after_commit = outer
+        for act in acts:
+            act()
         if self.is_sqlite:
             self._kept = connection
         else:

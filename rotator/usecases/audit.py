@@ -37,6 +37,7 @@ def restart(service: Service, reason: str) -> Restarted:
         begun = checkpoint.restart(
             connection, service.journal, service.clock.now(), service.actor, reason, mistakes
         )
-    service.stream.emit([begun])
+        service.listeners.once_committed(service.journal.database, [begun])
+    service.listeners.hand_out()
     service.export()
     return Restarted(begun["checkpoint"], begun["time"], tuple(mistakes))

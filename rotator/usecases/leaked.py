@@ -12,7 +12,8 @@ from rotator.core import incident
 from rotator.core.action import Finish, WaitUntil
 from rotator.core.order import Order
 from rotator.core.state import Cause, Phase
-from rotator.engine import incident as engine
+from rotator.engine import incident as incidents
+from rotator.engine import leaked as engine
 from rotator.engine.pool import Work
 from rotator.engine.runner import Session
 from rotator.engine.staying import needs_attention
@@ -90,7 +91,7 @@ def owner(service: Service, name: str, key_id: str, loaded: Loaded) -> str:
     for book in others:
         if current[book.name] is None and service.clock.now() < end:
             with contextlib.suppress(RotatorError):
-                if engine.in_the_stores(service.journal, book, service.clock.now()).id == key_id:
+                if incidents.in_the_stores(service.journal, book, service.clock.now()).id == key_id:
                     return book.name
     return name
 
@@ -127,7 +128,7 @@ def _killing(service: Service, session: Session, request: Request, number: int) 
     """
     before = session.case.rotation
     if not number:
-        session.revoke_first(request.key, request.reason)
+        engine.kill_first(session, request.key, request.reason)
     report = yield from service.carry_on(session, request)
     after = report.rotation
     no_other = before.phase is Phase.ENDED if before is not None else True
@@ -149,7 +150,7 @@ def _replacing(service: Service, session: Session, request: Request, number: int
     before = session.case.rotation
     if session.books.today is None and (before is None or before.phase is Phase.ENDED):
         raise service.gone(session.playbook)
-    given = session.leaked(request.reason) if not number else None
+    given = engine.replace_leaked(session, request.reason) if not number else None
     undone_first = given is None and not number
     if undone_first and before is not None:
         session.order(
@@ -160,7 +161,7 @@ def _replacing(service: Service, session: Session, request: Request, number: int
         _answered(service, number)
     over = report.rotation is not None and report.rotation.phase is Phase.ENDED
     if undone_first and over and session.books.today is not None:
-        session.leaked(request.reason)
+        engine.replace_leaked(session, request.reason)
         report = yield from service.carry_on(session, request)
     return report
 

@@ -40,8 +40,8 @@ def rename(service: Service, old: str, new: str) -> None:
             )
         with service.journal.database.write() as connection:
             naming.rename(connection, service.journal.sealer, old, new)
-            record = service.note(connection, "renamed", playbook=new, formerly=old)
-        service.stream.emit([record])
+            service.note(connection, "renamed", playbook=new, formerly=old)
+        service.listeners.hand_out()
 
 
 def _refuse_unfinished(case: Case, name: str) -> None:
@@ -94,10 +94,10 @@ def forget(service: Service, name: str, gone: bool = False) -> None:
         with service.journal.database.write() as connection:
             naming.forget(connection, name)
             told = "a person" if gone else "its provider"
-            record = service.note(
+            service.note(
                 connection, "forgotten", playbook=name, key=str(current or ""), gone_told_by=told
             )
-        service.stream.emit([record])
+        service.listeners.hand_out()
 
 
 def _refuse_living(service: Service, name: str, current: Key) -> None:

@@ -128,10 +128,8 @@ def pause(service: Service, scope: str, until: float, reason: str) -> Pause:
     made = Pause(scope, until, reason, service.actor.text, now)
     with service.journal.database.write() as connection:
         pauses.begin(connection, made)
-        record = service.note(
-            connection, "paused", scope=scope, until=rfc3339(until), reason=reason
-        )
-    service.stream.emit([record])
+        service.note(connection, "paused", scope=scope, until=rfc3339(until), reason=reason)
+    service.listeners.hand_out()
     return made
 
 
@@ -140,8 +138,8 @@ def end_pause(service: Service, scope: str, reason: str) -> bool:
     with service.journal.database.write() as connection:
         if not pauses.end(connection, scope):
             return False
-        record = service.note(connection, "pause ended", scope=scope, reason=reason)
-    service.stream.emit([record])
+        service.note(connection, "pause ended", scope=scope, reason=reason)
+    service.listeners.hand_out()
     return True
 
 
@@ -276,8 +274,8 @@ def adopt(service: Service, name: str, key_id: str = "") -> Key:
                         connection, name, store, found.version, key.fingerprint, written
                     )
             fields = {"fingerprint": key.fingerprint, "id_told_by": told_by}
-            record = service.note(connection, "adopted", playbook=name, key=str(key), **fields)
-        service.stream.emit([record])
+            service.note(connection, "adopted", playbook=name, key=str(key), **fields)
+        service.listeners.hand_out()
         _decided(session, key)
         return key
 

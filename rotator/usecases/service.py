@@ -27,6 +27,7 @@ from rotator.engine import today
 from rotator.engine.agenda import Agenda
 from rotator.engine.clock import Clock, SystemClock
 from rotator.engine.keeper import Held, Keeper
+from rotator.engine.listeners import AuditStream, Listeners
 from rotator.engine.performed import Performed
 from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
@@ -88,7 +89,8 @@ class Service:
     def __post_init__(self) -> None:
         self.directory = self.settings.directory
         self.actor: Actor = this_process(self.way)
-        self.stream = Stream(self.settings.audit_stream)
+        targets = self.settings.audit_stream
+        self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
         self.not_exported = ""  # why
         self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
@@ -351,9 +353,18 @@ class Service:
         try:
             books = self._books(name, loaded.playbooks.get(name))
             paused = self.paused(name, books.today) is not None
-            yield Session(
-                self.journal, self.clock, held, books, self.actor, self.stream, self.observe, paused
+            session = Session(
+                self.journal,
+                self.clock,
+                held,
+                books,
+                self.actor,
+                self.listeners,
+                self.observe,
+                paused,
             )
+            session.take_over()
+            yield session
         finally:
             with contextlib.suppress(RotatorError):  # the lease ends by itself
                 self.keeper.give_back(held)
@@ -451,17 +462,22 @@ class Service:
                 yield from self.carry_on(session, Request())
             self.agenda.reconciled(name, now)
 
-    def note(self, connection: Connection, event: str, **fields: Any) -> dict[str, Any]:
-        """An audit record of what belongs to no rotation."""
-        return chain.append(
+    def note(self, connection: Connection, event: str, **fields: Any) -> None:
+        """An audit record of what belongs to no rotation, within `journal.database.write()`.
+
+        Listeners hear of it by `events.hand_out()` after that.
+        """
+        record = chain.append(
             connection, chain.INSTALLATION, self.clock.now(), event, self.actor, **fields
         )
+        self.listeners.once_committed(self.journal.database, [record])
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Sign what was written since the last checkpoint."""
         with self.journal.database.write() as connection:
             found = checkpoint.add(connection, self.journal, self.clock.now())
-        self.stream.emit([found] if found else [])
+            self.listeners.once_committed(self.journal.database, [found] if found else [])
+        self.listeners.hand_out()
         self.export()
         return found
 

@@ -11,6 +11,7 @@ import pytest
 LATE = (
     "rotator.engine.perform",
     "rotator.engine.preflight",
+    "rotator.engine.events",
     "rotator.clients.http",
     "rotator.integrations.kubernetes.cluster",
     "rotator.integrations.catalog.entry",
