@@ -24,8 +24,8 @@ from rotator.errors import (
     TransientError,
     Unreadable,
 )
-from rotator.integrations.catalog import templates
 from rotator.integrations.catalog.entry import Listing
+from rotator.integrations.catalog.listing import pages as pages_of_keys
 from rotator.model import Credential, Label, single
 from rotator.playbook import catalog
 from rotator.reference import Reference
@@ -453,7 +453,7 @@ def test_a_listing_that_does_not_get_on_is_told_at_once(case: str, provided: Mak
 def test_a_listing_without_end_is_not_read_for_ever(
     provided: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rotator.integrations.catalog.templates._MOST_PAGES", 20)
+    monkeypatch.setattr("rotator.integrations.catalog.listing._MOST_PAGES", 20)
     found = provided(entry=CURSOR)
     found.twists["list"] = lambda _, body: {
         "keys": [],
@@ -601,12 +601,12 @@ def test_a_listing_of_another_shape_names_the_field_of_the_catalog_file() -> Non
     with pytest.raises(
         PermanentError, match=r"no list at `token` \(list.each.in\), its fields are tokens"
     ):
-        list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+        list(pages_of_keys(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
     listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": each})
     with pytest.raises(
         PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"
     ):
-        list(templates.pages(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+        list(pages_of_keys(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
 
 
 def test_a_refusal_says_where_the_refused_credential_comes_from(provided: Make) -> None:

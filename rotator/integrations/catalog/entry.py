@@ -1,6 +1,6 @@
 """A provider as data: the shape of a catalog file.
 
-What its words must mean besides is in catalog_proof.
+What its words must mean besides is in `proof`.
 """
 
 from __future__ import annotations

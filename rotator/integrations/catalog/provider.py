@@ -4,17 +4,15 @@ file.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
 from typing import Any, ClassVar
 
 from rotator.clients import http, patterns, reading
 from rotator.counting import count
 from rotator.errors import (
-    ConfigError,
     Conflict,
     NotFound,
     PermanentError,
@@ -24,14 +22,13 @@ from rotator.errors import (
     Unreadable,
     Unsupported,
 )
-from rotator.integrations.catalog import inherited, templates
+from rotator.integrations.catalog import inherited, listing, templates
+from rotator.integrations.catalog.api import CatalogApi
 from rotator.integrations.catalog.entry import (
     END,
-    HEADER,
     OWNED,
     CatalogEntry,
     Create,
-    RequestTemplate,
 )
 from rotator.model import (
     Credential,
@@ -46,33 +43,17 @@ from rotator.model import (
 )
 from rotator.plugin import ProviderDefaults, setting
 from rotator.reference import Reference
-from rotator.secret import Secret, hint_of, redact, without_keys
+from rotator.secret import Secret, hint_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpProvider(ProviderDefaults):
+class HttpProvider(CatalogApi, ProviderDefaults):
     """The code behind every catalog file."""
 
-    entry: ClassVar[CatalogEntry]
-    base_url: str | None = setting(
-        "Address of the API, for a proxy or a self-hosted server", default=None, connection=True
-    )
     supplied: ClassVar[bool] = False
     listed: dict[str, KeyRecord] = field(
         default_factory=dict, init=False, repr=False, compare=False, metadata={"hidden": True}
     )
-
-    def __post_init__(self) -> None:
-        if not (self.base_url or self.entry.api.base):
-            raise ConfigError(
-                f"{self.entry.name} needs base_url",
-                "it is self-hosted: there is no default address",
-            )
-        given = {name: value for name, value in self._values().items() if value is not None}
-        for name in self.entry.in_paths & given.keys():
-            if reason := reading.unfit(given[name]):
-                hint = f"{name}: {self.entry.settings[name].help}"
-                raise ConfigError(f"'{name}' cannot be part of an address: it is {reason}", hint)
 
     @property
     def overlap(self) -> Overlap:
@@ -81,10 +62,6 @@ class HttpProvider(ProviderDefaults):
     @property
     def recovery(self) -> Recovery:
         return Recovery(self.entry.recovery) if self.can_list else Recovery.NONE
-
-    @property
-    def can_list(self) -> bool:
-        return self.entry.list_ is not None
 
     @property
     def quota(self) -> int:  # type: ignore[override]
@@ -122,42 +99,13 @@ class HttpProvider(ProviderDefaults):
         if not self.can_list:
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
-        live = sum(record.active for record in self._records(items))
-        told = (
+        live = sum(record.active for record in listing.records(self._each, items))
+        how_full = (
             f"{live} of {count(self.entry.quota, 'key')}"
             if self.entry.quota
             else count(live, "key")
         )
-        return [Finding(Level.OK, told), *self._odd_dates(items)]
-
-    def _odd_dates(self, items: Sequence[Any]) -> Iterator[Finding]:
-        """What the list tells of dates in a form that nobody understands, and a last use that it
-        does not tell.
-        """
-        each = self.entry.list_.each  # type: ignore[union-attr]
-        for name in ("created", "expires", "last_used"):
-            path = getattr(each, name)
-            odd = [found for item in items if reading.no_date(found := reading.pick(path, item))]
-            if odd:
-                shown = without_keys(redact(reading.told(odd[0]) or type(odd[0]).__name__))[:40]
-                hint = (
-                    "an unknown last use counts as now: no key becomes quiet"
-                    if name == "last_used"
-                    else ""
-                )
-                yield Finding(
-                    Level.WARNING, f"`{path}` (list.each.{name}) is no date: {shown}", hint
-                )
-        if (
-            each.last_used
-            and items
-            and not any(reading.has(each.last_used, item) for item in items)
-        ):
-            words = (
-                f"no listed key has `{each.last_used}` (list.each.last_used): each counts as never"
-                " used"
-            )
-            yield Finding(Level.WARNING, words, "is it the right name?")
+        return [Finding(Level.OK, how_full), *listing.odd_dates(self._each, items)]
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
@@ -170,14 +118,14 @@ class HttpProvider(ProviderDefaults):
         except http.Redirected as error:
             raise Unreadable(error.message, error.hint) from error
         templates.check_create(self.entry, request, answer, self._who)
-        found = create.answer
-        secret, data = templates.secret_in(self.entry, found.secret, answer)
+        paths = create.answer
+        secret, data = templates.secret_in(self.entry, paths.secret, answer)
         return Credential(
             values={"key": secret},
-            id=reading.key_id(reading.pick(found.id, data)),
+            id=reading.key_id(reading.pick(paths.id, data)),
             hint=hint_of(secret.reveal()),
-            created_at=reading.moment(reading.pick(found.created, data)),
-            expires_at=reading.moment(reading.pick(found.expires, data))
+            created_at=reading.moment(reading.pick(paths.created, data)),
+            expires_at=reading.moment(reading.pick(paths.expires, data))
             or self._asked_end(create, given),
         )
 
@@ -211,41 +159,10 @@ class HttpProvider(ProviderDefaults):
         raise Unsupported(f"{self.entry.name} shows a key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        records = self._records(self._items())
+        records = listing.records(self._each, self._items())
         self.listed.clear()
         self.listed.update((record.id, record) for record in records)
         return records
-
-    def _records(self, items: Sequence[Any]) -> list[KeyRecord]:
-        return reading.distinct(self._record(item) for item in items)
-
-    def _items(self) -> list[Any]:
-        listing = self.entry.list_
-        if listing is None:
-            raise Unsupported(f"{self.entry.name} cannot list keys")
-
-        def page(query: Mapping[str, str]) -> Any:
-            return self._call(listing.request, {}, query).json()
-
-        return list(templates.pages(listing, page))
-
-    def _record(self, item: Any) -> KeyRecord:
-        each = self.entry.list_.each  # type: ignore[union-attr]
-        names = [reading.told(reading.pick(path, item)) for path in each.label]
-        label = next(
-            (name for name in names if Label.parse(name)),
-            next((name for name in names if name), ""),
-        )
-        return KeyRecord(
-            id=reading.key_id(reading.pick(each.id, item)),
-            label=label,
-            hint=reading.told(reading.pick(each.hint, item)),
-            created_at=reading.moment(reading.pick(each.created, item)),
-            expires_at=reading.moment(reading.pick(each.expires, item)),
-            last_used_at=reading.last_use(reading.pick(each.last_used, item)),
-            active=reading.flag(reading.pick(each.active, reading.plain(item))),
-            carried={name: reading.pick(path, item) for name, path in each.carried.items()},
-        )
 
     def deactivate(self, credential: Credential) -> None:
         self._switch(self.entry.deactivate, credential)
@@ -292,37 +209,15 @@ class HttpProvider(ProviderDefaults):
 
     def _is_gone(self, credential: Credential) -> bool:
         """By the listing; where there is none, by the key itself."""
-        each = self.entry.list_.each if self.entry.list_ else None
-        if each is not None:
-            return credential.id not in {
-                reading.key_id(reading.pick(each.id, item)) for item in self._items()
-            }
+        if self.can_list:
+            return credential.id not in listing.ids(self._each, self._items())
         return bool(credential.values) and self._refuses(credential)
 
     def _owner(self, key_id: str) -> str:
         """The account that rotator made for this key alone, or ''."""
-        each = self.entry.list_.each if self.entry.list_ else None
-        if each is None or not each.owner:
+        if not self.can_list or not self._each.owner:
             return ""
-        items = self._items()
-        mine = next(
-            (item for item in items if reading.key_id(reading.pick(each.id, item)) == key_id), None
-        )
-        owner = reading.key_id(reading.pick(each.owner, mine))
-        shared = [
-            item
-            for item in items
-            if owner and reading.key_id(reading.pick(each.owner, item)) == owner
-        ]
-        ours = (
-            mine is not None
-            and Label.parse(reading.told(reading.pick(each.owner_label, mine))) is not None
-        )
-        return (
-            owner
-            if ours and len({reading.key_id(reading.pick(each.id, item)) for item in shared}) == 1
-            else ""
-        )
+        return listing.owner(self._each, self._items(), key_id)
 
     def probe(self, credential: Credential) -> Identity:
         """One call with the key itself.
@@ -342,7 +237,7 @@ class HttpProvider(ProviderDefaults):
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
         templates.check(self.entry, request, answer, "the key")
-        facts = {name: _identity(path, answer) for name, path in probe.identity.items()}
+        facts = {name: templates.identity(path, answer) for name, path in probe.identity.items()}
         return Identity({name: fact for name, fact in facts.items() if fact})
 
     def _refuses(self, credential: Credential) -> bool:
@@ -365,63 +260,6 @@ class HttpProvider(ProviderDefaults):
             return super().literal_prefix(value)
         return patterns.literal_prefix(self.entry.pattern, value.reveal())
 
-    @property
-    def _base(self) -> str:
-        return self.base_url or self.entry.api.base or ""
-
-    def _given(self, name: str) -> bool:
-        return getattr(self, name, None) is not None
-
-    def _values(self) -> dict[str, Any]:
-        return {
-            name: getattr(self, name)
-            for name, entry in self.entry.settings.items()
-            if not entry.secret
-        }
-
-    @property
-    def _who(self) -> str:
-        """The administrator's credential, by its setting and where that refers to, for messages."""
-        given = {
-            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
-        }
-        named = [
-            f"{name}, from {reference}"
-            for name, reference in given.items()
-            if reference is not None
-        ]
-        return " or ".join(named or given) or "the request"
-
-    def _request(
-        self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False
-    ) -> http.Request:
-        """A request with the administrator's credential, resolved now."""
-        named = {
-            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
-        }
-        secrets = {
-            name: reference.resolve() for name, reference in named.items() if reference is not None
-        }
-        given = {**self._values(), **values}
-        return templates.build(template, self._base, self.entry.api.auth, secrets, given, makes_key)
-
-    def _call(
-        self,
-        template: RequestTemplate,
-        values: Mapping[str, Any],
-        query: Mapping[str, str] | None = None,
-        gone: tuple[int, ...] = (),
-    ) -> http.Answer:
-        request = self._request(template, values)
-        if query:
-            request = dataclasses.replace(request, query={**request.query, **query})
-        answer = http.send(request)
-        return (
-            answer
-            if answer.status in gone
-            else templates.check(self.entry, request, answer, self._who)
-        )
-
 
 def _id(credential: Credential) -> str:
     if not credential.id:
@@ -429,30 +267,23 @@ def _id(credential: Credential) -> str:
     return credential.id
 
 
-def _identity(path: str, answer: http.Answer) -> str:
-    """A fact of whom a key belongs to; '' where the answer does not tell it."""
-    if path.startswith(HEADER):
-        return answer.headers.get(path.removeprefix(HEADER).lower(), "")
-    try:
-        found = reading.pick(path, answer.json())
-    except PermanentError:
-        return ""
-    return "" if found is None else str(found)
-
-
 def provider_class(name: str, entry: CatalogEntry) -> type[HttpProvider]:
     """The plugin class of a catalog file's entry: its settings are the class's fields."""
     fields: list[Any] = []
-    for setting_name, found in entry.settings.items():
-        kind: Any = Reference if found.secret else str
-        if found.required:
-            fields.append((setting_name, kind, setting(found.help, connection=found.secret)))
+    for setting_name, described in entry.settings.items():
+        kind: Any = Reference if described.secret else str
+        if described.required:
+            fields.append(
+                (setting_name, kind, setting(described.help, connection=described.secret))
+            )
         else:
-            optional = setting(found.help, default=found.default, connection=found.secret)
+            optional = setting(
+                described.help, default=described.default, connection=described.secret
+            )
             fields.append((setting_name, kind | None, optional))
-    made = make_dataclass(
+    provider = make_dataclass(
         f"{name.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True
     )
-    made.entry = entry  # type: ignore[attr-defined]
-    made.__doc__ = f"Keys of {entry.name}. Source: {entry.docs}"
-    return made
+    provider.entry = entry  # type: ignore[attr-defined]
+    provider.__doc__ = f"Keys of {entry.name}. Source: {entry.docs}"
+    return provider

@@ -1,5 +1,8 @@
-"""Request templates and answers of catalog providers: filling in, authentication, paging,
-translating statuses.
+"""Request templates and answers of catalog providers: filling in, authentication, translating
+statuses; the key in an answer to a create.
+
+Source: RFC 9110, 15 (statuses), RFC 6585; each provider's own documentation is named in its
+file (`docs:`).
 """
 
 from __future__ import annotations
@@ -7,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from rotator import deadline
 from rotator.clients import http, http_status, reading
 from rotator.errors import (
     AccessDenied,
@@ -22,11 +24,10 @@ from rotator.errors import (
     QuotaExceeded,
     Unreadable,
 )
-from rotator.integrations.catalog.entry import Auth, CatalogEntry, Listing, Pages, RequestTemplate
+from rotator.integrations.catalog.entry import HEADER, Auth, CatalogEntry, RequestTemplate
 from rotator.secret import Secret, redact
 
 FIELD = re.compile(r"\{(\w+(?:\.\w+)?)\}")
-_MOST_PAGES = 1000
 _NAME = re.compile(
     r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+"
 )  # words, no key
@@ -56,7 +57,7 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
         whole = FIELD.fullmatch(template)
         if whole:
             return values.get(whole[1])
-        return FIELD.sub(lambda found: _or_nothing(values.get(found[1])), template)
+        return FIELD.sub(lambda placeholder: _or_nothing(values.get(placeholder[1])), template)
     if isinstance(template, Mapping):
         filled = {name: fill(value, values) for name, value in template.items()}
         return {name: value for name, value in filled.items() if value is not None}
@@ -100,7 +101,9 @@ def build(
     return http.Request(
         template.method,
         base.rstrip("/")
-        + FIELD.sub(lambda found: _part(found[1], values.get(found[1])), template.path),
+        + FIELD.sub(
+            lambda placeholder: _part(placeholder[1], values.get(placeholder[1])), template.path
+        ),
         headers(template.auth or auth, tidy),
         query,
         fill(template.json_body, values),
@@ -185,10 +188,10 @@ def check_create(
 def _said(answer: http.Answer) -> str:
     """All that a JSON error says, its codes too; a page of a proxy says nothing about keys."""
     try:
-        found = answer.json()
+        body = answer.json()
     except PermanentError:
         return ""
-    return json.dumps(found.get("error", found) if isinstance(found, dict) else found)[:5000]
+    return json.dumps(body.get("error", body) if isinstance(body, dict) else body)[:5000]
 
 
 def _shown(entry: CatalogEntry, request: http.Request, answer: http.Answer) -> str:
@@ -223,19 +226,30 @@ def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secr
         html = "html" in answer.headers.get("content-type", "").lower()
         what = "a page of HTML" if html else f"{len(answer.body)} bytes that are not JSON"
         raise Unreadable(f"{where} with {what}", "is a proxy's login page in between?") from error
-    found = reading.pick(path, data)
-    if not isinstance(found, str):
-        what = f"{_kind(found)} at `{path}`" if found is not None else f"nothing at `{path}`"
+    key = reading.pick(path, data)
+    if not isinstance(key, str):
+        what = f"{_kind(key)} at `{path}`" if key is not None else f"nothing at `{path}`"
         raise Unreadable(
-            f"{where} without a key: {what} (answer.secret); {_fields(data)}",
+            f"{where} without a key: {what} (answer.secret); {fields_of(data)}",
             "correct answer.secret in the catalog file, or is this another version of the API?",
         )
-    secret = Secret(found)  # known to the redactor before anything else is said
-    if reason := reading.no_header(found):
+    secret = Secret(key)  # known to the redactor before anything else is said
+    if reason := reading.no_header(key):
         raise Unreadable(
             f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)"
         )
     return secret, data
+
+
+def identity(path: str, answer: http.Answer) -> str:
+    """A fact of whom a key belongs to; '' where the answer does not tell it."""
+    if path.startswith(HEADER):
+        return answer.headers.get(path.removeprefix(HEADER).lower(), "")
+    try:
+        fact = reading.pick(path, answer.json())
+    except PermanentError:
+        return ""
+    return "" if fact is None else str(fact)
 
 
 def _kind(value: Any) -> str:
@@ -249,94 +263,9 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "something else")
 
 
-def _fields(data: Any) -> str:
+def fields_of(data: Any) -> str:
     """Names only, and only what looks like a name: values may be the key."""
     if not isinstance(data, dict):
         return "the answer is empty" if data is None else f"the answer is {_kind(data)}"
     names = [redact(name) for name in data if len(name) <= 40 and _NAME.fullmatch(name)]
     return f"its fields are {', '.join(names[:20])}" if names else "it has no fields"
-
-
-def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
-    """Every listed item over all pages. `send(query)` asks for one page and gives its JSON.
-
-    Raises PermanentError where the end cannot be reached: half a list would tell that keys are
-    gone.
-    """
-    paging = listing.pages
-    query: dict[str, str] = {}
-    ids: set[str] = set()
-    cursors: set[str] = set()
-    seen = 0
-    in_time = deadline.listing("the listing of keys")
-    for _ in range(_MOST_PAGES):
-        in_time()
-        data = send(query)
-        items = _items(listing, data)
-        page = {reading.key_id(reading.pick(listing.each.id, item)) for item in items}
-        if paging is not None and paging.offset and page and page <= ids:
-            raise PermanentError(
-                "the listing of keys does not get on: a page repeats the keys of those before",
-                f"does the API know `{paging.offset}`? (pages.offset)",
-            )
-        yield from items
-        ids |= page
-        seen += len(items)
-        if paging is None:
-            return
-        if paging.cursor:
-            cursor = _next(paging, data, cursors)
-            if cursor is None:
-                return
-            query = {paging.cursor: cursor}
-        elif len(items) < paging.size:
-            return
-        else:
-            query = {paging.offset: str(seen)}
-    raise PermanentError(
-        f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages"
-    )
-
-
-_SHAPE = "is the catalog file right? Else a proxy is in between, or the API is a newer one"
-
-
-def _items(listing: Listing, data: Any) -> list[Any]:
-    items = reading.pick(listing.each.in_, data)
-    if not isinstance(items, list):  # never an empty list: it would mean that a key is gone
-        raise PermanentError(
-            f"the listing of keys has another shape than expected: no list at `{listing.each.in_}`"
-            f" (list.each.in), {_fields(data)}",
-            _SHAPE,
-        )
-    found = [reading.text(reading.pick(listing.each.id, item)) for item in items]
-    if not all(found):
-        item = items[found.index("")]
-        raise PermanentError(
-            "the listing of keys has another shape than expected: a key without an id at"
-            f" `{listing.each.id}` (list.each.id), {_fields(item)}",
-            _SHAPE,
-        )
-    for one in found:
-        if reason := reading.unfit(one):
-            raise PermanentError(f"the listing shows a key whose id cannot be one: it is {reason}")
-    return items
-
-
-def _next(paging: Pages, data: Any, cursors: set[str]) -> str | None:
-    """The cursor of the next page, None at the end.
-
-    Raises PermanentError for one that stands still.
-    """
-    more = reading.pick(paging.more, data)
-    if not more or (isinstance(more, str) and more.lower() == "false"):
-        return None
-    cursor = reading.text(reading.pick(paging.last, data))
-    if not cursor or cursor in cursors:
-        raise PermanentError(
-            "the listing of keys does not get on: it says that there is more, "
-            + ("but not where" if not cursor else "and begins again"),
-            f"is `{paging.last}` where the next page's cursor stands? (pages.last)",
-        )
-    cursors.add(cursor)
-    return cursor
