@@ -38,7 +38,7 @@ from rotator.integrations.kubernetes import workloads as kube_workloads
 from rotator.integrations.kubernetes.cluster import Cluster, SecretRef
 from rotator.integrations.kubernetes.restarter import KubernetesRestarter
 from rotator.integrations.kubernetes.store import KubernetesStore
-from rotator.integrations.vault.server import KubernetesLogin, VaultAuth
+from rotator.integrations.vault.login import KubernetesLogin, VaultAuth
 from rotator.integrations.vault.store import VaultStore
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.playbook.load import Loader

@@ -25,7 +25,7 @@ from rotator.errors import (
     TransientError,
 )
 from rotator.integrations.memory import world as memory
-from rotator.integrations.vault.server import VaultAuth
+from rotator.integrations.vault.login import VaultAuth
 from rotator.model import Note, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference

@@ -23,8 +23,11 @@ from rotator.errors import (
     PermanentError,
     TransientError,
 )
-from rotator.integrations.vault import server as vault
-from rotator.integrations.vault.server import AppRole, Vault, VaultAuth
+from rotator.integrations.vault import login as vault_login
+from rotator.integrations.vault import server as vault_server
+from rotator.integrations.vault import wire as vault_wire
+from rotator.integrations.vault.login import AppRole, VaultAuth
+from rotator.integrations.vault.server import Vault
 from rotator.integrations.vault.store import VaultStore
 from rotator.model import Level, Note, single
 from rotator.reference import Reference
@@ -49,8 +52,8 @@ def _bao(bao: Bao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bao]:
     bao.put("app", KEY="first-value", other="1")
     yield bao
     bao.call("DELETE", "secret/metadata/app")
-    vault._tokens.clear()
-    vault._mounts.clear()
+    vault_login._tokens.clear()
+    vault_server._mounts.clear()
 
 
 @pytest.fixture
@@ -306,7 +309,9 @@ class TestLogins:
     ) -> None:
         store = replace(store, auth=self.approle(bao, tmp_path))
         store.read()
-        bao.call("POST", "auth/token/revoke", {"token": vault._tokens[store.vault].secret.reveal()})
+        bao.call(
+            "POST", "auth/token/revoke", {"token": vault_login._tokens[store.vault].secret.reveal()}
+        )
         write(store, "second-value")
         assert value(store) == "second-value"
 
@@ -317,13 +322,13 @@ class TestLogins:
             store, auth=self.approle(bao, tmp_path, token_ttl="3s", secret_id_num_uses=1)
         )
         store.read()
-        held = vault._tokens[store.vault]
+        held = vault_login._tokens[store.vault]
         assert 1 < held.renew_at - time.monotonic() <= 2
         held.renew_at = 0.0  # two of its three seconds are over
         assert value(store) == "first-value"
         assert (
-            vault._tokens[store.vault].renew_at > time.monotonic()
-            and vault._tokens[store.vault].secret == held.secret
+            vault_login._tokens[store.vault].renew_at > time.monotonic()
+            and vault_login._tokens[store.vault].secret == held.secret
         )
 
     def test_a_token_that_cannot_be_renewed_is_had_by_another_login(
@@ -331,9 +336,11 @@ class TestLogins:
     ) -> None:
         store = replace(store, auth=self.approle(bao, tmp_path))
         store.read()
-        held = vault._tokens[store.vault]
+        held = vault_login._tokens[store.vault]
         held.renewable, held.renew_at = False, 0.0
-        assert value(store) == "first-value" and vault._tokens[store.vault].secret != held.secret
+        assert (
+            value(store) == "first-value" and vault_login._tokens[store.vault].secret != held.secret
+        )
 
     def test_a_wrong_secret_id_is_told_without_it(
         self, bao: Bao, store: VaultStore, tmp_path: Path
@@ -442,7 +449,7 @@ class TestServers:
     ) -> None:
         proxy, store = wire
         store.read()
-        monkeypatch.setattr(vault, "_TIMEOUT", 0.3)
+        monkeypatch.setattr(vault_wire, "_TIMEOUT", 0.3)
         proxy.toxic("bao", "latency", latency=2000)
         with pytest.raises(TransientError):
             store.read()

@@ -24,7 +24,8 @@ from rotator.integrations.docker import client as docker
 from rotator.integrations.docker.client import EngineConnection
 from rotator.integrations.kubernetes import cluster as kubernetes
 from rotator.integrations.kubernetes.cluster import Cluster
-from rotator.integrations.vault.server import Vault, VaultAuth
+from rotator.integrations.vault.login import VaultAuth
+from rotator.integrations.vault.server import Vault
 from rotator.reference import Reference
 from rotator.secret import Secret
 

@@ -1,5 +1,7 @@
 """References {vault: PATH#FIELD}; server and token come from the environment, as for `vault kv get
 -field`.
+
+Source: https://developer.hashicorp.com/vault/docs/commands/kv/get
 """
 
 from __future__ import annotations

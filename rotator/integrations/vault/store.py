@@ -12,37 +12,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from rotator.clients import around, json_text
+from rotator.clients import around, json_text, notes
 from rotator.errors import AccessDenied, ConfigError, Conflict, PermanentError
+from rotator.integrations.vault.kv import KvSecret, Version
 from rotator.integrations.vault.server import VaultConnection
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
 
 _TRIES = 5  # a colleague may write other fields at the same moment
 _FAR_BACK = 20  # versions that are compared before ours counts as changed
-
-
-@dataclass(frozen=True, slots=True)
-class _Secret:
-    """A secret as it is now. `version` 0: there never was one; `fields` None: deleted, or never
-    there.
-
-    `text`: the fields as JSON, as the server wrote them. `life`: seconds until this version is
-    deleted by itself.
-    """
-
-    version: int
-    fields: Mapping[str, Any] | None = None
-    notes: Mapping[str, str] | None = None
-    written_at: float | None = None
-    text: str = ""
-    life: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,42 +61,44 @@ class VaultStore(VaultConnection):
         return self.keys if self.keys else {str(self.key): "key"}
 
     @property
+    def _secret(self) -> KvSecret:
+        return KvSecret(self.vault, self.path.strip("/"))
+
+    @property
     def compare_and_set(self) -> bool:
-        return self._mount()[1] == 2
+        return self._secret.engine == 2
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
-        mount, version = self._mount()
-        lacking = self._lacking(
-            f"{mount}{self._inside(mount)}" if version == 1 else self._at("data")
-        )
-        now = self._secret() if not lacking else _Secret(0)
-        found = [*lacking, *self._accidents(now)]
-        if version == 1:
-            return [*found, Finding(Level.WARNING, f"{self.name}: {_V1}", _V1_HINT)]
-        may = self._capabilities(self._at("metadata"))
-        found += self._ending(now, not {"read", "root"}.isdisjoint(may))
+        secret = self._secret
+        lacking = self._lacking(secret.data_path)
+        now = secret.newest() if not lacking else Version(0)
+        findings = [*lacking, *self._accidents(now)]
+        if secret.engine == 1:
+            return [*findings, Finding(Level.WARNING, f"{self.name}: {_V1}", _V1_HINT)]
+        may = secret.capabilities(secret.metadata_path)
+        findings += self._ending(now, not {"read", "root"}.isdisjoint(may))
         if {"update", "patch", "root"}.isdisjoint(may):
-            rule = f'path "{self._at("metadata")}" {{ capabilities = ["create","read","patch"] }}'
-            found.append(
+            rule = f'path "{secret.metadata_path}" {{ capabilities = ["create","read","patch"] }}'
+            findings.append(
                 Finding(
                     Level.WARNING,
                     f"{self.name}: no note can be left beside the key",
                     f"add  {rule}",
                 )
             )
-        return found
+        return findings
 
-    def _accidents(self, now: _Secret) -> Iterator[Finding]:
+    def _accidents(self, now: Version) -> Iterator[Finding]:
         for name in self._fields:
             if isinstance(text := (now.fields or {}).get(name), str):
                 yield from around.accidents(f"{self.name}", text)
 
-    def _ending(self, now: _Secret, may_ask: bool) -> Iterator[Finding]:
+    def _ending(self, now: Version, may_ask: bool) -> Iterator[Finding]:
         """A version that is deleted by itself takes the key from consumers that look
         for it then.
         """
-        life = _span(now.life) if now.life else self._configured() if may_ask else ""
+        life = _span(now.life) if now.life else self._secret.deleted_after() if may_ask else ""
         if life:
             text = (
                 f"{self.name}: each version is deleted {life} after it was written"
@@ -122,23 +106,12 @@ class VaultStore(VaultConnection):
             )
             hint = (
                 "rotate sooner than that, or `vault kv metadata put -delete-version-after=0s"
-                f" {self._path}`"
+                f" {self._secret.path}`"
             )
             yield Finding(Level.WARNING, text, hint)
 
-    def _configured(self) -> str:
-        """How long a new version lives, '' for ever: as the secret has it, else its mount."""
-        for path in (self._at("metadata"), f"{self._mount()[0]}config"):
-            with contextlib.suppress(AccessDenied):
-                told = str(
-                    self.vault.call("GET", path, safe=True).data.get("delete_version_after") or ""
-                )
-                if re.search("[1-9]", told):
-                    return told
-        return ""
-
     def _lacking(self, path: str) -> list[Finding]:
-        has = self._capabilities(path)
+        has = self._secret.capabilities(path)
         if "root" in has or {"read", "update"} <= has:
             return []
         rule = f'path "{path}" {{ capabilities = ["create","read","update"] }}'
@@ -151,85 +124,41 @@ class VaultStore(VaultConnection):
             )
         ]
 
-    def _capabilities(self, path: str) -> set[str]:
-        answer = self.vault.call("POST", "sys/capabilities-self", {"paths": [path]}, safe=True)
-        return set(answer.data.get(path) or answer.body.get(path) or ())
-
     def read(self) -> Held | None:
-        return self._held(self._secret())
+        return self._held(self._secret.newest())
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
+        secret = self._secret
         for _ in range(_TRIES):
-            now = self._secret()
+            now = secret.newest()
             if not self._stands(now, expect):
                 break
             text = self._written(now, credential)
-            if self._mount()[1] == 1:
-                self.vault.call("POST", self._path, text, safe=False)
-                return _fingerprint(self._ours(json.loads(text)))
-            self._leave(note, now)
-            if self._put(text, now.version):
-                return str(now.version + 1)
+            if secret.engine == 2:
+                self._leave(note, now)
+            if secret.put(text, now.number):
+                ours = self._ours(json.loads(text))
+                return str(now.number + 1) if secret.engine == 2 else _fingerprint(ours)
         raise Conflict(f"{self.name} was changed by somebody else")
 
     def retire(self, version: str) -> None:
         """Destroy every version that holds what `version` holds, where the playbook asks for it."""
         if not self.destroy or not version.isdigit():
             return
-        dying = self._ours(self._version(int(version)).fields)
+        secret = self._secret
+        dying = self._ours(secret.version(int(version)).fields)
         if not dying:
             return
-        found = self.vault.call("GET", self._at("metadata"), safe=True).data.get("versions") or {}
-        alive = [int(n) for n, one in found.items() if not one.get("destroyed")]
-        gone = [n for n in sorted(alive)[:-1] if self._ours(self._version(n).fields) == dying]
+        before = secret.kept_versions()[:-1]
+        gone = [n for n in before if self._ours(secret.version(n).fields) == dying]
         if gone:
-            self.vault.call("PUT", self._at("destroy"), {"versions": gone}, safe=True)
+            secret.destroy(gone)
 
     def tidy(self, expect: str) -> None:
         """Nothing is left by an interrupted write."""
 
     # --- the secret ---
-    def _mount(self) -> tuple[str, int]:
-        """The mount with its final slash, and the engine's version."""
-        return self.vault.kv_mount(self._path)
-
-    @property
-    def _path(self) -> str:
-        return self.path.strip("/")
-
-    def _inside(self, mount: str) -> str:
-        return self._path.removeprefix(mount)
-
-    def _at(self, kind: str) -> str:
-        mount, _ = self._mount()
-        return f"{mount}{kind}/{self._inside(mount)}"
-
-    def _secret(self) -> _Secret:
-        if self._mount()[1] == 2:
-            return self._version(0)
-        answer = self.vault.call("GET", self._path, safe=True)
-        if not answer.found:
-            return _Secret(0)
-        return _Secret(0, answer.data, text=json_text.part(answer.text, "data"))
-
-    def _version(self, number: int) -> _Secret:
-        """One version; 0 is the newest."""
-        answer = self.vault.call(
-            "GET", self._at("data"), safe=True, **({"version": number} if number else {})
-        )
-        told = answer.data.get("metadata") or {}
-        fields = answer.data.get("data") if answer.found else None
-        made, ends = _moment(told.get("created_time")), _moment(told.get("deletion_time"))
-        return _Secret(
-            int(told.get("version") or 0),
-            fields,
-            told.get("custom_metadata"),
-            made,
-            json_text.part(answer.text, "data", "data") if fields else "",
-            ends - made if ends and made and answer.found else None,
-        )
-
-    def _held(self, now: _Secret) -> Held | None:
+    def _held(self, now: Version) -> Held | None:
         ours = self._ours(now.fields)
         for name in self._fields:
             if not isinstance((now.fields or {}).get(name), str | None):
@@ -239,14 +168,14 @@ class VaultStore(VaultConnection):
         values, beside = split({self._fields[name]: text for name, text in ours.items()})
         if not values:
             return None
-        if not now.version:
+        if not now.number:
             return Held(values, _fingerprint(ours), beside=beside)
         note, since = self._noted(now)
         first = self._first(now, since, ours) if since else now
         return Held(
             values,
-            str(first.version),
-            note if first.version == since else None,
+            str(first.number),
+            note if first.number == since else None,
             first.written_at,
             beside,
         )
@@ -259,27 +188,27 @@ class VaultStore(VaultConnection):
         }
         return {name: text for name, text in texts.items() if text}
 
-    def _first(self, now: _Secret, since: int, ours: Mapping[str, str]) -> _Secret:
+    def _first(self, now: Version, since: int, ours: Mapping[str, str]) -> Version:
         """The version `since`, if our fields have stood unchanged from then to now; else the
         present one.
         """
-        if since == now.version or not 0 < now.version - since <= _FAR_BACK:
+        if since == now.number or not 0 < now.number - since <= _FAR_BACK:
             return now
-        between = [self._version(number) for number in range(since, now.version)]
+        between = [self._secret.version(number) for number in range(since, now.number)]
         return between[0] if all(self._ours(one.fields) == ours for one in between) else now
 
-    def _stands(self, now: _Secret, expect: str) -> bool:
+    def _stands(self, now: Version, expect: str) -> bool:
         """Whether our fields are as they were in version `expect`; '': there were none."""
         held, ours = self._held(now), self._ours(now.fields)
         if held is None or held.version == expect:
             return held is not None or not expect
         return (
-            now.version > 0
+            now.number > 0
             and expect.isdigit()
-            and self._first(now, int(expect), ours).version == int(expect)
+            and self._first(now, int(expect), ours).number == int(expect)
         )
 
-    def _written(self, now: _Secret, credential: Credential) -> str:
+    def _written(self, now: Version, credential: Credential) -> str:
         """All fields as JSON, with ours changed in the text: numbers stay as they are written."""
         text = now.text
         for name, value in self._fields.items():
@@ -289,62 +218,30 @@ class VaultStore(VaultConnection):
             )
         return text
 
-    def _put(self, fields: str, cas: int) -> bool:
-        """Whether it was written; False where somebody wrote since version `cas`."""
-        try:
-            body = f'{{"options": {{"cas": {cas}}}, "data": {fields}}}'
-            self.vault.call("POST", self._at("data"), body, safe=False)
-        except PermanentError as error:
-            if "check-and-set" not in error.message:
-                raise
-            return False
-        return True
-
     # --- the note ---
     @property
     def _note_name(self) -> str:
         return f"rotator-{next(iter(self._fields))}"[:128]
 
-    def _noted(self, now: _Secret) -> tuple[Note | None, int]:
+    def _noted(self, now: Version) -> tuple[Note | None, int]:
         """The note, and the version that it is about; 0 where there is none."""
         try:
-            told = json.loads((now.notes or {})[self._note_name])
-            note = Note(told["key"], told["installation"], told["rotation"], float(told["at"]))
-            return note, int(told["version"])
+            fields = json.loads((now.notes or {})[self._note_name])
+            version = int(fields["version"])
         except (KeyError, TypeError, ValueError):
             return None, 0
+        note = notes.read(fields)
+        return (note, version) if note else (None, 0)
 
-    def _leave(self, note: Note, now: _Secret) -> None:
+    def _leave(self, note: Note, now: Version) -> None:
         """Before the write, whose version compare-and-set makes certain.
 
         A note of a write that fails says nothing.
         """
-        told = {
-            "key": note.key_id,
-            "installation": note.installation,
-            "rotation": note.rotation,
-            "at": round(note.at),
-        }
-        text = json.dumps({**told, "version": now.version + 1}, separators=(",", ":"))
-        try:
-            if not self._patched({"custom_metadata": {self._note_name: text}}):
-                merged = {"custom_metadata": {**(now.notes or {}), self._note_name: text}}
-                self.vault.call("POST", self._at("metadata"), merged, safe=True)
-        except AccessDenied:
-            return  # preflight has warned
-
-    def _patched(self, body: Mapping[str, Any]) -> bool:
-        """Whether the metadata took it: not where the secret never was, nor at servers too old for
-        patches.
-        """
-        try:
-            return self.vault.call("PATCH", self._at("metadata"), body, safe=True).found
-        except AccessDenied:
-            if "update" in self._capabilities(self._at("metadata")):
-                return False
-            raise
-        except PermanentError:
-            return False
+        fields = {**notes.fields(note), "version": now.number + 1}
+        text = json.dumps(fields, separators=(",", ":"))
+        with contextlib.suppress(AccessDenied):  # preflight has warned
+            self._secret.annotate(self._note_name, text, now.notes)
 
 
 _V1 = "KV version 1 cannot compare and set, and keeps no note"
@@ -367,8 +264,3 @@ def _span(seconds: float) -> str:
         if hours
         else f"{seconds:.0f} s"
     )
-
-
-def _moment(text: str | None) -> float | None:
-    """Unix seconds; a time told in whole seconds may be almost one later."""
-    return datetime.fromisoformat(text).timestamp() + (0 if "." in text else 1) if text else None
