@@ -17,7 +17,7 @@ from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
 from rotator.core.state import Cause, Phase, Rotation, Write
-from rotator.playbook.registry import KINDS, Registry, settings_of
+from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -89,7 +89,7 @@ def reference() -> str:
         *_table(Shape),
     ]
     for name, model in (("schedule", Schedule), ("revoke", Revoke), ("limits", Limits)):
-        lines += [f"### `{name}`\n", (model.__doc__ or "") + "\n", *_table(model)]
+        lines += [f"### `{name}`\n", _prose(model.__doc__) + "\n", *_table(model)]
         lines += _SCHEDULE if model is Schedule else []
     registry = Registry()
     for kind in KINDS:
@@ -105,7 +105,11 @@ def reference() -> str:
         for name in registry.names(kind):
             plugin = registry.find(kind, name)
             assert plugin is not None
-            lines += [f"### {kind} `{name}`\n", inspect.cleandoc(plugin.__doc__ or "") + "\n"]
+            lines += [f"### {kind} `{name}`\n", _prose(plugin.__doc__) + "\n"]
+            if extra := extra_of(plugin):
+                lines.append(
+                    f"Needs the extra `{extra}` ([install](getting-started.md#install)).\n"
+                )
             settings = list(settings_of(plugin))
             if settings:
                 lines += ["| setting | | meaning |", "|---|---|---|"]
@@ -115,6 +119,12 @@ def reference() -> str:
                 ]
                 lines.append("")
     return "\n".join(lines)
+
+
+def _prose(docstring: str | None) -> str:
+    """Its paragraphs, each one line: how the code is wrapped does not change the page."""
+    paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _table(model: type) -> list[str]:
