@@ -1,5 +1,7 @@
 """The one door to files that hold secrets: read with a version, replace atomically, never
 half-written.
+
+Sources: rename(2), fsync(2), open(2) (O_TMPFILE), sticky directories in rename(2).
 """
 
 from __future__ import annotations
@@ -108,11 +110,11 @@ def _write_beside(spot: Spot, beside: str, content: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _dress(spot: Spot, made: int) -> None:
+def _dress(spot: Spot, new: int) -> None:
     """Give a new file what the present one has besides its content."""
     old = spot.open(spot.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        attributes.copy(old, made, spot.path)
+        attributes.copy(old, new, spot.path)
     finally:
         os.close(old)
 
@@ -153,7 +155,7 @@ def look(path: Path) -> Seen:
     try:
         with at(path) as spot:
             status = spot.status()
-            found = Seen(
+            seen = Seen(
                 spot.path,
                 status.st_mode if status else 0,
                 mounted=status is not None and _mounted(spot),
@@ -162,14 +164,10 @@ def look(path: Path) -> Seen:
                 beside=next((name for name in editors_files(spot.name) if spot.status(name)), ""),
             )
             if status is None or not stat.S_ISREG(status.st_mode):
-                return found
+                return seen
             sticky, flags = _others(spot, status), _flags(spot)
-            found = replaced(found, names=status.st_nlink, sticky=sticky, flags=flags)
-            return (
-                found
-                if found.locked or found.mounted
-                else replaced(found, refused=_rehearsed(spot))
-            )
+            seen = replaced(seen, names=status.st_nlink, sticky=sticky, flags=flags)
+            return seen if seen.locked or seen.mounted else replaced(seen, refused=_rehearsed(spot))
     except OSError:
         return Seen()  # told when it is read
 
@@ -202,7 +200,7 @@ def _others(spot: Spot, status: os.stat_result) -> bool:
 
 def _flags(spot: Spot) -> str:
     """Flags under which a file is not replaced, of itself or of its directory."""
-    found = []
+    reasons = []
     ways = (
         (spot.name, "the file", os.O_NONBLOCK | os.O_NOCTTY),
         (".", "its directory", os.O_DIRECTORY),
@@ -211,10 +209,10 @@ def _flags(spot: Spot) -> str:
         with contextlib.suppress(OSError):  # told when it is read
             file = spot.open(name, os.O_RDONLY | how)
             try:
-                found += [f"{what} is {flags}"] if (flags := attributes.flags(file)) else []
+                reasons += [f"{what} is {flags}"] if (flags := attributes.flags(file)) else []
             finally:
                 os.close(file)
-    return ", ".join(found)
+    return ", ".join(reasons)
 
 
 def _rehearsed(spot: Spot) -> tuple[str, str]:
@@ -226,23 +224,23 @@ def _rehearsed(spot: Spot) -> tuple[str, str]:
     name = ""
     try:
         try:
-            made = os.open(
+            trial = os.open(
                 ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=spot.directory
             )
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
             name = beside_name(spot.name, f"look-{os.getpid()}-{threading.get_ident()}")
-            made = spot.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            trial = spot.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
-            _dress(spot, made)
+            _dress(spot, trial)
         finally:
-            os.close(made)
+            os.close(trial)
             if name:
                 _remove(spot, name)
     except (AccessDenied, OSError) as error:
-        told = error if isinstance(error, RotatorError) else _translate(Path(spot.path), error)
-        return told.message, told.hint
+        refusal = error if isinstance(error, RotatorError) else _translate(Path(spot.path), error)
+        return refusal.message, refusal.hint
     return "", ""
 
 

@@ -3,6 +3,7 @@ here.
 
 A host needs a shell, sed, grep and coreutils (stat, cp, readlink, base64, sha256sum, sync), nothing
 of ours.
+Sources: the POSIX shell, and the manuals of coreutils for these options.
 """
 
 from __future__ import annotations

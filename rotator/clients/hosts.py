@@ -1,4 +1,7 @@
-"""The one door to hosts: a shell, on this machine or by ssh with the user's own configuration."""
+"""The one door to hosts: a shell, on this machine or by ssh with the user's own configuration.
+
+Source: ssh(1), ssh_config(5) (BatchMode, ConnectTimeout).
+"""
 
 from __future__ import annotations
 

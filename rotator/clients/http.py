@@ -2,6 +2,7 @@
 translated by intent.
 
 A redirect is never followed: the key must not travel to another host.
+Sources: RFC 9110 (9.2.1: safe methods; 15.4: redirects), https://www.python-httpx.org/exceptions/
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(found) for name, found in value.items()}
-    return [_encodable(found) for found in value] if isinstance(value, list) else value
+        return {_encodable(name): _encodable(inside) for name, inside in value.items()}
+    return [_encodable(inside) for inside in value] if isinstance(value, list) else value
 
 
 class Redirected(PermanentError):

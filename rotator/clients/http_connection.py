@@ -34,22 +34,22 @@ class Line:
         self.sent = False
         self._stream: Any = None
 
-    def follow(self, event: str, told: Mapping[str, Any]) -> None:
+    def follow(self, event: str, facts: Mapping[str, Any]) -> None:
         """httpcore tells what it does.
 
         Connecting may have taken long: the deadline is asked right before sending.
         """
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._stream = told["return_value"]
+            self._stream = facts["return_value"]
         elif event.endswith(".send_request_headers.started"):
             deadline.check()
             self.sent = True
 
     def cut(self) -> None:
-        found = self._stream.get_extra_info("socket") if self._stream is not None else None
-        if found is not None:
+        line = self._stream.get_extra_info("socket") if self._stream is not None else None
+        if line is not None:
             with contextlib.suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                line.shutdown(socket.SHUT_RDWR)
 
 
 def client(host: str) -> httpx.Client:

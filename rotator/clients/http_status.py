@@ -6,8 +6,8 @@ Source: RFC 9110, 10.2.3 (Retry-After), 15.6.4 (503); RFC 6585, 4 (429).
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
 
+from rotator.clients.dates import http_date
 from rotator.clients.http import Answer, Request
 from rotator.errors import OutcomeUnknown, TransientError
 
@@ -24,19 +24,12 @@ def retry_after(answer: Answer) -> float | None:
     value = answer.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _LONGEST_WAIT)
-    at = _http_date(value)
+    at = http_date(value)
     if at is None:
         return None
     return min(
-        max(0.0, at - (_http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT
+        max(0.0, at - (http_date(answer.headers.get("date", "")) or time.time())), _LONGEST_WAIT
     )
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, IndexError, ArithmeticError):
-        return None
 
 
 def passing(answer: Answer, request: Request, who: str, said: str) -> None:

@@ -1,5 +1,7 @@
 """The one door to /proc: which process it is, when it started, what its environment held when it
 did.
+
+Source: proc(5).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The one door to programs: secrets by standard input or named environment, never by argument.
 
 How a program is started, watched and ended is in `watcher`; here is what its end means.
+Sources: sysexits(3) (75, 77), execve(2) (why one does not start).
 """
 
 from __future__ import annotations
@@ -143,12 +144,12 @@ def _by_hand(own: Sequence[str]) -> str:
     shell has.
     """
     without = [name for name in withheld() if name not in own]
-    told = (
+    missing = (
         f"; it does not get {', '.join(without)}: name what it needs by `inherit: [NAME]`"
         if without
         else ""
     )
-    return f"run it by hand to see why{told}"
+    return f"run it by hand to see why{missing}"
 
 
 def expect_success(
@@ -213,8 +214,8 @@ class LikePopen:
         self._text = universal_newlines
 
     def communicate(self) -> tuple[Any, Any]:
-        told = self._ended.out, self._ended.err
-        return told if self._text else (told[0].encode(), told[1].encode())
+        texts = self._ended.out, self._ended.err
+        return texts if self._text else (texts[0].encode(), texts[1].encode())
 
     def wait(self) -> int:
         return self.returncode

@@ -166,10 +166,10 @@ def started(
             stdin, to_stdin = _pipe(theirs, ours)
             from_out, out = _pipe(ours, theirs)
             from_err, err = _pipe(ours, theirs)
-            watcher, told = socket.socketpair()
+            watcher, reports = socket.socketpair()
             ours.enter_context(watcher)
-            theirs.enter_context(told)
-            inherited = (told.fileno(), from_out.fileno(), from_err.fileno())
+            theirs.enter_context(reports)
+            inherited = (reports.fileno(), from_out.fileno(), from_err.fileno())
             code = _WATCHER.replace("DRAIN", repr(_DRAIN))
             words = [
                 sys.executable,

@@ -3,6 +3,8 @@ credentials are seen.
 
 Endpoints, profiles, regions and roles as users of boto3 expect: what a playbook does not say comes
 from the environment, ~/.aws, or the machine's role. Retries are the engine's: boto3 sends once.
+Source: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/configuration.html (and
+guide/credentials.html).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from rotator.errors import (
     RotatorError,
     TransientError,
 )
+from rotator.integrations.aws import PLUGINS
 from rotator.integrations.aws.errors import translated
 from rotator.plugin import setting
 from rotator.reference import Reference
@@ -61,9 +64,9 @@ class AwsConnection:
     @property
     def account(self) -> Account:
         """Who signs now: `credentials` are resolved at each call."""
-        found = {name: reference.resolve() for name, reference in (self.credentials or {}).items()}
-        key_id = found["access_key_id"].reveal() if "access_key_id" in found else None
-        secret, token = found.get("secret_access_key"), found.get("session_token")
+        given = {name: reference.resolve() for name, reference in (self.credentials or {}).items()}
+        key_id = given["access_key_id"].reveal() if "access_key_id" in given else None
+        secret, token = given.get("secret_access_key"), given.get("session_token")
         return Account(
             self.region, self.endpoint_url, self.profile, self.role_arn, key_id, secret, token
         )
@@ -74,7 +77,7 @@ def _sdk() -> Any:
     try:
         import boto3
     except ModuleNotFoundError as error:
-        raise ConfigError("AWS needs boto3", installed.way_to("aws")) from error
+        raise ConfigError("AWS needs boto3", installed.way_to(PLUGINS.extra)) from error
     deadline.watch_connections()
     _through_our_door()
     return boto3
@@ -135,11 +138,11 @@ def call(
 
     def send() -> dict[str, Any]:
         nonlocal sending
-        made = _client(account, service)
+        client = _client(account, service)
         deadline.check()
         sending = True
         try:
-            answer: dict[str, Any] = getattr(made, operation)(**parameters)
+            answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except RotatorError:
             raise
         except Exception as error:
@@ -158,17 +161,17 @@ def pages(
     account: Account, service: str, operation: str, field: str, /, **parameters: Any
 ) -> list[Any]:
     """All items of a listing."""
-    what, found = f"{service}:{operation}", list[Any]()
+    what, items = f"{service}:{operation}", list[Any]()
     in_time = deadline.listing(what)
     try:
-        made = deadline.bounded(deadline.CALL, lambda: _client(account, service))
-        each = iter(made.get_paginator(operation).paginate(**parameters))
+        client = deadline.bounded(deadline.CALL, lambda: _client(account, service))
+        each = iter(client.get_paginator(operation).paginate(**parameters))
         while True:
             in_time()
             page = deadline.bounded(deadline.CALL, lambda: next(each, None))
             if page is None:
-                return found
-            found += page[field]
+                return items
+            items += page[field]
     except RotatorError:
         raise
     except TimeoutError as error:
@@ -207,7 +210,7 @@ def _client(account: Account, service: str) -> Any:
 
 def _assumed(here: Any, account: Account) -> Any:
     """A session of the role, for this call."""
-    found = call(
+    answer = call(
         replace(account, role_arn=None),
         "sts",
         "assume_role",
@@ -215,7 +218,7 @@ def _assumed(here: Any, account: Account) -> Any:
         RoleArn=account.role_arn,
         RoleSessionName="rotator",
     )
-    keys = found["Credentials"]
+    keys = answer["Credentials"]
     return _sdk().Session(
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],

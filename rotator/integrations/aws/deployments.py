@@ -9,9 +9,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secre
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rotator.model import Instance
@@ -31,8 +29,8 @@ TaskSecret = Mapping[str, Any]  # of a task definition: name and valueFrom
 
 def is_fixed(value_from: str) -> bool:
     """Whether a `valueFrom` of a task definition names one version for ever."""
-    if found := _FIXED.search(value_from):
-        return bool(found["version"]) or found["stage"] not in ("", "AWSCURRENT")
+    if parts := _FIXED.search(value_from):
+        return bool(parts["version"]) or parts["stage"] not in ("", "AWSCURRENT")
     return ":secretsmanager:" not in value_from and bool(
         re.search(r"(^|/)[\w.-]+:\d+$", value_from)
     )
@@ -43,22 +41,16 @@ def bare(reference: str) -> str:
     its name.
     """
     name = reference
-    if found := re.search(r":secret:([^:]+)", reference):
-        name = re.sub(r"-[A-Za-z0-9]{6}$", "", found[1])  # AWS's own, at each ARN's end
+    if parts := re.search(r":secret:([^:]+)", reference):
+        name = re.sub(r"-[A-Za-z0-9]{6}$", "", parts[1])  # AWS's own, at each ARN's end
     elif ":secretsmanager:" not in reference:
         name = re.sub(r":\d+$", "", re.sub(r"^arn:[\w-]+:ssm:[\w-]*:\d*:parameter", "", reference))
     return name.strip("/")
 
 
-def clock_skew(answer: Mapping[str, Any]) -> float:
-    """From the whole seconds of the answer's date."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0
-
-
-def made_at(made: Deployment | Task, skew: float) -> float:
+def made_at(thing: Deployment | Task, skew: float) -> float:
     """When AWS made it, by our clock; 0 if it does not say."""
-    at = made.get("createdAt")
+    at = thing.get("createdAt")
     return float(at.timestamp()) - skew if at is not None else 0.0
 
 
@@ -81,5 +73,5 @@ def instance(task: Task, skew: float) -> Instance:
     """Its secrets were read after it was made; a second is taken off for what the clocks may be
     apart.
     """
-    made = made_at(task, skew)
-    return Instance(f"task {task['taskArn'].rpartition('/')[2]}", made - 1.0 if made else None)
+    at = made_at(task, skew)
+    return Instance(f"task {task['taskArn'].rpartition('/')[2]}", at - 1.0 if at else None)

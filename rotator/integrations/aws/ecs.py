@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rotator.clients.dates import clock_skew
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import AwsConnection
@@ -21,7 +22,6 @@ from rotator.integrations.aws.deployments import (
     Task,
     TaskSecret,
     bare,
-    clock_skew,
     deployments_since,
     instance,
     is_fixed,
@@ -108,10 +108,12 @@ class EcsRestarter(AwsConnection):
         """What tasks of it would take from before: fixed versions of our secrets; of any, where
         none is known.
         """
-        found = self._call("describe_task_definition", taskDefinition=definition)["taskDefinition"]
+        described = self._call("describe_task_definition", taskDefinition=definition)[
+            "taskDefinition"
+        ]
         secrets = [
             one
-            for container in found["containerDefinitions"]
+            for container in described["containerDefinitions"]
             for one in container.get("secrets") or ()
         ]
         return [
@@ -203,7 +205,7 @@ class EcsRestarter(AwsConnection):
                 raise NotFound(
                     text, f"`aws ecs list-services --cluster {self.cluster}` shows their names"
                 )
-            skew = clock_skew(answer)
+            skew = clock_skew(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
             services += answer["services"]
         return services, skew
 

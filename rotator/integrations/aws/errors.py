@@ -58,9 +58,11 @@ def translated(error: Exception, what: str, safe: bool) -> RotatorError:
     if isinstance(error, boto.ClientError):
         return _of_code(error, what, safe)
     # What boto says of an answer that it cannot parse quotes it, and it may hold a key.
-    told = isinstance(error, boto.BotoCoreError) and not isinstance(error, ResponseParserError)
+    ours_to_show = isinstance(error, boto.BotoCoreError) and not isinstance(
+        error, ResponseParserError
+    )
     useless = f"no use can be made of the answer ({type(error).__name__})"
-    words = f"{what}: {redact(str(error)) if told else useless}"
+    words = f"{what}: {redact(str(error)) if ours_to_show else useless}"
     if isinstance(
         error,
         boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError,
@@ -89,12 +91,12 @@ def translated(error: Exception, what: str, safe: bool) -> RotatorError:
 
 
 def _of_code(error: Any, what: str, safe: bool) -> RotatorError:
-    found = error.response.get("Error", {})
+    details = error.response.get("Error", {})
     code, status = (
-        str(found.get("Code", "")),
+        str(details.get("Code", "")),
         error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
     )
-    words = f"{what}: {code}: {redact(str(found.get('Message', '')))}"
+    words = f"{what}: {code}: {redact(str(details.get('Message', '')))}"
     if what == _MAKES_KEY:  # nothing of the answer: the new key may stand in it
         known = code in (*_DENIED, *_GONE, *_BUSY, *_BROKEN, "LimitExceeded")
         words = f"{what}: {code if known else f'an error ({status})'}"

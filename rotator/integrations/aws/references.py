@@ -1,5 +1,8 @@
 """References {aws-sm: NAME#FIELD} and {aws-ssm: NAME}; who signs comes from the environment, as
 boto3 does it.
+
+Sources: Secrets Manager API reference (GetSecretValue), Systems Manager API reference
+(GetParameter).
 """
 
 from __future__ import annotations

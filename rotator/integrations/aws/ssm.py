@@ -22,6 +22,7 @@ from rotator.model import Credential, Finding, Held, Level, Note, single
 from rotator.plugin import setting
 
 _SERVICE = "ssm"
+Parameter = Mapping[str, Any]  # as boto3 has it
 _KEPT = ("KeyId", "Tier", "DataType", "Description", "AllowedPattern")
 
 
@@ -61,64 +62,65 @@ class AwsSsmStore(AwsConnection):
             self.account, _SERVICE, operation, safe=safe, Name=self.parameter, **parameters
         )
 
-    def _get(self) -> dict[str, Any] | None:
+    def _get(self) -> Parameter | None:
         try:
-            found: dict[str, Any] = self._call("get_parameter", WithDecryption=True)["Parameter"]
+            parameter: Parameter = self._call("get_parameter", WithDecryption=True)["Parameter"]
         except NotFound:
             return None
-        return found
+        return parameter
 
     def preflight(self) -> list[Finding]:
-        told = [
+        findings = [
             Finding(
                 Level.WARNING,
                 f"{self.name}: the Parameter Store cannot compare and set",
                 "one writer only",
             )
         ]
-        found = self._get()
-        if found is None:
+        parameter = self._get()
+        if parameter is None:
             hint = f"aws ssm put-parameter --type SecureString --name {self.parameter} --value …"
-            told.append(Finding(Level.ERROR, f"{self.name} does not exist", hint))
-            return told
-        if found["Type"] != "SecureString":
-            text = f"{self.name} is a {found['Type']}: everybody who may describe it reads the key"
-            told.append(Finding(Level.WARNING, text, "make it a SecureString"))
-        if str(found["Name"]).startswith("arn:"):
+            findings.append(Finding(Level.ERROR, f"{self.name} does not exist", hint))
+            return findings
+        if parameter["Type"] != "SecureString":
+            text = (
+                f"{self.name} is a {parameter['Type']}: everybody who may describe it reads the key"
+            )
+            findings.append(Finding(Level.WARNING, text, "make it a SecureString"))
+        if str(parameter["Name"]).startswith("arn:"):
             hint = "who shares it must rotate it, in its own account"
-            told.append(
+            findings.append(
                 Finding(
                     Level.ERROR,
                     f"{self.name} is shared by another account: it is only read here",
                     hint,
                 )
             )
-            return told
-        told += self._ending(self._described(found))
-        with contextlib.suppress(PermanentError):  # told when it is read
-            told += around.accidents(self.name, self._text(found["Value"]))
-        return told
+            return findings
+        findings += self._ending(self._described(parameter))
+        with contextlib.suppress(PermanentError):  # reported when it is read
+            findings += around.accidents(self.name, self._text(parameter["Value"]))
+        return findings
 
-    def _ending(self, described: Mapping[str, Any]) -> Iterator[Finding]:
+    def _ending(self, described: Parameter) -> Iterator[Finding]:
         """A policy that deletes the parameter: a new version does not put that off."""
         for policy in described.get("Policies") or ():
             if policy.get("PolicyType") == "Expiration":
-                found = re.search(r'"Timestamp"\s*:\s*"([^"]+)"', str(policy.get("PolicyText")))
-                text = (
-                    f"{self.name} is deleted by its own policy{f' at {found[1]}' if found else ''}"
-                )
+                moment = re.search(r'"Timestamp"\s*:\s*"([^"]+)"', str(policy.get("PolicyText")))
+                when = f" at {moment[1]}" if moment else ""
+                text = f"{self.name} is deleted by its own policy{when}"
                 hint = (
                     "the new key goes with it: `aws ssm put-parameter --policies '[]'` takes the"
                     " policy off"
                 )
                 yield Finding(Level.WARNING, text, hint)
 
-    def _described(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _described(self, parameter: Parameter) -> Parameter:
         """What PutParameter must be told again.
 
         Raises AccessDenied where we may see it in neither way.
         """
-        name = str(found["Name"])
+        name = str(parameter["Name"])
         try:
             only = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
             listed = aws.pages(
@@ -131,7 +133,7 @@ class AwsSsmStore(AwsConnection):
                 f"{self.name} is not described",
                 f"aws ssm describe-parameters shows {name} to whom?",
             )
-        described: Mapping[str, Any] = listed[-1]
+        described: Parameter = listed[-1]
         return described
 
     def _history(self, name: str) -> list[Any]:
@@ -143,25 +145,25 @@ class AwsSsmStore(AwsConnection):
                 self.account, _SERVICE, "get_parameter_history", "Parameters", Name=name
             )
         except AccessDenied as error:
-            told = (
+            words = (
                 f"we may not see which KMS key and tier {self.name} has; without, AWS would take"
                 " others"
             )
             raise AccessDenied(
-                told, f"allow ssm:GetParameterHistory for {name}, or ssm:DescribeParameters"
+                words, f"allow ssm:GetParameterHistory for {name}, or ssm:DescribeParameters"
             ) from error
 
     def read(self) -> Held | None:
-        found = self._get()
-        text = self._key(found) if found is not None else ""
-        if found is None or not text:
+        parameter = self._get()
+        text = self._key(parameter) if parameter is not None else ""
+        if parameter is None or not text:
             return None
-        written: Any = found.get("LastModifiedDate")
+        written: Any = parameter.get("LastModifiedDate")
         at = float(written.timestamp()) if written is not None else None
-        return Held(single(text).values, str(found["Version"]), written_at=at)
+        return Held(single(text).values, str(parameter["Version"]), written_at=at)
 
-    def _key(self, found: Mapping[str, Any]) -> str:
-        return around.bare(self._text(found["Value"]))
+    def _key(self, parameter: Parameter) -> str:
+        return around.bare(self._text(parameter["Value"]))
 
     def _text(self, value: str) -> str:
         try:
@@ -172,17 +174,22 @@ class AwsSsmStore(AwsConnection):
             ) from error
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        found = self._get()
-        if found is None:
+        parameter = self._get()
+        if parameter is None:
             raise NotFound(f"{self.name} does not exist", "aws ssm put-parameter makes it")
-        if expect != (str(found["Version"]) if self._key(found) else ""):
+        if expect != (str(parameter["Version"]) if self._key(parameter) else ""):
             raise Conflict(f"{self.name} was changed by somebody else")
-        value = around.like(self._text(found["Value"]), credential.primary.reveal())
+        value = around.like(self._text(parameter["Value"]), credential.primary.reveal())
         if self.key:
-            value = json_text.put(found["Value"], self.key, value)
-        described = self._described(found)
+            value = json_text.put(parameter["Value"], self.key, value)
+        described = self._described(parameter)
         kept = {name: described[name] for name in _KEPT if described.get(name)}
-        given = {"Name": found["Name"], "Value": value, "Type": found["Type"], "Overwrite": True}
+        given = {
+            "Name": parameter["Name"],
+            "Value": value,
+            "Type": parameter["Type"],
+            "Overwrite": True,
+        }
         made = aws.call(self.account, _SERVICE, "put_parameter", safe=False, **given, **kept)
         return str(made["Version"])
 

@@ -3,6 +3,8 @@ docker's users expect.
 
 A playbook's `host`, else DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else the
 current `docker context`.
+Sources: https://docker-py.readthedocs.io/en/stable/client.html (the environment) and
+https://docs.docker.com/reference/api/engine/ (containers, images).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from rotator.errors import (
     RotatorError,
     TransientError,
 )
+from rotator.integrations.docker import PLUGINS
 from rotator.plugin import setting
 from rotator.secret import Secret, last_line, redact
 
@@ -123,7 +126,7 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
         import requests
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "containers need the package docker", installed.way_to("docker")
+            "containers need the package docker", installed.way_to(PLUGINS.extra)
         ) from error
 
     deadline.watch_connections()

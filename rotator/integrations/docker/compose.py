@@ -1,5 +1,8 @@
 """Restarter `compose`: services of a Compose project, by `up -d --force-recreate` (a restart reads
 no env file).
+
+Source: https://docs.docker.com/reference/cli/docker/compose/up/ and the labels
+`com.docker.compose.*` of https://github.com/docker/compose (`pkg/api/labels.go`).
 """
 
 from __future__ import annotations

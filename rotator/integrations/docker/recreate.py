@@ -3,6 +3,7 @@
 The next one is made beside the old one, where a wrong configuration harms nobody; then the old one
 is stopped and set aside, the next one takes its name and starts, the old one is removed. If the
 next one cannot start, the old one runs again. Killed in between: `put_back`, then again.
+Source: https://docs.docker.com/reference/api/engine/ (create, rename, start, remove a container).
 """
 
 from __future__ import annotations

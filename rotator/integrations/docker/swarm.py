@@ -1,11 +1,13 @@
 """Docker Swarm through the door to container engines: secrets, services and their tasks, as the
 engine's JSON.
+
+Source: https://docs.docker.com/reference/api/engine/ (Secret, Service, Task).
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rotator.errors import NotFound, PermanentError, TransientError
@@ -16,29 +18,35 @@ from rotator.secret import Secret, last_line
 FAMILY = "rotator.secret"
 _TRIES = 5  # managers and people update services, too
 
+# The engine's JSON.
+SwarmSecret = Mapping[str, Any]
+Service = Mapping[str, Any]
+Task = Mapping[str, Any]
+TaskTemplate = Mapping[str, Any]  # what a service's tasks are made by
+
 
 def is_manager(connection: EngineConnection) -> bool:
     """Whether this engine may be asked about the swarm."""
-    found: Any = call(connection, lambda api: api.info().get("Swarm") or {})
-    return bool(found.get("ControlAvailable"))
+    about: Any = call(connection, lambda api: api.info().get("Swarm") or {})
+    return bool(about.get("ControlAvailable"))
 
 
-def secrets(connection: EngineConnection) -> list[dict[str, Any]]:
+def secrets(connection: EngineConnection) -> list[SwarmSecret]:
     """All secrets, without their values: nobody can read these."""
-    found: list[dict[str, Any]] = call(connection, lambda api: api.secrets())
-    return found
+    answer: list[SwarmSecret] = call(connection, lambda api: api.secrets())
+    return answer
 
 
-def family(secrets: list[dict[str, Any]], name: str) -> dict[int, dict[str, Any]]:
+def family(secrets: Sequence[SwarmSecret], name: str) -> dict[int, SwarmSecret]:
     """The secrets of this name by their number; the one that people made is number 0."""
-    found = {}
-    for one in secrets:
-        spec = one["Spec"]
+    members = {}
+    for secret in secrets:
+        spec = secret["Spec"]
         if spec["Name"] == name:
-            found[0] = one
+            members[0] = secret
         elif (spec.get("Labels") or {}).get(FAMILY) == name:
-            found[int(spec["Name"].rpartition("-r")[2])] = one
-    return found
+            members[int(spec["Name"].rpartition("-r")[2])] = secret
+    return members
 
 
 def create_secret(
@@ -61,24 +69,22 @@ def remove_secret(connection: EngineConnection, name: str) -> None:
         return
 
 
-def services(connection: EngineConnection) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = call(connection, lambda api: api.services())
-    return found
+def services(connection: EngineConnection) -> list[Service]:
+    answer: list[Service] = call(connection, lambda api: api.services())
+    return answer
 
 
-def service(connection: EngineConnection, name: str) -> dict[str, Any] | None:
+def service(connection: EngineConnection, name: str) -> Service | None:
     try:
-        found: dict[str, Any] = call(connection, lambda api: api.inspect_service(name))
+        answer: Service = call(connection, lambda api: api.inspect_service(name))
     except NotFound:
         return None
-    return found
+    return answer
 
 
-def tasks(connection: EngineConnection, service_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = call(
-        connection, lambda api: api.tasks(filters={"service": service_id})
-    )
-    return found
+def tasks(connection: EngineConnection, service_id: str) -> list[Task]:
+    answer: list[Task] = call(connection, lambda api: api.tasks(filters={"service": service_id}))
+    return answer
 
 
 def update(connection: EngineConnection, name: str, change: Any) -> None:
@@ -87,18 +93,18 @@ def update(connection: EngineConnection, name: str, change: Any) -> None:
     Somebody else's update in between ("update out of sequence") is read and changed again.
     """
     for _ in range(_TRIES):
-        found = service(connection, name)
-        if found is None:
+        present = service(connection, name)
+        if present is None:
             raise NotFound(f"there is no service {name}", "`docker service ls` shows their names")
-        spec = found["Spec"]
+        spec = present["Spec"]
         if not change(spec):
             return
         try:
             _post(
                 connection,
-                f"/services/{found['ID']}/update",
+                f"/services/{present['ID']}/update",
                 spec,
-                version=found["Version"]["Index"],
+                version=present["Version"]["Index"],
             )
             return
         except PermanentError as error:
@@ -107,7 +113,7 @@ def update(connection: EngineConnection, name: str, change: Any) -> None:
     raise TransientError(f"{name} is being updated by somebody else")
 
 
-def last_words(connection: EngineConnection, task: Mapping[str, Any]) -> str:
+def last_words(connection: EngineConnection, task: Task) -> str:
     """The last line of a task's container, redacted; '' where the engine has none any more."""
     container = ((task.get("Status") or {}).get("ContainerStatus") or {}).get("ContainerID")
     if not container:
@@ -127,7 +133,7 @@ def _post(connection: EngineConnection, path: str, body: Any, **query: Any) -> d
             f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=api.timeout
         )
         api._raise_for_status(answer)
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+        content: dict[str, Any] = answer.json() if answer.content else {}
+        return content
 
     return call(connection, post)

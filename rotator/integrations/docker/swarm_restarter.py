@@ -3,6 +3,8 @@ tasks are watched.
 
 A service's own update settings decide how many tasks go at a time. A task counts as new by its
 specification, which names the change and when it was ordered, by our clock.
+Source: https://docs.docker.com/reference/cli/docker/service/update/ (`UpdateStatus`,
+`UpdateConfig`, `ForceUpdate` of the API).
 """
 
 from __future__ import annotations
@@ -18,16 +20,15 @@ from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.docker.swarm import Service, Task, TaskTemplate
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
 from rotator.plugin import setting
 
 _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
-Found = Mapping[str, Any]
-Newest = Mapping[
-    str, tuple[str, str]
-]  # secret of a family → id and name of the newest one of its family
+# Secret of a family → id and name of the newest one of its family.
+Newest = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ class SwarmRestarter(EngineConnection):
         return Progress(len(services), len(services), True, tuple(instances))
 
     # --- whom ---
-    def _targets(self, newest: Newest) -> list[Found]:
+    def _targets(self, newest: Newest) -> list[Service]:
         services = {one["Spec"]["Name"]: one for one in swarm.services(self)}
         if isinstance(self.services, list):
             for name in self.services:
@@ -172,28 +173,31 @@ class SwarmRestarter(EngineConnection):
     def _newest(self) -> Newest:
         if not self.secrets:
             return {}
-        there, found = swarm.secrets(self), {}
+        secrets, newest_of = swarm.secrets(self), {}
         for name in self.secrets:
-            family = swarm.family(there, name)
+            family = swarm.family(secrets, name)
             for one in family.values():
                 newest = family[max(family)]
-                found[str(one["Spec"]["Name"])] = (str(newest["ID"]), str(newest["Spec"]["Name"]))
-        return found
+                newest_of[str(one["Spec"]["Name"])] = (
+                    str(newest["ID"]),
+                    str(newest["Spec"]["Name"]),
+                )
+        return newest_of
 
     # --- while it rolls ---
-    def _tasks(self, service: Found) -> list[Found]:
+    def _tasks(self, service: Service) -> list[Task]:
         """Those that may run."""
         return [
             one for one in swarm.tasks(self, service["ID"]) if one["Status"]["State"] not in _ENDED
         ]
 
-    def _wanted(self, service: Found) -> int:
+    def _wanted(self, service: Service) -> int:
         mode = service["Spec"]["Mode"]
         if "Replicated" in mode:
             return int(mode["Replicated"].get("Replicas") or 0)
         return sum(task["DesiredState"] == "running" for task in swarm.tasks(self, service["ID"]))
 
-    def _over(self, service: Found, tasks: Sequence[Found], change: str) -> bool:
+    def _over(self, service: Service, tasks: Sequence[Task], change: str) -> bool:
         """Whether every task of the change runs and none from before.
 
         Raises PermanentError if it was rolled back.
@@ -215,7 +219,7 @@ class SwarmRestarter(EngineConnection):
             and status.get("State") in (None, "completed")
         )
 
-    def _why(self, service: Found) -> str:
+    def _why(self, service: Service) -> str:
         """What the task that failed last said."""
         failed = [
             one
@@ -241,31 +245,31 @@ def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Newest) -> bo
     return True
 
 
-def _taken(template: Found, newest: Newest) -> list[str]:
+def _taken(template: TaskTemplate, newest: Newest) -> list[str]:
     """Names of the families' secrets that its tasks have."""
     references = (template.get("ContainerSpec") or {}).get("Secrets") or ()
     return [str(one["SecretName"]) for one in references if one["SecretName"] in newest]
 
 
-def _label(template: Found, mark: str) -> str:
+def _label(template: TaskTemplate, mark: str) -> str:
     container = template.get("ContainerSpec") or {}
     return str((container.get("Labels") or {}).get(mark, ""))
 
 
-def _change_in(template: Found, mark: str) -> str:
+def _change_in(template: TaskTemplate, mark: str) -> str:
     return _label(template, mark).partition("@")[0]
 
 
-def _change_of(task: Found, mark: str) -> str:
+def _change_of(task: Task, mark: str) -> str:
     return _change_in(task["Spec"], mark)
 
 
-def _runs(task: Found) -> bool:
+def _runs(task: Task) -> bool:
     """A task with a health check runs once that is passed."""
     return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
 
 
-def _instance(service: Found, task: Found, mark: str, newest: Newest) -> Instance:
+def _instance(service: Service, task: Task, mark: str, newest: Newest) -> Instance:
     """Made when its specification says so, by our clock; else when the manager's clock says.
 
     With a secret from before it has proven nothing, however young it is: a service that was rolled

@@ -3,19 +3,20 @@ next one of a family.
 
 NAME-r1, NAME-r2, … : a name exists once, so the next number is a compare-and-set. Labels are the
 note.
+Source: https://docs.docker.com/engine/swarm/secrets/ (immutable, not readable).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from rotator.clients import notes
 from rotator.errors import ConfigError, Conflict, PermanentError
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.docker.swarm import SwarmSecret
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import setting
 
@@ -82,15 +83,10 @@ class SwarmStore(EngineConnection):
         if (family[newest]["Spec"]["Name"] if family else "") != expect:
             raise Conflict(f"{self.name} was changed by somebody else")
         name = f"{self.secret}-r{newest + 1}"
-        told = {
-            "key": note.key_id,
-            "installation": note.installation,
-            "rotation": note.rotation,
-            "at": str(note.at),
-        }
+        fields = {**notes.fields(note), "at": note.at}
         labels = {
             swarm.FAMILY: self.secret,
-            **{f"rotator.{field}": text for field, text in told.items()},
+            **{f"rotator.{field}": str(value) for field, value in fields.items()},
         }
         swarm.create_secret(self, name, credential.primary, labels)
         return name
@@ -123,7 +119,7 @@ class SwarmStore(EngineConnection):
     def tidy(self, expect: str) -> None:
         """A secret is there or not: nothing is left by an interrupted write."""
 
-    def _family(self) -> dict[int, dict[str, Any]]:
+    def _family(self) -> dict[int, SwarmSecret]:
         """The secrets of this name by their number; the one that people made is number 0."""
         return swarm.family(swarm.secrets(self), self.secret)
 
@@ -136,12 +132,6 @@ def _twins(one: Note | None, other: Note | None) -> bool:
     )
 
 
-def _note(secret: Mapping[str, Any]) -> Note | None:
+def _note(secret: SwarmSecret) -> Note | None:
     labels = secret["Spec"].get("Labels") or {}
-    try:
-        told = {
-            field: labels[f"rotator.{field}"] for field in ("key", "installation", "rotation", "at")
-        }
-        return Note(told["key"], told["installation"], told["rotation"], float(told["at"]))
-    except (KeyError, ValueError):
-        return None
+    return notes.read({name.removeprefix("rotator."): text for name, text in labels.items()})

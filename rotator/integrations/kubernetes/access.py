@@ -1,4 +1,8 @@
-"""What we may do in a namespace, by the API server's own word, before anything is done."""
+"""What we may do in a namespace, by the API server's own word, before anything is done.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/
+(SelfSubjectAccessReview).
+"""
 
 from __future__ import annotations
 

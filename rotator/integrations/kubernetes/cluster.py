@@ -8,14 +8,13 @@ https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ (
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from rotator import deadline
+from rotator.clients.dates import clock_skew
 from rotator.errors import (
     NotFound,
     OutcomeUnknown,
@@ -99,17 +98,17 @@ class Cluster:
 
     def items(self, path: str, **query: str) -> tuple[list[dict[str, Any]], str]:
         """All objects of a list, and the version to watch from."""
-        found: list[dict[str, Any]] = []
+        objects: list[dict[str, Any]] = []
         query = {"limit": str(_PAGE), **query}
         in_time = deadline.listing(f"{self}: the list {path}")
         while True:
             in_time()
             page = self.call("GET", path, safe=True, query=query)
-            found += page.get("items") or ()
-            told = page.get("metadata") or {}
-            if not told.get("continue"):
-                return found, str(told.get("resourceVersion", ""))
-            query = {**query, "continue": told["continue"]}
+            objects += page.get("items") or ()
+            about = page.get("metadata") or {}
+            if not about.get("continue"):
+                return objects, str(about.get("resourceVersion", ""))
+            query = {**query, "continue": about["continue"]}
 
     def patch(
         self, path: str, body: Mapping[str, Any], *, safe: bool, manager: str = "rotator"
@@ -141,14 +140,14 @@ class Cluster:
         """
         raw = self._request(method, path, body, safe, query or {})
         try:
-            found = json.loads(raw)
+            answer = json.loads(raw)
         except ValueError as error:
             if not safe:
                 raise OutcomeUnknown(f"{self} answered {method} only in part") from error
             raise PermanentError(
                 f"{self} does not answer as Kubernetes does", "is a proxy in between?"
             ) from error
-        return found if isinstance(found, dict) else {}
+        return answer if isinstance(answer, dict) else {}
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[dict[str, Any]]:
         """Events since `version`, as they come, for at most `seconds`."""
@@ -190,7 +189,7 @@ class Cluster:
         if answer.status == 401:  # a token that was changed on disk since
             connection.forget(self.kubeconfig, self.context)
             answer = self._send(method, path, body, safe, query, timeout)
-        self._client().skew = _skew(answer.headers.get("date", ""))
+        self._client().skew = clock_skew(answer.headers.get("date", ""))
         if answer.status >= 300:
             raise self._refused(answer.status, answer.data, method, path, safe)
         return bytes(answer.data)
@@ -288,7 +287,3 @@ class SecretRef:
     namespace: str
     name: str
     keys: tuple[str, ...] = field(default=())
-
-
-def _skew(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0

@@ -22,6 +22,7 @@ from typing import Any
 from rotator import deadline, installed
 from rotator.clients import programs
 from rotator.errors import AccessDenied, ConfigError, RotatorError
+from rotator.integrations.kubernetes import PLUGINS
 from rotator.secret import last_line, redact, without_keys
 
 _EXEC_INFO = "KUBERNETES_EXEC_INFO"
@@ -84,7 +85,7 @@ def _connect(file: _FileVersion, context: str | None) -> Connection:
         client: Any = import_module("kubernetes.client")
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "Kubernetes needs the package kubernetes", installed.way_to("kubernetes")
+            "Kubernetes needs the package kubernetes", installed.way_to(PLUGINS.extra)
         ) from error
     deadline.watch_connections()
     _through_our_door()

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rotator.integrations.kubernetes.objects import SecretObject
+
 _REFLECTOR = "reflector.v1.k8s.emberstack.com/"
 _REPLICATOR = "replicator.v1.mittwald.de/"
 _KUBED = "kubed.appscode.com/"
@@ -40,7 +42,7 @@ class Copies:
         return bool(self.where) and plain and not self.asked
 
 
-def source_of(secret: Mapping[str, Any]) -> tuple[str, str]:
+def source_of(secret: SecretObject) -> tuple[str, str]:
     """Who keeps a Secret as a copy, and of which it is one, as far as its marks tell; ('', '') for
     no copy.
     """
@@ -68,7 +70,7 @@ def _joined(namespace: str | None, name: str | None) -> str:
     return f"{namespace}/{name}" if namespace and name else ""
 
 
-def of(secret: Mapping[str, Any]) -> Iterator[Copies]:
+def of(secret: SecretObject) -> Iterator[Copies]:
     """Where it is copied to, as it says itself."""
     _, notes, labels = _marks(secret)
     if _true(notes.get(f"{_REFLECTOR}reflection-allowed")):
@@ -100,7 +102,7 @@ def of(secret: Mapping[str, Any]) -> Iterator[Copies]:
 
 
 def _marks(
-    secret: Mapping[str, Any],
+    secret: SecretObject,
 ) -> tuple[Mapping[str, Any], Mapping[str, str], Mapping[str, str]]:
     meta = secret["metadata"]
     return meta, meta.get("annotations") or {}, meta.get("labels") or {}

@@ -1,5 +1,7 @@
 """What a container was started with, by the API server's exec; the websocket is the package
 kubernetes' own.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ (`exec`).
 """
 
 from __future__ import annotations

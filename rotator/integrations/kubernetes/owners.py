@@ -1,15 +1,17 @@
 """Who writes a Secret, as the object itself tells: fields by manager, owners, marks of
 controllers.
+
+Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management; the
+names and marks are those of each controller's own documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rotator.errors import PermanentError
 from rotator.integrations.kubernetes.cluster import Cluster
-from rotator.integrations.kubernetes.objects import moment
+from rotator.integrations.kubernetes.objects import SecretObject, moment
 
 # A part of the name under which a controller writes fields, and how people call it.
 _CONTROLLERS = {
@@ -39,19 +41,19 @@ _NUDGES = {
 }
 
 
-def of_keys(secret: Mapping[str, Any], keys: Iterable[str]) -> list[tuple[str, float | None]]:
+def of_keys(secret: SecretObject, keys: Iterable[str]) -> list[tuple[str, float | None]]:
     """Managers that wrote one of these keys as it is now, and when each last wrote anything (Unix
     seconds).
     """
-    found = []
+    managers = []
     for entry in secret["metadata"].get("managedFields") or ():
         data = (entry.get("fieldsV1") or {}).get("f:data") or {}
         if any(f"f:{key}" in data for key in keys):
-            found.append((str(entry.get("manager", "")), moment(entry.get("time"))))
-    return found
+            managers.append((str(entry.get("manager", "")), moment(entry.get("time"))))
+    return managers
 
 
-def writer(secret: Mapping[str, Any], keys: Iterable[str]) -> str:
+def writer(secret: SecretObject, keys: Iterable[str]) -> str:
     """The controller that would put its own value back, or ''."""
     meta = secret["metadata"]
     for owner in meta.get("ownerReferences") or ():
@@ -68,7 +70,7 @@ def writer(secret: Mapping[str, Any], keys: Iterable[str]) -> str:
     return ""
 
 
-def nudge(cluster: Cluster, secret: Mapping[str, Any], why: str) -> None:
+def nudge(cluster: Cluster, secret: SecretObject, why: str) -> None:
     """Ask the controller to look now. It looks some day by itself, where we may not ask."""
     for owner in secret["metadata"].get("ownerReferences") or ():
         if owner["kind"] in _NUDGES:

@@ -3,6 +3,7 @@ watched to the end.
 
 A pod counts as new by what its template says: the change for which it was made, and when that was
 ordered, by our clock. So neither the whole seconds of Kubernetes' times nor another clock decide.
+Source: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/ (restart).
 """
 
 from __future__ import annotations
@@ -112,21 +113,23 @@ class KubernetesRestarter(ClusterConnection):
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for scope in self._scopes():
             missing = list(scope.missing())
-            found += missing
+            findings += missing
             if not any(finding.level is Level.ERROR for finding in missing):
-                found += scope.health()
-        return found
+                findings += scope.health()
+        return findings
 
     def restart(self, change: Change) -> NotYet | None:
         for scope in self._scopes():
             objects = scope.watched()
             targets = scope.targets(objects)
-            told = [one for one in targets if kube_rollouts.change_of(one, self._mark) == change.id]
-            self._unblock(scope, told, objects, change.id)
-            rolling = [one for one in told if not self._over(one, objects, change.id)]
+            ordered = [
+                one for one in targets if kube_rollouts.change_of(one, self._mark) == change.id
+            ]
+            self._unblock(scope, ordered, objects, change.id)
+            rolling = [one for one in ordered if not self._over(one, objects, change.id)]
             for target in targets:
                 if kube_rollouts.change_of(target, self._mark) == change.id:
                     continue
@@ -136,10 +139,10 @@ class KubernetesRestarter(ClusterConnection):
                 if len(rolling) >= self.wave:
                     return NotYet(
                         _PAUSE,
-                        text=f"{len(told) - len(rolling)} of {len(targets)} workloads are over",
+                        text=f"{len(ordered) - len(rolling)} of {len(targets)} workloads are over",
                     )
                 self._order(scope, target, change)
-                told.append(target)
+                ordered.append(target)
                 rolling.append(target)
             if blocked := [
                 named(one) for one in targets if self._blocking(one, objects, change.id)

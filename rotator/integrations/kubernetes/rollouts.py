@@ -63,8 +63,8 @@ def mark_of(what: Iterable[str]) -> str:
 
 def change_of(maker: Workload | Pod, mark: str) -> str:
     """The change that its pods are to be restarted for, or a pod was."""
-    made = template(maker)
-    return str(((made.get("metadata") or {}).get("annotations") or {}).get(mark, "")).partition(
+    of_pods = template(maker)
+    return str(((of_pods.get("metadata") or {}).get("annotations") or {}).get(mark, "")).partition(
         "@"
     )[0]
 
@@ -93,12 +93,12 @@ def last_orders(revisions: Iterable[Revision], mark: str) -> dict[tuple[str, str
     """
     orders: dict[tuple[str, str], float] = {}
     for revision in revisions:
-        made = (revision.get("data") or revision)["spec"]["template"]
+        of_pods = (revision.get("data") or revision)["spec"]["template"]
         owner = next(
             (who for who in meta(revision).get("ownerReferences") or () if who.get("controller")),
             None,
         )
-        if owner is not None and (at := ordered_at(made, mark)):
+        if owner is not None and (at := ordered_at(of_pods, mark)):
             whose = (str(owner["kind"]), str(owner["name"]))
             orders[whose] = max(orders.get(whose, 0.0), at)
     return orders
@@ -108,8 +108,8 @@ def rolled_back(workload: Workload, last: float, mark: str) -> bool:
     """Whether it has left the change for which it was restarted, and nobody has
     restarted it since.
     """
-    made = template(workload)
-    return ordered_at(made, mark) < last and restarted_at(made) <= last
+    of_pods = template(workload)
+    return ordered_at(of_pods, mark) < last and restarted_at(of_pods) <= last
 
 
 def restart_patch(mark: str, change: str, at: float) -> dict[str, Any]:
@@ -208,8 +208,8 @@ def _broken(pod: Pod) -> bool:
 def trouble(workload: Workload, pods: Sequence[Pod], mark: str, change: str) -> Trouble | None:
     """Why its roll-out cannot succeed, in the pods' own words where they have some."""
     for pod in pods:
-        if change_of(pod, mark) == change and (told := _in_pod(workload, pod)):
-            return told
+        if change_of(pod, mark) == change and (in_pod := _in_pod(workload, pod)):
+            return in_pod
     status = workload.get("status") or {}
     if change_of(workload, mark) != change or not seen(workload):
         return None
@@ -245,10 +245,10 @@ def _in_pod(workload: Workload, pod: Pod) -> Trouble | None:
             continue
         ended = (one.get("lastState") or {}).get("terminated") or {}
         code = f", exit {ended['exitCode']}" if "exitCode" in ended else ""
-        told = f": {waiting['message']}" if waiting.get("message") and not ended else ""
+        message = f": {waiting['message']}" if waiting.get("message") and not ended else ""
         text = (
             f"{named(workload)}: {waiting['reason']}{code} (container {one['name']} of"
-            f" {meta(pod)['name']}){told}"
+            f" {meta(pod)['name']}){message}"
         )
         return Trouble(text, meta(pod)["name"], one["name"] if ended else "", bool(ended))
     return None

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
-import json
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +24,8 @@ from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes.access import Access
 from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
 from rotator.integrations.kubernetes.copies import Copies
+from rotator.integrations.kubernetes.notes import Notes
+from rotator.integrations.kubernetes.objects import SecretObject
 from rotator.model import Credential, Finding, Held, Level, Note, split
 from rotator.plugin import setting
 
@@ -91,9 +90,9 @@ class KubernetesStore(ClusterConnection):
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
-        found = list(self._lacking())
-        if found:
-            return found
+        findings = list(self._lacking())
+        if findings:
+            return findings
         secret = self.cluster.get(self._path)
         if secret is None:
             return (
@@ -123,7 +122,7 @@ class KubernetesStore(ClusterConnection):
                     Level.ERROR, text, f"add the rule  {rule}  to the Role in {namespace}"
                 )
 
-    def _against(self, secret: Mapping[str, Any]) -> Iterator[Finding]:
+    def _against(self, secret: SecretObject) -> Iterator[Finding]:
         """What speaks against writing it."""
         if self.follows:
             return
@@ -184,7 +183,7 @@ class KubernetesStore(ClusterConnection):
                 "KeyRotated",
                 f"{self.name} by {note.rotation}",
             )
-            return self._version(written)
+            return self._notes.version(written)
         raise Conflict(f"{self.name} was changed by somebody else")
 
     def retire(self, version: str) -> None:
@@ -200,7 +199,7 @@ class KubernetesStore(ClusterConnection):
             kube_owners.nudge(self.cluster, secret, why)
 
     # --- the object ---
-    def _held(self, secret: Mapping[str, Any]) -> Held | None:
+    def _held(self, secret: SecretObject) -> Held | None:
         values, beside = split({self._keys[key]: text for key, text in self._texts(secret).items()})
         if not values:
             return None
@@ -208,12 +207,17 @@ class KubernetesStore(ClusterConnection):
         times = [
             at + 1 for _, at in owners if at is not None
         ]  # told in whole seconds, rounded down
-        by = ", ".join(manager for manager, _ in owners if manager != self._manager)
+        by = ", ".join(manager for manager, _ in owners if manager != self._notes.manager)
         return Held(
-            values, self._version(secret), self._note(secret), max(times, default=None), beside, by
+            values,
+            self._notes.version(secret),
+            self._notes.read(secret),
+            max(times, default=None),
+            beside,
+            by,
         )
 
-    def _raw(self, secret: Mapping[str, Any]) -> dict[str, str]:
+    def _raw(self, secret: SecretObject) -> dict[str, str]:
         """What our keys hold, with what stands around it."""
         data = secret.get("data") or {}
         try:
@@ -225,22 +229,12 @@ class KubernetesStore(ClusterConnection):
                 f"{self.name} is no text", "rotator keeps keys that are text"
             ) from error
 
-    def _texts(self, secret: Mapping[str, Any]) -> dict[str, str]:
+    def _texts(self, secret: SecretObject) -> dict[str, str]:
         texts = {key: around.bare(text) for key, text in self._raw(secret).items()}
         return {key: text for key, text in texts.items() if text}
 
-    def _version(self, secret: Mapping[str, Any]) -> str:
-        """Another one after each write of ours, and after each change of our keys by anybody."""
-        meta = secret["metadata"]
-        owners = sorted(
-            (manager, at or 0.0) for manager, at in kube_owners.of_keys(secret, self._keys)
-        )
-        written = (meta.get("annotations") or {}).get(self._annotation, "")
-        told = json.dumps([meta.get("uid"), owners, written])
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
-
     def _put(
-        self, secret: Mapping[str, Any] | None, credential: Credential, note: Note
+        self, secret: SecretObject | None, credential: Credential, note: Note
     ) -> dict[str, Any]:
         """One request. Raises Conflict if anybody wrote since `secret` was read."""
         texts = {
@@ -250,13 +244,13 @@ class KubernetesStore(ClusterConnection):
         before = self._raw(secret) if secret is not None else {}
         texts = {key: around.like(before.get(key, ""), text) for key, text in texts.items()}
         data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-        annotations = {self._annotation: self._told(note)}
+        annotations = {self._notes.annotation: self._notes.text(note)}
         if secret is None:
             return self._create(data, annotations)
         annotations |= {_APPLIED: applied} if (applied := self._applied(secret)) else {}
         version = secret["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version, "annotations": annotations}, "data": data}
-        return self.cluster.patch(self._path, body, safe=False, manager=self._manager)
+        return self.cluster.patch(self._path, body, safe=False, manager=self._notes.manager)
 
     def _create(self, data: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
         namespace, name = self.place
@@ -266,47 +260,14 @@ class KubernetesStore(ClusterConnection):
         body["metadata"] = {"name": name, "namespace": namespace, "annotations": annotations}
         where = kube_views.path("Secret", namespace)
         return self.cluster.call(
-            "POST", where, body, safe=False, query={"fieldManager": self._manager}
+            "POST", where, body, safe=False, query={"fieldManager": self._notes.manager}
         )
 
     @property
-    def _manager(self) -> str:
-        """One for each key: so a neighbour's rotation in the same Secret does not look
-        like ours.
-        """
-        return f"rotator-{'-'.join(self._keys)}"[:128]
+    def _notes(self) -> Notes:
+        return Notes(tuple(self._keys))
 
-    @property
-    def _annotation(self) -> str:
-        key = next(iter(self._keys))
-        return (
-            f"rotator/{key}"
-            if len(key) <= 63
-            else f"rotator/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-        )
-
-    def _told(self, note: Note) -> str:
-        told = {
-            "key": note.key_id,
-            "installation": note.installation,
-            "rotation": note.rotation,
-            "at": round(note.at),
-        }
-        return json.dumps({**told, "write": uuid.uuid4().hex})
-
-    def _note(self, secret: Mapping[str, Any]) -> Note | None:
-        """The note that we left, if nobody else wrote the key since."""
-        if not any(
-            manager == self._manager for manager, _ in kube_owners.of_keys(secret, self._keys)
-        ):
-            return None
-        try:
-            told = json.loads((secret["metadata"].get("annotations") or {})[self._annotation])
-            return Note(told["key"], told["installation"], told["rotation"], float(told["at"]))
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    def _applied(self, secret: Mapping[str, Any]) -> str:
+    def _applied(self, secret: SecretObject) -> str:
         """What `kubectl apply` remembers, without our keys; '' where they are not in it."""
         text = before = (secret["metadata"].get("annotations") or {}).get(_APPLIED, "")
         try:

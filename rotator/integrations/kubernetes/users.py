@@ -76,8 +76,8 @@ class Scope:
         """Raises NotFound for one that was named and is not there."""
         if self.secrets:
             kinds = [kind for kind in KINDS.values() if kind in objects]
-            found = [one for kind in kinds for one in objects[kind] if self.ways(one)]
-            return sorted((one for one in found if not _left_alone(one)), key=named)
+            users = [one for kind in kinds for one in objects[kind] if self.ways(one)]
+            return sorted((one for one in users if not _left_alone(one)), key=named)
         there = {whose(one): one for kind in self.kinds for one in objects[kind]}
         for kind, name in self.names:
             if (kind, name) not in there:

@@ -3,6 +3,7 @@ waited for.
 
 A watch lives in a thread of this process; it is begun by the first question and ends when nobody
 has asked for a while. What it shows may lag: who asks about a change looks for it in what is shown.
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Restarter `process`: signal a process found by its pid file, and see that it, or another one, has
 the key then.
+
+Sources: signal(7), proc(5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The one door to systemd: systemctl and journalctl of a host."""
+"""The one door to systemd: systemctl and journalctl of a host.
+
+Source: systemctl(1) (`show`, `restart`, `reload`), journalctl(1).
+"""
 
 from __future__ import annotations
 

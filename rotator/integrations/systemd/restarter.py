@@ -3,6 +3,7 @@ stayed up.
 
 `systemctl restart` exits with 0 even where a Type=simple unit fails at once: only its state
 afterwards tells.
+Source: systemd.service(5) (Type=), org.freedesktop.systemd1(5) (ActiveState).
 """
 
 from __future__ import annotations
