@@ -5,7 +5,7 @@ RUNS := .venv/runs
 READY := .venv/ready
 INSTALL := python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint prove soak bench mutants breakages lock clean
+.PHONY: demo test lint docs prove soak bench mutants breakages lock clean
 
 demo: $(RUNS)
 	@$(BIN)/rotator demo
@@ -23,9 +23,13 @@ else
 endif
 
 lint: $(READY)
-	@$(BIN)/ruff check rotator tests .ci/environment.py
+	@$(BIN)/ruff check rotator tests .ci/environment.py .ci/site.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# The documentation site, in site/. A link that leads nowhere fails.
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Every state of the model, walked anew and written down: ten minutes of two processors. After a change of core or model.
 prove: $(READY)
@@ -66,4 +70,4 @@ lock:
 	@$(COMPILE) --extra all pyproject.toml -o requirements-all.lock
 
 clean:
-	rm -rf .venv mutants mutants.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf .venv site mutants mutants.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,19 @@ from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
 from tests.acceptance.conftest import AcceptanceWorld, world  # noqa: F401  (a fixture)
-from tests.docs.generate import DOCS, PAGES
+from tests.docs.generate import ARCHITECTURE, DOCS, PAGES, architecture
 
 ROOT = DOCS.parent
 KILLER = ROOT / "tests" / "acceptance" / "killer"
 _BESIDE = [
-    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+    ROOT / name
+    for name in (
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    )
 ]
 TEXTS = [*_BESIDE, *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
@@ -50,6 +58,45 @@ def commands(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_pages_are_fresh(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run `python -m tests.docs.generate`"
+
+
+def test_the_pictures_of_the_architecture_are_fresh() -> None:
+    assert ARCHITECTURE.read_text() == architecture(), "run `python -m tests.docs.generate`"
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """Each package has its line in the table, and each line its package."""
+    named = set(re.findall(r"^\| `(\w+)/` \|", ARCHITECTURE.read_text(), re.M))
+    packages = {path.parent.name for path in (ROOT / "rotator").glob("*/__init__.py")}
+    assert named == packages
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    text = ARCHITECTURE.read_text()
+    named = re.findall(r"\b(?:rotator|tests|docs|integrations|clients)/[\w/.-]*\w", text)
+    real = [path for path in named if not {"NAME", "X"} & set(path.split("/"))]
+    assert len(real) > 30
+    folders = (ROOT, ROOT / "rotator")
+    assert not [path for path in real if not any((at / path).exists() for at in folders)]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    (first, *_) = re.findall(r"^## \[?([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert first == version
+
+
+def test_the_index_of_decisions_names_each_page_by_its_title() -> None:
+    """Each page says what was so, what was chosen, and what follows."""
+    pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    rows = []
+    for number, page in enumerate(pages, 1):
+        title, *parts = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+        assert parts == ["Context", "Choice", "Consequence"], page.name
+        assert title.startswith(f"{number:04}. "), page.name
+        rows.append(f"| [{number:04}]({page.name}) | {title[6:]} |")
+    index = (DOCS / "decisions" / "index.md").read_text()
+    assert [line for line in index.splitlines() if line.startswith("| [")] == rows
 
 
 def test_every_order_has_a_state_in_which_it_does_something() -> None:
@@ -104,9 +151,18 @@ def test_commands_in_the_documentation_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
-        if not target.startswith("http"):
-            assert (path.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*?)(?:#([^)]*))?\)", path.read_text()):
+        if target.startswith("http"):
+            continue
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Of each heading, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
 
 
 def test_what_contributing_names_exists() -> None:
