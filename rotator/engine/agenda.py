@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from rotator.journal import cases, strays
 from rotator.journal import due as due_times
+from rotator.journal import strays, unfinished
 from rotator.journal.journal import Journal
 from rotator.playbook.directory import Loaded
 from rotator.playbook.schedule import EARLIEST, FOREVER
@@ -39,7 +39,7 @@ class Agenda:
                 due_times.reckon(connection, unreckoned)
         with self.journal.database.read() as connection:
             names = {
-                *cases.due_playbooks(connection, now),
+                *unfinished.that_can_act(connection, now),
                 *strays.playbooks(connection),
             }
             self._never -= due_times.begun(connection, self._never)

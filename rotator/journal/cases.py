@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Float, String, bindparam, insert, select, update
+from sqlalchemy import Connection, String, bindparam, insert, select, update
 
 from rotator.core import debt as debt_machine
 from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key
-from rotator.core.state import CLOCKS_AGREE, Phase, Rotation
+from rotator.core.state import Phase, Rotation
 from rotator.journal import codec, credentials, tables
 
 FOREVER = 4e9
@@ -42,22 +42,6 @@ _PAID = select(_DEBTS.c.state).where(
 _PLAYBOOK = select(_PLAYBOOKS).where(_PLAYBOOKS.c.name == _OF)
 _ADD_PLAYBOOK = insert(_PLAYBOOKS)
 _SAVE_PLAYBOOK = update(_PLAYBOOKS).where(_PLAYBOOKS.c.name == bindparam("this"))
-_NOW, _AHEAD = bindparam("now", type_=Float), bindparam("ahead", type_=Float)
-_CAN_ACT = (  # each by an index of its own
-    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.due <= _NOW),
-    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.seen > _AHEAD),
-    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.due <= _NOW),
-    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.seen > _AHEAD),
-)
-_STANDING = (
-    select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.attention),
-    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.attention),
-)
-
-_UNFINISHED = (
-    select(_ROTATIONS.c.playbook).where(tables.ACTIVE),
-    select(_DEBTS.c.playbook).where(tables.OPEN),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,24 +170,6 @@ def _due(unit: Rotation | Debt, at: float) -> float:
     if isinstance(action, WaitUntil):
         return action.at
     return FOREVER if isinstance(action, Ask) else at
-
-
-def due_playbooks(connection: Connection, now: float) -> list[str]:
-    """Playbooks with a rotation or debt that can act now, or that was seen later than now: the
-    clock was set back.
-    """
-    moments = {"now": now, "ahead": now + CLOCKS_AGREE}
-    return sorted({name for query in _CAN_ACT for (name,) in connection.execute(query, moments)})
-
-
-def that_need_attention(connection: Connection) -> set[str]:
-    """Playbooks with a rotation or a debt that stands until a person acts."""
-    return {name for query in _STANDING for (name,) in connection.execute(query)}
-
-
-def unfinished(connection: Connection) -> set[str]:
-    """Playbooks with a rotation that is under way, or a debt that is open."""
-    return {name for query in _UNFINISHED for (name,) in connection.execute(query)}
 
 
 def rotation_rows(connection: Connection, playbook: str = "", limit: int = 20) -> Sequence[Any]:

@@ -33,7 +33,7 @@ from rotator.engine.pool import Work, drive, drive_all
 from rotator.engine.runner import Books, Observer, Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.errors import BusyError, ConfigError, RefusedError, RotatorError
-from rotator.journal import cases, killed, pauses, standing
+from rotator.journal import cases, killed, pauses, standing, unfinished
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
 from rotator.playbook.carry import playbook_of
@@ -181,8 +181,8 @@ class Service:
         if name in loaded.playbooks:
             return loaded.playbooks[name]
         with self.journal.database.read() as connection:
-            unfinished = cases.playbook_row(connection, name) is not None
-            case = cases.load(connection, name) if unfinished else None
+            known = cases.playbook_row(connection, name) is not None
+            case = cases.load(connection, name) if known else None
         if case and (case.debts or (case.rotation and case.rotation.phase is not Phase.ENDED)):
             return None
         return loaded.get(name)
@@ -417,7 +417,7 @@ class Service:
         """
         with self.journal.database.read() as connection:
             found = sorted(
-                (cases.that_need_attention(connection) | killed.names(connection)) - looked_at
+                (unfinished.that_need_attention(connection) | killed.names(connection)) - looked_at
             )
             standing = [
                 (name, cases.load(connection, name), killed.in_force(connection, name))

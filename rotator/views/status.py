@@ -15,7 +15,7 @@ from rotator.core.order import UNDONE
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
-from rotator.journal import cases, killed, leases, pauses
+from rotator.journal import cases, killed, leases, pauses, unfinished
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
@@ -181,7 +181,7 @@ def status(service: Service) -> Status:
     loaded, now = service.playbooks(), service.clock.now()
     with service.journal.database.read() as connection:
         standing = pauses.standing(connection, now)
-        names = {*loaded.playbooks, *cases.unfinished(connection), *killed.names(connection)}
+        names = {*loaded.playbooks, *unfinished.at_all(connection), *killed.names(connection)}
         found = tuple(
             _read(connection, name, loaded.playbooks.get(name), standing, now)
             for name in sorted(names)
