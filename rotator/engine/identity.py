@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from rotator.core import identity
@@ -207,23 +207,47 @@ def _foreign(journal: Journal, playbook: Playbook, records: Iterable[KeyRecord])
     return {key_id for key_id, label in labels.items() if label not in mine}
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownKey:
+    """A key at the provider with a label of this playbook, which its journal does not know.
+
+    `rotation` made it, and the journal does not know that one; '' where another key bears the same
+    label, and a create makes one key.
+    """
+
+    record: KeyRecord
+    rotation: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What is known of it, as a sentence about it goes on."""
+        if self.rotation:
+            return f"was made by rotation {self.rotation}, which this journal does not know"
+        label = self.record.label
+        return f"bears the label of another key, {label}: nobody knows who made it"
+
+    def finding(self, playbook: str) -> Finding:
+        hint = "was the journal restored from a backup?"
+        if not self.rotation:
+            revoke = f"rotator revoke {playbook} --key {self.record.id}"
+            hint = f"whose is it? If it is nobody's: `{revoke}`"
+        return Finding(Level.WARNING, f"{self.record.id} {self.origin}", hint)
+
+
 def unknown_to_the_journal(
     journal: Journal, playbook: Playbook, records: Iterable[KeyRecord]
-) -> list[Finding]:
+) -> list[UnknownKey]:
     """Keys with labels of this very installation and playbook that its journal does not know, and
     never destroys.
-
-    Rotations that it does not know made them; or one create's label is on several keys, and a
-    create makes one.
     """
     with journal.database.read() as connection:
         seen = credentials.ids(connection, playbook.name)
     every = list(records)
     bearers = Counter(record.label for record in every)
-    records = [record for record in every if record.id not in seen]
-    foreign = _foreign(journal, playbook, records)
-    findings = []
-    for record in records:
+    unseen = [record for record in every if record.id not in seen]
+    foreign = _foreign(journal, playbook, unseen)
+    unknown = []
+    for record in unseen:
         label = Label.parse(record.label)
         if label is None or (label.installation, label.playbook) != (
             journal.installation,
@@ -231,22 +255,10 @@ def unknown_to_the_journal(
         ):
             continue
         if record.id in foreign:
-            text = (
-                f"{record.id} was made by rotation {label.rotation}, which this journal does not"
-                " know"
-            )
-            findings.append(Finding(Level.WARNING, text, "was the journal restored from a backup?"))
+            unknown.append(UnknownKey(record, label.rotation))
         elif bearers[record.label] > 1:
-            text = (
-                f"{record.id} bears the label of another key, {record.label}: nobody knows who"
-                " made it"
-            )
-            hint = (
-                f"whose is it? If it is nobody's: `rotator revoke {playbook.name} --key"
-                f" {record.id}`"
-            )
-            findings.append(Finding(Level.WARNING, text, hint))
-    return findings
+            unknown.append(UnknownKey(record))
+    return unknown
 
 
 def _refuse_shared(journal: Journal, playbook: Playbook, key: Key) -> None:

@@ -123,12 +123,17 @@ class Keeper:
             self.give_back(one)
 
 
-def _busy(playbook: str, present: Holding) -> BusyError:
-    what = f" ({short(present.rotation)})" if present.rotation else ""
-    since = words(max(0.0, time.time() - present.since))
+def who_works_on(playbook: str, present: Holding) -> str:
+    """A sentence to go on with: which process works on this playbook, and on what."""
+    rotation = f" ({short(present.rotation)})" if present.rotation else ""
     verb = "is being rotated" if present.purpose == "rotation" else "has a debt that is being paid"
+    return f"{playbook} {verb} by {present.holder}{rotation}"
+
+
+def _busy(playbook: str, present: Holding) -> BusyError:
+    since = words(max(0.0, time.time() - present.since))
     return BusyError(
-        f"{playbook} {verb} by {present.holder}{what}, since {since}",
+        f"{who_works_on(playbook, present)}, since {since}",
         f"watch it with `rotator show {short(present.rotation) or playbook}`",
         brief=present.purpose == "debt",
     )

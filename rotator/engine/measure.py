@@ -46,7 +46,8 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     findings: list[Finding] = []
     # The way back needs nothing of the provider's list.
     if playbook.provider.can_list and not rotation.back:
-        findings = identity.unknown_to_the_journal(journal, playbook, listing())
+        unknown = identity.unknown_to_the_journal(journal, playbook, listing())
+        findings = [key.finding(playbook.name) for key in unknown]
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False

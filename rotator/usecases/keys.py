@@ -112,22 +112,14 @@ def _labelled(service: Service, book: Playbook, records: Sequence[KeyRecord]) ->
     """Keys that bear this playbook's label, and that the journal does not know: from a journal that
     was lost.
     """
-    findings = identity.unknown_to_the_journal(service.journal, book, records)
-    told = {
-        record.id: one.text
-        for record in records
-        for one in findings
-        if one.text.startswith(f"{record.id} ")
-    }
     return [
         Looked(
-            Key(record.id, hint=record.hint or ""),
-            told[record.id].removeprefix(f"{record.id} "),
-            record.active,
+            Key(unknown.record.id, hint=unknown.record.hint or ""),
+            unknown.origin,
+            unknown.record.active,
             "the provider lists it",
         )
-        for record in records
-        if record.id in told
+        for unknown in identity.unknown_to_the_journal(service.journal, book, records)
     ]
 
 

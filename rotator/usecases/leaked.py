@@ -14,11 +14,12 @@ from rotator.core.order import Order
 from rotator.core.state import Cause, Phase
 from rotator.engine import incident as incidents
 from rotator.engine import leaked as engine
+from rotator.engine.keeper import who_works_on
 from rotator.engine.pool import Work
 from rotator.engine.runner import Session
 from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, RefusedError, RotatorError
-from rotator.journal import cases, credentials, standing
+from rotator.journal import cases, credentials, leases, standing
 from rotator.journal.cases import Case
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -51,10 +52,10 @@ def leaked(service: Service, name: str, request: Request, loaded: Loaded) -> Wor
     while True:
         try:
             held = service.keeper.take(name)
-        except BusyError as busy:
+        except BusyError:
             number = number or _hand_over(service, name, request, kind)
             service.waits(
-                None, WaitUntil(service.clock.now() + _FOLLOW_EVERY, _follows(service, name, busy))
+                None, WaitUntil(service.clock.now() + _FOLLOW_EVERY, _follows(service, name))
             )
         else:
             with service.working(name, held, loaded) as session:
@@ -108,17 +109,19 @@ def _hand_over(service: Service, name: str, request: Request, kind: Order) -> in
         return standing.write(connection, name, request.key, who, request.reason, now, kind)
 
 
-def _follows(service: Service, name: str, busy: BusyError) -> str:
+def _follows(service: Service, name: str) -> str:
+    """Who has the order now, and how far the work is."""
     with service.journal.database.read() as connection:
         case = cases.load(connection, name)
-    phase = (
-        f"{case.rotation.phase}"
-        if case.rotation is not None and case.rotation.outcome is None
-        else "old keys"
+        present = leases.holding(connection, name)
+    rotation = case.rotation
+    phase = str(rotation.phase) if rotation is not None and rotation.outcome is None else "old keys"
+    holder = (
+        who_works_on(name, present)
+        if present is not None and not present.expired
+        else f"{name} is worked on"
     )
-    return (
-        f"{busy.message.partition(', since')[0]}: it has the order now, and is followed ({phase})"
-    )
+    return f"{holder}: it has the order now, and is followed ({phase})"
 
 
 def _killing(service: Service, session: Session, request: Request, number: int) -> Work[Report]:
