@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from rotator.errors import PermanentError, Rejected, TransientError
+from rotator.errors import PermanentError, TransientError
 from rotator.integrations.memory import world as memory
 from rotator.model import Credential, single
 from rotator.playbook.registry import Registry
+from rotator.testing.probes import ProbeContract
 
 GOOD, BAD = "good-key-value", "bad-key-value"
 
@@ -79,22 +80,34 @@ def _provider(url: str) -> Any:
 PROBES = {"http": _http, "command": _command, "memory": _memory, "provider": _provider}
 
 
-@pytest.mark.parametrize("make", PROBES.values(), ids=PROBES)
-def test_a_key_that_works_passes_and_one_that_does_not_is_rejected(make: Any, url: str) -> None:
-    probe = make(url)
-    probe.probe(single(GOOD))
-    with pytest.raises(Rejected):
-        probe.probe(single(BAD))
+class TestProbes(ProbeContract):
+    @pytest.fixture(params=PROBES, ids=lambda name: name)
+    def uses(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def probe(self, uses: str, url: str) -> Any:
+        return PROBES[uses](url)
+
+    @pytest.fixture
+    def good(self) -> Credential:
+        return single(GOOD)
+
+    @pytest.fixture
+    def bad(self) -> Credential:
+        return single(BAD)
+
+    @pytest.fixture(params=["http", "command"])
+    def unreachable(self, request: pytest.FixtureRequest) -> Any:
+        if request.param == "http":
+            return _http("http://127.0.0.1:9")
+        plugin: Any = Registry().find("probe", request.param)
+        return plugin(run=["sh", "-c", "exit 75"])
 
 
 def test_a_busy_service_is_not_a_refusal(url: str) -> None:
     with pytest.raises(TransientError):
         _http(url, "/busy").probe(single(GOOD))
-
-
-def test_an_absent_service_is_not_a_refusal() -> None:
-    with pytest.raises(TransientError):
-        _http("http://127.0.0.1:9").probe(single(GOOD))
 
 
 def test_a_key_does_not_follow_a_redirect(url: str) -> None:

@@ -20,10 +20,8 @@ from rotator.errors import (
     OutcomeUnknown,
     PermanentError,
     QuotaExceeded,
-    Rejected,
     TransientError,
     Unreadable,
-    Unsupported,
 )
 from rotator.integrations.aws.iam import AwsIamProvider
 from rotator.integrations.catalog import entry as catalog_entry
@@ -33,9 +31,9 @@ from rotator.model import Credential, Label, Overlap, Recovery
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
 from rotator.secret import Secret
+from rotator.testing.providers import LABEL, ProviderContract
 from tests.servers import issuers, moto
 
-LABEL = Label("inst", "play", "01ROTATION", 1)
 NOON = 1793534400.0  # 2026-11-01T12:00:00Z
 _SCRIPT = """
 import json, os, pathlib, sys
@@ -151,101 +149,54 @@ PROVIDERS = {
     "memory": _memory(),
     "memory, switches": _memory(can_deactivate=True),
     "memory, two slots": _memory(overlap=Overlap.TWO_SLOTS, recovery=Recovery.REREAD),
+    "memory, one at a time": _memory(overlap=Overlap.NONE),
     "memory, difference": _memory(recovery=Recovery.DIFFERENCE, can_deactivate=True),
 }
 
 
-@pytest.fixture(params=PROVIDERS, ids=lambda name: name)
-def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    with PROVIDERS[request.param](tmp_path) as found:
-        yield found
+def _without_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """The provider, where nothing listens, or whose programs ask to be run again later."""
+    monkeypatch.setenv("DEMO_ADMIN_KEY", issuers.ADMIN)
+    admin, url = Reference("env", "DEMO_ADMIN_KEY"), "http://127.0.0.1:9"
+    if name == "aws-iam":
+        signing = {"access_key_id": admin, "secret_access_key": admin}
+        settings = {"user": "app", "region": moto.REGION, "credentials": signing}
+        return _find(name)(**settings, endpoint_url=url)
+    if name == "command":
+        later = ["sh", "-c", "exit 75"]
+        return _find(name)(generate_argv=later, list_argv=later, revoke_argv=later)
+    if name == "openrouter":
+        return _find(name)(management_key=admin, base_url=url)
+    if name == "dakora":
+        return _find(name)(project="p1", token=admin, base_url=url)
+    return _find(name)(project="proj_1", admin_key=admin, base_url=url)
 
 
-def accepted(provider: Any, credential: Credential) -> bool:
-    try:
-        provider.probe(credential)
-    except Rejected:
-        return False
-    return True
+class TestProviders(ProviderContract):
+    @pytest.fixture(params=PROVIDERS, ids=lambda name: name)
+    def provider(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+        with PROVIDERS[request.param](tmp_path) as provider:
+            yield provider
 
+    @pytest.fixture(params=["aws-iam", "openai", "openrouter", "dakora", "command"])
+    def unreachable(
+        self,
+        request: pytest.FixtureRequest,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Any:
+        return _without_service(tmp_path, monkeypatch, request.param)
 
-def test_a_made_key_works_and_a_revoked_one_does_not(provider: Any) -> None:
-    made = provider.generate(LABEL, None)
-    assert accepted(provider, made)
-    provider.revoke(made)
-    assert not accepted(provider, made)
-    provider.revoke(made)  # already gone is success
+    @pytest.fixture
+    def uses(self, request: pytest.FixtureRequest) -> str:
+        return str(request.node.callspec.params["provider"]).split(",")[0]
 
-
-def test_a_made_key_is_listed_under_its_label(provider: Any) -> None:
-    """What `label` promises: the create whose answer was lost is found again."""
-    made = provider.generate(LABEL, None)
-    found = {record.id: record for record in provider.inventory()}
-    assert made.id in found
-    if provider.recovery is Recovery.LABEL:
-        assert found[made.id].label == LABEL.text
-        assert Label.parse(found[made.id].label) == LABEL
-
-
-def test_two_keys_overlap(provider: Any) -> None:
-    """The old key goes on working beside the new one, and outlives the new one's end."""
-    old = provider.generate(LABEL, None)
-    new = provider.generate(Label("inst", "play", "01ROTATION", 2), old)
-    assert accepted(provider, old) and accepted(provider, new)
-    provider.revoke(new)
-    assert accepted(provider, old)
-
-
-def test_deactivation_can_be_taken_back_or_is_not_offered(provider: Any) -> None:
-    made = provider.generate(LABEL, None)
-    if not provider.can_deactivate:
-        with pytest.raises(Unsupported):
-            (
-                provider.deactivate(made)
-                if provider.overlap is not Overlap.TWO_SLOTS
-                else _unsupported()
-            )
-            _unsupported()
-        return
-    provider.deactivate(made)
-    assert not (
-        _listed_active(provider, made)
-        if isinstance(provider, AwsIamProvider)
-        else accepted(provider, made)
-    )
-    provider.reactivate(made)
-    assert accepted(provider, made) and _listed_active(provider, made)
-
-
-def _listed_active(provider: Any, made: Credential) -> bool:
-    """As the list says (moto goes on accepting inactive keys)."""
-    return next(record.active for record in provider.inventory() if record.id == made.id)
-
-
-def _unsupported() -> None:
-    raise Unsupported("not offered")
-
-
-def test_preflight_changes_nothing(provider: Any) -> None:
-    provider.generate(LABEL, None)
-    before = provider.inventory()
-    provider.preflight()
-    assert provider.inventory() == before
-
-
-def test_hints_match_the_values_they_stand_for(provider: Any) -> None:
-    """A store's key without a known id is found by its hint; IAM's is told by what stands beside
-    it.
-    """
-    from rotator.core.identity import ENOUGH, agreement
-
-    made = provider.generate(LABEL, None)
-    literal = provider.literal_prefix(made.primary)
-    shown = [record for record in provider.inventory() if record.id == made.id and record.hint]
-    enough = 0 if isinstance(provider, AwsIamProvider) else ENOUGH
-    assert all(
-        (agreement(record, made.primary.reveal(), literal) or 0) >= enough for record in shown
-    )
+    def shows(self, provider: Any, credential: Credential, *, active: bool) -> None:
+        """moto goes on accepting inactive keys: its list tells."""
+        if isinstance(provider, AwsIamProvider):
+            assert (credential.id in self.ids(provider, active=True)) is active
+        else:
+            super().shows(provider, credential, active=active)
 
 
 def test_a_wrong_administrators_key_is_a_sentence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 
 from rotator.clients import procfs, programs
-from rotator.errors import NotFound, PermanentError, TransientError
+from rotator.errors import NotFound, PermanentError
 from rotator.integrations.memory import world as memory
-from rotator.model import Change, Evidence, Progress, single
+from rotator.model import Change, single
 from rotator.playbook.registry import Registry
 from rotator.secret import Secret
+from rotator.testing.restarters import RestarterContract
+from tests.contract import store_places
 from tests.servers import engine as engines
 
 pytestmark = pytest.mark.server("engine")
@@ -45,7 +48,7 @@ def _process(folder: Path, request: Any = None, env: str | None = None) -> Itera
     try:
         yield (
             Registry().find("restarter", "process")(pid_file=str(pid), signal="HUP", env=env),
-            lambda: key.write_text("new-value"),
+            key.write_text,
         )  # type: ignore[misc]
     finally:
         subprocess.run(["kill", pid.read_text()], check=False)
@@ -65,7 +68,7 @@ def _memory(folder: Path, request: Any) -> Iterator[Any]:
     memory.WORLD.start(f"c{folder}")
     yield (
         Registry().find("restarter", "memory")(consumers=[f"c{folder}"]),
-        lambda: setattr(cell, "values", {"key": Secret("new-value")}),
+        lambda value: setattr(cell, "values", {"key": Secret(value)}),
     )  # type: ignore[misc]
 
 
@@ -73,12 +76,12 @@ def _memory(folder: Path, request: Any) -> Iterator[Any]:
 def _command(folder: Path, request: Any) -> Iterator[Any]:
     run = ["sh", "-c", f"touch {folder}/restarted"]
     ready = ["sh", "-c", f"test -e {folder}/restarted || exit 75"]
-    yield Registry().find("restarter", "command")(run=run, ready=ready), lambda: None  # type: ignore[misc]
+    yield Registry().find("restarter", "command")(run=run, ready=ready), lambda value: None  # type: ignore[misc]
 
 
 @contextlib.contextmanager
 def _none(folder: Path, request: Any) -> Iterator[Any]:
-    yield Registry().find("restarter", "none")(within=0.3), lambda: None  # type: ignore[misc]
+    yield Registry().find("restarter", "none")(within=0.3), lambda value: None  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -95,7 +98,7 @@ def _docker(folder: Path, request: Any) -> Iterator[Any]:
         "env_file": str(file),
         "env": "KEY",
     }
-    yield plugin(**settings), lambda: file.write_text("KEY=new-value\n")  # type: ignore[misc]
+    yield plugin(**settings), lambda value: file.write_text(f"KEY={value}\n")  # type: ignore[misc]
     engine.cli("rm", "-f", name)
 
 
@@ -108,7 +111,7 @@ def _docker_mounted(folder: Path, request: Any) -> Iterator[Any]:
     plugin = Registry().find("restarter", "docker")
     yield (
         plugin(host=engine.host, containers=[name], settle=0.1),
-        lambda: file.write_text("new-value"),
+        file.write_text,
     )  # type: ignore[misc]
     engine.cli("rm", "-f", name)
 
@@ -140,7 +143,7 @@ def _service(folder: Path, engine: engines.Engine, program: str) -> Iterator[Any
     }
     yield (
         plugin(**settings, command=[program], env="KEY"),
-        lambda: file.write_text("KEY=new-value\n"),
+        lambda value: file.write_text(f"KEY={value}\n"),
     )  # type: ignore[misc]
     engine.compose(program, folder, "down")
 
@@ -158,12 +161,38 @@ RESTARTERS: dict[str, Callable[[Path, Any], Any]] = {
 }
 
 
-@pytest.fixture(params=RESTARTERS, ids=lambda name: name)
-def restarter(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[Any, Callable[[], None]]]:
-    with RESTARTERS[request.param](tmp_path, request) as found:
-        yield found
+def _unreachable(name: str, folder: Path) -> Any:
+    """The plugin, where nothing listens."""
+    plugin: Any = Registry().find("restarter", name)
+    if name == "docker":
+        return plugin(host=f"unix://{folder}/none.sock", containers=["app"])
+    kubeconfig = store_places.kubeconfig_nowhere(folder)
+    return plugin(workloads=["deployment/default/app"], kubeconfig=kubeconfig)
+
+
+class TestRestarters(RestarterContract):
+    @pytest.fixture(params=RESTARTERS, ids=lambda name: name)
+    def running(
+        self, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> Iterator[tuple[Any, Callable[[str], object]]]:
+        with RESTARTERS[request.param](tmp_path, request) as running:
+            yield running
+
+    @pytest.fixture
+    def uses(self, request: pytest.FixtureRequest) -> str:
+        return re.split("[, ]", request.node.callspec.params["running"])[0]
+
+    @pytest.fixture
+    def restarter(self, running: tuple[Any, Callable[[str], object]]) -> Any:
+        return running[0]
+
+    @pytest.fixture
+    def put(self, running: tuple[Any, Callable[[str], object]]) -> Callable[[str], object]:
+        return running[1]
+
+    @pytest.fixture(params=["docker", "kubernetes"])
+    def unreachable(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+        return _unreachable(request.param, tmp_path)
 
 
 def _until(condition: Callable[[], Any], seconds: float = 10) -> None:
@@ -173,48 +202,11 @@ def _until(condition: Callable[[], Any], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def _restart(plugin: Any, change: Change) -> None:
-    """As the engine does: again while it says 'not now'."""
-    while True:
-        try:
-            return plugin.restart(change)
-        except TransientError as error:
-            time.sleep(error.retry_in or 0.05)
-
-
-def test_a_restart_converges_and_shows_its_evidence(restarter: Any) -> None:
-    """Before it nothing runs with the change, after it everything does, and says by what."""
-    plugin, write = restarter
-    write()
-    change = Change("r.1", time.time(), single("new-value"), single("old-value"))
-    assert not plugin.progress(change).converged
-    _restart(plugin, change)
-    progress: list[Progress] = []
-    _until(lambda: progress.append(plugin.progress(change)) or progress[-1].converged)
-    last = progress[-1]
-    assert last.current == last.total
-    if plugin.evidence is Evidence.STARTED:
-        assert (
-            all(instance.started_at > change.since for instance in last.instances)
-            and last.instances
-        )
-    if plugin.evidence is Evidence.READ:
-        assert (
-            all(instance.holds == Secret("new-value") for instance in last.instances)
-            and last.instances
-        )
-
-
-def test_a_repeated_restart_of_one_change_restarts_nothing_more(restarter: Any) -> None:
-    plugin, write = restarter
-    write()
-    change = Change("r.1", time.time(), single("new-value"), single("old-value"))
-    _restart(plugin, change)
-    _until(lambda: plugin.progress(change).converged)
-    before = [instance.name for instance in plugin.progress(change).instances]
-    _restart(plugin, change)
-    time.sleep(0.1)
-    assert [instance.name for instance in plugin.progress(change).instances] == before
+def test_without_a_restart_it_is_waited_until_all_have_read_the_key_again() -> None:
+    plugin: Any = Registry().find("restarter", "none")
+    change = Change("r.1", time.time(), single("new-value"))
+    assert not plugin(within=0.3).progress(change).converged
+    assert plugin(within=0.0).progress(change).converged
 
 
 def test_a_process_that_does_not_run_is_found_before_the_start(tmp_path: Path) -> None:

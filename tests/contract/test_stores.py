@@ -10,7 +10,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,18 @@ from rotator.errors import (
 )
 from rotator.integrations.memory import world as memory
 from rotator.integrations.vault.login import VaultAuth
-from rotator.model import Note, single
+from rotator.model import single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
+from rotator.secret import Secret
+from rotator.testing.stores import NOTE, StoreContract
+from rotator.testing.stores import value_in as held
+from tests.contract import store_places
+from tests.contract.store_places import Servers
 from tests.servers import manifests, moto
 from tests.servers.bao import Bao
 from tests.servers.kube import Kube
 from tests.servers.systemd import Systemd
-
-NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 
 
 def _dotenv(folder: Path) -> Any:
@@ -49,21 +52,16 @@ def _file(folder: Path) -> Any:
 
 def _command(folder: Path) -> Any:
     (folder / "held").write_text("first-value")
-    write = [
-        sys.executable,
-        "-c",
-        f"import sys; open({str(folder / 'held')!r}, 'w').write(sys.stdin.read())",
-    ]
-    return Registry().find("store", "command")(
-        write_argv=write, read_argv=["cat", str(folder / "held")]
-    )  # type: ignore[misc]
+    return store_places.command(folder / "held")
 
 
-def _memory(folder: Path) -> Any:
-    from rotator.secret import Secret
-
+def _memory(folder: Path, **settings: Any) -> Any:
     memory.WORLD.cells[str(folder)] = memory.Cell({"key": Secret("first-value")}, 1)
-    return Registry().find("store", "memory")(cell=str(folder))  # type: ignore[misc]
+    return Registry().find("store", "memory")(cell=str(folder), **settings)  # type: ignore[misc]
+
+
+def _memory_write_only(folder: Path) -> Any:
+    return _memory(folder, write_only=True)
 
 
 def _secrets_manager(folder: Path, **settings: str) -> Any:
@@ -196,6 +194,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "file": _file,
     "command": _command,
     "memory": _memory,
+    "memory, write-only": _memory_write_only,
     "aws-secrets-manager": _secrets_manager,
     "aws-ssm": _ssm,
     "vault": _vault,
@@ -207,71 +206,51 @@ STORES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.fixture(params=STORES, ids=lambda name: name)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    if request.param.startswith("aws"):
-        _AWS[:] = [request.getfixturevalue("aws")]
-    if request.param.startswith("vault"):
-        _BAO[:] = [request.getfixturevalue("bao")]
-    if request.param == "kubernetes":
-        _KUBE[:] = [request.getfixturevalue("kube")]
-    if request.param.endswith("host") or request.param == "systemd-creds":
-        _HOST[:] = [request.getfixturevalue("systemd")]
-    return STORES[request.param](tmp_path)
+class TestStores(StoreContract):
+    @pytest.fixture(params=STORES, ids=lambda name: name)
+    def place(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
 
+    @pytest.fixture
+    def servers(self, place: str, request: pytest.FixtureRequest) -> Servers:
+        if place.startswith("aws"):
+            return Servers(aws=request.getfixturevalue("aws"))
+        if place.startswith("vault"):
+            _BAO[:] = [request.getfixturevalue("bao")]
+            return Servers(bao=_BAO[0])
+        if place == "kubernetes":
+            _KUBE[:] = [request.getfixturevalue("kube")]
+            return Servers(kube=_KUBE[0])
+        if place.endswith("host") or place == "systemd-creds":
+            _HOST[:] = [request.getfixturevalue("systemd")]
+            return Servers(host=_HOST[0])
+        return Servers()
 
-def held(store: Any) -> str:
-    found = store.read()
-    return found.values["key"].reveal() if found else ""
+    @pytest.fixture
+    def uses(self, place: str) -> str:
+        return re.split(",| of | on ", place)[0]
 
+    @pytest.fixture
+    def store(self, place: str, servers: Servers, tmp_path: Path) -> Any:
+        return STORES[place](tmp_path)
 
-def test_what_was_written_is_read_back(store: Any) -> None:
-    before = store.read()
-    version = store.write(single("second-value"), before.version, NOTE)
-    assert held(store) == "second-value"
-    assert store.read().version == version != before.version
+    @pytest.fixture
+    def put(self, servers: Servers, store: Any) -> Callable[[str], None]:
+        return lambda value: store_places.put(servers, store, value)
 
+    @pytest.fixture
+    def absent(self, store: Any, tmp_path: Path) -> Any:
+        return store_places.absent(store, tmp_path)
 
-def test_a_write_over_a_newer_version_is_a_conflict(store: Any) -> None:
-    """Compare-and-set: a holder that froze and wakes up writes nothing."""
-    old = store.read().version
-    store.write(single("second-value"), old, NOTE)
-    with pytest.raises(Conflict):
-        store.write(single("late-value"), old, NOTE)
-    assert held(store) == "second-value"
+    def value_in(self, store: Any) -> str:
+        if not store.write_only:
+            return super().value_in(store)
+        values = memory.WORLD.cell(store.cell).values
+        return values["key"].reveal() if values else ""
 
-
-def test_a_field_that_is_not_there_yet_is_written_beside_the_others(store: Any) -> None:
-    if "key" not in {field.name for field in fields(store)} or store.key is None:
-        return  # it holds nothing but the key
-    other = replace(store, key="ANOTHER")
-    assert other.read() is None
-    other.write(single("second-value"), "", NOTE)
-    assert (held(other), held(store)) == ("second-value", "first-value")
-
-
-def test_writing_the_same_value_again_is_another_version(store: Any) -> None:
-    """Undo rewrites the old value to outdate a write that may still arrive; who cannot tell says so
-    in preflight.
-    """
-    before = store.read().version
-    after = store.write(single("first-value"), before, NOTE)
-    assert (
-        after != before
-        if store.compare_and_set
-        else "cannot compare and set" in store.preflight()[0].text
-    )
-
-
-def test_tidying_leaves_the_value_alone(store: Any) -> None:
-    store.tidy("")
-    assert held(store) == "first-value"
-
-
-def test_preflight_changes_nothing(store: Any) -> None:
-    before = store.read().version
-    store.preflight()
-    assert store.read().version == before
+    @pytest.fixture(params=store_places.UNREACHABLE, ids=lambda name: name)
+    def unreachable(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+        return store_places.UNREACHABLE[request.param](tmp_path)
 
 
 class TestFiles:

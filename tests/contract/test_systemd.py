@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from rotator.integrations.systemd.manager import Manager
 from rotator.integrations.systemd.restarter import SystemdRestarter
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
 from rotator.secret import Secret
+from rotator.testing.restarters import RestarterContract
+from tests.contract import store_places
 from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
 from tests.servers.tools import wait_for
@@ -90,6 +92,27 @@ def service(systemd: Systemd) -> Iterator[Service]:
 
 def change(since: float | None = None, name: str = "r1", value: str = "second-value") -> Change:
     return Change(name, time.time() if since is None else since, single(value))
+
+
+class TestContract(RestarterContract):
+    first, second = "first-value", "second-value"
+
+    @pytest.fixture
+    def uses(self) -> str:
+        return "systemd"
+
+    @pytest.fixture(params=[None, "KEY"], ids=["started", "read"])
+    def restarter(self, request: pytest.FixtureRequest, service: Service) -> SystemdRestarter:
+        return service.restarter(env=request.param)
+
+    @pytest.fixture
+    def put(self, service: Service) -> Callable[[str], object]:
+        return lambda value: service.file.write_text(f"KEY={value}\n")
+
+    @pytest.fixture
+    def unreachable(self, tmp_path: Path) -> SystemdRestarter:
+        config = store_places.ssh_config_nowhere(tmp_path)
+        return SystemdRestarter(units=["app.service"], host="gone", ssh_config=config)
 
 
 def test_a_unit_is_restarted_once_and_has_the_new_key(service: Service) -> None:

@@ -81,10 +81,15 @@ class MemoryProvider(ProviderDefaults):
         ]
 
     def deactivate(self, credential: Credential) -> None:
-        self._set(credential, "off")
+        self._switch(credential, "off")
 
     def reactivate(self, credential: Credential) -> None:
-        self._set(credential, "live")
+        self._switch(credential, "live")
+
+    def _switch(self, credential: Credential, state: str) -> None:
+        if not self.can_deactivate:
+            raise Unsupported("this issuer cannot switch its keys off and on")
+        self._set(credential, state)
 
     def revoke(self, credential: Credential) -> None:
         self._set(credential, "dead")

@@ -1,0 +1,1 @@
+"""Plugins of a made-up vendor, Acme, whose service is a folder; to try the kit with."""
