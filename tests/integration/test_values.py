@@ -202,3 +202,40 @@ def test_what_the_pattern_says_of_new_keys_is_looked_at_before_the_start(
     world.supplied("sk-.*")  # whoever writes a dot does not know
     world.holds(f"KEY={OLD}\n")
     assert not world.foreseen() and world.service.rotate("one").code == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (f"KEY={OLD},sk-{'q' * 24}\n", "a comma in it"),
+        (f'KEY="{OLD}, sk-{"q" * 24}"\n', "a blank"),
+        (f'KEY="Bearer {OLD}"\n', "a blank"),
+        (f"KEY=\u201c{OLD}\u201d\n", "LEFT DOUBLE QUOTATION MARK"),
+        (f"KEY={OLD}\u200b\n", "ZERO WIDTH SPACE"),
+    ],
+)
+def test_an_old_value_that_is_more_than_one_key_is_not_written_over(
+    world: World, content: str, words: str
+) -> None:
+    """What stands beside the key would be in no store any more."""
+    before = world.holds(content)
+    world.supplied()
+    report = world.service.rotate("one")
+    assert report.code == 6 and report.rotation and words in report.rotation.problem, report
+    assert report.rotation.hint and world.env.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", ['{"api_key": "sk-0123456789"}', "sk-0123456789\nsk-abcdefghij\n"]
+)
+def test_a_file_of_more_than_one_key_is_not_written_over(world: World, content: str) -> None:
+    before = world.holds(content)
+    world.supplied()
+    book = world.folder / "one.yaml"
+    book.write_text(
+        book.read_text().replace(
+            "uses: dotenv, path: app.env, key: KEY", "uses: file, path: app.env"
+        )
+    )
+    report = world.service.rotate("one")
+    assert report.code == 6 and world.env.read_bytes() == before, report

@@ -67,6 +67,10 @@ class ComposeRestarter(ContainerSettings):
             return [Finding(Level.ERROR, error.message, error.hint)]
         found: list[Finding] = []
         for container in containers:
+            try:
+                self._where(container)
+            except NotFound as error:
+                found.append(Finding(Level.ERROR, error.message, error.hint))
             found += [*self.check(container), *self._misses(container)]
             image = str(container.raw["Config"]["Image"])
             if docker.image_id(self, image) not in ("", container.raw["Image"]):
@@ -95,9 +99,7 @@ class ComposeRestarter(ContainerSettings):
 
     def _env_files(self, service: str, container: Container) -> Iterator[Path]:
         folder = container.labels.get(f"{_LABEL}project.working_dir", "")
-        yield plain.real(
-            Path(folder, container.labels.get(f"{_LABEL}project.environment_file") or ".env")
-        )
+        yield from map(plain.real, _project_env_files(container) or [Path(folder, ".env")])
         for text in self._texts(container):
             try:
                 named = yaml.safe_load(text)["services"][service]["env_file"]
@@ -247,12 +249,28 @@ class ComposeRestarter(ContainerSettings):
             if not path.is_file():
                 raise NotFound(f"the Compose file {path} is not there", "say `file:`")
             found += ["-f", str(path)]
-        if told := labels.get(f"{_LABEL}project.environment_file"):
-            found += ["--env-file", told]
+        for path in _project_env_files(container):
+            if not path.is_file():
+                hint = "it was brought up with this --env-file; bring it up again as it is now"
+                raise NotFound(f"the project's env file {path} is not there", hint)
+            found += ["--env-file", str(path)]
         return found
 
     def _compose(self) -> tuple[str, ...]:
         return tuple(self.command) if self.command else _installed()
+
+
+def _project_env_files(container: Container) -> list[Path]:
+    """What the project was brought up with by `--env-file`, which may be said several times.
+
+    The label joins them by commas, which a path may have itself. Source:
+    https://github.com/docker/compose/blob/main/cmd/compose/compose.go (`EnvironmentFileLabel`).
+    """
+    label = container.labels.get(f"{_LABEL}project.environment_file", "")
+    folder = container.labels.get(f"{_LABEL}project.working_dir", "")
+    whole = Path(folder, label)
+    files = [label] if whole.is_file() else label.split(",")
+    return [Path(folder, file) for file in files if file]
 
 
 def _takes(text: str, name: str) -> bool:

@@ -49,6 +49,8 @@ def more_than_a_key(text: str) -> str:
         return "it begins with the name of a variable"
     if text[:1] in _OPENING or text[-1:] in "\"'`>":
         return "it is in quotes or brackets"
+    if "," in text[:-1]:
+        return "there is a comma in it, as between several keys"
     if text[-1:] in ",;":
         return f"it ends with '{text[-1]}'"
     if _MASKED.search(text):

@@ -41,8 +41,7 @@ class OperatorProvider(ProviderDefaults):
         """
         tidy = Secret(pasted.tidied(value.reveal()))
         text = tidy.reveal()
-        reason = pasted.not_one_word(text) or self.looks_right(tidy)
-        if reason or (not self.pattern and (reason := pasted.more_than_a_key(text))):
+        if reason := self.looks_right(tidy):
             raise PermanentError(
                 f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone"
             )
@@ -54,10 +53,15 @@ class OperatorProvider(ProviderDefaults):
         return patterns.signs(self.pattern or "")
 
     def looks_right(self, value: Secret) -> str:
-        text = value.reveal()
+        """Asked of the old key in the stores, too: what is more than a key would be lost there."""
+        text = pasted.tidied(value.reveal())
+        if wrong := pasted.not_one_word(text):
+            return wrong
         if len(text) < 8:
             return "it is too short"
-        if self.pattern and not re.fullmatch(self.pattern, text):
+        if not self.pattern:
+            return pasted.more_than_a_key(text)
+        if not re.fullmatch(self.pattern, text):
             return "it does not match the playbook's pattern"
         return ""
 
