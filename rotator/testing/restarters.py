@@ -24,8 +24,6 @@ from rotator.testing.plugins import (
 )
 
 _CLOCK = 1.0  # seconds by which the system's clock may differ, where it runs beside the tests
-_APART = 0.1  # seconds between two starts that are to be told apart
-_EXACT = 0.05  # seconds by which two readings of one start may differ
 
 
 class RestarterContract(PluginContract):
@@ -38,13 +36,15 @@ class RestarterContract(PluginContract):
     - `put`: writes a value where consumers read it when they start, as a store would.
     - `unreachable` (optional): the plugin, where its system does not answer.
 
-    `patience`: seconds that a restart may take.
+    `patience`: seconds that a restart may take. `exact`: seconds by which two readings of one start
+    may differ, more where the system's clock is read over a network.
     """
 
     kind = "restarter"
     first: ClassVar[str] = "old-value"
     second: ClassVar[str] = "new-value"
     patience: ClassVar[float] = 10.0
+    exact: ClassVar[float] = 0.05
 
     @pytest.fixture
     def restarter(self) -> Any:
@@ -88,15 +88,15 @@ class RestarterContract(PluginContract):
         put(self.second)
         change = _change(self.second)
         before = self.restarted(restarter, change)
-        time.sleep(_APART)
+        time.sleep(2 * self.exact)
         self.restart(restarter, change)
-        time.sleep(_APART)
-        assert _run_on(before, restarter.progress(change))
+        time.sleep(2 * self.exact)
+        assert _run_on(before, restarter.progress(change), self.exact)
 
     def test_what_instances_hold_is_read_and_not_assumed(self, restarter: Restarter) -> None:
         """They start again, but nobody has put the new value where they read it."""
         before = restarter.shown(_change(self.first))
-        time.sleep(_APART)
+        time.sleep(2 * self.exact)
         change = _change(self.second)
         self.restart(restarter, change)
         if restarter.evidence not in (Evidence.STARTED, Evidence.READ):
@@ -105,7 +105,7 @@ class RestarterContract(PluginContract):
         is_read = restarter.evidence is Evidence.READ
         after = wait_for(
             lambda: restarter.shown(change),
-            lambda seen: _started_again(before, seen, is_read),
+            lambda seen: _started_again(before, seen, is_read, self.exact),
             self.patience,
         )
         assert set(_holding(after)) == ({self.first} if is_read else set())
@@ -113,10 +113,10 @@ class RestarterContract(PluginContract):
     def test_a_look_shows_what_runs_and_changes_nothing(self, restarter: Restarter) -> None:
         """A key dies only once no instance shows it; the key in force may not be known."""
         before = restarter.shown(_change(self.first))
-        time.sleep(_APART)
+        time.sleep(2 * self.exact)
         assert_findings(restarter.preflight())
         unknown = restarter.shown(Change("kit.look", time.time(), Credential({})))
-        assert _run_on(before, unknown)
+        assert _run_on(before, unknown, self.exact)
         if restarter.evidence is Evidence.STARTED:
             starts = [instance.started_at for instance in before.instances]
             assert starts and all(start is not None and start < time.time() for start in starts)
@@ -180,20 +180,20 @@ def _starts(progress: Progress) -> dict[str, float]:
     return {one.name: one.started_at or 0.0 for one in progress.instances}
 
 
-def _run_on(before: Progress, after: Progress) -> bool:
+def _run_on(before: Progress, after: Progress, exact: float) -> bool:
     """The same instances run, and none of them has started again."""
     earlier, later = _starts(before), _starts(after)
     return earlier.keys() == later.keys() and all(
-        abs(later[name] - start) < _EXACT for name, start in earlier.items()
+        abs(later[name] - start) < exact for name, start in earlier.items()
     )
 
 
-def _started_again(before: Progress, after: Progress, is_read: bool) -> bool:
+def _started_again(before: Progress, after: Progress, is_read: bool, exact: float) -> bool:
     """Each instance has started since, and shows what it holds where that is read."""
     earlier, later = _starts(before), _starts(after)
     shows = not is_read or all(one.holds is not None for one in after.instances)
     return (
         shows
         and bool(later)
-        and all(abs(start - earlier.get(name, 0.0)) > _EXACT for name, start in later.items())
+        and all(abs(start - earlier.get(name, 0.0)) > exact for name, start in later.items())
     )

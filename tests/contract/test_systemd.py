@@ -96,6 +96,9 @@ def change(since: float | None = None, name: str = "r1", value: str = "second-va
 
 class TestContract(RestarterContract):
     first, second = "first-value", "second-value"
+    patience = 30.0
+    # A host tells how long a unit has run; the answer is as old as the connection was slow.
+    exact = 1.0
 
     @pytest.fixture
     def uses(self) -> str:
