@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from rotator.cli.common import (
@@ -11,9 +9,6 @@ from rotator.cli.common import (
     examples,
     json_option,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(

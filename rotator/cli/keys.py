@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from rotator.cli import console, shapes
@@ -15,9 +13,6 @@ from rotator.cli.common import (
     playbook_names,
     service,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(

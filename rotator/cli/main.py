@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from rotator.cli.common import (
     examples,
 )
 from rotator.cli.rotate import rotate_command
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(

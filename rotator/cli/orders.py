@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -19,10 +18,6 @@ from rotator.cli.common import (
     wait_option,
 )
 from rotator.cli.running import reports_as_json, run_and_report
-
-if TYPE_CHECKING:
-    pass
-
 
 _ASKED = 3  # times for a key, at a terminal
 
