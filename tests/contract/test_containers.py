@@ -22,7 +22,7 @@ from rotator.integrations.docker.recreate import environment, read_env_file
 from rotator.integrations.docker.restarter import DockerRestarter
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.files.file import FileStore
-from rotator.model import Change, Note, NotYet, single
+from rotator.model import Change, Level, Note, NotYet, single
 from tests.servers import images
 from tests.servers.engine import IMAGE, Engine, compose_2, compose_file
 from tests.servers.tools import wait_for
@@ -45,7 +45,7 @@ def names(engine: Engine) -> Iterator[Callable[[str], str]]:
 
 
 def _change(value: str = "new-value") -> Change:
-    return Change("r-1.new.1", time.time(), single(value), single("old-value"))
+    return Change("r-1.new.1", time.time(), single(value))
 
 
 def _restarter(engine: Engine, file: Path, *containers: str, **more: Any) -> DockerRestarter:
@@ -497,6 +497,31 @@ def test_a_value_is_written_as_compose_reads_it_where_its_services_have_the_file
     assert [
         found.holds.reveal() for found in plugin.progress(_change(value)).instances if found.holds
     ] == [value]
+
+
+def test_a_project_of_several_env_files_is_brought_up_with_all_of_them_again(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Compose's label joins what was said by --env-file; one that is gone is foreseen."""
+    program, given = str(compose_2()), ["--env-file", "common.env", "--env-file", "app.env"]
+    services = {"app": {"environment": {"KEY": "${KEY}", "PORT": "${PORT}"}}}
+    (tmp_path / "docker-compose.yml").write_text(compose_file(services))
+    (tmp_path / "common.env").write_text("PORT=80\n")
+    _env_file(tmp_path)
+    engine.compose(program, tmp_path, *given, "up", "-d")
+    try:
+        restarter = _compose(engine, program, tmp_path, "app")
+        _env_file(tmp_path, "new-value")
+        _carried_out(restarter, _change())
+        (after,) = restarter._containers("app")
+        shown = [engine.variable(after.name, name) for name in ("KEY", "PORT")]
+        assert shown == ["new-value", "80"]
+        (tmp_path / "common.env").unlink()
+        (wrong,) = [one for one in restarter.preflight() if one.level is Level.ERROR]
+        assert "common.env is not there" in wrong.text and wrong.hint
+    finally:
+        (tmp_path / "common.env").write_text("PORT=80\n")
+        engine.compose(program, tmp_path, *given, "down", "-v")
 
 
 def test_a_service_that_was_only_started_again_is_recreated(
