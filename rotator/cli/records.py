@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from rotator import installed
 from rotator.cli import console, shapes
 from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key_patterns, service
 from rotator.counting import count
+
+if TYPE_CHECKING:
+    from rotator.playbook.registry import Registry
+    from rotator.plugin.conform import PluginMistakes
 
 
 @click.command(
@@ -27,28 +31,11 @@ def plugins(name: str, as_json: bool) -> int:
     from rotator.errors import ConfigError
     from rotator.integrations.catalog.shipped import catalog
     from rotator.playbook.mistakes import nearest
-    from rotator.playbook.registry import KINDS, Registry, settings_of
+    from rotator.playbook.registry import KINDS, Registry
 
     know_key_patterns()
     registry = Registry(settings.load().directory.paths)
-    found: list[dict[str, Any]] = []
-    for kind in KINDS:
-        for one in registry.names(kind):
-            if name and one != name:
-                continue
-            plugin = registry.find(kind, one)
-            assert plugin is not None
-            found.append(
-                {
-                    "kind": kind,
-                    "name": one,
-                    "help": (plugin.__doc__ or "").split("\n")[0],
-                    "settings": [
-                        {"name": s.name, "help": s.help, "required": s.required}
-                        for s in settings_of(plugin)
-                    ],
-                }
-            )
+    found, unfit = _described(registry, name)
     shared = {"playbooks": str(installed.shared("playbooks")), "providers": str(catalog())}
     shared["deploy"] = str(installed.shared("deploy"))
     if not found:
@@ -56,8 +43,12 @@ def plugins(name: str, as_json: bool) -> int:
         raise ConfigError(
             f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}"
         )
+    code = 2 if unfit else 0
+    for wrong in unfit:
+        console.complain(wrong.message, wrong.hint)
     if as_json:
-        return shapes.answer(0, plugins=found, shared=shared)
+        errors = [shapes.error(wrong.message, wrong.hint) for wrong in unfit]
+        return shapes.answer(code, errors, plugins=found, shared=shared)
     if not name:
         console.table([(row["kind"], row["name"], row["help"]) for row in found])
         titles = {
@@ -66,7 +57,7 @@ def plugins(name: str, as_json: bool) -> int:
             "deploy": "units and manifests",
         }
         console.table([(f"{titles[one]}:", place) for one, place in shared.items()])
-        return 0
+        return code
     for row in found:
         console.put(f"{row['kind']} {row['name']}: {row['help']}", 2)
         marks = [
@@ -77,19 +68,56 @@ def plugins(name: str, as_json: bool) -> int:
     return 0
 
 
+def _described(registry: Registry, name: str) -> tuple[list[dict[str, Any]], list[PluginMistakes]]:
+    """The plugins of this name, all where it is ''; and those that do not keep their contract.
+
+    Raises PluginMistakes where only such a one has the name.
+    """
+    from rotator.playbook.registry import KINDS, settings_of
+    from rotator.plugin.conform import PluginMistakes
+
+    described: list[dict[str, Any]] = []
+    unfit: list[PluginMistakes] = []
+    for kind in KINDS:
+        for one in registry.names(kind):
+            if name not in ("", one):
+                continue
+            try:
+                plugin = registry.find(kind, one)
+            except PluginMistakes as error:
+                unfit.append(error)
+                continue
+            assert plugin is not None
+            settings = [
+                {"name": s.name, "help": s.help, "required": s.required}
+                for s in settings_of(plugin)
+            ]
+            text = (plugin.__doc__ or "").split("\n")[0]
+            described.append({"kind": kind, "name": one, "help": text, "settings": settings})
+    if unfit and not described:
+        raise unfit[0]
+    return described, unfit
+
+
 @click.command(
     "schema", context_settings=CONTEXT, epilog=examples("rotator schema >playbook.schema.json")
 )
+@click.argument("what", type=click.Choice(("playbook", "catalog")), default="playbook")
 @click.option("--json", "as_json", is_flag=True, hidden=True, help="It is JSON.")
-def schema(as_json: bool) -> int:
-    """JSON Schema of a playbook: `# yaml-language-server: $schema=…` at the top of one, and the
-    editor knows.
+def schema(what: str, as_json: bool) -> int:
+    """JSON Schema of a playbook, or of a provider's catalog file: `# yaml-language-server:
+    $schema=…` at the top of one, and the editor knows.
     """
     from rotator import settings
-    from rotator.playbook.json_schema import playbook_schema
+    from rotator.playbook.json_schema import catalog_schema, playbook_schema
     from rotator.playbook.registry import Registry
 
-    print(json.dumps(playbook_schema(Registry(settings.load().directory.paths)), indent=2))
+    found = (
+        catalog_schema()
+        if what == "catalog"
+        else playbook_schema(Registry(settings.load().directory.paths))
+    )
+    print(json.dumps(found, indent=2))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rotator.errors import PluginError, Rejected, Unsupported
 from rotator.model import Credential
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import Probe
+from rotator.plugin import AsksWithKey, Probe
 
 
 def surely_refused(playbook: Playbook, credential: Credential) -> bool:
@@ -53,7 +53,9 @@ def must_be_accepted(playbook: Playbook, credential: Credential) -> None:
 
 def probes_with_key(playbook: Playbook) -> list[Probe]:
     """The playbook's probes that ask with the key by itself, not through a consumer."""
-    return [probe for probe in playbook.probes if getattr(probe, "asks_with_key", False)]
+    return [
+        probe for probe in playbook.probes if isinstance(probe, AsksWithKey) and probe.asks_with_key
+    ]
 
 
 def _refuses(probe: Probe, credential: Credential) -> bool:

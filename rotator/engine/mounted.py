@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from rotator.clients.placed import PlacedStore
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
+from rotator.plugin import KeepsMounts
 
 
 def mounted(playbook: Playbook) -> list[Finding]:
     """An error where nothing in `restart` could start them anew, else a warning."""
     stays = all(
-        getattr(consumer.restarter, "keeps_mounts", False) for consumer in playbook.consumers
+        isinstance(one.restarter, KeepsMounts) and one.restarter.keeps_mounts
+        for one in playbook.consumers
     )
     files = [entry.store for entry in playbook.stores if isinstance(entry.store, PlacedStore)]
     return [finding for file in files for finding in _of(file, stays)]

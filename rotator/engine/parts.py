@@ -44,6 +44,7 @@ def parts_of(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Par
         yield partial(_of_part, store.store, urgency is Urgency.AT_ONCE)
         if making:
             yield partial(_fits, playbook, store, urgency is not Urgency.NONE)
+            yield partial(_compares, store)
     for consumer in playbook.consumers:
         yield partial(
             _of_part, consumer.restarter, consumer.allow_unhealthy or urgency is not Urgency.NONE
@@ -90,6 +91,17 @@ def _fits(playbook: Playbook, entry: StoreEntry, excused: bool) -> list[Finding]
         text = f"a new key may hold any of {odd}: {error.message}"
         return lowered([Finding(Level.ERROR, text, error.hint)], excused)
     return []
+
+
+def _compares(entry: StoreEntry) -> list[Finding]:
+    """A warning where nothing keeps somebody else from writing in the same moment."""
+    if entry.follows or entry.store.compare_and_set:
+        return []
+    text = (
+        f"{entry.name} cannot compare and set: what somebody else writes there between our read"
+        " and our write is lost"
+    )
+    return [Finding(Level.WARNING, text, "one writer only: nobody else while a key is rotated")]
 
 
 def _sample(playbook: Playbook, text: str) -> Credential:

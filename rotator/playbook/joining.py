@@ -4,8 +4,8 @@ a restarter of the stores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rotator.errors import RotatorError
@@ -14,7 +14,15 @@ from rotator.playbook.mistakes import nearest
 from rotator.playbook.playbook import weaker
 from rotator.playbook.schema import Shape
 from rotator.playbook.yaml import Path_
-from rotator.plugin import Beside, ReadBy, Several
+from rotator.plugin import (
+    Address,
+    Addressed,
+    Beside,
+    KeyFields,
+    ReadBy,
+    Several,
+    WithEntry,
+)
 
 # A plugin, and what its entry says besides the plugin's settings.
 Entry = tuple[Any, dict[str, Any]]
@@ -41,9 +49,14 @@ def joined(
         (_fitted(store, provider, index, wrong), extra)
         for index, (store, extra) in enumerate(stores)
     ]
-    single = [(_handed(one, extra), extra) for store, extra in fitted for one in _each(store)]
+    single = [
+        (one.with_entry(**extra) if isinstance(one, WithEntry) else one, extra)
+        for store, extra in fitted
+        for one in each(store)
+    ]
+    addresses = [store.writes for store, _ in single if isinstance(store, Addressed)]
     beside = [
-        (_beside(restarter, [store for store, _ in single], index, wrong), extra)
+        (_beside(restarter, addresses, index, wrong), extra)
         for index, (restarter, extra) in enumerate(restarters)
     ]
     readers = [restarter for restarter, _ in beside]
@@ -54,10 +67,10 @@ def joined(
     return read, beside
 
 
-def _beside(restarter: Any, stores: Sequence[Any], index: int, wrong: Wrong) -> Any:
+def _beside(restarter: Any, addresses: Sequence[Address], index: int, wrong: Wrong) -> Any:
     """The restarter, with what the stores write where it must know that."""
     try:
-        return restarter.beside(stores) if isinstance(restarter, Beside) else restarter
+        return restarter.beside(addresses) if isinstance(restarter, Beside) else restarter
     except RotatorError as error:
         wrong(("restart", index), error.message, error.hint)
         return restarter
@@ -67,7 +80,7 @@ def _fitted(store: Any, provider: Any, index: int, wrong: Wrong) -> Any:
     """The store with its `keys` in the provider's order, if they are what a key of this
     provider consists of.
     """
-    keys, fields = getattr(store, "keys", None), tuple(provider.fields)
+    keys, fields = store.keys if isinstance(store, KeyFields) else None, tuple(provider.fields)
     where: Path_ = ("store", index, "keys")
     if keys is None:
         if fields != ("key",):
@@ -95,12 +108,6 @@ def _fitted(store: Any, provider: Any, index: int, wrong: Wrong) -> Any:
     )
 
 
-def _each(store: Any) -> Sequence[Any]:
+def each(store: Any) -> Sequence[Any]:
     """The stores that an entry means."""
     return store.each() if isinstance(store, Several) else [store]
-
-
-def _handed(store: Any, extra: Mapping[str, bool]) -> Any:
-    """The store, with what its entry says besides its settings, where it must know that."""
-    known = {field.name for field in fields(store)}
-    return replace(store, **{name: value for name, value in extra.items() if name in known})

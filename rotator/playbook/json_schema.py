@@ -1,4 +1,4 @@
-"""JSON Schema of a playbook, generated from its grammar and the plugins."""
+"""JSON Schema of playbooks and catalog files, generated from their grammars and the plugins."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.playbook.registry import Registry, settings_of
 from rotator.playbook.schema import Shape
 
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _PARTS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
 
 
@@ -22,10 +24,18 @@ def playbook_schema(registry: Registry) -> dict[str, Any]:
         many = {"oneOf": [*entries, {"type": "array", "items": one}]}
         schema["properties"][part] = one if part == "generate" else many
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": _DRAFT,
         "title": "rotator playbook",
         **schema,
     }
+
+
+def catalog_schema() -> dict[str, Any]:
+    """Draft 2020-12. The shape of a file in `providers/`; what its words must mean besides is
+    proven when it is loaded.
+    """
+    schema = CatalogEntry.model_json_schema(by_alias=True)
+    return {"$schema": _DRAFT, **schema, "title": "rotator catalog file"}
 
 
 def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:

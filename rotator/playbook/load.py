@@ -8,18 +8,20 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
 from rotator.integrations.builtin.provider_probe import ProviderProbe
 from rotator.playbook import template, wording
-from rotator.playbook.joining import Entry, joined, refuse_less_evidence
+from rotator.playbook.joining import Entry, each, joined, refuse_less_evidence
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
 from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
+from rotator.plugin import UNFORESEEN
+from rotator.plugin.conform import PluginMistakes, check_made
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -169,6 +171,9 @@ class Loader:
                 f"{first.place}: {first.text}",
             )
             return None
+        except PluginMistakes as error:
+            self._unfit(error, path)
+            return None
         except RotatorError as error:
             self._wrong((*path, "uses"), error.message, error.hint)
             return None
@@ -179,9 +184,25 @@ class Loader:
                 nearest(uses, self._registry.names(kind)),
             )
             return None
-        return self._make(
-            plugin, {name: value for name, value in data.items() if name != "uses"}, path, uses
-        )
+        settings = {name: value for name, value in data.items() if name != "uses"}
+        try:
+            made = self._make(plugin, settings, path, uses)
+            for one in each(made) if made is not None else ():
+                check_made(kind, uses, one)
+        except PluginMistakes as error:
+            self._unfit(error, path)
+            return None
+        except (PydanticUserError, NameError, *UNFORESEEN) as error:  # of its own code
+            words = str(error).split("\n")[0]
+            text = f"cannot be made of its settings: {type(error).__name__}: {words}"
+            self._unfit(PluginMistakes(kind, uses, [text]), path)
+            return None
+        return made
+
+    def _unfit(self, error: PluginMistakes, path: Path_) -> None:
+        """Each mistake of a plugin, where the playbook names it."""
+        for text in error.mistakes:
+            self._wrong((*path, "uses"), f"{error.plugin}: {text}", error.hint)
 
     def _found(self, kind: str, uses: str) -> type[Any] | None:
         """The plugin's class; what is wrong about it is said where it is made."""

@@ -20,7 +20,7 @@ import rotator.integrations
 from rotator import reference
 from rotator.clients.wrapping import Way, Ways
 from rotator.integrations.catalog.shipped import shipped
-from rotator.plugin import Integration
+from rotator.plugin import Integration, conform
 
 _PACKAGE = "rotator.integrations"
 KINDS = ("provider", "store", "restarter", "probe")
@@ -107,8 +107,15 @@ class Registry:
     def find(self, kind: str, name: str) -> type[Any] | None:
         """The plugin's class, None if there is none.
 
-        Raises PlaybookMistakes for a catalog file that is wrong.
+        Raises PlaybookMistakes for a catalog file that is wrong, PluginMistakes for a plugin that
+        cannot be imported or does not keep its contract.
         """
+        found = self._class(kind, name)
+        if found is not None:
+            conform.check_class(kind, name, found)
+        return found
+
+    def _class(self, kind: str, name: str) -> type[Any] | None:
         if name in _built_in(kind):
             return _load(_built_in(kind)[name])  # type: ignore[no-any-return]
         if kind == "provider" and name in self._catalog():
@@ -117,8 +124,8 @@ class Registry:
             )  # late: its grammar is a tenth of a start that needs none of it
 
             return catalog.provider(self._catalog()[name])
-        found = _entry_points(kind).get(name)
-        return found.load() if found else None
+        point = _entry_points(kind).get(name)
+        return _imported(kind, name, point) if point else None
 
     def _catalog(self) -> Mapping[str, Path]:
         return {**{path.stem: path for path in catalog_files(self.folders)}, **shipped()}
@@ -146,6 +153,16 @@ def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     return {
         point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")
     }
+
+
+def _imported(kind: str, name: str, point: metadata.EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # of its own code, which may raise anything
+        text = f"cannot be imported from {point.value}: {type(error).__name__}: {error}"
+        package = f"the package {point.dist.name}" if point.dist else "a package"
+        hint = f"{package} offers it: is what it needs installed, and its entry point right?"
+        raise conform.PluginMistakes(kind, name, [text], hint) from error
 
 
 def helps_below(plugin: type[Any], location: Sequence[Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
+from rotator.plugin import console_of
 
 
 @dataclass(frozen=True)
@@ -99,5 +100,5 @@ def exit_code(error: RotatorError) -> int:
 
 def where_keys_are_made(provider: object) -> str:
     """By a person, as a sentence goes on: the console's address where the provider names one."""
-    console = getattr(provider, "console", None)
+    console = console_of(provider)
     return f"at {console}" if console else "in the provider's console"

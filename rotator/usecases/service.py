@@ -40,6 +40,7 @@ from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, neighbour
+from rotator.plugin import console_of
 from rotator.settings import Settings
 from rotator.usecases.leaked import leaked
 from rotator.usecases.report import Report
@@ -293,11 +294,7 @@ class Service:
             today.differs(session, rotation) if rotation and rotation.phase is Phase.STUCK else ()
         )
         asked = isinstance(action, Ask) and rotation is not None
-        console = (
-            getattr(session.books.of(rotation.id).provider, "console", "")
-            if asked and rotation
-            else ""
-        )
+        console = console_of(session.books.of(rotation.id).provider) if asked and rotation else ""
         return Report(
             session.playbook,
             rotation,

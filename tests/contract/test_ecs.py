@@ -88,9 +88,13 @@ class TestAtMoto:
         assert (
             warning.level is Level.WARNING and "OPENAI_API_KEY from a fixed version" in warning.text
         )
-        error, _ = restarter.beside([AwsSecretsManagerStore(secret="app/openai")]).preflight()
+        error, _ = restarter.beside(
+            [AwsSecretsManagerStore(secret="app/openai").writes]
+        ).preflight()
         assert error.level is Level.ERROR and "OPENAI_API_KEY from a fixed version" in error.text
-        (fine,) = restarter.beside([AwsSecretsManagerStore(secret="app/another")]).preflight()
+        (fine,) = restarter.beside(
+            [AwsSecretsManagerStore(secret="app/another").writes]
+        ).preflight()
         assert fine.level is Level.OK, (
             "a fixed version of what this playbook does not write is nobody's trouble"
         )
@@ -227,7 +231,7 @@ class TestRollOuts:
         ecs.tasks["RUNNING"] = [
             {"taskArn": "task/1", "createdAt": ecs.clock(since + 4), "taskDefinitionArn": "api:2"}
         ]
-        restarter = self.restarter.beside([AwsSecretsManagerStore(secret=_SECRET)])
+        restarter = self.restarter.beside([AwsSecretsManagerStore(secret=_SECRET).writes])
         (instance,) = restarter.shown(Change("look", since, single("x"))).instances
         assert (instance.started_at is not None) is proven
 

@@ -41,7 +41,7 @@ class Family:
         return SwarmStore(secret=self.name, host=self.engine.host)
 
     def restarter(self, services: list[str] | str = "discover") -> SwarmRestarter:
-        return SwarmRestarter(services=services, host=self.engine.host).beside([self.store])
+        return SwarmRestarter(services=services, host=self.engine.host).beside([self.store.writes])
 
     def service(self, *options: str, command: list[str] | None = None, secret: bool = True) -> str:
         name = f"{self.name}-service{len(self.services)}"

@@ -5,9 +5,10 @@ tests.docs.generate`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -17,6 +18,7 @@ from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
 from rotator.core.state import Cause, Phase, Rotation, Write
+from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTemplate
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 from tests.docs import diagrams
@@ -238,7 +240,66 @@ def architecture() -> str:
     return text
 
 
-PAGES = {"playbooks.md": reference, "orders.md": orders}
+def catalog() -> str:
+    """Every word of a catalog file."""
+    lines = [
+        _NOTE,
+        "# Catalog reference\n",
+        (
+            "Every word of a provider's file, as `rotator schema catalog` prints them for editors."
+            " How one is written, and what is believed of the answers: [a provider of your"
+            " own](catalog.md).\n"
+        ),
+    ]
+    for title, model in _models(CatalogEntry, "the file"):
+        lines += [f"## {title}\n", inspect.cleandoc(model.__doc__ or "") + "\n"]
+        lines += ["| word | | meaning |", "|---|---|---|"]
+        for name, field in model.model_fields.items():
+            word, needed = f"`{field.alias or name}`", "optional"
+            if model is RequestTemplate and name in ("method", "path"):
+                if name == "path":
+                    continue
+                word, needed = " · ".join(f"`{method}`" for method in METHODS), "one of them"
+            elif field.is_required():
+                needed = "required"
+            elif field.default not in ("", None, (), {}):
+                needed = f"`{_plainly(field.default)}`"
+            lines.append(f"| {word} | {needed} | {field.description or ''} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _plainly(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return durations.as_typed(value) if isinstance(value, float) else str(value)
+
+
+def _models(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A model, and those within it, each once, by the words that lead to it."""
+    queue, seen = [(title, model)], {model}
+    while queue:
+        title, model = queue.pop(0)
+        yield title, model
+        for name, field in model.model_fields.items():
+            inner = _model_in(field.annotation)
+            if inner is not None and inner not in seen:
+                seen.add(inner)
+                word = field.alias or name
+                place = "" if model is CatalogEntry else f" of {title}"
+                queue.append((f"`{word}`{place}", inner))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((found for found in inside if found), None)
+
+
+PAGES = {"playbooks.md": reference, "orders.md": orders, "catalog-reference.md": catalog}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -111,7 +111,11 @@ def test_every_order_has_a_state_in_which_it_does_something() -> None:
     assert not idle
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
+# The playbook of plugins.md needs the package of that page: test_plugins.py installs it
+_OF_RELEASE = [path for path in TEXTS if path.name != "plugins.md"]
+
+
+@pytest.mark.parametrize("path", _OF_RELEASE, ids=lambda p: p.name)
 def test_playbooks_in_the_documentation_load(path: Path, tmp_path: Path) -> None:
     (tmp_path / "providers").mkdir()
     for body in blocks(path, "yaml"):

@@ -44,7 +44,7 @@ class Space:
         self, workloads: list[str] | str = "discover", **settings: Any
     ) -> KubernetesRestarter:
         made = KubernetesRestarter(workloads=workloads, kubeconfig=self.kubeconfig, **settings)
-        return made.beside([self.store])
+        return made.beside([self.store.writes])
 
     def user(
         self, name: str, kind: str = "Deployment", replicas: int = 1, **more: Any

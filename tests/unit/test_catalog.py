@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from rotator.errors import ConfigError
 from rotator.integrations.catalog import entry as catalog_entry
 from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook import catalog
 from rotator.playbook.directory import Directory
+from rotator.playbook.json_schema import catalog_schema
 from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.secret import Redactor
 
@@ -538,3 +541,25 @@ def test_the_pattern_of_a_file_reaches_the_redactor(
     with pytest.raises(PlaybookMistakes):
         catalog.load(tmp_path / "acme.yaml")
     assert redactor("said acme-123456!") == "said ***!"
+
+
+def _fits(text: str) -> bool:
+    return not list(
+        jsonschema.Draft202012Validator(catalog_schema()).iter_errors(yaml.safe_load(text))
+    )
+
+
+def test_the_json_schema_of_a_file_agrees_with_what_loads() -> None:
+    """As a file spells it: a method is a key, `list` and `in` are words."""
+    jsonschema.Draft202012Validator.check_schema(catalog_schema())
+    assert _fits(GOOD) and all(_fits(path.read_text()) for path in shipped().values())
+    for written, wrong in (
+        ("probe: {request: {GET:", "probe: {request: {POST: /a, GET:"),
+        ("probe: {request: {GET:", "probe: {request: {path:"),
+        ("quota: 5", "qouta: 5"),
+        ("quota: 5", "quota: -1"),
+        ("api: {base:", "api: {bass:"),
+        ("name: Ours\n", ""),
+    ):
+        assert written in GOOD
+        assert not _fits(GOOD.replace(written, wrong, 1)), wrong

@@ -30,7 +30,7 @@ from rotator.integrations.aws.deployments import (
     words,
 )
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 from rotator.secret import redact
 
 _SERVICE = "ecs"
@@ -59,11 +59,11 @@ class EcsRestarter(AwsConnection):
         if not self.services:
             raise ConfigError("no service is named", "for instance `services: [api]`")
 
-    def beside(self, stores: Sequence[Any]) -> EcsRestarter:
+    def beside(self, addresses: Sequence[Address]) -> EcsRestarter:
         """With the secrets and parameters that the playbook's stores write."""
         return replace(
             self,
-            secrets=tuple(bare(name) for one in stores if (name := getattr(one, "aws_secret", ""))),
+            secrets=tuple(bare(one.name) for one in addresses if one.system == "aws"),
         )
 
     @property

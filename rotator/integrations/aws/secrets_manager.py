@@ -19,7 +19,7 @@ from rotator.errors import ConfigError, Conflict, NotFound, PermanentError
 from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import AwsConnection
 from rotator.model import Credential, Finding, Held, Level, Note, split
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 _SERVICE = "secretsmanager"
 _CURRENT, _PENDING, _PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -58,9 +58,9 @@ class AwsSecretsManagerStore(AwsConnection):
         return f"aws-secrets-manager {self.secret}" + (f"#{fields}" if fields else "")
 
     @property
-    def aws_secret(self) -> str:
+    def writes(self) -> Address:
         """For a restarter that must know who takes a fixed version of it."""
-        return self.secret
+        return Address("aws", self.secret)
 
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
         return aws.call(

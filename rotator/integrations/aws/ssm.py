@@ -19,7 +19,7 @@ from rotator.errors import AccessDenied, ConfigError, Conflict, NotFound, Perman
 from rotator.integrations.aws import client as aws
 from rotator.integrations.aws.client import AwsConnection
 from rotator.model import Credential, Finding, Held, Level, Note, single
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 _SERVICE = "ssm"
 Parameter = Mapping[str, Any]  # as boto3 has it
@@ -53,9 +53,9 @@ class AwsSsmStore(AwsConnection):
         return f"aws-ssm {self.parameter}" + (f"#{self.key}" if self.key else "")
 
     @property
-    def aws_secret(self) -> str:
+    def writes(self) -> Address:
         """For a restarter that must know who takes a fixed version of it."""
-        return self.parameter
+        return Address("aws", self.parameter)
 
     def _call(self, operation: str, *, safe: bool = True, **parameters: Any) -> dict[str, Any]:
         return aws.call(
@@ -70,13 +70,7 @@ class AwsSsmStore(AwsConnection):
         return parameter
 
     def preflight(self) -> list[Finding]:
-        findings = [
-            Finding(
-                Level.WARNING,
-                f"{self.name}: the Parameter Store cannot compare and set",
-                "one writer only",
-            )
-        ]
+        findings: list[Finding] = []
         parameter = self._get()
         if parameter is None:
             hint = f"aws ssm put-parameter --type SecureString --name {self.parameter} --value …"

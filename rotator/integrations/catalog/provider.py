@@ -64,7 +64,7 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return Recovery(self.entry.recovery) if self.can_list else Recovery.NONE
 
     @property
-    def quota(self) -> int:  # type: ignore[override]
+    def quota(self) -> int:
         return self.entry.quota or 0
 
     @property
@@ -76,16 +76,16 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return self.entry.list_lag
 
     @property
-    def tells_use(self) -> bool:  # type: ignore[override]
+    def tells_use(self) -> bool:
         return self.entry.list_ is not None and bool(self.entry.list_.each.last_used)
 
     @property
-    def usage_lag(self) -> float:  # type: ignore[override]
+    def usage_lag(self) -> float:
         """What is told as the last use may be older than the last use by so much."""
         return self.entry.last_used.granularity if self.entry.last_used else 0.0
 
     @property
-    def propagation(self) -> float:  # type: ignore[override]
+    def propagation(self) -> float:
         return self.entry.propagation
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotator.clients import around, foreseen, programs
 from rotator.durations import Seconds
 from rotator.errors import Conflict
-from rotator.model import Credential, Finding, Held, Level, Note
+from rotator.model import Credential, Finding, Held, Note
 from rotator.plugin import own_variables, playbook_folder, setting
 from rotator.secret import Secret
 
@@ -44,12 +44,7 @@ class CommandStore:
         return self.read_argv is None
 
     def preflight(self) -> list[Finding]:
-        blind = Finding(
-            Level.WARNING,
-            f"{self.name} cannot compare and set",
-            "a second writer would not be noticed",
-        )
-        return [blind, *foreseen.findings((self.write_argv, self.read_argv), self.folder)]
+        return foreseen.findings((self.write_argv, self.read_argv), self.folder)
 
     def read(self) -> Held | None:
         if self.read_argv is None:

@@ -22,7 +22,7 @@ from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
 from rotator.integrations.docker.swarm import Service, Task, TaskTemplate
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
@@ -53,15 +53,15 @@ class SwarmRestarter(EngineConnection):
         if isinstance(self.services, str) and self.services != _DISCOVER:
             raise ConfigError("`services` is `discover` or a list", "for instance [paracle_api]")
 
-    def beside(self, stores: Sequence[Any]) -> SwarmRestarter:
+    def beside(self, addresses: Sequence[Address]) -> SwarmRestarter:
         """With the secrets that the playbook's stores write.
 
         Raises ConfigError if there is nothing to discover by.
         """
         found = tuple(
-            name
-            for store in stores
-            if (name := getattr(store, "swarm_secret", "")) and store.host == self.host
+            one.name
+            for one in addresses
+            if one.system == "swarm" and one.place == (self.host or "")
         )
         if self.services == _DISCOVER and not found:
             raise ConfigError(

@@ -18,7 +18,7 @@ from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
 from rotator.integrations.docker.swarm import SwarmSecret
 from rotator.model import Credential, Finding, Held, Level, Note
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class SwarmStore(EngineConnection):
         return f"swarm {self.secret}"
 
     @property
-    def swarm_secret(self) -> str:
+    def writes(self) -> Address:
         """Its family, for a restarter that discovers its users."""
-        return self.secret
+        return Address("swarm", self.secret, self.host or "")
 
     def preflight(self) -> list[Finding]:
         if not swarm.is_manager(self):

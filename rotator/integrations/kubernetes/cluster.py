@@ -24,7 +24,7 @@ from rotator.errors import (
 )
 from rotator.integrations.kubernetes import connection, errors, outages
 from rotator.integrations.kubernetes.connection import Connection
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 from rotator.secret import redact
 
 _TIMEOUT = 20.0
@@ -58,6 +58,11 @@ class Cluster:
 
     kubeconfig: str | None = None
     context: str | None = None
+
+    @property
+    def place(self) -> str:
+        """What tells it from other clusters of one user, without asking it."""
+        return f"{self.kubeconfig or ''}#{self.context or ''}"
 
     @property
     def namespace(self) -> str:
@@ -287,3 +292,9 @@ class SecretRef:
     namespace: str
     name: str
     keys: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def of(cls, cluster: Cluster, address: Address) -> SecretRef:
+        """The Secret of a store's address, whose name is NAMESPACE/NAME or NAME."""
+        namespace, _, name = address.name.rpartition("/")
+        return cls(cluster, namespace, name, address.fields)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rotator.durations import Seconds
 from rotator.errors import (
@@ -30,7 +29,7 @@ from rotator.integrations.kubernetes.objects import Pod, Workload, meta, moment,
 from rotator.integrations.kubernetes.users import KINDS, REVISIONS, Scope, scopes, whose
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 _PAUSE = 0.1  # seconds between two looks, which the watches answer
 _DISCOVER = "discover"
@@ -79,13 +78,16 @@ class KubernetesRestarter(ClusterConnection):
         if self.wave < 1:
             raise ConfigError("a wave has at least one workload", "for instance `wave: 10`")
 
-    def beside(self, stores: Sequence[Any]) -> KubernetesRestarter:
+    def beside(self, addresses: Sequence[Address]) -> KubernetesRestarter:
         """With the Secrets that the playbook's stores write.
 
         Raises ConfigError if there is nothing to discover by.
         """
-        refs = [ref for store in stores if (ref := getattr(store, "secret_ref", None)) is not None]
-        found = tuple(ref for ref in refs if ref.cluster == self.cluster)
+        found = tuple(
+            SecretRef.of(self.cluster, one)
+            for one in addresses
+            if one.system == "kubernetes" and one.place == self.cluster.place
+        )
         if self.workloads == _DISCOVER and not found:
             raise ConfigError(
                 "there is no Secret to discover the users of",

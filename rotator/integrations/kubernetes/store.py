@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rotator.clients import around, json_text
@@ -22,12 +22,12 @@ from rotator.integrations.kubernetes import events
 from rotator.integrations.kubernetes import owners as kube_owners
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes.access import Access
-from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
+from rotator.integrations.kubernetes.cluster import ClusterConnection
 from rotator.integrations.kubernetes.copies import Copies
 from rotator.integrations.kubernetes.notes import Notes
 from rotator.integrations.kubernetes.objects import SecretObject
 from rotator.model import Credential, Finding, Held, Level, Note, split
-from rotator.plugin import setting
+from rotator.plugin import Address, setting
 
 _TRIES = 5  # somebody may write other keys at the same moment
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -83,10 +83,12 @@ class KubernetesStore(ClusterConnection):
         return kube_views.path("Secret", *self.place)
 
     @property
-    def secret_ref(self) -> SecretRef:
+    def writes(self) -> Address:
         """Which Secret, for a restarter that discovers its users."""
-        namespace, _, name = self.secret.rpartition("/")
-        return SecretRef(self.cluster, namespace, name, tuple(self._keys))
+        return Address("kubernetes", self.secret, self.cluster.place, tuple(self._keys))
+
+    def with_entry(self, *, create: bool, follows: bool) -> KubernetesStore:
+        return replace(self, create=create, follows=follows)
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:

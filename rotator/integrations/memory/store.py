@@ -16,7 +16,7 @@ class MemoryStore:
 
     cell: str = setting("Name of the cell")
     write_only: bool = setting("Whether the value can not be read back", default=False)
-    compare_and_set: bool = True
+    compare_and_set = True
 
     @property
     def name(self) -> str:

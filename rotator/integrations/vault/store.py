@@ -244,7 +244,7 @@ class VaultStore(VaultConnection):
             self._secret.annotate(self._note_name, text, now.notes)
 
 
-_V1 = "KV version 1 cannot compare and set, and keeps no note"
+_V1 = "KV version 1 keeps no note beside the key"
 _V1_HINT = "`vault kv enable-versioning MOUNT` makes it version 2"
 
 

@@ -1,0 +1,25 @@
+"""What plugins say to each other: where a store writes, in words that any restarter understands.
+
+What a plugin may be able to do beyond its contract is beside that contract, as a protocol
+(`store.Nudged`, `restarter.Beside`, …): a plugin that has the members has the capability.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a store writes, for a restarter that finds who takes it.
+
+    `system` is whose object it is, and how the rest reads: `kubernetes` (name: NAMESPACE/NAME or
+    NAME of a Secret), `swarm` (name: the family of a secret), `aws` (name: name or ARN of a secret
+    or a parameter), or a word of your own. `place` tells two of one system apart, '' where there is
+    but one. `fields` are the parts of it that hold the key.
+    """
+
+    system: str
+    name: str
+    place: str = ""
+    fields: tuple[str, ...] = ()

@@ -1,0 +1,261 @@
+"""Whether a plugin keeps its contract, asked when it is loaded: each mistake in one sentence.
+
+A class is checked once; what its properties return, each time one is made of it. Else a member
+that is missing would be an AttributeError in the middle of a rotation, and look like a mistake of
+rotator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from rotator.errors import ConfigError
+from rotator.plugin import probe, provider, restarter, store
+
+KINDS: Mapping[str, type] = {
+    "provider": provider.Provider,
+    "store": store.Store,
+    "restarter": restarter.Restarter,
+    "probe": probe.Probe,
+}
+# What a plugin of a kind may have besides: it is asked as soon as the member is there
+_CAPABILITIES: Mapping[str, tuple[type, ...]] = {
+    "provider": (provider.Inheriting, provider.Console),
+    "store": (
+        store.Addressed,
+        store.Fitting,
+        store.KeyFields,
+        store.Nudged,
+        store.ReadBy,
+        store.Several,
+        store.WithEntry,
+    ),
+    "restarter": (restarter.Beside, restarter.EnvFileReader, restarter.KeepsMounts),
+    "probe": (probe.AsksWithKey, probe.Foreseen),
+}
+# Keys that an entry of a playbook has besides the plugin's settings
+RESERVED: Mapping[str, frozenset[str]] = {
+    "provider": frozenset({"uses"}),
+    "store": frozenset({"uses", "follows", "create"}),
+    "restarter": frozenset({"uses", "allow_unhealthy"}),
+    "probe": frozenset({"uses"}),
+}
+_ASKS = frozenset({"compare_and_set"})  # may ask the system: not evaluated here
+_HINT = "docs/plugins.md says what a plugin has; is it of another version of rotator?"
+
+
+class PluginMistakes(ConfigError):
+    """A plugin that does not keep its contract; `mistakes` has every one, without its name."""
+
+    def __init__(self, kind: str, name: str, mistakes: Sequence[str], hint: str = _HINT) -> None:
+        self.plugin = f"{kind}.{name}"
+        self.mistakes = tuple(mistakes)
+        super().__init__(f"{self.plugin}: {'; '.join(self.mistakes)}", hint)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a contract. `parameters`: None for a property; `returns` is its type."""
+
+    name: str
+    parameters: tuple[inspect.Parameter, ...] | None
+    returns: Any
+
+    def __str__(self) -> str:
+        if self.parameters is None:
+            return self.name
+        return f"{self.name}({', '.join(one.name for one in self.parameters)})"
+
+
+def check_class(kind: str, name: str, plugin: Any) -> None:
+    """Raises PluginMistakes with all that is wrong with a plugin's class."""
+    if mistakes := _of_class(kind, plugin):
+        raise PluginMistakes(kind, name, mistakes)
+
+
+def check_made(kind: str, name: str, plugin: Any) -> None:
+    """Raises PluginMistakes where a property fails, or returns what it must not."""
+    if mistakes := list(_of_made(kind, plugin)):
+        raise PluginMistakes(kind, name, mistakes)
+
+
+# --- the class ---
+@lru_cache(maxsize=512)
+def _of_class(kind: str, plugin: Any) -> tuple[str, ...]:
+    if not isinstance(plugin, type):
+        return (f"is no class, but {_article(type(plugin).__name__)}",)
+    mistakes = list(_of_dataclass(kind, plugin))
+    for member in members(KINDS[kind]):
+        mistakes += _of_member(plugin, member, required=True)
+    for capability in _CAPABILITIES[kind]:
+        for member in members(capability):
+            mistakes += _of_member(plugin, member, required=False)
+    return tuple(mistakes)
+
+
+def _of_dataclass(kind: str, plugin: type) -> Iterator[str]:
+    if not dataclasses.is_dataclass(plugin):
+        yield "is no dataclass: `@dataclass(frozen=True, kw_only=True)`"
+        return
+    if not plugin.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        yield "is not frozen: `@dataclass(frozen=True, kw_only=True)`"
+    try:
+        typing.get_type_hints(plugin)
+    except Exception as error:  # an annotation may be any expression
+        yield f"types of its settings cannot be read: {type(error).__name__}: {error}"
+    for field in dataclasses.fields(plugin):
+        spelled = field.metadata.get("spelled") or field.name
+        is_setting = "help" in field.metadata
+        if is_setting and spelled in RESERVED[kind]:
+            yield f"has a setting `{spelled}`, which an entry of a playbook has itself"
+        elif field.init and not is_setting and _has_no_default(field):
+            yield f'field `{field.name}` has neither a default nor `setting("what it is")`'
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _of_member(plugin: type, member: Member, *, required: bool) -> Iterator[str]:
+    try:
+        found = inspect.getattr_static(plugin, member.name)
+    except AttributeError:
+        found = None
+    is_field = dataclasses.is_dataclass(plugin) and member.name in {
+        field.name for field in dataclasses.fields(plugin)
+    }
+    if found is None and not is_field:
+        if required:
+            yield f"has no `{member}`"
+    elif member.parameters is None:
+        if _is_function(found):
+            yield f"`{member.name}` is a method, not a property or an attribute"
+        elif is_field and isinstance(found, property):
+            yield f"setting `{member.name}` needs a default: a base class has it as a property"
+    elif is_field or not _is_function(found):
+        yield f"`{member.name}` is no method: it is asked as `{member}`"
+    else:
+        yield from _of_method(plugin, member)
+
+
+def _is_function(found: Any) -> bool:
+    return isinstance(found, staticmethod | classmethod) or (
+        callable(found) and not isinstance(found, type)
+    )
+
+
+def _of_method(plugin: type, member: Member) -> Iterator[str]:
+    """Whether it can be called as the engine does: by position, or by the contract's names."""
+    static = inspect.getattr_static(plugin, member.name)
+    bound = isinstance(static, staticmethod | classmethod)
+    method = getattr(plugin, member.name)
+    if inspect.iscoroutinefunction(method):
+        yield f"`{member.name}` is a coroutine: a method does its one thing at once"
+        return
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # of C: it says nothing of its parameters
+        return
+    given = [] if bound else [None]
+    named: dict[str, None] = {}
+    for parameter in member.parameters or ():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            named[parameter.name] = None
+        else:
+            given.append(None)
+    try:
+        signature.bind(*given, **named)
+    except TypeError:
+        words = ", ".join(list(signature.parameters)[0 if bound else 1 :])
+        yield f"`{member.name}({words})` cannot be asked as `{member}`"
+
+
+@lru_cache
+def members(contract: type) -> tuple[Member, ...]:
+    """The members of a Protocol, in its own order."""
+    return tuple(
+        _member(name, found)
+        for name, found in vars(contract).items()
+        if not name.startswith("_") and (isinstance(found, property) or inspect.isfunction(found))
+    )
+
+
+def _member(name: str, found: Any) -> Member:
+    if isinstance(found, property):
+        hints = typing.get_type_hints(found.fget)
+        return Member(name, None, hints.get("return", Any))
+    parameters = tuple(inspect.signature(found).parameters.values())[1:]
+    return Member(name, parameters, Any)
+
+
+# --- what was made of it ---
+def _of_made(kind: str, plugin: Any) -> Iterator[str]:
+    for contract in (KINDS[kind], *_CAPABILITIES[kind]):
+        for member in members(contract):
+            if member.parameters is not None or member.name in _ASKS:
+                continue
+            if contract is KINDS[kind] or _has(plugin, member.name):
+                yield from _of_value(plugin, member)
+    if kind == "provider" and plugin.supplied is True:
+        for member in members(provider.Supplied):
+            yield from _of_member(type(plugin), member, required=True)
+
+
+def _has(plugin: Any, name: str) -> bool:
+    """Without evaluating it."""
+    try:
+        inspect.getattr_static(plugin, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def _of_value(plugin: Any, member: Member) -> Iterator[str]:
+    try:
+        value = getattr(plugin, member.name)
+    except Exception as error:  # of its own code, which may raise anything
+        yield f"`{member.name}` raises {type(error).__name__}: {error}"
+        return
+    if not fits(value, member.returns):
+        kind = "None" if value is None else _article(type(value).__name__)
+        yield f"`{member.name}` is {kind}, not {_spoken(member.returns)}"
+    elif member.name == "name" and not value:
+        yield "`name` is empty: the journal knows it by its name"
+
+
+def fits(value: Any, wanted: Any) -> bool:
+    """Whether a value is of an annotated type, as far as contracts use types."""
+    origin, inside = typing.get_origin(wanted), typing.get_args(wanted)
+    if wanted is Any:
+        return True
+    if wanted is None or wanted is type(None):
+        return value is None
+    if origin is tuple:
+        return isinstance(value, tuple) and all(fits(one, inside[0]) for one in value)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping)
+    if inside:  # a union
+        return any(fits(value, one) for one in inside)
+    if wanted in (int, float):
+        number = int if wanted is int else (int, float)
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, wanted)
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _spoken(wanted: Any) -> str:
+    inside = typing.get_args(wanted)
+    if typing.get_origin(wanted) is tuple:
+        return f"a tuple of {inside[0].__name__}"
+    if typing.get_origin(wanted) is not None and not isinstance(wanted, type):
+        names = [getattr(one, "__name__", str(one)) for one in inside]
+        return " or ".join("None" if name == "NoneType" else name for name in names)
+    return _article(getattr(wanted, "__name__", str(wanted)))
