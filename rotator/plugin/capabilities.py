@@ -15,8 +15,9 @@ class Address:
 
     `system` is whose object it is, and how the rest reads: `kubernetes` (name: NAMESPACE/NAME or
     NAME of a Secret), `swarm` (name: the family of a secret), `aws` (name: name or ARN of a secret
-    or a parameter), or a word of your own. `place` tells two of one system apart, '' where there is
-    but one. `fields` are the parts of it that hold the key.
+    or a parameter), `dotenv` (name: the path of a .env file, place: its host, fields: its
+    variables, the primary one first), or a word of your own. `place` tells two of one system apart,
+    '' where there is but one. `fields` are the parts of it that hold the key.
     """
 
     system: str

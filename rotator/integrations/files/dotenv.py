@@ -18,7 +18,7 @@ from rotator.errors import ConfigError, OutcomeUnknown, PermanentError
 from rotator.integrations.files import dotenv_doubts, dotenv_syntax
 from rotator.integrations.files.dotenv_readers import READERS
 from rotator.model import BESIDE, Credential, Finding, Held, Level, Note, split
-from rotator.plugin import EnvFileReader, beside_settings, setting
+from rotator.plugin import Address, EnvFileReader, beside_settings, setting
 from rotator.secret import Secret
 
 Reader = Literal["docker", "compose", "systemd", "python-dotenv", "dotenv", "bash"]
@@ -65,6 +65,10 @@ class DotenvStore(PlacedStore):
 
     def read_by(self, restarters: Sequence[Any]) -> DotenvStore:
         return replace(self, consumers=tuple(restarters))
+
+    @property
+    def writes(self) -> Address:
+        return Address("dotenv", self.path, str(self.host or ""), tuple(self._variables))
 
     @property
     def _variables(self) -> Mapping[str, str]:

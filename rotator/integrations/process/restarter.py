@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import signal as signals
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rotator import deadline
@@ -18,7 +18,7 @@ from rotator.clients.procfs import Missing, Process
 from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
-from rotator.plugin import own_variables, playbook_folder, setting
+from rotator.plugin import Address, beside_settings, own_variables, playbook_folder, setting
 from rotator.secret import Secret
 
 _SLACK = 0.005
@@ -44,6 +44,10 @@ class ProcessRestarter:
     handles the signal itself (HUP, USR1, USR2), `env` or `ready` must tell. With `env`: its
     environment, as it was when the program began, holds the key. With `ready`: a program of yours
     says so.
+
+    Most readers of a .env file let a variable that is already in the environment win. So where the
+    process has the file's variable there with another value, it runs with that one, whenever it
+    started: `overrides` says that its reader lets the file win.
     """
 
     pid_file: str = setting("File with the process id, for instance /run/app.pid", path=True)
@@ -57,9 +61,15 @@ class ProcessRestarter:
         default=None,
         program=True,
     )
+    overrides: bool = setting(
+        "The process's reader of .env files lets the file win over its environment"
+        " (python-dotenv: override=True)",
+        default=False,
+    )
     timeout: Seconds = setting("How long `ready` may take", default=60.0)
     inherit: list[str] = own_variables()
     folder: str = playbook_folder()
+    file_variables: tuple[str, ...] = beside_settings()
 
     def __post_init__(self) -> None:
         _number(self.signal)
@@ -80,6 +90,11 @@ class ProcessRestarter:
         started anew.
         """
         return _number(self.signal) not in _ENDS
+
+    def beside(self, addresses: Sequence[Address]) -> ProcessRestarter:
+        """With the variables of .env files, which may stand in the process's environment, too."""
+        files = [one for one in addresses if one.system == "dotenv" and not one.place]
+        return replace(self, file_variables=tuple(one.fields[0] for one in files))
 
     def _named(self) -> Process:
         return procfs.from_pid_file(Path(self.pid_file))
@@ -137,7 +152,13 @@ class ProcessRestarter:
 
     # --- one process ---
     def _held(self, found: Process) -> Secret | Missing | None:
-        return procfs.variable(found.pid, self.env) if self.env else None
+        """What `env` shows; without it, a file's variable that the environment has all the same."""
+        if self.env:
+            return procfs.variable(found.pid, self.env)
+        if self.overrides or self.ready:
+            return None
+        shown = [procfs.variable(found.pid, name) for name in self.file_variables]
+        return next((value for value in shown if isinstance(value, Secret)), None)
 
     def _runs_with_it(self, found: Process, change: Change) -> bool:
         """What was read from its environment decides; where nothing can be read, when
@@ -153,6 +174,12 @@ class ProcessRestarter:
         return found.started_at > change.since + _SLACK
 
     def _why_not(self, found: Process, shown: Secret | Missing | None) -> str:
+        if isinstance(shown, Secret) and not self.env:
+            return (
+                f"{found} has another {' or '.join(self.file_variables)} in its environment than"
+                " in the file, and with most readers that one wins: what starts it exports it"
+                " (`overrides: true` where its reader lets the file win)"
+            )
         if isinstance(shown, Secret):
             return f"{found} was sent {self._told} and still shows another key in {self.env}"
         if shown in (Missing.ABSENT, Missing.UNREADABLE):
