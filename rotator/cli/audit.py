@@ -23,6 +23,7 @@ from rotator.cli.common import (
 from rotator.cli.streams import print_record
 from rotator.counting import count
 from rotator.shown import spelled
+from rotator.usecases.exit_codes import End
 from rotator.views import audit as view
 
 _AGAIN = 0.5  # seconds between two looks for new records
@@ -138,7 +139,7 @@ def verify(file: Path | None, checkpoints: Path | None, key: str | None, as_json
     else:
         with closing(service()) as opened:
             verdict = view.verdict(opened, kept, key)
-    code = 0 if verdict.whole else 1
+    code = (End.SAID if verdict.whole else End.FOUND).code
     if as_json:
         return shapes.answer(
             code, [shapes.error(text) for text in verdict.mistakes], **_json(verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILES = 64
-_SEVERITY = (4, 3, 1, 6, 2, 5, 75)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -46,11 +45,6 @@ def _may_open_files() -> None:
             f"rotator may open {most} files only (ulimit -n), and needs {_FILES}",
             f"ulimit -n {_FILES}",
         )
-
-
-def worst(codes: Sequence[int]) -> int:
-    """The most severe of several exit codes."""
-    return next((code for code in _SEVERITY if code in codes), 0)
 
 
 def examples(*lines: str) -> str:

@@ -8,9 +8,16 @@ from typing import Any
 
 from rotator.core.action import Ask
 from rotator.counting import count
+from rotator.usecases.exit_codes import Exit
 from rotator.usecases.report import Report
 
-_ENDS = {3: "rolled back", 4: "needs attention", 5: "waits", 6: "refused", 75: "busy"}
+_ENDS = {
+    Exit.ROLLED_BACK: "rolled back",
+    Exit.ATTENTION: "needs attention",
+    Exit.WAITING: "waits",
+    Exit.REFUSED: "refused",
+    Exit.BUSY: "busy",
+}
 _REVOKED = "old key revoked"
 _SEVERAL = {
     "needs attention": "need attention",
@@ -37,7 +44,7 @@ def _told(kind: str, number: int) -> str:
 
 def _kind(found: Report, steps: list[str]) -> str:
     code = found.code_of_all
-    if code == 5 and (isinstance(found.action, Ask) or found.questions):
+    if code is Exit.WAITING and (isinstance(found.action, Ask) or found.questions):
         return "waits for a person"
     if code:
         return _ENDS.get(code, "failed")

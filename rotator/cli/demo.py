@@ -9,6 +9,7 @@ import click
 
 from rotator.cli import console, shapes
 from rotator.cli.common import CONTEXT, examples, json_option
+from rotator.usecases.exit_codes import End
 
 
 @click.command("demo", context_settings=CONTEXT, epilog=examples("rotator demo"))
@@ -21,11 +22,12 @@ def demo(as_json: bool) -> int:
     from rotator.demo.run import Teller, run
 
     seen = run(Teller(_nobody, _nobody) if as_json else Teller(_show, as_told))
+    code = (End.SAID if seen.ok else End.FAILED).code
     if as_json:
-        return shapes.answer(0 if seen.ok else 1, **asdict(seen))
+        return shapes.answer(code, **asdict(seen))
     if not seen.ok:
         console.put("the demo did not end as it should; `rotator demo --json` shows every step")
-    return 0 if seen.ok else 1
+    return code
 
 
 def _show(text: str) -> None:

@@ -10,10 +10,9 @@ from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.cli.findings import Line, show_findings
 from rotator.counting import count
 from rotator.secret import redact
+from rotator.usecases.exit_codes import End
 from rotator.views.explain import Explanation, explain
 from rotator.views.health import Check, Checked, health
-
-_MISTAKE = 2  # the exit code of a playbook with a mistake; of all else that is wrong it is 1
 
 TEXTS: dict[Check, str] = {
     Check.MISTAKE: "{detail}",
@@ -75,7 +74,7 @@ def doctor(name: str, as_json: bool) -> int:
 
 
 def _explain(found: Explanation, as_json: bool) -> int:
-    code = 0 if found.clean else 1
+    code = (End.SAID if found.clean else End.FOUND).code
     why = [redact(line) for line in explained.why(found)]
     breaks = [redact(finding.text) for finding in found.breaks]
     ahead = [(at, redact(line)) for at, line in explained.ahead(found)]
@@ -106,13 +105,12 @@ def line(checked: Checked) -> Line:
     values = _values(checked)
     text = _ALL_RIGHT.get(checked.check) if checked.ok else None
     hint = _HINTS.get(checked.check, "").format(**values)
-    code = _MISTAKE if checked.check is Check.MISTAKE else 1
     return Line(
         checked.subject,
         checked.ok,
         text or TEXTS[checked.check].format(**values),
         hint or checked.hint,
-        code,
+        End.MISTAKE if checked.check is Check.MISTAKE else End.FOUND,
     )
 
 

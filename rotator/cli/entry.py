@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rotator.cli.streams import Guarded
 
-INTERNAL = 1
 _PR_SET_DUMPABLE = 4
 
 
@@ -65,6 +64,7 @@ def _run(command: Callable[..., Any], name: str) -> None:
     import click
 
     from rotator.cli.streams import guard
+    from rotator.usecases.exit_codes import End
 
     out, errors = guard()
     try:
@@ -76,14 +76,16 @@ def _run(command: Callable[..., Any], name: str) -> None:
 
         know_key_patterns()  # a key may be among the words that it does not understand
         verb = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else name
-        code = _said(2, (wrong.format_message(), f"`{verb} --help` shows what there is", ""))
+        code = _said(
+            End.MISTAKE.code, (wrong.format_message(), f"`{verb} --help` shows what there is", "")
+        )
     except (click.Abort, KeyboardInterrupt):
         told = "interrupted: this command has stopped, and what was begun is written down"
         way = (
             "`rotator status` shows how it stands; `rotate --due` goes on with it, `rotator undo"
             " NAME` goes back"
         )
-        code = _said(130, (told, way, ""))
+        code = _said(End.INTERRUPTED.code, (told, way, ""))
     except Exception as error:
         code = _told(error)
     code = _with_its_output(code if isinstance(code, int) else 0, out)
@@ -97,27 +99,28 @@ def _with_its_output(code: int, out: Guarded) -> int:
     well.
     """
     from rotator.cli.streams import is_broken_pipe
+    from rotator.usecases.exit_codes import End
 
     out.flush()
     if out.lost is None:
         return code
     if is_broken_pipe(out.lost):
-        return code or 141  # as a program ends that SIGPIPE ended
+        return code or End.PIPE_CLOSED.code  # as a program ends that SIGPIPE ended
     _say(
         f"standard output cannot be written: {out.lost.strerror}",
         "what was done is done: `rotator status` tells it",
     )
-    return code or INTERNAL
+    return code or End.OUTPUT_LOST.code
 
 
 def _told(error: Exception) -> int:
     from rotator.errors import RotatorError
+    from rotator.usecases.exit_codes import End, of_error
 
     if isinstance(error, RotatorError):
         from rotator.playbook.mistakes import PlaybookMistakes
-        from rotator.usecases.report import exit_code
 
-        code = exit_code(error)
+        code = of_error(error).code
         if isinstance(error, PlaybookMistakes):
             return _said(
                 code, *((mistake.text, mistake.hint, mistake.place) for mistake in error.mistakes)
@@ -128,7 +131,7 @@ def _told(error: Exception) -> int:
     hint = (
         "this is a mistake in rotator, please report it; the journal is whole, run the same again"
     )
-    return _said(INTERNAL, (describe(error), hint, ""))
+    return _said(End.INTERNAL.code, (describe(error), hint, ""))
 
 
 def _said(code: int, *errors: tuple[str, str, str]) -> int:

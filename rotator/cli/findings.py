@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotator.cli import console, shapes
-from rotator.cli.common import worst
+from rotator.usecases.exit_codes import End, worst
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`code`: the exit code of the process, where it is not `ok`."""
+    """`end`: how the command ends, where it is not `ok`."""
 
     subject: str
     ok: bool
     text: str
     hint: str = ""
-    code: int = 1
+    end: End = End.FOUND
 
 
 def show_findings(lines: Sequence[Line], as_json: bool) -> int:
-    code = worst([line.code for line in lines if not line.ok])
+    code = worst(line.end.code for line in lines if not line.ok)
     if as_json:
         findings = [
             {"subject": line.subject, "ok": line.ok, "text": line.text, "hint": line.hint or None}

@@ -13,6 +13,7 @@ from rotator.cli.common import (
     playbook_names,
     service,
 )
+from rotator.usecases.exit_codes import End
 
 
 @click.command(
@@ -37,7 +38,8 @@ def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
         each = {
             name: look(found, name, key) for name in names or sorted(found.playbooks().playbooks)
         }
-    code = 0 if all(seen and all(one.right for one in seen) for seen in each.values()) else 1
+    right = all(seen and all(one.right for one in seen) for seen in each.values())
+    code = (End.SAID if right else End.FOUND).code
     if as_json:
         told = {
             name: [

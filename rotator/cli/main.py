@@ -12,9 +12,16 @@ from rotator.cli.common import (
     examples,
 )
 from rotator.cli.rotate import rotate_command
+from rotator.usecases.exit_codes import SIGNALS, Exit
+
+_CODES = ", ".join(f"{code} {code.label}" for code in Exit if code < SIGNALS)
 
 
 @click.group(
+    help=f"""Rotates API keys in production, from playbooks, surviving any crash in between.
+
+    Exit codes: {_CODES}.
+    """,
     context_settings=CONTEXT,
     epilog=examples(
         "rotator validate", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"
@@ -22,11 +29,7 @@ from rotator.cli.rotate import rotate_command
 )
 @click.version_option(__version__, prog_name="rotator")
 def cli() -> None:
-    """Rotates API keys in production, from playbooks, surviving any crash in between.
-
-    Exit codes: 0 done, 1 internal error or something found, 2 configuration, 3 rolled back, 4 needs
-    attention, 5 waiting for a person, 6 refused before any change, 75 busy.
-    """
+    """All verbs. Its help has the codes of the table."""
 
 
 def _late(name: str, module: str, attribute: str, **options: Any) -> None:

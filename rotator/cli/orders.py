@@ -18,6 +18,7 @@ from rotator.cli.common import (
     wait_option,
 )
 from rotator.cli.running import reports_as_json, run_and_report
+from rotator.usecases.exit_codes import End
 
 _ASKED = 3  # times for a key, at a terminal
 
@@ -81,7 +82,7 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     """
     from rotator.cli import words
     from rotator.secret import Secret
-    from rotator.usecases import orders
+    from rotator.usecases import supply
     from rotator.usecases.service import Request
 
     with closing(service()) as found:
@@ -91,7 +92,7 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     def take(text: str) -> int:
         value = Secret(text)
         return run_and_report(
-            name, lambda found: orders.supply(found, name, value, key_id, request), as_json, wait
+            name, lambda found: supply.supply(found, name, value, key_id, request), as_json, wait
         )
 
     if not sys.stdin.isatty():
@@ -100,7 +101,7 @@ def supply(name: str, key_id: str, wait: bool, as_json: bool) -> int:
     for _ in range(_ASKED - 1):
         try:
             return take(click.prompt("the new key", hide_input=True))
-        except orders.NotTaken as error:
+        except supply.NotTaken as error:
             words.say(error.message, error.hint)
     return take(click.prompt("the new key", hide_input=True))
 
@@ -122,10 +123,10 @@ def adopt(name: str, key_id: str, as_json: bool) -> int:
     person put there).
     """
     from rotator.cli import console, shapes
-    from rotator.usecases import orders
+    from rotator.usecases import adopt
 
     with closing(service()) as found:
-        key = orders.adopt(found, name, key_id)
+        key = adopt.adopt(found, name, key_id)
     if as_json:
         return shapes.answer(0, playbook=name, key=shapes.key(key))
     console.put(f"{name}: {key} ({key.hint}) is the current key")
@@ -158,7 +159,7 @@ def abandon(name: str, key_id: str, reason: str, as_json: bool) -> int:
 
     with closing(service()) as found:
         current, report = orders.abandon(found, name, key_id, reason)
-        code = 4 if report.held else 0
+        code = (End.OLD_KEY_HELD if report.held else End.GIVEN_UP).code
         if as_json:
             return reports_as_json(
                 found, [report], code, StepView(quiet=True), key=shapes.key(current)

@@ -11,6 +11,7 @@ from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.counting import count
 from rotator.durations import words as span
 from rotator.engine.keeper import short
+from rotator.usecases.exit_codes import End, Exit, worst
 from rotator.views.status import PlaybookStatus, State, Status
 from rotator.views.status import status as status_of_all
 
@@ -37,10 +38,9 @@ def status(as_json: bool) -> int:
     return code
 
 
-def _exit_code(seen: Status) -> int:
-    if any(one.needs_attention for one in seen.playbooks):
-        return 4
-    return 2 if seen.mistakes else 0
+def _exit_code(seen: Status) -> Exit:
+    ends = [End.NEEDS_PERSON for one in seen.playbooks if one.needs_attention]
+    return worst(end.code for end in [*ends, End.MISTAKE if seen.mistakes else End.SAID])
 
 
 def cells(status: PlaybookStatus) -> list[str]:

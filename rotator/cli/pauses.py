@@ -75,11 +75,11 @@ def pause(name: str, tag: str, every: bool, end: str, reason: str, as_json: bool
 
     A leak is not held up: `rotate NAME --compromised` works, and so do the orders of people.
     """
-    from rotator.usecases import orders
+    from rotator.usecases import pause
 
     scope = _scope(name, tag, every)
     with closing(service()) as found:
-        made = orders.pause(found, scope, until(end, found.clock.now()), reason)
+        made = pause.begin(found, scope, until(end, found.clock.now()), reason)
     if as_json:
         return shapes.answer(0, pause=shapes.pause(made))
     console.put(f"paused {scope} until {words.moment(made.until)}: {reason}")
@@ -125,16 +125,17 @@ def resume(
 ) -> int:
     """End a pause; of one playbook, carry on what needs attention, too: the person has looked."""
     from rotator.core.order import Order
-    from rotator.usecases import orders
+    from rotator.usecases import orders, pause
     from rotator.usecases.service import Request
 
     if (today and not name) or (give_up and not today):
         raise click.UsageError("--today is for one playbook, and --give-up goes with it")
     scope = _scope(name, tag, every)
     with closing(service()) as found:
-        ended = orders.end_pause(found, scope, reason)
-        still = found.paused(name, found.playbooks().playbooks.get(name)) if name else None
-        attention = bool(name) and orders.waits_for_resume(found, name)
+        ended = pause.end(found, scope, reason)
+        present = found.situation(name) if name else None
+        still = present.pause if present is not None else None
+        attention = present is not None and present.waits_for_resume
     if ended and not as_json:
         console.put(f"{scope} is no longer paused" + (f"; {still.scope} still is" if still else ""))
     if still is not None and not ended and not attention:

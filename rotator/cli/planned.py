@@ -15,17 +15,16 @@ from rotator.cli.common import (
     json_option,
     name_argument,
     service,
-    worst,
 )
 from rotator.durations import words as span
 from rotator.model import Finding, Level
+from rotator.usecases.exit_codes import End, Exit, worst
 
 if TYPE_CHECKING:
     from rotator.engine.preflight import Examined
     from rotator.views.plan import PlannedRotation
 
 _MARKS = {Level.OK: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
-_REFUSED = 6
 
 
 @click.command(
@@ -56,7 +55,7 @@ def plans(
     with closing(service()) as opened:
         loaded = opened.playbooks()
         planned = [plan(opened, name, asked, loaded) for name in dict.fromkeys(names)]
-    code = worst([_exit_code(one) for one in planned])
+    code = worst(_exit_code(one) for one in planned)
     if as_json:
         return shapes.answer(code, playbooks=[_json(one) for one in planned])
     for one in planned:
@@ -64,8 +63,8 @@ def plans(
     return code
 
 
-def _exit_code(planned: PlannedRotation) -> int:
-    return _REFUSED if planned.refused else 0
+def _exit_code(planned: PlannedRotation) -> Exit:
+    return (End.WOULD_REFUSE if planned.refused else End.SAID).code
 
 
 def findings(planned: PlannedRotation) -> Iterator[Finding]:

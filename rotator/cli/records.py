@@ -12,6 +12,7 @@ from rotator import installed
 from rotator.cli import console, shapes
 from rotator.cli.common import CONTEXT, closing, examples, json_option, know_key_patterns, service
 from rotator.counting import count
+from rotator.usecases.exit_codes import End
 
 if TYPE_CHECKING:
     from rotator.playbook.registry import Registry
@@ -145,7 +146,7 @@ def db_check(as_json: bool) -> int:
         wrong.append((f"the audit log: {seen.audit}", "`rotator audit verify` tells more"))
     for message, hint in wrong:
         console.complain(message, hint)
-    code = 1 if wrong else 0
+    code = (End.FOUND if wrong else End.SAID).code
     if as_json:
         return shapes.answer(
             code, [shapes.error(*one) for one in wrong], journal=seen.where, whole=not wrong
@@ -211,32 +212,17 @@ def db_rekey(lost: bool, as_json: bool) -> int:
     """Seal everything under a new key; the key file is replaced, a key from elsewhere is printed to
     be put there.
     """
-    from rotator.clients import files
-    from rotator.journal import upkeep
+    from rotator.usecases.rekey import rekey
 
     with closing(service()) as found:
-        fresh, kept = found.settings.key.new_key()
-        path = found.settings.key.file
-        beside = path.with_name(path.name + ".new")
-        beside.touch(mode=0o600, exist_ok=True)
-        beside.write_text(kept + "\n")
-        number = upkeep.rekey(_open_for_rekey(found, lost), fresh, lost=lost)
-        snapshot = files.read(path)
-        files.replace(path, (kept + "\n").encode(), snapshot.version if snapshot else "", "rekey")
-        beside.unlink()
+        rekeyed = rekey(found, lost)
     if as_json:
-        return shapes.answer(0, credentials=number, file=str(path))
-    console.put(f"{count(number, 'credential')} sealed anew; the new key is in {path}")
+        return shapes.answer(0, credentials=rekeyed.credentials, file=str(rekeyed.file))
+    sealed = count(rekeyed.credentials, "credential")
+    console.put(f"{sealed} sealed anew; the new key is in {rekeyed.file}")
     if lost:
         console.put(
             "the audit log cannot go on, as what was remembered of it is lost: `rotator audit"
             " restart --reason …`"
         )
     return 0
-
-
-def _open_for_rekey(found: Any, lost: bool) -> Any:
-    from rotator.journal.database import Database
-    from rotator.journal.journal import Journal
-
-    return Journal(Database(found.settings.url), "", None, "") if lost else found.journal

@@ -16,9 +16,8 @@ from rotator.cli.common import (
     reason_option,
     service,
     wait_option,
-    worst,
 )
-from rotator.cli.running import code_of, reports_as_json
+from rotator.cli.running import reports_as_json
 from rotator.counting import count
 from rotator.shown import tidy
 
@@ -102,6 +101,7 @@ def rotate_command(
 def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli import reported
     from rotator.cli.steps import StepView
+    from rotator.usecases.report import code_of
 
     names = list(dict.fromkeys(names))
     view = StepView(names if len(names) > 1 else (), quiet=as_json)
@@ -111,7 +111,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
             _headline(found, names[0])
         reports = found.rotate_all(names, request)
         view.close()
-        code = worst([code_of(one, request) for one in reports])
+        code = code_of(reports, request.wait)
         if as_json:
             return reports_as_json(found, reports, code, view)
     for one in reports:
@@ -132,14 +132,14 @@ def _due(request: Request, as_json: bool) -> int:
     from rotator.cli import console, reported, shapes, words
     from rotator.cli.counted import counted
     from rotator.cli.steps import StepView
+    from rotator.usecases.report import code_of_due
 
     view = StepView(quiet=as_json, many=True)
     with closing(service("due", view), view) as found:
         view.expect(found.playbooks().playbooks)
         reports, loaded = found.due(request)
         view.close()
-        codes = [0 if one.code in (75, 5) else one.code_of_all for one in reports]
-        code = worst([*codes, *([2] if loaded.mistakes else [])])
+        code = code_of_due(reports, bool(loaded.mistakes))
         for mistake in loaded.mistakes:
             words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
         if as_json:
@@ -147,7 +147,7 @@ def _due(request: Request, as_json: bool) -> int:
                 found, reports, code, view, errors=shapes.mistakes(loaded.mistakes)
             )
     for one in reports:
-        if one.code not in (75, 5):
+        if not one.is_for_later:
             reported.report(one, many=True)
     console.put(_looked_at(loaded, counted(reports, view.finished)))
     return code

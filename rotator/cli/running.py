@@ -10,7 +10,7 @@ from rotator.cli.common import closing, service
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
     from rotator.usecases.report import Report
-    from rotator.usecases.service import Request, Service
+    from rotator.usecases.service import Service
 
 
 def reports_as_json(
@@ -27,21 +27,16 @@ def reports_as_json(
     return shapes.answer(code, playbooks=shown, **more)
 
 
-def code_of(report: Report, request: Request) -> int:
-    """An old key that needs attention counts; with --wait, one that waits for a person, too."""
-    return report.code_of_all or (5 if report.questions and request.wait else 0)
-
-
 def run_and_report(name: str, run: Callable[[Service], Report], as_json: bool, wait: bool) -> int:
     from rotator.cli import reported
     from rotator.cli.steps import StepView
-    from rotator.usecases.service import Request
+    from rotator.usecases.report import code_of
 
     view = StepView(quiet=as_json)
     with closing(service(observe=view), view) as found:
         report = run(found)
         view.close()
-        code = code_of(report, Request(wait=wait))
+        code = code_of([report], wait)
         if as_json:
             return reports_as_json(found, [report], code, view)
     reported.report(report)

@@ -19,6 +19,7 @@ from rotator.cli.common import (
 )
 from rotator.counting import count
 from rotator.errors import ConfigError
+from rotator.usecases.exit_codes import End
 
 if TYPE_CHECKING:
     from rotator.playbook.mistakes import Mistake
@@ -43,7 +44,7 @@ def validate(what: tuple[str, ...], as_json: bool) -> int:
     looked = [_looked_at(one) for one in what or ("",)]
     right = sorted({name for one in looked for name in one.right})
     mistakes = list(dict.fromkeys(mistake for one in looked for mistake in one.mistakes))
-    code = 2 if mistakes else 0
+    code = (End.MISTAKE if mistakes else End.SAID).code
     for mistake in mistakes:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
     if as_json:

@@ -55,6 +55,12 @@ class Case:
     paused: bool = False  # the clock moves nothing of it
 
     @property
+    def unfinished(self) -> Rotation | None:
+        """The rotation that is under way, or stuck."""
+        rotation = self.rotation
+        return rotation if rotation is not None and rotation.phase is not Phase.ENDED else None
+
+    @property
     def acting(self) -> tuple[Debt, ...]:
         """Debts that may act: a pause holds orderly ones, never what leaked or was made in vain."""
         return tuple(debt for debt in self.debts if debt.urgent) if self.paused else self.debts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rotator.audit import checkpoint, verify
 from rotator.errors import RefusedError
-from rotator.usecases.service import Service
+from rotator.usecases.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +20,24 @@ class Restarted:
     mistakes: tuple[str, ...]
 
 
-def public_key(service: Service) -> str:
+def public_key(runtime: Runtime) -> str:
     """By which checkpoints are verified. The first call makes the pair."""
-    with service.journal.database.write() as connection:
-        return checkpoint.public_key(connection, service.journal)
+    with runtime.journal.database.write() as connection:
+        return checkpoint.public_key(connection, runtime.journal)
 
 
-def restart(service: Service, reason: str) -> Restarted:
+def restart(runtime: Runtime, reason: str) -> Restarted:
     """Begin the log anew after one that is broken. Raises RefusedError where it is whole."""
-    with service.journal.database.write() as connection:
-        mistakes = verify.verify_journal(connection, service.journal).mistakes
+    with runtime.journal.database.write() as connection:
+        mistakes = verify.verify_journal(connection, runtime.journal).mistakes
         if not mistakes:
             raise RefusedError(
                 "the audit log is whole: there is nothing to begin anew", "`rotator audit verify`"
             )
         begun = checkpoint.restart(
-            connection, service.journal, service.clock.now(), service.actor, reason, mistakes
+            connection, runtime.journal, runtime.clock.now(), runtime.actor, reason, mistakes
         )
-        service.listeners.once_committed(service.journal.database, [begun])
-    service.listeners.hand_out()
-    service.export()
+        runtime.listeners.once_committed(runtime.journal.database, [begun])
+    runtime.listeners.hand_out()
+    runtime.export()
     return Restarted(begun["checkpoint"], begun["time"], tuple(mistakes))

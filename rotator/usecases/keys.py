@@ -7,7 +7,7 @@ provider.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rotator.core.debt_state import DEAD_PHASES, Debt
@@ -15,9 +15,12 @@ from rotator.core.plan import Key
 from rotator.engine import identity, incident
 from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials
+from rotator.journal.cases import Case
 from rotator.model import Credential, KeyRecord
 from rotator.playbook.playbook import Playbook
-from rotator.usecases.service import Service
+from rotator.usecases.runtime import Runtime
+
+_REFUSALS = 3  # in a row: one alone may be a passing mistake of the provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,80 +38,112 @@ class Looked:
         return self.alive is self.wanted
 
 
-def look(service: Service, name: str, key_id: str = "") -> list[Looked]:
-    """Raises ConfigError for a name that nobody knows, RefusedError for a key that nobody knows."""
-    loaded = service.playbooks()
-    with service.journal.database.read() as connection:
-        row = cases.playbook_row(connection, name)
-        case = cases.load(connection, name)
-        known = credentials.all_of(connection, name)
-        current = cases.current_key(connection, name)
-    if row is None and name not in loaded.playbooks:
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """A key, what it is to the playbook, and whether it is to live."""
+
+    key: Key
+    role: str
+    wanted: bool
+
+
+def look(runtime: Runtime, name: str, key_id: str = "") -> list[Looked]:
+    """Each key, or the one with this id, tried now.
+
+    Raises ConfigError for a name that nobody knows, RefusedError for a key that nobody knows.
+    """
+    loaded = runtime.playbooks()
+    present = runtime.situation(name, loaded)
+    if present.row is None and present.playbook is None:
         loaded.get(name)
-    book = loaded.playbooks.get(name) or service.last_known(name)
-    rotation = (
-        case.rotation if case.rotation is not None and case.rotation.outcome is None else None
-    )
+    book = present.playbook or runtime.last_known(name)
     records = _records(book)
     listed = {record.id for record in records if record.active} if records is not None else None
-    leaked = rotation.old if rotation is not None and rotation.compromised else None
-    found = []
-    for key in known:
-        debt = next((one for one in case.debts if one.key.same(key)), None)
-        new = rotation is not None and key.same(rotation.new)
-        if key.same(leaked):
-            role, wanted = "in force, and leaked", False
-        elif key.same(current) or new:
-            role, wanted = "in force" if key.same(current) else "new, under way", True
-        else:
-            role, wanted = _role(debt), False
-        found.append((key, role, wanted))
-    for key, where in _in_stores(service, book):
-        if not any(key.same(one) for one in known):
-            with contextlib.suppress(RotatorError):  # its id, where it is certain
-                sure = incident.in_the_stores(service.journal, book, service.clock.now())
-                key = replace(key, id=sure.id) if sure.same(key) else key
-            found.append((key, f"in {where}, and the journal does not know it", current is None))
     seen = [
-        Looked(key, role, *_seen(service, book, key, listed), wanted)
-        for key, role, wanted in found
-        if not key_id or key_id in (key.id, key.hint)
+        Looked(role.key, role.role, *_seen(runtime, book, role.key, listed), role.wanted)
+        for role in _roles(runtime, book, present.case)
+        if not key_id or key_id in (role.key.id, role.key.hint)
     ]
     seen += [
-        one for one in _labelled(service, book, records or []) if not key_id or key_id == one.key.id
+        looked
+        for looked in _labelled(runtime, book, records or [])
+        if not key_id or key_id == looked.key.id
     ]
-    if key_id and not seen:
-        if listed is None:
-            hint = (
-                "the provider does not answer, or lists no keys: look in its console; `rotator"
-                f" keys {name}`"
-            )
-            raise RefusedError(f"the journal does not know {key_id}, and nobody can be asked", hint)
-        if key_id not in listed:
-            raise RefusedError(
-                f"neither the journal nor the provider's list knows {key_id}",
-                f"`rotator keys {name}`",
-            )
-        seen.append(Looked(Key(key_id), "not of this journal", True, "the provider lists it"))
-    return seen
+    return seen or ([_foreign(name, key_id, listed)] if key_id else [])
 
 
-def _in_stores(service: Service, book: Playbook) -> list[tuple[Key, str]]:
+def _foreign(name: str, key_id: str, listed: set[str] | None) -> Looked:
+    """A key that only the provider knows. Raises RefusedError where it does not, either."""
+    if listed is None:
+        raise RefusedError(
+            f"the journal does not know {key_id}, and nobody can be asked",
+            "the provider does not answer, or lists no keys: look in its console; `rotator"
+            f" keys {name}`",
+        )
+    if key_id not in listed:
+        raise RefusedError(
+            f"neither the journal nor the provider's list knows {key_id}",
+            f"`rotator keys {name}`",
+        )
+    return Looked(Key(key_id), "not of this journal", True, "the provider lists it")
+
+
+def _roles(runtime: Runtime, book: Playbook, case: Case) -> Iterator[_Role]:
+    """Of each key that the journal knows, then of those that only a store holds."""
+    with runtime.journal.database.read() as connection:
+        known = credentials.all_of(connection, book.name)
+        current = cases.current_key(connection, book.name)
+    for key in known:
+        yield _role(key, case, current)
+    for key, store in _in_stores(runtime, book):
+        if not any(key.same(other) for other in known):
+            with contextlib.suppress(RotatorError):  # its id, where it is certain
+                sure = incident.in_the_stores(runtime.journal, book, runtime.clock.now())
+                key = replace(key, id=sure.id) if sure.same(key) else key
+            role = f"in {store}, and the journal does not know it"
+            yield _Role(key, role, current is None)
+
+
+def _role(key: Key, case: Case, current: Key | None) -> _Role:
+    rotation = case.unfinished
+    if rotation is not None and rotation.compromised and key.same(rotation.old):
+        return _Role(key, "in force, and leaked", False)
+    if key.same(current):
+        return _Role(key, "in force", True)
+    if rotation is not None and key.same(rotation.new):
+        return _Role(key, "new, under way", True)
+    debt = next((debt for debt in case.debts if debt.key.same(key)), None)
+    return _Role(key, _of_old(debt), False)
+
+
+def _of_old(debt: Debt | None) -> str:
+    if debt is None or not debt.open:
+        return "old"
+    return "old, proven dead" if debt.phase in DEAD_PHASES and debt.proof else f"old, {debt.phase}"
+
+
+def _in_stores(runtime: Runtime, book: Playbook) -> list[tuple[Key, str]]:
     """What the stores hold now, each key once, with the first store that holds it."""
-    found: list[tuple[Key, str]] = []
+    keys: list[tuple[Key, str]] = []
+    for store, credential in _stored(book):
+        key = runtime.journal.key_of(credential)
+        if not any(key.same(other) for other, _ in keys):
+            keys.append((key, store))
+    return keys
+
+
+def _stored(book: Playbook) -> Iterator[tuple[str, Credential]]:
+    """The credential in each store that can be read now."""
     for entry in book.stores:
         try:
-            held = entry.store.read()
+            content = entry.store.read()
         except (RotatorError, OSError):
             continue
-        if held is not None and held.values:
-            key = service.journal.key_of(book.credential_in(held))
-            if not any(key.same(other) for other, _ in found):
-                found.append((key, entry.name))
-    return found
+        if content is not None and content.values:
+            yield entry.name, book.credential_in(content)
 
 
-def _labelled(service: Service, book: Playbook, records: Sequence[KeyRecord]) -> list[Looked]:
+def _labelled(runtime: Runtime, book: Playbook, records: Sequence[KeyRecord]) -> list[Looked]:
     """Keys that bear this playbook's label, and that the journal does not know: from a journal that
     was lost.
     """
@@ -119,14 +154,8 @@ def _labelled(service: Service, book: Playbook, records: Sequence[KeyRecord]) ->
             unknown.record.active,
             "the provider lists it",
         )
-        for unknown in identity.unknown_to_the_journal(service.journal, book, records)
+        for unknown in identity.unknown_to_the_journal(runtime.journal, book, records)
     ]
-
-
-def _role(debt: Debt | None) -> str:
-    if debt is None or not debt.open:
-        return "old"
-    return "old, proven dead" if debt.phase in DEAD_PHASES and debt.proof else f"old, {debt.phase}"
 
 
 def _records(book: Playbook) -> list[KeyRecord] | None:
@@ -138,14 +167,14 @@ def _records(book: Playbook) -> list[KeyRecord] | None:
 
 
 def _seen(
-    service: Service, book: Playbook, key: Key, listed: set[str] | None
+    runtime: Runtime, book: Playbook, key: Key, listed: set[str] | None
 ) -> tuple[bool | None, str]:
     """By the key itself, three times where it is refused; else by the list."""
-    value = _value(service, book, key)
+    value = _value(runtime, book, key)
     why = "its value is not known any more"
     if value is not None:
         try:
-            for _ in range(3):
+            for _ in range(_REFUSALS):
                 try:
                     _try(book, value)
                     return True, "it works: it was accepted just now"
@@ -156,10 +185,8 @@ def _seen(
             why = error.message
     if listed is not None and key.id:
         alive = key.id in listed
-        return (
-            alive,
-            "the provider lists it as active" if alive else "the provider lists it no more",
-        )
+        how = "the provider lists it as active" if alive else "the provider lists it no more"
+        return alive, how
     return None, f"nobody can tell: {why}"
 
 
@@ -178,20 +205,13 @@ def _try(book: Playbook, value: Credential) -> None:
             probe.probe(value)
 
 
-def _value(service: Service, book: Playbook, key: Key) -> Credential | None:
-    with service.journal.database.read() as connection:
-        sealed = credentials.value_of(connection, service.journal.sealer, book.name, key)
+def _value(runtime: Runtime, book: Playbook, key: Key) -> Credential | None:
+    """As the journal has it sealed, else as a store holds it."""
+    with runtime.journal.database.read() as connection:
+        sealed = credentials.value_of(connection, runtime.journal.sealer, book.name, key)
     if sealed is not None:
         return Credential(sealed.values, key.id, key.hint)
-    for entry in book.stores:
-        try:
-            held = entry.store.read()
-        except (RotatorError, OSError):
-            continue
-        if (
-            held is not None
-            and held.values
-            and service.journal.fingerprint(held.values) == key.fingerprint
-        ):
-            return Credential(held.values, key.id, key.hint)
+    for _, credential in _stored(book):
+        if runtime.journal.fingerprint(credential.values) == key.fingerprint:
+            return Credential(credential.values, key.id, key.hint)
     return None

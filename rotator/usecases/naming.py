@@ -5,47 +5,52 @@ from __future__ import annotations
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.plan import Key
-from rotator.core.state import Outcome, Phase
+from rotator.core.state import Outcome
 from rotator.errors import ConfigError, RefusedError
-from rotator.journal import cases, naming
+from rotator.journal import naming
 from rotator.journal.cases import Case
 from rotator.usecases import keys
-from rotator.usecases.service import Service
+from rotator.usecases.runtime import Runtime
+from rotator.usecases.situation import Situation
 
 
-def rename(service: Service, old: str, new: str) -> None:
+def rename(runtime: Runtime, old: str, new: str) -> None:
     """The history of `old` belongs to the playbook `new` from now on.
 
-    Raises RefusedError, ConfigError.
+    Raises ConfigError where one of them is not known, RefusedError where something is unfinished
+    or two histories would become one.
     """
-    loaded = service.playbooks()
+    loaded = runtime.playbooks()
     loaded.get(new)
     if old in loaded.playbooks:
         raise RefusedError(f"{old} is still a playbook", f"rename its file to {new}.yaml first")
-    with service.session(old) as session, service.session(new) as other:
-        with service.journal.database.read() as connection:
-            row = cases.playbook_row(connection, old)
-            current, theirs = cases.current_key(connection, old), cases.current_key(connection, new)
-        if row is None:
-            raise ConfigError(
-                f"the journal knows no playbook {old}", "`rotator history` lists what it knows"
-            )
-        _refuse_unfinished(session.case, old)
-        _refuse_history(other.case, new)
-        if current is not None and theirs is not None and not current.same(theirs):
+    with runtime.leased(old) as before, runtime.leased(new) as after:
+        current, other = before.situation.current, after.situation.current
+        _refuse_unknown(before.situation)
+        _refuse_unfinished(before.session.case, old)
+        _refuse_history(after.session.case, new)
+        if current is not None and other is not None and not current.same(other):
             raise RefusedError(
-                f"{new} was adopted with another key ({theirs}) than {old} has ({current})",
+                f"{new} was adopted with another key ({other}) than {old} has ({current})",
                 f"`rotator forget {old}` if its key is gone, or put its key into the stores and"
                 " adopt that",
             )
-        with service.journal.database.write() as connection:
-            naming.rename(connection, service.journal.sealer, old, new)
-            service.note(connection, "renamed", playbook=new, formerly=old)
-        service.listeners.hand_out()
+        with runtime.journal.database.write() as connection:
+            naming.rename(connection, runtime.journal.sealer, old, new)
+            runtime.note(connection, "renamed", playbook=new, formerly=old)
+        runtime.listeners.hand_out()
+
+
+def _refuse_unknown(present: Situation) -> None:
+    if present.row is None:
+        raise ConfigError(
+            f"the journal knows no playbook {present.name}",
+            "`rotator history` lists what it knows",
+        )
 
 
 def _refuse_unfinished(case: Case, name: str) -> None:
-    if case.rotation is not None and case.rotation.phase is not Phase.ENDED:
+    if case.unfinished is not None:
         raise RefusedError(
             f"{name} has an unfinished rotation",
             f"`rotator resume {name}`, `undo` or `abandon` ends it first",
@@ -54,32 +59,26 @@ def _refuse_unfinished(case: Case, name: str) -> None:
 
 def _refuse_history(case: Case, name: str) -> None:
     _refuse_unfinished(case, name)
-    made = case.rotation is not None and case.rotation.outcome not in (Outcome.REFUSED, None)
-    if made or any(debt.open for debt in case.debts):
+    rotated = case.rotation is not None and case.rotation.outcome not in (Outcome.REFUSED, None)
+    if rotated or any(debt.open for debt in case.debts):
         raise RefusedError(
             f"{name} has a history of its own", "two histories do not become one: keep both names"
         )
 
 
-def forget(service: Service, name: str, gone: bool = False) -> None:
+def forget(runtime: Runtime, name: str, gone: bool = False) -> None:
     """The journal knows no key of this playbook any more. `gone`: a person says that its key is
     destroyed.
 
-    Raises RefusedError while its key, or an old one, may live.
+    Raises RefusedError while its key, or an old one, may live; ConfigError for an unknown name.
     """
-    if name in service.playbooks().playbooks:
+    if name in runtime.playbooks().playbooks:
         raise RefusedError(f"{name} is still a playbook", "take its file away first")
-    with service.session(name) as session:
-        with service.journal.database.read() as connection:
-            row, current = cases.playbook_row(connection, name), cases.current_key(connection, name)
-        if row is None:
-            raise ConfigError(
-                f"the journal knows no playbook {name}", "`rotator history` lists what it knows"
-            )
-        _refuse_unfinished(session.case, name)
-        living = [
-            debt for debt in session.case.debts if debt.open and debt.phase is not DebtPhase.WATCH
-        ]
+    with runtime.leased(name) as leased:
+        case, current = leased.session.case, leased.situation.current
+        _refuse_unknown(leased.situation)
+        _refuse_unfinished(case, name)
+        living = [debt for debt in case.debts if debt.open and debt.phase is not DebtPhase.WATCH]
         if living:
             hint = (
                 f"`rotator revoke {name}` first; what is somebody else's: `rotator forget {name}"
@@ -90,19 +89,19 @@ def forget(service: Service, name: str, gone: bool = False) -> None:
                 hint,
             )
         if current is not None and not gone:
-            _refuse_living(service, name, current)
-        with service.journal.database.write() as connection:
+            _refuse_living(runtime, name, current)
+        with runtime.journal.database.write() as connection:
             naming.forget(connection, name)
-            told = "a person" if gone else "its provider"
-            service.note(
-                connection, "forgotten", playbook=name, key=str(current or ""), gone_told_by=told
+            who = "a person" if gone else "its provider"
+            runtime.note(
+                connection, "forgotten", playbook=name, key=str(current or ""), gone_told_by=who
             )
-        service.listeners.hand_out()
+        runtime.listeners.hand_out()
 
 
-def _refuse_living(service: Service, name: str, current: Key) -> None:
+def _refuse_living(runtime: Runtime, name: str, current: Key) -> None:
     """By the key itself, else by its provider's list."""
-    (seen,) = keys.look(service, name, current.id or current.hint)
+    (seen,) = keys.look(runtime, name, current.id or current.hint)
     if seen.alive is None:
         raise RefusedError(
             f"nobody can tell whether {current} is gone",
@@ -116,12 +115,12 @@ def _refuse_living(service: Service, name: str, current: Key) -> None:
         raise RefusedError(f"the key of {name} still works ({current})", hint)
 
 
-def let_go(service: Service, name: str, key_id: str, reason: str) -> None:
+def let_go(runtime: Runtime, name: str, key_id: str, reason: str) -> None:
     """A key that nobody decided about is somebody else's.
 
     Raises RefusedError for one that was made here.
     """
-    with service.session(name) as session:
+    with runtime.session(name) as session:
         debts = [
             debt
             for debt in session.case.debts
@@ -133,4 +132,4 @@ def let_go(service: Service, name: str, key_id: str, reason: str) -> None:
             )
         refused = session.order(Order.FORGET, debts[0], reason)
         if refused is not None:
-            raise RefusedError(f"{name}: {refused.reason}", refused.hint)
+            raise RefusedError(f"{name}: {refused.reason}", refused.hint_for(name))

@@ -1,7 +1,8 @@
-"""How it stands with one playbook after a command, and the exit code that says so."""
+"""How it stands with one playbook after a command, and how the command ended for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rotator.core import incident
@@ -10,13 +11,15 @@ from rotator.core.debt_state import Debt
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
-from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
+from rotator.errors import RotatorError
 from rotator.plugin import console_of
+from rotator.usecases import exit_codes
+from rotator.usecases.exit_codes import FOR_LATER, End, Exit
 
 
 @dataclass(frozen=True)
 class Report:
-    """How it stands with one playbook after a command."""
+    """How it stands with one playbook after a command. `seconds` is how long it took."""
 
     playbook: str
     rotation: Rotation | None
@@ -36,52 +39,65 @@ class Report:
     without: Key | None = None
 
     @property
-    def code(self) -> int:
-        """The exit code of this one."""
-        rotation = self.rotation
+    def end(self) -> End:
+        """How the work ended, old keys that wait for something else not counted."""
         if self.error is not None:
-            return exit_code(self.error)
+            return exit_codes.of_error(self.error)
         if self.without is not None:
-            return 4
+            return End.WITHOUT_KEY
         if self.kills:
-            return self._after_kills
-        if rotation is not None and (
-            rotation.phase is Phase.STUCK or rotation.outcome is Outcome.ABANDONED
-        ):
-            return 4
+            return self._end_of_kills
+        rotation = self.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
-            return 4 if rotation.phase is Phase.SETTLE or needs_attention(rotation) else 5
-        outcome = rotation.outcome if rotation else None
-        undone = outcome is Outcome.ROLLED_BACK and rotation is not None and not rotation.back
-        if self.ordered and (rotation is None or undone):
-            return 4 if self.held else 5 if self.questions else 0
-        return {Outcome.ROLLED_BACK: 3, Outcome.REFUSED: 6}.get(outcome, 0) if outcome else 0
+            return _unfinished(rotation)
+        return self._end_of_order if self.ordered else _ended(rotation)
 
     @property
-    def _after_kills(self) -> int:
-        """Of an order to kill: 0 only where each of these keys is dead and consumers have, or get,
-        another one.
+    def _end_of_kills(self) -> End:
+        """Of an order to kill: success only where each of these keys is dead and consumers have, or
+        get, another one.
         """
-        ends, rotation = [incident.ending(debt) for debt in self.kills], self.rotation
-        leaked = rotation is not None and rotation.compromised
-        without = (
-            leaked and rotation is not None and rotation.outcome not in (None, Outcome.VERIFIED)
-        )
+        endings, rotation = [incident.ending(debt) for debt in self.kills], self.rotation
+        replaced = rotation is not None and rotation.compromised
+        outcome = rotation.outcome if rotation is not None else None
+        in_vain = replaced and outcome not in (None, Outcome.VERIFIED)
         stuck = rotation is not None and rotation.phase is Phase.STUCK
-        if incident.Ending.RETRIED in ends or without or stuck:
-            return 4
-        unfinished = (
-            leaked and rotation is not None and rotation.outcome is None and not self.followed
-        )
-        return 5 if unfinished or incident.Ending.ASKED in ends or None in ends else 0
+        if incident.Ending.RETRIED in endings or in_vain or stuck:
+            return End.KILL_FAILED
+        coming = replaced and outcome is None and not self.followed
+        waiting = coming or incident.Ending.ASKED in endings or None in endings
+        return End.KILL_UNFINISHED if waiting else End.KILLED
 
     @property
-    def code_of_all(self) -> int:
+    def _end_of_order(self) -> End:
+        """Of what a person ordered, where no rotation is under way."""
+        end = _ended(self.rotation)
+        if end not in (End.NOTHING, End.ROLLED_BACK):
+            return end
+        if self.held:
+            return End.OLD_KEY_HELD
+        if self.questions:
+            return End.OLD_KEY_ASKS
+        return End.NOTHING if self.rotation is None else End.UNDONE
+
+    @property
+    def code(self) -> Exit:
+        """The exit code, old keys not counted."""
+        return self.end.code
+
+    @property
+    def code_of_all(self) -> Exit:
         """The exit code, old keys included: one that needs attention is attention in every run."""
-        return self.code or (4 if self.held else 0)
+        return self.code or (End.OLD_KEY_HELD.code if self.held else Exit.DONE)
+
+    @property
+    def is_for_later(self) -> bool:
+        """Whether a timer passes over it: its next call finds it again."""
+        return self.code in FOR_LATER
 
     @property
     def held(self) -> list[Debt]:
+        """Old keys that need attention."""
         return [debt for debt in self.debts if debt.open and debt.attention]
 
     @property
@@ -90,12 +106,44 @@ class Report:
         return [debt for debt in self.debts if debt.open and debt.asks]
 
 
-def exit_code(error: RotatorError) -> int:
-    if isinstance(error, BusyError | LeaseLost):
-        return 75
-    if isinstance(error, ConfigError):
-        return 2
-    return 6 if isinstance(error, RefusedError) else 1
+def _unfinished(rotation: Rotation) -> End:
+    if rotation.phase is Phase.STUCK:
+        return End.STUCK
+    if rotation.phase is Phase.SETTLE:
+        return End.SETTLING
+    return End.FAILING if needs_attention(rotation) else End.UNFINISHED
+
+
+def _ended(rotation: Rotation | None) -> End:
+    match rotation.outcome if rotation is not None else None:
+        case Outcome.ABANDONED:
+            return End.ABANDONED
+        case Outcome.ROLLED_BACK:
+            back = rotation is not None and rotation.back
+            return End.BACK_FAILED if back else End.ROLLED_BACK
+        case Outcome.REFUSED:
+            return End.REFUSED
+        case Outcome.VERIFIED:
+            return End.VERIFIED
+        case _:
+            return End.NOTHING
+
+
+def code_of(reports: Iterable[Report], wait: bool = False) -> Exit:
+    """The exit code of a command about these playbooks.
+
+    With `wait`, an old key that waits for a person counts, too.
+    """
+    return exit_codes.worst(
+        report.code_of_all or (End.OLD_KEY_ASKS.code if wait and report.questions else Exit.DONE)
+        for report in reports
+    )
+
+
+def code_of_due(reports: Iterable[Report], mistakes: bool) -> Exit:
+    """The exit code of a timer's run. `mistakes`: some playbooks do not load."""
+    codes = [report.code_of_all for report in reports if not report.is_for_later]
+    return exit_codes.worst([*codes, *([End.MISTAKE.code] if mistakes else [])])
 
 
 def where_keys_are_made(provider: object) -> str:

@@ -21,6 +21,7 @@ from rotator.core.state import Cause, Phase, Rotation, Write
 from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTemplate
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
+from rotator.usecases.exit_codes import Exit
 from tests.docs import diagrams
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -301,7 +302,28 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 PAGES = {"playbooks.md": reference, "orders.md": orders, "catalog-reference.md": catalog}
 
+
+def exit_codes() -> str:
+    """The table of exit codes, a part of a page that is written by hand."""
+    rows = [f"| {int(code)} | {code.means} | {code.way_on} |" for code in Exit]
+    return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with this table in the place of the one that begins with the same line.
+
+    Raises ValueError where there is none.
+    """
+    start = page.index(table.partition("\n")[0])
+    return page[:start] + table + page[page.index("\n\n", start) + 1 :]
+
+
+TABLES = {"exit-codes.md": exit_codes}
+
 if __name__ == "__main__":
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
     ARCHITECTURE.write_text(architecture(), encoding="utf-8")
+    for name, make in TABLES.items():
+        page = (DOCS / name).read_text(encoding="utf-8")
+        (DOCS / name).write_text(with_table(page, make()), encoding="utf-8")

@@ -23,7 +23,7 @@ from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import Document
 from tests.acceptance.conftest import AcceptanceWorld, world  # noqa: F401  (a fixture)
-from tests.docs.generate import ARCHITECTURE, DOCS, PAGES, architecture
+from tests.docs.generate import ARCHITECTURE, DOCS, PAGES, TABLES, architecture, with_table
 
 ROOT = DOCS.parent
 KILLER = ROOT / "tests" / "acceptance" / "killer"
@@ -97,6 +97,12 @@ def test_the_index_of_decisions_names_each_page_by_its_title() -> None:
         rows.append(f"| [{number:04}]({page.name}) | {title[6:]} |")
     index = (DOCS / "decisions" / "index.md").read_text()
     assert [line for line in index.splitlines() if line.startswith("| [")] == rows
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_generated_tables_are_fresh(name: str) -> None:
+    page = (DOCS / name).read_text()
+    assert page == with_table(page, TABLES[name]()), "run `python -m tests.docs.generate`"
 
 
 def test_every_order_has_a_state_in_which_it_does_something() -> None:

@@ -20,7 +20,7 @@ from rotator.engine import preflight
 from rotator.errors import RefusedError
 from rotator.model import Label, Level
 from rotator.settings import Settings
-from rotator.usecases import orders
+from rotator.usecases import adopt
 from rotator.usecases.service import Request, Service
 from tests.servers import issuers
 
@@ -166,8 +166,8 @@ def test_two_keys_that_agree_are_told_apart_by_a_person(shop: Shop) -> None:
     twin = shop.made("twin", lambda _: shop.keys[shop.first]["label"])
     assert shop.first in (told := shop.refused()) and twin in told
     with pytest.raises(RefusedError, match="2 of the provider's keys could be it"):
-        orders.adopt(shop.service, "shop")
-    assert orders.adopt(shop.service, "shop", shop.first).id == shop.first
+        adopt.adopt(shop.service, "shop")
+    assert adopt.adopt(shop.service, "shop", shop.first).id == shop.first
     assert shop.service.rotate("shop", WAIT).code == 0
     assert twin in shop.keys and shop.first not in shop.keys
 
@@ -182,7 +182,7 @@ def test_an_inactive_entry_is_not_the_key_that_is_accepted(shop: Shop) -> None:
 def test_adopting_an_id_that_the_list_contradicts_is_refused_with_both_hints(shop: Shop) -> None:
     colleague = shop.made("billing service")
     with pytest.raises(RefusedError) as refused:
-        orders.adopt(shop.service, "shop", colleague)
+        adopt.adopt(shop.service, "shop", colleague)
     assert (
         shop.keys[colleague]["label"] in refused.value.message
         and shop.held[-4:] in refused.value.message
@@ -191,12 +191,12 @@ def test_adopting_an_id_that_the_list_contradicts_is_refused_with_both_hints(sho
 
 def test_adopting_an_id_that_is_not_listed_is_refused_with_those_that_are(shop: Shop) -> None:
     with pytest.raises(RefusedError, match=f"does not list key_typo.*{shop.first}"):
-        orders.adopt(shop.service, "shop", "key_typo")
+        adopt.adopt(shop.service, "shop", "key_typo")
 
 
 def test_who_told_the_id_of_an_adopted_key_is_in_the_audit(shop: Shop) -> None:
-    orders.adopt(shop.service, "shop")
-    orders.adopt(shop.service, "shop", shop.first)
+    adopt.adopt(shop.service, "shop")
+    adopt.adopt(shop.service, "shop", shop.first)
     from sqlalchemy import text
 
     with shop.service.journal.database.read() as connection:
@@ -270,7 +270,7 @@ def test_a_label_of_a_lost_journal_is_not_taken_for_ours_until_a_person_adopts(s
         and "rotator adopt shop --id" in told
     )
     assert "was the journal lost, or restored from a backup?" in told
-    assert orders.adopt(shop.service, "shop").id == shop.first
+    assert adopt.adopt(shop.service, "shop").id == shop.first
     assert shop.service.rotate("shop", WAIT).code == 0 and shop.first not in shop.keys
 
 

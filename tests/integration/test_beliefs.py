@@ -19,7 +19,7 @@ from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider
 from rotator.model import Credential, KeyRecord, Label
 from rotator.secret import Secret
-from rotator.usecases import orders
+from rotator.usecases import adopt, orders
 from rotator.usecases.service import Request
 from rotator.views.status import status_of
 from tests.integration.conftest import Bench
@@ -123,7 +123,7 @@ def test_an_issuer_without_a_list_that_answers_the_old_id_is_not_believed(
 ) -> None:
     bench.playbook(provider=", can_list: false, recovery: none")
     _answers(monkeypatch, lambda made: replace(made, id="one-key1"))
-    orders.adopt(bench.service, "one", "one-key1")
+    adopt.adopt(bench.service, "one", "one-key1")
     report = bench.service.rotate("one", WAIT)
     assert (
         report.code == 4
@@ -496,7 +496,7 @@ def test_an_id_that_a_person_gave_is_held_against_the_list_once_there_is_one(
 ) -> None:
     bench.issuer.create("a colleague's")
     bench.playbook(provider=", can_list: false, recovery: none")
-    orders.adopt(bench.service, "one", "one-key2")
+    adopt.adopt(bench.service, "one", "one-key2")
     bench.playbook()
     report = bench.service.rotate("one", WAIT)
     assert (

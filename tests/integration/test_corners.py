@@ -39,7 +39,7 @@ from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, leases, strays
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, Level, Note, NotYet
 from rotator.secret import Secret
-from rotator.usecases import orders
+from rotator.usecases import adopt, orders
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
@@ -427,7 +427,7 @@ def test_a_key_that_nobody_owes_and_nobody_lists_is_forgotten(bench: Bench) -> N
     cell = memory.WORLD.cell("one")
     cell.values, cell.version, cell.note = {"key": Secret(by_hand.value)}, cell.version + 1, None
     assert "not the key that this journal knows" in _refused(bench)
-    assert orders.adopt(bench.service, "one").id == by_hand.record.id
+    assert adopt.adopt(bench.service, "one").id == by_hand.record.id
     assert bench.service.rotate("one", WAIT).code == 0
     assert bench.live == [bench.stored]
 
@@ -718,8 +718,8 @@ def test_a_write_only_store_that_somebody_else_wrote_is_refused_until_a_person_a
     cell.values, cell.version, cell.note = {"key": Secret(by_hand.value)}, cell.version + 1, None
     assert "was written by somebody else since our last write" in _refused(bench)
     with pytest.raises(RefusedError, match="no store shows"):
-        orders.adopt(bench.service, "one")
-    assert orders.adopt(bench.service, "one", by_hand.record.id).id == by_hand.record.id
+        adopt.adopt(bench.service, "one")
+    assert adopt.adopt(bench.service, "one", by_hand.record.id).id == by_hand.record.id
     assert bench.service.rotate("one", WAIT).code == 0
     assert by_hand.value not in bench.live and bench.stored in bench.live
 
@@ -729,8 +729,8 @@ def test_a_key_that_was_adopted_anew_has_the_id_that_was_said_last(bench: Bench)
     bench.playbook(provider=", can_list: false, recovery: none")
     first = next(iter(bench.issuer.keys))
     colleague = bench.issuer.create("a colleague's")
-    orders.adopt(bench.service, "one", colleague.record.id)
-    orders.adopt(bench.service, "one", first)
+    adopt.adopt(bench.service, "one", colleague.record.id)
+    adopt.adopt(bench.service, "one", first)
     assert bench.service.rotate("one", WAIT).code == 0
     assert colleague.value in bench.live and bench.issuer.keys[first].state == "dead"
 

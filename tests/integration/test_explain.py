@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rotator.cli import explained
 from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
-from rotator.usecases import orders
+from rotator.usecases import pause
 from rotator.usecases.service import Request
 from rotator.views.explain import Event, Explanation, Why, explain
 from tests.integration.conftest import Bench
@@ -61,7 +61,7 @@ def test_a_question_to_a_person_names_the_verb(bench: Bench) -> None:
 
 
 def test_a_pause_a_refusal_and_a_missing_consumer_are_told(bench: Bench) -> None:
-    orders.pause(bench.service, "all", bench.service.clock.now() + 60, "the launch")
+    pause.begin(bench.service, "all", bench.service.clock.now() + 60, "the launch")
     memory.WORLD.cell("one").values = {"key": Secret("something else")}
     assert bench.service.rotate("one", Request(compromised=True)).code == 6
     found = explain(bench.service, "one")
@@ -75,7 +75,7 @@ def test_an_old_key_that_a_pause_keeps_alive_says_so(bench: Bench) -> None:
     patient(bench)
     assert bench.service.rotate("one").code == 0
     assert whys(explain(bench.service, "one")) == []
-    orders.pause(bench.service, "all", bench.service.clock.now() + 60, "the launch")
+    pause.begin(bench.service, "all", bench.service.clock.now() + 60, "the launch")
     found = explain(bench.service, "one")
     assert whys(found) == [Why.PAUSED, Why.OLD_KEY_PAUSED]
     key = found.status.debts[0].key

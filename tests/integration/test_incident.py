@@ -21,7 +21,7 @@ from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, standing
 from rotator.secret import Secret
-from rotator.usecases import orders
+from rotator.usecases import adopt, orders, pause, supply
 from rotator.usecases.leaked import followed
 from rotator.usecases.report import Report
 from rotator.usecases.service import Request, Service
@@ -236,7 +236,7 @@ def test_a_store_that_is_gone_holds_nothing_up(
 def test_a_pause_and_a_playbook_that_is_gone_hold_nothing_up(bench: Bench) -> None:
     bench.service.rotate("one", Request(wait=True))
     leaked = bench.stored
-    orders.pause(bench.service, "all", time.time() + 3600, "a launch")
+    pause.begin(bench.service, "all", time.time() + 3600, "a launch")
     (bench.folder / "playbooks" / "one.yaml").rename(bench.folder / "playbooks" / "two.yaml")
     report = bench.service.rotate("one", FIRST)
     assert endings(report) == {"one-key2": Ending.DEAD} and leaked not in bench.live
@@ -245,7 +245,7 @@ def test_a_pause_and_a_playbook_that_is_gone_hold_nothing_up(bench: Bench) -> No
 
 def test_a_playbook_that_is_only_known_by_its_key_is_enough(bench: Bench) -> None:
     """Adopted, never rotated, and its file is gone: the key dies by the playbook as it was."""
-    orders.adopt(bench.service, "one")
+    adopt.adopt(bench.service, "one")
     leaked = bench.stored
     (bench.folder / "playbooks" / "one.yaml").unlink()
     report = bench.service.rotate("one", FIRST)
@@ -434,7 +434,7 @@ def test_a_clock_brings_out_a_new_key_where_the_one_in_force_was_killed(without:
     """Nothing is due by the schedule, a pause stands, and it was never rotated: an outage is ended
     all the same.
     """
-    orders.pause(without.service, "all", time.time() + 3600, "a launch")
+    pause.begin(without.service, "all", time.time() + 3600, "a launch")
     reports, _ = without.service.due(Request())
     replaced(without, reports[0])
     assert without.service.due(Request())[0] == []
@@ -443,7 +443,7 @@ def test_a_clock_brings_out_a_new_key_where_the_one_in_force_was_killed(without:
 @pytest.mark.parametrize("order", ["resume", "rotate"])
 def test_so_does_who_puts_right_what_hindered_it(without: Bench, order: str) -> None:
     if order == "resume":
-        assert orders.waits_for_resume(without.service, "one")
+        assert without.service.situation("one").waits_for_resume
         replaced(without, orders.order(without.service, "one", Order.RESUME, Request()))
     else:
         replaced(without, without.service.rotate("one"))
@@ -717,10 +717,10 @@ def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) 
         "revoke: {grace: 0s, quiet: 0s, watch: 0s}\n"
         "limits: {pass_interval: 1ms, step: 2s, list_lag: 0s}\n"
     )
-    orders.adopt(bench.service, "one", "key-by-hand")
+    adopt.adopt(bench.service, "one", "key-by-hand")
     report = bench.service.rotate("one", FIRST)
     assert report.code == 5 and endings(report) == {"key-by-hand": Ending.ASKED}
-    supplied = orders.supply(
+    supplied = supply.supply(
         bench.service, "one", Secret("a-new-key-made-by-a-person"), "key-2", Request()
     )
     assert supplied.rotation and supplied.rotation.outcome is Outcome.VERIFIED

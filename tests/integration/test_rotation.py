@@ -30,7 +30,7 @@ from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.journal import leases
 from rotator.secret import Secret
-from rotator.usecases import orders
+from rotator.usecases import orders, pause, supply
 from rotator.usecases.report import Report
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
@@ -388,10 +388,10 @@ def test_a_supplied_key_goes_the_same_way(bench: Bench) -> None:
     assert bench.service.rotate("one").code == 5
     old, made = bench.stored, bench.issuer.create("by hand")
     with pytest.raises(RotatorError, match="not the key"):
-        orders.supply(bench.service, "one", Secret("something else"), "", Request())
+        supply.supply(bench.service, "one", Secret("something else"), "", Request())
     with pytest.raises(RotatorError, match="old key"):
-        orders.supply(bench.service, "one", Secret(old), "", Request())
-    report = orders.supply(bench.service, "one", Secret(f" {made.value}\n"), "", Request())
+        supply.supply(bench.service, "one", Secret(old), "", Request())
+    report = supply.supply(bench.service, "one", Secret(f" {made.value}\n"), "", Request())
     assert report.code == 0 and bench.stored == made.value == bench.consumer.holds
     assert report.questions, "the old key waits for a person"
     bench.issuer.by_value(old).state = "dead"  # type: ignore[union-attr]
@@ -423,8 +423,8 @@ def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(
         "an invisible character": (f"{good.value}\u200b", "ZERO WIDTH SPACE"),
     }[given]
     begun = time.monotonic()
-    with pytest.raises(orders.NotTaken, match=told) as refused:
-        orders.supply(bench.service, "one", Secret(value), "", Request())
+    with pytest.raises(supply.NotTaken, match=told) as refused:
+        supply.supply(bench.service, "one", Secret(value), "", Request())
     assert time.monotonic() - begun < 1.5
     assert (
         "https://console.test/keys" in refused.value.hint
@@ -436,7 +436,7 @@ def test_a_supplied_key_that_is_none_is_said_at_once_and_another_is_waited_for(
     assert (
         record["order"] == "supply" and value not in str(record) and good.value not in str(record)
     )
-    assert orders.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
+    assert supply.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
     assert bench.stored == good.value
 
 
@@ -455,7 +455,7 @@ def test_a_supplied_key_that_nobody_can_try_now_is_taken_and_waited_for(
         honest(self, credential)
 
     monkeypatch.setattr(MemoryProbe, "probe", probe)
-    assert orders.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
+    assert supply.supply(bench.service, "one", Secret(good.value), "", Request()).code == 0
 
 
 def test_due_looks_at_the_last_success(bench: Bench) -> None:
@@ -496,16 +496,16 @@ def test_a_pause_holds_what_a_clock_would_do(bench: Bench) -> None:
     patient(bench, grace="1ms")
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text() + "schedule: {every: 30d}\ntags: [payments]\n")
-    orders.pause(bench.service, "tag payments", bench.service.clock.now() + 3600, "the launch")
+    pause.begin(bench.service, "tag payments", bench.service.clock.now() + 3600, "the launch")
     assert bench.service.due(Request())[0] == [] and len(bench.live) == 1
     refused = bench.service.rotate("one")
     assert refused.code == 6 and refused.error and "the launch" in refused.error.message
     assert "--tag payments" in refused.error.hint
     assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
     assert bench.live == [bench.stored]
-    assert orders.end_pause(bench.service, "tag payments", "launched")
+    assert pause.end(bench.service, "tag payments", "launched")
     assert bench.service.rotate("one").code == 0
-    assert not orders.end_pause(bench.service, "tag payments", "")
+    assert not pause.end(bench.service, "tag payments", "")
     assert whole(bench).whole
 
 
@@ -517,11 +517,11 @@ def test_a_pause_holds_debts(bench: Bench) -> None:
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("grace: 300ms", "grace: 70s"))
     assert bench.service.rotate("one").code == 0
-    orders.pause(bench.service, "all", bench.service.clock.now() + 3600, "holidays")
+    pause.begin(bench.service, "all", bench.service.clock.now() + 3600, "holidays")
     later = bench.service.clock.now() + 100
     bench.service.clock = replace_now(bench, later)
     assert bench.service.due(Request())[0] == [] and len(bench.live) == 2
-    orders.end_pause(bench.service, "all", "")
+    pause.end(bench.service, "all", "")
     bench.service.due(Request())
     assert bench.live == [bench.stored]
 

@@ -16,7 +16,7 @@ from rotator.errors import RefusedError, RotatorError
 from rotator.model import Level
 from rotator.secret import Secret
 from rotator.settings import Settings
-from rotator.usecases import orders
+from rotator.usecases import adopt, supply
 from rotator.usecases.service import Request, Service
 
 OLD = "sk-old-0123456789abcdef"
@@ -129,9 +129,9 @@ def test_what_is_not_sure_is_foreseen_and_refused_before_anybody_is_asked(
     assert report.code == 6 and report.rotation and report.rotation.outcome is Outcome.REFUSED
     assert re.search(words.split(".*")[0], report.rotation.problem) and report.rotation.hint
     with pytest.raises(RotatorError, match="does not wait for a key"):
-        orders.supply(world.service, "one", Secret(NEW), "", Request())
+        supply.supply(world.service, "one", Secret(NEW), "", Request())
     with pytest.raises(RefusedError, match=words.split(".*")[0]):
-        orders.adopt(world.service, "one")
+        adopt.adopt(world.service, "one")
     assert world.env.read_bytes() == before
 
 
@@ -142,9 +142,9 @@ def test_a_supplied_key_that_the_readers_would_not_get_is_not_taken(world: World
     assert world.service.rotate("one").code == 5
     for wrong in ("pa$$word-0123456789", "back`tick`-0123456789"):
         with pytest.raises(RotatorError, match="no spelling of the new KEY is right for all"):
-            orders.supply(world.service, "one", Secret(wrong), "", Request())
+            supply.supply(world.service, "one", Secret(wrong), "", Request())
         assert world.env.read_bytes() == before
-    orders.supply(world.service, "one", Secret(NEW), "", Request())
+    supply.supply(world.service, "one", Secret(NEW), "", Request())
     assert world.env.read_text() == f"KEY={NEW}\n"
 
 

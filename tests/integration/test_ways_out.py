@@ -21,7 +21,7 @@ from rotator.journal import credentials
 from rotator.journal.naming import former_names
 from rotator.model import Credential
 from rotator.secret import Secret
-from rotator.usecases import keys, naming, orders
+from rotator.usecases import adopt, keys, naming, orders, pause
 from rotator.usecases.report import Report
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
@@ -320,7 +320,7 @@ def test_a_key_that_nobody_decided_about_lives_until_it_is_revoked_or_adopted(wr
         orders.order(wrong.service, "one", Order.REVOKE, Request(key="nonsense"))
     with wrong.service.session("one") as session:
         (mine,) = [debt for debt in session.case.debts if debt.cause == "undecided"]
-    orders.adopt(wrong.service, "one", other.record.id)
+    adopt.adopt(wrong.service, "one", other.record.id)
     with wrong.service.session("one") as session:
         assert mine.id not in {debt.id for debt in session.case.debts}
     assert wrong.issuer.accepts(other.value)
@@ -338,7 +338,7 @@ def test_a_renamed_playbook_takes_its_history_along(bench: Bench) -> None:
 
     book(bench, ("grace: 0s", "grace: 24h"))
     bench.service.rotate("one")
-    orders.pause(bench.service, "playbook one", time.time() + 3600, "a launch")
+    pause.begin(bench.service, "playbook one", time.time() + 3600, "a launch")
     with pytest.raises(RefusedError, match="still a playbook"):
         path = bench.folder / "playbooks" / "one.yaml"
         path.with_name("two.yaml").write_text(path.read_text().replace("cell: one", "cell: two"))
@@ -350,11 +350,11 @@ def test_a_renamed_playbook_takes_its_history_along(bench: Bench) -> None:
         refused.rotation and "written by a rotation of the playbook one" in refused.rotation.problem
     )
     assert "rotator rename one two" in refused.rotation.hint
-    orders.adopt(bench.service, "two")
+    adopt.adopt(bench.service, "two")
     naming.rename(bench.service, "one", "two")
-    pause = bench.service.paused("two", None)
-    assert pause is not None and bench.service.paused("one", None) is None
-    orders.end_pause(bench.service, "playbook two", "")
+    standing = bench.service.paused("two", None)
+    assert standing is not None and bench.service.paused("one", None) is None
+    pause.end(bench.service, "playbook two", "")
     old = bench.issuer.keys["one-key1"].value
     assert orders.order(bench.service, "two", Order.REVOKE, Request(wait=True)).code == 0
     assert old not in bench.live
@@ -376,7 +376,7 @@ def test_a_rename_is_refused_where_it_would_mix_two_histories(bench: Bench, wron
     with pytest.raises(RefusedError, match="unfinished rotation"):
         naming.rename(bench.service, "one", "two")
     orders.abandon(bench.service, "one", "", "")
-    orders.adopt(bench.service, "two")
+    adopt.adopt(bench.service, "two")
     with pytest.raises(RefusedError, match="adopted with another key"):
         naming.rename(bench.service, "one", "two")
     bench.service.rotate("two", Request(wait=True))
@@ -628,7 +628,7 @@ def test_a_rotation_that_found_no_key_yet_leaves_what_the_journal_knows(bench: B
     from rotator.journal import cases
     from rotator.playbook.carry import kept
 
-    orders.adopt(bench.service, "one")
+    adopt.adopt(bench.service, "one")
     then, now = bench.service.playbooks().get("one"), bench.service.clock.now()
     with bench.service.session("one") as session:
         begun = Rotation("01J", "one", then.plan, now=now, since=now)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from rotator.core import debt as debt_machine
-from rotator.core import fence, forward, machine, recover, sweep, turn, undo
+from rotator.core import debt_before, fence, forward, machine, recover, sweep, turn, undo
 from rotator.core.action import Done, Recovered
 from rotator.core.debt_state import DebtPhase
 from rotator.core.plan import Key
@@ -76,7 +76,7 @@ def test_a_machine_that_decides_otherwise_is_noticed_though_the_digest_stands(
     """One that breaks no promise, too: a second look left out where nobody interferes."""
     config = Config(faults=0, strangers=0)
     before = proof.Proof("", {proof.name(config): proof.walk(config)})
-    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
+    monkeypatch.setattr(debt_before, "before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     assert proof.differing(before, {proof.name(config): proof.walk(config)}) == [proof.name(config)]
 
 
@@ -93,13 +93,13 @@ def test_a_small_model_is_walked_in_a_second(config: Config) -> None:
 def revoke_before_verify(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The old key is revoked as soon as the new one stands in the stores."""
     monkeypatch.setattr(forward, "begin_restarts", forward.pivot)
-    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
+    monkeypatch.setattr(debt_before, "before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     return [Config()]
 
 
 def no_second_look(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """A debt goes from grace straight to revocation."""
-    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
+    monkeypatch.setattr(debt_before, "before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     return [Config()]
 
 
@@ -135,7 +135,7 @@ def undo_restarts_only_the_first(monkeypatch: pytest.MonkeyPatch) -> list[Config
     monkeypatch.setitem(
         machine._ROWS, Phase.UNDO_LOOK, lambda rotation, result: undo.settle(rotation)
     )
-    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
+    monkeypatch.setattr(debt_before, "before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     return [Config(consumers=2)]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.core import debt as debt_machine
-from rotator.core import forward
+from rotator.core import debt_before, forward
 from rotator.core.debt_state import DebtPhase
 from tests.simulation.simulator import Broken, Simulation
 
@@ -42,7 +41,7 @@ def test_a_careless_engine_is_caught_by_the_simulation(
 ) -> None:
     """Without restarts and looks, some seed shows a key revoked while somebody holds it."""
     monkeypatch.setattr(forward, "begin_restarts", lambda rotation: forward.pivot(rotation))
-    monkeypatch.setattr(debt_machine, "_before_look", lambda debt: debt.to(DebtPhase.REVOKE))
+    monkeypatch.setattr(debt_before, "before_look", lambda debt: debt.to(DebtPhase.REVOKE))
     simulation = Simulation(tmp_path)
     try:
         with pytest.raises(Broken):

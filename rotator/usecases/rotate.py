@@ -1,0 +1,113 @@
+"""Rotate playbooks, or carry their unfinished rotations on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rotator.audit.record import rfc3339
+from rotator.core.action import Finish
+from rotator.engine.pool import Work, drive, drive_all
+from rotator.errors import ConfigError, RefusedError, RotatorError
+from rotator.playbook.directory import Loaded
+from rotator.playbook.playbook import Playbook
+from rotator.playbook.registry import neighbour
+from rotator.usecases.carry_on import carry_on
+from rotator.usecases.leaked import leaked
+from rotator.usecases.report import Report
+from rotator.usecases.request import Request
+from rotator.usecases.runtime import Leased, Runtime
+from rotator.usecases.situation import Situation, expected
+
+THREADS = 16
+
+
+def rotate(runtime: Runtime, name: str, request: Request) -> Report:
+    """Rotate one playbook, or carry its unfinished rotation on.
+
+    Errors become part of the report.
+    """
+    return drive(runtime.clock, _rotating(runtime, name, request, runtime.playbooks()))
+
+
+def rotate_all(runtime: Runtime, names: Sequence[str], request: Request) -> list[Report]:
+    """Side by side on a bounded pool of threads; reports in the order of names."""
+    runtime.keeper  # noqa: B018  (opened once, before the threads)
+    # Once: looking at a thousand files for each of a thousand names takes a while.
+    loaded = runtime.playbooks()
+    works = [_rotating(runtime, name, request, loaded) for name in names]
+    return drive_all(runtime.clock, works, THREADS, groups(names, loaded))
+
+
+def expect(runtime: Runtime, names: Sequence[str], compromised: bool = False) -> None:
+    """Raises ConfigError for a name that was mistyped, before anything is begun for the others.
+
+    One whose playbook is broken is such, too, unless a key leaked: that delays no other.
+    """
+    loaded = runtime.playbooks()
+    for name in names:
+        present = runtime.situation(name, loaded)
+        if compromised and (present.row is not None or loaded.mistakes_of(name)):
+            continue
+        try:
+            expected(present, loaded)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error.message}{': nothing was begun' if len(names) > 1 else ''}", error.hint
+            ) from error
+
+
+def groups(names: Sequence[str], loaded: Loaded) -> list[str]:
+    """On whom the work on each playbook depends: its provider, '' where it is gone."""
+    books = [loaded.playbooks.get(name) for name in names]
+    return [neighbour(book.provider_name, book.provider) if book else "" for book in books]
+
+
+def _rotating(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+    begun = runtime.clock.now()
+    work = leaked if request.compromised and not request.only_if_due else _in_order
+    try:
+        report = yield from work(runtime, name, request, loaded)
+    except RotatorError as error:
+        return Report(name, None, (), Finish(None), error, runtime.clock.now() - begun)
+    return replace(report, seconds=runtime.clock.now() - begun)
+
+
+def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+    """A rotation without an incident."""
+    before = runtime.situation(name, loaded)
+    playbook = expected(before, loaded)
+    if not request.only_if_due:
+        _refuse_paused(before)
+    with (yield from runtime.leasing(name, loaded)) as leased:
+        return (yield from _under_lease(runtime, leased, playbook, request))
+
+
+def _refuse_paused(before: Situation) -> None:
+    if (pause := before.pause) is not None:
+        raise RefusedError(
+            f"{before.name} is paused until {rfc3339(pause.until)[:16]}Z by {pause.who}:"
+            f" {pause.reason}",
+            f"`rotator resume {pause.typed}` ends the pause; "
+            f"a leaked key is not held up: `rotate {before.name} --compromised`",
+        )
+
+
+def _under_lease(
+    runtime: Runtime, leased: Leased, playbook: Playbook | None, request: Request
+) -> Work[Report]:
+    session, present = leased.session, leased.situation
+    if session.case.unfinished is not None:
+        return (yield from carry_on(runtime, session, request))
+    if playbook is None and not request.only_if_due:
+        raise runtime.gone(session.playbook)
+    now, by_timer = runtime.clock.now(), request.only_if_due
+    without = present.without is not None
+    waits = present.pause is not None or (by_timer and not present.is_due(now))
+    if playbook is None or (waits and not without):
+        report = yield from carry_on(runtime, session, request)
+        # The last rotation is no work of this command.
+        return replace(report, rotation=None, untouched=True)
+    counts_from = playbook.belongs_to(present.counts_from, now) if by_timer else None
+    session.begin(playbook, request.reason, leaked=without, first=without, counts_from=counts_from)
+    return (yield from carry_on(runtime, session, request))

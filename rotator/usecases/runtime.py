@@ -1,0 +1,292 @@
+"""What every use case works with: the journal, the playbooks, leases, and the audit log."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from rotator.audit import chain, checkpoint, outside
+from rotator.audit.record import Actor, this_process
+from rotator.audit.stream import Stream
+from rotator.core.action import Action, Call
+from rotator.core.plan import Key
+from rotator.core.turn import Unit
+from rotator.engine.agenda import Agenda
+from rotator.engine.clock import Clock, SystemClock
+from rotator.engine.keeper import Held, Keeper
+from rotator.engine.listeners import AuditStream, Listeners
+from rotator.engine.performed import Performed
+from rotator.engine.pool import Work, drive
+from rotator.engine.runner import Books, Observer, Session
+from rotator.errors import BusyError, ConfigError, RotatorError
+from rotator.journal import cases, killed, pauses, standing
+from rotator.journal.journal import Journal, open_journal
+from rotator.journal.pauses import Pause
+from rotator.playbook.carry import playbook_of
+from rotator.playbook.directory import Loaded
+from rotator.playbook.playbook import Playbook
+from rotator.playbook.registry import Registry
+from rotator.settings import Settings
+from rotator.usecases import situation
+from rotator.usecases.situation import Situation, expected
+
+ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
+_BRIEFLY = 10.0  # seconds in which a lease is asked for again that is only held for a debt
+_AGAIN = 0.2  # seconds between two such tries
+
+
+def _unseen(unit: Unit, call: Call, performed: Performed | None, took: float) -> None:
+    """Nobody watches."""
+
+
+def _unreported(unit: Unit | None, action: Action) -> None:
+    """Nobody wants to know for what is waited."""
+
+
+@dataclass(frozen=True)
+class Leased:
+    """Work on one playbook under its lease, and how it stood when the lease was taken."""
+
+    session: Session
+    situation: Situation
+
+
+@dataclass
+class Runtime:
+    """One process's way to the journal and the playbooks.
+
+    `way` is how it was started, for the audit log. `observe` sees each call, `waits` for what is
+    waited. Without `renewing`, leases end after their first term.
+    """
+
+    settings: Settings
+    way: str = "cli"
+    clock: Clock = field(default_factory=SystemClock)
+    observe: Observer = _unseen
+    waits: Callable[[Unit | None, Action], None] = _unreported
+    renewing: bool = True
+
+    def __post_init__(self) -> None:
+        self.directory = self.settings.directory
+        self.actor: Actor = this_process(self.way)
+        targets = self.settings.audit_stream
+        self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
+        self.not_exported = ""  # why
+        self._exporting: threading.Thread | None = None
+        self._journal: Journal | None = None
+        self._keeper: Keeper | None = None
+        self._agenda: Agenda | None = None
+        self._ordered: tuple[float, frozenset[str]] = (0.0, frozenset())
+
+    @property
+    def journal(self) -> Journal:
+        """Opened when it is first used. Raises JournalError."""
+        if self._journal is None:
+            self._journal = open_journal(self.settings.url, self.settings.key)
+        return self._journal
+
+    @property
+    def keeper(self) -> Keeper:
+        """The leases of this process."""
+        if self._keeper is None:
+            self._keeper = Keeper(
+                self.journal, self.settings.home / "locks", self.actor.who, self.renewing
+            )
+        return self._keeper
+
+    @property
+    def agenda(self) -> Agenda:
+        """What is due."""
+        if self._agenda is None:
+            self._agenda = Agenda(self.journal)
+        return self._agenda
+
+    def close(self) -> None:
+        if self._exporting is not None:
+            self._exporting.join()
+            if not self.not_exported:
+                self._take_outside()  # what was signed while it was busy
+        if self._keeper is not None:
+            self._keeper.close()
+        if self._journal is not None:
+            self._journal.database.close()
+
+    # --- what is known ---
+    def playbooks(self) -> Loaded:
+        """Today's playbooks. Files are read again only where they changed."""
+        return self.directory.load()
+
+    def situation(self, name: str, loaded: Loaded | None = None) -> Situation:
+        """How it stands with one playbook now."""
+        loaded = loaded or self.playbooks()
+        with self.journal.database.read() as connection:
+            return situation.read(connection, name, loaded.playbooks.get(name), self.clock.now())
+
+    def known(self, name: str, loaded: Loaded | None = None) -> Playbook | None:
+        """Today's playbook; None where it is broken or gone but something unfinished goes by its
+        last version.
+
+        Raises ConfigError for a name that nobody knows.
+        """
+        loaded = loaded or self.playbooks()
+        if name in loaded.playbooks:
+            return loaded.playbooks[name]
+        return expected(self.situation(name, loaded), loaded)
+
+    def last_known(self, name: str) -> Playbook:
+        """The last version of a playbook that the journal kept.
+
+        Raises ConfigError where it loads no more.
+        """
+        return self._books(name, None).of("")
+
+    def paused(self, name: str, playbook: Playbook | None) -> Pause | None:
+        """The pause that covers this playbook, the one that lasts longest."""
+        with self.journal.database.read() as connection:
+            present = pauses.standing(connection, self.clock.now())
+        return pauses.covering(present, name, playbook.shape.tags if playbook else ())
+
+    def without(self, name: str) -> Key | None:
+        """The key in force, if it was ordered to die and consumers have no other one."""
+        with self.journal.database.read() as connection:
+            return killed.in_force(connection, name)
+
+    def is_ordered(self, name: str) -> bool:
+        """Whether another process wrote an order for this playbook into the journal.
+
+        Looked up once a second for all playbooks that this process works on.
+        """
+        at, names = self._ordered
+        if abs(self.clock.now() - at) >= ORDERS_EVERY / 2:
+            with self.journal.database.read() as connection:
+                names = standing.playbooks(connection)
+            self._ordered = (self.clock.now(), names)
+        return name in names
+
+    def gone(self, name: str) -> ConfigError:
+        """The error where a rotation was ordered and there is no playbook to rotate by.
+
+        The success of the last rotation would be the wrong answer.
+        """
+        try:
+            self.playbooks().get(name)
+        except ConfigError as error:
+            return ConfigError(
+                f"{error.message}: no new key was made, and no old one was hurried", error.hint
+            )
+        return ConfigError(f"the playbook {name} has just come back", f"`rotate {name}` once more")
+
+    # --- work under a lease ---
+    @contextlib.contextmanager
+    def session(self, name: str) -> Iterator[Session]:
+        """Take the lease of a playbook and work on it. Raises BusyError saying who holds it."""
+        with self.leased(name) as leased:
+            yield leased.session
+
+    @contextlib.contextmanager
+    def leased(self, name: str) -> Iterator[Leased]:
+        """The same, with how it stands under the lease."""
+        with drive(self.clock, self.leasing(name, self.playbooks())) as leased:
+            yield leased
+
+    def leasing(self, name: str, loaded: Loaded) -> Work[contextlib.AbstractContextManager[Leased]]:
+        """The same as a work among others.
+
+        A lease that is only held for a debt is asked for again for a while.
+        """
+        end = self.clock.now() + _BRIEFLY
+        while True:
+            try:
+                held = self.keeper.take(name)
+                break
+            except BusyError as error:
+                if not error.brief or self.clock.now() >= end:
+                    raise
+                yield self.clock.now() + _AGAIN
+        return self.working(name, held, loaded)
+
+    @contextlib.contextmanager
+    def working(self, name: str, held: Held, loaded: Loaded) -> Iterator[Leased]:
+        """Work under a lease that was taken; it is given back at the end."""
+        try:
+            books = self._books(name, loaded.playbooks.get(name))
+            paused = self.paused(name, books.today) is not None
+            session = Session(
+                self.journal,
+                self.clock,
+                held,
+                books,
+                self.actor,
+                self.listeners,
+                self.observe,
+                paused,
+            )
+            session.take_over()
+            # Only now: where the wall clock was set, times in the journal have just moved along.
+            yield Leased(session, self.situation(name, loaded))
+        finally:
+            with contextlib.suppress(RotatorError):  # the lease ends by itself
+                self.keeper.give_back(held)
+            self.export()
+
+    def _books(self, name: str, today: Playbook | None) -> Books:
+        registry = Registry(self.directory.paths)
+        opened: dict[str, Playbook] = {}
+
+        def load(definition: str) -> Playbook:
+            return playbook_of(name, definition, today, registry)
+
+        def of(rotation: str) -> Playbook:
+            if rotation not in opened:
+                with self.journal.database.read() as connection:
+                    by_name = partial(cases.playbook_row, connection, name)
+                    row = cases.find_rotation(connection, rotation) if rotation else by_name()
+                if row is None and today is None:
+                    raise ConfigError(f"the playbook {name} is gone", "put it back")
+                opened[rotation] = load(row["definition"]) if row else today  # type: ignore[assignment]
+            return opened[rotation]
+
+        return Books(today, of, load, opened)
+
+    # --- the audit log ---
+    def note(self, connection: Connection, event: str, **fields: Any) -> None:
+        """An audit record of what belongs to no rotation, within `journal.database.write()`.
+
+        Listeners hear of it by `listeners.hand_out()` after that.
+        """
+        record = chain.append(
+            connection, chain.INSTALLATION, self.clock.now(), event, self.actor, **fields
+        )
+        self.listeners.once_committed(self.journal.database, [record])
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Sign what was written since the last checkpoint; None where nothing was."""
+        with self.journal.database.write() as connection:
+            signed = checkpoint.add(connection, self.journal, self.clock.now())
+            self.listeners.once_committed(self.journal.database, [signed] if signed else [])
+        self.listeners.hand_out()
+        self.export()
+        return signed
+
+    def export(self) -> None:
+        """Hand what was signed to `audit_export`, beside all else.
+
+        Why it was not taken is in `not_exported` after `close`.
+        """
+        if self.settings.audit_export and (
+            self._exporting is None or not self._exporting.is_alive()
+        ):
+            self._exporting = threading.Thread(target=self._take_outside, daemon=True)
+            self._exporting.start()
+
+    def _take_outside(self) -> None:
+        try:
+            self.not_exported = outside.export(self.journal, self.settings.audit_export)
+        except RotatorError as error:
+            self.not_exported = error.message
