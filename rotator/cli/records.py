@@ -44,7 +44,7 @@ def plugins(name: str, as_json: bool) -> int:
         raise ConfigError(
             f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}"
         )
-    code = 2 if unfit else 0
+    code = (End.MISTAKE if unfit else End.SAID).code
     for wrong in unfit:
         console.complain(wrong.message, wrong.hint)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ _WIDTH = 10
 _WIDEST = 100  # columns: farther apart, an eye does not find a step's time
 _TIME = 9
 _AGAIN = 60.0  # seconds until the same is said once more
+_LONG = 5.0  # seconds: a wait that a person wants to be told of
 
 
 @dataclass
@@ -41,8 +43,8 @@ class StepLine:
     told: tuple[str, float] = ("", 0.0)
 
     def is_news(self, why: str) -> bool:
-        """Whether this was not said within the last minute."""
-        now = time.monotonic()
+        """Whether this was not said within the last minute; seconds that are left are no news."""
+        now, why = time.monotonic(), re.sub(r"\d+", "", why)
         if self.told[0] == why and now - self.told[1] < _AGAIN:
             return False
         self.told = why, now
@@ -111,14 +113,27 @@ class StepView:
             if unit is None:
                 return self._follows(action)
             line = self._lines.get((unit.playbook, unit.id))
-            if line is None or not isinstance(action, WaitUntil):
+            if not isinstance(action, WaitUntil):
                 return None
+            if line is None:  # an old key whose time has not come
+                line = self._lines[unit.playbook, unit.id] = StepLine("revoke", time.monotonic())
+            why = line.failed or line.waiting
             text = _retrying(unit, line, action.at)
+            if not why and action.at - time.time() > _LONG:
+                why = text = f"{redact(action.why)}, until {_clock(action.at)}"
+                self._finish_what_is_over(unit.playbook)
             if self._live is not None:
                 self._live.update(text)
-            elif (why := line.failed or line.waiting) and line.is_news(why) and not self._quiet:
+            elif why and line.is_news(why) and not self._quiet:
                 self._say(unit.playbook, line.name, "…", text)
             return None
+
+    def _finish_what_is_over(self, playbook: str) -> None:
+        """Steps that were done are reported before a long wait, not after it."""
+        for (of, unit), line in list(self._lines.items()):
+            if of == playbook and line.done and not line.failed and not line.waiting:
+                self._finish(playbook, line)
+                del self._lines[of, unit]
 
     def _follows(self, action: Action) -> None:
         """Another process is at it, and this one looks how far it is: told when that changes."""

@@ -187,7 +187,9 @@ class Loader:
         settings = {name: value for name, value in data.items() if name != "uses"}
         try:
             made = self._make(plugin, settings, path, uses)
-            for one in each(made) if made is not None else ():
+            if made is None or self._mistakes:
+                return made  # a plugin is not judged by settings that are wrong
+            for one in each(made):
                 check_made(kind, uses, one)
         except PluginMistakes as error:
             self._unfit(error, path)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -213,3 +214,28 @@ def test_the_time_of_a_step_ends_its_last_line() -> None:
     head, words = "  store      ✓ ", "dotenv /srv/app/.env#KEY"
     assert laid_out(head, words, 0.21, 80)[0].endswith(" 0.2 s")
     assert laid_out(head, words, None, 80) == [f"{head}{words}"]
+
+
+def test_seconds_that_are_left_are_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    view = StepView()
+    told(view, ROTATION, CALL, Later(NOW, 1.0, text="read again within 300 s"), 1.0)
+    assert "within 300 s" in capsys.readouterr().out
+    told(view, ROTATION, CALL, Later(NOW, 1.0, text="read again within 299 s"), 1.0)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_wait_is_told_where_output_goes_to_a_file_and_after_what_was_done_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Eleven minutes without a word look like a program that hangs."""
+    view, later = StepView(), WaitUntil(time.time() + 3600.0, "grace of k")
+    view(ROTATION, CALL, None, 0.0)
+    view(ROTATION, CALL, Performed(Done(NOW), detail="nothing hinders it"), 0.1)
+    view.waits(DEBT, later)
+    said = capsys.readouterr().out
+    assert said.index("preflight  ✓ nothing hinders it") < said.index("revoke     … grace of k")
+    view.waits(DEBT, later)
+    assert capsys.readouterr().out == "", "once a minute"
+    view.waits(DEBT, WaitUntil(time.time() + 1.0, "revoke of k"))
+    view.close()
+    assert capsys.readouterr().out == "", "a moment is no wait, and nothing is said twice"
