@@ -31,7 +31,7 @@ from rotator.engine.events import (
 from rotator.engine.listeners import AuditStream, Listeners
 from rotator.journal import tables
 from rotator.journal.database import Database
-from rotator.usecases import orders
+from rotator.usecases import adopt, pause
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
@@ -118,9 +118,9 @@ def test_events_hold_no_key(bench: Bench) -> None:
 def test_orders_and_what_belongs_to_no_rotation_are_heard_too(bench: Bench) -> None:
     heard = Heard()
     bench.service.listeners = Listeners([heard])
-    orders.pause(bench.service, "playbook one", bench.service.clock.now() + 60, "the move")
-    orders.end_pause(bench.service, "playbook one", "it is over")
-    orders.adopt(bench.service, "one")
+    pause.begin(bench.service, "playbook one", bench.service.clock.now() + 60, "the move")
+    pause.end(bench.service, "playbook one", "it is over")
+    adopt.adopt(bench.service, "one")
     noted = [event for event in heard.events if isinstance(event, Noted)]
     assert [event.event for event in noted] == ["paused", "pause ended", "adopted"]
     assert noted[0].reason == "the move" and {event.rotation for event in noted} == {""}
