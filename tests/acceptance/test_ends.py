@@ -245,13 +245,18 @@ def test_a_provider_that_is_silent_does_not_starve_the_others(hanging: int, worl
     listening = socket.create_server(
         ("127.0.0.1", 0), backlog=512
     )  # it takes connections, and never answers
-    alone = _first_end(world, "a", 0, "")
-    beside = _first_end(world, "b", hanging, f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
+    silent = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    seen = []
+    for attempt in range(3):  # other processes may be busy for a moment; who starves does so always
+        alone = _first_end(world, f"a{attempt}", 0, "")
+        beside = _first_end(world, f"b{attempt}", hanging, silent)
+        # a second of a machine that does nothing else
+        busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        seen.append((alone, beside, busy))
+        if beside <= alone + busy:
+            break
     listening.close()
-    busy = max(
-        1.0, os.getloadavg()[0] / (os.cpu_count() or 1)
-    )  # a second of a machine that does nothing else
-    assert beside <= alone + busy, (alone, beside, busy)
+    assert beside <= alone + busy, seen
 
 
 def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:

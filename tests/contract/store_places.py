@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +91,9 @@ def _put_vault(servers: Servers, store: VaultStore, value: str) -> None:
 
 def _put_kubernetes(servers: Servers, store: KubernetesStore, value: str) -> None:
     namespace, _, name = store.secret.partition("/")
+    # It tells in whole seconds when a field was written: two writes of one manager within a second
+    # look alike
+    time.sleep(1.1)
     servers.kube.apply(manifests.secret(name, namespace, KEY=value, other="1"))
 
 

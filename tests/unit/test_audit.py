@@ -664,3 +664,16 @@ def test_without_the_sealing_key_nothing_is_said_to_be_signed(journal: Journal) 
         chain.append(connection, "r1", 1000.0, "intent", ACTOR, step="store")
         checkpoint.add(connection, journal, 2000.0)
         assert checkpoint.covers(connection, replace(journal, sealer=None)) is None
+
+
+def test_records_that_came_after_a_number_are_read_in_their_order(journal: Journal) -> None:
+    with journal.database.write() as connection:
+        for step in ("store", "restart", "verify"):
+            chain.append(connection, "r1", 1000.0, "intent", ACTOR, step=step)
+        (first, _), *later = chain.newest(connection, 3)
+        assert chain.after(connection, first) == later and len(later) == 2
+
+
+def test_a_stream_without_a_place_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    stream.Stream().emit([{"event": "intent"}])
+    assert capsys.readouterr() == ("", "")

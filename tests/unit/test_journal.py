@@ -237,16 +237,19 @@ def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_lacks_a_column_gets_it(tmp_path: Path) -> None:
-    """Orders of a kind, and when a key ends."""
+    """Orders of a kind, when a key ends, and by which clock times were written."""
     seal_one(opened(tmp_path))
     with sqlite3.connect(tmp_path / "journal.db") as old:
         old.execute("ALTER TABLE orders DROP COLUMN kind")
         old.execute("ALTER TABLE credentials DROP COLUMN ends")
+        old.execute("ALTER TABLE playbooks DROP COLUMN boot")
+        old.execute("ALTER TABLE playbooks DROP COLUMN wall_clock")
         old.execute("UPDATE alembic_version SET version_num = '0004'")
     assert upkeep.upgrade(Database(f"sqlite:///{tmp_path}/journal.db")) == ("0004", tables.HEAD)
     with opened(tmp_path).database.read() as connection:
         assert connection.execute(text("SELECT count(ends) FROM credentials")).scalar() == 0
         assert connection.execute(text("SELECT count(kind) FROM orders")).scalar() == 0
+        assert connection.execute(text("SELECT count(wall_clock) FROM playbooks")).scalar() == 0
 
 
 def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
