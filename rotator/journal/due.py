@@ -55,11 +55,10 @@ def known(connection: Connection, all_of_them: bool) -> list[Known]:
 
 
 def reckon(connection: Connection, found: Iterable[Reckoned]) -> None:
-    """In the order of names: two who reckon at once would wait for each other."""
+    """At least one, in the order of names: two who reckon at once would wait for each other."""
     ordered = sorted(found, key=lambda one: one.name)
     rows = [{"this": one.name, "text": one.schedule, "at": one.due} for one in ordered]
-    if rows:
-        connection.execute(_RECKONED, rows)
+    connection.execute(_RECKONED, rows)
 
 
 def before(connection: Connection, at: float) -> list[Known]:

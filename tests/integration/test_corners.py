@@ -736,3 +736,16 @@ def test_what_an_unfinished_rotation_left_so_far_is_no_finding(bench: Bench) -> 
     assert bench.service.rotate("one", Request(compromised=True)).code == 4
     memory.WORLD.cell("one").values = None
     assert not preflight.examine(bench.service.journal, bench.service.playbooks().get("one"), time.time()).findings
+
+
+def test_a_plugin_that_the_system_refuses_something_says_what_the_system_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preflight(self: MemoryStore) -> Any:
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(MemoryStore, "preflight", preflight)
+    report = bench.service.rotate("one")
+    assert report.code == 6 and report.rotation, report
+    assert "No such device" in report.rotation.problem and "plugin" not in report.rotation.problem
+    assert bench.live == [bench.stored]

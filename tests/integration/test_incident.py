@@ -617,3 +617,66 @@ def test_where_a_person_makes_the_keys_a_person_is_asked_for_both(bench: Bench) 
     orders.order(bench.service, "one", Order.CONFIRM, Request(wait=True))
     again = bench.service.rotate("one", Request(compromised=True, revoke_first=True, key="key-by-hand"))
     assert endings(again) == {"key-by-hand": Ending.DEAD}
+
+
+def test_a_playbook_that_is_gone_gets_no_new_key_and_no_old_one_is_hurried(bench: Bench) -> None:
+    """Who holds the lease takes the order up, and answers why it does nothing."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    before = bench.live
+    (bench.folder / "playbooks" / "one.yaml").unlink()
+    with bench.service.session("one") as session:
+        with bench.service.journal.database.write() as connection:
+            number = standing.write(
+                connection, "one", "", "me", "it leaked", time.time(), Order.COMPROMISED
+            )
+        session.advance()
+    with bench.service.journal.database.read() as connection:
+        answer = standing.answered(connection, number)
+    assert answer is not None and "the playbook one is gone" in answer.refused
+    assert "--revoke-first" in answer.hint and bench.live == before and len(before) == 2
+
+
+def test_the_proof_of_a_death_stands_although_the_key_in_force_was_killed_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one is refused because it was to be: it says nothing against the older one's refusal."""
+    book(bench, ("grace: 0s", "grace: 24h"))
+    assert bench.service.rotate("one").code == 0
+    older, real, later = "one-key1", MemoryProvider.revoke, []
+
+    def revoke(self: MemoryProvider, credential: Any) -> Any:
+        if credential.id == older and bench.issuer.keys["one-key2"].state == "live":
+            later.append(credential.id)
+            raise TransientError("busy with another one", retry_in=0.02)
+        return real(self, credential)
+
+    monkeypatch.setattr(MemoryProvider, "revoke", revoke)
+    report = bench.service.rotate("one", FIRST)
+    assert report.code == 0 and later, report
+    assert endings(report) == {older: Ending.DEAD, "one-key2": Ending.DEAD}
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_an_order_about_a_leaked_key_is_answered_by_the_rotation_that_replaces_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people order the same: one rotation is under way for it already."""
+    written, numbers = MemoryStore.write, []
+
+    def write(self: MemoryStore, *given: Any) -> Any:
+        if not numbers:
+            with bench.service.journal.database.write() as connection:
+                now = time.time()
+                numbers.append(
+                    standing.write(connection, "one", "", "me", "it leaked", now, Order.COMPROMISED)
+                )
+        return written(self, *given)
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+    report = bench.service.rotate("one", Request(compromised=True, reason="it leaked"))
+    with bench.service.journal.database.read() as connection:
+        answer = standing.answered(connection, numbers[0])
+    assert report.code == 0 and report.rotation and answer is not None, report
+    assert answer.rotation == report.rotation.id and not answer.refused
+    assert bench.live == [bench.stored] == [bench.consumer.holds]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -543,3 +544,10 @@ def test_an_export_is_signed_to_its_end_whoever_writes_meanwhile(journal: Journa
         found = list(verify.lines_of(connection, checkpoint.covers(connection, journal)))
     verdict = verify.verify(found)
     assert (verdict.records, verdict.unsigned_tail, verdict.whole) == (1, 0, True)
+
+
+def test_without_the_sealing_key_nothing_is_said_to_be_signed(journal: Journal) -> None:
+    with journal.database.write() as connection:
+        chain.append(connection, "r1", 1000.0, "intent", ACTOR, step="store")
+        checkpoint.add(connection, journal, 2000.0)
+        assert checkpoint.covers(connection, replace(journal, sealer=None)) is None

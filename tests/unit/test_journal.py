@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,9 +147,9 @@ def test_who_keeps_the_journal_to_itself_is_named(tmp_path: Path, monkeypatch: p
     script += "c.execute('BEGIN IMMEDIATE')\nprint('has it', flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)\n"
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"has it\n"
-        monkeypatch.setattr(database_door, "_BUSY_FOR", 0.2)
         database = Database(f"sqlite:///{path}")
         try:
+            monkeypatch.setattr(database_door, "_BUSY_FOR", 0.2)
             os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
             with pytest.raises(JournalError) as refused, database.write():
                 pass
@@ -357,3 +358,26 @@ def test_a_key_file_is_made_where_there_are_no_hard_links(tmp_path: Path, monkey
     with pytest.raises(FileExistsError):
         KeySource(tmp_path / "rotator.key").make()
     assert sorted(path.name for path in tmp_path.glob("*rotator.key*")) == ["rotator.key"]
+
+
+def test_who_keeps_the_journal_to_itself_and_is_not_seen_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another container its processes cannot be seen; the lock is."""
+    opened(tmp_path).database.close()
+    path = tmp_path / "journal.db"
+    monkeypatch.setattr(database_door, "_BUSY_FOR", 0.1)
+    monkeypatch.setattr(database_door.procfs, "writers_with_a_lock", lambda file: [])
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        refused = pytest.raises(JournalError, match="has had the journal to itself")
+        with refused as told, Database(f"sqlite:///{path}").write():
+            pass
+    assert told.value.hint == "which one is not seen; try again: nothing is lost"
+
+
+def test_a_backup_into_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with pytest.raises(JournalError, match="cannot be written: No such file or directory"):
+        upkeep.backup(journal, tmp_path / "nowhere" / "copy.db")
+    journal.database.close()
