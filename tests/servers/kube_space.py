@@ -16,6 +16,7 @@ from rotator.integrations.kubernetes.restarter import KubernetesRestarter
 from rotator.integrations.kubernetes.store import KubernetesStore
 from tests.servers import manifests
 from tests.servers.kube import Kube
+from tests.servers.tools import wait_for
 
 SECRET, KEY = "paracle-api-keys", "OPENAI_API_KEY"
 RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac.yaml"
@@ -75,8 +76,16 @@ class Space:
         return {key: base64.b64decode(text).decode() for key, text in found.items()}
 
     def held(self, app: str) -> list[str]:
-        """What the first process of each pod that runs was started with."""
-        pods = self.kube.pods(self.name, app)
+        """What the first process of each pod that runs was started with, once those that are being
+        ended have: one of them may end before it is asked.
+        """
+
+        def settled() -> tuple[list[Any], ...]:
+            pods = self.kube.pods(self.name, app)
+            ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
+            return () if ending else (pods,)
+
+        (pods,) = wait_for("the old pods' end", settled, 60)
         up = [pod for pod in pods if "running" in pod["status"]["containerStatuses"][0]["state"]]
         return [self.kube.variable(pod["metadata"]["name"], self.name, KEY) for pod in up]
 
