@@ -22,7 +22,7 @@ from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.performed import EFFECTS, Performed
-from rotator.journal import cases, clocks, credentials, versions
+from rotator.journal import cases, credentials, versions
 from rotator.journal.journal import Journal
 
 _CLOCK = "the clock jumped: its times were moved along"
@@ -117,7 +117,7 @@ class Writing:
         """The wall clock jumped by so many seconds: the rotation's times and those of our last
         writes are moved along; each debt knows by itself.
         """
-        clocks.move_last_writes(self.connection, self.playbook, by)
+        versions.move(self.connection, self.playbook, by)
         rotation = self.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
             self.case = self.case.having(patience.moved(rotation, by))

@@ -15,15 +15,10 @@ from sqlalchemy import Connection, bindparam, select, update
 from rotator.core.state import CLOCKS_AGREE
 from rotator.journal import tables
 
-_PLAYBOOKS, _VERSIONS = tables.playbooks.c, tables.store_versions
+_PLAYBOOKS = tables.playbooks.c
 _OF = _PLAYBOOKS.name == bindparam("of")
 _LOAD = select(_PLAYBOOKS.boot, _PLAYBOOKS.wall_clock).where(_OF)
 _SAVE = update(tables.playbooks).where(_OF)
-_MOVE = (
-    update(_VERSIONS)
-    .where((_VERSIONS.c.playbook == bindparam("of")) & (_VERSIONS.c.at > 0))
-    .values(at=_VERSIONS.c.at + bindparam("by"))
-)
 _DRIFT = 1.0  # seconds: a wall clock that is corrected slowly is followed
 
 
@@ -58,8 +53,3 @@ def load(connection: Connection, playbook: str) -> Reading | None:
 
 def save(connection: Connection, playbook: str, reading: Reading) -> None:
     connection.execute(_SAVE, {"of": playbook, "boot": reading.boot, "wall_clock": reading.ahead})
-
-
-def move_last_writes(connection: Connection, playbook: str, by: float) -> None:
-    """When our last writes to stores were: by so many seconds later (earlier, where negative)."""
-    connection.execute(_MOVE, {"of": playbook, "by": by})

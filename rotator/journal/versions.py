@@ -31,6 +31,14 @@ def set_last_write(
         connection.execute(_ADD, {"playbook": playbook, "store": store, **values})
 
 
+def move(connection: Connection, playbook: str, by: float) -> None:
+    """The wall clock was set by so many seconds: what was written was so by the clock that it is
+    now.
+    """
+    known = (_VERSIONS.c.playbook == playbook) & (_VERSIONS.c.at > 0)
+    connection.execute(update(_VERSIONS).where(known).values(at=_VERSIONS.c.at + by))
+
+
 def set_back(connection: Connection, playbook: str, now: float, by: float) -> None:
     """What was written, it now seems, in the future: its time is set back by so many seconds."""
     later = (_VERSIONS.c.playbook == playbook) & (_VERSIONS.c.at > now)

@@ -3,9 +3,10 @@ from.
 """
 
 from alembic import op
-from sqlalchemy import Column, inspect, text
+from sqlalchemy import text
 
 from rotator.journal import codec, tables
+from rotator.journal.migrations.columns import add_missing
 
 revision = "0006"
 down_revision = "0005"
@@ -14,10 +15,7 @@ down_revision = "0005"
 def upgrade() -> None:
     connection = op.get_bind()
     for table in (tables.playbooks, tables.rotations, tables.debts):
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                op.add_column(table.name, Column(column.name, column.type, comment=column.comment))
+        add_missing(table)
         for index in table.indexes:
             index.create(connection, checkfirst=True)
     # Counted from the end until now; from their next success on it is from the moment that it was

@@ -2,19 +2,13 @@
 one due earlier.
 """
 
-from alembic import op
-from sqlalchemy import Column, inspect
-
 from rotator.journal import tables
+from rotator.journal.migrations.columns import add_missing
 
 revision = "0007"
 down_revision = "0006"
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
     for table in (tables.playbooks, tables.credentials):
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                op.add_column(table.name, Column(column.name, column.type, comment=column.comment))
+        add_missing(table)
