@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Any
 
 from rotator.clients import programs
 from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
@@ -27,6 +28,17 @@ _NO_NEW_PRIVILEGES = (  # sudo, under a unit's or container's NoNewPrivileges
 )
 
 
+def ssh_config_file() -> Any:
+    """The setting of every plugin that reaches hosts."""
+    return setting(
+        "Configuration file of ssh; else the user's own",
+        default=None,
+        connection=True,
+        path=True,
+        runs=True,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class HostsConnection:
     """The settings of every plugin that works on hosts."""
@@ -36,13 +48,7 @@ class HostsConnection:
         default=None,
         connection=True,
     )
-    ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own",
-        default=None,
-        connection=True,
-        path=True,
-        runs=True,
-    )
+    ssh_config: str | None = ssh_config_file()
     sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
 
     @property

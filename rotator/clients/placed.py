@@ -11,7 +11,7 @@ from typing import Self
 
 from rotator.clients import files, host_files, mounts
 from rotator.clients.files import Snapshot
-from rotator.clients.hosts import Host
+from rotator.clients.hosts import Host, ssh_config_file
 from rotator.clients.mounts import Holder
 from rotator.clients.seen import findings, managed
 from rotator.errors import ConfigError, PermanentError
@@ -29,13 +29,7 @@ class PlacedStore:
         " machine",
         default=None,
     )
-    ssh_config: str | None = setting(
-        "Configuration file of ssh; else the user's own",
-        default=None,
-        connection=True,
-        path=True,
-        runs=True,
-    )
+    ssh_config: str | None = ssh_config_file()
     sudo: bool = setting("Read and write by `sudo -n`", default=False, connection=True)
 
     compare_and_set = True

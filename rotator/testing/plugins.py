@@ -36,6 +36,11 @@ class PluginContract:
     def plugin(self) -> Any:
         raise missing(self, "plugin")
 
+    @pytest.fixture
+    def unreachable(self) -> Any:
+        """The plugin, where its system does not answer."""
+        not_provided("unreachable")
+
     def test_it_is_found_by_its_name_and_keeps_its_settings(self, plugin: Any, uses: str) -> None:
         """By the entry point `KIND.NAME` of the group `rotator.plugins`, as `rotator` finds it; a
         rotation that is carried on days later has the settings that it began with.

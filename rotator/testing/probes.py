@@ -16,7 +16,6 @@ from rotator.testing.plugins import (
     assert_hidden,
     assert_named,
     missing,
-    not_provided,
     text_of,
 )
 
@@ -46,10 +45,6 @@ class ProbeContract(PluginContract):
     @pytest.fixture
     def bad(self) -> Credential:
         return single("a-key-that-nobody-has-made")
-
-    @pytest.fixture
-    def unreachable(self) -> Any:
-        not_provided("unreachable")
 
     @pytest.fixture
     def plugin(self, probe: Any) -> Any:

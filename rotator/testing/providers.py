@@ -16,7 +16,6 @@ from rotator.testing.plugins import (
     assert_findings,
     assert_hidden,
     missing,
-    not_provided,
     text_of,
     wait_until,
 )
@@ -44,10 +43,6 @@ class ProviderContract(PluginContract):
     @pytest.fixture
     def provider(self) -> Any:
         raise missing(self, "provider")
-
-    @pytest.fixture
-    def unreachable(self) -> Any:
-        not_provided("unreachable")
 
     @pytest.fixture
     def plugin(self, provider: Any) -> Any:

@@ -19,7 +19,6 @@ from rotator.testing.plugins import (
     assert_hidden,
     assert_named,
     missing,
-    not_provided,
     wait_for,
 )
 
@@ -53,10 +52,6 @@ class RestarterContract(PluginContract):
     @pytest.fixture
     def put(self) -> Callable[[str], object]:
         raise missing(self, "put")
-
-    @pytest.fixture
-    def unreachable(self) -> Any:
-        not_provided("unreachable")
 
     @pytest.fixture
     def plugin(self, restarter: Any) -> Any:

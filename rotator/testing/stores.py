@@ -61,10 +61,6 @@ class StoreContract(PluginContract):
         return dataclasses.replace(store, key="ANOTHER")
 
     @pytest.fixture
-    def unreachable(self) -> Any:
-        not_provided("unreachable")
-
-    @pytest.fixture
     def plugin(self, store: Any) -> Any:
         return store
 

@@ -15,12 +15,13 @@ from rotator.core.order import UNDONE
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
-from rotator.journal import cases, killed, leases, pauses, unfinished
+from rotator.journal import killed, pauses, unfinished
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.playbook import Playbook
+from rotator.usecases import situation
 from rotator.usecases.service import Service
 from rotator.views.history import RecordedRotation, recorded_in
 
@@ -203,7 +204,8 @@ def _read(
     standing: Iterable[Pause],
     now: float,
 ) -> PlaybookStatus:
-    case, row = cases.load(connection, name), cases.playbook_row(connection, name)
+    present = situation.read(connection, name, playbook, now, standing)
+    case, row = present.case, present.row
     counts_from, renew = (row["counts_from"], row["renew"]) if row else (None, None)
     return PlaybookStatus(
         name,
@@ -214,8 +216,8 @@ def _read(
         row["ends"] if row else None,
         renew,
         playbook.due_at(counts_from, renew) if playbook is not None else None,
-        pauses.covering(standing, name, playbook.shape.tags if playbook is not None else ()),
-        leases.holding(connection, name),
-        killed.in_force(connection, name),
+        present.pause,
+        present.holding,
+        present.without,
         now,
     )

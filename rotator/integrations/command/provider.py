@@ -187,9 +187,6 @@ class CommandProvider(ProviderDefaults):
         programs.expect_success(ended, self.probe_argv, own=self.inherit)
         return Identity()
 
-    def looks_right(self, value: Secret) -> str:
-        return ""
-
     def _run(self, argv: Sequence[str], **given: Any) -> programs.Ended:
         return programs.run(argv, own=self.inherit, timeout=self.timeout, cwd=self.folder, **given)
 

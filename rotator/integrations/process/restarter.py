@@ -125,12 +125,9 @@ class ProcessRestarter:
             ) from error
 
     def progress(self, change: Change) -> Progress:
-        try:
-            found = self._named()
-        except NotFound as error:
-            return Progress(1, 0, False, text=error.message)
-        if self.ready and not self.env:
-            return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
+        found = self._found(change)
+        if isinstance(found, Progress):
+            return found
         shown = self._held(found)
         instance = _instance(found, shown)
         if not self._runs_with_it(found, change):
@@ -142,13 +139,20 @@ class ProcessRestarter:
 
     def shown(self, change: Change) -> Progress:
         """Without `env`, `ready` is asked: nothing else tells what the process holds."""
+        found = self._found(change)
+        if isinstance(found, Progress):
+            return found
+        return Progress(1, 1, True, (_instance(found, self._held(found)),))
+
+    def _found(self, change: Change) -> Process | Progress:
+        """The process; or all that can be said: that there is none, or what `ready` says alone."""
         try:
             found = self._named()
         except NotFound as error:
             return Progress(1, 0, False, text=error.message)
         if self.ready and not self.env:
             return asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
-        return Progress(1, 1, True, (_instance(found, self._held(found)),))
+        return found
 
     # --- one process ---
     def _held(self, found: Process) -> Secret | Missing | None:
