@@ -195,24 +195,25 @@ def _member(name: str, found: Any) -> Member:
 
 # --- what was made of it ---
 def _of_made(kind: str, plugin: Any) -> Iterator[str]:
-    for contract in (KINDS[kind], *_CAPABILITIES[kind]):
-        for member in members(contract):
-            if member.parameters is not None or member.name in _ASKS:
-                continue
-            if contract is KINDS[kind] or _has(plugin, member.name):
-                yield from _of_value(plugin, member)
+    its_class: Any = type(plugin)
+    for member in _evaluated(kind, its_class):
+        yield from _of_value(plugin, member)
     if kind == "provider" and plugin.supplied is True:
         for member in members(provider.Supplied):
             yield from _of_member(type(plugin), member, required=True)
 
 
-def _has(plugin: Any, name: str) -> bool:
-    """Without evaluating it."""
-    try:
-        inspect.getattr_static(plugin, name)
-    except AttributeError:
-        return False
-    return True
+@lru_cache(maxsize=512)
+def _evaluated(kind: str, plugin: Any) -> tuple[Member, ...]:
+    """Of a class the properties that are looked at in each one that is made of it."""
+    fields = {field.name for field in dataclasses.fields(plugin)}  # those without a default, too
+    return tuple(
+        member
+        for contract in (KINDS[kind], *_CAPABILITIES[kind])
+        for member in members(contract)
+        if member.parameters is None and member.name not in _ASKS
+        if contract is KINDS[kind] or member.name in fields or hasattr(plugin, member.name)
+    )
 
 
 def _of_value(plugin: Any, member: Member) -> Iterator[str]:
