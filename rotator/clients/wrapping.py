@@ -12,6 +12,9 @@ from typing import Protocol
 from rotator.errors import ConfigError
 from rotator.secret import Secret
 
+_NO_WAY = "ROTATOR_SEAL_WITH (or `seal_with` in rotator.toml) is no way to wrap the sealing key"
+_WAYS = "vault-transit:MOUNT/KEY, or aws-kms:KEY_ID"
+
 
 class Wrapper(Protocol):
     """What lies on the disk is the wrapped key; it is unwrapped once, when the journal
@@ -47,15 +50,13 @@ class Ways:
     def parse(self, text: str) -> Wrapper:
         """`vault-transit:MOUNT/KEY`, `aws-kms:KEY`. Raises ConfigError."""
         name, _, key = text.partition(":")
+        way = self.by_name.get(name)
+        if way is None or not key:
+            raise ConfigError(_NO_WAY, _WAYS)
         try:
-            if name in self.by_name and key:
-                return self.by_name[name].wrapper(key)
-        except ConfigError:
-            pass
-        raise ConfigError(
-            "ROTATOR_SEAL_WITH (or `seal_with` in rotator.toml) is no way to wrap the sealing key",
-            "vault-transit:MOUNT/KEY, or aws-kms:KEY_ID",
-        )
+            return way.wrapper(key)
+        except ConfigError as error:  # of another form than this way has
+            raise ConfigError(_NO_WAY, _WAYS) from error
 
     def wrapped(self, text: str) -> bool:
         return any(text.startswith(way.prefix) for way in self.by_name.values())
