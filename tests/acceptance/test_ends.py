@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -247,16 +248,14 @@ def test_a_provider_that_is_silent_does_not_starve_the_others(hanging: int, worl
     )  # it takes connections, and never answers
     silent = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     seen = []
-    for attempt in range(3):  # other processes may be busy for a moment; who starves does so always
-        alone = _first_end(world, f"a{attempt}", 0, "")
-        beside = _first_end(world, f"b{attempt}", hanging, silent)
+    for tries in range(3):  # the middle one: other processes may be busy in one of them
+        alone = _first_end(world, f"a{tries}", 0, "")
+        beside = _first_end(world, f"b{tries}", hanging, silent)
         # a second of a machine that does nothing else
         busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        seen.append((alone, beside, busy))
-        if beside <= alone + busy:
-            break
+        seen.append((beside - alone - busy, alone, beside, busy))
     listening.close()
-    assert beside <= alone + busy, seen
+    assert statistics.median(over for over, *_ in seen) <= 0, seen
 
 
 def _first_end(world: Nasty, tag: str, hanging: int, silent: str) -> float:
