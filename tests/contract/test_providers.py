@@ -36,8 +36,10 @@ from tests.servers import issuers, moto
 
 NOON = 1793534400.0  # 2026-11-01T12:00:00Z
 _SCRIPT = """
-import json, os, pathlib, sys
-store = pathlib.Path(sys.argv[2]); keys = json.loads(store.read_text()) if store.exists() else {}
+import fcntl, json, os, pathlib, sys
+store = pathlib.Path(sys.argv[2])
+lock = open(f'{store}.lock', 'w'); fcntl.flock(lock, fcntl.LOCK_EX)  # playbooks share it, side by side
+keys = json.loads(store.read_text()) if store.exists() else {}
 match sys.argv[1]:
     case 'generate':
         i = f'k{len(keys)}'
