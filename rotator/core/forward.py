@@ -95,7 +95,7 @@ def _follow(rotation: Rotation, result: Result) -> Rotation:
 
 
 def begin_restarts(rotation: Rotation) -> Rotation:
-    """Restart every consumer, in order, as one change."""
+    """Restart every consumer, one after the other, as one change."""
     rotation = replace(
         rotation,
         round=rotation.round + 1,
@@ -103,18 +103,17 @@ def begin_restarts(rotation: Rotation) -> Rotation:
         accepted=0,
         accept_at=rotation.now,
     )
-    return _restart(rotation, 0)
+    return _restart(rotation, None)
 
 
-def _restart(rotation: Rotation, target: int) -> Rotation:
-    if target >= len(rotation.plan.consumers):
-        return rotation.to(Phase.VERIFY)
-    return rotation.to(Phase.RESTART, target)
+def _restart(rotation: Rotation, after: int | None) -> Rotation:
+    target = rotation.consumer_after(after)
+    return rotation.to(Phase.VERIFY) if target is None else rotation.to(Phase.RESTART, target)
 
 
 def restart(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
-        return undo.begin(rotation, result)
+        return undo.begin(rotation.that_failed(), result)
     return (
         ask_or_converge(rotation.to(Phase.CONVERGE, rotation.target))
         if isinstance(result, Done)
@@ -156,8 +155,8 @@ def accept(rotation: Rotation, result: Result) -> Rotation:
 
 def converge(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
-        return undo.begin(rotation, result)
-    return _restart(rotation, rotation.target + 1) if isinstance(result, Done) else rotation
+        return undo.begin(rotation.that_failed(), result)
+    return _restart(rotation, rotation.target) if isinstance(result, Done) else rotation
 
 
 def verify(rotation: Rotation, result: Result) -> Rotation:

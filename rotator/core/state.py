@@ -130,6 +130,7 @@ class Rotation:
     round: int = 0  # restarts of all consumers so far: each is a change of its own
     resumed: int = 0  # rounds when a person last ordered it to go on: patience begins anew
     round_at: float = 0.0
+    down: str = ""  # the consumer that failed last
     accepted: int = 0  # rounds in a row in which the new key was accepted since this restart began
     accept_at: float = 0.0  # when the next such round counts: a pause after the one before
     alive_at: float = 0.0  # when the previous key was last asked on the way back, and not refused
@@ -196,6 +197,27 @@ class Rotation:
     @property
     def store(self) -> StorePlan:
         return self.plan.stores[self.target]
+
+    @property
+    def consumer(self) -> str:
+        """The name of the consumer at `target`; '' where there is none."""
+        return next((one.name for one in self.plan.consumers[self.target :]), "")
+
+    def consumer_after(self, target: int | None) -> int | None:
+        """Whose turn to be restarted is next; None after the last one.
+
+        The one that failed goes first: it serves nobody, and until it is back no other may be
+        taken.
+        """
+        names = [consumer.name for consumer in self.plan.consumers]
+        turns = iter(sorted(range(len(names)), key=lambda index: names[index] != self.down))
+        while target is not None and next(turns, target) != target:
+            pass
+        return next(turns, None)
+
+    def that_failed(self) -> Rotation:
+        """The consumer at `target` is down."""
+        return replace(self, down=self.consumer)
 
     @property
     def rounds(self) -> int:

@@ -147,11 +147,12 @@ def begin_restarts(rotation: Rotation) -> Rotation:
     new key up.
     """
     rotation = replace(rotation, round=rotation.round + 1, round_at=rotation.now)
-    return _restart(rotation, 0)
+    return _restart(rotation, None)
 
 
-def _restart(rotation: Rotation, target: int) -> Rotation:
-    if target >= len(rotation.plan.consumers):
+def _restart(rotation: Rotation, after: int | None) -> Rotation:
+    target = rotation.consumer_after(after)
+    if target is None:
         return rotation.to(Phase.UNDO_VERIFY)
     return rotation.to(Phase.UNDO_RESTART, target)
 
@@ -167,15 +168,12 @@ def restart(rotation: Rotation, result: Result) -> Rotation:
 def converge(rotation: Rotation, result: Result) -> Rotation:
     if isinstance(result, Failed):
         return _not_back(rotation, result)
-    return _restart(rotation, rotation.target + 1) if isinstance(result, Done) else rotation
+    return _restart(rotation, rotation.target) if isinstance(result, Done) else rotation
 
 
 def _not_back(rotation: Rotation, failed: Failed) -> Rotation:
-    name = rotation.plan.consumers[rotation.target].name
-    return replace(
-        rotation.stuck(f"{name} did not come back with the previous key: {failed.message}"),
-        hint=failed.hint,
-    )
+    question = f"{rotation.consumer} did not come back with the previous key: {failed.message}"
+    return replace(rotation.that_failed().stuck(question), hint=failed.hint)
 
 
 def verify(rotation: Rotation, result: Result) -> Rotation:

@@ -306,6 +306,37 @@ def test_one_that_ends_at_its_start_is_told_in_its_own_words_and_the_next_is_not
     )
 
 
+@pytest.mark.parametrize("policy", ["no", "always"])
+def test_on_the_way_back_the_one_that_is_down_goes_before_the_one_that_serves(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path, policy: str
+) -> None:
+    """The first took the new key up, the second cannot work with it."""
+    first, second, file = names("first"), names("second"), _env_file(tmp_path)
+    engine.run(first, "--env-file", str(file), command=["sleep", "1000"])
+    command = ["sh", "-c", 'test "$KEY" = old-value && sleep 1000; echo cannot; exit 3']
+    engine.run(second, "--env-file", str(file), "--restart", policy, command=command)
+    _env_file(tmp_path, "new-value")
+    plugin = _restarter(engine, file, first, second, env=None, settle=0.5)
+    with pytest.raises(PermanentError, match="cannot"):
+        _carried_out(plugin, _change())
+    serving = engine.inspect(first)["Id"]
+    assert engine.variable(first, "KEY") == "new-value"
+    _env_file(tmp_path)
+    back = Change("r-1.undo.1", time.time(), single("old-value"))
+
+    def comes_back() -> bool:
+        told = plugin.restart(back)
+        up = engine.inspect(second)["State"]
+        assert up["Running"] and not up["Restarting"], "it went first"
+        assert told is not None or engine.inspect(first)["Id"] != serving
+        return told is None
+
+    assert not comes_back() and engine.inspect(first)["Id"] == serving
+    wait_for("the way back", comes_back, 20)
+    _carried_out(plugin, back)
+    assert engine.variable(first, "KEY") == engine.variable(second, "KEY") == "old-value"
+
+
 def test_one_that_restarts_again_and_again_is_told(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.model import Change, Level, Note, single
 from tests.contract.rolling import rolled
 from tests.servers.engine import Engine
-from tests.servers.tools import run
+from tests.servers.tools import run, wait_for
 
 NOTE = Note("key_1", "inst", "01ROTATION", 1000.0)
 _count = itertools.count(1)
@@ -278,6 +278,54 @@ class TestServices:
             told is not None and "rolls itself back" in told.text and family.spec(service) == before
         )
         rolled(family.restarter(), change("undo"))
+
+    def test_tasks_that_are_coming_back_are_waited_for_before_an_update_takes_others(
+        self, family: Family
+    ) -> None:
+        """A roll-back counts as completed while what failed still waits for its restart."""
+        service = family.service("--replicas", "2", "--restart-delay", "4s")
+        family.engine.end_task(service, 1)
+        before, failed = family.spec(service), lambda: family.engine.cli("service", "ps", service)
+        wait_for("its failure", lambda: "Failed" in failed(), 10)
+        told = family.restarter().restart(change("undo"))
+        assert told is not None and told.text == f"service {service} 1/2"
+        assert family.spec(service) == before
+        rolled(family.restarter(), change("undo"))
+
+    def test_tasks_that_fail_with_what_they_had_before_are_not_waited_for(
+        self, family: Family
+    ) -> None:
+        """They need what was written."""
+        script = "grep -q second-value /run/secrets/openai && sleep 1000; exit 7"
+        service = family.service("--detach", command=["sh", "-c", script])
+        wait_for("a failure", lambda: "Failed" in family.engine.cli("service", "ps", service), 20)
+        family.write("second-value")
+        rolled(family.restarter(), change("r1"))
+
+    def test_an_update_that_was_paused_is_rolled_back_before_the_next_one(
+        self, family: Family
+    ) -> None:
+        """Only so is it sure that the task which is down goes before the one that serves."""
+        script = "grep -q first-value /run/secrets/openai || exit 7; sleep 1000"
+        service = family.service(
+            *("--replicas", "2", "--update-delay", "1s"), command=["sh", "-c", script]
+        )
+        family.write("second-value")
+        with pytest.raises(PermanentError, match="paused"):
+            rolled(family.restarter(), change("r1"))
+        family.write("first-value")
+        restarter = family.restarter()
+
+        def comes_back() -> bool:
+            values = family.engine.in_tasks(service, "cat", "/run/secrets/openai")
+            assert "first-value" in values, "one serves at any time"
+            return restarter.restart(change("undo")) is None
+
+        assert not comes_back()
+        wait_for("the roll-back", comes_back, 30)
+        rolled(restarter, change("undo"))
+        values = family.engine.in_tasks(service, "cat", "/run/secrets/openai")
+        assert values == ["first-value"] * 2
 
     def test_what_is_not_well_already_is_told(self, family: Family) -> None:
         service = family.service()

@@ -245,6 +245,29 @@ def test_units_go_one_after_the_other_over_all_hosts(service: Service, systemd: 
     systemd.systemctl("stop", second.name)
 
 
+def test_on_the_way_back_the_one_that_is_down_goes_before_the_one_that_serves(
+    service: Service, systemd: Systemd
+) -> None:
+    """The first took the new key up, the second cannot work with it; it is on another host."""
+    script = "/bin/sh -c 'test $$KEY = first-value && exec sleep 1000'"
+    second = Service(systemd, script)
+    for one in (service, second):
+        one.file.write_text("KEY=second-value\n")
+    hosts = [systemd.name, f"{systemd.name}-too"]
+    restarter = service.restarter(units=[service.name, second.name], host=hosts)
+    with pytest.raises(PermanentError, match=second.name):
+        rolled(restarter, change())
+    assert service.key == "second-value"
+    for one in (service, second):
+        one.file.write_text("KEY=first-value\n")
+    back, serving = change(name="undo", value="first-value"), service.invocation
+    assert isinstance(restarter.restart(back), NotYet)
+    assert service.invocation == serving and second.key == "first-value"
+    rolled(restarter, back)
+    assert service.key == second.key == "first-value" and service.invocation != serving
+    systemd.systemctl("stop", second.name)
+
+
 def test_as_many_start_at_a_time_as_a_wave_has(service: Service, systemd: Systemd) -> None:
     second = Service(systemd)
     restarter = service.restarter(units=[service.name, second.name], wave=2)

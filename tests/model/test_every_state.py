@@ -124,10 +124,11 @@ def sweep_by_difference(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 def undo_restarts_only_the_first(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Undo restarts only some consumers, and trusts that the others never saw the new key."""
 
-    def some(rotation, target):
+    def some(rotation, after):
+        target = rotation.consumer_after(after)
         return (
             rotation.to(Phase.UNDO_VERIFY)
-            if target >= 1
+            if after is not None
             else rotation.to(Phase.UNDO_RESTART, target)
         )
 

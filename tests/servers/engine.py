@@ -139,6 +139,11 @@ class Engine(Server):
         ).split()
         return [self.cli("exec", one, *command).strip() for one in found]
 
+    def end_task(self, service: str, slot: int) -> None:
+        """Kill the container of one of a service's tasks."""
+        name = f"{service}.{slot}."
+        self.cli("kill", *self.cli("ps", "-q", "--filter", f"name={name}").split())
+
     def outward(self, port: int) -> None:
         """The machine's 127.0.0.1:PORT leads to the port that a container publishes."""
         self.forward(f"out-{port}", "self", f"{HOST}:{port}", str(self.first), f"{HOST}:{port}")

@@ -220,6 +220,8 @@ ROTATIONS: dict[str, dict[str, Any]] = {
     "back": {"back": True},
     "back, revived": {"back": True, "revive": True},
     "second target": {"target": 1},
+    "the second consumer is down": {"down": "d"},
+    "the second consumer is down, at it": {"down": "d", "target": 1},
     "three stores, the second never intended": {
         **_plan(stores=(StorePlan("s"), StorePlan("t"), StorePlan("u"))),
         "writes": (WRITES[0], WRITES[1], replace(WRITES[0], at=6.0)),

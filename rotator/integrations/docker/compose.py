@@ -146,14 +146,18 @@ class ComposeRestarter(ContainerSettings):
             return []
 
     def restart(self, change: Change) -> NotYet | None:
-        for service in self.services:
+        services = sorted(
+            self.services,
+            key=lambda name: all(self.serves(each, change) for each in self._containers(name)),
+        )
+        for service in services:
             containers = self._containers(service)
             stale = [self.needs_restart(container, change) for container in containers]
             if any(stale):
                 self._recreate(service, containers)
                 containers = self._containers(service)
             ready = [self.ready(container) for container in containers]
-            if service != self.services[-1] and not all(ready):
+            if service != services[-1] and not all(ready):
                 return NotYet(PAUSE, text=f"{service} is starting")
         return None
 

@@ -78,6 +78,17 @@ class ContainerSettings(EngineConnection):
     def ready(self, container: Container) -> bool:
         return docker.ready(self, container, self.settle)
 
+    def serves(self, container: Container, change: Change) -> bool:
+        """False where it is down, unhealthy, or starts with the change: it goes first, and is
+        waited for, before one that serves is taken.
+        """
+        if self.has(container, change):
+            return self.ready(container)
+        if container.state.get("Status") != "running" or container.health == "unhealthy":
+            return False
+        settled = time.time() - container.started_at >= self.settle
+        return settled or not container.raw.get("RestartCount")
+
     def needs_restart(self, container: Container, change: Change) -> bool:
         """Raises PermanentError, with its own words, for one that was restarted for the change and
         has ended.

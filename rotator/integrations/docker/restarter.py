@@ -97,6 +97,10 @@ class DockerRestarter(ContainerSettings):
     def restart(self, change: Change) -> NotYet | None:
         for name in self.containers:
             recreate.put_back(self, name)
+        names = sorted(
+            self.containers, key=lambda name: self.serves(self._required(name), change)
+        )
+        for name in names:
             container = self._required(name)
             if self.needs_restart(container, change):
                 if self._env_file is not None:
@@ -105,7 +109,7 @@ class DockerRestarter(ContainerSettings):
                     recreate.restart(self, container)
                 container = self._required(name)
             recreate.tidy(self, name)
-            if name != self.containers[-1] and not self.ready(container):
+            if name != names[-1] and not self.ready(container):
                 return NotYet(PAUSE, text=f"{name} is starting")
         return None
 

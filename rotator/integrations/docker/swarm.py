@@ -113,6 +113,24 @@ def update(connection: EngineConnection, name: str, change: Any) -> None:
     raise TransientError(f"{name} is being updated by somebody else")
 
 
+def roll_back(connection: EngineConnection, service: Service) -> None:
+    """Give the service its specification of before its last update, as `docker service rollback`.
+
+    Nothing is sent for one that somebody has updated since it was read: it is looked at again.
+    """
+    try:
+        _post(
+            connection,
+            f"/services/{service['ID']}/update",
+            service["Spec"],
+            version=service["Version"]["Index"],
+            rollback="previous",
+        )
+    except PermanentError as error:
+        if "out of sequence" not in error.message:
+            raise
+
+
 def last_words(connection: EngineConnection, task: Task) -> str:
     """The last line of a task's container, redacted; '' where the engine has none any more."""
     container = ((task.get("Status") or {}).get("ContainerStatus") or {}).get("ContainerID")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +26,9 @@ from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Pr
 from rotator.plugin import Address, setting
 
 _DISCOVER = "discover"
-_PAUSE = 0.5  # seconds between two looks at a service that rolls itself back
+_PAUSE = 0.5  # seconds between two looks at a service whose tasks are not all up
+# Seconds after the last write in which an update of before may come to its end by itself
+_PATIENCE = 30.0
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 # Secret of a family → id and name of the newest one of its family.
 Newest = Mapping[str, tuple[str, str]]
@@ -120,15 +123,49 @@ class SwarmRestarter(EngineConnection):
     def restart(self, change: Change) -> NotYet | None:
         newest = self._newest()
         for service in self._targets(newest):
-            status = service.get("UpdateStatus") or {}
-            if status.get("State") == "rollback_started":
-                # another update now would take the tasks that serve before those that failed are
-                # back
-                return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} rolls itself back")
+            if _change_in(service["Spec"]["TaskTemplate"], self._mark) == change.id:
+                continue
+            if not_yet := self._not_well(service, change):
+                return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} {not_yet}")
             swarm.update(
                 self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest)
             )
         return None
+
+    def _not_well(self, service: Service, change: Change) -> str:
+        """Why an update would now take the tasks that serve before those that failed are back; ''
+        where it would not.
+
+        An update takes tasks in any order. A roll-back counts as completed once no task has the
+        new specification, also while those that failed wait for their restart. Tasks that fail
+        with what they had before, too, are not waited for: they need the update.
+        """
+        state = (service.get("UpdateStatus") or {}).get("State")
+        if state == "rollback_started":
+            return "rolls itself back"
+        if state == "updating" and time.time() < change.since + _PATIENCE:
+            return "is being updated"
+        ours = _change_in(service["Spec"]["TaskTemplate"], self._mark)
+        if state == "paused" and ours and service.get("PreviousSpec"):
+            swarm.roll_back(self, service)
+            return "is rolled back: its update was paused"
+        up, wanted = sum(map(_runs, self._tasks(service))), self._wanted(service)
+        return f"{up}/{wanted}" if up < wanted and not self._fails_as_it_is(service) else ""
+
+    def _fails_as_it_is(self, service: Service) -> bool:
+        """Whether a task failed with the service's present specification, and so did the one
+        that was to take its place: both since the last update began.
+        """
+        label = _label(service["Spec"]["TaskTemplate"], self._mark)
+        began = docker.moment((service.get("UpdateStatus") or {}).get("StartedAt", ""))
+        places = Counter(
+            task.get("Slot") or task.get("NodeID")
+            for task in swarm.tasks(self, service["ID"])
+            if task["Status"]["State"] in ("failed", "rejected")
+            and _label(task["Spec"], self._mark) == label
+            and docker.moment(task["Status"].get("Timestamp", "")) > began
+        )
+        return max(places.values(), default=0) > 1
 
     def progress(self, change: Change) -> Progress:
         newest = self._newest()

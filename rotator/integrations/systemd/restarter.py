@@ -142,23 +142,26 @@ class SystemdRestarter(HostsConnection):
 
     def restart(self, change: Change) -> NotYet | None:
         room = self.wave if self.action == "restart" else len(self.units) * 1000
-        for manager in self._managers:
+        due: list[tuple[Manager, Unit]] = []
+        managers = self._managers
+        for manager in managers:
             units = self._running(manager)
             for unit in units:
                 self._must_not_have_ended(manager, unit, change)
-            due = [unit for unit in units if self._must(manager, unit, change)]
-            room -= sum(unit not in due and not self._over(manager, unit, change) for unit in units)
-            now, later = due[: max(0, room)], due[max(0, room) :]
-            if now:
-                manager.order(self.action, [unit.name for unit in now])
-                room -= len(now)
-            if later:
-                return NotYet(
-                    _PAUSE,
-                    text=(
-                        f"{', '.join(unit.name for unit in later[:5])} on {manager} wait for others"
-                    ),
-                )
+            must = [unit for unit in units if self._must(manager, unit, change)]
+            room -= sum(
+                unit not in must and not self._over(manager, unit, change) for unit in units
+            )
+            due += [(manager, unit) for unit in must]
+        # Those that are down serve nobody: they go before one that does.
+        due.sort(key=lambda one: one[1].state == "active/running")
+        now, later = due[: max(0, room)], due[max(0, room) :]
+        for manager in managers:
+            if names := [unit.name for its, unit in now if its is manager]:
+                manager.order(self.action, names)
+        if later:
+            words = ", ".join(f"{unit.name} on {manager}" for manager, unit in later[:5])
+            return NotYet(_PAUSE, text=f"{words} wait for others")
         return None
 
     def progress(self, change: Change) -> Progress:
