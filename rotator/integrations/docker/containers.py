@@ -95,9 +95,12 @@ class ContainerSettings(EngineConnection):
         """
         if self.has(container, change):
             return False
+        self._must_not_have_ended(container, change)
+        return True
+
+    def _must_not_have_ended(self, container: Container, change: Change) -> None:
         if self.began(container) > change.since and not container.running:
             self.ready(container)
-        return True
 
     def far(
         self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()
@@ -113,6 +116,7 @@ class ContainerSettings(EngineConnection):
             if self.has(container, change) and self.ready(container):
                 current += 1
             else:
+                self._must_not_have_ended(container, change)
                 waiting.append(
                     f"{container.name} is {'starting' if container.running else 'not running'}"
                 )

@@ -127,6 +127,9 @@ class DockerRestarter(ContainerSettings):
 
     def _required(self, name: str) -> Container:
         container = docker.inspect(self, name)
+        if container is None:  # one made with --rm is removed a moment after it has ended
+            recreate.put_back(self, name)
+            container = docker.inspect(self, name)
         if container is None:
             raise NotFound(f"there is no container {name}", "`docker ps -a` shows their names")
         return container
