@@ -21,16 +21,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from rotator.counting import about, as_typed
 from rotator.errors import LeaseLost, TransientError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How many seconds a listing may take, as a playbook sets it, and how many of them are left."""
+
+    limit: float
+    left: Callable[[], float]
+
+
 CALL = 30.0  # seconds that one request may take, its answer's last byte included
 _STEP = 600.0  # seconds for all of a listing where no step's deadline says otherwise
 _current: ContextVar[Callable[[], float] | None] = ContextVar("rotator_deadline", default=None)
-_step: ContextVar[Callable[[], float] | None] = ContextVar("rotator_step", default=None)
+_step: ContextVar[_Step | None] = ContextVar("rotator_step", default=None)
 _given_up: ContextVar[tuple[threading.Event, ...]] = ContextVar("rotator_given_up", default=())
 _connections: ContextVar[list[Any] | None] = ContextVar("rotator_connections", default=None)
 _outside: ContextVar[Callable[[bool], None] | None] = ContextVar("rotator_outside", default=None)
@@ -43,7 +55,7 @@ def until(seconds_left: Callable[[], float], step: float = _STEP) -> Iterator[No
 
     `step` is how many seconds a listing with all its pages may take in it.
     """
-    token, of_step = _current.set(seconds_left), _step.set(within(step))
+    token, of_step = _current.set(seconds_left), _step.set(_Step(step, within(step)))
     try:
         yield
     finally:
@@ -71,17 +83,20 @@ def check() -> None:
 def listing(what: str) -> Callable[[], None]:
     """To be asked before each page of a listing.
 
-    It raises TransientError when all of it takes too long.
+    It raises TransientError when the step takes too long in which it is read.
     """
-    left = _step.get() or within(_STEP)
-    begun = time.monotonic()
+    of_playbook = _step.get()
+    step = of_playbook or _Step(_STEP, within(_STEP))
 
     def before_page() -> None:
         check()
-        if left() <= 0:
-            took = time.monotonic() - begun
+        if step.left() <= 0:
+            limit = as_typed(step.limit)
             raise TransientError(
-                f"{what} did not come to its end in {took:.0f} s", "limits.step is what it may take"
+                f"{what} had not come to its end when the {limit} of its step were over",
+                f"a playbook with `limits: {{step: …}}` has another limit than {limit}"
+                if of_playbook
+                else "is the provider slow? Try again",
             )
 
     return before_page
@@ -131,7 +146,7 @@ def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = l
         raise
     if not in_time:
         give_up()
-        raise TimeoutError(f"no end after {seconds:.0f} s")
+        raise TimeoutError(f"no end after {about(seconds)}")
     if failures:
         raise failures[0]
     return results[0]

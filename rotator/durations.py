@@ -10,15 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_UNITS = {
-    "w": 604_800.0,
-    "d": 86_400.0,
-    "h": 3_600.0,
-    "min": 60.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 0.001,
-}
+from rotator.counting import SECONDS
+
 _PART = re.compile(r"(\d+(?:\.\d+)?) *(min|ms|[wdhms])(?![a-z]) *")
 _PATTERN = r"^((\d+(\.\d+)?) *(min|ms|[wdhms]) *)+$"
 _EXAMPLES = ["30d", "24h", "10m", "0s", "1h30m", "1 d 4 h"]
@@ -37,7 +30,7 @@ def seconds(value: Any) -> float:
     parts = re.sub(r"(?<=[a-z])(?=\d)", " ", text)
     if isinstance(value, bool) or not text or _PART.sub("", parts):
         raise ValueError(f"'{value}' is not a duration; {_HINT}")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(parts))
+    return sum(float(number) * SECONDS[unit] for number, unit in _PART.findall(parts))
 
 
 def seconds_or_number(value: Any) -> float:
@@ -51,28 +44,6 @@ def seconds_or_number(value: Any) -> float:
             raise ValueError(f"{value} is not a duration; {_HINT}")
         return float(value)
     return seconds(value)
-
-
-def words(length: float) -> str:
-    """A duration for people, its two largest parts: 1 d 4 h. Read in a playbook as well."""
-    if 0 < length < 1:
-        return f"{max(length * 1000, 1):.0f} ms" if length < 0.9995 else "1 s"
-    parts: list[str] = []
-    for unit in ("d", "h", "m", "s"):
-        count, length = divmod(length, _UNITS[unit])
-        if count:
-            parts.append(f"{count:.0f} {'min' if unit == 'm' else unit}")
-    return " ".join(parts[:2]) or "0 s"
-
-
-def as_typed(length: float) -> str:
-    """A duration as one writes it in a playbook, exact to the millisecond: 1d4h."""
-    left, parts = round(length * 1000), []
-    for unit in ("d", "h", "m", "s", "ms"):
-        count, left = divmod(left, round(_UNITS[unit] * 1000))
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 _TEXT = {"type": "string", "pattern": _PATTERN, "examples": _EXAMPLES}

@@ -194,10 +194,8 @@ def _print(verdict: Verdict) -> None:
         f"{signed}, {count(verdict.unsigned_tail, 'record')} after the last one"
     )
     if verdict.others:
-        console.put(
-            f"{count(verdict.others, 'line')} of the file are none of rotator's: nobody vouches for"
-            " them"
-        )
+        others = count(verdict.others, "line of the file is", "lines of the file are")
+        console.put(f"{others} not from rotator: nobody vouches for that")
 
 
 @audit.command(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rotator.cli import words
 from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.state import Phase
-from rotator.durations import words as span
+from rotator.counting import span
 from rotator.engine.keeper import short
 from rotator.views.explain import Event, Explanation, Why
 from rotator.views.status import PlaybookStatus

@@ -8,8 +8,7 @@ import click
 
 from rotator.cli import console, shapes, todos, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
-from rotator.counting import count
-from rotator.durations import words as span
+from rotator.counting import count, span
 from rotator.engine.keeper import short
 from rotator.usecases.exit_codes import End, Exit, worst
 from rotator.views.status import PlaybookStatus, State, Status

@@ -16,7 +16,7 @@ from rotator.cli.common import (
     name_argument,
     service,
 )
-from rotator.durations import words as span
+from rotator.counting import span
 from rotator.model import Finding, Level
 from rotator.usecases.exit_codes import End, Exit, worst
 

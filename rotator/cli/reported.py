@@ -10,8 +10,7 @@ from rotator.core.action import Ask, WaitUntil
 from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase, Proof
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Outcome, Phase, Rotation
-from rotator.counting import count
-from rotator.durations import words as span
+from rotator.counting import count, span
 from rotator.engine.keeper import short
 from rotator.engine.staying import needs_attention
 from rotator.usecases.report import Report

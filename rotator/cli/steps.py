@@ -15,7 +15,7 @@ from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, 
 from rotator.core.debt_state import Debt
 from rotator.core.patience import ENDLESS
 from rotator.core.state import Rotation
-from rotator.durations import words as span
+from rotator.counting import span
 from rotator.secret import redact
 
 if TYPE_CHECKING:

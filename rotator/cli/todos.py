@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rotator.cli import words
-from rotator.durations import words as span
+from rotator.counting import span
 from rotator.engine.keeper import short
 from rotator.usecases.report import where_keys_are_made
 from rotator.views.status import PlaybookStatus

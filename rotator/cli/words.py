@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rotator.cli import console
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key
-from rotator.durations import words
+from rotator.counting import span
 
 if TYPE_CHECKING:
     from rotator.views.status import PlaybookStatus
@@ -30,7 +30,7 @@ def debt_words(debt: Debt) -> str:
         policy = debt.plan.policy
         until = moment(debt.born + policy.grace)
         quiet = (
-            f"; then, if quiet for {words(policy.quiet)}, it is revoked"
+            f"; then, if quiet for {span(policy.quiet)}, it is revoked"
             if policy.quiet
             else "; then it is revoked"
         )
@@ -77,4 +77,4 @@ def key_with_hint(key: Key) -> str:
 
 def age(at: float | None, now: float) -> str:
     """How long ago that was. Unix seconds."""
-    return f"{words(max(0.0, now - at))} ago" if at else "never"
+    return f"{span(max(0.0, now - at))} ago" if at else "never"

@@ -47,18 +47,14 @@ def accidents(name: str, text: str, end: str = "") -> Iterator[Finding]:
     before, _, after = text.partition(held)
     for what, where in ((before, "before"), ("" if after == end else after, "behind")):
         if what:
-            yield Finding(Level.WARNING, f"{name}: there is {_told(what)} {where} the key", _HINT)
+            yield Finding(Level.WARNING, f"{name}: {_told(what)} {where} the key", _HINT)
 
 
 def _told(what: str) -> str:
     if "\ufeff" in what:
-        return "a byte order mark"
+        return "there is a byte order mark"
     if "\r" in what:
-        return "a line's end of Windows (CR LF)"
-    return (
-        "a newline"
-        if what == "\n"
-        else "several newlines"
-        if not what.strip("\n")
-        else "white space"
-    )
+        return "there is a line's end of Windows (CR LF)"
+    if not what.strip("\n"):
+        return "there is a newline" if what == "\n" else "there are several newlines"
+    return "there is white space"

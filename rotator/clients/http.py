@@ -19,6 +19,7 @@ import tenacity
 from rotator import deadline
 from rotator.clients import http_connection
 from rotator.clients.http_connection import Line
+from rotator.counting import about
 from rotator.errors import OutcomeUnknown, PermanentError, TransientError, Unreadable
 from rotator.secret import Secret, redact, without_keys
 
@@ -132,7 +133,7 @@ def send(request: Request) -> Answer:
     try:
         return deadline.bounded(seconds, lambda: _tried(request, line), line.cut)
     except TimeoutError as error:
-        words = f"{_host(request)} did not answer {request.method} whole in {seconds:.0f} s"
+        words = f"{_host(request)} did not answer {request.method} whole in {about(seconds)}"
         if request.safe or not line.sent:
             raise TransientError(words, "is it up, and the address right?") from error
         raise OutcomeUnknown(words) from error

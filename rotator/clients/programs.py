@@ -15,6 +15,7 @@ from typing import Any
 
 from rotator import deadline
 from rotator.clients.watcher import LIMIT, started
+from rotator.counting import about
 from rotator.environment import inherited, of_sdks, withheld
 from rotator.errors import AccessDenied, NotFound, OutcomeUnknown, PermanentError, TransientError
 from rotator.secret import Secret, last_line, without_keys
@@ -103,7 +104,7 @@ def run(
         case ["refused", number]:
             raise _not_started(argv[0], int(number))
         case ["late"]:
-            raise OutcomeUnknown(f"{argv[0]} did not end in {seconds:.0f} s")
+            raise OutcomeUnknown(f"{argv[0]} did not end in {about(seconds)}")
         case _:
             raise OutcomeUnknown(
                 f"nobody knows how {argv[0]} ended: what watched it was killed, or stopped"

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator.durations import words
+from rotator.counting import span
 from rotator.engine.lock import HostLock, lock_for
 from rotator.errors import BusyError, JournalError
 from rotator.journal import leases
@@ -131,7 +131,7 @@ def who_works_on(playbook: str, present: Holding) -> str:
 
 
 def _busy(playbook: str, present: Holding) -> BusyError:
-    since = words(max(0.0, time.time() - present.since))
+    since = span(max(0.0, time.time() - present.since))
     return BusyError(
         f"{who_works_on(playbook, present)}, since {since}",
         f"watch it with `rotator show {short(present.rotation) or playbook}`",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from rotator.core.debt_state import DEAD_PHASES, Debt
 from rotator.core.plan import Key
 from rotator.core.state import Rotation
+from rotator.counting import count
 from rotator.engine import baseline, identity
 from rotator.engine.consumers import consumers
 from rotator.engine.identity import Listing
@@ -131,12 +132,13 @@ def wait_for_room(
     records = listing()
     if len(records) < quota:
         return ""
+    full = f"{len(records)} of {count(quota, 'key exists', 'keys exist')}"
     if blocking:
-        return f"{len(records)} of {quota} keys exist, and {blocking[0].key} is still to be revoked"
+        return f"{full}, and {blocking[0].key} is still to be revoked"
     others = ", ".join(
         identity.described(record) for record in records if key is None or record.id != key.id
     )
     raise RefusedError(
-        f"{len(records)} of {quota} keys exist, and rotator made none of the others: {others}",
+        f"{full}, and rotator made none of the others: {others}",
         "delete one that nobody needs, or `rotator adopt` the playbook that it belongs to",
     )

@@ -129,18 +129,11 @@ class Database:
         """
         if self.path is not None:
             _make_file(self.path)
-        version = self._version()
+        version = self.version()
         if version in _KNOWN:
             return False
         if version:
-            hint = (
-                "`rotator db upgrade` brings it up to date"
-                if version < tables.HEAD
-                else "use a newer rotator"
-            )
-            raise JournalError(
-                f"the journal is of version {version}, this rotator knows {tables.HEAD}", hint
-            )
+            raise self.of_another_version(version)
         with self.write() as connection:
             serialise(connection)
             tables.metadata.create_all(connection)
@@ -156,7 +149,20 @@ class Database:
                 )
         return True
 
-    def _version(self) -> str:
+    def of_another_version(self, version: str) -> JournalError:
+        """What to raise where the tables are of `version`, which this rotator does not know."""
+        hint = (
+            "`rotator db upgrade` brings it up to date"
+            if version < tables.HEAD
+            else "use a newer rotator"
+        )
+        return JournalError(
+            f"the journal {self.where} is of version {version}, this rotator knows {tables.HEAD}",
+            hint,
+        )
+
+    def version(self) -> str:
+        """The version of its tables; '' where there are none yet."""
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return ""

@@ -67,7 +67,7 @@ def open_journal(url: str, source: KeySource) -> Journal:
         installation = setting(connection, "installation")
         if not installation:
             installation = _begin_installation(connection, sealer)
-        _check_key(connection, sealer)
+        _check_key(connection, sealer, database.where)
         fingerprint_key = setting(connection, "fingerprint_key")
         wanted = setting(connection, "sealing_key")
     keyless = (
@@ -113,13 +113,14 @@ def _begin_installation(connection: Connection, sealer: AesGcmSealer | None) -> 
     return name
 
 
-def _check_key(connection: Connection, sealer: AesGcmSealer | None) -> None:
+def _check_key(connection: Connection, sealer: AesGcmSealer | None, where: str) -> None:
     expected = setting(connection, "sealing_key")
     if sealer is not None and expected == sealer.fingerprint_before_anchors:
         anchor.save(connection, sealer, anchor.of_tables(connection))
         put_setting(connection, "sealing_key", expected := sealer.fingerprint)
     if sealer is not None and expected and sealer.fingerprint != expected:
         raise JournalError(
-            f"this journal was sealed with the key {expected}, this one is {sealer.fingerprint}",
+            f"the journal {where} was sealed with the key {expected}, this one is"
+            f" {sealer.fingerprint}",
             FIND_THE_KEY,
         )

@@ -19,28 +19,22 @@ from rotator.secret import Secret
 
 
 def upgrade(database: Database) -> tuple[str, str]:
-    """Run the migrations; the versions before and after. Alembic is imported only here."""
+    """Run the migrations; the versions before and after. Alembic is imported only here.
+
+    Raises JournalError for a journal of a newer rotator, which is left as it is.
+    """
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "rotator.journal:migrations")
-    before = _version(database)
+    before = database.version()
+    if before > tables.HEAD:
+        raise database.of_another_version(before)
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return before, _version(database)
-
-
-def _version(database: Database) -> str:
-    from sqlalchemy import inspect
-
-    with database.read() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return ""
-        return str(
-            connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
-        )
+    return before, database.version()
 
 
 def check(journal: Journal) -> list[str]:

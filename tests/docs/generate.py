@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rotator import durations
 from rotator.core import debt as debt_machine
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
 from rotator.core.state import Cause, Phase, Rotation, Write
+from rotator.counting import as_typed
 from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTemplate
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
@@ -145,7 +145,7 @@ def _default(value: object) -> str:
         return "see below"
     if value is None:
         return "none"
-    return durations.as_typed(value) if isinstance(value, float) else str(value)
+    return as_typed(value) if isinstance(value, float) else str(value)
 
 
 def orders() -> str:
@@ -275,7 +275,7 @@ def _plainly(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
-    return durations.as_typed(value) if isinstance(value, float) else str(value)
+    return as_typed(value) if isinstance(value, float) else str(value)
 
 
 def _models(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -161,7 +161,11 @@ def test_a_lease_that_ends_while_it_connects_sends_nothing(monkeypatch: pytest.M
         assert heard_nothing(heard)
 
 
-def test_a_listing_without_end_ends_with_the_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("step", "limit", "few"), [(1.5, "1s500ms", 3), (0.1, "100ms", 1)])
+def test_a_listing_without_end_ends_with_the_step(
+    step: float, limit: str, few: int, tmp_path: Path
+) -> None:
+    """Whose limit is named as a playbook sets it, however late that was seen."""
     pages = 0
 
     def page(connection: socket.socket) -> None:
@@ -181,10 +185,10 @@ def test_a_listing_without_end_ends_with_the_step(tmp_path: Path) -> None:
             f" {len(body)}\r\n\r\n{body}"
         )(connection)
 
-    late = pytest.raises(TransientError, match="the listing of keys did not come to its end in 2 s")
-    with serving(page) as url, deadline.until(lambda: 15.0, step=1.5), within(5), late:
+    late = pytest.raises(TransientError, match=f"the listing of keys .* the {limit} of its step")
+    with serving(page) as url, deadline.until(lambda: 15.0, step=step), within(5), late:
         provider(url, tmp_path).inventory()
-    assert pages > 2
+    assert pages >= few
 
 
 @DRIPS

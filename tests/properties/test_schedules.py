@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotator import durations
+from rotator.counting import span
 from rotator.playbook.schedule import belongs_to, early, is_due, next_due
 
 MOMENTS = st.integers(1_600_000_000, 2_000_000_000).map(float)
@@ -117,8 +118,8 @@ def test_of_two_day_fields_either_is_enough(
 @given(length=st.floats(0.01, 1e8))
 def test_what_is_written_of_a_duration_is_read_as_such(length: float) -> None:
     """`1 d 4 h`, as messages and the docs have it, is a duration in a playbook, too."""
-    written = durations.words(length)
-    assert durations.words(durations.seconds(written)) == written
+    written = span(length)
+    assert span(durations.seconds(written)) == written
 
 
 @given(parts=st.dictionaries(st.sampled_from("wdhms"), st.integers(1, 500), min_size=1))

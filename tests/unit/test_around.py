@@ -13,10 +13,10 @@ from rotator.clients import around
     ("before", "after", "in_a_file", "elsewhere"),
     [
         ("old", "new", "", ""),
-        ("old\n", "new\n", "", "a newline behind"),
+        ("old\n", "new\n", "", "there is a newline behind"),
         ("old\r\n", "new\r\n", "CR LF", "CR LF"),
         ("\ufeffold\r\n", "\ufeffnew\r\n", "byte order mark", "byte order mark"),
-        ("old\n\n", "new\n\n", "several newlines", "several newlines"),
+        ("old\n\n", "new\n\n", "there are several newlines", "there are several newlines"),
         (" old\n", " new\n", "white space before", "white space before"),
         ("old ", "new ", "white space behind", "white space behind"),
         ("\n", "new\n", "", ""),

@@ -230,10 +230,28 @@ def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(JournalError) as refused:
         opened(tmp_path)
     assert "db upgrade" in refused.value.hint
+    assert f"the journal {tmp_path}/journal.db is of version 0001" in refused.value.message
     assert upkeep.upgrade(Database(f"sqlite:///{tmp_path}/journal.db")) == ("0001", tables.HEAD)
     with opened(tmp_path).database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM credentials")).scalar() == 1
         assert connection.execute(text("SELECT count(*) FROM pauses")).scalar() == 0
+
+
+def test_a_journal_of_a_newer_rotator_is_named_and_stays_as_it_is(tmp_path: Path) -> None:
+    """By every verb, the one that upgrades a journal included."""
+    seal_one(opened(tmp_path))
+    with sqlite3.connect(tmp_path / "journal.db") as newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    for act in (
+        lambda: opened(tmp_path),
+        lambda: upkeep.upgrade(Database(f"sqlite:///{tmp_path}/journal.db")),
+    ):
+        with pytest.raises(JournalError) as refused:
+            act()
+        assert f"the journal {tmp_path}/journal.db is of version 9999" in refused.value.message
+        assert refused.value.hint == "use a newer rotator"
+    with sqlite3.connect(tmp_path / "journal.db") as newer:
+        assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
 
 
 def test_a_journal_that_lacks_a_column_gets_it(tmp_path: Path) -> None:

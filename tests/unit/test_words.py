@@ -12,7 +12,7 @@ from rotator.cli.reported import report
 from rotator.core.action import Ask, Finish
 from rotator.core.debt_state import Debt
 from rotator.core.state import Outcome, Phase, Rotation
-from rotator.counting import count
+from rotator.counting import about, count, span
 from rotator.usecases.report import Report
 from tests.unit import decisions
 
@@ -90,3 +90,15 @@ def test_of_several_each_line_says_whose_it_is(capsys: pytest.CaptureFixture[str
     assert said.out.startswith("one: verified in 0 s.") and said.err.startswith(
         "error: two: rolled back: it crashed"
     )
+
+
+def test_no_length_of_time_that_passed_is_said_to_be_none() -> None:
+    """A wait of a moment is told in its own unit, a longer one in whole seconds."""
+    assert [about(length) for length in (0.001, 0.2, 0.9973, 17.34, 90.2)] == [
+        "1 ms",
+        "200 ms",
+        "1 s",
+        "17 s",
+        "1 min 30 s",
+    ]
+    assert span(0.0) == "0 s"

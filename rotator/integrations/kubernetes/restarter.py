@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from rotator.counting import about, count
 from rotator.durations import Seconds
 from rotator.errors import (
     AccessDenied,
@@ -137,12 +138,10 @@ class KubernetesRestarter(ClusterConnection):
                     continue
                 if (left := outages.until_calm(self.cluster.outages, self.calm)) > 0:
                     words = "the API server was away: kubelets may still hold the old Secret"
-                    return NotYet(min(left, 5.0), text=f"{words} for {left:.0f} s")
+                    return NotYet(min(left, 5.0), text=f"{words} for {about(left)}")
                 if len(rolling) >= self.wave:
-                    return NotYet(
-                        _PAUSE,
-                        text=f"{len(ordered) - len(rolling)} of {len(targets)} workloads are over",
-                    )
+                    over = f"{len(ordered) - len(rolling)} of {count(len(targets), 'workload')}"
+                    return NotYet(_PAUSE, text=f"rolled out: {over}")
                 self._order(scope, target, change)
                 ordered.append(target)
                 rolling.append(target)
