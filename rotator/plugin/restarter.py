@@ -50,7 +50,8 @@ class Restarter(Protocol):
     def restart(self, change: Change) -> NotYet | None:
         """Order the restart. Idempotent per change.
 
-        NotYet: ask again, the next consumers wait for these to be ready.
+        NotYet: ask again, the next consumers wait for these to be ready. One that is down goes
+        before those that serve: on the way back nobody else would be left.
         """
 
     def progress(self, change: Change) -> Progress:
