@@ -186,7 +186,8 @@ class Loader:
             return None
         settings = {name: value for name, value in data.items() if name != "uses"}
         try:
-            made = self._make(plugin, settings, path, uses)
+            watched = self._registry.watched(kind, uses, plugin)
+            made = self._make(watched, settings, path, uses)
             if made is None or self._mistakes:
                 return made  # a plugin is not judged by settings that are wrong
             for one in each(made):

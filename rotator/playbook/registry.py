@@ -20,7 +20,7 @@ import rotator.integrations
 from rotator import reference
 from rotator.clients.wrapping import Way, Ways
 from rotator.integrations.catalog.shipped import shipped
-from rotator.plugin import Integration, conform
+from rotator.plugin import Integration, answers, conform
 
 _PACKAGE = "rotator.integrations"
 KINDS = ("provider", "store", "restarter", "probe")
@@ -114,6 +114,13 @@ class Registry:
         if found is not None:
             conform.check_class(kind, name, found)
         return found
+
+    def watched(self, kind: str, name: str, found: Any) -> Any:
+        """What `find` returned, to be made and asked: answers of another package's plugin are
+        looked at. Ours are checked by mypy.
+        """
+        is_ours = name in _built_in(kind) or (kind == "provider" and name in self._catalog())
+        return found if is_ours else answers.watched(kind, name, found)
 
     def _class(self, kind: str, name: str) -> type[Any] | None:
         if name in _built_in(kind):

@@ -16,6 +16,7 @@ from typing import Any
 
 from rotator.errors import ConfigError
 from rotator.plugin import probe, provider, restarter, store
+from rotator.plugin.typed import are_strangers, article, misfit, spoken
 
 KINDS: Mapping[str, type] = {
     "provider": provider.Provider,
@@ -60,7 +61,9 @@ class PluginMistakes(ConfigError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a contract. `parameters`: None for a property; `returns` is its type."""
+    """One member of a contract. `parameters`: None for a property; `returns`: the type of what is
+    answered.
+    """
 
     name: str
     parameters: tuple[inspect.Parameter, ...] | None
@@ -88,7 +91,7 @@ def check_made(kind: str, name: str, plugin: Any) -> None:
 @lru_cache(maxsize=512)
 def _of_class(kind: str, plugin: Any) -> tuple[str, ...]:
     if not isinstance(plugin, type):
-        return (f"is no class, but {_article(type(plugin).__name__)}",)
+        return (f"is no class, but {article(type(plugin).__name__)}",)
     mistakes = list(_of_dataclass(kind, plugin))
     for member in members(KINDS[kind]):
         mistakes += _of_member(plugin, member, required=True)
@@ -137,6 +140,8 @@ def _of_member(plugin: type, member: Member, *, required: bool) -> Iterator[str]
             yield f"`{member.name}` is a method, not a property or an attribute"
         elif is_field and isinstance(found, property):
             yield f"setting `{member.name}` needs a default: a base class has it as a property"
+        elif not is_field and not hasattr(found, "__get__"):  # an attribute, the same in each one
+            yield from _of_answer(member, found)
     elif is_field or not _is_function(found):
         yield f"`{member.name}` is no method: it is asked as `{member}`"
     else:
@@ -173,6 +178,13 @@ def _of_method(plugin: type, member: Member) -> Iterator[str]:
     except TypeError:
         words = ", ".join(list(signature.parameters)[0 if bound else 1 :])
         yield f"`{member.name}({words})` cannot be asked as `{member}`"
+    try:
+        returns = typing.get_type_hints(method).get("return", Any)
+    except Exception:  # an annotation may be any expression, and need not be right to be called
+        return
+    if are_strangers(returns, member.returns):
+        said, wanted = spoken(returns), spoken(member.returns)
+        yield f"`{member}` returns {said} by its annotation, not {wanted}"
 
 
 @lru_cache
@@ -186,19 +198,34 @@ def members(contract: type) -> tuple[Member, ...]:
 
 
 def _member(name: str, found: Any) -> Member:
+    function = found.fget if isinstance(found, property) else found
+    returns = typing.get_type_hints(function)["return"]
     if isinstance(found, property):
-        hints = typing.get_type_hints(found.fget)
-        return Member(name, None, hints.get("return", Any))
-    parameters = tuple(inspect.signature(found).parameters.values())[1:]
-    return Member(name, parameters, Any)
+        return Member(name, None, returns)
+    return Member(name, tuple(inspect.signature(found).parameters.values())[1:], returns)
+
+
+@lru_cache(maxsize=512)
+def called(kind: str, plugin: Any) -> tuple[Member, ...]:
+    """The members of a class that ask its system: methods, of its capabilities, too."""
+    supplied = (provider.Supplied,) if kind == "provider" else ()
+    return tuple(
+        member
+        for contract in (KINDS[kind], *_CAPABILITIES[kind], *supplied)
+        for member in members(contract)
+        if member.parameters is not None or member.name in _ASKS
+        if hasattr(plugin, member.name)
+    )
 
 
 # --- what was made of it ---
 def _of_made(kind: str, plugin: Any) -> Iterator[str]:
     its_class: Any = type(plugin)
-    for member in _evaluated(kind, its_class):
-        yield from _of_value(plugin, member)
-    if kind == "provider" and plugin.supplied is True:
+    mistakes = [
+        text for member in _evaluated(kind, its_class) for text in _of_value(plugin, member)
+    ]
+    yield from mistakes
+    if kind == "provider" and not mistakes and plugin.supplied:
         for member in members(provider.Supplied):
             yield from _of_member(type(plugin), member, required=True)
 
@@ -222,41 +249,11 @@ def _of_value(plugin: Any, member: Member) -> Iterator[str]:
     except Exception as error:  # of its own code, which may raise anything
         yield f"`{member.name}` raises {type(error).__name__}: {error}"
         return
-    if not fits(value, member.returns):
-        kind = "None" if value is None else _article(type(value).__name__)
-        yield f"`{member.name}` is {kind}, not {_spoken(member.returns)}"
+    yield from _of_answer(member, value)
+
+
+def _of_answer(member: Member, value: Any) -> Iterator[str]:
+    if wrong := misfit(value, member.returns):
+        yield f"`{member}{wrong.where}` is {wrong.what}"
     elif member.name == "name" and not value:
         yield "`name` is empty: the journal knows it by its name"
-
-
-def fits(value: Any, wanted: Any) -> bool:
-    """Whether a value is of an annotated type, as far as contracts use types."""
-    origin, inside = typing.get_origin(wanted), typing.get_args(wanted)
-    if wanted is Any:
-        return True
-    if wanted is None or wanted is type(None):
-        return value is None
-    if origin is tuple:
-        return isinstance(value, tuple) and all(fits(one, inside[0]) for one in value)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping)
-    if inside:  # a union
-        return any(fits(value, one) for one in inside)
-    if wanted in (int, float):
-        number = int if wanted is int else (int, float)
-        return isinstance(value, number) and not isinstance(value, bool)
-    return isinstance(value, wanted)
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
-def _spoken(wanted: Any) -> str:
-    inside = typing.get_args(wanted)
-    if typing.get_origin(wanted) is tuple:
-        return f"a tuple of {inside[0].__name__}"
-    if typing.get_origin(wanted) is not None and not isinstance(wanted, type):
-        names = [getattr(one, "__name__", str(one)) for one in inside]
-        return " or ".join("None" if name == "NoneType" else name for name in names)
-    return _article(getattr(wanted, "__name__", str(wanted)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar
@@ -12,6 +14,8 @@ import pytest
 from rotator.errors import OutcomeUnknown, RotatorError, TransientError
 from rotator.model import Finding
 from rotator.playbook.registry import Registry
+from rotator.plugin.answers import answering
+from rotator.plugin.conform import called
 
 # What the engine takes for "the system did not answer": it asks again, or looks what happened.
 NO_ANSWER = (TransientError, OutcomeUnknown)
@@ -40,6 +44,22 @@ class PluginContract:
     def unreachable(self) -> Any:
         """The plugin, where its system does not answer."""
         not_provided("unreachable")
+
+    @pytest.fixture(autouse=True)
+    def _answers_are_of_their_types(
+        self, plugin: Any, uses: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In each test of the contract, as in a rotation: else the error names plugin and
+        member.
+        """
+        its_class: Any = type(plugin)
+        for member in called(self.kind, its_class):
+            found = inspect.getattr_static(its_class, member.name)
+            watch = functools.partial(answering, f"{self.kind}.{uses}", member)
+            if inspect.isfunction(found):
+                monkeypatch.setattr(its_class, member.name, watch(found))
+            elif isinstance(found, property) and found.fget:
+                monkeypatch.setattr(its_class, member.name, property(watch(found.fget)))
 
     def test_it_is_found_by_its_name_and_keeps_its_settings(self, plugin: Any, uses: str) -> None:
         """By the entry point `KIND.NAME` of the group `rotator.plugins`, as `rotator` finds it; a

@@ -27,6 +27,12 @@ class WrongToy:
 
 
 STORES = [
+    WrongToy(
+        "store",
+        "its answer has a text for a number",
+        "test_what_was_written_is_read_back",
+        [('str(entry["version"]))', 'str(entry["version"]), written_at="2026-01-01")')],
+    ),
     WrongToy("store", "its settings can be changed", _KEEPS_SETTINGS, [_FROZEN]),
     WrongToy(
         "store",
@@ -134,6 +140,17 @@ STORES = [
 ]
 
 RESTARTERS = [
+    WrongToy(
+        "restarter",
+        "it answers a restart with a yes",
+        "test_a_repeated_restart_of_one_change_restarts_nothing_more",
+        [
+            (
+                "def restart(self, change: Change) -> None:",
+                "def restart(self, change: Change) -> None:\n        self._restart(change)\n        return True\n\n    def _restart(self, change: Change) -> None:",
+            )
+        ],
+    ),
     WrongToy("restarter", "its settings can be changed", _KEEPS_SETTINGS, [_FROZEN]),
     WrongToy(
         "restarter",
@@ -190,6 +207,17 @@ RESTARTERS = [
 ]
 
 PROBES = [
+    WrongToy(
+        "probe",
+        "it answers by yes and no",
+        "test_a_key_that_works_passes_and_one_that_does_not_is_rejected",
+        [
+            (
+                'raise Rejected("acme refuses this key")',
+                'raise Rejected("acme refuses this key")\n        return True',
+            )
+        ],
+    ),
     WrongToy("probe", "its settings can be changed", _KEEPS_SETTINGS, [_FROZEN]),
     WrongToy(
         "probe",
@@ -224,6 +252,12 @@ _GENERATE = '        keys = self._service.load("keys")\n        key_id'
 _REVOKE = '        self._set(credential, "dead")'
 
 PROVIDERS = [
+    WrongToy(
+        "provider",
+        "its list has a text for a time",
+        "test_a_list_is_offered_or_not",
+        [('key["hint"], active', 'key["hint"], created_at="2026-01-01", active')],
+    ),
     WrongToy("provider", "its settings can be changed", _KEEPS_SETTINGS, [_FROZEN]),
     WrongToy(
         "provider",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from rotator.plugin import probe, provider, restarter, store
+from tests.contract.test_kit import CONTRACTS, names_of, run_pytest
 from tests.docs.test_docs import DOCS, blocks, commands
 
 PAGE = DOCS / "plugins.md"
@@ -105,6 +106,129 @@ def test_a_mistake_in_it_is_told_as_the_page_shows(acme: Path, run: Run) -> None
     shown = next(one for one in blocks(PAGE, "text") if one.startswith("error: "))
     assert done.returncode == 2
     assert all(line in done.stderr for line in shown.splitlines()), done.stderr
+
+
+def _edit(acme: Path, right: str, wrong: str) -> None:
+    module = acme / "site" / "rotator_acme.py"
+    text = module.read_text()
+    assert right in text
+    module.write_text(text.replace(right, wrong))
+
+
+def test_an_answer_of_another_type_is_refused_before_anything_is_changed(
+    acme: Path, run: Run
+) -> None:
+    _edit(acme, 'Held({"key": Secret(text)}, _version(text))', 'Held({"key": Secret(text)}, 7)')
+    done = run("rotate", "acme-app")
+    assert done.returncode == 6
+    (shown,) = (one for one in blocks(PAGE, "text") if "read()" in one)
+    assert shown.partition(" (r-")[0] in done.stderr, done.stderr
+    assert _values(acme) == [FIRST]
+
+
+def test_a_key_whose_answer_is_of_another_type_is_destroyed(acme: Path, run: Run) -> None:
+    """It was made: it is found by its label, and does not stay as an orphan."""
+    right = "return single(value, key_id=key_id, hint=hint_of(value))"
+    _edit(acme, right, 'return {"id": key_id, "value": value}')
+    done = run("rotate", "acme-app")
+    assert done.returncode == 3, done.stderr
+    assert "provider.acme: `generate(label, like)` is a dict, not a" in done.stdout + done.stderr
+    assert _values(acme) == [FIRST] and (acme / "drawer").read_text() == FIRST
+
+
+def test_an_error_that_it_did_not_foresee_names_plugin_and_member(acme: Path, run: Run) -> None:
+    """The rotation is undone: the key that was made by hand is in force."""
+    _edit(acme, "jobs = self._instances()\n        waiting", 'jobs = {}["jobs"]\n        waiting')
+    done = run("rotate", "acme-app", "--wait")
+    said = done.stdout + done.stderr
+    assert "restarter.acme: `progress(change)` raised KeyError: 'jobs'" in said
+    assert (acme / "drawer").read_text() == FIRST and FIRST in _values(acme)
+
+
+_KIT = """
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rotator_acme import AcmeProbe, AcmeProvider, AcmeRestarter, AcmeStore
+
+from rotator.model import single
+from rotator.testing.probes import ProbeContract
+from rotator.testing.providers import ProviderContract
+from rotator.testing.restarters import RestarterContract
+from rotator.testing.stores import StoreContract
+
+
+class Named:
+    @pytest.fixture
+    def uses(self):
+        return "acme"
+
+
+class TestProvider(Named, ProviderContract):
+    @pytest.fixture
+    def provider(self, tmp_path):
+        return AcmeProvider(desk=str(tmp_path))
+
+
+class TestStore(Named, StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path):
+        (tmp_path / "drawer").write_text(self.first)
+        return AcmeStore(drawer=str(tmp_path / "drawer"))
+
+    @pytest.fixture
+    def put(self, tmp_path):
+        return (tmp_path / "drawer").write_text
+
+    @pytest.fixture
+    def absent(self, tmp_path):
+        return AcmeStore(drawer=str(tmp_path / "another"))
+
+
+class TestRestarter(Named, RestarterContract):
+    @pytest.fixture
+    def restarter(self, tmp_path):
+        (tmp_path / "drawer").write_text(self.first)
+        for job in ("web", "worker"):
+            runs = {"key": self.first, "started_at": time.time() - 60}
+            (tmp_path / f"{job}.json").write_text(json.dumps(runs))
+        drawer = str(tmp_path / "drawer")
+        return AcmeRestarter(jobs=["web", "worker"], bench=str(tmp_path), drawer=drawer)
+
+    @pytest.fixture
+    def put(self, tmp_path):
+        return (tmp_path / "drawer").write_text
+
+
+class TestProbe(Named, ProbeContract):
+    @pytest.fixture
+    def probe(self, tmp_path):
+        key = {"name": "", "value": "acme-0123456789abcdef", "made_at": 0}
+        (tmp_path / "key.json").write_text(json.dumps(key))
+        return AcmeProbe(desk=str(tmp_path))
+
+    @pytest.fixture
+    def good(self):
+        return single("acme-0123456789abcdef")
+"""
+
+
+def test_the_plugins_of_the_page_pass_the_kit(tmp_path: Path) -> None:
+    """All but what needs a system that does not answer: files always do."""
+    _install(tmp_path)
+    (tmp_path / "tests").mkdir()
+    imports, *classes = _KIT.split("\n\n\nclass Test")
+    for text in classes:
+        kind = text.partition("(")[0].lower()
+        module = f"{imports}\n\n\nclass Test{text}"
+        (tmp_path / "tests" / f"test_{kind}.py").write_text(module)
+    results = run_pytest(tmp_path)
+    for contract in CONTRACTS:
+        came = results[f"test_{contract.kind}"]
+        (skipped,) = (name for name in came if "does_not_answer" in name)
+        assert came == {**dict.fromkeys(names_of(contract), "passed"), skipped: "skipped"}
 
 
 def test_the_page_names_every_capability() -> None:

@@ -163,6 +163,14 @@ def _raising(self: Any) -> str:
     raise KeyError("ACME_HOME")
 
 
+def _text(self: Any) -> str:
+    return ""
+
+
+def _kept(self: Any, expect: str) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(
     ("kind", "members", "words"),
     [
@@ -178,12 +186,21 @@ def _raising(self: Any) -> str:
         ("store", {"name": None, "write_only": 0}, "`write_only` is an int, not a bool"),
         ("store", {"nudge": True}, r"`nudge` is no method: it is asked as `nudge\(why\)`"),
         ("store", {"writes": "here"}, "`writes` is a str, not an Address"),
-        ("store", {"keys": ["a"]}, "`keys` is a list, not Mapping or None"),
+        ("store", {"keys": ["a"]}, "`keys` is a list, not a Mapping or None"),
         ("provider", {"fields": "key"}, "`fields` is a str, not a tuple of str"),
-        ("provider", {"fields": ("key", 1)}, "`fields` is a tuple, not a tuple of str"),
+        ("provider", {"fields": ("key", 1)}, r"`fields\[1\]` is an int, not a str"),
         ("provider", {"quota": 1.5}, "`quota` is a float, not an int"),
         ("provider", {"list_lag": True}, "`list_lag` is a bool, not a float"),
         ("provider", {"supplied": True}, r"has no `accept\(value, old\)`"),
+        ("provider", {"supplied": property(_raising)}, "`supplied` raises KeyError: 'ACME_HOME'"),
+        ("store", {"compare_and_set": "yes"}, "`compare_and_set` is a str, not a bool"),
+        (
+            "store",
+            {"read": _text},
+            r"`read\(\)` returns a str by its annotation, not a Held or None",
+        ),
+        ("provider", {"inventory": _text}, "returns a str by its annotation, not a list of Key"),
+        ("store", {"tidy": _kept}, r"`tidy\(expect\)` returns a bool by its annotation, not None"),
         ("probe", {"asks_with_key": lambda self: True}, "`asks_with_key` is a method"),
         ("probe", {"probe": lambda self, a, b: None}, r"`probe\(a, b\)` cannot be asked as"),
     ],
