@@ -72,11 +72,12 @@ def put(text: str, hang: int = 0) -> None:
         print(line, flush=True)
 
 
-def complain(message: str, hint: str = "") -> None:
+def complain(message: str, *hints: str) -> None:
     """`error:` and `hint:` on standard error, redacted, a line each: no word in them begins another
-    one.
+    one, and no two hints are joined, as each may be a question or a sentence. Empty ones are left
+    out.
     """
-    for kind, words in (("error", message), ("hint", hint)):
+    for kind, words in (("error", message), *(("hint", hint) for hint in hints)):
         if words:
             for line in folded(f"{kind}: {tidy(words)}", columns(sys.stderr), len(kind) + 2):
                 print(line, file=sys.stderr)

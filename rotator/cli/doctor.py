@@ -104,12 +104,12 @@ def _put_wrong(title: str, lines: list[str]) -> None:
 def line(checked: Checked) -> Line:
     values = _values(checked)
     text = _ALL_RIGHT.get(checked.check) if checked.ok else None
-    hint = _HINTS.get(checked.check, "").format(**values)
+    hint = "" if checked.ok else _HINTS.get(checked.check, "").format(**values) or checked.hint
     return Line(
         checked.subject,
         checked.ok,
         text or TEXTS[checked.check].format(**values),
-        hint or checked.hint,
+        hint,
         End.MISTAKE if checked.check is Check.MISTAKE else End.FOUND,
     )
 

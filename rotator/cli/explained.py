@@ -119,7 +119,7 @@ def _values_of_old_key(debt: Debt | None) -> dict[str, object]:
 def _old_key(debt: Debt) -> str:
     if debt.phase in DEAD_PHASES:
         return f"old key {debt.key} is {debt.death} ({debt.phase})"
-    return f"old key {debt.key} ({debt.key.hint}) still lives: {debt.phase} → {_way(debt)}"
+    return f"old key {words.key_with_hint(debt.key)} still lives: {debt.phase} → {_way(debt)}"
 
 
 def _way(debt: Debt) -> str:

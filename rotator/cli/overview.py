@@ -74,6 +74,8 @@ def details(status: PlaybookStatus) -> Iterator[str]:
         yield f"{short(failed.id)} was {failed.outcome} {ended}: {failed.problem}"
     for one in todos.worded(status):
         yield one.line
+        if one.hint:
+            yield f"hint: {one.hint}"
 
 
 def _key_end(status: PlaybookStatus, ends: float) -> str:

@@ -25,8 +25,8 @@ class Voice:
     def put(self, text: str, hang: int = 0) -> None:
         console.put(f"{self.about}{text}", hang)
 
-    def say(self, message: str, hint: str = "") -> None:
-        words.say(f"{self.about}{message}", hint)
+    def say(self, message: str, *hints: str) -> None:
+        words.say(f"{self.about}{message}", *hints)
 
 
 def report(found: Report, many: bool = False) -> None:
@@ -78,7 +78,7 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
 def _unfinished(found: Report, rotation: Rotation, voice: Voice) -> None:
     name = short(rotation.id)
     if rotation.phase is Phase.STUCK:
-        voice.say(f"needs attention: {rotation.question} ({name})", _way_on(rotation))
+        voice.say(f"needs attention: {rotation.question} ({name})", *_ways_on(rotation))
     elif needs_attention(rotation):
         since, tries = span(rotation.now - rotation.since), count(rotation.tries, "try", "tries")
         failing = f"{rotation.phase} fails since {since}, {tries}: {rotation.problem}"
@@ -100,24 +100,29 @@ def _old_keys(found: Report, voice: Voice) -> None:
     reported = [one.id for one in found.kills if incident.ending(one) is not incident.Ending.DEAD]
     for debt in found.debts:
         if debt.open and debt.attention and debt.id not in reported:
-            again = "it is looked at again every hour"
-            if debt.phase is not DebtPhase.HELD:
-                again = "it is tried again by the next `rotate --due`"
-            voice.say(f"an old key needs attention: {words.debt_words(debt)}", again)
+            voice.say(f"an old key needs attention: {words.debt_words(debt)}", _again(debt))
 
 
-def _way_on(rotation: Rotation) -> str:
-    """What a person types once they have looked. Nothing goes back to a leaked key."""
+def _again(debt: Debt) -> str:
+    """Who goes on with an old key that needs attention."""
+    if debt.asks and debt.by_hand:  # its words end with what a person does
+        return f"`rotator keys {debt.playbook}` shows whether it still works"
+    if debt.asks:
+        return f"destroy it in the provider's console, then `rotator confirm {debt.playbook}`"
+    if debt.phase is DebtPhase.HELD:
+        return "it is looked at again every hour"
+    return "it is tried again by the next `rotate --due`"
+
+
+def _ways_on(rotation: Rotation) -> tuple[str, ...]:
+    """What a person does, and types once they have looked. Nothing goes back to a leaked key."""
+    if rotation.came_from is Phase.RECOGNISE:  # its hint has the orders
+        return (rotation.hint,)
     orders = f"`rotator resume {rotation.playbook}`"
     if not rotation.compromised:
         orders += f" or `rotator undo {rotation.playbook}`"
-    if "`rot" in rotation.hint:
-        return rotation.hint
-    return (
-        f"{rotation.hint} Then {orders}"
-        if rotation.hint
-        else f"`rotator show {short(rotation.id)}`, then {orders}"
-    )
+    look = "" if rotation.hint else f"`rotator show {short(rotation.id)}` has each attempt; "
+    return (rotation.hint, f"{look}then {orders}")
 
 
 def abandoned(found: Report, current: Key | None) -> None:
@@ -171,8 +176,8 @@ def _ended(found: Report, rotation: Rotation, voice: Voice) -> None:
         case Outcome.REFUSED:
             _refused(found, rotation, voice)
         case Outcome.ABANDONED:
-            name, orphan = short(rotation.id), _orphan(rotation)
-            voice.say(f"it is over: {rotation.problem} ({name}).{orphan}", rotation.hint)
+            text = f"it is over ({short(rotation.id)}): {rotation.problem}"
+            voice.say(text, rotation.hint, _orphan(rotation))
         case _:
             pass
 
@@ -189,8 +194,9 @@ def _verified(found: Report, rotation: Rotation, voice: Voice) -> None:
                 killed(debt, voice)
     what = f"back to the previous key {rotation.new}: verified" if rotation.back else "verified"
     next_step = _revoked_next(sum(not _of_a_person(debt) for debt in waiting), rotation.back)
-    details = f"`rotator show {short(rotation.id)}` tells more.{_orphan(rotation)}"
+    details = f"`rotator show {short(rotation.id)}` tells more."
     voice.put(f"{what} in {found.seconds:.0f} s.{next_step} {details}")
+    _put_orphan(rotation, voice)
 
 
 def _died_as_leaked(debt: Debt) -> bool:
@@ -210,14 +216,13 @@ def _revoked_next(keys: int, back: bool) -> str:
 
 
 def _refused(found: Report, rotation: Rotation, voice: Voice) -> None:
-    changed = "No new key was made" if found.kills else "Nothing was changed"
-    hint = rotation.hint
+    changed = "no new key was made" if found.kills else "nothing was changed"
+    again = ""
     if rotation.compromised and not found.kills:  # an order that was refused is not kept
         order = f"`rotate {rotation.playbook} --compromised` once more"
         again = f"{order}: the leaked key lives until then"
-        joint = " Then" if hint.endswith("?") else "; then"
-        hint = f"{hint}{joint} {again}" if hint else again
-    voice.say(f"{rotation.problem}. {changed}. ({short(rotation.id)})", hint)
+    text = f"refused, and {changed} ({short(rotation.id)}): {rotation.problem}"
+    voice.say(text, rotation.hint, again)
 
 
 def _of_a_person(debt: Debt) -> bool:
@@ -228,30 +233,36 @@ def _of_a_person(debt: Debt) -> bool:
 def _rolled_back(found: Report, rotation: Rotation, voice: Voice) -> None:
     name = short(rotation.id)
     if rotation.back:
-        text = f"not back to the previous key: {rotation.problem}. The present one stays ({name})"
+        text = f"not back to the previous key, the present one stays ({name}): {rotation.problem}"
         voice.say(text, rotation.hint)
     elif found.ordered:
         voice.put(_undone_as_ordered(rotation))
+        _put_orphan(rotation, voice)
     else:
-        kept = f"The old key is in force; nothing was lost.{_orphan(rotation)} ({name})"
+        text = f"rolled back, the old key is in force ({name}): {rotation.problem}"
         hint = rotation.hint or f"`rotator show {name}` has each attempt"
-        voice.say(f"rolled back: {rotation.problem}. {kept}", hint)
+        voice.say(text, hint, _orphan(rotation))
 
 
 def _undone_as_ordered(rotation: Rotation) -> str:
     name = short(rotation.id)
     if rotation.possible_orphan:
-        return f"undone, as ordered: the old key is in force ({name}).{_orphan(rotation)}"
+        return f"undone, as ordered: the old key is in force ({name})"
     if rotation.new is None and not rotation.last_create:
         return f"undone, as ordered: no key had been made ({name})"
     return f"rolled back, as ordered: the old key is in force, the new one is destroyed ({name})"
 
 
+def _put_orphan(rotation: Rotation, voice: Voice) -> None:
+    if orphan := _orphan(rotation):
+        voice.put(orphan)
+
+
 def _orphan(rotation: Rotation) -> str:
-    """A sentence to go on with, where there may be a key that nobody knows."""
+    """What is to be looked for, where there may be a key that nobody knows."""
     if not rotation.possible_orphan:
         return ""
     return (
-        f" There may be a key that nobody knows: {rotation.possible_orphan}. Look in the provider's"
-        " console."
+        "look in the provider's console, there may be a key that nobody knows:"
+        f" {rotation.possible_orphan}"
     )

@@ -173,5 +173,8 @@ def status(found: PlaybookStatus) -> dict[str, Any]:
         "pause": pause(found.pause),
         "rotation": rotation(found.rotation, found.recorded),
         "old_keys": [old_key(debt) for debt in found.debts],
-        "todo": [{**asdict(one), "at": at(one.at)} for one in todos.worded(found)],
+        "todo": [
+            {**asdict(one), "at": at(one.at), "hint": one.hint or None}
+            for one in todos.worded(found)
+        ],
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.cli import console
 from rotator.core.action import Action, Call, Done, Failed, Later, Op, Unknown, WaitUntil
-from rotator.core.debt_state import Debt
+from rotator.core.debt_state import Debt, Proof
 from rotator.core.patience import ENDLESS
 from rotator.core.state import Rotation
 from rotator.counting import span
@@ -229,6 +229,8 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
     elif isinstance(result, Failed | Unknown):
         line.tries += 1
         line.failed = result.message
+    elif isinstance(result, Done) and call.op is Op.PROVE and not result.data:
+        line.waiting = f"{call.key} is not refused yet"
     elif isinstance(result, Done):
         line.waiting = ""
         if (
@@ -238,7 +240,7 @@ def _learn(line: StepLine, call: Call, performed: Performed) -> None:
         line.warnings = tuple(
             finding.text for finding in performed.findings if finding.level == "warning"
         )
-        words = performed.detail or _words(call)
+        words = performed.detail or _words(call, result)
         if words:
             line.done.append(words)
 
@@ -257,10 +259,11 @@ def _clock(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
-def _words(call: Call) -> str:
+def _words(call: Call, result: Done) -> str:
+    unlisted = result.data is Proof.UNLISTED
     return {
         Op.REVOKE: f"{call.key} revoked",
         Op.DEACTIVATE: f"{call.key} deactivated",
-        Op.PROVE: "refused by the provider",
+        Op.PROVE: "no longer listed by the provider" if unlisted else "refused by the provider",
         Op.PREFLIGHT: "nothing hinders it",
     }.get(call.op, "")

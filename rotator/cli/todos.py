@@ -15,12 +15,15 @@ from rotator.views.todo import PERSON, Step, Todo, todo
 
 @dataclass(frozen=True, slots=True)
 class WordedTodo:
-    """Who does what, by which command, and when (Unix seconds)."""
+    """Who does what, by which command, and when (Unix seconds). `hint` is in the words of others,
+    and so stands alone.
+    """
 
     who: str
     what: str
     command: str | None
     at: float | None
+    hint: str = ""
 
     @property
     def line(self) -> str:
@@ -69,7 +72,7 @@ def _watch(status: PlaybookStatus, one: Todo) -> str:
 
 def _look_and_resume(status: PlaybookStatus, one: Todo) -> str:
     rotation = short(status.running.id) if status.running is not None else status.name
-    return one.detail or f"see what stands in its way (`rotator show {rotation}`)"
+    return f"see what stands in its way (`rotator show {rotation}`)"
 
 
 def _supply(status: PlaybookStatus, one: Todo) -> str:
@@ -79,7 +82,7 @@ def _supply(status: PlaybookStatus, one: Todo) -> str:
 
 def _rotate_anew(status: PlaybookStatus, one: Todo) -> str:
     again = "; the next `rotate --due` tries again" if one.again else ""
-    return f"{one.detail or 'see what failed'}{again}"
+    return f"see what failed{again}"
 
 
 def _rotate_before_end(status: PlaybookStatus, one: Todo) -> str:
@@ -90,6 +93,8 @@ def _rotate_before_end(status: PlaybookStatus, one: Todo) -> str:
     return f"{end}, and it has no schedule"
 
 
+# Their detail is a hint of whoever failed
+_HINTED = frozenset({Step.LOOK_AND_RESUME, Step.ROTATE_ANEW})
 # What depends on more than the to-do itself
 COMPOSED: dict[Step, Callable[[PlaybookStatus, Todo], str]] = {
     Step.WATCH: _watch,
@@ -111,4 +116,5 @@ def word(status: PlaybookStatus, one: Todo) -> WordedTodo:
     else:
         what = TEXTS[one.step].format(name=status.name, key=one.key, detail=one.detail)
     command = COMMANDS[one.step]
-    return WordedTodo(one.who, what, command and command.format(name=status.name), one.at)
+    hint = one.detail if one.step in _HINTED else ""
+    return WordedTodo(one.who, what, command and command.format(name=status.name), one.at, hint)

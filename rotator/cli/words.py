@@ -24,8 +24,8 @@ def moment(at: float) -> str:
 def debt_words(debt: Debt) -> str:
     """What an old key waits for."""
     key = key_with_hint(debt.key)
-    if debt.attention:
-        return f"{key}: {debt.attention}"
+    if debt.attention:  # which begins with the key where a person is asked to destroy it
+        return debt.attention if debt.asks else f"{key}: {debt.attention}"
     if debt.phase is DebtPhase.GRACE:
         policy = debt.plan.policy
         until = moment(debt.born + policy.grace)

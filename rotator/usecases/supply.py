@@ -82,7 +82,7 @@ def _not_taken(
         writing.record(rotation, "refused", order="supply", reason=why)
     where = where_keys_are_made(provider)
     ways = f"it still waits: `rotator supply {session.playbook}` (keys are made {where})"
-    return NotTaken(why, f"{hint}; {ways}" if hint else ways)
+    return NotTaken(why, f"{ways}; {hint}" if hint else ways)
 
 
 def _sealed(runtime: Runtime, name: str, key: Key | None) -> Credential | None:

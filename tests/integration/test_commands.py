@@ -278,7 +278,7 @@ def test_a_failing_program_changes_nothing(run: Callable[..., Said], home: Path)
     (home / "keys.py").write_text("import sys; sys.exit('the vault is closed')")
     said = run("rotate", "one")
     assert (
-        said.code == 6 and "the vault is closed" in said.err and "Nothing was changed" in said.err
+        said.code == 6 and "the vault is closed" in said.err and "nothing was changed" in said.err
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from rotator.cli import console
 from rotator.cli.steps import StepView, laid_out
 from rotator.core.action import Call, Done, Failed, Later, Op, Result, Unknown, WaitUntil
-from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.debt_state import Debt, DebtPhase, Proof
 from rotator.core.plan import Key, Plan
 from rotator.core.state import Cause, Phase, Rotation
 from rotator.engine.performed import Performed
@@ -91,7 +91,10 @@ def test_a_dead_key_is_not_told_as_a_failure_when_a_probe_fails_afterwards(
     to die.
     """
     view = StepView()
-    for op, result in ((Op.PROVE, Done(NOW)), (Op.WATCH, Failed(NOW, "the key is refused (401)"))):
+    for op, result in (
+        (Op.PROVE, Done(NOW, Proof.REFUSED)),
+        (Op.WATCH, Failed(NOW, "the key is refused (401)")),
+    ):
         view(DEBT, Call(op, "revoke", key=DEBT.key), Performed(result), 0.1)
     view.close()
     said = capsys.readouterr().out
@@ -99,6 +102,24 @@ def test_a_dead_key_is_not_told_as_a_failure_when_a_probe_fails_afterwards(
         "revoke     ✓ refused by the provider" in said
         and "! a probe fails since then: the key is refused" in said
     )
+
+
+@pytest.mark.parametrize(
+    ("proof", "line"),
+    [
+        (Proof.NONE, "revoke     ✗ k is not refused yet"),
+        (Proof.REFUSED, "revoke     ✓ refused by the provider"),
+        (Proof.UNLISTED, "revoke     ✓ no longer listed by the provider"),
+    ],
+)
+def test_a_key_is_said_to_be_refused_where_that_was_seen_alone(
+    proof: Proof, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = StepView()
+    view(DEBT, Call(Op.PROVE, "revoke", key=DEBT.key), Performed(Done(NOW, proof)), 0.1)
+    view.close()
+    assert line in capsys.readouterr().out
+    assert [one["ok"] for one in view.finished["one"]] == [proof is not Proof.NONE]
 
 
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,19 @@ def test_each_todo_can_be_worded(step: Step) -> None:
     assert line.startswith("person: ") and "{" not in line
 
 
+@pytest.mark.parametrize("step", [Step.LOOK_AND_RESUME, Step.ROTATE_ANEW])
+def test_a_hint_of_others_stands_in_no_sentence_of_ours(step: Step) -> None:
+    todo = todos.word(FULL, Todo(step, PERSON, detail="is it the right name?"))
+    assert todo.hint == "is it the right name?" and "?" not in todo.line
+
+
+@pytest.mark.parametrize("check", Check)
+def test_what_is_well_has_no_hint(check: Check) -> None:
+    """`doctor --json` gave that of the fault with it."""
+    well = doctor.line(Checked(check, "one", True, hint="put it back", key=KEY, debt=DEBT))
+    assert well.ok and well.hint == ""
+
+
 @pytest.mark.parametrize("why", Why)
 def test_each_reason_can_be_worded(why: Why) -> None:
     verdict = Verdict(stores=("file a",))

@@ -10,7 +10,8 @@ from rotator.cli import demo
 from rotator.cli.counted import counted
 from rotator.cli.reported import report
 from rotator.core.action import Ask, Finish
-from rotator.core.debt_state import Debt
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.plan import Plan
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.counting import about, count, span
 from rotator.usecases.report import Report
@@ -88,7 +89,7 @@ def test_of_several_each_line_says_whose_it_is(capsys: pytest.CaptureFixture[str
     )
     said = capsys.readouterr()
     assert said.out.startswith("one: verified in 0 s.") and said.err.startswith(
-        "error: two: rolled back: it crashed"
+        "error: two: rolled back, the old key is in force (r-"
     )
 
 
@@ -102,3 +103,49 @@ def test_no_length_of_time_that_passed_is_said_to_be_none() -> None:
         "1 min 30 s",
     ]
     assert span(0.0) == "0 s"
+
+
+@pytest.mark.parametrize("hint", ["is it the right name?", "take it out", "Take it out."])
+def test_what_others_hint_at_is_joined_to_no_sentence_of_ours(
+    hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of them stands in a line of its own, whatever it ends with; a problem comes last."""
+    ended = replace(DONE, outcome=Outcome.REFUSED, problem="it says no.", hint=hint)
+    report(_report("one", replace(ended, compromised=True)))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("error: refused, and nothing was changed (r-")
+    assert said[0].endswith("): it says no.")
+    again = "hint: `rotate p --compromised` once more: the leaked key lives until then"
+    assert said[1:] == [f"hint: {hint}", again]
+    stuck = replace(DONE, phase=Phase.STUCK, outcome=None, question="who has it?", hint=hint)
+    report(_report("one", stuck))
+    orders = "hint: then `rotator resume p` or `rotator undo p`"
+    assert capsys.readouterr().err.splitlines()[1:] == [f"hint: {hint}", orders]
+
+
+def test_a_hint_that_has_the_orders_gets_no_second_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """By where the rotation got stuck, not by what the hint says."""
+    way = "no store was written; `rotator resume one` looks again, `rotator undo` gives it up"
+    stuck = replace(
+        DONE, phase=Phase.STUCK, came_from=Phase.RECOGNISE, outcome=None, question="?", hint=way
+    )
+    report(_report("one", stuck))
+    assert capsys.readouterr().err.splitlines()[1:] == [f"hint: {way}"]
+
+
+def test_a_key_that_a_person_did_not_destroy_is_named_once_with_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    debt = replace(
+        decisions.DEBT,
+        plan=Plan(supplied=True),
+        phase=DebtPhase.REVOKE,
+        attention=f"{decisions.DEBT.key} was said to be destroyed, and still works",
+    )
+    report(_report("one", None, debt))
+    said = capsys.readouterr()
+    key = decisions.DEBT.key
+    assert said.out == "" and said.err.splitlines() == [
+        f"error: an old key needs attention: {key} was said to be destroyed, and still works",
+        "hint: destroy it in the provider's console, then `rotator confirm p`",
+    ]

@@ -97,9 +97,7 @@ class DockerRestarter(ContainerSettings):
     def restart(self, change: Change) -> NotYet | None:
         for name in self.containers:
             recreate.put_back(self, name)
-        names = sorted(
-            self.containers, key=lambda name: self.serves(self._required(name), change)
-        )
+        names = sorted(self.containers, key=lambda name: self.serves(self._required(name), change))
         for name in names:
             container = self._required(name)
             if self.needs_restart(container, change):
