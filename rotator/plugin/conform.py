@@ -205,13 +205,17 @@ def _member(name: str, found: Any) -> Member:
     return Member(name, tuple(inspect.signature(found).parameters.values())[1:], returns)
 
 
+def capabilities(kind: str) -> tuple[type, ...]:
+    """The protocols of what a plugin of this kind may have besides."""
+    return (*_CAPABILITIES[kind], *((provider.Supplied,) if kind == "provider" else ()))
+
+
 @lru_cache(maxsize=512)
 def called(kind: str, plugin: Any) -> tuple[Member, ...]:
     """The members of a class that ask its system: methods, of its capabilities, too."""
-    supplied = (provider.Supplied,) if kind == "provider" else ()
     return tuple(
         member
-        for contract in (KINDS[kind], *_CAPABILITIES[kind], *supplied)
+        for contract in (KINDS[kind], *capabilities(kind))
         for member in members(contract)
         if member.parameters is not None or member.name in _ASKS
         if hasattr(plugin, member.name)

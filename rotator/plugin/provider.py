@@ -50,11 +50,16 @@ class Provider(Protocol):
 
     @property
     def overlap(self) -> Overlap:
-        """How many keys may live at once."""
+        """How many keys may live at once: `many`, `two slots` (the second must be free before the
+        start), `none` (a new key ends the old one, which only `allow_downtime` accepts).
+        """
 
     @property
     def recovery(self) -> Recovery:
-        """How a create whose answer was lost is found again."""
+        """How a create whose answer was lost is found again: `label` (the list shows the name that
+        it was made with), `difference` (what the list did not show before), `reread` (its slot
+        shows it), `none` (it is not: a person decides about a key that may be left).
+        """
 
     @property
     def supplied(self) -> bool:
@@ -62,7 +67,7 @@ class Provider(Protocol):
 
     @property
     def can_deactivate(self) -> bool:
-        """A key can be switched off, and on again."""
+        """A key can be switched off, and on again: `deactivate` and `reactivate` work."""
 
     @property
     def can_list(self) -> bool:
@@ -101,7 +106,7 @@ class Provider(Protocol):
 
     # --- what it knows of a key ---
     def beside(self, credential: Credential) -> Mapping[str, str]:
-        """What stands beside the values in stores (model.BESIDE)."""
+        """What stands beside the values in stores, and is no secret: `access_key_id`, `region`."""
 
     def id_of(self, beside: Mapping[str, str]) -> str:
         """The key's id, where what stands beside its values tells it, or ''."""
@@ -136,10 +141,10 @@ class Provider(Protocol):
         """All keys, or Unsupported. A key that is left out counts as gone."""
 
     def deactivate(self, credential: Credential) -> None:
-        """Switched off already is success."""
+        """Switch it off. Switched off already is success."""
 
     def reactivate(self, credential: Credential) -> None:
-        """Switched on already is success."""
+        """Switch it on again. Switched on already is success."""
 
     def revoke(self, credential: Credential) -> None:
         """Destroy it for ever. Already gone is success. The value may be unknown, the id not."""

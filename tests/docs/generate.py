@@ -22,7 +22,7 @@ from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTem
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 from rotator.usecases.exit_codes import Exit
-from tests.docs import diagrams
+from tests.docs import diagrams, plugin_page
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ARCHITECTURE = DOCS.parent / "ARCHITECTURE.md"
@@ -300,7 +300,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for found in inside if found), None)
 
 
-PAGES = {"playbooks.md": reference, "orders.md": orders, "catalog-reference.md": catalog}
+PAGES = {
+    "playbooks.md": reference,
+    "orders.md": orders,
+    "catalog-reference.md": catalog,
+    "plugin-reference.md": lambda: f"{_NOTE}\n{plugin_page.plugins()}",
+}
 
 
 def exit_codes() -> str:

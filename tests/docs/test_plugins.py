@@ -10,10 +10,17 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rotator.playbook import registry
+from rotator.playbook.load import Loader
+from rotator.playbook.mistakes import Mistake
+from rotator.playbook.registry import Registry
+from rotator.playbook.yaml import Document
 from rotator.plugin import probe, provider, restarter, store
 from tests.contract.test_kit import CONTRACTS, names_of, run_pytest
 from tests.docs.test_docs import DOCS, blocks, commands
@@ -229,6 +236,35 @@ def test_the_plugins_of_the_page_pass_the_kit(tmp_path: Path) -> None:
         came = results[f"test_{contract.kind}"]
         (skipped,) = (name for name in came if "does_not_answer" in name)
         assert came == {**dict.fromkeys(names_of(contract), "passed"), skipped: "skipped"}
+
+
+_SERVER = "settings of rotator_acme.py, were Acme a server"
+
+
+def test_settings_arrive_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme_server.py").write_text(_file("python", _SERVER))
+    monkeypatch.syspath_prepend(tmp_path)
+    point = metadata.EntryPoint("probe.acme", "acme_server:AcmeProbe", "rotator.plugins")
+    monkeypatch.setattr(
+        registry, "_entry_points", lambda kind: {"acme": point} if kind == "probe" else {}
+    )
+    (tmp_path / "token").write_text("acme-admin-0123456789\n")
+    data = {
+        "generate": {"uses": "memory", "issuer": "i"},
+        "store": {"uses": "memory", "cell": "c"},
+        "verify": [
+            {"uses": "acme", "url": "u", "token": {"file": "token"}, "timeout": "1m"},
+        ],
+    }
+    mistakes: list[Mistake] = []
+    document = Document("p.yaml", data, {}, folder=str(tmp_path))
+    (playbook,) = Loader(Registry(), document, mistakes).load("p")
+    assert not mistakes
+    acme: Any = playbook.probes[0]
+    assert (acme.url, acme.timeout) == ("u", 60.0)
+    assert acme.token.resolve().reveal() == "acme-admin-0123456789"
+    (tmp_path / "token").write_text("acme-admin-9876543210\n")
+    assert acme.token.resolve().reveal() == "acme-admin-9876543210"
 
 
 def test_the_page_names_every_capability() -> None:
