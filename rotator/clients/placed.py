@@ -106,6 +106,9 @@ class PlacedStore:
             mounts.holders_on(self._host, self.path) if self._host else mounts.holders(self._local)
         )
 
+    def stale_mounts(self) -> list[str]:
+        return [f"{holder} has {self.place} mounted by itself" for holder in self.holders()]
+
     def retire(self, version: str) -> None:
         """The file holds one version only."""
 

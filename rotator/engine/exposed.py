@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rotator.clients.http_connection import is_this_machine
-from rotator.integrations.catalog.provider import HttpProvider
-from rotator.integrations.http.probe import HttpProbe
-from rotator.integrations.vault.server import VaultConnection
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
+from rotator.plugin import AsksWithKey, UsualAddress
 from rotator.reference import Reference
 
 
@@ -36,19 +34,13 @@ def _of(value: Any, name: str) -> Iterator[Finding]:
     elif isinstance(value, Mapping):
         for key, one in value.items():
             yield from _of(one, str(key))
-    elif isinstance(value, HttpProbe) and "{key}" not in f"{value.headers}{value.json}":
+    elif isinstance(value, AsksWithKey) and not value.asks_with_key:
         return  # it sends no key
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from _of(getattr(value, field.name), field.metadata.get("spelled") or field.name)
-        yield from _of_text(_usual_address(value), "its usual address")
-
-
-def _usual_address(plugin: Any) -> str:
-    """Where it goes if the playbook does not say: as the catalog file or the environment has it."""
-    if isinstance(plugin, HttpProvider) and not plugin.base_url:
-        return plugin.entry.api.base or ""
-    return plugin.vault.url if isinstance(plugin, VaultConnection) and not plugin.address else ""
+        if isinstance(value, UsualAddress):
+            yield from _of_text(value.usual_address(), "its usual address")
 
 
 def _of_reference(reference: Reference, name: str) -> Iterator[Finding]:

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rotator.clients.placed import PlacedStore
 from rotator.model import Finding, Level
 from rotator.playbook.playbook import Playbook
-from rotator.plugin import KeepsMounts
+from rotator.plugin import KeepsMounts, Mounted
 
 
 def mounted(playbook: Playbook) -> list[Finding]:
@@ -18,22 +17,21 @@ def mounted(playbook: Playbook) -> list[Finding]:
         isinstance(one.restarter, KeepsMounts) and one.restarter.keeps_mounts
         for one in playbook.consumers
     )
-    files = [entry.store for entry in playbook.stores if isinstance(entry.store, PlacedStore)]
+    files = [entry.store for entry in playbook.stores if isinstance(entry.store, Mounted)]
     return [finding for file in files for finding in _of(file, stays)]
 
 
-def _of(file: PlacedStore, stays: bool) -> Iterator[Finding]:
-    for one in file.holders():
-        text = f"{one} has {file.place} mounted by itself"
+def _of(file: Mounted, stays: bool) -> Iterator[Finding]:
+    for mount in file.stale_mounts():
         if stays:
-            text += ": it would keep the old file, and nothing in `restart` starts it anew"
             yield Finding(
                 Level.ERROR,
-                text,
+                f"{mount}: it would keep the old file, and nothing in `restart` starts it anew",
                 "mount its directory, or restart the container, not the process in it",
             )
         else:
-            text += ": it keeps the old file until it is started anew"
             yield Finding(
-                Level.WARNING, text, "is it restarted here as a container? Else mount the directory"
+                Level.WARNING,
+                f"{mount}: it keeps the old file until it is started anew",
+                "is it restarted here as a container? Else mount the directory",
             )

@@ -5,7 +5,7 @@ polls, retries or logs: the engine owns time. Raises `TransientError` (ask later
 and its kin (do not), `OutcomeUnknown` (it may have happened). How one is written: docs/plugins.md.
 """
 
-from rotator.plugin.capabilities import Address
+from rotator.plugin.capabilities import Address, UsualAddress
 from rotator.plugin.integration import Integration, Wrapping
 from rotator.plugin.probe import AsksWithKey, Foreseen, Probe, ProbeDefaults
 from rotator.plugin.provider import (
@@ -32,8 +32,10 @@ from rotator.plugin.settings import (
 )
 from rotator.plugin.store import (
     Addressed,
+    Copied,
     Fitting,
     KeyFields,
+    Mounted,
     Nudged,
     ReadBy,
     Several,
@@ -51,6 +53,7 @@ __all__ = [
     "AsksWithKey",
     "Beside",
     "Console",
+    "Copied",
     "EnvFileReader",
     "Fitting",
     "Foreseen",
@@ -58,6 +61,7 @@ __all__ = [
     "Integration",
     "KeepsMounts",
     "KeyFields",
+    "Mounted",
     "Nudged",
     "Probe",
     "ProbeDefaults",
@@ -70,6 +74,7 @@ __all__ = [
     "Store",
     "StoreDefaults",
     "Supplied",
+    "UsualAddress",
     "WithEntry",
     "Wrapping",
     "beside_settings",

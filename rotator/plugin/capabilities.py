@@ -7,6 +7,7 @@ What a plugin may be able to do beyond its contract is beside that contract, as 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,14 @@ class Address:
     name: str
     place: str = ""
     fields: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class UsualAddress(Protocol):
+    """A plugin, or a part of its settings, that knows where it goes when no playbook says it."""
+
+    def usual_address(self) -> str:
+        """The URL, '' where the playbook gives another one.
+
+        Preflight warns where keys travel there in clear text.
+        """

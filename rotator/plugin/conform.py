@@ -16,6 +16,7 @@ from typing import Any
 
 from rotator.errors import ConfigError
 from rotator.plugin import probe, provider, restarter, store
+from rotator.plugin.capabilities import UsualAddress
 from rotator.plugin.typed import are_strangers, article, misfit, spoken
 
 KINDS: Mapping[str, type] = {
@@ -26,18 +27,21 @@ KINDS: Mapping[str, type] = {
 }
 # What a plugin of a kind may have besides: it is asked as soon as the member is there
 _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
-    "provider": (provider.Inheriting, provider.Console),
+    "provider": (provider.Inheriting, provider.Console, UsualAddress),
     "store": (
         store.Addressed,
+        store.Copied,
         store.Fitting,
         store.KeyFields,
+        store.Mounted,
         store.Nudged,
         store.ReadBy,
         store.Several,
         store.WithEntry,
+        UsualAddress,
     ),
-    "restarter": (restarter.Beside, restarter.EnvFileReader, restarter.KeepsMounts),
-    "probe": (probe.AsksWithKey, probe.Foreseen),
+    "restarter": (restarter.Beside, restarter.EnvFileReader, restarter.KeepsMounts, UsualAddress),
+    "probe": (probe.AsksWithKey, probe.Foreseen, UsualAddress),
 }
 # Keys that an entry of a playbook has besides the plugin's settings
 RESERVED: Mapping[str, frozenset[str]] = {

@@ -154,3 +154,21 @@ class Several(Protocol):
 
     def each(self) -> Sequence[Store]:
         """The stores; itself alone where it is one."""
+
+
+@runtime_checkable
+class Copied(Protocol):
+    """A store whose value its system may copy to other places, for other consumers."""
+
+    def unfollowed_copies(self, followed: Sequence[Any]) -> list[Finding]:
+        """Warnings of the copies that none of these stores is: nobody looks at who takes the key
+        there. `followed` are those of the playbook's entries that say `follows`.
+        """
+
+
+@runtime_checkable
+class Mounted(Protocol):
+    """A store that replaces a file, which a container may have mounted by itself."""
+
+    def stale_mounts(self) -> Sequence[str]:
+        """Who would keep the present file when another one takes its place: a sentence each."""

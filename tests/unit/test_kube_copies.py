@@ -13,6 +13,7 @@ from rotator.integrations.kubernetes.cluster import Cluster
 from rotator.integrations.kubernetes.copies import Copies
 from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.model import Level
+from rotator.playbook.playbook import StoreEntry
 
 
 def secret(annotations: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
@@ -128,7 +129,9 @@ def _told(monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str], *follows
     monkeypatch.setattr(Cluster, "get", lambda self, path: secret(annotations))
     stores = [KubernetesStore(secret="app/keys", key="KEY")]
     stores += [KubernetesStore(secret=one, key="KEY", follows=True) for one in follows]
-    playbook: Any = SimpleNamespace(stores=[SimpleNamespace(store=store) for store in stores])
+    playbook: Any = SimpleNamespace(
+        stores=[StoreEntry(store.name, store, store.follows) for store in stores]
+    )
     found = copied(playbook)
     assert all(one.level is Level.WARNING and "follows: true" in one.hint for one in found)
     return [one.text for one in found]

@@ -62,6 +62,10 @@ class CatalogApi:
     def _base(self) -> str:
         return self.base_url or self.entry.api.base or ""
 
+    def usual_address(self) -> str:
+        """As the catalog file has it."""
+        return "" if self.base_url else self.entry.api.base or ""
+
     def _given(self, name: str) -> bool:
         return getattr(self, name, None) is not None
 

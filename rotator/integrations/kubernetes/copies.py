@@ -9,11 +9,12 @@ rules that clone), zakkg3/ClusterSecret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from rotator.integrations.kubernetes.objects import SecretObject
+from rotator.model import Finding, Level
 
 _REFLECTOR = "reflector.v1.k8s.emberstack.com/"
 _REPLICATOR = "replicator.v1.mittwald.de/"
@@ -114,3 +115,30 @@ def _true(text: str | None) -> bool:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def unfollowed(copies: Copies, store: str, name: str, followed: Set[str]) -> Iterator[Finding]:
+    """A warning where a Secret `name`, which `store` writes, has copies that are not `followed`
+    (NAMESPACE/NAME).
+    """
+    there = [one if "/" in one else f"{one}/{name}" for one in copies.where]
+    missing = [one for one in there if one not in followed] if copies.exact else there
+    if copies.exact and not missing:
+        return
+    where = ", ".join(missing if copies.exact else copies.where) or "every namespace"
+    may = "may copy" if copies.asked else "copies"
+    text = (
+        f"{copies.by} {may} {store} to {where}: who takes it there keeps the old key, and is"
+        " not looked at"
+    )
+    if not copies.exact and followed:
+        text += f", but for {', '.join(sorted(followed))}"
+    entry = (
+        f"{{uses: kubernetes, secret: {missing[0] if copies.exact else f'NAMESPACE/{name}'}, …,"
+        " follows: true}"
+    )
+    yield Finding(
+        Level.WARNING,
+        text,
+        f"a store for each copy, {entry}: then its users are found and restarted, too",
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -164,6 +164,16 @@ class KubernetesStore(ClusterConnection):
         """Where a controller copies it, by its own annotations."""
         secret = self.cluster.get(self._path)
         return list(kube_copies.of(secret)) if secret is not None else []
+
+    def unfollowed_copies(self, followed: Sequence[Any]) -> list[Finding]:
+        """Only copies in this cluster that are entries of the playbook are looked at."""
+        stores = [store for store in followed if isinstance(store, KubernetesStore)]
+        declared = {"/".join(store.place) for store in stores}
+        return [
+            finding
+            for copies in self.copies()
+            for finding in kube_copies.unfollowed(copies, self.name, self.place[1], declared)
+        ]
 
     def read(self) -> Held | None:
         secret = self.cluster.get(self._path)

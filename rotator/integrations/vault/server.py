@@ -47,6 +47,10 @@ class VaultConnection:
     def vault(self) -> Vault:
         return Vault(self.address, self.namespace, self.ca_cert, self.auth)
 
+    def usual_address(self) -> str:
+        """As the environment has it."""
+        return "" if self.address else self.vault.url
+
 
 _mounts: dict[tuple[Vault, str], tuple[str, int, float]] = {}
 
