@@ -66,6 +66,11 @@ def refused(one: DotenvStore | FileStore, words: str) -> None:
         ('{"KEY": "value"}\n', "no .env file"),
         ("name: app\nservices:\n  web: 1\n", "no .env file"),
         ("just words\n", "no .env file"),
+        (f"A=1\rKEY={OLD}\rB=2\r", "lines end in CR alone"),
+        (f"# ours\rKEY={OLD}\r", "lines end in CR alone"),
+        (f"A=1\n<<<<<<< HEAD\nKEY={OLD}\n=======\nKEY=other\n>>>>>>> theirs\n", "line 2: git left a conflict"),
+        (f"<<<<<<< HEAD\r\nB=1\r\n||||||| 0b1\r\n=======\r\nB=2\r\n>>>>>>> x\r\nKEY={OLD}\r\n", "line 1: git left a conflict"),
+        (f"KEY={OLD}\n>>>>>>> theirs\n", "line 2: git left a conflict"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_kind(tmp_path: Path, content: str, words: str) -> None:
@@ -190,6 +195,8 @@ def test_what_may_be_a_key_is_none_of_these(value: str) -> None:
         ("KEY=back\\slash", "a shell"),
         ('KEY="-----BEGIN\\nEND-----"', "a shell"),
         (f"if [ -n \"$X\" ]; then\n  KEY={OLD}\nfi", "within a condition"),
+        (f"A=1\rKEY={OLD}\nB=2", "line 1: there is a CR without LF within it"),
+        (f"B=2\n# ours\rKEY={OLD}", "line 2: there is a CR without LF within it"),
         (f"f() {{\n  KEY={OLD}\n}}", "within a condition"),
         (f"cat <<EOF\nKEY={OLD}\nEOF", "within a condition"),
     ],

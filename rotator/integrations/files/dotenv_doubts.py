@@ -36,6 +36,8 @@ _LONG = 6  # a name of so many letters stands in no other value by chance
 _COMMAND = re.compile(r"(?:;|&&|\|\|)\s*(?:export|declare|typeset|readonly|local|unset|set)\s")
 _CLOSED = re.compile(r"(?:;|\s)(?:fi|done|esac|\})\s*$")
 _ANOTHER = re.compile(r"[\s;&|(][\"']?[A-Za-z_]\w*[\"']?\+?=")
+_CONFLICT = re.compile(r"(?:<{7}|>{7}|\|{7})(?: .*)?")
+_CARRIAGE_RETURN = re.compile(rb"\r(?!\n|\Z)")
 _ONE_LINE = "give it a line of its own, `NAME=value`"
 
 
@@ -93,6 +95,15 @@ class _File:
         return told
 
     @cached_property
+    def lone_returns(self) -> list[tuple[int, str]]:
+        """Lines with a carriage return within them, comments too, with their numbers."""
+        return [
+            (number, line.decode())
+            for number, line in enumerate(self.body.split(b"\n"), 1)
+            if _CARRIAGE_RETURN.search(line)
+        ]
+
+    @cached_property
     def depths(self) -> list[int]:
         """For each line, how many blocks of a script are open before it."""
         found, depth = [], 0
@@ -114,8 +125,17 @@ class _File:
         return f"{self.place}, line {self.number(at)}: "
 
     def refuse_kind(self) -> None:
-        """A file that is no .env file."""
+        """A file that is no .env file, or one that somebody is not done with."""
+        if b"\n" not in self.body and _CARRIAGE_RETURN.search(self.body):
+            text = f"{self.place}: its lines end in CR alone, which most readers take for no end"
+            raise PermanentError(text, "save it with LF, or CR LF, at the end of each line")
         for number, line in self.others:
+            if _CONFLICT.fullmatch(line):
+                text = (
+                    f"{self.place}, line {number}: git left a conflict there ({line.split()[0]}):"
+                    " two versions of a part stand below each other"
+                )
+                raise PermanentError(text, "merge them by hand, and take its marks out")
             if _SECTION.fullmatch(line):
                 text = (
                     f"{self.place} is an INI file: line {number} begins the section {line.strip()}"
@@ -147,6 +167,13 @@ class _File:
 
     def refuse_other_lines(self, name: str) -> None:
         """What says something of the variable, and is no assignment of it."""
+        for number, line in self.lone_returns:
+            if _means(name, line):
+                text = (
+                    f"{self.place}, line {number}: there is a CR without LF within it, which some"
+                    f" readers take for the line's end, and {name} stands in it"
+                )
+                raise PermanentError(text, "put LF, or CR LF, at the end of each line")
         for number, line in self.others:
             if _means(name, line):
                 text = (
