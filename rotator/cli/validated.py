@@ -22,6 +22,7 @@ from rotator.errors import ConfigError
 from rotator.usecases.exit_codes import End
 
 if TYPE_CHECKING:
+    from rotator.playbook.directory import Loaded
     from rotator.playbook.mistakes import Mistake
 
 
@@ -50,15 +51,20 @@ def validate(what: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         return shapes.answer(code, shapes.mistakes(mistakes), playbooks=right)
     where = ", ".join(dict.fromkeys(place for one in looked for place in one.places))
-    console.put(f"{where}: {len(right)} right, {count(len(mistakes), 'mistake')}", 2)
+    waiting = sorted({name for one in looked for name in one.waiting})
+    waits = f"; not loaded for that: {', '.join(waiting)}" if waiting else ""
+    console.put(f"{where}: {len(right)} right, {count(len(mistakes), 'mistake')}{waits}", 2)
     return code
 
 
 @dataclass(frozen=True)
 class Validated:
+    """`waiting` are the playbooks that a mistake of a catalog file keeps from being loaded."""
+
     places: tuple[str, ...]
     right: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
+    waiting: tuple[str, ...] = ()
 
 
 def _looked_at(what: str) -> Validated:
@@ -76,13 +82,17 @@ def _looked_at(what: str) -> Validated:
             )
         if path.parent.name == "providers" and path.is_file():
             return _catalog_file(path)
-        loaded = Directory((path,), trusted=here.trust).load()
-        return Validated(loaded.looked, tuple(loaded.playbooks), tuple(loaded.mistakes))
+        return _of_all(Directory((path,), trusted=here.trust).load())
     loaded = here.directory.load()
     if not what:
-        return Validated(loaded.looked, tuple(loaded.playbooks), tuple(loaded.mistakes))
+        return _of_all(loaded)
     mistakes = tuple(loaded.mistakes_of(what))
     return Validated((what,), () if mistakes else (loaded.get(what).name,), mistakes)
+
+
+def _of_all(loaded: Loaded) -> Validated:
+    waiting = tuple(Path(mistake.file).stem for mistake in loaded.following)
+    return Validated(loaded.looked, tuple(loaded.playbooks), tuple(loaded.mistakes), waiting)
 
 
 def _catalog_file(path: Path) -> Validated:

@@ -27,15 +27,18 @@ class Loaded:
     """What directories hold: the playbooks that are right, and every mistake of those that are not.
 
     No playbook at all is a mistake of each directory. `looked` tells the directories, absolute.
+    `following` are the mistakes that others of them brought about.
     """
 
     playbooks: dict[str, Playbook] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    following: list[Mistake] = field(default_factory=list)
     files: int = 0
     looked: tuple[str, ...] = ()
 
     def mistakes_of(self, name: str) -> list[Mistake]:
-        return [mistake for mistake in self.mistakes if Path(mistake.file).stem == name]
+        every = (*self.mistakes, *self.following)
+        return [mistake for mistake in every if Path(mistake.file).stem == name]
 
     def get(self, name: str) -> Playbook:
         """The playbook of this name. Raises ConfigError with the nearest name."""
@@ -127,9 +130,9 @@ class Directory:
                             )
                         )
                     loaded.playbooks.setdefault(playbook.name, playbook)
-            loaded.mistakes += sorted(
-                set(mistakes) - set(loaded.mistakes)
-            )  # of a catalog file once
+            loaded.following += [one for one in mistakes if one.follows]
+            own = {one for one in mistakes if not one.follows}
+            loaded.mistakes += sorted(own - set(loaded.mistakes))  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
 

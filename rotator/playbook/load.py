@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -165,11 +166,12 @@ class Loader:
         except PlaybookMistakes as error:  # of a catalog file
             self._mistakes += error.mistakes
             first = error.mistakes[0]
-            self._wrong(
+            wrong = self._document.mistake(
                 (*path, "uses"),
                 f"the catalog file of '{uses}' is wrong",
                 f"{first.place}: {first.text}",
             )
+            self._mistakes.append(dataclasses.replace(wrong, follows=True))
             return None
         except PluginMistakes as error:
             self._unfit(error, path)

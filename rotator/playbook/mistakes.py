@@ -11,13 +11,17 @@ from rotator.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """`line` and `column` count from 1; 0 where the file, or a directory, is wrong as a whole."""
+    """`line` and `column` count from 1; 0 where the file, or a directory, is wrong as a whole.
+
+    `follows` from a mistake of another file, which is one of its own: none to be counted again.
+    """
 
     file: str
     line: int
     column: int
     text: str
     hint: str = ""
+    follows: bool = False
 
     @property
     def place(self) -> str:

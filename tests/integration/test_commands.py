@@ -410,6 +410,24 @@ def test_a_directory_that_may_not_be_written_is_told(run: Callable[..., Said], h
     assert said.code == 1 and "error: " in said.err and "Traceback" not in said.err
 
 
+def test_a_mistake_of_a_catalog_file_is_counted_once(run: Callable[..., Said], home: Path) -> None:
+    """However many playbooks name it: they are told as what is not loaded for that."""
+    (home / "playbooks" / "providers").mkdir()
+    (home / "playbooks" / "providers" / "ours.yaml").write_text("name: [\n")
+    text = (home / "playbooks" / "one.yaml").read_text()
+    for name in ("two", "three"):
+        new = text.replace("uses: command\n", "uses: ours\n", 1).replace("/key,", f"/{name},")
+        (home / "playbooks" / f"{name}.yaml").write_text(new)
+    said = run("validate")
+    assert said.code == 2 and said.err.count("error:") == 1 and "providers/ours.yaml" in said.err
+    assert said.out.endswith(": 1 right, 1 mistake; not loaded for that: three, two\n")
+    assert len(run("validate", "--json").json["errors"]) == 1
+    assert run("status").err.count("error:") == 1
+    assert "1 mistake in 1 file; " in run("rotate", "--due").out
+    broken = run("rotate", "two")
+    assert broken.code == 2 and "the catalog file of 'ours' is wrong" in broken.err
+
+
 def test_validate_needs_neither_network_nor_journal(run: Callable[..., Said], home: Path) -> None:
     assert run("validate").code == 0 and not (home / "state").exists()
 

@@ -281,7 +281,8 @@ def test_an_empty_directory_beside_a_full_one_is_all_right(tmp_path: Path) -> No
 def test_a_catalog_file_that_cannot_be_read_is_a_mistake_of_the_playbook(tmp_path: Path) -> None:
     (tmp_path / "providers").mkdir()
     (tmp_path / "providers" / "ours.yaml").symlink_to("nowhere")
-    here, there = load(tmp_path, one=GOOD.replace("uses: openai", "uses: ours")).mistakes
+    loaded = load(tmp_path, one=GOOD.replace("uses: openai", "uses: ours"))
+    ((here,), (there,)) = loaded.following, loaded.mistakes
     assert here.text == "the catalog file of 'ours' is wrong" and there.file in here.hint
     assert (
         there.file.endswith("providers/ours.yaml")
