@@ -23,6 +23,7 @@ TEXTS: dict[Check, str] = {
     Check.AUDIT_EXPORT: "{checkpoints} not taken",
     Check.DISK: "{megabytes} MB free",
     Check.PLUGINS: "{plugins}",
+    Check.PASSED_OVER: "{detail}",
     Check.WITHOUT_KEY: "{without}",
     Check.ROTATION_STUCK: "{detail}",
     Check.NOT_REVOKED: "{old_key}",
@@ -35,6 +36,7 @@ _ALL_RIGHT: dict[Check, str] = {  # in place of these where nothing is wrong
     Check.AUDIT: "it is the one whose checkpoints were signed",
     Check.AUDIT_EXPORT: "has all checkpoints",
 }
+_MISTAKES = frozenset({Check.MISTAKE, Check.PASSED_OVER})
 _HINTS: dict[Check, str] = {
     Check.FOREIGN_PLACE: (
         f"{trust.OURS_OR_ROOTS}: chown and chmod go-w {{place}}; was it put there by somebody else?"
@@ -110,7 +112,7 @@ def line(checked: Checked) -> Line:
         checked.ok,
         text or TEXTS[checked.check].format(**values),
         hint,
-        End.MISTAKE if checked.check is Check.MISTAKE else End.FOUND,
+        End.MISTAKE if checked.check in _MISTAKES else End.FOUND,
     )
 
 

@@ -44,11 +44,13 @@ def plugins(name: str, as_json: bool) -> int:
         raise ConfigError(
             f"there is no plugin '{name}'", f"`rotator plugins` lists them; {nearest_name}"
         )
-    code = (End.MISTAKE if unfit else End.SAID).code
-    for wrong in unfit:
-        console.complain(wrong.message, wrong.hint)
+    wrong = [(one.message, one.hint) for one in unfit]
+    wrong += [(f"{one.place}: {one.text}", one.hint) for one in registry.passed_over()]
+    code = (End.MISTAKE if wrong else End.SAID).code
+    for message, hint in wrong:
+        console.complain(message, hint)
     if as_json:
-        errors = [shapes.error(wrong.message, wrong.hint) for wrong in unfit]
+        errors = [shapes.error(message, hint) for message, hint in wrong]
         return shapes.answer(code, errors, plugins=found, shared=shared)
     if not name:
         console.table([(row["kind"], row["name"], row["help"]) for row in found])

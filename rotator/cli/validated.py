@@ -37,14 +37,19 @@ if TYPE_CHECKING:
 @json_option
 def validate(what: tuple[str, ...], as_json: bool) -> int:
     """Every mistake of every playbook, with its place; without network and without the journal.
+    So is a plugin of a package that no playbook can mean.
 
     A PATH is one file or directory, wherever it is; a NAME is one of the playbooks that rotator
     finds by itself.
     """
+    from rotator import settings
+    from rotator.playbook.registry import Registry
+
     know_key_patterns()
     looked = [_looked_at(one) for one in what or ("",)]
     right = sorted({name for one in looked for name in one.right})
     mistakes = list(dict.fromkeys(mistake for one in looked for mistake in one.mistakes))
+    mistakes += Registry(settings.load().directory.paths).passed_over()
     code = (End.MISTAKE if mistakes else End.SAID).code
     for mistake in mistakes:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)

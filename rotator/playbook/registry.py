@@ -20,6 +20,7 @@ import rotator.integrations
 from rotator import reference
 from rotator.clients.wrapping import Way, Ways
 from rotator.integrations.catalog.shipped import shipped
+from rotator.playbook.mistakes import Mistake
 from rotator.plugin import Integration, answers, conform
 
 _PACKAGE = "rotator.integrations"
@@ -122,6 +123,32 @@ class Registry:
         is_ours = name in _built_in(kind) or (kind == "provider" and name in self._catalog())
         return found if is_ours else answers.watched(kind, name, found)
 
+    def passed_over(self) -> list[Mistake]:
+        """Entry points of packages that no playbook can mean, with why; each names its package."""
+        mistakes = []
+        for point in _offered():
+            kind, _, name = point.name.partition(".")
+            if kind not in KINDS or not name:
+                why = "is of no kind of plugin"
+                hint = f"its name is KIND.NAME, and the kinds are {', '.join(KINDS)}"
+            elif taken := self._taken(kind, name, point):
+                why = f"is never used: {taken}"
+                hint = "its package gives it another name, or is not installed here"
+            else:
+                continue
+            text = f"its entry point {point.name} {why}"
+            mistakes.append(Mistake(_package(point), 0, 0, text, hint))
+        return mistakes
+
+    def _taken(self, kind: str, name: str, point: metadata.EntryPoint) -> str:
+        """Who else has the name and is found first, '' where it is this entry point's own."""
+        if name in _built_in(kind):
+            return f"rotator has a {kind} of that name itself"
+        if kind == "provider" and name in self._catalog():
+            return f"the catalog file {self._catalog()[name]} has that name"
+        first = _entry_points(kind).get(name, point)
+        return "" if first is point else f"{_package(first)} offers one of that name, too"
+
     def _class(self, kind: str, name: str) -> type[Any] | None:
         if name in _built_in(kind):
             return _load(_built_in(kind)[name])  # type: ignore[no-any-return]
@@ -154,12 +181,23 @@ def _catalog_beside(folder: Path) -> list[Path]:
 
 
 @lru_cache
+def _offered() -> tuple[metadata.EntryPoint, ...]:
+    """Third parties' plugins: entry points of the group rotator.plugins."""
+    return tuple(metadata.entry_points(group="rotator.plugins"))
+
+
+@lru_cache
 def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
-    """Third parties' plugins: entry points of the group rotator.plugins, named kind.name."""
-    found = metadata.entry_points(group="rotator.plugins")
+    """Those of one kind, which are named kind.name; of several with one name the last is taken."""
     return {
-        point.name.partition(".")[2]: point for point in found if point.name.startswith(kind + ".")
+        point.name.partition(".")[2]: point
+        for point in _offered()
+        if point.name.startswith(kind + ".")
     }
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else "a package"
 
 
 def _imported(kind: str, name: str, point: metadata.EntryPoint) -> Any:
@@ -167,8 +205,9 @@ def _imported(kind: str, name: str, point: metadata.EntryPoint) -> Any:
         return point.load()
     except Exception as error:  # of its own code, which may raise anything
         text = f"cannot be imported from {point.value}: {type(error).__name__}: {error}"
-        package = f"the package {point.dist.name}" if point.dist else "a package"
-        hint = f"{package} offers it: is what it needs installed, and its entry point right?"
+        hint = (
+            f"{_package(point)} offers it: is what it needs installed, and its entry point right?"
+        )
         raise conform.PluginMistakes(kind, name, [text], hint) from error
 
 

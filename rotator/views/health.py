@@ -39,6 +39,7 @@ class Check(StrEnum):
     AUDIT_EXPORT = auto()
     DISK = auto()
     PLUGINS = auto()
+    PASSED_OVER = auto()  # a package's plugin that no playbook can mean
     WITHOUT_KEY = auto()  # the key in force was killed, and there is no other
     ROTATION_STUCK = auto()
     NOT_REVOKED = auto()  # an old key, and it needs attention
@@ -84,7 +85,7 @@ def health(service: Service) -> Iterator[Checked]:
     yield from _audit(service)
     free = shutil.disk_usage(service.settings.home).free
     yield Checked(Check.DISK, "disk", free > _ROOM, number=free)
-    yield _plugins(service)
+    yield from _plugins(service)
     yield from _without_key(journal)
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _playbook(service, name, playbook)
@@ -129,10 +130,12 @@ def _audit(service: Service) -> Iterator[Checked]:
         yield Checked(Check.AUDIT_EXPORT, "audit_export", not behind, number=behind)
 
 
-def _plugins(service: Service) -> Checked:
+def _plugins(service: Service) -> Iterator[Checked]:
     registry = Registry(service.directory.paths)
     counts = tuple((kind, len(registry.names(kind))) for kind in ("provider", "store"))
-    return Checked(Check.PLUGINS, "plugins", True, plugins=counts)
+    yield Checked(Check.PLUGINS, "plugins", True, plugins=counts)
+    for mistake in registry.passed_over():
+        yield Checked(Check.PASSED_OVER, mistake.place, False, mistake.text, mistake.hint)
 
 
 def _without_key(journal: Journal) -> Iterator[Checked]:

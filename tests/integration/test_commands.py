@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from rotator.cli import entry
 from rotator.cli.main import cli
 from rotator.cli.rotate import rotate_command
+from rotator.playbook import registry
 from tests.contract.test_providers import _SCRIPT
 
 PLAYBOOK = """
@@ -426,6 +428,18 @@ def test_a_mistake_of_a_catalog_file_is_counted_once(run: Callable[..., Said], h
     assert "1 mistake in 1 file; " in run("rotate", "--due").out
     broken = run("rotate", "two")
     assert broken.code == 2 and "the catalog file of 'ours' is wrong" in broken.err
+
+
+@pytest.mark.parametrize(("verb", "code"), [("validate", 2), ("plugins", 2), ("doctor", 2)])
+def test_a_package_whose_plugin_is_never_used_is_named_and_stops_nothing(
+    verb: str, code: int, run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = metadata.EntryPoint("store.file", "acme:Store", "rotator.plugins")
+    monkeypatch.setattr(registry, "_offered", lambda: (point,))
+    assert run("rotate", "one").code == 0
+    said, told = run(verb), "store.file is never used: rotator has a store of that name itself"
+    assert said.code == code and told in said.out + said.err
+    assert told in run(verb, "--json").out
 
 
 def test_validate_needs_neither_network_nor_journal(run: Callable[..., Said], home: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from rotator.cli import entry
 from rotator.cli.main import cli
 from rotator.engine import parts
+from rotator.integrations.catalog import shipped
 from rotator.integrations.memory.store import MemoryStore
 from rotator.model import (
     Change,
@@ -385,3 +387,55 @@ def test_a_store_that_cannot_compare_and_set_is_a_warning(
     stores = list(parts.parts_of(playbook, True, parts.Urgency.NONE))[1:4]
     found = [finding.text for part in stores for finding in part()]
     assert any("it cannot compare and set" in text for text in found) is warned
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installed distributions with these entry points."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(name: str, *points: str) -> None:
+        info = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [f"{point} = {__name__}:SmallRestarter" for point in points]
+        (info / "entry_points.txt").write_text("\n".join(["[rotator.plugins]", *lines, ""]))
+
+    for asked in (registry._offered, registry._entry_points):
+        asked.cache_clear()
+    yield install
+    for asked in (registry._offered, registry._entry_points):
+        asked.cache_clear()
+
+
+def test_what_a_package_offers_and_no_playbook_can_mean_is_told(
+    packages: Callable[..., None], tmp_path: Path
+) -> None:
+    packages("rotator-acme", "stroe.acme", "acme", "store.", "store.file", "provider.openai")
+    packages("rotator-ours", "restarter.ours", "provider.ours")
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "ours.yaml").write_text("name: ours\n")
+    found = {f"{one.place}: {one.text}" for one in Registry((tmp_path,)).passed_over()}
+    of = "the package rotator-acme: its entry point"
+    kept = shipped.shipped()["openai"]
+    assert found == {
+        f"{of} stroe.acme is of no kind of plugin",
+        f"{of} acme is of no kind of plugin",
+        f"{of} store. is of no kind of plugin",
+        f"{of} store.file is never used: rotator has a store of that name itself",
+        f"{of} provider.openai is never used: the catalog file {kept} has that name",
+        "the package rotator-ours: its entry point provider.ours is never used: the catalog file"
+        f" {tmp_path / 'providers' / 'ours.yaml'} has that name",
+    }
+    assert Registry((tmp_path,)).find("restarter", "ours") is SmallRestarter
+
+
+def test_of_two_packages_with_one_name_the_one_that_is_not_taken_is_told(
+    packages: Callable[..., None],
+) -> None:
+    packages("rotator-acme", "restarter.acme")
+    packages("acme-too", "restarter.acme")
+    (told,) = Registry().passed_over()
+    assert "restarter.acme is never used: the package " in told.text
+    assert {told.place in text for text in ("the package rotator-acme", "the package acme-too")}
+    assert told.place not in told.text
