@@ -101,7 +101,7 @@ class Registry:
             {
                 *_built_in(kind),
                 *_entry_points(kind),
-                *(self._catalog() if kind == "provider" else ()),
+                *(self.catalog() if kind == "provider" else ()),
             }
         )
 
@@ -120,7 +120,7 @@ class Registry:
         """What `find` returned, to be made and asked: answers of another package's plugin are
         looked at. Ours are checked by mypy.
         """
-        is_ours = name in _built_in(kind) or (kind == "provider" and name in self._catalog())
+        is_ours = name in _built_in(kind) or (kind == "provider" and name in self.catalog())
         return found if is_ours else answers.watched(kind, name, found)
 
     def passed_over(self) -> list[Mistake]:
@@ -144,24 +144,25 @@ class Registry:
         """Who else has the name and is found first, '' where it is this entry point's own."""
         if name in _built_in(kind):
             return f"rotator has a {kind} of that name itself"
-        if kind == "provider" and name in self._catalog():
-            return f"the catalog file {self._catalog()[name]} has that name"
+        if kind == "provider" and name in self.catalog():
+            return f"the catalog file {self.catalog()[name]} has that name"
         first = _entry_points(kind).get(name, point)
         return "" if first is point else f"{_package(first)} offers one of that name, too"
 
     def _class(self, kind: str, name: str) -> type[Any] | None:
         if name in _built_in(kind):
             return _load(_built_in(kind)[name])  # type: ignore[no-any-return]
-        if kind == "provider" and name in self._catalog():
+        if kind == "provider" and name in self.catalog():
             from rotator.playbook import (
                 catalog,
             )  # late: its grammar is a tenth of a start that needs none of it
 
-            return catalog.provider(self._catalog()[name])
+            return catalog.provider(self.catalog()[name])
         point = _entry_points(kind).get(name)
         return _imported(kind, name, point) if point else None
 
-    def _catalog(self) -> Mapping[str, Path]:
+    def catalog(self) -> Mapping[str, Path]:
+        """Catalog files by the name of their provider, users' own and the shipped ones."""
         return {**{path.stem: path for path in catalog_files(self.folders)}, **shipped()}
 
 

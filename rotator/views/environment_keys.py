@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from pathlib import Path
 
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.integrations.catalog.entry import CatalogEntry, entry_at
 from rotator.integrations.catalog.provider import HttpProvider, provider_class
 from rotator.integrations.catalog.shipped import shipped
+from rotator.integrations.catalog.templates import placeholders
 from rotator.model import Credential
+from rotator.playbook.catalog import load
+from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
@@ -18,11 +23,15 @@ _ALWAYS = "openai"  # looked at whether its variable is set or not
 
 
 class KeyState(StrEnum):
+    MISTAKE = auto()  # in its catalog file
+    NO_VARIABLE = auto()  # its catalog file names none
     NOT_SET = auto()
     SPACES = auto()  # blanks or line ends in it
     MISSHAPEN = auto()
     REFUSED = auto()
     UNTRIED = auto()  # the provider does not answer
+    NO_ADDRESS = auto()  # of a self-hosted one, which a playbook says
+    NEEDS_SETTINGS = auto()  # the request to try it has parts that a playbook says
     RIGHT_SHAPE = auto()  # the provider offers no request to try it
     WORKS = auto()
 
@@ -41,26 +50,36 @@ class EnvironmentKey:
 
     @property
     def ok(self) -> bool:
-        return self.state in (KeyState.WORKS, KeyState.RIGHT_SHAPE)
+        return self.state in (KeyState.WORKS, KeyState.RIGHT_SHAPE, KeyState.NEEDS_SETTINGS)
 
 
-def providers() -> list[str]:
-    """All of the catalog that comes with rotator."""
-    return list(shipped())
+def providers_in_environment(catalog: Mapping[str, Path]) -> list[str]:
+    """Those whose variable is set, OpenAI, and those whose catalog file cannot tell."""
+    return [name for name, path in catalog.items() if name == _ALWAYS or _may_be_set(path)]
 
 
-def providers_in_environment() -> list[str]:
-    """Those whose variable is set, and OpenAI."""
-    return [
-        name
-        for name, path in shipped().items()
-        if name == _ALWAYS or any(os.environ.get(variable) for variable in entry_at(path).env)
-    ]
+def _may_be_set(path: Path) -> bool:
+    try:
+        return any(os.environ.get(variable) for variable in _entry(path).env)
+    except PlaybookMistakes:
+        return True
 
 
-def environment_key(provider: str) -> EnvironmentKey:
+def _entry(path: Path) -> CatalogEntry:
+    """Raises PlaybookMistakes for a user's own file that is wrong."""
+    return entry_at(path) if path in shipped().values() else load(path)
+
+
+def environment_key(catalog: Mapping[str, Path], provider: str) -> EnvironmentKey:
     """Ask this provider of the catalog whether it takes the key in its variable."""
-    entry = entry_at(shipped()[provider])
+    try:
+        entry = _entry(catalog[provider])
+    except PlaybookMistakes as error:
+        return EnvironmentKey(
+            provider, "", "", KeyState.MISTAKE, detail=error.message, hint=error.hint
+        )
+    if not entry.env:
+        return EnvironmentKey(provider, "", entry.console, KeyState.NO_VARIABLE)
     variable = next((name for name in entry.env if os.environ.get(name)), entry.env[0])
     value = os.environ.get(variable, "")
     state, ends, detail, hint = KeyState.NOT_SET, "", "", ""
@@ -76,9 +95,17 @@ def environment_key(provider: str) -> EnvironmentKey:
 
 def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str, str]:
     """How the key is, with what was said of it, and a hint."""
-    prober = _prober(provider, entry)
+    address = _address_variable(entry)
+    base = os.environ.get(address) or entry.api.base
+    if not base:
+        return KeyState.NO_ADDRESS, address, ""
+    prober = _prober(provider, entry, base)
     if wrong := prober.looks_right(key):
         return KeyState.MISSHAPEN, wrong, ""
+    request = entry.probe.request
+    said = placeholders([request.path, request.query, request.json_body]) & entry.settings.keys()
+    if said:
+        return KeyState.NEEDS_SETTINGS, ", ".join(sorted(said)), ""
     try:
         prober.probe(Credential({"key": key}))
     except Rejected as error:
@@ -90,17 +117,15 @@ def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str
     return KeyState.WORKS, "", ""
 
 
-def _prober(name: str, entry: CatalogEntry) -> HttpProvider:
-    """The provider, only to probe: its administrator's settings are never asked for.
+def _address_variable(entry: CatalogEntry) -> str:
+    return f"{entry.env[0].removesuffix('_API_KEY')}_BASE_URL"
 
-    Address from the environment.
-    """
-    base = os.environ.get(f"{entry.env[0].rpartition('_API_KEY')[0]}_BASE_URL")
+
+def _prober(name: str, entry: CatalogEntry, base: str) -> HttpProvider:
+    """The provider, only to probe: its administrator's settings are never asked for."""
     unused = {
         key: Reference("env", "UNUSED") if setting.secret else "unused"
         for key, setting in entry.settings.items()
         if setting.required
     }
-    return provider_class(name, entry)(
-        base_url=base or entry.api.base or "http://localhost", **unused
-    )
+    return provider_class(name, entry)(base_url=base, **unused)

@@ -406,6 +406,60 @@ def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPa
     assert "cannot be tried" in run("check", "openai").out
 
 
+OURS = """
+name: Ours
+console: https://ours.example/keys
+docs: https://ours.example/docs
+env: [OURS_API_KEY]
+pattern: 'ours-[a-z]{{8}}'
+settings: {{admin_key: {{secret: true, help: Makes keys}}, team: {{help: The team}}}}
+api: {{{base}auth: {{bearer: admin_key}}}}
+create:
+  - request: {{POST: '/keys', json: {{name: '{{label}}'}}}}
+    answer: {{secret: key, id: id}}
+list: {{request: {{GET: /keys}}, each: {{in: data, id: id, label: [name], hint: hint}}}}
+revoke:
+  - request: {{DELETE: '/keys/{{id}}'}}
+    gone: [404]
+probe: {{request: {{GET: {probe}, auth: {{bearer: key}}}}, refused: [401]}}
+"""
+
+
+def test_check_knows_the_catalog_files_beside_the_playbooks(
+    run: Callable[..., Said], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `rotate` does: by their variable, their address and their pattern."""
+    folder = home / "playbooks" / "providers"
+    folder.mkdir()
+    ours = folder / "ours.yaml"
+    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me"))
+    monkeypatch.delenv("OURS_BASE_URL", raising=False)
+    assert "ours: OURS_API_KEY is not set" in run("check", "ours").out
+    monkeypatch.setenv("OURS_API_KEY", "ours-abc")
+    assert "does not look like a key of Ours" in run("check").out
+    monkeypatch.setenv("OURS_API_KEY", "ours-abcdefgh")
+    refused = run("check", "ours")
+    assert refused.code == 1 and "cannot be tried: 127.0.0.1 cannot be reached" in refused.out
+    ours.write_text(OURS.format(base="base: null, ", probe="/me"))
+    said = run("check", "ours").out
+    assert "it is self-hosted" in said and "export OURS_BASE_URL=" in said
+    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="'/{team}/me'"))
+    said = run("check", "ours").out
+    assert "a playbook alone can try it" in said and "for its request has team" in said
+    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me") + "nmae: x\n")
+    wrong = run("check")
+    assert (
+        run("check", "ours").code == 2
+        and "providers/ours.yaml:" in wrong.out
+        and "'nmae'" in wrong.out
+    )
+    assert "OPENAI_API_KEY" in wrong.out, "a broken file takes no other one down"
+    ours.write_text(
+        OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me").replace("env: [O", "#")
+    )
+    assert "names no variable" in run("check", "ours").out
+
+
 def test_a_directory_that_may_not_be_written_is_told(run: Callable[..., Said], home: Path) -> None:
     (home / "state").write_text("a file where the state directory should be")
     said = run("status")
