@@ -47,12 +47,13 @@ class PluginContract:
 
     @pytest.fixture(autouse=True)
     def _answers_are_of_their_types(
-        self, plugin: Any, uses: str, monkeypatch: pytest.MonkeyPatch
+        self, request: pytest.FixtureRequest, uses: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """In each test of the contract, as in a rotation: else the error names plugin and
         member.
         """
-        its_class: Any = type(plugin)
+        asked = "unreachable" if "unreachable" in request.fixturenames else "plugin"
+        its_class: Any = type(request.getfixturevalue(asked))
         for member in called(self.kind, its_class):
             found = inspect.getattr_static(its_class, member.name)
             watch = functools.partial(answering, f"{self.kind}.{uses}", member)

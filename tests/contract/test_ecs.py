@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -18,6 +19,7 @@ from rotator.integrations.aws.deployments import bare, is_fixed
 from rotator.integrations.aws.ecs import EcsRestarter
 from rotator.integrations.aws.secrets_manager import AwsSecretsManagerStore
 from rotator.model import Change, Level, NotYet, single
+from rotator.testing.restarters import RestarterContract
 from tests.servers import moto
 
 _count = itertools.count(1)
@@ -175,6 +177,55 @@ class Ecs:
     ) -> list[str]:
         assert (operation, field, asked["serviceName"]) == ("list_tasks", "taskArns", "api")
         return [one["taskArn"] for one in self.tasks[asked["desiredStatus"]]]
+
+
+class Deploying(Ecs):
+    """A deployment is over at once: its tasks run, and none from before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(monkeypatch)
+        self.run(time.time() - 1000)
+
+    def run(self, at: float) -> None:
+        times = {"createdAt": self.clock(at), "startedAt": self.clock(at)}
+        self.tasks["RUNNING"] = [
+            {"taskArn": f"task/{next(_count)}", "lastStatus": "RUNNING", **times} for _ in range(2)
+        ]
+
+    def call(self, *given: Any, **asked: Any) -> dict[str, Any]:
+        answer = super().call(*given, **asked)
+        if given[2] == "update_service":
+            made = self.service["deployments"][0]
+            made.update(runningCount=2, rolloutState="COMPLETED")
+            self.service["deployments"] = [made]
+            self.run(time.time())
+        return answer
+
+
+class TestContract(RestarterContract):
+    """By AWS's answers to a service with tasks: moto starts none."""
+
+    exact = 1.1  # AWS tells its time in whole seconds
+
+    @pytest.fixture
+    def uses(self) -> str:
+        return "ecs"
+
+    @pytest.fixture
+    def restarter(self, monkeypatch: pytest.MonkeyPatch) -> EcsRestarter:
+        Deploying(monkeypatch)
+        return EcsRestarter(services=["api"], region="eu-central-1")
+
+    @pytest.fixture
+    def put(self) -> Callable[[str], object]:
+        return lambda value: None
+
+    @pytest.fixture
+    def unreachable(self, monkeypatch: pytest.MonkeyPatch) -> EcsRestarter:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "made-up")
+        nowhere = "http://127.0.0.1:9"
+        return EcsRestarter(services=["api"], region="eu-central-1", endpoint_url=nowhere)
 
 
 class TestRollOuts:

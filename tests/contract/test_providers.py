@@ -191,7 +191,8 @@ class TestProviders(ProviderContract):
 
     @pytest.fixture
     def uses(self, request: pytest.FixtureRequest) -> str:
-        return str(request.node.callspec.params["provider"]).split(",")[0]
+        params = request.node.callspec.params
+        return str(params.get("provider", params.get("unreachable"))).split(",")[0]
 
     def shows(self, provider: Any, credential: Credential, *, active: bool) -> None:
         """moto goes on accepting inactive keys: its list tells."""

@@ -180,7 +180,8 @@ class TestRestarters(RestarterContract):
 
     @pytest.fixture
     def uses(self, request: pytest.FixtureRequest) -> str:
-        return re.split("[, ]", request.node.callspec.params["running"])[0]
+        params = request.node.callspec.params
+        return re.split("[, ]", params.get("running", params.get("unreachable")))[0]
 
     @pytest.fixture
     def restarter(self, running: tuple[Any, Callable[[str], object]]) -> Any:

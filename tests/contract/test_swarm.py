@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from rotator.integrations.docker import swarm as door
 from rotator.integrations.docker.swarm_restarter import SwarmRestarter
 from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.model import Change, Level, Note, single
+from rotator.plugin import Store
+from rotator.testing.restarters import RestarterContract
+from rotator.testing.stores import StoreContract
 from tests.contract.rolling import rolled
 from tests.servers.engine import Engine
 from tests.servers.tools import run, wait_for
@@ -75,6 +78,77 @@ def family(swarm: Engine) -> Iterator[Family]:
 
 def change(name: str, since: float = 0.0) -> Change:
     return Change(name, since, single("second-value"))
+
+
+NOWHERE = "tcp://127.0.0.1:9"
+
+
+class TestStoreContract(StoreContract):
+    """What a secret holds is seen by who takes it alone: a task of a service made for the look."""
+
+    @pytest.fixture
+    def uses(self) -> str:
+        return "swarm"
+
+    @pytest.fixture
+    def store(self, family: Family) -> SwarmStore:
+        self.family = family
+        return family.store
+
+    @pytest.fixture
+    def put(self, family: Family) -> Callable[[str], object]:
+        """Another writer makes the next one of the family."""
+
+        def put(value: str) -> None:
+            mark = f"rotator.secret={family.name}"
+            name = f"{family.name}-r1"
+            family.engine.cli("secret", "create", "-l", mark, name, "-", input=value, stdin=None)
+
+        return put
+
+    @pytest.fixture
+    def absent(self, family: Family) -> SwarmStore:
+        return replace(family.store, secret=f"{family.name}-other")
+
+    @pytest.fixture
+    def unreachable(self) -> SwarmStore:
+        return SwarmStore(secret="key", host=NOWHERE)
+
+    def value_in(self, store: Store) -> str:
+        held = store.read()
+        assert held is not None
+        look = f"{held.version}-look{next(_count)}"
+        takes = ("--secret", f"source={held.version},target=key")
+        self.family.engine.service(look, *takes, command=["sleep", "1000"])
+        try:
+            (value,) = self.family.engine.in_tasks(look, "cat", "/run/secrets/key")
+        finally:
+            self.family.engine.cli("service", "rm", look)
+        return value
+
+
+class TestRestarterContract(RestarterContract):
+    """Two services take the secret; a task is new where it has started again."""
+
+    patience = 60.0
+
+    @pytest.fixture
+    def uses(self) -> str:
+        return "swarm"
+
+    @pytest.fixture
+    def restarter(self, family: Family) -> SwarmRestarter:
+        for _ in range(2):
+            family.service()
+        return family.restarter()
+
+    @pytest.fixture
+    def put(self, family: Family) -> Callable[[str], object]:
+        return family.write
+
+    @pytest.fixture
+    def unreachable(self) -> SwarmRestarter:
+        return SwarmRestarter(services=["app"], host=NOWHERE)
 
 
 class TestSecrets:
