@@ -12,6 +12,7 @@ import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from rotator.errors import ConfigError
@@ -182,13 +183,24 @@ def _of_method(plugin: type, member: Member) -> Iterator[str]:
     except TypeError:
         words = ", ".join(list(signature.parameters)[0 if bound else 1 :])
         yield f"`{member.name}({words})` cannot be asked as `{member}`"
-    try:
-        returns = typing.get_type_hints(method).get("return", Any)
-    except Exception:  # an annotation may be any expression, and need not be right to be called
-        return
+    returns = _annotated(method)
     if are_strangers(returns, member.returns):
         said, wanted = spoken(returns), spoken(member.returns)
         yield f"`{member}` returns {said} by its annotation, not {wanted}"
+
+
+def _annotated(method: Any) -> Any:
+    """What it returns by its annotation, `Any` where it has none that can be read now: parameters
+    may be of types that are imported for type checkers alone.
+    """
+    function = inspect.unwrap(method)
+    annotations = {"return": getattr(function, "__annotations__", {}).get("return", Any)}
+    names = getattr(function, "__globals__", {})
+    try:
+        hints = typing.get_type_hints(SimpleNamespace(__annotations__=annotations), names)
+    except Exception:  # an annotation may be any expression, and need not be right to be called
+        return Any
+    return hints["return"]
 
 
 @lru_cache

@@ -169,6 +169,10 @@ def _text(self: Any) -> str:
     return ""
 
 
+def _done(self: Any, change: OfATypeChecker) -> bool:  # type: ignore[name-defined]  # noqa: F821
+    return True
+
+
 def _kept(self: Any, expect: str) -> bool:
     return True
 
@@ -202,6 +206,7 @@ def _kept(self: Any, expect: str) -> bool:
             r"`read\(\)` returns a str by its annotation, not a Held or None",
         ),
         ("provider", {"inventory": _text}, "returns a str by its annotation, not a list of Key"),
+        ("restarter", {"restart": _done}, r"`restart\(change\)` returns a bool by its annotation"),
         ("store", {"tidy": _kept}, r"`tidy\(expect\)` returns a bool by its annotation, not None"),
         ("probe", {"asks_with_key": lambda self: True}, "`asks_with_key` is a method"),
         ("probe", {"probe": lambda self, a, b: None}, r"`probe\(a, b\)` cannot be asked as"),
