@@ -21,7 +21,7 @@ from rotator import reference
 from rotator.clients.wrapping import Way, Ways
 from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook.mistakes import Mistake
-from rotator.plugin import Integration, answers, conform
+from rotator.plugin import Integration, answers, conform, values_of
 
 _PACKAGE = "rotator.integrations"
 KINDS = ("provider", "store", "restarter", "probe")
@@ -247,8 +247,9 @@ def neighbour(provider_name: str, provider: Any) -> str:
     """The provider, and how it is reached: who hangs there hangs with others of it, and its ids
     mean one key.
     """
-    ways = [setting.name for setting in settings_of(type(provider)) if setting.connection]
-    return " ".join([provider_name, *(str(getattr(provider, way, "")) for way in ways)])
+    values = values_of(provider)
+    ways = [setting.field for setting in settings_of(type(provider)) if setting.connection]
+    return " ".join([provider_name, *(str(values[way]) for way in ways)])
 
 
 def settings_of(plugin: type[Any]) -> Iterator[Setting]:

@@ -29,6 +29,7 @@ from rotator.plugin.settings import (
     own_variables,
     playbook_folder,
     setting,
+    values_of,
 )
 from rotator.plugin.store import (
     Addressed,
@@ -82,4 +83,5 @@ __all__ = [
     "own_variables",
     "playbook_folder",
     "setting",
+    "values_of",
 ]

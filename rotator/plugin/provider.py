@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +17,7 @@ from rotator.model import (
     Overlap,
     Recovery,
 )
+from rotator.plugin.settings import values_of
 from rotator.reference import Reference
 from rotator.secret import Secret
 
@@ -256,9 +256,9 @@ def _referred(part: Any) -> Iterator[Secret]:
     if isinstance(part, Reference):
         with contextlib.suppress(RotatorError, OSError):
             yield part.resolve()
-    elif dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            yield from _referred(getattr(part, field.name))
+    else:
+        for value in values_of(part).values():
+            yield from _referred(value)
 
 
 @runtime_checkable

@@ -68,3 +68,12 @@ def playbook_folder() -> Any:
 def beside_settings() -> Any:
     """Parts of the playbook that a plugin gets when it is loaded: no setting."""
     return dataclasses.field(default=(), repr=False, compare=False, metadata={"hidden": True})
+
+
+def values_of(plugin: object) -> dict[str, Any]:
+    """The fields of a dataclass (a plugin, or what its settings are made of) and their values, not
+    those inside them.
+    """
+    if not dataclasses.is_dataclass(plugin) or isinstance(plugin, type):
+        return {}
+    return {field.name: getattr(plugin, field.name) for field in dataclasses.fields(plugin)}

@@ -444,3 +444,21 @@ def test_of_two_packages_with_one_name_the_one_that_is_not_taken_is_told(
     assert "restarter.acme is never used: the package " in told.text
     assert {told.place in text for text in ("the package rotator-acme", "the package acme-too")}
     assert told.place not in told.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """A provider whose address has another name in a playbook than the field has."""
+
+    where: str = setting("Its server", alias="server", connection=True)
+    team: str = setting("The team", default="")
+
+
+def test_two_servers_are_two_neighbours_however_their_setting_is_spelled() -> None:
+    """Whoever hangs at one of them holds up no rotation at the other, and their ids are no key of
+    the other.
+    """
+    one, other = Reached(where="https://one"), Reached(where="https://other")
+    assert registry.neighbour("acme", one) != registry.neighbour("acme", other)
+    same = Reached(where="https://one", team="another")
+    assert registry.neighbour("acme", one) == registry.neighbour("acme", same)

@@ -11,7 +11,8 @@ from rotator.clients import http, reading
 from rotator.errors import ConfigError, Unsupported
 from rotator.integrations.catalog import listing, templates
 from rotator.integrations.catalog.entry import CatalogEntry, Each, RequestTemplate
-from rotator.plugin import setting
+from rotator.plugin import setting, values_of
+from rotator.reference import Reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +68,22 @@ class CatalogApi:
         return "" if self.base_url else self.entry.api.base or ""
 
     def _given(self, name: str) -> bool:
-        return getattr(self, name, None) is not None
+        return values_of(self).get(name) is not None
 
     def _values(self) -> dict[str, Any]:
-        return {
-            name: getattr(self, name)
-            for name, entry in self.entry.settings.items()
-            if not entry.secret
-        }
+        """What the playbook says, or the catalog file by default; without what is secret."""
+        values = values_of(self)
+        return {n: values[n] for n, entry in self.entry.settings.items() if not entry.secret}
+
+    def _references(self) -> dict[str, Reference | None]:
+        """Where the secrets are that the playbook names, None for those it does not."""
+        values = values_of(self)
+        return {n: values[n] for n, entry in self.entry.settings.items() if entry.secret}
 
     @property
     def _who(self) -> str:
         """The administrator's credential, by its setting and where that refers to, for messages."""
-        given = {
-            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
-        }
+        given = self._references()
         named = [
             f"{name}, from {reference}"
             for name, reference in given.items()
@@ -93,11 +95,10 @@ class CatalogApi:
         self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False
     ) -> http.Request:
         """A request with the administrator's credential, resolved now."""
-        named = {
-            name: getattr(self, name) for name, entry in self.entry.settings.items() if entry.secret
-        }
         secrets = {
-            name: reference.resolve() for name, reference in named.items() if reference is not None
+            name: reference.resolve()
+            for name, reference in self._references().items()
+            if reference is not None
         }
         given = {**self._values(), **values}
         return templates.build(template, self._base, self.entry.api.auth, secrets, given, makes_key)

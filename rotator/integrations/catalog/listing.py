@@ -153,8 +153,8 @@ def owner(each: Each, items: Sequence[Any], key_id: str) -> str:
 
 def odd_dates(each: Each, items: Sequence[Any]) -> Iterator[Finding]:
     """Dates of the list in a form that nobody understands, and a last use that it does not have."""
-    for name in ("created", "expires", "last_used"):
-        path = getattr(each, name)
+    dates = {"created": each.created, "expires": each.expires, "last_used": each.last_used}
+    for name, path in dates.items():
         odd = [date for item in items if reading.no_date(date := reading.pick(path, item))]
         if odd:
             shown = without_keys(redact(reading.told(odd[0]) or type(odd[0]).__name__))[:40]
