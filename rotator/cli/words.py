@@ -77,4 +77,6 @@ def key_with_hint(key: Key) -> str:
 
 def age(at: float | None, now: float) -> str:
     """How long ago that was. Unix seconds."""
-    return f"{span(max(0.0, now - at))} ago" if at else "never"
+    if not at:
+        return "never"
+    return f"{span(now - at)} ago" if now - at >= 1 else "just now"

@@ -10,7 +10,7 @@ import pytest
 
 from rotator.errors import Conflict, Unsupported
 from rotator.model import Held, Note, single
-from rotator.plugin import Store
+from rotator.plugin import Store, values_of
 from rotator.testing.plugins import (
     NO_ANSWER,
     PluginContract,
@@ -56,7 +56,7 @@ class StoreContract(PluginContract):
 
     @pytest.fixture
     def absent(self, store: Any) -> Any:
-        if getattr(store, "key", None) is None:
+        if values_of(store).get("key") is None:
             not_provided("absent")
         return dataclasses.replace(store, key="ANOTHER")
 

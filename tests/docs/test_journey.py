@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from rotator.integrations.command.store import CommandStore
+from rotator.model import Note, single
 from tests.docs.test_docs import DOCS, blocks, commands
 
 PAGE = DOCS / "getting-started.md"
@@ -157,3 +160,70 @@ def test_a_key_of_an_unknown_service_is_rotated_by_what_the_page_says(
         ["rotator", "revoke", "acme-prod"], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0 and acme.accepted == [held[1]], done.stdout + done.stderr
+
+
+def _section(title: str, tmp_path: Path) -> Path:
+    """A page of one part of the page."""
+    section = tmp_path / "section.md"
+    section.write_text(PAGE.read_text().partition(f"## {title}")[2].partition("\n## ")[0])
+    return section
+
+
+def _env(tmp_path: Path, **more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "ROTATOR_HOME": str(tmp_path / "state"), **more}
+
+
+def test_a_playbook_is_tried_with_the_issuer_of_the_demo(tmp_path: Path) -> None:
+    page = _section("At another address", tmp_path)
+    (script,) = blocks(page, "sh")
+    begun = f"{script}\necho; echo $!"
+    said = tmp_path / "said"
+    with said.open("w") as output:  # no pipe: the issuer goes on, and would hold it open
+        subprocess.run(
+            ["sh", "-c", begun], cwd=tmp_path, env=_env(tmp_path), stdout=output, timeout=60
+        )
+    answer, pid = said.read_text().strip().rsplit("\n", 1)
+    try:
+        old = json.loads(answer)["api_key"]["value"]
+        (tmp_path / "trial.env").write_text(f"OPENAI_API_KEY={old}\n")
+        port = (tmp_path / "issuer.port").read_text()
+        (playbook,) = blocks(page, "yaml")
+        (tmp_path / "playbooks").mkdir()
+        (tmp_path / "playbooks" / "trial.yaml").write_text(playbook.replace("39097", port))
+        env = _env(tmp_path, DEMO_ADMIN_KEY="a-made-up-key")
+        for line in commands(page):
+            done = subprocess.run(
+                line.split(), cwd=tmp_path, env=env, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+        assert "alive" in done.stdout and "dead" in done.stdout and old not in done.stdout
+        assert (tmp_path / "trial.env").read_text() != f"OPENAI_API_KEY={old}\n"
+    finally:
+        os.kill(int(pid), signal.SIGTERM)
+
+
+def test_the_key_in_a_json_file_is_read_and_replaced_by_the_program_of_the_page(
+    tmp_path: Path,
+) -> None:
+    (text,) = blocks(_section("A key in a JSON", tmp_path), "python")
+    config, program = tmp_path / "config.json", tmp_path / "config-key"
+    program.write_text(text.replace("/srv/app/config.json", str(config)))
+    program.chmod(0o755)
+    before = {"openai": {"api_key": "old-value", "model": "m"}, "port": 80}
+    config.write_text(json.dumps(before))
+    config.chmod(0o640)
+    store = CommandStore(read_argv=[str(program)], write_argv=[str(program), "write"])
+    held = store.read()
+    assert held is not None and held.values is not None
+    assert held.values["key"].reveal() == "old-value"
+    store.write(single("new-value"), held.version, Note("key_1", "one", "r", 0.0))
+    after = store.read()
+    assert after is not None and after.values is not None
+    assert after.values["key"].reveal() == "new-value"
+    assert json.loads(config.read_text()) == {
+        **before,
+        "openai": {"api_key": "new-value", "model": "m"},
+    }
+    assert config.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.glob("config*")) == ["config-key", "config.json"]
