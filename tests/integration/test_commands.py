@@ -28,10 +28,10 @@ description: a key made by a program
 schedule: {{every: 30d}}
 generate:
   uses: command
-  generate: [{python}, {folder}/keys.py, generate, {folder}/keys.json]
-  list: [{python}, {folder}/keys.py, list, {folder}/keys.json]
-  revoke: [{python}, {folder}/keys.py, revoke, {folder}/keys.json]
-  probe: [{python}, {folder}/keys.py, probe, {folder}/keys.json]
+  generate: [{python}, -IS, {folder}/keys.py, generate, {folder}/keys.json]
+  list: [{python}, -IS, {folder}/keys.py, list, {folder}/keys.json]
+  revoke: [{python}, -IS, {folder}/keys.py, revoke, {folder}/keys.json]
+  probe: [{python}, -IS, {folder}/keys.py, probe, {folder}/keys.json]
 store: {{uses: file, path: {folder}/key, create: true}}
 revoke: {{grace: 0s, quiet: 0s, watch: 0s}}
 limits: {{pass_interval: 1ms, list_lag: 0s, step: 2s}}

@@ -20,10 +20,10 @@ from tests.contract.test_providers import _SCRIPT
 PLAYBOOK = """\
 generate:
   uses: command
-  generate: [{python}, ../keys.py, generate, ../keys.json]
-  list: [{python}, ../keys.py, list, ../keys.json]
-  revoke: [{python}, ../keys.py, revoke, ../keys.json]
-  probe: [{python}, ../keys.py, probe, ../keys.json]
+  generate: [{python}, -IS, ../keys.py, generate, ../keys.json]
+  list: [{python}, -IS, ../keys.py, list, ../keys.json]
+  revoke: [{python}, -IS, ../keys.py, revoke, ../keys.json]
+  probe: [{python}, -IS, ../keys.py, probe, ../keys.json]
 store: {{uses: file, path: ../app/key}}
 restart: {{uses: command, run: [../app/restart.sh], ready: [test, -e, ../app/restarted]}}
 evidence: answers

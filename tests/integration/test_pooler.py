@@ -54,10 +54,10 @@ def pooled(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooled]:
 _PLAYBOOK = """
 generate:
   uses: command
-  generate: [{python}, {folder}/keys.py, generate, {folder}/{name}.json]
-  list: [{python}, {folder}/keys.py, list, {folder}/{name}.json]
-  revoke: [{python}, {folder}/keys.py, revoke, {folder}/{name}.json]
-  probe: [{python}, {folder}/keys.py, probe, {folder}/{name}.json]
+  generate: [{python}, -IS, {folder}/keys.py, generate, {folder}/{name}.json]
+  list: [{python}, -IS, {folder}/keys.py, list, {folder}/{name}.json]
+  revoke: [{python}, -IS, {folder}/keys.py, revoke, {folder}/{name}.json]
+  probe: [{python}, -IS, {folder}/keys.py, probe, {folder}/{name}.json]
 store: {{uses: file, path: {folder}/{name}.key, create: true}}
 revoke: {{grace: 0s, quiet: 0s, watch: 0s}}
 limits: {{pass_interval: 1ms, list_lag: 0s, step: 20s}}
