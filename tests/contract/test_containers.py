@@ -23,6 +23,7 @@ from rotator.integrations.docker.restarter import DockerRestarter
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.files.file import FileStore
 from rotator.model import Change, Level, Note, NotYet, single
+from rotator.plugin import Address
 from tests.servers import images
 from tests.servers.engine import IMAGE, Engine, compose_2, compose_file
 from tests.servers.tools import wait_for
@@ -262,6 +263,36 @@ def test_killed_at_any_call_to_the_engine_the_next_run_finishes_it(
         if finished:
             break
     assert finished and boundary > 8
+
+
+def test_a_container_whose_environment_keeps_the_old_key_is_no_proof_of_the_new_one(
+    engine: Engine, names: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A file that is mounted, and `-e` with the same variable: with most readers that one wins."""
+    name, other = names("app"), tmp_path / "other.env"
+    engine.run(name, "-v", f"{tmp_path}:/srv/app", "-e", "KEY=old-value")
+    other.write_text("LEVEL=info\n")
+    file = Address("dotenv", str(tmp_path / "app.env"), "", ("KEY",))
+
+    def plugin(**more: Any) -> DockerRestarter:
+        settings: Any = {"env": None, "env_file": None, **more}
+        return _restarter(engine, tmp_path, name, **settings).beside([file])
+
+    for settings in ({}, {"env_file": str(other)}):
+        (finding,) = plugin(**settings).preflight()
+        assert finding.level is Level.ERROR and "has KEY in its environment" in finding.text
+        with pytest.raises(PermanentError, match="has another KEY in its environment"):
+            _carried_out(plugin(**settings), _change())
+    before = engine.api.containers.get(name).attrs["State"]["StartedAt"]
+    _carried_out(plugin(), _change("old-value"))
+    after = engine.api.containers.get(name).attrs["State"]["StartedAt"]
+    assert after != before, "the file may win all the same: it is restarted on the way back, too"
+    assert plugin(overrides=True).preflight() == []
+    _carried_out(plugin(overrides=True), _change())
+    whole = plugin(env_file=str(_env_file(tmp_path, "new-value")))
+    assert whole.preflight() == []
+    _carried_out(whole, _change())
+    assert "KEY=new-value" in engine.api.containers.get(name).attrs["Config"]["Env"]
 
 
 def test_one_that_cannot_start_leaves_the_old_one_serving(
@@ -505,6 +536,24 @@ def test_a_service_scaled_by_hand_stays_so_and_others_are_not_touched(
     )
     after = door.labelled(plugin, {"com.docker.compose.service": "web"})
     assert [found.id for found in after] == [found.id for found in web]
+
+
+def test_a_service_whose_environment_keeps_the_old_key_is_no_proof_of_the_new_one(
+    engine: Engine, compose: tuple[str, Path]
+) -> None:
+    """`environment:` wins over `env_file:`, and over a file that the program reads itself."""
+    program, folder = compose
+    services = {"app": {"env_file": "app.env", "environment": {"KEY": "old-value"}}}
+    (folder / "docker-compose.yml").write_text(compose_file(services))
+    engine.compose(program, folder, "up", "-d")
+    file = Address("dotenv", str(_env_file(folder, "new-value")), "", ("KEY",))
+    plugin = _compose(engine, program, folder, "app", env=None).beside([file])
+    with pytest.raises(PermanentError, match="has another KEY in its environment"):
+        _carried_out(plugin, _change())
+    _carried_out(replace(plugin, overrides=True), _change())
+    services = {"app": {"env_file": "app.env"}}
+    (folder / "docker-compose.yml").write_text(compose_file(services))
+    _carried_out(plugin, _change())
 
 
 def test_a_value_is_written_as_compose_reads_it_where_its_services_have_the_file(

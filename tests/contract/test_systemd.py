@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from rotator.integrations.systemd.credentials import SystemdCredsStore
 from rotator.integrations.systemd.manager import Manager
 from rotator.integrations.systemd.restarter import SystemdRestarter
 from rotator.model import Change, Evidence, Level, Note, NotYet, single
+from rotator.plugin import Address
 from rotator.secret import Secret
 from rotator.testing.restarters import RestarterContract
 from tests.contract import store_places
@@ -204,6 +206,35 @@ def test_the_key_is_read_from_the_main_process_as_proof(service: Service) -> Non
     before = service.invocation
     rolled(restarter, change())
     assert service.invocation == before, "what it holds already needs no restart"
+
+
+def test_a_unit_whose_environment_keeps_the_old_key_is_no_proof_of_the_new_one(
+    systemd: Systemd,
+) -> None:
+    """`Environment=` is there at each start, and most readers of a .env file let it win."""
+    name, file = (
+        f"app{next(_count)}.service",
+        Address("dotenv", "/srv/app/.env", "unit-host", ("KEY",)),
+    )
+    systemd.unit(name, "/bin/sleep 1000", Environment="KEY=first-value")
+    systemd.systemctl("start", name)
+
+    def restarter(address: Address = file, **more: Any) -> SystemdRestarter:
+        settings: Any = {"host": systemd.name, "ssh_config": str(systemd.config), "settle": 0.3}
+        return SystemdRestarter(units=[name], **settings, **more).beside([address])
+
+    with pytest.raises(PermanentError, match="has another KEY in its environment"):
+        rolled(restarter(), change())
+    (instance,) = restarter().shown(change()).instances
+    assert instance.holds == single("first-value").primary
+    before = systemd.systemctl("show", "-p", "InvocationID", name)
+    assert rolled(restarter(), change(name="undo", value="first-value")).converged
+    after = systemd.systemctl("show", "-p", "InvocationID", name)
+    assert after != before, "the file may win all the same: it is restarted on the way back, too"
+    assert rolled(restarter(overrides=True), change()).converged
+    assert rolled(restarter(replace(file, fields=("OTHER",))), change()).converged
+    assert rolled(restarter(replace(file, place="web-2")), change()).converged
+    systemd.systemctl("stop", name)
 
 
 def test_a_look_shows_when_it_started(service: Service) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,3 +101,18 @@ def test_where_the_file_wins_or_stands_alone_the_new_process_is_the_proof(
     assert report.code == 0, report
     (new,) = bench.live
     assert new != old and (bench.folder / "app.env").read_text() == f"APP_KEY={new}\n"
+
+
+def test_on_the_way_back_a_process_whose_environment_has_the_old_key_is_signalled_all_the_same(
+    bench: Bench, start: Start
+) -> None:
+    """That its environment fits is no proof: its reader may let the file win, which had the new
+    key when it started.
+    """
+    old = _book(bench)
+    start(APP_KEY=old)
+    before = time.time()
+    report = bench.service.rotate("one", Request(wait=True))
+    assert report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK, report
+    started = procfs.from_pid_file(bench.folder / "app.pid").started_at
+    assert started > before and started > (bench.folder / "app.env").stat().st_mtime

@@ -5,14 +5,16 @@ is ready.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from rotator.durations import Seconds
+from rotator.errors import PermanentError
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker.client import Container, EngineConnection
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
-from rotator.plugin import setting
+from rotator.plugin import Address, beside_settings, setting
 
 PAUSE = 0.5  # seconds between two looks at whether those that the next ones wait for are ready
 
@@ -26,6 +28,20 @@ class ContainerSettings(EngineConnection):
     settle: Seconds = setting(
         "How long one without a health check must run to count as ready", default=2.0
     )
+    overrides: bool = setting(
+        "The program's reader of .env files lets the file win over its environment"
+        " (python-dotenv: override=True)",
+        default=False,
+    )
+    file_variables: tuple[str, ...] = beside_settings()
+
+    def beside(self, addresses: Sequence[Address]) -> Self:
+        """With the variables of .env files, which may stand in a container's environment, too.
+
+        On any host: the engine may be another machine's.
+        """
+        files = [one for one in addresses if one.system == "dotenv"]
+        return replace(self, file_variables=tuple(one.fields[0] for one in files))
 
     @property
     def evidence(self) -> Evidence:
@@ -73,7 +89,22 @@ class ContainerSettings(EngineConnection):
         holds = container.variable(self.env) if self.env else None
         if holds is not None and change.credential.values:
             return change.fits(holds)
+        if self._kept(container, change):
+            return False
         return change.since < self.began(container) <= time.time() + 1
+
+    def _kept(self, container: Container, change: Change) -> str:
+        """A file's variable that its environment has with another value: with most readers that
+        value wins. '' where there is none. That one fits is no proof: the file may win all the
+        same.
+        """
+        if self.env or self.overrides or not change.credential.values:
+            return ""
+        for name in self.file_variables:
+            value = container.variable(name)
+            if value is not None and not change.fits(value):
+                return name
+        return ""
 
     def ready(self, container: Container) -> bool:
         return docker.ready(self, container, self.settle)
@@ -90,17 +121,26 @@ class ContainerSettings(EngineConnection):
         return settled or not container.raw.get("RestartCount")
 
     def needs_restart(self, container: Container, change: Change) -> bool:
-        """Raises PermanentError, with its own words, for one that was restarted for the change and
-        has ended.
+        """Raises PermanentError for one that was restarted for the change and has ended, with its
+        own words, or has the old key.
         """
         if self.has(container, change):
             return False
-        self._must_not_have_ended(container, change)
+        self._must_not_be_in_vain(container, change)
         return True
 
-    def _must_not_have_ended(self, container: Container, change: Change) -> None:
-        if self.began(container) > change.since and not container.running:
+    def _must_not_be_in_vain(self, container: Container, change: Change) -> None:
+        if self.began(container) <= change.since:
+            return
+        if not container.running:
             self.ready(container)
+        elif kept := self._kept(container, change):
+            raise PermanentError(
+                f"{container.name} has another {kept} in its environment than in the file, and"
+                " with most readers that one wins",
+                "take it out where the container is made, or say `overrides: true` where its"
+                " reader lets the file win",
+            )
 
     def far(
         self, containers: Iterable[Container], change: Change, missing: Iterable[str] = ()
@@ -116,7 +156,7 @@ class ContainerSettings(EngineConnection):
             if self.has(container, change) and self.ready(container):
                 current += 1
             else:
-                self._must_not_have_ended(container, change)
+                self._must_not_be_in_vain(container, change)
                 waiting.append(
                     f"{container.name} is {'starting' if container.running else 'not running'}"
                 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rotator import plain
-from rotator.errors import NotFound, PermanentError
+from rotator.errors import NotFound, PermanentError, RotatorError
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import recreate
 from rotator.integrations.docker.client import Container
@@ -87,12 +87,35 @@ class DockerRestarter(ContainerSettings):
             if label in container.labels:
                 hint = f"use the restarter {other} for it"
                 return [Finding(Level.ERROR, f"{name} belongs to {container.labels[label]}", hint)]
-        found = self.check(container)
+        found = [*self.check(container), *self._stays(container)]
         if self.env_file and (users := docker.users_of_namespaces(self, container)):
             names = ", ".join(users)
             text = f"{names} would end with {name}, whose namespace they use"
             found.append(Finding(Level.ERROR, text, "give each its own network, or use Compose"))
         return found
+
+    def _stays(self, container: Container) -> list[Finding]:
+        """A variable of a .env file that the container would keep with the old value."""
+        if self.env or self.overrides:
+            return []
+        given: dict[str, str] = {}
+        if self._env_file is not None and self._env_file.is_file():
+            try:
+                given = recreate.read_env_file(self._env_file)
+            except RotatorError as error:
+                return [Finding(Level.ERROR, error.message, error.hint)]
+        return [
+            Finding(
+                Level.ERROR,
+                f"{container.name} has {name} in its environment, where the old key would stay:"
+                " with most readers it wins over the file",
+                "name the file of `docker run --env-file` as `env_file:`, or take the variable out"
+                " where the container is made; `overrides: true` where its reader lets the file"
+                " win",
+            )
+            for name in self.file_variables
+            if name not in given and container.variable(name) is not None
+        ]
 
     def restart(self, change: Change) -> NotYet | None:
         for name in self.containers:

@@ -131,7 +131,7 @@ class ProcessRestarter:
         shown = self._held(found)
         instance = _instance(found, shown)
         if not self._runs_with_it(found, change):
-            return Progress(1, 0, False, (instance,), self._why_not(found, shown))
+            return Progress(1, 0, False, (instance,), self._why_not(found, shown, change))
         if self.ready:
             asked = asking.ready(self.ready, change, self.inherit, self.timeout, self.folder)
             return Progress(1, asked.current, asked.converged, (instance,), asked.text)
@@ -170,21 +170,23 @@ class ProcessRestarter:
         """
         shown = self._held(found)
         if isinstance(shown, Secret) and change.credential.values:
-            return change.fits(shown)
+            # That a file's variable fits is no proof: the file may win all the same.
+            if self.env or not change.fits(shown):
+                return change.fits(shown)
         if shown in (Missing.ABSENT, Missing.UNREADABLE):
             return False
         if self.ready and not self.env:
             return False  # nothing shows here that it was signalled; done twice it harms nobody
         return found.started_at > change.since + _SLACK
 
-    def _why_not(self, found: Process, shown: Secret | Missing | None) -> str:
-        if isinstance(shown, Secret) and not self.env:
+    def _why_not(self, found: Process, shown: Secret | Missing | None, change: Change) -> str:
+        if isinstance(shown, Secret) and not self.env and not change.fits(shown):
             return (
                 f"{found} has another {' or '.join(self.file_variables)} in its environment than"
                 " in the file, and with most readers that one wins: what starts it exports it"
                 " (`overrides: true` where its reader lets the file win)"
             )
-        if isinstance(shown, Secret):
+        if isinstance(shown, Secret) and self.env:
             return f"{found} was sent {self._told} and still shows another key in {self.env}"
         if shown in (Missing.ABSENT, Missing.UNREADABLE):
             return f"{found} does not show {self.env}: {shown}"

@@ -109,16 +109,23 @@ class Manager:
 
     def variable(self, pid: int, name: str) -> Secret | Missing:
         """A variable of the environment that a process was started with, or why it is not known."""
-        shown = f"{self.host.command('cat', f'/proc/{pid}/environ')} 2>/dev/null"
-        told = self.host.run(
-            f"{shown} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}", check=False
-        )
-        if told.strip():
-            return Secret(told.strip("\n").partition("=")[2])
+        if (found := self.shows(pid, name)) is not None:
+            return found
         first = self.host.run(
-            f"{shown} | tr '\\0' '\\n' | sed -e 's/=.*/=/' -e 1q", check=False
+            f"{self._environment(pid)} | tr '\\0' '\\n' | sed -e 's/=.*/=/' -e 1q", check=False
         )  # a name alone
         return procfs.missing(first.encode()) if first else Missing.UNREADABLE
+
+    def shows(self, pid: int, name: str) -> Secret | None:
+        """As `variable`, without a reason where it is not known."""
+        told = self.host.run(
+            f"{self._environment(pid)} | tr '\\0' '\\n' | grep -e {shlex.quote(f'^{name}=')}",
+            check=False,
+        )
+        return Secret(told.strip("\n").partition("=")[2]) if told.strip() else None
+
+    def _environment(self, pid: int) -> str:
+        return f"{self.host.command('cat', f'/proc/{pid}/environ')} 2>/dev/null"
 
     def last_words(self, unit: str) -> str:
         """The last line of its journal, redacted; '' where we may not read it."""

@@ -9,7 +9,8 @@ Source: systemd.service(5) (Type=), org.freedesktop.systemd1(5) (ActiveState).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -19,7 +20,7 @@ from rotator.durations import Seconds
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.systemd.manager import Manager, Unit
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
-from rotator.plugin import setting
+from rotator.plugin import Address, beside_settings, setting
 from rotator.secret import Secret
 
 _PAUSE = 0.5
@@ -51,6 +52,12 @@ class SystemdRestarter(HostsConnection):
     env: str | None = setting(
         "Variable that holds the key, read from the main process as proof", default=None
     )
+    overrides: bool = setting(
+        "The service's reader of .env files lets the file win over its environment"
+        " (python-dotenv: override=True)",
+        default=False,
+    )
+    file_variables: tuple[tuple[str, str], ...] = beside_settings()
 
     def __post_init__(self) -> None:
         if not self.units:
@@ -79,6 +86,13 @@ class SystemdRestarter(HostsConnection):
     def keeps_mounts(self) -> bool:
         """A reload leaves a unit's BindPaths= as they are."""
         return self.action == "reload"
+
+    def beside(self, addresses: Sequence[Address]) -> SystemdRestarter:
+        """With the hosts and variables of .env files: a unit there may have them in its
+        environment, too.
+        """
+        files = [one for one in addresses if one.system == "dotenv"]
+        return replace(self, file_variables=tuple((one.place, one.fields[0]) for one in files))
 
     @property
     def _managers(self) -> list[Manager]:
@@ -184,7 +198,9 @@ class SystemdRestarter(HostsConnection):
 
     def shown(self, change: Change) -> Progress:
         instances = tuple(
-            _instance(manager, unit, self._held(manager, unit))
+            _instance(
+                manager, unit, self._held(manager, unit) or self._kept(manager, unit, change)[1]
+            )
             for manager in self._managers
             for unit in self._running(manager)
         )
@@ -218,17 +234,39 @@ class SystemdRestarter(HostsConnection):
     def _held(self, manager: Manager, unit: Unit) -> Secret | Missing | None:
         return manager.variable(unit.pid, self.env) if self.env and unit.pid else None
 
+    def _kept(self, manager: Manager, unit: Unit, change: Change) -> tuple[str, Secret | None]:
+        """A file's variable that its environment has with another value: with most readers that
+        value wins. None where there is none, or it may not be read. That one fits is no proof: the
+        file may win all the same.
+        """
+        if self.env or self.overrides or not unit.pid or not change.credential.values:
+            return "", None
+        for place, name in self.file_variables:
+            if place == manager.host.name:
+                value = manager.shows(unit.pid, name)
+                if value is not None and not change.fits(value):
+                    return name, value
+        return "", None
+
     def _over(self, manager: Manager, unit: Unit, change: Change) -> bool:
         """Whether it is up with the change, and has stayed so.
 
         Raises PermanentError with its own words if it ended.
         """
         self._must_not_have_ended(manager, unit, change)
-        if self.action == "reload":
-            return unit.state == "active/running"
-        up = unit.state == "active/running" and unit.active_for >= self.settle
-        shows = self._held(manager, unit) not in (Missing.ABSENT, Missing.UNREADABLE)
-        return up and shows and not self._must(manager, unit, change)
+        up = unit.state == "active/running"
+        if self.action == "restart":
+            shows = self._held(manager, unit) not in (Missing.ABSENT, Missing.UNREADABLE)
+            up = up and shows and unit.active_for >= self.settle
+            up = up and not self._must(manager, unit, change)
+        if up and (kept := self._kept(manager, unit, change)[0]):
+            raise PermanentError(
+                f"{unit.name} on {manager} has another {kept} in its environment than in the file,"
+                " and with most readers that one wins",
+                "take it out of the unit, or say `overrides: true` where its reader lets the file"
+                " win",
+            )
+        return up
 
     def _must_not_have_ended(self, manager: Manager, unit: Unit, change: Change) -> None:
         """One that cannot start at all (its EnvironmentFile is gone) has no new process, but
