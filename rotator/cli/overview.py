@@ -14,6 +14,14 @@ from rotator.usecases.exit_codes import End, Exit, worst
 from rotator.views.status import PlaybookStatus, State, Status
 from rotator.views.status import status as status_of_all
 
+# Why a playbook that is due does not begin
+_PUT_OFF = {
+    "jitter": "delayed by its jitter until {}",
+    "not before": "not before {}",
+    "window": "its window opens {}",
+    "blackout": "in a blackout until {}",
+}
+
 
 @click.command(
     "status",
@@ -59,7 +67,11 @@ def _next(status: PlaybookStatus) -> str:
         return f"until {words.moment(status.pause.until)}"
     if status.due is None:
         return "on demand" if status.playbook is not None else ""
-    return "due now" if status.is_due else f"due in {span(status.due - status.now)}"
+    if status.is_due:
+        return "due now"
+    if status.put_off:
+        return f"due, {_PUT_OFF[status.put_off].format(words.moment(status.due.begins))}"
+    return f"due in {span(status.due.begins - status.now)}"
 
 
 def details(status: PlaybookStatus) -> Iterator[str]:
@@ -81,5 +93,5 @@ def details(status: PlaybookStatus) -> Iterator[str]:
 def _key_end(status: PlaybookStatus, ends: float) -> str:
     if ends <= status.now:
         return "has ended"
-    earlier = ": it is due earlier for that" if status.due == status.renew else ""
+    earlier = ": it is due earlier for that" if status.due and status.due.at == status.renew else ""
     return f"ends {words.moment(ends)}{earlier}"

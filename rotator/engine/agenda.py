@@ -15,7 +15,8 @@ from rotator.journal import due as due_times
 from rotator.journal import strays, unfinished
 from rotator.journal.journal import Journal
 from rotator.playbook.directory import Loaded
-from rotator.playbook.schedule import EARLIEST, FOREVER
+from rotator.playbook.playbook import Playbook
+from rotator.schedules.rules import EARLIEST, FOREVER
 
 RECONCILE_EVERY = 86_400.0  # seconds
 
@@ -33,7 +34,7 @@ class Agenda:
     def due(self, loaded: Loaded, now: float) -> set[str]:
         """Playbooks that a timer begins or carries on now. Raises JournalError."""
         with self.journal.database.read() as connection:
-            unreckoned = self._unreckoned(connection, loaded)
+            unreckoned = self._unreckoned(connection, loaded, now)
         if unreckoned:
             with self.journal.database.write() as connection:
                 due_times.reckon(connection, unreckoned)
@@ -44,13 +45,24 @@ class Agenda:
             }
             self._never -= due_times.begun(connection, self._never)
             by_time = due_times.before(connection, now + EARLIEST)
+        put_off = []
         for row in by_time:
             playbook = loaded.playbooks.get(row.name)
-            if playbook is not None and playbook.is_due(row.counts_from, now, row.renew):
+            if playbook is None:
+                continue
+            if playbook.is_due(row.counts_from, now, row.renew):
                 names.add(row.name)
-        return names | self._never
+            elif (again := _reckoned(playbook, row, now)).due != row.due:
+                put_off.append(again)  # its window closed before any timer came
+        if put_off:
+            with self.journal.database.write() as connection:
+                due_times.reckon(connection, put_off)
+        never = {name for name in self._never if loaded.playbooks[name].is_due(None, now)}
+        return names | never
 
-    def _unreckoned(self, connection: Connection, loaded: Loaded) -> list[due_times.Reckoned]:
+    def _unreckoned(
+        self, connection: Connection, loaded: Loaded, now: float
+    ) -> list[due_times.Reckoned]:
         """What is to be reckoned: of all playbooks once, then of those alone that
         succeeded since.
         """
@@ -70,8 +82,7 @@ class Agenda:
             playbook = loaded.playbooks.get(row.name)
             if playbook is None or (row.due is not None and row.schedule == playbook.when):
                 continue
-            at = playbook.due_at(row.counts_from, row.renew)
-            found.append(due_times.Reckoned(row.name, playbook.when, FOREVER if at is None else at))
+            found.append(_reckoned(playbook, row, now))
         return found
 
     def to_reconcile(self, loaded: Loaded, now: float) -> list[str]:
@@ -83,3 +94,9 @@ class Agenda:
     def reconciled(self, name: str, now: float) -> None:
         with self.journal.database.write() as connection:
             due_times.reconciled(connection, name, now)
+
+
+def _reckoned(playbook: Playbook, row: due_times.Known, now: float) -> due_times.Reckoned:
+    """From when on a timer may begin it."""
+    due = playbook.due(row.counts_from, now, row.renew)
+    return due_times.Reckoned(row.name, playbook.when, FOREVER if due is None else due.begins)

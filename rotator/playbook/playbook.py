@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.model import Credential, Evidence, Held
-from rotator.playbook import schedule as schedules
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
+from rotator.schedules.rules import Due, Rules
 
 
 @dataclass(frozen=True)
@@ -77,33 +78,32 @@ class Playbook:
 
     # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix
     # seconds); at `renew` its key is to be replaced because it ends ---
-    def due_at(self, counts_from: float | None, renew: float | None = None) -> float | None:
-        """When it is due next; None without a schedule: then it is rotated by a person, whenever
-        its key ends.
-        """
+    @cached_property
+    def _rules(self) -> Rules | None:
         schedule = self.shape.schedule
-        due = schedules.next_due(schedule.every, schedule.cron, counts_from) if schedule else None
-        return due if due is None or renew is None else min(due, renew)
+        return schedule.rules(self.name, self.shape.max_age) if schedule else None
+
+    def due(self, counts_from: float | None, now: float, renew: float | None = None) -> Due | None:
+        """When it is due next, and may begin; None without a schedule: then it is rotated by a
+        person, whenever its key ends.
+        """
+        return self._rules.due(counts_from, now, renew) if self._rules else None
 
     def is_due(self, counts_from: float | None, now: float, renew: float | None = None) -> bool:
         """Whether a timer that comes now begins it."""
-        schedule = self.shape.schedule
-        if schedule is None:
-            return False
-        ends_soon = renew is not None and renew <= now
-        return ends_soon or schedules.is_due(schedule.every, schedule.cron, counts_from, now)
+        return self._rules is not None and self._rules.is_due(counts_from, now, renew)
 
     def belongs_to(self, counts_from: float | None, now: float) -> float:
         """The due moment of a rotation that a timer begins now."""
-        return schedules.belongs_to(
-            self.shape.schedule.every if self.shape.schedule else None, counts_from, now
-        )
+        return self._rules.belongs_to(counts_from, now) if self._rules else now
 
     @property
     def when(self) -> str:
         """Its schedule as one text, '' without one: another text means another schedule."""
-        schedule = self.shape.schedule
-        return "" if schedule is None else schedule.cron or f"every {schedule.every:g}"
+        if self.shape.schedule is None:
+            return ""
+        age = "" if self.shape.max_age is None else f" max_age={self.shape.max_age:g}"
+        return self.shape.schedule.text + age * bool(self.shape.schedule.window)
 
 
 _STRENGTH = (Evidence.NONE, Evidence.ANSWERS, Evidence.STARTED, Evidence.READ)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from rotator.core.plan import Policy
 from rotator.durations import Duration
 from rotator.model import Evidence
-from rotator.playbook.schedule import check_cron
+from rotator.schedules import cron, rules, windows, zones
 
 # Keys of later versions: refused as such, never ignored.
-NOT_YET = {"group", "approval", "notify", "monitor", "pool", "seen", "window", "blackout", "jitter"}
+NOT_YET = {"group", "approval", "notify", "monitor", "pool", "seen"}
 
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+When = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "examples": ["2026-12-24", "2026-12-24T18:00"]}),
+]
+
+
+class Blackout(Model):
+    """A time that comes once."""
+
+    from_: When = Field(alias="from", description="Its first day, or moment")
+    to: When = Field(description="Its last day, or the moment at which it is over")
 
 
 class Schedule(Model):
@@ -30,16 +50,63 @@ class Schedule(Model):
     cron: str | None = Field(
         None,
         description=(
-            "Five fields as in crontab(5), UTC: 0 and 7 = Sunday; of two day fields either is"
-            " enough"
+            "Five fields as in crontab(5): 0 and 7 = Sunday; of two day fields either is enough"
         ),
+    )
+    timezone: str = Field(
+        "UTC", description="Whose wall clock `cron`, `window` and `blackout` mean: Europe/Berlin"
+    )
+    window: tuple[str, ...] = Field(
+        (), description="When a timer may begin it, for instance [mon-fri 09:00-17:00]"
+    )
+    blackout: tuple[str | Blackout, ...] = Field(
+        (), description="When it may not: [fri 16:00-24:00, {from: 2026-12-20, to: 2027-01-03}]"
+    )
+    jitter: Duration = Field(
+        0.0, description="Spread playbooks of one schedule: each is later by its own part of this"
+    )
+    not_before: When | None = Field(None, description="No timer begins it before that day")
+    max_overdue: Duration | None = Field(
+        None, description="Due for so long, no window holds it back any more"
     )
 
     @field_validator("cron")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
         if value is not None:
-            check_cron(value)
+            cron.check_cron(value)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        zones.check(value)
+        return value
+
+    @field_validator("window", "blackout", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            windows.window(one)
+        return value
+
+    @field_validator("blackout")
+    @classmethod
+    def _blackout(cls, value: tuple[str | Blackout, ...]) -> tuple[str | Blackout, ...]:
+        for one in value:
+            windows.window(one) if isinstance(one, str) else windows.span(one.from_, one.to, "UTC")
+        return value
+
+    @field_validator("not_before")
+    @classmethod
+    def _not_before(cls, value: str | None) -> str | None:
+        if value is not None:
+            windows.moment(value, "UTC")
         return value
 
     @model_validator(mode="after")
@@ -48,7 +115,44 @@ class Schedule(Model):
             raise ValueError("a schedule has either `every` or `cron`")
         if self.every is not None and self.every < 60:
             raise ValueError("a schedule cannot be shorter than a minute")
+        if self.max_overdue is not None and not self.window:
+            raise ValueError("`max_overdue` is about a `window`, and there is none")
+        if self.every is not None and self.jitter >= self.every:
+            raise ValueError("`jitter` must be shorter than `every`")
+        if self._opening.opens(max((one.end for one in self._opening.spans), default=0.0)) is None:
+            raise ValueError("its blackouts leave nothing open: it would never begin")
         return self
+
+    @property
+    def _opening(self) -> windows.Opening:
+        closed = [one for one in self.blackout if isinstance(one, str)]
+        spans = [one for one in self.blackout if not isinstance(one, str)]
+        return windows.Opening(
+            self.timezone,
+            tuple(map(windows.window, self.window)),
+            tuple(map(windows.window, closed)),
+            tuple(windows.span(one.from_, one.to, self.timezone) for one in spans),
+        )
+
+    def rules(self, playbook: str, max_age: float | None) -> rules.Rules:
+        """For the playbook of this name."""
+        return rules.Rules(
+            every=self.every,
+            cron=self.cron,
+            zone=self.timezone,
+            opening=self._opening,
+            phase=rules.phase(playbook, self.jitter),
+            not_before=(windows.moment(self.not_before, self.timezone) if self.not_before else 0.0),
+            max_age=max_age,
+            max_overdue=self.max_overdue,
+        )
+
+    @property
+    def text(self) -> str:
+        """All of it as one text: another text means another schedule."""
+        usual = self.cron or f"every {self.every:g}"
+        more = self.model_dump(exclude={"every", "cron"}, exclude_defaults=True, mode="json")
+        return " ".join([usual, *(f"{name}={value}" for name, value in more.items())])
 
 
 class Revoke(Model):
@@ -94,7 +198,9 @@ class Shape(Model):
     owner: str = ""
     tags: list[str] = []
     schedule: Schedule | None = None
-    max_age: Duration | None = Field(None, description="Overdue after this")
+    max_age: Duration | None = Field(
+        None, description="Overdue after this: no window holds it back any more"
+    )
     generate: dict[str, Any] = Field(description="The provider: `uses` and its settings")
     store: list[dict[str, Any]] = Field(
         min_length=1, description="Stores: `uses` and settings each"

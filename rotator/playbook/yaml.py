@@ -21,7 +21,16 @@ _BEGINS = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _TOO_MANY = "it has more parts than a playbook can have"
 # libyaml's, where PyYAML was built with it: ten times as quick.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_FASTEST):  # type: ignore[misc]
+    """A date is text as it was written: a zone decides what it means, and it is kept as JSON."""
+
+    yaml_implicit_resolvers = {
+        letter: [one for one in several if one[0] != "tag:yaml.org,2002:timestamp"]
+        for letter, several in _FASTEST.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass
@@ -60,7 +69,7 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
         ]
     try:
         _refuse_many_parts(text)
-        node = yaml.compose(text, Loader=_LOADER)
+        node = yaml.compose(text, Loader=_Loader)
         mistakes: list[Mistake] = []
         if node is not None:
             document.data = _Builder(document, mistakes).build(node, ())
@@ -92,7 +101,7 @@ def _refuse_many_parts(text: str) -> None:
     if len(text) < _SHORT:
         return
     nodes = depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=_Loader):
         kind = type(event)
         nodes += kind not in _ENDS
         depth += 1 if kind in _BEGINS else -1 if kind in _ENDS else 0

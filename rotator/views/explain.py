@@ -139,9 +139,9 @@ def _of_playbook(status: PlaybookStatus) -> Iterator[Reason | Next]:
     if status.playbook is None:
         yield Reason(Why.PLAYBOOK_GONE)
     elif status.due is not None:
-        for_end = status.due == status.renew
+        for_end = status.due.at == status.renew
         event = Event.ROTATION_BEGINS_FOR_END if for_end else Event.ROTATION_BEGINS
-        yield Next(event, max(status.due, status.now))
+        yield Next(event, max(status.due.begins, status.now))
 
 
 def _of_rotation(status: PlaybookStatus, rotation: Rotation) -> Iterator[Reason | Next]:

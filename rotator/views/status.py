@@ -21,6 +21,7 @@ from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.playbook import Playbook
+from rotator.schedules.rules import Due
 from rotator.usecases import situation
 from rotator.usecases.service import Service
 from rotator.views.history import RecordedRotation, recorded_in
@@ -62,7 +63,7 @@ class PlaybookStatus:
     last_success: float | None
     key_ends: float | None  # where its provider said so
     renew: float | None  # when a rotation is due for that
-    due: float | None  # when the next rotation is; None without a schedule or a playbook
+    due: Due | None  # when the next rotation is; None without a schedule or a playbook
     pause: Pause | None  # that covers it, the longest
     holding: Holding | None  # who works on it, or did last
     without: Key | None  # in force and ordered to die, and consumers have no other one
@@ -125,7 +126,14 @@ class PlaybookStatus:
 
     @property
     def is_due(self) -> bool:
-        return self.due is not None and self.due <= self.now
+        """Whether a timer would begin it."""
+        return self.due is not None and self.due.begins <= self.now
+
+    @property
+    def put_off(self) -> str:
+        """Why it does not begin although it is due; '' where it does, or is not due."""
+        due = self.due
+        return due.why if due is not None and due.at <= self.now < due.begins else ""
 
     @property
     def overdue(self) -> bool:
@@ -215,7 +223,7 @@ def _read(
         row["last_success"] if row else None,
         row["ends"] if row else None,
         renew,
-        playbook.due_at(counts_from, renew) if playbook is not None else None,
+        playbook.due(counts_from, now, renew) if playbook is not None else None,
         present.pause,
         present.holding,
         present.without,

@@ -53,9 +53,10 @@ _SCHEDULE = [
         " do not drift; a call may come early by a twentieth of the interval, at most five minutes."
         " What was missed is not made up: after a month without a call each playbook is rotated"
         " once, and the old times go on. A rotation that was rolled back leaves it due. `cron`"
-        " names its moments itself, in UTC; a call never comes early for them. Where neither day"
-        " field has a star, either is enough (crontab(5)): `0 3 1,15 * 5` is each Friday, and the"
-        " 1st and 15th.\n"
+        " names its moments itself, on the wall clock of `timezone`; a call never comes early for"
+        " them. Where neither day field has a star, either is enough (crontab(5)): `0 3 1,15 * 5`"
+        " is each Friday, and the 1st and 15th. What windows, blackouts and clocks that are set"
+        " back mean: [schedules](schedules.md).\n"
     ),
 ]
 

@@ -13,15 +13,13 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 
 from rotator.cli.main import cli
 from rotator.cli.rotate import rotate_command
 from rotator.playbook import catalog
 from rotator.playbook.load import Loader
-from rotator.playbook.mistakes import Mistake
 from rotator.playbook.registry import Registry
-from rotator.playbook.yaml import Document
+from rotator.playbook.yaml import load as load_yaml
 from tests.acceptance.conftest import AcceptanceWorld, world  # noqa: F401  (a fixture)
 from tests.docs.generate import ARCHITECTURE, DOCS, PAGES, TABLES, architecture, with_table
 
@@ -127,11 +125,13 @@ def test_playbooks_in_the_documentation_load(path: Path, tmp_path: Path) -> None
     for body in blocks(path, "yaml"):
         if named := re.match(r"# playbooks/(providers/.+)\n", body):
             (tmp_path / named[1]).write_text(body)
+    example = tmp_path / "example.yaml"
     for body in blocks(path, "yaml"):
-        data = yaml.safe_load(body)
-        if isinstance(data, dict) and "generate" in data:
-            mistakes: list[Mistake] = []
-            Loader(Registry((tmp_path,)), Document(path.name, data, {}), mistakes).load("example")
+        example.write_text(body)
+        document, mistakes = load_yaml(example, path.name)
+        if isinstance(document.data, dict) and "generate" in document.data:
+            document.places.clear()
+            Loader(Registry((tmp_path,)), document, mistakes).load("example")
             assert not mistakes, mistakes
 
 

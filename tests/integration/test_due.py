@@ -296,7 +296,8 @@ def test_status_says_when_a_key_ends_and_that_it_is_due_for_that(
     _lives(bench, clock, "60d")
     assert _rotated(bench, clock, MIDNIGHT)
     stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
-    assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=5)
+    assert stands.due is not None
+    assert stands.due.at == pytest.approx(MIDNIGHT + 40 * DAY, abs=5)
     assert [
         line
         for line in overview.details(stands)
@@ -325,10 +326,107 @@ def test_going_back_to_the_key_before_goes_back_to_its_end(
     assert bench.service.rotate("one").code == 0
     assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
     stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
-    assert (
-        stands.key_ends == pytest.approx(MIDNIGHT + 60 * DAY, abs=60) and stands.due == stands.renew
+    assert stands.key_ends == pytest.approx(MIDNIGHT + 60 * DAY, abs=60)
+    assert stands.due is not None and stands.due.at == stands.renew
+    assert stands.due.at == pytest.approx(MIDNIGHT + 40 * DAY, abs=60)
+
+
+# --- windows, blackouts, jitter ---
+_NIGHTS = "schedule: {every: 1d, timezone: Europe/Berlin, window: 'tue-fri 22:00-02:00'%s}"
+
+
+def _next(bench: Bench) -> str:
+    stands = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+    return overview.cells(stands)[-1]
+
+
+def test_a_timer_begins_a_rotation_within_its_window_alone(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    """On a wall clock an hour ahead of UTC: from Tuesday 21:00Z on, until Saturday 01:00Z."""
+    bench.playbook(more=_NIGHTS % "")
+    assert not _rotated(bench, clock, MIDNIGHT), "never rotated, on a Monday"
+    assert _next(bench) == "due, its window opens 2027-11-23 21:00 UTC"
+    assert not _rotated(bench, clock, MIDNIGHT + 45 * HOUR - 1)
+    assert _rotated(bench, clock, MIDNIGHT + 45 * HOUR)
+    assert not _rotated(bench, clock, MIDNIGHT + 2 * DAY), "once"
+    assert _rotated(bench, clock, MIDNIGHT + 70 * HOUR), "in the window of Wednesday"
+    assert not _rotated(bench, clock, MIDNIGHT + 4 * DAY + 2 * HOUR), "that of Thursday was missed"
+    assert _next(bench) == "due, its window opens 2027-11-26 21:00 UTC"
+    assert _rotated(bench, clock, MIDNIGHT + 5 * DAY)
+    assert not _rotated(bench, clock, MIDNIGHT + 6 * DAY), "a Sunday"
+
+
+def test_a_person_rotates_whenever_they_want(bench: Bench, clock: VirtualClock) -> None:
+    bench.playbook(more=_NIGHTS % ", blackout: {from: 2027-11-01, to: 2027-12-31}")
+    assert not _rotated(bench, clock, MIDNIGHT)
+    assert bench.service.rotate("one").code == 0
+
+
+def test_a_window_holds_back_only_so_long(bench: Bench, clock: VirtualClock) -> None:
+    bench.playbook(more=_NIGHTS % ", max_overdue: 12h")
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + DAY + 12 * HOUR - MINUTE)
+    assert _rotated(bench, clock, MIDNIGHT + DAY + 12 * HOUR + MINUTE)
+    bench.playbook(more=_NIGHTS % "" + "\nmax_age: 30h")
+    begun = MIDNIGHT + DAY
+    assert not _rotated(bench, clock, begun + 30 * HOUR - MINUTE)
+    assert _rotated(bench, clock, begun + 30 * HOUR + MINUTE)
+
+
+def test_a_blackout_holds_back_whatever_is_overdue(bench: Bench, clock: VirtualClock) -> None:
+    """Up to the end of its last day, there."""
+    more = ", max_overdue: 1h, blackout: [{from: 2027-11-20, to: 2027-11-24}, sat 00:00-24:00]"
+    bench.playbook(more=_NIGHTS % more)
+    assert not _rotated(bench, clock, MIDNIGHT + 3 * DAY - HOUR - 1)
+    assert _next(bench) == "due, in a blackout until 2027-11-24 23:00 UTC"
+    assert _rotated(bench, clock, MIDNIGHT + 3 * DAY - HOUR)
+
+
+def test_a_key_that_ends_is_held_back_by_no_window(bench: Bench, clock: VirtualClock) -> None:
+    _lives(bench, clock, "60d", schedule="")
+    bench.playbook(
+        provider=", life: 60d",
+        more="schedule: {every: 90d, window: 'sun 10:00-11:00'}",
     )
-    assert stands.due == pytest.approx(MIDNIGHT + 40 * DAY, abs=60)
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + 40 * DAY - HOUR)
+    assert _rotated(bench, clock, MIDNIGHT + 40 * DAY + HOUR), "a Saturday"
+
+
+def test_jitter_delays_a_playbook_by_the_same_each_time(bench: Bench, clock: VirtualClock) -> None:
+    bench.playbook(more="schedule: {every: 1d, jitter: 12h}")
+    book = bench.service.playbooks().get("one")
+    due = book.due(MIDNIGHT, MIDNIGHT) if book is not None else None
+    assert due is not None and due.at == MIDNIGHT + DAY
+    part = due.begins - due.at
+    assert 10 * MINUTE < part < 12 * HOUR
+    assert bench.service.rotate("one").code == 0
+    for day in (1, 2, 3):
+        assert not _rotated(bench, clock, MIDNIGHT + day * DAY + part - 6 * MINUTE)
+        assert _rotated(bench, clock, MIDNIGHT + day * DAY + part + 5 * MINUTE)
+
+
+def test_nothing_begins_before_the_day_that_it_may_begin_on(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    bench.playbook(more="schedule: {every: 1d, not_before: 2027-11-25, timezone: America/New_York}")
+    assert not _rotated(bench, clock, MIDNIGHT + 3 * DAY + 5 * HOUR - MINUTE)
+    assert _next(bench) == "due, not before 2027-11-25 05:00 UTC"
+    assert _rotated(bench, clock, MIDNIGHT + 3 * DAY + 5 * HOUR)
+
+
+def test_what_is_put_off_is_asked_again_when_it_may_begin(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    """And not at each tick: its row says when."""
+    bench.playbook(more=_NIGHTS % "")
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + DAY + HOUR)
+    assert not _rotated(bench, clock, MIDNIGHT + 3 * DAY + 2 * HOUR)
+    with bench.service.journal.database.read() as connection:
+        row = connection.execute(text("SELECT due FROM playbooks")).scalar_one()
+    assert row == MIDNIGHT + 3 * DAY + 21 * HOUR
 
 
 _INDEXES = {

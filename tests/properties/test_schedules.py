@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rotator import durations
 from rotator.counting import span
-from rotator.playbook.schedule import belongs_to, early, is_due, next_due
+from rotator.schedules.rules import Rules
 
 MOMENTS = st.integers(1_600_000_000, 2_000_000_000).map(float)
 
@@ -21,8 +21,8 @@ EVERY = st.integers(60, 400 * 86_400).map(float)
 def test_every_counts_from_the_moment_that_the_last_success_belonged_to(
     moment: float, every: float
 ) -> None:
-    assert next_due(every, None, moment) == moment + every
-    assert next_due(every, None, None) == 0.0, "never rotated is due at once"
+    assert Rules(every).moment(moment) == moment + every
+    assert Rules(every).moment(None) == 0.0, "never rotated is due at once"
 
 
 @given(
@@ -38,11 +38,12 @@ def test_a_timer_of_the_same_interval_rotates_at_each_of_its_calls(
     """Whenever each call comes within its interval, a little early, too, and however long the
     rotation takes.
     """
-    moment = belongs_to(every, None, first)
+    rules = Rules(every)
+    moment = rules.belongs_to(None, first)
     for number, (late, _took) in enumerate(lateness, 1):
-        call = first + number * every + max(late * every, -early(every) + 0.001)
-        assert is_due(every, None, moment, call)
-        moment = belongs_to(every, moment, call)
+        call = first + number * every + max(late * every, -rules.early + 0.001)
+        assert rules.is_due(moment, call)
+        moment = rules.belongs_to(moment, call)
         assert abs(moment - (first + number * every)) < 0.001, "it never drifts"
 
 
@@ -52,10 +53,11 @@ def test_missed_intervals_are_not_made_up(
 ) -> None:
     """Slept for many of them: rotated once, and due again at the next of the old moments."""
     woken = moment + (intervals + into) * every
-    assert is_due(every, None, moment, woken)
-    belongs = belongs_to(every, moment, woken)
-    assert not is_due(every, None, belongs, woken + 0.04 * every)
-    assert abs(next_due(every, None, belongs) - (moment + (intervals + 1) * every)) < 0.01
+    rules = Rules(every)
+    assert rules.is_due(moment, woken)
+    belongs = rules.belongs_to(moment, woken)
+    assert not rules.is_due(belongs, woken + 0.04 * every)
+    assert abs(rules.moment(belongs) - (moment + (intervals + 1) * every)) < 0.01
 
 
 Field = tuple[str, frozenset[int]]
@@ -89,7 +91,7 @@ def test_cron_means_what_crontab_says(
     weekday: tuple[str, frozenset[int]],
 ) -> None:
     """0 is Sunday; the first minute after the last success that fits, found by trying them all."""
-    found = next_due(None, f"{minute[0]} {hour[0]} * * {weekday[0]}", last)
+    found = Rules(cron=f"{minute[0]} {hour[0]} * * {weekday[0]}").moment(last)
     at = datetime.fromtimestamp(last, UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     while not (at.isoweekday() % 7 in weekday[1] and at.hour in hour[1]):
         at = (at + timedelta(hours=1)).replace(minute=0)
@@ -112,7 +114,7 @@ def test_of_two_day_fields_either_is_enough(
     at = datetime.fromtimestamp(last, UTC).replace(hour=3, minute=0, second=0, microsecond=0)
     while at.timestamp() <= last or not fits((at.day in day[1], at.isoweekday() % 7 in weekday[1])):
         at += timedelta(days=1)
-    assert next_due(None, f"0 3 {day[0]} * {weekday[0]}", last) == at.timestamp()
+    assert Rules(cron=f"0 3 {day[0]} * {weekday[0]}").moment(last) == at.timestamp()
 
 
 @given(length=st.floats(0.01, 1e8))

@@ -18,11 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from rotator import durations
 from rotator.errors import ConfigError, NotFound
 from rotator.model import Evidence
-from rotator.playbook import carry, schedule
+from rotator.playbook import carry
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.json_schema import playbook_schema
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
+from rotator.schedules.rules import Rules
 
 ROOT = Path(__file__).parent.parent.parent
 GOOD = """\
@@ -401,8 +402,8 @@ class TestSchedule:
     monday = 1_795_392_000.0  # 2026-11-23 00:00 UTC, a Monday
 
     def test_every_counts_from_the_last_success(self) -> None:
-        assert schedule.next_due(86_400, None, self.monday) == self.monday + 86_400
-        assert schedule.next_due(86_400, None, None) == 0.0
+        assert Rules(86_400).moment(self.monday) == self.monday + 86_400
+        assert Rules(86_400).moment(None) == 0.0
 
     @pytest.mark.parametrize(
         ("cron", "days"),
@@ -417,7 +418,7 @@ class TestSchedule:
     )
     def test_cron_counts_weekdays_as_crontab_does(self, cron: str, days: int) -> None:
         """APScheduler counts from Monday; crontab's 0 and 7 are Sunday."""
-        assert schedule.next_due(None, cron, self.monday) == self.monday + days * 86_400 + 3 * 3_600
+        assert Rules(cron=cron).moment(self.monday) == self.monday + days * 86_400 + 3 * 3_600
 
     @pytest.mark.parametrize(
         ("cron", "expected"),
@@ -446,23 +447,20 @@ class TestSchedule:
         """As crontab(5) has it; a star makes both of them count."""
         at, found = self.monday, []
         for _ in expected:
-            at = schedule.next_due(None, cron, at) or 0.0
+            at = Rules(cron=cron).moment(at) or 0.0
             found.append(datetime.fromtimestamp(at, UTC).strftime("%a %d %b"))
         assert found == expected
 
     @pytest.mark.parametrize(("every", "early"), [(60.0, 3.0), (3_600.0, 180.0), (86_400.0, 300.0)])
     def test_a_timer_may_come_a_little_early(self, every: float, early: float) -> None:
         due = self.monday + every
-        assert schedule.is_due(every, None, self.monday, due - early)
-        assert not schedule.is_due(every, None, self.monday, due - early - 0.5)
-        assert schedule.belongs_to(every, self.monday, due - early) == due
+        assert Rules(every).is_due(self.monday, due - early)
+        assert not Rules(every).is_due(self.monday, due - early - 0.5)
+        assert Rules(every).belongs_to(self.monday, due - early) == due
 
     def test_a_cron_moment_never_comes_early(self) -> None:
-        assert not schedule.is_due(None, "0 3 * * *", self.monday, self.monday + 3 * 3_600 - 1)
-        assert schedule.is_due(None, "0 3 * * *", self.monday, self.monday + 3 * 3_600)
-
-    def test_without_a_schedule_it_is_on_demand(self) -> None:
-        assert schedule.next_due(None, None, None) is None
+        assert not Rules(cron="0 3 * * *").is_due(self.monday, self.monday + 3 * 3_600 - 1)
+        assert Rules(cron="0 3 * * *").is_due(self.monday, self.monday + 3 * 3_600)
 
 
 class TestReference:

@@ -15,6 +15,7 @@ from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
+from rotator.schedules.rules import Due
 from rotator.views.environment_keys import KeyState
 from rotator.views.explain import Event, Explanation, Next, Reason, Why
 from rotator.views.health import Check, Checked
@@ -48,7 +49,7 @@ FULL = replace(
     pause=Pause("all", NOW + 60, "the launch", "ann", NOW),
     holding=Holding("bob/7@host", 1, "rotation", STUCK.id, NOW - 60, "", expired=False),
     without=KEY,
-    due=NOW + 3600,
+    due=Due(NOW + 3600, NOW + 3600),
 )
 
 
@@ -123,7 +124,7 @@ def test_a_verdict_words_itself_for_the_key_that_is_meant() -> None:
     ("changes", "state"),
     [
         ({}, State.OK),
-        ({"due": NOW}, State.DUE),
+        ({"due": Due(NOW, NOW)}, State.DUE),
         ({"without": KEY}, State.ATTENTION),
         ({"pause": FULL.pause, "due": NOW}, State.PAUSED),
         ({"case": Case(STUCK, ())}, State.ATTENTION),

@@ -1,21 +1,23 @@
-"""When a playbook is due, as arithmetic on Unix seconds, in UTC; cron expressions by APScheduler.
+"""Cron expressions as crontab(5) has them, on the wall clock of any zone; the fields are read by
+APScheduler's triggers, of which nothing else is used.
 
-`every` counts from the due moment that the last success belonged to, or from its beginning where a
-person began it: never from its end, or a timer of the same interval would come too early every
-second time. What was missed meanwhile is not made up. `cron` names its moments itself.
+A time that is fixed (`30 2 * * *`) comes once where the hour is repeated, and at once after the
+jump where it is left out; with a star for minute or hour it comes as often as clocks show it.
+Source: cron(8) of Debian, "daylight saving time and other time changes".
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
-FOREVER = 4e9  # Unix seconds: never, where a number must stand
-EARLIEST = 300.0  # seconds before its moment at which a timer may begin it at most
-_EARLY = 1 / 20  # of the interval
+from rotator.schedules import zones
+
+_LONGEST = 8 * 366 * 86_400  # seconds: between two 29 February that lie farthest apart
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
@@ -80,49 +82,43 @@ def _day(text: str, part: str) -> int:
     raise ValueError(f"'{part}' is not a weekday")
 
 
-def _next_of(expression: str, after: datetime) -> datetime | None:
-    found = [trigger.get_next_fire_time(None, after) for trigger in _triggers(expression)]
-    return min((moment for moment in found if moment is not None), default=None)
+def next_of(expression: str, zone: str, after: float) -> float | None:
+    """The first of its moments (Unix seconds) that lies after this one; None where it never comes.
+
+    Raises ValueError with the sentence that validation shows.
+    """
+    minute, hour = (*expression.split(), "", "")[:2]
+    if minute.startswith("*") or hour.startswith("*"):
+        return _each_time(expression, zone, after)
+    wall: float | None = zones.wall(zone, after)
+    while (wall := _next_wall(expression, wall)) is not None:
+        moment = zones.moment(zone, wall)
+        if moment > after:
+            return moment
+    return None
+
+
+def _each_time(expression: str, zone: str, after: float) -> float | None:
+    for begin, end, offset in takewhile(
+        lambda one: one.begin < after + _LONGEST, zones.stretches(zone, after)
+    ):
+        wall = _next_wall(expression, (after if begin <= after else begin - 1) + offset)
+        if wall is None:
+            return None
+        if wall - offset < end:
+            return wall - offset
+    return None
+
+
+def _next_wall(expression: str, after: float | None) -> float | None:
+    """The first reading of a wall clock after this one that the expression means."""
+    assert after is not None
+    later = datetime.fromtimestamp(math.floor(after) + 1, UTC)
+    found = [trigger.get_next_fire_time(None, later) for trigger in _triggers(expression)]
+    return min((moment.timestamp() for moment in found if moment is not None), default=None)
 
 
 def check_cron(expression: str) -> None:
     """Raises ValueError with the sentence that validation shows."""
-    if _next_of(expression, datetime.now(UTC)) is None:
+    if next_of(expression, "UTC", datetime.now(UTC).timestamp()) is None:
         raise ValueError(f"'{expression}' never comes")
-
-
-def next_due(every: float | None, cron: str | None, counts_from: float | None) -> float | None:
-    """When it is due next (Unix seconds); None without a schedule. Never rotated = due at once."""
-    if every is None and cron is None:
-        return None
-    if counts_from is None:
-        return 0.0
-    if every is not None:
-        return counts_from + every
-    found = _next_of(cron or "", datetime.fromtimestamp(counts_from, UTC) + timedelta(seconds=1))
-    return float(found.timestamp()) if found else FOREVER
-
-
-def early(every: float | None) -> float:
-    """Seconds by which a timer that comes too early still counts: it may not come at the very same
-    second each time.
-    """
-    return 0.0 if every is None else min(every * _EARLY, EARLIEST)
-
-
-def is_due(every: float | None, cron: str | None, counts_from: float | None, now: float) -> bool:
-    """Whether a timer that comes now begins it."""
-    due = next_due(every, cron, counts_from)
-    return due is not None and due - early(every) <= now
-
-
-def belongs_to(every: float | None, counts_from: float | None, now: float) -> float:
-    """The due moment that a rotation belongs to which a timer begins now: the last one, whatever
-    was missed before.
-
-    Its beginning, where it was never due before.
-    """
-    if every is None or counts_from is None:
-        return now
-    intervals = math.floor((now + early(every) - counts_from) / every)
-    return counts_from + intervals * every if intervals > 0 else now
