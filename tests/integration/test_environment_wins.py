@@ -17,6 +17,7 @@ import pytest
 
 from rotator.clients import procfs
 from rotator.core.state import Outcome
+from rotator.model import Change, single
 from rotator.secret import Secret
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
@@ -116,3 +117,23 @@ def test_on_the_way_back_a_process_whose_environment_has_the_old_key_is_signalle
     assert report.rotation and report.rotation.outcome is Outcome.ROLLED_BACK, report
     started = procfs.from_pid_file(bench.folder / "app.pid").started_at
     assert started > before and started > (bench.folder / "app.env").stat().st_mtime
+
+
+def test_a_look_is_told_of_what_an_environment_keeps_and_not_of_what_the_file_may_have_won(
+    bench: Bench, start: Start
+) -> None:
+    """The process that shows the key in force may hold another, which the file had when it
+    started: only its start tells.
+    """
+    old = _book(bench)
+    start(APP_KEY=old)
+    playbook = bench.service.playbooks().get("one")
+    assert playbook is not None
+    restarter = playbook.consumers[0].restarter
+
+    def held(in_force: str) -> str | None:
+        (one,) = restarter.shown(Change("look", 0.0, single(in_force))).instances
+        return one.holds.reveal() if one.holds is not None else None
+
+    assert held("another-key-that-is-in-force") == old
+    assert held(old) is None

@@ -129,7 +129,7 @@ class ProcessRestarter:
         if isinstance(found, Progress):
             return found
         shown = self._held(found)
-        instance = _instance(found, shown)
+        instance = _instance(found, self._proof(found, change))
         if not self._runs_with_it(found, change):
             return Progress(1, 0, False, (instance,), self._why_not(found, shown, change))
         if self.ready:
@@ -142,7 +142,7 @@ class ProcessRestarter:
         found = self._found(change)
         if isinstance(found, Progress):
             return found
-        return Progress(1, 1, True, (_instance(found, self._held(found)),))
+        return Progress(1, 1, True, (_instance(found, self._proof(found, change)),))
 
     def _found(self, change: Change) -> Process | Progress:
         """The process; or all that can be said: that there is none, or what `ready` says alone."""
@@ -163,6 +163,15 @@ class ProcessRestarter:
             return None
         shown = [procfs.variable(found.pid, name) for name in self.file_variables]
         return next((value for value in shown if isinstance(value, Secret)), None)
+
+    def _proof(self, found: Process, change: Change) -> Secret | Missing | None:
+        """What it holds as far as that is proven: a file's variable that fits is no proof, the
+        file may have won when it started.
+        """
+        shown = self._held(found)
+        if self.env or not isinstance(shown, Secret) or not change.credential.values:
+            return shown
+        return None if change.fits(shown) else shown
 
     def _runs_with_it(self, found: Process, change: Change) -> bool:
         """What was read from its environment decides; where nothing can be read, when
