@@ -3,8 +3,8 @@ starts, or ends.
 
 python container_consumer.py ISSUER_ADDRESS      listens on 8080, or PORT + SLOT; needs nothing but Python
 
-On SIGTERM it stops taking connections and finishes what it has begun, as a service behind a load
-balancer does. A file /app/only (or ONLY) names the one key that it works with, if it is there.
+Where systemd started it as Type=notify it says when it listens. On SIGTERM it stops taking
+connections and finishes what it has begun, as a service behind a load balancer does. A file /app/only (or ONLY) names the one key that it works with, if it is there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,5 +68,8 @@ def leave() -> None:
 
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 threading.Thread(target=leave, daemon=True).start()
+if notified := os.environ.get("NOTIFY_SOCKET"):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(b"READY=1", notified.replace("@", "\0", 1))
 server.serve_forever(poll_interval=0.05)
 server.server_close()

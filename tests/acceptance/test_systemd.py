@@ -84,10 +84,14 @@ class SystemdWorld(Issued):
         ]
 
     def _pair(self, kind: str, start: str, only: str, **settings: str) -> str:
-        """Two instances on ports of their own, and a balancer; its address."""
+        """Two instances on ports of their own, and a balancer; its address.
+
+        They tell systemd when they listen: on a busy machine that takes longer than any `settle`.
+        """
         base = port_before(2)
         ports = [base + slot for slot in (1, 2)]
         variables = f"{only} PORT={base} SLOT=%i"
+        settings |= {"Type": "notify", "NotifyAccess": "all"}
         self.server.unit(f"{self.name}-{kind}@.service", start, Environment=variables, **settings)
         for slot, port in enumerate(ports, 1):
             self.server.systemctl("start", f"{self.name}-{kind}@{slot}.service")
