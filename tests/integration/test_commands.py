@@ -406,7 +406,7 @@ def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPa
     assert "cannot be tried" in run("check", "openai").out
 
 
-OURS = """
+OWN_FILE = """
 name: Ours
 console: https://ours.example/keys
 docs: https://ours.example/docs
@@ -432,7 +432,7 @@ def test_check_knows_the_catalog_files_beside_the_playbooks(
     folder = home / "playbooks" / "providers"
     folder.mkdir()
     ours = folder / "ours.yaml"
-    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me"))
+    ours.write_text(OWN_FILE.format(base="base: 'http://127.0.0.1:9', ", probe="/me"))
     monkeypatch.delenv("OURS_BASE_URL", raising=False)
     assert "ours: OURS_API_KEY is not set" in run("check", "ours").out
     monkeypatch.setenv("OURS_API_KEY", "ours-abc")
@@ -440,13 +440,13 @@ def test_check_knows_the_catalog_files_beside_the_playbooks(
     monkeypatch.setenv("OURS_API_KEY", "ours-abcdefgh")
     refused = run("check", "ours")
     assert refused.code == 1 and "cannot be tried: 127.0.0.1 cannot be reached" in refused.out
-    ours.write_text(OURS.format(base="base: null, ", probe="/me"))
+    ours.write_text(OWN_FILE.format(base="base: null, ", probe="/me"))
     said = run("check", "ours").out
     assert "it is self-hosted" in said and "export OURS_BASE_URL=" in said
-    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="'/{team}/me'"))
+    ours.write_text(OWN_FILE.format(base="base: 'http://127.0.0.1:9', ", probe="'/{team}/me'"))
     said = run("check", "ours").out
     assert "a playbook alone can try it" in said and "for its request has team" in said
-    ours.write_text(OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me") + "nmae: x\n")
+    ours.write_text(OWN_FILE.format(base="base: 'http://127.0.0.1:9', ", probe="/me") + "nmae: x\n")
     wrong = run("check")
     assert (
         run("check", "ours").code == 2
@@ -455,7 +455,7 @@ def test_check_knows_the_catalog_files_beside_the_playbooks(
     )
     assert "OPENAI_API_KEY" in wrong.out, "a broken file takes no other one down"
     ours.write_text(
-        OURS.format(base="base: 'http://127.0.0.1:9', ", probe="/me").replace("env: [O", "#")
+        OWN_FILE.format(base="base: 'http://127.0.0.1:9', ", probe="/me").replace("env: [O", "#")
     )
     assert "names no variable" in run("check", "ours").out
 
