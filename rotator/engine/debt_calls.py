@@ -9,7 +9,7 @@ from rotator.engine import asking
 from rotator.engine.job import Job
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import Performed
-from rotator.errors import PermanentError
+from rotator.errors import PermanentError, Unsupported
 from rotator.model import Credential, KeyRecord
 
 # Seconds until probes are asked again that nothing can answer before a new key is out
@@ -17,13 +17,25 @@ _ASK_AGAIN_IN = 30.0
 
 
 def revoke(job: Job, call: Call) -> Performed:
-    job.then.provider.revoke(job.credential(call.key))
+    job.then.provider.revoke(_known(job, call))
     return job.done(detail=str(call.key))
 
 
 def deactivate(job: Job, call: Call) -> Performed:
-    job.then.provider.deactivate(job.credential(call.key))
+    job.then.provider.deactivate(_known(job, call))
     return job.done(detail=str(call.key))
+
+
+def _known(job: Job, call: Call) -> Credential:
+    """The credential of a key that somebody could tell from others.
+
+    Of one known by its hint alone (a store held it once) no provider can say anything; that an
+    inventory lacks it would be a proof of every such key's death.
+    """
+    credential = job.credential(call.key)
+    if not credential.id and not credential.values:
+        raise Unsupported(f"nobody knows the id of {call.key}, nor its value")
+    return credential
 
 
 def reactivate(job: Job, call: Call) -> Performed:
@@ -81,7 +93,7 @@ def prove(job: Job, call: Call) -> Performed:
     """Whether the key is dead, and what shows it: the provider's own probe; where it has none,
     the playbook's that ask with the key.
     """
-    credential = job.credential(call.key)
+    credential = _known(job, call)
     if not credential.values:
         return job.done(Proof.UNLISTED if _is_gone(job, call.key) else Proof.NONE)
     refused, current = asking.refused_anywhere(job.then, credential), job.current()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase
@@ -324,6 +325,32 @@ def test_a_key_that_nobody_decided_about_lives_until_it_is_revoked_or_adopted(wr
     with wrong.service.session("one") as session:
         assert mine.id not in {debt.id for debt in session.case.debts}
     assert wrong.issuer.accepts(other.value)
+
+
+def test_a_key_known_by_its_hint_alone_is_not_proven_dead_by_a_list(wrong: Bench) -> None:
+    """A list lacks whatever has no id. A person destroys it, and says so."""
+    wrong.service.rotate("one", Request(compromised=True))
+    other = wrong.issuer.create("by hand")
+    cell = memory.WORLD.cell("one")
+    before = cell.values
+    cell.values = {"key": Secret(other.value)}
+    orders.abandon(wrong.service, "one", "one-key2", "")
+    cell.values = before
+    memory.WORLD.consumers["typo"] = memory.WORLD.consumers["one"]
+    memory.WORLD.start("typo")
+    with wrong.service.session("one") as session:
+        (mine,) = [debt for debt in session.case.debts if debt.cause == "undecided"]
+    assert not mine.key.id
+    order = Request(key=mine.key.hint, wait=True)
+    report = orders.order(wrong.service, "one", Order.REVOKE, order)
+    (debt,) = [debt for debt in report.debts if debt.id == mine.id]
+    assert wrong.issuer.accepts(other.value) and debt.phase is DebtPhase.REVOKE
+    assert "nobody knows the id of" in debt.attention, debt.attention
+    assert "rotator confirm one" in debt.attention
+    wrong.issuer.keys[other.record.id].state = "dead"
+    orders.order(wrong.service, "one", Order.CONFIRM, Request(wait=True))
+    with wrong.service.session("one") as session:
+        assert mine.id not in {debt.id for debt in session.case.debts}
 
 
 # --- another name ---
