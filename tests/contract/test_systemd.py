@@ -161,16 +161,18 @@ def test_one_that_systemd_started_again_after_the_change_ended_before_it(systemd
     rolled(service.restarter(), undo)
 
 
-@pytest.mark.parametrize("again", ["no", "always"])
+@pytest.mark.parametrize(
+    ("again", "kind"), [("no", "simple"), ("always", "simple"), ("no", "notify")]
+)
 def test_a_unit_that_ends_with_the_new_key_is_told_in_its_own_words(
-    systemd: Systemd, again: str
+    systemd: Systemd, again: str, kind: str
 ) -> None:
     """`systemctl restart` itself exits with 0."""
     start = (
-        "/bin/sh -c 'test $KEY = first-value || { echo this key is no good; exit 7; }; exec sleep"
-        " 1000'"
+        "/bin/sh -c 'test $KEY = first-value || { echo this key is no good; exit 7; };"
+        " systemd-notify --ready; exec sleep 1000'"
     )
-    service = Service(systemd, start, Restart=again, RestartSec="1")
+    service = Service(systemd, start, Restart=again, RestartSec="1", Type=kind, NotifyAccess="all")
     service.file.write_text("KEY=second-value\n")
     with pytest.raises(PermanentError, match="exit-code, exit 7") as told:
         rolled(service.restarter(settle=5), change())

@@ -24,6 +24,9 @@ _OWN_LINES = (
     "Scheduled restart",
     "Stopped ",
     "Starting ",
+    "Stopping ",
+    "Failed to start ",  # of one that must say when it is ready
+    "Consumed ",
 )
 _SHOWN = (
     "Id",
