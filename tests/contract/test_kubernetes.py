@@ -776,6 +776,8 @@ class TestPermissions:
         assert space.restarter().restart(change("r1")) is None
         with pytest.raises(PermanentError, match="CrashLoopBackOff, exit 1"):
             rolled(space.restarter(), change("r1"))
+            # Without a readiness probe a pod counts as ready for the moment until it ends.
+            wait_for("its end", lambda: not space.restarter().progress(change("r1")), 30)
 
 
 class TestClusters:

@@ -451,3 +451,16 @@ _ADDED = {
     "ends",
     "renew",
 }
+
+
+def test_a_playbook_that_is_gone_is_begun_by_no_timer(bench: Bench, clock: VirtualClock) -> None:
+    """Its row in the journal is due all the same."""
+    bench.playbook(more="schedule: {every: 1d}")
+    assert bench.service.rotate("one").code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + HOUR), "it is reckoned when it will be due"
+    path = bench.folder / "playbooks" / "one.yaml"
+    text_of_it = path.read_text()
+    path.unlink()
+    assert not _rotated(bench, clock, MIDNIGHT + 2 * DAY)
+    path.write_text(text_of_it)
+    assert _rotated(bench, clock, MIDNIGHT + 2 * DAY)
