@@ -119,7 +119,8 @@ class Schedule(Model):
             raise ValueError("`max_overdue` is about a `window`, and there is none")
         if self.every is not None and self.jitter >= self.every:
             raise ValueError("`jitter` must be shorter than `every`")
-        if self._opening.opens(max((one.end for one in self._opening.spans), default=0.0)) is None:
+        opening = self._opening
+        if opening.opens(max((one.end for one in opening.spans), default=0.0)) is None:
             raise ValueError("its blackouts leave nothing open: it would never begin")
         return self
 

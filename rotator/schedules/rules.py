@@ -57,8 +57,7 @@ class Rules:
         usual = self._begins(at, counts_from, now)
         if renew is None or renew >= max(usual.begins, now):
             return usual
-        opens = self.opening.opens(max(renew, now), windows=False)
-        begins = FOREVER if opens is None else opens
+        begins = self._first(max(renew, now), windows=False)
         why = "blackout" if begins > max(renew, now) else ""
         return min(usual, Due(min(at, renew), begins, why), key=lambda one: one.begins)
 

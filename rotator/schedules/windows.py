@@ -133,10 +133,17 @@ class Opening:
 
     def why_closed(self, at: float, windows: bool = True) -> str:
         """`blackout`, `window`, or '' where a rotation may begin. `windows`: whether they count."""
-        wall = zones.wall(self.zone, at)
-        if any(one.begin <= at < one.end for one in self.spans) or _any(self.closed, wall):
+        if any(one.begin <= at < one.end for one in self.spans) or self._within(self.closed, at):
             return "blackout"
-        return "window" if windows and self.windows and not _any(self.windows, wall) else ""
+        inside = not windows or not self.windows or self._within(self.windows, at)
+        return "" if inside else "window"
+
+    def _within(self, windows: tuple[Window, ...], at: float) -> bool:
+        """Most schedules have none: then no zone is asked."""
+        if not windows:
+            return False
+        wall = zones.wall(self.zone, at)
+        return any(one.has(wall) for one in windows)
 
     def opens(self, at: float, windows: bool = True) -> float | None:
         """The first moment from this one on at which a rotation may begin; None where there is none
@@ -172,7 +179,3 @@ def _weeks(zone: str, at: float) -> Iterable[tuple[float, float, int]]:
             begin = end
         if stretch.end > at + HORIZON:
             return
-
-
-def _any(windows: Iterable[Window], wall: float) -> bool:
-    return any(one.has(wall) for one in windows)
