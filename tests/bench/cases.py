@@ -15,6 +15,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -292,6 +293,24 @@ def _log_line(number: int, alive: list) -> str:  # type: ignore[type-arg]
     return json.dumps(found)
 
 
+def silence() -> None:
+    """four playbooks, alone and behind 20 and 100 whose provider never answers: `rotate --due`"""
+    from tests.acceptance.nasty import Nasty, first_end, silent
+
+    with tempfile.TemporaryDirectory() as folder, silent() as url:
+        world = Nasty(Path(folder))
+        found: dict[int, list[float]] = {0: [], 20: [], 100: []}
+        for tries in range(3):
+            for hanging, seconds in found.items():
+                seconds.append(first_end(world, f"t{tries}h{hanging}", hanging, url))
+        world.close()
+    alone = statistics.median(found.pop(0))
+    line("the first of them has its new key, alone", f"{alone:.2f} s")
+    for hanging, seconds in found.items():
+        later = statistics.median(seconds) - alone
+        line(f"behind {hanging}", f"{later:.2f} s later", "(1 s)")
+
+
 def cluster() -> None:
     """on a real Kubernetes and Vault: a script by hand, `rotate`, one process, taking turns; the
     floor of it
@@ -308,5 +327,6 @@ CASES: dict[str, Callable[[], None]] = {
     "history": history,
     "tick": tick,
     "redactor": redactor,
+    "silence": silence,
     "cluster": cluster,
 }

@@ -381,6 +381,10 @@ def test_one_that_restarts_again_and_again_is_told(
         wait_for("its end", lambda: plugin.progress(change).converged, 20)
 
 
+def _becomes_healthy(engine: Engine, name: str) -> None:
+    wait_for("health", lambda: engine.inspect(name)["State"]["Health"]["Status"] == "healthy", 20)
+
+
 def test_health_is_waited_for_before_the_next_container(
     engine: Engine, names: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -399,21 +403,25 @@ def test_health_is_waited_for_before_the_next_container(
         "1",
         "--health-start-period",
     ]
-    (tmp_path / "well").touch()
-    for name in (first, second):
-        engine.run(name, "--env-file", str(file), "-v", f"{tmp_path}:/app:ro", *health, "3s")
-    wait_for("health", lambda: engine.inspect(second)["State"]["Health"]["Status"] == "healthy", 20)
-    (tmp_path / "well").unlink()
+    folders = {first: tmp_path / "of-first", second: tmp_path / "of-second"}
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / "well").touch()
+        engine.run(name, "--env-file", str(file), "-v", f"{folder}:/app:ro", *health, "3s")
+    for name in folders:
+        _becomes_healthy(engine, name)
+    # Only the first one's check fails from now on: the second one serves all the time.
+    (folders[first] / "well").unlink()
     waiting = engine.inspect(second)["Id"]
     _env_file(tmp_path, "new-value")
     plugin, change = _restarter(engine, file, first, second), _change()
     assert isinstance(plugin.restart(change), NotYet)
     time.sleep(0.5)
     assert isinstance(plugin.restart(change), NotYet) and engine.inspect(second)["Id"] == waiting
-    (tmp_path / "well").touch()
+    (folders[first] / "well").touch()
     _carried_out(plugin, change)
     assert engine.variable(second, "KEY") == "new-value"
-    (tmp_path / "well").unlink()
+    (folders[first] / "well").unlink()
     with pytest.raises(PermanentError, match="is unhealthy: not well yet"):
         wait_for("illness", lambda: not plugin.progress(change).converged and None, 20)
 
