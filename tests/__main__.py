@@ -61,6 +61,8 @@ class Shard:
             "--junitxml",
             str(self.report),
         ]
+        if self.name == shards.TOGETHER:
+            argv += ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
         environment = {**os.environ, "ROTATOR_TESTS_TOLD": str(self.told)}
         if (
             self.coverage and self.name not in shards.GENERATED
@@ -111,7 +113,8 @@ def main() -> int:
     _BUILD.mkdir(parents=True, exist_ok=True)
     for line in _will_be_skipped():
         print(line, flush=True)
-    parts, begun = [Shard(name, coverage) for name in shards.NAMES], time.monotonic()
+    names = shards.NAMES if full else (*shards.GENERATED, shards.TOGETHER)
+    parts, begun = [Shard(name, coverage) for name in names], time.monotonic()
     generated = [part for part in parts if part.name in shards.GENERATED]
     for side_by_side in (generated, [part for part in parts if part not in generated]):
         for part in side_by_side:

@@ -20,7 +20,11 @@ from tests.servers.systemd import Systemd
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--shard", choices=shards.NAMES, help="only the tests of this part of the run")
+    parser.addoption(
+        "--shard",
+        choices=(*shards.NAMES, shards.TOGETHER),
+        help="only the tests of this part of the run",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,8 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         item.user_properties.append(("server", found[item].server))
     if wanted := config.getoption("--shard"):
-        config.hook.pytest_deselected(items=[item for item in items if found[item].shard != wanted])
-        items[:] = [item for item in items if found[item].shard == wanted]
+        others = [item for item in items if not shards.has(wanted, found[item])]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if shards.has(wanted, found[item])]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

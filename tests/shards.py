@@ -19,6 +19,9 @@ import pytest
 
 GENERATED = ("model", "simulation", "properties")
 NAMES = (*GENERATED, "kubernetes", "engines", "rest")
+# All that is not generated, where no server is installed by the run: nothing waits then, so its
+# modules are shared out among as many processes as there are processors.
+TOGETHER = "together"
 _TESTS = Path(__file__).parent
 # The first of these that a module needs is what its tests are about, and decides in which part they
 # run.
@@ -45,6 +48,11 @@ class Place:
 
     server: str
     shard: str
+
+
+def has(shard: str, place: Place) -> bool:
+    """Whether a test of this place runs in this part."""
+    return place.shard not in GENERATED if shard == TOGETHER else place.shard == shard
 
 
 def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
