@@ -125,7 +125,11 @@ ENTRIES = [
 ]
 
 
-@pytest.mark.parametrize(("part", "entry", "changed"), ENTRIES, ids=lambda one: str(one)[:24])
+@pytest.mark.parametrize(
+    ("part", "entry", "changed"),
+    ENTRIES,
+    ids=[f"{part} {entry}"[:40] for part, entry, _ in ENTRIES],
+)
 def test_every_path_of_every_plugin_is_resolved(
     folder: Path, part: str, entry: str, changed: set[str]
 ) -> None:
