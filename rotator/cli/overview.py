@@ -20,6 +20,7 @@ _PUT_OFF = {
     "not before": "not before {}",
     "window": "its window opens {}",
     "blackout": "in a blackout until {}",
+    "failure": "it failed, and is tried again {}",
 }
 
 

@@ -7,10 +7,11 @@ that is loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
+from rotator.engine import retries
 from rotator.journal import due as due_times
 from rotator.journal import strays, unfinished
 from rotator.journal.journal import Journal
@@ -44,16 +45,21 @@ class Agenda:
                 *strays.playbooks(connection),
             }
             self._never -= due_times.begun(connection, self._never)
-            by_time = due_times.before(connection, now + EARLIEST)
-        put_off = []
-        for row in by_time:
-            playbook = loaded.playbooks.get(row.name)
-            if playbook is None:
-                continue
-            if playbook.is_due(row.counts_from, now, row.renew):
-                names.add(row.name)
-            elif (again := _reckoned(playbook, row, now)).due != row.due:
-                put_off.append(again)  # its window closed before any timer came
+            put_off = []
+            for row in due_times.before(connection, now + EARLIEST):
+                playbook = loaded.playbooks.get(row.name)
+                if playbook is None:
+                    continue
+                again = _reckoned(playbook, row, now)
+                if playbook.is_due(row.counts_from, now, row.renew):
+                    retry = retries.retry_at(connection, row.name, playbook)
+                    if retry <= now:
+                        names.add(row.name)
+                        continue
+                    text = retries.after_failure(playbook)
+                    again = replace(_reckoned(playbook, row, retry), schedule=text)
+                if (again.due, again.schedule) != (row.due, row.schedule):
+                    put_off.append(again)  # its window closed before any timer came, or it failed
         if put_off:
             with self.journal.database.write() as connection:
                 due_times.reckon(connection, put_off)
@@ -80,7 +86,7 @@ class Agenda:
         found = []
         for row in rows:
             playbook = loaded.playbooks.get(row.name)
-            if playbook is None or (row.due is not None and row.schedule == playbook.when):
+            if playbook is None or (row.due is not None and _stands(row, playbook)):
                 continue
             found.append(_reckoned(playbook, row, now))
         return found
@@ -94,6 +100,11 @@ class Agenda:
     def reconciled(self, name: str, now: float) -> None:
         with self.journal.database.write() as connection:
             due_times.reconciled(connection, name, now)
+
+
+def _stands(row: due_times.Known, playbook: Playbook) -> bool:
+    """Whether its due time was reckoned with the playbook as it is."""
+    return row.schedule == playbook.when or row.schedule == retries.after_failure(playbook)
 
 
 def _reckoned(playbook: Playbook, row: due_times.Known, now: float) -> due_times.Reckoned:

@@ -62,6 +62,8 @@ class Holder:
     listeners: Listeners
     observe: Observer
     paused: bool = False
+    # Whether this process was told to stop: the call in hand is the last one
+    stops: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self._purpose = "rotation"

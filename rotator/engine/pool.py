@@ -13,9 +13,10 @@ import heapq
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from rotator import deadline
 from rotator.engine.clock import Clock
@@ -27,6 +28,7 @@ Work = Generator[
 _HANGS = 1.0  # seconds after which who is still outside does not come back soon
 _STALLS = 3.0  # and after which who never said that it is outside counts as if it were
 _PACE = 0.1  # seconds between two of a group some of which hang
+_REST = 10.0  # seconds after which the clock is looked at again, however long a wait is
 _LOOK = 0.05  # seconds between two looks whether something became ripe, or hangs
 
 
@@ -51,46 +53,102 @@ def drive_all(
     """
     if len(works) == 1:
         return [drive(clock, works[0])]
-    pool = _Pool[T](clock, works, threads, groups or [""] * len(works))
-    pool.run()
-    if pool.failures:
-        raise pool.failures[0]
-    return [pool.results[number] for number in range(len(works))]
+    pool = Pool(clock, threads, shared=len(set(groups)) > 1)
+    results: dict[int, T] = {}
+    failures: list[BaseException] = []
+    for number, work in enumerate(works):
+        group = groups[number] if groups else ""
+        pool.add(work, group, partial(results.__setitem__, number), failures.append)
+    pool.finish()
+    if failures:
+        raise failures[0]
+    return [results[number] for number in range(len(works))]
 
 
-@dataclass
-class _Pool(Generic[T]):
-    clock: Clock
-    works: Sequence[Work[T]]
-    most: int
-    groups: Sequence[str]
-    results: dict[int, T] = field(default_factory=dict)
-    failures: list[BaseException] = field(default_factory=list)
+@dataclass(frozen=True)
+class _Task(Generic[T]):
+    work: Work[T]
+    group: str
+    ended: Callable[[T], object]
+    failed: Callable[[BaseException], object]
 
-    def __post_init__(self) -> None:
+
+class Pool:
+    """Works that come and go. Whoever has one calls `finish`, or `run` in a thread of its own.
+
+    `most` threads go on with works at once, besides those that wait for others; where they are
+    `shared` by several groups, none of these gets more than three quarters.
+    """
+
+    def __init__(self, clock: Clock, most: int, shared: bool = True) -> None:
+        self.clock, self.most, self._shared = clock, most, shared
         self._changed = threading.Condition()
-        self._waiting = [(0.0, number) for number in range(len(self.works))]
-        self._ripe: dict[str, deque[int]] = {group: deque() for group in self.groups}
-        self._left = len(self.works)
+        self._tasks: dict[int, _Task[Any]] = {}  # all that have not ended
+        self._number = 0
+        self._waiting: list[tuple[float, int]] = []
+        self._ripe: dict[str, deque[int]] = {}
         self._threads = self._idle = 0
         self._inside: dict[int, float] = {}  # works that are being continued, since when
         self._outside: dict[int, float] = {}  # and those of them that wait for somebody else
         self._begun: dict[str, float] = {}  # when the last one of each group was continued
+        self._last = False  # no further one is added
+        self._stops = False  # nor is one continued that waits
 
-    def run(self) -> None:
-        """Until all have ended.
-
-        Threads are begun as they are needed, and left to themselves at an interruption.
+    def add(
+        self,
+        work: Work[T],
+        group: str,
+        ended: Callable[[T], object],
+        failed: Callable[[BaseException], object],
+    ) -> None:
+        """`group` names on whom it depends. `ended` or `failed` is called in the thread that was
+        the last to continue it.
         """
         with self._changed:
-            while self._left:
-                while self._wants_thread():
+            self._tasks[self._number] = _Task(work, group, ended, failed)
+            heapq.heappush(self._waiting, (0.0, self._number))
+            self._number += 1
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Until all have ended. Threads are left to themselves at an interruption."""
+        self._last = True
+        self.run()
+
+    def run(self) -> None:
+        """Threads are begun as needed, until no work is added any more and all have ended."""
+        with self._changed:
+            while not self._is_over():
+                if self._wants_thread():
                     self._threads += 1
                     threading.Thread(
                         target=self._help, name=f"rotation {self._threads}", daemon=True
                     ).start()
                     self._changed.wait(_LOOK)
-                self._changed.wait(_LOOK)
+                else:
+                    self._changed.wait(_LOOK if self._inside else self._pause())
+
+    def close(self) -> None:
+        """Nothing is begun any more. Works that wait are closed at once, which ends what they have
+        open; those that are being continued run until they want to wait.
+        """
+        with self._changed:
+            self._last = self._stops = True
+            idle = [number for number in self._tasks if number not in self._inside]
+            closed = [self._tasks.pop(number) for number in idle]
+            self._waiting.clear()
+            self._ripe.clear()
+            self._changed.notify_all()
+        for task in closed:
+            task.work.close()
+
+    def drained(self, seconds: float) -> bool:
+        """Whether all have ended within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._tasks, seconds)
+
+    def _is_over(self) -> bool:
+        return self._last and not self._tasks
 
     def _wants_thread(self) -> bool:
         return (
@@ -103,26 +161,26 @@ class _Pool(Generic[T]):
         """What each thread does: continue whatever is ripe, until everything has ended."""
         while (number := self._next()) is not None:
             deadline.told_when_outside(lambda outside, number=number: self._went(number, outside))  # type: ignore[misc]
+            task = self._tasks[number]
             try:
-                self._later(number, next(self.works[number]))
+                self._later(number, next(task.work))
             except StopIteration as ended:
-                self.results[number] = ended.value
-                self._ended(number)
+                self._ended(number, partial(task.ended, ended.value))
             except BaseException as error:
-                self.failures.append(error)
-                self._ended(number)
+                self._ended(number, partial(task.failed, error))
 
     def _next(self) -> int | None:
         with self._changed:
             self._idle += 1
             try:
-                while self._left:
+                while not self._is_over() and self._threads - self._away() <= self.most:
                     group = self._next_group() if self._busy() < self.most else None
                     if group is not None:
                         number = self._ripe[group].popleft()
                         self._inside[number] = self._begun[group] = time.monotonic()
                         return number
                     self._changed.wait(self._pause())
+                self._threads -= 1
                 return None
             finally:
                 self._idle -= 1
@@ -133,9 +191,9 @@ class _Pool(Generic[T]):
         now = self.clock.now()
         while self._waiting and self._waiting[0][0] <= now:
             number = heapq.heappop(self._waiting)[1]
-            self._ripe[self.groups[number]].append(number)
-        under_way = Counter(self.groups[number] for number in self._inside)
-        hanging = Counter(self.groups[number] for number in self._hanging())
+            self._ripe.setdefault(self._tasks[number].group, deque()).append(number)
+        under_way = Counter(self._tasks[number].group for number in self._inside)
+        hanging = Counter(self._tasks[number].group for number in self._hanging())
         may = [
             group
             for group, ripe in self._ripe.items()
@@ -145,8 +203,8 @@ class _Pool(Generic[T]):
 
     def _may(self, group: str, under_way: int, hanging: int) -> bool:
         slow = hanging > 0 and time.monotonic() - self._begun.get(group, 0.0) < _PACE
-        others = len(self._ripe) > 1  # for whom there is room, whatever this group does
-        return under_way - hanging < self.most - (self.most // 4 if others else 0) and not slow
+        room = self.most // 4 if self._shared else 0  # for others, whatever this group does
+        return under_way - hanging < self.most - room and not slow
 
     def _hanging(self) -> list[int]:
         now = time.monotonic()
@@ -166,7 +224,10 @@ class _Pool(Generic[T]):
     def _pause(self) -> float | None:
         if any(self._ripe.values()):
             return _LOOK
-        return max(0.0, self._waiting[0][0] - self.clock.now()) if self._waiting else None
+        if not self._waiting:
+            return None
+        # By the clock that never jumps: where the other one is set, a wait ends all the same.
+        return min(max(0.0, self._waiting[0][0] - self.clock.now()), _REST)
 
     def _went(self, number: int, outside: bool) -> None:
         with self._changed:
@@ -179,12 +240,18 @@ class _Pool(Generic[T]):
 
     def _later(self, number: int, at: float) -> None:
         with self._changed:
-            self._inside.pop(number, None)
-            heapq.heappush(self._waiting, (at, number))
-            self._changed.notify_all()
+            if not self._stops:
+                del self._inside[number]
+                heapq.heappush(self._waiting, (at, number))
+                self._changed.notify_all()
+                return
+        self._ended(number, self._tasks[number].work.close)
 
-    def _ended(self, number: int) -> None:
-        with self._changed:
-            self._inside.pop(number, None)
-            self._left -= 1
-            self._changed.notify_all()
+    def _ended(self, number: int, tell: Callable[[], object]) -> None:
+        try:
+            tell()
+        finally:
+            with self._changed:
+                self._inside.pop(number, None)
+                del self._tasks[number]
+                self._changed.notify_all()

@@ -20,7 +20,7 @@ from rotator.engine.holder import Books, Holder, Observer
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.engine.writing import rotation_id
-from rotator.errors import LeaseLost
+from rotator.errors import LeaseLost, Stopping
 from rotator.journal import standing, strays
 from rotator.model import Credential
 
@@ -34,7 +34,10 @@ class Session(Holder):
     """A holder that carries its rotation and debts on."""
 
     def advance(self) -> Action:
-        """Go on until there is nothing to do now: the wait, question or end that stopped it."""
+        """Go on until there is nothing to do now: the wait, question or end that stopped it.
+
+        Raises Stopping, between two calls, in a process that was told to stop.
+        """
         self.must_have_taken_over()
         unit, action = self._begin()
         while isinstance(action, Call) and unit is not None:
@@ -83,6 +86,8 @@ class Session(Holder):
     # --- the loop's parts ---
     def _begin(self) -> tuple[Unit | None, Action]:
         """Whose turn it is, once orders were taken up and waits that are over have ended."""
+        if self.stops():
+            raise Stopping("this process was told to stop", "the next one goes on with it")
         leaked.take_up_orders(self)
         self._mind_the_clock()
         self._wake()
@@ -179,8 +184,9 @@ class Session(Holder):
                     return self._begin()
             with self.writing() as writing:
                 writing.outcome(unit, call, performed, took, recovered=False)
-                ordered = intend and bool(standing.waiting(writing.connection, self.playbook))
-                following = writing.next(intend and not ordered)
+                # Then what comes next is asked anew, and nothing is intended here.
+                anew = self.stops() or bool(standing.waiting(writing.connection, self.playbook))
+                following = writing.next(intend and not anew)
         except LeaseLost:
             self._stray(unit, performed)
             raise
@@ -188,7 +194,7 @@ class Session(Holder):
             self._opened[key] = Credential(
                 kept.values, key.id or kept.id, key.hint, spelled=kept.spelled
             )
-        return self._begin() if ordered else following
+        return self._begin() if intend and anew else following
 
     def _stray(self, unit: Unit, performed: Performed) -> None:
         """What this process made after it had lost its lease is written down, to be found."""

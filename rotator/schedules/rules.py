@@ -26,8 +26,8 @@ ALWAYS = Opening()
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Unix seconds. `why` it may not begin when it is due: `jitter`, `not before`, `window` or
-    `blackout`; `` where it may.
+    """Unix seconds. `why` it may not begin when it is due: `jitter`, `not before`, `window`,
+    `blackout`, or `failure`; `` where it may.
     """
 
     at: float  # when it is due

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rotator.core.action import Finish
+from rotator.engine import retries
 from rotator.engine.pool import Work, drive_all
 from rotator.errors import RotatorError
 from rotator.journal import killed, pauses, unfinished
@@ -39,7 +40,11 @@ def _names(runtime: Runtime, loaded: Loaded) -> set[str]:
     names = runtime.agenda.due(loaded, now)
     with runtime.journal.database.read() as connection:
         without = killed.names(connection)
-        names |= without & loaded.playbooks.keys()
+        names |= {
+            name
+            for name in without & loaded.playbooks.keys()
+            if retries.retry_at(connection, name, loaded.playbooks[name], True) <= now
+        }
         present = pauses.standing(connection, now)
         for name in names - without:
             book = loaded.playbooks.get(name)

@@ -78,6 +78,7 @@ class Runtime:
         targets = self.settings.audit_stream
         self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
         self.not_exported = ""  # why
+        self.stopping = threading.Event()  # set: the calls in hand are the last ones
         self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
@@ -226,6 +227,7 @@ class Runtime:
                 self.listeners,
                 self.observe,
                 paused,
+                self.stopping.is_set,
             )
             session.take_over()
             # Only now: where the wall clock was set, times in the journal have just moved along.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from rotator.core.debt_state import DebtPhase
 from rotator.core.plan import Key
 from rotator.core.state import Phase, Rotation
+from rotator.engine import retries
 from rotator.journal import cases, codec, killed, leases, pauses
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
@@ -38,6 +39,7 @@ class Situation:
     pause: Pause | None
     holding: Holding | None
     without: Key | None
+    retry: float = 0.0  # Unix seconds: it failed, and no timer tries again before that
 
     @property
     def unfinished(self) -> Rotation | None:
@@ -68,7 +70,7 @@ class Situation:
 
         `now` is in Unix seconds.
         """
-        if self.playbook is None:
+        if self.playbook is None or self.retry > now:
             return False
         row = self.row or {"counts_from": None, "renew": None}
         return self.playbook.is_due(row["counts_from"], now, row["renew"])
@@ -99,6 +101,12 @@ def read(
     if standing is None:
         standing = pauses.standing(connection, now)
     pause = pauses.covering(standing, name, playbook.shape.tags if playbook is not None else ())
+    without = killed.in_force(connection, name)
+    retry = (
+        retries.retry_at(connection, name, playbook, without is not None)
+        if playbook is not None
+        else 0.0
+    )
     return Situation(
         name,
         playbook,
@@ -106,7 +114,8 @@ def read(
         replace(cases.load(connection, name), paused=pause is not None),
         pause,
         leases.holding(connection, name),
-        killed.in_force(connection, name),
+        without,
+        retry,
     )
 
 

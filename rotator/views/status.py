@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -24,6 +24,7 @@ from rotator.playbook.playbook import Playbook
 from rotator.schedules.rules import Due
 from rotator.usecases import situation
 from rotator.usecases.service import Service
+from rotator.usecases.situation import Situation
 from rotator.views.history import RecordedRotation, recorded_in
 
 
@@ -223,9 +224,23 @@ def _read(
         row["last_success"] if row else None,
         row["ends"] if row else None,
         renew,
-        playbook.due(counts_from, now, renew) if playbook is not None else None,
+        _due(present, playbook, counts_from, renew, now) if playbook is not None else None,
         present.pause,
         present.holding,
         present.without,
         now,
     )
+
+
+def _due(
+    present: Situation,
+    playbook: Playbook,
+    counts_from: float | None,
+    renew: float | None,
+    now: float,
+) -> Due | None:
+    """When it is due, and when a timer begins it: after a failure, not at once."""
+    due = playbook.due(counts_from, max(now, present.retry), renew)
+    if due is None or present.retry <= now:
+        return due
+    return replace(due, begins=max(due.begins, present.retry), why="failure")

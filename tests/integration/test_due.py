@@ -131,6 +131,68 @@ def test_one_that_is_rolled_back_stays_due_and_its_time_is_not_moved(
     assert _rotated(bench, clock, MIDNIGHT + 2 * DAY + 1)
 
 
+def _in_vain(patch: pytest.MonkeyPatch, bench: Bench) -> list[float]:
+    """From now on no new key works; the moments at which one was made."""
+    accepts, create, made = memory.Issuer.accepts, memory.Issuer.create, []
+
+    def creating(self: memory.Issuer, *given: object, **named: object) -> object:
+        made.append(memory.WORLD.now())
+        return create(self, *given, **named)  # type: ignore[arg-type]
+
+    patch.setattr(memory.Issuer, "create", creating)
+    patch.setattr(
+        memory.Issuer, "accepts", lambda self, value: value == bench.stored and accepts(self, value)
+    )
+    return made
+
+
+def test_what_failed_is_tried_again_after_an_hour_then_later_each_time_and_never_given_up(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer that calls every quarter of an hour makes one key in each of these waits, not one a call;
+    a process that begins anew knows it, too.
+    """
+    bench.playbook(more="schedule: {every: 30d}")
+    with monkeypatch.context() as patch:
+        made = _in_vain(patch, bench)
+        for call in range(4 * 24 * 7):
+            clock.at = MIDNIGHT + call * 15 * MINUTE
+            if call % 200 == 199:
+                bench.service.close()
+                bench.service = _service(bench, clock)
+            bench.service.due(Request())
+    waits = [(later - earlier) / HOUR for earlier, later in zip(made, made[1:], strict=False)]
+    assert [round(wait) for wait in waits[:3]] == [1, 2, 4]
+    assert 8 <= waits[3] < 9.3 and 16 <= waits[4] < 18.3
+    assert len(waits) >= 7 and all(32 <= wait < 35.6 for wait in waits[5:])
+    assert len(bench.live) == 1, "each of them was destroyed"
+    assert _rotated(bench, clock, made[-1] + 36 * HOUR)
+
+
+def test_how_long_a_failure_holds_it_back_is_shown_and_a_change_or_a_person_ends_it(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    with monkeypatch.context() as patch:
+        _in_vain(patch, bench)
+        bench.service.due(Request())
+    clock.at = MIDNIGHT + 10 * MINUTE
+    assert not _rotated(bench, clock, clock.at), "not yet"
+    status = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+    assert status.put_off == "failure" and not status.is_due and status.due is not None
+    assert HOUR <= status.due.begins - MIDNIGHT <= 1.1 * HOUR
+    assert "it failed, and is tried again 2027-11-22 01:0" in " ".join(overview.cells(status))
+    bench.playbook(more="schedule: {every: 30d}\ntags: [mended]")
+    assert _rotated(bench, clock, clock.at + 1), "another playbook is another try"
+    clock.at += 31 * DAY
+    with monkeypatch.context() as patch:
+        _in_vain(patch, bench)
+        bench.service.due(Request())
+    clock.at += MINUTE
+    assert bench.service.rotate("one").code == 0, "a person is never held back"
+    assert not _rotated(bench, clock, clock.at + DAY)
+
+
 def test_a_schedule_that_changes_holds_at_the_next_call(bench: Bench, clock: VirtualClock) -> None:
     """Whether it was reckoned by this process, or by another one before."""
     bench.playbook(more="schedule: {every: 30d}")

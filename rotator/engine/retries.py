@@ -1,0 +1,29 @@
+"""What failed is not begun again at once: from when on a timer tries again."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection
+
+from rotator.journal import attempts
+from rotator.playbook.carry import kept
+from rotator.playbook.playbook import Playbook
+from rotator.schedules.retries import again
+
+
+def retry_at(
+    connection: Connection, name: str, playbook: Playbook, without_key: bool = False
+) -> float:
+    """Unix seconds; 0 where it did not fail. A change of the playbook clears it, a success, too.
+
+    `without_key`: consumers have none, so that it is tried sooner. Raises JournalError.
+    """
+    found = attempts.failures(connection, name, lambda: kept(playbook))
+    return again(found.number, found.last, found.rotation, without_key)
+
+
+def after_failure(playbook: Playbook) -> str:
+    """As which schedule a time is kept that such a wait made: of this very playbook only."""
+    digest = hashlib.sha256(kept(playbook).encode()).hexdigest()[:16]
+    return f"{playbook.when} after a failure of {digest}"
