@@ -74,7 +74,8 @@ def check() -> None:
     send.
     """
     left = _current.get()
-    if (left is not None and left() <= 0) or any(event.is_set() for event in _given_up.get()):
+    over = (_ends, *_given_up.get())
+    if (left is not None and left() <= 0) or any(event.is_set() for event in over):
         raise LeaseLost(
             "the lease ended before the call was sent", "nothing was sent; the next run carries on"
         )
@@ -139,17 +140,47 @@ def bounded(seconds: float, work: Callable[[], T], cut: Callable[[], object] = l
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name="call", daemon=True).start()
     try:
-        with outside():
+        with outside(), _cuttable(ended):
             in_time = ended.wait(seconds)
     except BaseException:
         give_up()
         raise
-    if not in_time:
-        give_up()
-        raise TimeoutError(f"no end after {about(seconds)}")
     if failures:
         raise failures[0]
-    return results[0]
+    if in_time and results:
+        return results[0]
+    give_up()
+    raise TimeoutError(
+        "this process stopped before its end" if in_time else f"no end after {about(seconds)}"
+    )
+
+
+_in_hand: set[threading.Event] = set()
+_guard = threading.Lock()
+_ends = threading.Event()
+
+
+@contextmanager
+def _cuttable(ended: threading.Event) -> Iterator[None]:
+    with _guard:
+        _in_hand.add(ended)
+    try:
+        if _ends.is_set():
+            ended.set()
+        yield
+    finally:
+        with _guard:
+            _in_hand.discard(ended)
+
+
+def cut() -> None:
+    """This process ends: every call in hand is over as if its time were, and none is sent any
+    more.
+    """
+    _ends.set()
+    with _guard:
+        for ended in _in_hand:
+            ended.set()
 
 
 @cache

@@ -28,7 +28,7 @@ class Settings:
     key_file: Path | None = None
     key_command: str = ""
     seal_with: str = ""
-    log_level: str = "warning"
+    log_level: str = ""  # of commands warning, of the daemon info
     log_format: str = "text"
     audit_stream: tuple[str, ...] = ()
     audit_export: str = ""
@@ -105,7 +105,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         key_file=_path("key_file", values["key_file"]) if values.get("key_file") else None,
         key_command=str(values.get("key_command", "")),
         seal_with=str(values.get("seal_with", "")),
-        log_level=str(values.get("log_level", "warning")),
+        log_level=str(values.get("log_level", "")),
         log_format=str(values.get("log_format", "text")),
         audit_stream=_words(values.get("audit_stream")),
         audit_export=str(values.get("audit_export", "")),

@@ -11,6 +11,7 @@ from rotator.cli.findings import Line, show_findings
 from rotator.counting import count
 from rotator.secret import redact
 from rotator.usecases.exit_codes import End
+from rotator.views.callers import Callers
 from rotator.views.explain import Explanation, explain
 from rotator.views.health import Check, Checked, health
 
@@ -22,6 +23,7 @@ TEXTS: dict[Check, str] = {
     Check.AUDIT: "{detail}",
     Check.AUDIT_EXPORT: "{checkpoints} not taken",
     Check.DISK: "{megabytes} MB free",
+    Check.CALLED: "{called}",
     Check.PLUGINS: "{plugins}",
     Check.PASSED_OVER: "{detail}",
     Check.WITHOUT_KEY: "{without}",
@@ -47,6 +49,7 @@ _HINTS: dict[Check, str] = {
     ),
     Check.AUDIT_EXPORT: "`rotator audit export` tries at once, and says why not",
     Check.DISK: "the journal needs room to write",
+    Check.CALLED: "{calling}",
     Check.WITHOUT_KEY: "{then}",
     Check.ROTATION_STUCK: "`rotator show {subject}`",
     Check.NOT_REVOKED: "`rotator show {subject}`",
@@ -116,6 +119,31 @@ def line(checked: Checked) -> Line:
     )
 
 
+def _called(found: Callers) -> str:
+    """Who calls `rotate --due`, and when that last was."""
+    last = found.last
+    ago = f"{words.age(last.at, found.now)} by {last.who}" if last is not None else "never"
+    if found.running:
+        return f"the daemon looked what is due {ago}"
+    by = f" ({', '.join(found.started)})" if found.started else ""
+    if not found.scheduled:
+        return f"no playbook has a schedule; `rotate --due` was last called {ago}"
+    if found.nobody:
+        waits = count(found.scheduled, "playbook has a schedule", "playbooks have a schedule")
+        idle = f"; {' and '.join(found.idle)} is installed and not started" if found.idle else ""
+        return f"{waits}, and nobody calls `rotate --due`{idle} (last: {ago})"
+    return f"`rotate --due` was {'never called yet' if last is None else f'last called {ago}'}{by}"
+
+
+def _calling(found: Callers) -> str:
+    """What to do where nobody does."""
+    if found.silent:
+        return "is it started, does it fail? `systemctl list-timers`, or the log of cron"
+    if found.idle:
+        return f"`systemctl enable --now {found.idle[0]}`"
+    return "`rotator daemon`, or a timer that calls `rotate --due`: docs/run-it.md"
+
+
 def _values(checked: Checked) -> dict[str, object]:
     """What stands in the sentences."""
     values: dict[str, object] = {
@@ -130,6 +158,9 @@ def _values(checked: Checked) -> dict[str, object]:
     if checked.key is not None:
         values["without"] = words.without(checked.subject, checked.key)
         values["then"] = words.then(checked.subject)
+    if checked.callers is not None:
+        values["called"] = _called(checked.callers)
+        values["calling"] = _calling(checked.callers)
     if checked.debt is not None:
         values["old_key"] = words.debt_words(checked.debt)
     return values

@@ -58,6 +58,12 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 
 cli.add_command(rotate_command)
 _late(
+    "daemon",
+    "rotator.cli.daemon",
+    "daemon",
+    short_help="Rotate what is due, whenever it is due, until it is told to stop.",
+)
+_late(
     "undo",
     "rotator.cli.orders",
     "undo",

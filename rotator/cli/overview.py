@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -38,12 +39,20 @@ def status(as_json: bool) -> int:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
     code = _exit_code(seen)
     if as_json:
-        playbooks = [shapes.status(one) for one in seen.playbooks]
-        return shapes.answer(code, shapes.mistakes(seen.mistakes), playbooks=playbooks)
+        return shapes.answer(code, shapes.mistakes(seen.mistakes), **_data(seen))
     console.table(
         [cells(one) for one in seen.playbooks], below=[list(details(one)) for one in seen.playbooks]
     )
     return code
+
+
+def _data(seen: Status) -> dict[str, Any]:
+    return {"playbooks": [shapes.status(one) for one in seen.playbooks]}
+
+
+def as_data(seen: Status) -> dict[str, Any]:
+    """The object that `rotator status --json` prints."""
+    return shapes.whole("status", _exit_code(seen), shapes.mistakes(seen.mistakes), _data(seen))
 
 
 def _exit_code(seen: Status) -> Exit:

@@ -43,6 +43,13 @@ def answer(
     return exit_code
 
 
+def whole(
+    command: str, exit_code: int, errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The one object of a command."""
+    return {"command": command, "exit_code": exit_code, "errors": list(errors), **data}
+
+
 def tell(
     command: str,
     exit_code: int,
@@ -50,8 +57,7 @@ def tell(
     data: Mapping[str, Any],
     as_it_is: bool = False,
 ) -> None:
-    found = {"command": command, "exit_code": exit_code, "errors": list(errors), **data}
-    text = json.dumps(found, indent=2, ensure_ascii=False)
+    text = json.dumps(whole(command, exit_code, errors, data), indent=2, ensure_ascii=False)
     if as_it_is:
         print_record(text)
     else:

@@ -57,6 +57,10 @@ class Listeners:
         self._handing_out = False
         self._reported: set[str] = set()
 
+    def add(self, listener: Listener) -> None:
+        """Before anything is written: what was committed earlier it does not hear."""
+        self._listeners += (listener,)
+
     def once_committed(self, database: Database, records: Sequence[Mapping[str, Any]]) -> None:
         """Within `database.write()`: with its commit, these records are events to be handed out."""
         if self._listeners:

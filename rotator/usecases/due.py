@@ -10,7 +10,7 @@ from rotator.core.action import Finish
 from rotator.engine import retries
 from rotator.engine.pool import Work, drive_all
 from rotator.errors import RotatorError
-from rotator.journal import killed, pauses, unfinished
+from rotator.journal import killed, pauses, ticks, unfinished
 from rotator.playbook.directory import Loaded
 from rotator.usecases import situation
 from rotator.usecases.carry_on import carry_on
@@ -19,6 +19,8 @@ from rotator.usecases.request import Request
 from rotator.usecases.rotate import THREADS, groups, rotate_all
 from rotator.usecases.runtime import Runtime
 
+TICK_TOLD = 60.0  # seconds between two times that it is written down
+
 
 def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     """Due playbooks are rotated, waits and debts that are over go on, orphans are looked for.
@@ -26,7 +28,8 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     The reports also tell what needs a person and was not touched.
     """
     loaded = runtime.playbooks()
-    names = _names(runtime, loaded)
+    ticked(runtime)
+    names = names_due(runtime, loaded)
     reports = (
         rotate_all(runtime, sorted(names), replace(request, only_if_due=True)) if names else []
     )
@@ -34,8 +37,11 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     return [*reports, *_unmoved(runtime, loaded, names)], loaded
 
 
-def _names(runtime: Runtime, loaded: Loaded) -> set[str]:
-    """Playbooks of which something is due, but for those that a pause suspends."""
+def names_due(runtime: Runtime, loaded: Loaded) -> set[str]:
+    """Playbooks of which something is due now, but for those that a pause suspends.
+
+    Raises JournalError.
+    """
     now = runtime.clock.now()
     names = runtime.agenda.due(loaded, now)
     with runtime.journal.database.read() as connection:
@@ -75,22 +81,26 @@ def _unmoved(runtime: Runtime, loaded: Loaded, looked_at: set[str]) -> Iterator[
 
 
 def _reconcile(runtime: Runtime, loaded: Loaded) -> None:
-    """Once a day, each playbook: find what a frozen process may have made long after it was
-    given up.
-    """
+    names = to_reconcile(runtime, loaded)
+    works = [reconciling(runtime, name, loaded) for name in names]
+    drive_all(runtime.clock, works, THREADS, groups(names, loaded))
+
+
+def to_reconcile(runtime: Runtime, loaded: Loaded) -> list[str]:
+    """Playbooks that are looked through now for keys that nobody owns: each once a day."""
     now = runtime.clock.now()
     with runtime.journal.database.read() as connection:
         present = pauses.standing(connection, now)
-    names = [
+    return [
         name
         for name in runtime.agenda.to_reconcile(loaded, now)
         if pauses.covering(present, name, loaded.playbooks[name].shape.tags) is None
     ]
-    works = [_reconciling(runtime, name, loaded, now) for name in names]
-    drive_all(runtime.clock, works, THREADS, groups(names, loaded))
 
 
-def _reconciling(runtime: Runtime, name: str, loaded: Loaded, now: float) -> Work[None]:
+def reconciling(runtime: Runtime, name: str, loaded: Loaded) -> Work[None]:
+    """Find what a frozen process may have made long after it was given up."""
+    now = runtime.clock.now()
     with (
         contextlib.suppress(RotatorError),
         (yield from runtime.leasing(name, loaded)) as leased,
@@ -98,3 +108,15 @@ def _reconciling(runtime: Runtime, name: str, loaded: Loaded, now: float) -> Wor
         if leased.session.reconcile():
             yield from carry_on(runtime, leased.session, Request())
         runtime.agenda.reconciled(name, now)
+
+
+def ticked(runtime: Runtime) -> None:
+    """Write down that somebody looks what is due: once a minute, so that `doctor` can tell."""
+    actor, now = runtime.actor, runtime.clock.now()
+    tick = ticks.Tick(runtime.way, f"{actor.who}@{actor.where}", now)
+    with runtime.journal.database.read() as connection:
+        known = ticks.load(connection)
+    mine = [one.at for one in known if (one.way, one.who) == (tick.way, tick.who)]
+    if not mine or abs(now - mine[0]) >= TICK_TOLD:
+        with runtime.journal.database.write() as connection:
+            ticks.save(connection, tick)

@@ -27,7 +27,7 @@ def rotate(runtime: Runtime, name: str, request: Request) -> Report:
 
     Errors become part of the report.
     """
-    return drive(runtime.clock, _rotating(runtime, name, request, runtime.playbooks()))
+    return drive(runtime.clock, rotating(runtime, name, request, runtime.playbooks()))
 
 
 def rotate_all(runtime: Runtime, names: Sequence[str], request: Request) -> list[Report]:
@@ -35,7 +35,7 @@ def rotate_all(runtime: Runtime, names: Sequence[str], request: Request) -> list
     runtime.keeper  # noqa: B018  (opened once, before the threads)
     # Once: looking at a thousand files for each of a thousand names takes a while.
     loaded = runtime.playbooks()
-    works = [_rotating(runtime, name, request, loaded) for name in names]
+    works = [rotating(runtime, name, request, loaded) for name in names]
     return drive_all(runtime.clock, works, THREADS, groups(names, loaded))
 
 
@@ -63,7 +63,8 @@ def groups(names: Sequence[str], loaded: Loaded) -> list[str]:
     return [neighbour(book.provider_name, book.provider) if book else "" for book in books]
 
 
-def _rotating(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+def rotating(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+    """The work on one playbook, its errors a part of the report."""
     begun = runtime.clock.now()
     work = leaked if request.compromised and not request.only_if_due else _in_order
     try:

@@ -118,6 +118,12 @@ class Runtime:
         if self._journal is not None:
             self._journal.database.close()
 
+    def exported(self, seconds: float) -> bool:
+        """Whether nothing of the audit log is being handed outside, waited for so long."""
+        if self._exporting is not None:
+            self._exporting.join(seconds)
+        return self._exporting is None or not self._exporting.is_alive()
+
     # --- what is known ---
     def playbooks(self) -> Loaded:
         """Today's playbooks. Files are read again only where they changed."""

@@ -24,6 +24,7 @@ from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.settings import Settings
 from rotator.usecases.service import Service
+from rotator.views.callers import Callers, callers
 
 _ROOM = 50_000_000  # bytes that should be free where the journal is
 
@@ -38,6 +39,7 @@ class Check(StrEnum):
     AUDIT = auto()  # whether the log is the one that was signed
     AUDIT_EXPORT = auto()
     DISK = auto()
+    CALLED = auto()  # who calls `rotate --due`
     PLUGINS = auto()
     PASSED_OVER = auto()  # a package's plugin that no playbook can mean
     WITHOUT_KEY = auto()  # the key in force was killed, and there is no other
@@ -64,6 +66,7 @@ class Checked:
     key: Key | None = None
     debt: Debt | None = None
     plugins: tuple[tuple[str, int], ...] = ()  # of each kind, how many
+    callers: Callers | None = None
 
 
 def health(service: Service) -> Iterator[Checked]:
@@ -85,6 +88,7 @@ def health(service: Service) -> Iterator[Checked]:
     yield from _audit(service)
     free = shutil.disk_usage(service.settings.home).free
     yield Checked(Check.DISK, "disk", free > _ROOM, number=free)
+    yield _called(service)
     yield from _plugins(service)
     yield from _without_key(journal)
     for name, playbook in sorted(loaded.playbooks.items()):
@@ -128,6 +132,11 @@ def _audit(service: Service) -> Iterator[Checked]:
     yield Checked(Check.AUDIT, "audit", not wrong, wrong)
     if exported:
         yield Checked(Check.AUDIT_EXPORT, "audit_export", not behind, number=behind)
+
+
+def _called(service: Service) -> Checked:
+    found = callers(service)
+    return Checked(Check.CALLED, "schedules", not (found.nobody or found.silent), callers=found)
 
 
 def _plugins(service: Service) -> Iterator[Checked]:

@@ -21,6 +21,7 @@ from rotator.cli import entry
 from rotator.cli.main import cli
 from rotator.cli.rotate import rotate_command
 from rotator.playbook import registry
+from rotator.views import callers
 from tests.contract.test_providers import _SCRIPT
 
 PLAYBOOK = """
@@ -53,7 +54,11 @@ class Said:
 def run(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
-    """`rotator …` (or `rotate …`) in a fresh home."""
+    """`rotator …` (or `rotate …`) in a fresh home, on a machine whose crontab calls it."""
+    crontab = home / "machine" / "etc" / "crontab"
+    crontab.parent.mkdir(parents=True)
+    crontab.write_text("*/5 * * * * rotator rotate --due\n")
+    monkeypatch.setattr(callers, "ROOT", home / "machine")
     monkeypatch.setenv("ROTATOR_HOME", str(home / "state"))
     monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(home / "playbooks"))
     (home / "keys.py").write_text(_SCRIPT)
@@ -482,6 +487,34 @@ def test_a_mistake_of_a_catalog_file_is_counted_once(run: Callable[..., Said], h
     assert "1 mistake in 1 file; " in run("rotate", "--due").out
     broken = run("rotate", "two")
     assert broken.code == 2 and "the catalog file of 'ours' is wrong" in broken.err
+
+
+def test_doctor_says_who_will_ever_call_and_that_nobody_does(
+    run: Callable[..., Said], home: Path
+) -> None:
+    crontab = home / "machine" / "etc" / "crontab"
+    crontab.write_text("# */5 * * * * rotator rotate --due\n")
+    said = run("doctor")
+    assert said.code == 1
+    assert "1 playbook has a schedule, and nobody calls `rotate --due` (last: never)" in said.out
+    units = crontab.parent / "systemd" / "system"
+    (units / "timers.target.wants").mkdir(parents=True)
+    (units / "keys.service").write_text("[Service]\nExecStart=/opt/rotator/bin/rotate --due\n")
+    (units / "keys.timer").write_text("[Timer]\nOnUnitActiveSec=5min\n")
+    said = run("doctor")
+    assert "keys.timer is installed and not started" in said.out
+    assert "hint: `systemctl enable --now keys.timer`" in said.out
+    (units / "timers.target.wants" / "keys.timer").symlink_to(units / "keys.timer")
+    said = run("doctor")
+    assert said.code == 0 and "`rotate --due` was never called yet (keys.timer)" in said.out
+    (units / "timers.target.wants" / "keys.timer").unlink()
+    assert run("rotate", "--due").code == 0
+    said = run("doctor")
+    assert said.code == 0 and "`rotate --due` was last called " in said.out
+    (units / "rotatord.service").write_text(
+        "[Service]\nExecStart=/opt/rotator/bin/rotator daemon\n"
+    )
+    assert run("doctor").code == 0
 
 
 @pytest.mark.parametrize(("verb", "code"), [("validate", 2), ("plugins", 2), ("doctor", 2)])

@@ -14,8 +14,10 @@ from rotator.core.state import Outcome, Phase
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
+from rotator.journal.ticks import Tick
 from rotator.playbook.mistakes import Mistake
 from rotator.schedules.rules import Due
+from rotator.views.callers import Callers
 from rotator.views.environment_keys import KeyState
 from rotator.views.explain import Event, Explanation, Next, Reason, Why
 from rotator.views.health import Check, Checked
@@ -51,6 +53,7 @@ FULL = replace(
     without=KEY,
     due=Due(NOW + 3600, NOW + 3600),
 )
+CALLERS = Callers(Tick("due", "ann@host", NOW - 60), ("a.timer",), (), 1, NOW)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,8 @@ def test_a_hint_of_others_stands_in_no_sentence_of_ours(step: Step) -> None:
 @pytest.mark.parametrize("check", Check)
 def test_what_is_well_has_no_hint(check: Check) -> None:
     """`doctor --json` gave that of the fault with it."""
-    well = doctor.line(Checked(check, "one", True, hint="put it back", key=KEY, debt=DEBT))
+    found = Checked(check, "one", True, hint="put it back", key=KEY, debt=DEBT, callers=CALLERS)
+    well = doctor.line(found)
     assert well.ok and well.hint == ""
 
 
@@ -110,7 +114,10 @@ def test_each_event_can_be_worded(event: Event) -> None:
 @pytest.mark.parametrize("ok", [True, False])
 @pytest.mark.parametrize("what", Check)
 def test_each_check_can_be_worded(what: Check, ok: bool) -> None:
-    checked = Checked(what, "one", ok, "the detail", key=KEY, debt=DEBT, plugins=(("store", 2),))
+    plugins = (("store", 2),)
+    checked = Checked(
+        what, "one", ok, "the detail", key=KEY, debt=DEBT, plugins=plugins, callers=CALLERS
+    )
     line = doctor.line(checked)
     assert line.text and line.ok is ok and "{" not in line.text + line.hint
 
@@ -155,3 +162,24 @@ def test_who_is_at_it_comes_before_what_a_person_could_do() -> None:
     assert (Step.LOOK_AND_RESUME, PERSON) in [(one.step, one.who) for one in todo(alone)]
     going_on = replace(alone, case=Case(decisions.ROTATION, ()))
     assert (Step.CARRY_ON, CLOCK) in [(one.step, one.who) for one in todo(going_on)]
+
+
+@pytest.mark.parametrize(
+    ("found", "ok", "words"),
+    [
+        (Callers(None, (), (), 0, NOW), True, "no playbook has a schedule"),
+        (Callers(None, (), (), 2, NOW), False, "2 playbooks have a schedule, and nobody calls"),
+        (Callers(None, ("a.timer",), (), 2, NOW), True, "never called yet (a.timer)"),
+        (
+            Callers(Tick("due", "x", NOW - 90_000), ("a.timer",), (), 2, NOW),
+            False,
+            "last called 1 d 1 h",
+        ),
+        (Callers(Tick("due", "x", NOW - 90_000), (), (), 2, NOW), False, "nobody calls"),
+        (Callers(Tick("daemon", "x", NOW - 9), (), (), 2, NOW), True, "the daemon looked"),
+        (Callers(Tick("daemon", "x", NOW - 900), (), (), 2, NOW), True, "last called 15 min"),
+    ],
+)
+def test_who_calls_is_worded(found: Callers, ok: bool, words: str) -> None:
+    checked = Checked(Check.CALLED, "schedules", not (found.nobody or found.silent), callers=found)
+    assert checked.ok is ok and words in doctor.line(checked).text, doctor.line(checked).text

@@ -1,0 +1,247 @@
+"""The loop: it wakes when anything is due, begins what is due, and ends in order.
+
+Correctness never rests on it: leases and the journal decide, as for `rotate --due`. So any number
+of daemons, timers and commands work side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from rotator import deadline
+from rotator.clients import watcher
+from rotator.daemon.log import Log
+from rotator.daemon.reloads import Reload, Reloads
+from rotator.daemon.supervisor import Supervisor
+from rotator.engine.pool import Pool
+from rotator.errors import BusyError, JournalError, LeaseLost, RotatorError, Stopping
+from rotator.journal import moments
+from rotator.usecases import due
+from rotator.usecases.report import Report
+from rotator.usecases.request import Request
+from rotator.usecases.rotate import THREADS, groups, rotating
+from rotator.usecases.runtime import Runtime
+
+LOOK = 1.0  # seconds between two looks whether anything is due, or was changed by others
+LONGEST = 60.0  # seconds without a tick at most, whatever nothing says
+DRAIN = 20.0  # seconds in which calls that are in hand may end when it stops
+_CUT = 3.0  # and in which what was cut is written down
+_BUSY = 1.0  # seconds until a playbook is asked for again on which another process works
+_FIRST, _MOST = 60.0, 3600.0  # seconds until it is tried again after an error without a rotation
+_JOURNAL = 15.0  # seconds between two tries at most while the journal cannot be had
+_SHARE = 50  # looks at what stands due and does not begin take a fiftieth of the time at most
+_RECONCILE = 300.0  # seconds between two looks for playbooks that are looked through once a day
+
+
+@dataclass
+class _Wait:
+    """Why a playbook is not begun again at once: an error that no rotation tells of."""
+
+    until: float  # monotonic
+    times: int = 0
+
+
+class Loop:
+    """One process's work. `tick` and `pause` are for the thread that runs it, `stop` ends it."""
+
+    def __init__(
+        self, runtime: Runtime, reloads: Reloads, log: Log, supervisor: Supervisor
+    ) -> None:
+        self.runtime, self.reloads, self.log = runtime, reloads, log
+        self._supervisor = supervisor
+        self.pool = Pool(runtime.clock, THREADS)
+        self.turned = time.monotonic()  # when the loop last went round
+        self.ticked: float | None = None  # Unix seconds: the last tick that was good
+        self.journal_error = ""  # why the last one was not
+        self._under_way: set[str] = set()
+        self._waits: dict[str, _Wait] = {}
+        self._lock = threading.Lock()  # of these two: works end in other threads
+        self._wake = threading.Event()
+        self._asked = False  # to read all again
+        self._next_tick = self._next_look = self._next_reconcile = 0.0  # monotonic
+        self._tries = 0
+
+    # --- from other threads, and from signals ---
+    def stop(self) -> None:
+        """Nothing new is begun; `run` returns once what is in hand has ended."""
+        self.runtime.stopping.set()
+        self._wake.set()
+
+    def read_again(self) -> None:
+        """As a signal asks for it: at the next turn."""
+        self._asked = True
+        self._wake.set()
+
+    def reload(self) -> Reload:
+        """Read all again, now; whether it is good stands in the answer."""
+        self.reloads.again()
+        self._reloaded()
+        self._next_tick = 0.0
+        self._wake.set()
+        return self.reloads.last
+
+    @property
+    def under_way(self) -> int:
+        """How many playbooks are worked on."""
+        return len(self._under_way)
+
+    # --- the thread that runs it ---
+    def run(self) -> None:
+        """Until `stop`."""
+        threading.Thread(target=self.pool.run, name="pool", daemon=True).start()
+        self._reloaded()
+        while not self.runtime.stopping.is_set():
+            self.turned = time.monotonic()
+            self._look_at_files()
+            self._tick_if_due()
+            self._supervisor.alive(self._status())
+            self._wake.wait(LOOK)
+            self._wake.clear()
+        self._drain()
+
+    def _look_at_files(self) -> None:
+        if self._asked:
+            self._asked = False
+            self._supervisor.reloading()
+            self.reload()
+            self._supervisor.ready(self._status())
+        elif self.reloads.look():
+            self._reloaded()
+            self._next_tick = 0.0
+
+    def _tick_if_due(self) -> None:
+        try:
+            if time.monotonic() >= self._next_tick or self._is_due():
+                begun = time.monotonic()
+                self._tick()
+                self._next_tick = time.monotonic() + LONGEST
+                self._next_look = time.monotonic() + (time.monotonic() - begun) * _SHARE
+                self._tries, was, self.journal_error = 0, self.journal_error, ""
+                if self.ticked is None:
+                    self._supervisor.ready(self._status())
+                elif was:
+                    self.log.info("the journal is back")
+                self.ticked = self.runtime.clock.now()
+        except JournalError as error:
+            if error.message != self.journal_error:
+                self.log.error("no look at what is due", error=error.message, hint=error.hint)
+            self.journal_error = error.message
+            self._tries += 1
+            self._next_tick = time.monotonic() + min(2.0**self._tries, _JOURNAL)
+
+    def _is_due(self) -> bool:
+        if self.journal_error or time.monotonic() < self._next_look:
+            return False
+        with self.runtime.journal.database.read() as connection:
+            at = moments.earliest(connection)
+        return at is not None and at <= self.runtime.clock.now()
+
+    def _tick(self) -> None:
+        """Begin what is due now. Raises JournalError."""
+        runtime, loaded = self.runtime, self.reloads.last.loaded
+        due.ticked(runtime)
+        names = sorted(name for name in due.names_due(runtime, loaded) if self._may_begin(name))
+        for name, group in zip(names, groups(names, loaded), strict=True):
+            self._begin(name)
+            work = rotating(runtime, name, Request(only_if_due=True), loaded)
+            self.pool.add(work, group, self._reported, partial(self._failed, name))
+        if time.monotonic() < self._next_reconcile:
+            return
+        self._next_reconcile = time.monotonic() + _RECONCILE
+        names = [name for name in due.to_reconcile(runtime, loaded) if self._may_begin(name)]
+        for name, group in zip(names, groups(names, loaded), strict=True):
+            self._begin(name)
+            looking = due.reconciling(runtime, name, loaded)
+            self.pool.add(looking, group, partial(self._looked, name), partial(self._failed, name))
+
+    def _may_begin(self, name: str) -> bool:
+        with self._lock:
+            wait = self._waits.get(name)
+            waits = wait is not None and wait.until > time.monotonic()
+            return name not in self._under_way and not waits
+
+    def _begin(self, name: str) -> None:
+        with self._lock:
+            self._under_way.add(name)
+
+    # --- the threads of the pool ---
+    def _reported(self, report: Report) -> None:
+        error = report.error
+        if error is None:
+            self._over(report.playbook)
+        elif isinstance(error, BusyError | LeaseLost | Stopping):
+            self._over(report.playbook, _BUSY)
+        else:
+            self._failed(report.playbook, error)
+
+    def _looked(self, name: str, _: None) -> None:
+        self._over(name)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        """Told each time that it is tried, so that it is never silent."""
+        wait = self._over(name, _FIRST)
+        told = f"tried again in {wait:.0f} s"
+        if isinstance(error, RotatorError):
+            self.log.error(error.message, playbook=name, hint=error.hint, then=told)
+        else:
+            words = f"internal: {type(error).__name__}: {error}"
+            self.log.error(words, playbook=name, hint="please report it", then=told)
+
+    def _over(self, name: str, wait: float = 0.0) -> float:
+        """It may be begun again after so many seconds, more each time in a row; how many."""
+        with self._lock:
+            self._under_way.discard(name)
+            if not wait:
+                self._waits.pop(name, None)
+                return 0.0
+            before = self._waits.get(name)
+            times = before.times if before and wait == _FIRST else 0
+            seconds = min(wait * 2.0**times, _MOST)
+            again = times + 1 if wait == _FIRST else times
+            self._waits[name] = _Wait(time.monotonic() + seconds, again)
+            return seconds
+
+    # --- what it tells, and how it ends ---
+    def _reloaded(self) -> None:
+        now = self.reloads.last
+        with self._lock:
+            self._waits.clear()
+        told = {"playbooks": len(now.loaded.playbooks)}
+        if now.good:
+            self.log.info("playbooks read", **told)
+        for mistake in now.mistakes:
+            self.log.error(mistake.text, place=mistake.place, hint=mistake.hint)
+        if now.of_settings:
+            self.log.error(now.of_settings, hint=now.hint)
+        if now.restart:
+            names = ", ".join(now.restart)
+            self.log.warning(f"settings were changed that hold from the next start: {names}")
+
+    def _status(self) -> str:
+        playbooks, mistakes = len(self.reloads.last.loaded.playbooks), self.reloads.last.mistakes
+        words = f"{playbooks} playbooks, {self.under_way} under way"
+        if mistakes:
+            words += f", {len(mistakes)} mistakes"
+        return f"{words}; {self.journal_error}" if self.journal_error else words
+
+    def _drain(self) -> None:
+        """What is in hand ends; what does not in time is cut, and its outcome is not known."""
+        self._supervisor.stopping("stopping", DRAIN + _CUT + 2)
+        self.pool.close()
+        if self.pool.drained(DRAIN):
+            return
+        self.log.warning(
+            "calls that did not end in time are cut: the next holder looks what became of them",
+            under_way=self.under_way,
+        )
+        cut()
+        self.pool.drained(_CUT)
+
+
+def cut() -> None:
+    """End every call and every program that is in hand."""
+    deadline.cut()
+    watcher.cut()

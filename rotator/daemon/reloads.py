@@ -1,0 +1,92 @@
+"""Playbooks and settings as they are now, and whether all that a start would read is right."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from rotator import settings
+from rotator.errors import ConfigError
+from rotator.playbook.directory import Directory, Loaded
+from rotator.playbook.mistakes import Mistake
+from rotator.settings import Settings
+
+_SHARE = 50  # looking at the files takes a fiftieth of the time at most
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """`at` is when it was read (Unix seconds), `good_at` when it last was without a mistake.
+
+    `of_settings` is what is wrong with rotator.toml or the environment; `restart` are settings that
+    were changed and hold from the next start.
+    """
+
+    loaded: Loaded
+    at: float
+    good_at: float
+    of_settings: str = ""
+    hint: str = ""
+    restart: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        return not self.of_settings and not self.loaded.mistakes
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        return tuple(self.loaded.mistakes)
+
+
+class Reloads:
+    """Read again where files changed: not more often than their number allows. Thread-safe.
+
+    A playbook with a mistake is not begun while it has one; what is under way goes on by the
+    version that it began with.
+    """
+
+    def __init__(
+        self,
+        started_with: Settings,
+        directory: Directory,
+        now: Callable[[], float],
+        read: Callable[[], Settings] = settings.load,
+    ) -> None:
+        self._started_with, self._directory = started_with, directory
+        self._now, self._settings = now, read
+        self._lock = threading.Lock()
+        self._next = 0.0  # monotonic
+        self.last = self._read(0.0)
+
+    def look(self) -> bool:
+        """Whether something changed since the last look; at once again is no look."""
+        if time.monotonic() < self._next:
+            return False
+        return self.again()
+
+    def again(self) -> bool:
+        """The same, now."""
+        with self._lock:
+            before, self.last = self.last, self._read(self.last.good_at)
+        same = before.loaded is self.last.loaded and before.of_settings == self.last.of_settings
+        return not same or before.restart != self.last.restart
+
+    def _read(self, good_at: float) -> Reload:
+        begun, now = time.monotonic(), self._now()
+        loaded = self._directory.load()
+        wrong, hint, changed = "", "", []
+        try:
+            today = self._settings()
+            changed = [
+                one.name
+                for one in fields(Settings)
+                if getattr(today, one.name) != getattr(self._started_with, one.name)
+            ]
+        except ConfigError as error:
+            wrong, hint = error.message, error.hint
+        took = time.monotonic() - begun
+        self._next = begun + took * _SHARE
+        good = not wrong and not loaded.mistakes
+        return Reload(loaded, now, now if good else good_at, wrong, hint, tuple(changed))

@@ -1,0 +1,93 @@
+"""The daemon as a whole: the loop, what it answers, its signals, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from rotator import installed
+from rotator.daemon.listening import Place, listening
+from rotator.daemon.log import EventLog, Log
+from rotator.daemon.loop import Loop, cut
+from rotator.daemon.reloads import Reloads
+from rotator.daemon.supervisor import Supervisor
+from rotator.errors import ConfigError
+from rotator.secret import redact
+from rotator.usecases.runtime import Runtime
+
+_SIGNALS = 128
+_EXPORT = 2.0  # seconds in which the audit log may still be handed on at the end
+
+
+def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, Any]]) -> int:
+    """Until SIGTERM or SIGINT; the exit code.
+
+    Raises ConfigError, JournalError, before anything is begun.
+    """
+    supervisor = Supervisor()
+    log = Log(runtime.settings.log_level or "info", runtime.settings.log_format)
+    runtime.journal  # noqa: B018  (a journal that cannot be had at the start is told at once)
+    loop = Loop(
+        runtime, Reloads(runtime.settings, runtime.directory, runtime.clock.now), log, supervisor
+    )
+    runtime.listeners.add(EventLog(log))
+    server = None
+    if place is not None:
+        server = _server(loop, place, status)
+        server.start()
+        log.info(f"listening at {place}")
+    with _Signals(loop, log, supervisor):
+        loop.run()
+        if server is not None:
+            server.stop()
+        if not runtime.exported(_EXPORT):
+            cut()
+        runtime.close()
+    log.info("stopped")
+    return 0
+
+
+def _server(loop: Loop, place: Place, status: Callable[[], dict[str, Any]]) -> Any:
+    try:
+        from rotator.daemon.metrics import Metrics
+        from rotator.daemon.web import Server, application
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"to listen at {place} needs {error.name}",
+            f"{installed.way_to('daemon')}; or --listen off",
+        ) from error
+    metrics = Metrics(loop)
+    loop.runtime.listeners.add(metrics.counts)
+    found = application(loop, place, status, lambda: redact(metrics.text()))
+    return Server(found, listening(place))
+
+
+class _Signals:
+    """SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP has it read all again."""
+
+    def __init__(self, loop: Loop, log: Log, supervisor: Supervisor) -> None:
+        self._loop, self._log, self._supervisor = loop, log, supervisor
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        handlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._read,
+        }
+        self._before = {number: signal.signal(number, act) for number, act in handlers.items()}
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self._loop.runtime.stopping.is_set():
+            os._exit(_SIGNALS + number)  # whoever insists: what is in hand is for the next one
+        self._loop.stop()
+
+    def _read(self, number: int, _: FrameType | None) -> None:
+        self._loop.read_again()
