@@ -47,10 +47,6 @@ class LeaseLost(RotatorError):
     """This process no longer holds the lease: it must stop at once and write nothing."""
 
 
-class Stopping(RotatorError):
-    """This process was told to stop, and has written down what it did; another one goes on."""
-
-
 class PluginError(RotatorError):
     """A provider, store, restarter or probe could not do what was asked."""
 

@@ -17,7 +17,8 @@ from rotator.daemon.log import Log
 from rotator.daemon.reloads import Reload, Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
-from rotator.errors import BusyError, JournalError, LeaseLost, RotatorError, Stopping
+from rotator.engine.stopping import Stopping
+from rotator.errors import BusyError, JournalError, LeaseLost, RotatorError
 from rotator.journal import moments
 from rotator.usecases import due
 from rotator.usecases.report import Report

@@ -19,8 +19,9 @@ from rotator.engine import asking, leaked
 from rotator.engine.holder import Books, Holder, Observer
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import EFFECTS, Performed
+from rotator.engine.stopping import Stopping
 from rotator.engine.writing import rotation_id
-from rotator.errors import LeaseLost, Stopping
+from rotator.errors import LeaseLost
 from rotator.journal import standing, strays
 from rotator.model import Credential
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 
+from rotator.engine.stopping import Stopping
 from rotator.errors import BusyError, ConfigError, LeaseLost, RefusedError, RotatorError
 
 SIGNALS = 128  # by the convention of shells, a code above it is 128 and the number of a signal
@@ -182,6 +183,8 @@ def of_error(error: RotatorError) -> End:
         return End.BUSY
     if isinstance(error, ConfigError):
         return End.MISTAKE
+    if isinstance(error, Stopping):
+        return End.INTERRUPTED
     return End.REFUSED if isinstance(error, RefusedError) else End.FAILED
 
 
