@@ -19,7 +19,6 @@ from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
 from rotator.engine.stopping import Stopping
 from rotator.errors import BusyError, JournalError, LeaseLost, RotatorError
-from rotator.journal import moments
 from rotator.usecases import due
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
@@ -136,15 +135,17 @@ class Loop:
     def _is_due(self) -> bool:
         if self.journal_error or time.monotonic() < self._next_look:
             return False
-        with self.runtime.journal.database.read() as connection:
-            at = moments.earliest(connection)
-        return at is not None and at <= self.runtime.clock.now()
+        now = self.runtime.clock.now()
+        at = self.runtime.agenda.earliest()
+        return at is not None and at <= now
 
     def _tick(self) -> None:
         """Begin what is due now. Raises JournalError."""
         runtime, loaded = self.runtime, self.reloads.last.loaded
         due.ticked(runtime)
-        names = sorted(name for name in due.names_due(runtime, loaded) if self._may_begin(name))
+        names = sorted(
+            name for name in due.names_due(runtime, loaded, exactly=True) if self._may_begin(name)
+        )
         for name, group in zip(names, groups(names, loaded), strict=True):
             self._begin(name)
             work = rotating(runtime, name, Request(only_if_due=True), loaded)

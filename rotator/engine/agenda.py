@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from rotator.engine import retries
 from rotator.journal import due as due_times
-from rotator.journal import strays, unfinished
+from rotator.journal import moments, strays, unfinished
 from rotator.journal.journal import Journal
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -28,12 +28,22 @@ class Agenda:
 
     journal: Journal
     _seen: Loaded | None = None
-    _never: set[str] = field(
-        default_factory=set
-    )  # with a schedule, and not in the journal: due at once
+    # With a schedule, and not in the journal: from when on a timer begins each (Unix seconds)
+    _never: dict[str, float] = field(default_factory=dict)
 
-    def due(self, loaded: Loaded, now: float) -> set[str]:
-        """Playbooks that a timer begins or carries on now. Raises JournalError."""
+    def earliest(self) -> float | None:
+        """When anything is to be done next (Unix seconds), as far as `due` has seen the playbooks;
+        None where nothing ever is. Raises JournalError.
+        """
+        with self.journal.database.read() as connection:
+            known = moments.earliest(connection)
+        new = min(self._never.values(), default=None)
+        return min((at for at in (known, new) if at is not None), default=None)
+
+    def due(self, loaded: Loaded, now: float, exactly: bool = False) -> set[str]:
+        """Playbooks that a timer begins or carries on now; `exactly`: none of them before its
+        moment, as who asks comes at each. Raises JournalError.
+        """
         with self.journal.database.read() as connection:
             unreckoned = self._unreckoned(connection, loaded, now)
         if unreckoned:
@@ -44,14 +54,15 @@ class Agenda:
                 *unfinished.that_can_act(connection, now),
                 *strays.playbooks(connection),
             }
-            self._never -= due_times.begun(connection, self._never)
+            for name in due_times.begun(connection, self._never):
+                del self._never[name]
             put_off = []
-            for row in due_times.before(connection, now + EARLIEST):
+            for row in due_times.before(connection, now if exactly else now + EARLIEST):
                 playbook = loaded.playbooks.get(row.name)
                 if playbook is None:
                     continue
                 again = _reckoned(playbook, row, now)
-                if playbook.is_due(row.counts_from, now, row.renew):
+                if playbook.is_due(row.counts_from, now, row.renew, exactly):
                     retry = retries.retry_at(connection, row.name, playbook)
                     if retry <= now:
                         names.add(row.name)
@@ -63,8 +74,15 @@ class Agenda:
         if put_off:
             with self.journal.database.write() as connection:
                 due_times.reckon(connection, put_off)
-        never = {name for name in self._never if loaded.playbooks[name].is_due(None, now)}
-        return names | never
+        return names | self._new(loaded, now)
+
+    def _new(self, loaded: Loaded, now: float) -> set[str]:
+        """Of those that were never begun, those that a timer begins now."""
+        found = {name for name, begins in self._never.items() if begins <= now}
+        for name in list(found):  # its window may have closed since that was reckoned
+            self._never[name] = _begins(loaded.playbooks[name], None, now, None)
+            found -= set() if self._never[name] <= now else {name}
+        return found
 
     def _unreckoned(
         self, connection: Connection, loaded: Loaded, now: float
@@ -78,7 +96,7 @@ class Agenda:
             known = {row.name for row in rows}
             books = loaded.playbooks.items()
             self._never = {
-                name
+                name: _begins(book, None, now, None)
                 for name, book in books
                 if book.shape.schedule is not None and name not in known
             }
@@ -109,5 +127,12 @@ def _stands(row: due_times.Known, playbook: Playbook) -> bool:
 
 def _reckoned(playbook: Playbook, row: due_times.Known, now: float) -> due_times.Reckoned:
     """From when on a timer may begin it."""
-    due = playbook.due(row.counts_from, now, row.renew)
-    return due_times.Reckoned(row.name, playbook.when, FOREVER if due is None else due.begins)
+    begins = _begins(playbook, row.counts_from, now, row.renew)
+    return due_times.Reckoned(row.name, playbook.when, begins)
+
+
+def _begins(
+    playbook: Playbook, counts_from: float | None, now: float, renew: float | None
+) -> float:
+    due = playbook.due(counts_from, now, renew)
+    return FOREVER if due is None else due.begins

@@ -89,9 +89,15 @@ class Playbook:
         """
         return self._rules.due(counts_from, now, renew) if self._rules else None
 
-    def is_due(self, counts_from: float | None, now: float, renew: float | None = None) -> bool:
-        """Whether a timer that comes now begins it."""
-        return self._rules is not None and self._rules.is_due(counts_from, now, renew)
+    def is_due(
+        self,
+        counts_from: float | None,
+        now: float,
+        renew: float | None = None,
+        exactly: bool = False,
+    ) -> bool:
+        """Whether a timer that comes now begins it; `exactly`: one that comes at each moment."""
+        return self._rules is not None and self._rules.is_due(counts_from, now, renew, exactly)
 
     def belongs_to(self, counts_from: float | None, now: float) -> float:
         """The due moment of a rotation that a timer begins now."""

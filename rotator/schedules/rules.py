@@ -103,11 +103,19 @@ class Rules:
         """
         return 0.0 if self.every is None else min(self.every * _EARLY, EARLIEST)
 
-    def is_due(self, counts_from: float | None, now: float, renew: float | None = None) -> bool:
-        """Whether a timer that comes now begins it."""
+    def is_due(
+        self,
+        counts_from: float | None,
+        now: float,
+        renew: float | None = None,
+        exactly: bool = False,
+    ) -> bool:
+        """Whether a timer that comes now begins it. `exactly`: it comes at each moment, so that
+        none is too early.
+        """
         begins = self.due(counts_from, now, renew).begins
-        if begins <= now:
-            return True
+        if begins <= now or exactly:
+            return begins <= now
         early = now >= begins - self.early and now >= self.not_before
         return early and not self.opening.why_closed(now)
 

@@ -37,13 +37,13 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     return [*reports, *_unmoved(runtime, loaded, names)], loaded
 
 
-def names_due(runtime: Runtime, loaded: Loaded) -> set[str]:
+def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[str]:
     """Playbooks of which something is due now, but for those that a pause suspends.
 
-    Raises JournalError.
+    `exactly`: none before its moment. Raises JournalError.
     """
     now = runtime.clock.now()
-    names = runtime.agenda.due(loaded, now)
+    names = runtime.agenda.due(loaded, now, exactly)
     with runtime.journal.database.read() as connection:
         without = killed.names(connection)
         names |= {
