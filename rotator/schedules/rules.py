@@ -81,9 +81,13 @@ class Rules:
         return FOREVER if found is None else found
 
     def _limit(self, at: float, counts_from: float | None) -> float:
-        """From when on no window holds it back."""
+        """From when on no window holds it back. Nobody knows how long a key is due that was never
+        rotated: that waits for its window.
+        """
+        if counts_from is None:
+            return FOREVER
         overdue = FOREVER if self.max_overdue is None else at + self.max_overdue
-        if self.max_age is None or counts_from is None:
+        if self.max_age is None:
             return overdue
         return min(overdue, counts_from + self.max_age)
 

@@ -40,7 +40,7 @@ from rotator.testing.restarters import RestarterContract
 from tests.contract import store_places
 from tests.contract.rolling import rolled
 from tests.servers.systemd import Systemd
-from tests.servers.tools import wait_for
+from tests.servers.tools import Failed, wait_for
 
 NOTE = Note("key_1", "inst", "01ROTATION", 0.0)
 DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
@@ -79,6 +79,13 @@ class Service:
     @property
     def key(self) -> str:
         return self.server.environment(self.name)["KEY"]
+
+    def starts_with(self, value: str) -> bool:
+        """Whether its process has that key; it may just be about to start."""
+        try:
+            return self.key == value
+        except Failed:
+            return False
 
     @property
     def invocation(self) -> str:
@@ -295,7 +302,9 @@ def test_on_the_way_back_the_one_that_is_down_goes_before_the_one_that_serves(
         one.file.write_text("KEY=first-value\n")
     back, serving = change(name="undo", value="first-value"), service.invocation
     assert isinstance(restarter.restart(back), NotYet)
-    assert service.invocation == serving and second.key == "first-value"
+    assert service.invocation == serving
+    wait_for("the second one", lambda: second.starts_with("first-value"), 20)
+    assert service.invocation == serving
     rolled(restarter, back)
     assert service.key == second.key == "first-value" and service.invocation != serving
     systemd.systemctl("stop", second.name)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rotator.errors import PermanentError
 from rotator.integrations.files import dotenv_readers, dotenv_syntax
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.model import Note, single
@@ -90,7 +91,11 @@ def test_only_the_value_changes_byte_for_byte(
 ) -> None:
     lines, end, mark, final = file
     before = written(lines, end, mark, final)
-    after = dotenv_syntax.put(before, "KEY", value, lambda: ["compose"])
+    try:
+        after = dotenv_syntax.put(before, "KEY", value, lambda: ["compose"])
+    except PermanentError:  # single quotes cannot be used, and double ones change what they hold
+        assert "'" in value and set(value) & set("$`\\"), value
+        return
     assert dotenv_syntax.get(after, "KEY") == value
     ours = [line for line in lines if isinstance(line, Assignment)]
     if not ours:
