@@ -1,38 +1,44 @@
 """What Prometheus scrapes: times, not ages, so that an alert is a comparison with `time()`.
 
-Series are of today's playbooks alone: one that is deleted ends with its file.
+Series are of today's playbooks: one that is deleted ends with its file. Only that something of it
+still waits for a person is told until it does no more.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from rotator import __version__
-from rotator.core.debt_state import DEAD_PHASES
+from rotator.audit import checkpoint
+from rotator.core.debt_state import DEAD_PHASES, DebtPhase
 from rotator.core.state import Outcome
+from rotator.daemon.families import DURATIONS, FAMILIES, PREFIX, Kind, Source
+from rotator.daemon.key_times import times
 from rotator.daemon.loop import Loop
 from rotator.engine.events import CallEnded, Ended, Event
 from rotator.errors import JournalError
-from rotator.journal import killed, measures
-from rotator.journal.measures import KeyTimes, Measures
+from rotator.journal import killed, measures, pauses
+from rotator.journal.measures import KeyTimes, Measures, Since
+from rotator.journal.pauses import Pause
+from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
-from rotator.schedules.rules import FOREVER
 
-_OVERDUE = 86_400.0  # seconds after its time, where the playbook names no limit of its own
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-_GAUGES = {
-    "key_last_rotation_timestamp_seconds": "When the key in force was brought out.",
-    "key_next_due_timestamp_seconds": "From when on a timer rotates it.",
-    "key_overdue_timestamp_seconds": "From when on it is overdue if it was not rotated.",
-    "key_expires_timestamp_seconds": "When the key in force ends, where its provider says so.",
-    "needs_attention": "1 while it stands until a person acts.",
-}
+# Each is there from the start, at 0: the first increase of a series that was not there is unseen.
+_STEPS = ("preflight", "generate", "store", "restart", "verify", "undo", "revoke")
+_RESULTS = ("done", "failed", "unknown")
+
+Metric = GaugeMetricFamily | CounterMetricFamily
+Families = dict[str, Metric]
+Books = dict[str, tuple[Playbook, float]]  # by name, with when each was first seen
 
 
 class Counts:
@@ -43,11 +49,13 @@ class Counts:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lock = threading.Lock()
         self.rotations: Counter[tuple[str, str]] = Counter()
-        self.attempts: Counter[tuple[str, str]] = Counter()
+        self.attempts: Counter[tuple[str, str]] = Counter(
+            {(step, result): 0 for step in _STEPS for result in _RESULTS}
+        )
         self._seconds = Histogram(
-            "rotator_step_duration_seconds",
-            "How long the calls of a step took.",
-            ["step"],
+            f"{PREFIX}{DURATIONS.name}",
+            DURATIONS.text,
+            DURATIONS.labels,
             buckets=_BUCKETS,
             registry=registry,
         )
@@ -62,6 +70,15 @@ class Counts:
                     self.attempts[event.step, event.result] += 1
                 self._seconds.labels(event.step).observe(event.seconds)
 
+    def add_to(self, families: Families, playbooks: Iterable[str]) -> None:
+        with self._lock:
+            ended, attempts = dict(self.rotations), dict(self.attempts)
+        for name in playbooks:
+            for outcome in map(str, Outcome):
+                families["rotations"].add_metric([name, outcome], ended.get((name, outcome), 0))
+        for (step, result), number in sorted(attempts.items()):
+            families["attempts"].add_metric([step, result], number)
+
 
 class Metrics(Collector):
     """Read from the journal at each scrape; the counters are this process's own."""
@@ -69,6 +86,7 @@ class Metrics(Collector):
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._registry = CollectorRegistry()
+        self._books = _Books()
         self.counts = Counts(self._registry)
         self._registry.register(self)
 
@@ -79,116 +97,144 @@ class Metrics(Collector):
         """Nothing is asked when it is registered."""
         yield from ()
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        yield from self._of_process()
-        journal_up = GaugeMetricFamily("rotator_journal_up", "Whether the journal can be read.")
+    def collect(self) -> Iterator[Metric]:
+        families = {one.name: one.empty() for one in FAMILIES if one.kind is not Kind.HISTOGRAM}
+        now = self._loop.runtime.clock.now()
+        books = self._books.of(self._loop.reloads.last.loaded, now)
+        self._of_process(families)
+        self.counts.add_to(families, books)
+        journal = self._loop.runtime.journal
         try:
-            with self._loop.runtime.journal.database.read() as connection:
-                found, without = measures.read(connection), killed.names(connection)
+            with journal.database.read() as connection:
+                found = _Found(
+                    measures.read(connection),
+                    killed.names(connection),
+                    pauses.standing(connection, now),
+                    not checkpoint.standing(connection, journal),
+                )
         except JournalError:
-            journal_up.add_metric([], 0)
-            yield journal_up
+            _put(families, "journal_up", False)
+            yield from _of(families, Source.PROCESS)
             return
-        journal_up.add_metric([], 1)
-        yield journal_up
-        yield from self._of_playbooks(found, without)
-        yield from _of_journal(found)
+        _put(families, "journal_up", True)
+        _of_keys(families, found, books)
+        _of_unfinished(families, found, books)
+        _of_journal(families, found)
+        yield from _of(families, *Source)
 
-    def _of_process(self) -> Iterator[GaugeMetricFamily]:
+    def _of_process(self, families: Families) -> None:
         last = self._loop.reloads.last
-        yield _gauge("build_info", "Which version runs.", 1, {"version": __version__})
-        yield _gauge("playbooks", "Playbooks that load.", len(last.loaded.playbooks))
-        yield _gauge("playbook_mistakes", "Mistakes in files of playbooks.", len(last.mistakes))
-        yield _gauge(
-            "config_last_reload_successful", "1: all that a start would read is right.", last.good
-        )
-        at = "When all that a start would read last was right."
-        yield _gauge("config_last_reload_success_timestamp_seconds", at, last.good_at)
+        families["build_info"].add_metric([__version__], 1)
+        _put(families, "playbooks", len(last.loaded.playbooks))
+        _put(families, "playbook_mistakes", len(last.mistakes))
+        _put(families, "config_last_reload_successful", last.good)
+        _put(families, "config_last_reload_success_timestamp_seconds", last.good_at)
+        _put(families, "under_way", self._loop.under_way)
         if self._loop.ticked is not None:
-            when = "When it last looked what is due."
-            yield _gauge("last_tick_timestamp_seconds", when, self._loop.ticked)
-        yield _gauge("under_way", "Playbooks that are worked on.", self._loop.under_way)
-
-    def _of_playbooks(
-        self, found: Measures, without: set[str]
-    ) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        books = self._loop.reloads.last.loaded.playbooks
-        series = {
-            name: GaugeMetricFamily(f"rotator_{name}", text, labels=["playbook"])
-            for name, text in _GAUGES.items()
-        }
-        for key in found.keys:
-            if (book := books.get(key.playbook)) is not None:
-                for name, value in _times(key, book):
-                    series[name].add_metric([key.playbook], value)
-        standing = {one.playbook for one in (*found.running, *found.owed) if one.attention}
-        for name in books:
-            series["needs_attention"].add_metric([name], name in standing | without)
-        yield from series.values()
-        ended = CounterMetricFamily(
-            "rotator_rotations", "Rotations that ended.", labels=["playbook", "outcome"]
-        )
-        counted = dict(self.counts.rotations)
-        for name in books:
-            for outcome in Outcome:
-                ended.add_metric([name, str(outcome)], counted.get((name, str(outcome)), 0))
-        yield ended
-        attempts = CounterMetricFamily(
-            "rotator_attempts", "Calls that ended.", labels=["step", "result"]
-        )
-        for (step, result), number in sorted(dict(self.counts.attempts).items()):
-            attempts.add_metric([step, result], number)
-        yield attempts
+            _put(families, "last_tick_timestamp_seconds", self._loop.ticked)
 
 
-def _times(key: KeyTimes, book: Playbook) -> Iterator[tuple[str, float]]:
-    if key.last_success is not None:
-        yield "key_last_rotation_timestamp_seconds", key.last_success
-    if key.ends is not None:
-        yield "key_expires_timestamp_seconds", key.ends
-    if key.due is None or key.due >= FOREVER:
-        return
-    yield "key_next_due_timestamp_seconds", key.due
-    yield "key_overdue_timestamp_seconds", _overdue(key, book)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one scrape read of the journal."""
+
+    measures: Measures
+    without: set[str]  # whose key in force was killed
+    pauses: Sequence[Pause]
+    intact: bool
 
 
-def _overdue(key: KeyTimes, book: Playbook) -> float:
-    """By the limits of its playbook, else a day after its time; before the key ends, in any case.
+class _Books:
+    """Playbooks with the moment in which this process first saw them.
 
-    Its time is where it was due first: what puts it off, a window or a failure, does not move it.
+    One whose file has a mistake is told by its last good version: an alert about its key must not
+    clear because somebody broke its file. Thread-safe.
     """
-    due = book.due(key.counts_from, 0.0, key.renew)
-    at = max(due.at, key.counts_from or 0.0) if due is not None else key.due or 0.0
-    schedule, max_age = book.shape.schedule, book.shape.max_age
-    limits = [at + schedule.max_overdue] if schedule and schedule.max_overdue else []
-    if max_age is not None and key.last_success is not None:
-        limits.append(key.last_success + max_age)
-    return min([*(limits or [at + _OVERDUE]), *([key.ends] if key.ends is not None else [])])
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+        self._known: Books = {}
+
+    def of(self, loaded: Loaded, now: float) -> Books:
+        with self._lock:
+            if loaded is not self._loaded:
+                self._loaded, self._known = loaded, self._with(loaded, now)
+            return self._known
+
+    def _with(self, loaded: Loaded, now: float) -> Books:
+        broken = {Path(one.file).absolute() for one in (*loaded.mistakes, *loaded.following)}
+        kept = {
+            name: known
+            for name, known in self._known.items()
+            if not broken.isdisjoint((path := Path(known[0].file).absolute(), path.parent))
+        }
+        today = {
+            name: (book, self._known[name][1] if name in self._known else now)
+            for name, book in loaded.playbooks.items()
+        }
+        return {**kept, **today}
 
 
-def _of_journal(found: Measures) -> Iterator[GaugeMetricFamily]:
-    waiting = GaugeMetricFamily(
-        "rotator_rotations_under_way", "Rotations that have not ended.", labels=["phase"]
-    )
-    for phase, number in sorted(Counter(one.phase for one in found.running).items()):
-        waiting.add_metric([phase], number)
-    yield waiting
-    alive = [one for one in found.owed if one.phase not in DEAD_PHASES]
-    old = GaugeMetricFamily(
-        "rotator_revocations_outstanding", "Old keys that live.", labels=["phase"]
-    )
-    for phase, number in sorted(Counter(one.phase for one in alive).items()):
-        old.add_metric([phase], number)
-    yield old
-    yield _gauge("audit_records", "The number of the last audit record.", found.records)
-    if found.signed_at is not None:
-        when = "When the audit log was last signed."
-        yield _gauge("audit_last_checkpoint_timestamp_seconds", when, found.signed_at)
+def _of_keys(families: Families, found: _Found, books: Books) -> None:
+    keys = {one.playbook: one for one in found.measures.keys}
+    for name, (book, seen) in books.items():
+        key = keys.get(name) or KeyTimes(name, begun=False)
+        for family, at in times(key, book, seen):
+            families[family].add_metric([name], at)
+        pause = pauses.covering(found.pauses, name, book.shape.tags)
+        if pause is not None:
+            families["pause_ends_timestamp_seconds"].add_metric([name], pause.until)
 
 
-def _gauge(
-    name: str, text: str, value: float, labels: dict[str, str] | None = None
-) -> GaugeMetricFamily:
-    found = GaugeMetricFamily(f"rotator_{name}", text, labels=list(labels or {}))
-    found.add_metric(list((labels or {}).values()), float(value))
+def _of_unfinished(families: Families, found: _Found, books: Books) -> None:
+    measured = found.measures
+    for one in measured.running:
+        if one.playbook in books:
+            families["rotation_began_timestamp_seconds"].add_metric([one.playbook], one.began)
+    for family, moments in (
+        ("verify_failing_timestamp_seconds", measured.failing),
+        ("old_key_in_use_timestamp_seconds", measured.in_use),
+    ):
+        for name, at in _first(moments).items():
+            if name in books:
+                families[family].add_metric([name], at)
+    # A probe that fails in a watch has a metric of its own: the watch ends by itself.
+    standing = {one.playbook for one in measured.running if one.attention}
+    standing |= {
+        one.playbook for one in measured.owed if one.attention and one.phase != DebtPhase.WATCH
+    }
+    for name in sorted(books.keys() | standing | found.without):
+        stands = name in standing or name in found.without
+        families["needs_attention"].add_metric([name], stands)
+
+
+def _first(moments: Iterable[Since]) -> dict[str, float]:
+    """Of each playbook, the earliest."""
+    found: dict[str, float] = {}
+    for one in moments:
+        found[one.playbook] = min(one.at, found.get(one.playbook, one.at))
     return found
+
+
+def _of_journal(families: Families, found: _Found) -> None:
+    measured = found.measures
+    for phase, number in sorted(Counter(one.phase for one in measured.running).items()):
+        families["rotations_under_way"].add_metric([phase], number)
+    alive = (one.phase for one in measured.owed if one.phase not in DEAD_PHASES)
+    for phase, number in sorted(Counter(alive).items()):
+        families["revocations_outstanding"].add_metric([phase], number)
+    _put(families, "audit_records", measured.records)
+    _put(families, "audit_intact", found.intact)
+    if measured.signed_at is not None:
+        _put(families, "audit_last_checkpoint_timestamp_seconds", measured.signed_at)
+
+
+def _put(families: Families, name: str, value: float) -> None:
+    families[name].add_metric([], float(value))
+
+
+def _of(families: Families, *sources: Source) -> Iterator[Metric]:
+    for one in FAMILIES:
+        if one.source in sources and one.name in families:
+            yield families[one.name]

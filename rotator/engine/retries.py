@@ -11,6 +11,8 @@ from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.schedules.retries import again
 
+_AFTER = " after a failure of "
+
 
 def retry_at(
     connection: Connection, name: str, playbook: Playbook, without_key: bool = False
@@ -26,4 +28,9 @@ def retry_at(
 def after_failure(playbook: Playbook) -> str:
     """As which schedule a time is kept that such a wait made: of this very playbook only."""
     digest = hashlib.sha256(kept(playbook).encode()).hexdigest()[:16]
-    return f"{playbook.when} after a failure of {digest}"
+    return f"{playbook.when}{_AFTER}{digest}"
+
+
+def is_after_failure(schedule: str, playbook: Playbook) -> bool:
+    """Whether a time that is kept as this schedule is such a wait's."""
+    return _AFTER in schedule and schedule == after_failure(playbook)

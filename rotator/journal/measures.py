@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from rotator.journal import tables
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.state import Cause, Phase
+from rotator.journal import codec, tables
 
 _PLAYBOOKS, _ROTATIONS, _DEBTS = tables.playbooks.c, tables.rotations.c, tables.debts.c
+# Where no success counts yet, it is due since somebody began it first.
+_FIRST_BEGAN = (
+    select(func.min(_ROTATIONS.began))
+    .where((_ROTATIONS.playbook == _PLAYBOOKS.name) & _PLAYBOOKS.counts_from.is_(None))
+    .scalar_subquery()
+)
 _KEYS = select(
     _PLAYBOOKS.name,
     _PLAYBOOKS.last_success,
@@ -18,28 +27,62 @@ _KEYS = select(
     _PLAYBOOKS.due,
     _PLAYBOOKS.ends,
     _PLAYBOOKS.renew,
+    _PLAYBOOKS.schedule,
+    _FIRST_BEGAN,
 )
-_RUNNING = select(_ROTATIONS.playbook, _ROTATIONS.phase, _ROTATIONS.attention).where(tables.ACTIVE)
+_RUNNING = select(
+    _ROTATIONS.playbook, _ROTATIONS.phase, _ROTATIONS.attention, _ROTATIONS.began
+).where(tables.ACTIVE)
 _OWED = select(_DEBTS.playbook, _DEBTS.phase, _DEBTS.attention).where(tables.OPEN)
 _RECORDS = select(func.max(tables.audit.c.n))
 _CHECKPOINT = select(tables.checkpoints.c.body).order_by(tables.checkpoints.c.n.desc()).limit(1)
 
+# States are read of those alone that may be among them: a thousand that wait in grace are not.
+_VERIFYING = select(_ROTATIONS.state).where(
+    tables.ACTIVE, _ROTATIONS.phase.in_((Phase.VERIFY, Phase.UNDO_VERIFY))
+)
+_WATCHED = select(_DEBTS.state).where(
+    tables.OPEN, _DEBTS.phase == DebtPhase.WATCH, _DEBTS.attention
+)
+_LOOKS = (DebtPhase.BASELINE, DebtPhase.LOOK, DebtPhase.LAST_LOOK, DebtPhase.HELD)
+_WAITING = select(_DEBTS.state).where(
+    tables.OPEN,
+    (_DEBTS.phase == DebtPhase.QUIET) | (_DEBTS.phase.in_(_LOOKS) & _DEBTS.attention),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyTimes:
-    """Of the key of one playbook, in Unix seconds; None where it is not known."""
+    """Of the key of one playbook, in Unix seconds; None where it is not known.
+
+    `schedule` is what `due` was reckoned with. `first_began`: its first rotation, where none has
+    succeeded.
+    """
 
     playbook: str
-    last_success: float | None
-    counts_from: float | None
-    due: float | None
-    ends: float | None
-    renew: float | None
+    last_success: float | None = None
+    counts_from: float | None = None
+    due: float | None = None
+    ends: float | None = None
+    renew: float | None = None
+    schedule: str | None = None
+    first_began: float | None = None
+    begun: bool = True  # whether the journal knows the playbook
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A rotation that is under way, or an old key (a debt)."""
+class Running:
+    """A rotation that is under way."""
+
+    playbook: str
+    phase: str
+    attention: bool
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An old key."""
 
     playbook: str
     phase: str
@@ -47,12 +90,26 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """Of a playbook, a moment in Unix seconds."""
+
+    playbook: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measures:
-    """`records` are those of the audit log; `signed_at` is when the last checkpoint was made."""
+    """`records` are those of the audit log; `signed_at` is when the last checkpoint was made.
+
+    `failing`: probes fail in a verification or a watch that began then. `in_use`: old keys that are
+    still used or held, with the moment for which their revocation was planned.
+    """
 
     keys: tuple[KeyTimes, ...]
-    running: tuple[Unfinished, ...]
-    owed: tuple[Unfinished, ...]
+    running: tuple[Running, ...]
+    owed: tuple[Owed, ...]
+    failing: tuple[Since, ...]
+    in_use: tuple[Since, ...]
     records: int
     signed_at: float | None
 
@@ -62,8 +119,37 @@ def read(connection: Connection) -> Measures:
     body = connection.execute(_CHECKPOINT).scalar()
     return Measures(
         tuple(KeyTimes(*row) for row in connection.execute(_KEYS)),
-        tuple(Unfinished(one, phase, bool(it)) for one, phase, it in connection.execute(_RUNNING)),
-        tuple(Unfinished(one, phase, bool(it)) for one, phase, it in connection.execute(_OWED)),
+        tuple(
+            Running(one, phase, bool(attention), began)
+            for one, phase, attention, began in connection.execute(_RUNNING)
+        ),
+        tuple(Owed(one, phase, bool(it)) for one, phase, it in connection.execute(_OWED)),
+        tuple(_failing(connection)),
+        tuple(_in_use(connection)),
         connection.execute(_RECORDS).scalar() or 0,
         datetime.fromisoformat(json.loads(body)["time"]).timestamp() if body else None,
     )
+
+
+def _failing(connection: Connection) -> Iterator[Since]:
+    for (text,) in connection.execute(_VERIFYING):
+        rotation = codec.rotation_of(text)
+        if rotation.tries:
+            yield Since(rotation.playbook, rotation.since)
+    for (text,) in connection.execute(_WATCHED):
+        debt = codec.debt_of(text)
+        yield Since(debt.playbook, debt.since)
+
+
+def _in_use(connection: Connection) -> Iterator[Since]:
+    for (text,) in connection.execute(_WAITING):
+        debt = codec.debt_of(text)
+        # What was about to end it already is held up by its provider, and stands for a person.
+        if not (debt.revoke_intended or debt.deactivate_intended or debt.person):
+            yield Since(debt.playbook, _planned(debt))
+
+
+def _planned(debt: Debt) -> float:
+    """When an old key was to be revoked if nobody used it: it does not move while somebody does."""
+    policy = debt.plan.policy
+    return debt.born + (policy.grace + policy.quiet if debt.cause is Cause.ROTATED else 0.0)

@@ -1,0 +1,340 @@
+"""What the daemon's metrics say of each state of a playbook; that they end with it; and that what
+is asked does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+
+from rotator.core.order import Order
+from rotator.daemon.families import FAMILIES, Kind, Source
+from rotator.daemon.log import Log
+from rotator.daemon.loop import Loop
+from rotator.daemon.metrics import Metrics
+from rotator.daemon.reloads import Reloads
+from rotator.daemon.supervisor import Supervisor
+from rotator.errors import Rejected
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.probe import MemoryProbe
+from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.journal import pauses
+from rotator.model import Credential
+from rotator.settings import Settings
+from rotator.usecases import orders, pause
+from rotator.usecases.service import Request, Service
+from tests.integration.conftest import Bench
+from tests.simulation.simulator import VirtualClock
+
+HOUR, DAY = 3_600.0, 86_400.0
+MIDNIGHT = 1_826_841_600.0  # 2027-11-22 00:00 UTC
+SCHEDULE = "schedule: {every: 30d}"
+_OF = '{playbook="one"}'
+_LAST, _DUE = (
+    f"rotator_key_last_rotation_timestamp_seconds{_OF}",
+    f"rotator_key_next_due_timestamp_seconds{_OF}",
+)
+_OVERDUE, _ATTENTION = (
+    f"rotator_key_overdue_timestamp_seconds{_OF}",
+    f"rotator_needs_attention{_OF}",
+)
+_BEGAN, _RETRY = (
+    f"rotator_rotation_began_timestamp_seconds{_OF}",
+    f"rotator_rotation_retry_timestamp_seconds{_OF}",
+)
+_FAILING, _IN_USE = (
+    f"rotator_verify_failing_timestamp_seconds{_OF}",
+    f"rotator_old_key_in_use_timestamp_seconds{_OF}",
+)
+_PAUSE = f"rotator_pause_ends_timestamp_seconds{_OF}"
+
+
+class Daemon:
+    """A daemon's metrics without its loop: the clock is turned by hand."""
+
+    def __init__(self, bench: Bench, clock: VirtualClock) -> None:
+        settings = Settings(
+            bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url
+        )
+        bench.service.close()
+        self.service = bench.service = Service(settings, "daemon", clock=clock)
+        self._reloads = Reloads(settings, self.service.directory, clock.now, lambda: settings)
+        loop = Loop(self.service, self._reloads, Log("error", "json"), Supervisor())
+        self.metrics = Metrics(loop)
+        self.service.listeners.add(self.metrics.counts)
+
+    def scrape(self) -> dict[str, float]:
+        """Value of each series, named as it stands there, after the files were read again."""
+        self._reloads.again()
+        lines = [line for line in self.metrics.text().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (one.rpartition(" ") for one in lines)}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    found = VirtualClock(at=MIDNIGHT)
+    monkeypatch.setattr(memory.WORLD, "now", found.now)
+    return found
+
+
+@pytest.fixture
+def daemon(bench: Bench, clock: VirtualClock) -> Daemon:
+    bench.playbook(more=SCHEDULE)
+    return Daemon(bench, clock)
+
+
+def _of(found: dict[str, float], name: str = "one") -> set[str]:
+    return {series for series in found if f'playbook="{name}"' in series}
+
+
+def test_a_key_is_told_by_times_from_before_its_first_rotation_on(
+    daemon: Daemon, clock: VirtualClock
+) -> None:
+    seen = daemon.scrape()
+    assert MIDNIGHT < seen[_DUE] < MIDNIGHT + 1 and seen[_OVERDUE] == seen[_DUE] + DAY
+    clock.at = MIDNIGHT + HOUR
+    assert daemon.scrape()[_DUE] == seen[_DUE], "since it was first seen, not since now"
+    daemon.service.due(Request())
+    clock.at += 60
+    daemon.service.due(Request())
+    found = daemon.scrape()
+    assert MIDNIGHT + HOUR < found[_LAST] < MIDNIGHT + HOUR + 60
+    assert 30 * DAY - 60 < found[_DUE] - found[_LAST] <= 30 * DAY
+    assert found[_OVERDUE] == found[_DUE] + DAY and found[_ATTENTION] == 0
+    assert not {_BEGAN, _RETRY, _FAILING, _IN_USE, _PAUSE} & found.keys()
+
+
+def test_what_is_counted_is_there_at_zero_before_it_happens(daemon: Daemon) -> None:
+    """Prometheus sees no increase of a series that was not there."""
+    verified = 'rotator_rotations_total{outcome="verified",playbook="one"}'
+    attempts = 'rotator_attempts_total{result="done",step="generate"}'
+    before = daemon.scrape()
+    assert before[verified] == before[attempts] == 0
+    assert daemon.service.rotate("one").code == 0
+    after = daemon.scrape()
+    assert after[verified] == 1 and after[attempts] > 0
+    assert {name for name in after if name.startswith("rotator_attempts_total")} == {
+        name for name in before if name.startswith("rotator_attempts_total")
+    }, "no step and no result is missing at the start"
+    assert after['rotator_step_duration_seconds_count{step="verify"}'] >= 1
+
+
+def test_a_failure_is_told_until_it_has_succeeded(
+    daemon: Daemon, bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepts = memory.Issuer.accepts
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            memory.Issuer,
+            "accepts",
+            lambda self, value: value == bench.stored and accepts(self, value),
+        )
+        daemon.service.due(Request())
+        daemon.service.due(Request())
+    found = daemon.scrape()
+    assert HOUR <= found[_RETRY] - MIDNIGHT <= 1.2 * HOUR and found[_DUE] == found[_RETRY]
+    assert abs(found[_OVERDUE] - (MIDNIGHT + DAY)) < 60, "since it was begun first"
+    assert found['rotator_rotations_total{outcome="rolled back",playbook="one"}'] == 1
+    clock.at = found[_RETRY] + 1
+    daemon.service.due(Request())
+    daemon.service.due(Request())
+    assert _RETRY not in daemon.scrape()
+
+
+def test_probes_that_fail_are_told_while_they_do(
+    daemon: Daemon, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.playbook(more=f"{SCHEDULE}\nverify: [{{uses: memory, issuer: one}}]")
+    probe, seen, new = MemoryProbe.probe, list[dict[str, float]](), memory.WORLD.issuer("one")
+
+    def fails_twice(self: MemoryProbe, credential: Credential) -> None:
+        if (
+            credential.id == "one-key2"
+            and len(new.keys) == 2
+            and bench.consumer.holds == bench.stored
+        ):
+            seen.append(daemon.scrape())
+            if len(seen) <= 2:
+                raise Rejected("this edge does not know it yet")
+        probe(self, credential)
+
+    monkeypatch.setattr(MemoryProbe, "probe", fails_twice)
+    assert daemon.service.rotate("one").code == 0
+    first, second, third, *_ = seen
+    assert _FAILING not in first and _BEGAN in first
+    assert first[_BEGAN] <= second[_FAILING] == third[_FAILING] < MIDNIGHT + HOUR
+    assert not {_FAILING, _BEGAN} & daemon.scrape().keys()
+
+
+def test_an_old_key_that_is_used_is_told_by_the_moment_for_which_its_end_was_planned(
+    daemon: Daemon, bench: Bench, clock: VirtualClock
+) -> None:
+    """That moment stays while somebody uses it, also where a person is asked after a while."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    long = "grace: 1d, quiet: 1h, quiet_deadline: 3d"
+    path.write_text(path.read_text().replace("grace: 0s, quiet: 0s", long))
+    old = bench.stored
+    assert daemon.service.rotate("one").code == 0
+    assert _IN_USE not in daemon.scrape(), "nobody waits for it yet"
+    planned = MIDNIGHT + DAY + HOUR
+    for hour in (25, 30, 90, 120, 190):
+        clock.at = MIDNIGHT + hour * HOUR
+        assert bench.issuer.use(old)
+        daemon.service.due(Request())
+        found = daemon.scrape()
+        assert abs(found[_IN_USE] - planned) < 60, hour
+        assert found[_ATTENTION] == (hour > 96), hour
+    clock.at += 3 * HOUR
+    for _ in range(3):
+        daemon.service.due(Request())
+        clock.at += HOUR
+    found = daemon.scrape()
+    assert old not in bench.live and _IN_USE not in found and found[_ATTENTION] == 0
+
+
+def test_a_pause_is_told_until_it_ends(daemon: Daemon, clock: VirtualClock) -> None:
+    daemon.service.rotate("one")
+    pause.begin(daemon.service, pauses.ALL, MIDNIGHT + DAY, "the launch")
+    assert daemon.scrape()[_PAUSE] == MIDNIGHT + DAY
+    clock.at = MIDNIGHT + DAY + 1
+    assert _PAUSE not in daemon.scrape()
+
+
+@pytest.fixture
+def broken() -> Iterator[pytest.MonkeyPatch]:
+    """No consumer can be restarted, once a test wants it; until it is undone."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def _stuck(daemon: Daemon, broken: pytest.MonkeyPatch) -> None:
+    """Neither on nor back."""
+
+    def fails(self: MemoryRestarter, change: object) -> None:
+        raise Rejected("not allowed")
+
+    assert daemon.service.rotate("one").code == 0
+    broken.setattr(MemoryRestarter, "restart", fails)
+    assert daemon.service.rotate("one").code == 4
+    daemon.service.due(Request())
+
+
+def test_the_series_of_a_playbook_end_with_its_file_but_not_what_waits_for_a_person(
+    daemon: Daemon, bench: Bench, broken: pytest.MonkeyPatch
+) -> None:
+    _stuck(daemon, broken)
+    found = daemon.scrape()
+    assert found[_ATTENTION] == 1 and {_LAST, _DUE, _OVERDUE, _BEGAN} <= found.keys()
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.rename(path.with_name("two.yaml"))
+    assert _of(daemon.scrape()) == {_ATTENTION}
+    assert daemon.scrape()[_ATTENTION] == 1
+    path.with_name("two.yaml").rename(path)
+    broken.undo()
+    orders.order(daemon.service, "one", Order.RESUME, Request(wait=True))
+    assert daemon.scrape()[_ATTENTION] == 0
+    path.rename(path.with_name("two.yaml"))
+    assert not _of(daemon.scrape())
+
+
+def test_a_mistake_in_its_file_ends_no_series(
+    daemon: Daemon, bench: Bench, broken: pytest.MonkeyPatch
+) -> None:
+    """Else an alert about its key would clear because somebody broke its file."""
+    _stuck(daemon, broken)
+    before = _of(daemon.scrape())
+    path = bench.folder / "playbooks" / "one.yaml"
+    good = path.read_text()
+    path.write_text(good.replace("uses: memory", "uses: memry"))
+    found = daemon.scrape()
+    assert found["rotator_config_last_reload_successful"] == 0 == found["rotator_playbooks"]
+    assert before and _of(found) == before
+    folder = path.parent
+    path.write_text(good)
+    assert _of(daemon.scrape()) == before
+    folder.rename(folder.with_name("elsewhere"))
+    assert _of(daemon.scrape()) == before, "as where the directory is gone"
+
+
+def test_an_audit_log_that_was_cut_is_told(daemon: Daemon) -> None:
+    assert daemon.service.rotate("one").code == 0
+    assert daemon.scrape()["rotator_audit_intact"] == 1
+    with daemon.service.journal.database.write() as connection:
+        connection.execute(text("DELETE FROM checkpoints"))
+    assert daemon.scrape()["rotator_audit_intact"] == 0
+
+
+def test_without_its_journal_it_says_so_and_nothing_of_playbooks(
+    daemon: Daemon, bench: Bench
+) -> None:
+    assert daemon.scrape()["rotator_journal_up"] == 1
+    with daemon.service.journal.database.write() as connection:
+        connection.execute(text("ALTER TABLE debts RENAME TO gone"))
+    try:
+        found = daemon.scrape()
+        assert found["rotator_journal_up"] == 0 and found["rotator_playbooks"] == 1
+        of_process = {one.series for one in FAMILIES if one.source is Source.PROCESS}
+        assert {name.partition("{")[0] for name in found} <= of_process
+    finally:
+        with daemon.service.journal.database.write() as connection:
+            connection.execute(text("ALTER TABLE gone RENAME TO debts"))
+    assert daemon.scrape()["rotator_journal_up"] == 1
+
+
+def test_each_metric_is_there_by_name_before_it_has_a_value(daemon: Daemon) -> None:
+    """A query about a metric that nobody has looks like one about a metric without a series."""
+    told = daemon.metrics.text().splitlines()
+    named = {line.split()[2]: line.split()[3] for line in told if line.startswith("# TYPE")}
+    of_histogram = {name for name in named if name.endswith("_created")}
+    assert {name: kind for name, kind in named.items() if name not in of_histogram} == {
+        one.series: str(one.kind) for one in FAMILIES
+    }
+    labels = {label for one in FAMILIES if one.source is Source.PLAYBOOK for label in one.labels}
+    assert labels == {"playbook"} and Kind.COUNTER in {one.kind for one in FAMILIES}
+
+
+@pytest.fixture
+def asked(daemon: Daemon) -> Iterator[list[str]]:
+    """Every statement that the journal is asked."""
+    found: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        found.append(statement)
+
+    engine = daemon.service.journal.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield found
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_nothing_is_asked_for_each_playbook(daemon: Daemon, bench: Bench, asked: list[str]) -> None:
+    assert daemon.service.rotate("one").code == 0
+    daemon.service.due(Request())
+    daemon.scrape()
+    asked.clear()
+    daemon.scrape()
+    of_one = list(asked)
+    book = bench.folder / "playbooks" / "one.yaml"
+    for number in range(50):
+        _copy(book, f"more{number}")
+    with daemon.service.journal.database.write() as connection:
+        columns = "definition, last_success, current_key, counts_from, due"
+        for number in range(50):
+            connection.execute(
+                text(
+                    f"INSERT INTO playbooks (name, {columns}) SELECT 'more{number}', {columns} FROM"
+                    " playbooks WHERE name = 'one'"
+                )
+            )
+    asked.clear()
+    found = daemon.scrape()
+    assert 'rotator_key_next_due_timestamp_seconds{playbook="more49"}' in found
+    assert asked == of_one
+
+
+def _copy(book: Path, name: str) -> None:
+    text = book.read_text().replace("cell: one", f"cell: {name}")
+    book.with_name(f"{name}.yaml").write_text(text)
