@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests import budget, shards
-from tests.servers import bao, engine, kube, moto, postgres, systemd, toxiproxy
+from tests.servers import bao, engine, kube, moto, postgres, promtool, systemd, toxiproxy
 from tests.servers.tools import may_install
 
 _ROOT = Path(__file__).parents[1]
@@ -34,6 +34,7 @@ _NEEDED = {
     "AWS": moto.install,
     "bad wires": toxiproxy.Toxiproxy.install,
     "PostgreSQL": postgres.install,
+    "alerts and dashboard": promtool.install,
 }
 
 

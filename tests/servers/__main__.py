@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tests import env_readers
-from tests.servers import bao, engine, kube, moto, pgbouncer, systemd, toxiproxy
+from tests.servers import bao, engine, kube, moto, pgbouncer, promtool, systemd, toxiproxy
 from tests.servers.server import Server, wipe
 from tests.servers.tools import Failed
 
@@ -30,6 +30,7 @@ INSTALLED = {
     "envfiles": env_readers.envfiles,
     "dotenv": env_readers.dotenv_of_node,
     "pgbouncer": pgbouncer.Pgbouncer.install,
+    "promtool": promtool.install,
     **{name: kind.install for name, kind in SERVERS.items()},
 }
 
