@@ -18,6 +18,7 @@ from rotator.core.order import Order, Refusal, order_debt, order_rotation
 from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
 from rotator.core.state import Cause, Phase, Rotation, Write
 from rotator.counting import as_typed
+from rotator.daemon.families import FAMILIES
 from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTemplate
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
@@ -324,7 +325,18 @@ def with_table(page: str, table: str) -> str:
     return page[:start] + table + page[page.index("\n\n", start) + 1 :]
 
 
-TABLES = {"exit-codes.md": exit_codes}
+def metrics() -> str:
+    """What the daemon tells Prometheus, by name."""
+    rows = [
+        f"| `{one.series}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} |"
+        f" {one.source} | {one.text} |"
+        for one in FAMILIES
+    ]
+    head = ["| metric | kind | labels | of | what it says |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+TABLES = {"exit-codes.md": exit_codes, "metrics.md": metrics}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
