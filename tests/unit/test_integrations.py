@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ROOT / "rotator" / "integrations"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DECLARED: dict[str, list[str]] = PROJECT["optional-dependencies"]
-NOT_OF_INTEGRATIONS = {"postgres", "all", "dev", "docs", "testing"}
+NOT_OF_INTEGRATIONS = {"postgres", "daemon", "all", "dev", "docs", "testing"}
 
 
 def _distribution(requirement: str) -> str:
