@@ -18,7 +18,7 @@ from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.integrations.catalog.provider import HttpProvider, provider_class
 from rotator.playbook import yaml
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
-from rotator.playbook.places import working_directory
+from rotator.playbook.places import from_here
 from rotator.playbook.yaml import Document
 from rotator.secret import redact
 
@@ -53,7 +53,7 @@ def _provider(path: Path, *changed: int) -> type[HttpProvider]:
 
 def load(path: Path) -> CatalogEntry:
     """A catalog file, proven. Raises PlaybookMistakes."""
-    document, mistakes = yaml.load(path, _shown(path))
+    document, mistakes = yaml.load(path, from_here(path))
     if document.data is None and mistakes:
         raise PlaybookMistakes(mistakes)
     if not isinstance(document.data, dict):
@@ -78,11 +78,6 @@ def _tell_redactor(pattern: Any) -> None:
     """Before anything else is done with the file, also with one that has mistakes."""
     with contextlib.suppress(re.error):  # which is told as a mistake
         redact.add_patterns([pattern] if isinstance(pattern, str) else [])
-
-
-def _shown(path: Path) -> str:
-    here = working_directory()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _of_shape(document: Document, error: Any) -> Mistake:

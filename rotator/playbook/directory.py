@@ -14,7 +14,7 @@ from rotator import installed, trust
 from rotator.errors import ConfigError
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
-from rotator.playbook.places import absolute, working_directory
+from rotator.playbook.places import absolute, from_here, working_directory
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, catalog_files
 from rotator.playbook.yaml import load
@@ -114,7 +114,7 @@ class Directory:
             ]
         registry = Registry(self.paths)
         for path in files:
-            shown = _shown(path)
+            shown = from_here(path)
             document, mistakes = load(path, shown)
             document.folder = absolute(path.parent, working_directory())
             if not mistakes:
@@ -181,12 +181,14 @@ def _examined(path: Path) -> os.stat_result | Mistake:
     except OSError as error:
         if path.is_symlink() and isinstance(error, FileNotFoundError):
             text = f"is a link to {path.readlink()}, which does not exist"
-            return _whole(_shown(path), text, "mend or remove the link")
-        return _whole(_shown(path), _why(error), "a text file, readable here")
+            return _whole(from_here(path), text, "mend or remove the link")
+        return _whole(from_here(path), _why(error), "a text file, readable here")
     if not stat.S_ISREG(found.st_mode):
         what = "directory" if stat.S_ISDIR(found.st_mode) else "device, pipe or socket"
         return _whole(
-            _shown(path), f"is a {what}, not a playbook", "a playbook is a text file; rename this"
+            from_here(path),
+            f"is a {what}, not a playbook",
+            "a playbook is a text file; rename this",
         )
     return found
 
@@ -209,13 +211,6 @@ def _directories() -> str:
         "ROTATOR_PLAYBOOKS, or `playbooks` in rotator.toml, names the directories of playbooks; "
         f"examples are in {installed.shared('playbooks')}"
     )
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(working_directory()))
-    except (ValueError, OSError):  # elsewhere, or the working directory is gone
-        return str(path)
 
 
 def _absolute(folder: Path) -> str:

@@ -47,6 +47,14 @@ def working_directory() -> str:
         return "/"
 
 
+def from_here(path: Path) -> str:
+    """From the working directory on, as it is typed there. Whole elsewhere, and in a service, which
+    works in the root: "etc/rotator" would be no place to anybody.
+    """
+    here = working_directory()
+    return str(path.relative_to(here) if here != "/" and path.is_relative_to(here) else path)
+
+
 @dataclass(frozen=True)
 class Places:
     """Makes the paths of entries absolute. `wrong` is told what cannot be a path.

@@ -413,3 +413,19 @@ def test_where_the_playbook_was_moved_its_programs_run_where_it_is(folder: Path)
         "one", held, only(moved, PLAYBOOK.replace("./.env", "/srv/x.env")), Registry()
     )
     assert (found.stores[0].name, found.folder) == ("dotenv /srv/.env#KEY", str(moved))
+
+
+def test_a_mistake_is_at_a_place_that_can_be_typed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the working directory on; whole elsewhere, and in a service, which works in the root."""
+    broken = folder / "broken.yaml"
+    broken.write_text("generate: {uses: openai\n")
+    for here, told in ((folder, "broken.yaml"), (folder / "..", "books/broken.yaml")):
+        monkeypatch.chdir(here)
+        (mistake,) = Directory((folder,)).load().mistakes
+        assert mistake.place.startswith(f"{told}:2"), here
+    for here in (folder.parent / "elsewhere", Path("/")):
+        monkeypatch.chdir(here)
+        (mistake,) = Directory((folder,)).load().mistakes
+        assert mistake.place.startswith(f"{broken}:2"), here
