@@ -4,109 +4,28 @@ lets it work.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.contract.test_systemd import DOCS as SYSTEMD_PAGE
-from tests.docs.test_docs import BLOCK, DOCS, commands
+from tests.docs.test_docs import BLOCK, DOCS, blocks, commands
+from tests.servers.installed import Host, host  # noqa: F401  (a fixture)
 from tests.servers.issuers import ADMIN
 from tests.servers.systemd import Systemd
-from tests.servers.tools import wait_for
 
 PAGE = DOCS / "install.md"
 _FILES = {
     Path(found[1]): body
     for _, body in BLOCK.findall(PAGE.read_text())
-    if (found := re.match(r"# (/.+)\n", body))
+    if (found := re.match(r"(?:#|//) (/.+)\n", body))
 }
 _PLAYBOOK, _CREDENTIAL = Path("/etc/rotator/playbooks/openai-prod.yaml"), "here.conf"
-# What needs a package index, here: the same program, from this checkout.
-_PROGRAM = """#!/bin/sh
-export PYTHONPATH=/srv/checkout:{packages} LD_LIBRARY_PATH=/srv/python/lib
-exec {python} -c 'from rotator.cli.entry import {name}; {name}()' "$@"
-"""
-_BEFORE = """
-touch /etc/group /etc/shadow
-mkdir -p /etc/pam.d /etc/sudoers.d /srv /opt/rotator/bin /etc/systemd/system/rotator.service.d
-mount -t tmpfs tmpfs /usr/local/sbin
-for one in auth account session; do echo $one required pam_permit.so; done >/etc/pam.d/sudo
-printf 'root ALL=(ALL) ALL\\n@includedir /etc/sudoers.d\\n' >/etc/sudoers; chmod 440 /etc/sudoers
-useradd --system --user-group app
-systemctl mask --runtime systemd-networkd-wait-online.service
-"""
 
 
-class Host:
-    """The host on which the page is followed, by root."""
-
-    def __init__(self, server: Systemd, issuer: str) -> None:
-        self.server, self.issuer = server, issuer
-
-    def run(self, line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        argv = self.server.inside(
-            "env", "PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", line
-        )
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120)
-
-    def must(self, line: str, stdin: str = "") -> str:
-        done = self.run(line, stdin)
-        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def write(self, path: Path, body: str, mode: str = "644") -> None:
-        self.must(f"install -D -m {mode} /dev/stdin {path}", body)
-
-    def admin(
-        self, method: str, path: str, body: dict[str, object] | None = None
-    ) -> dict[str, object]:
-        headers = {"authorization": f"Bearer {ADMIN}", "content-type": "application/json"}
-        data = json.dumps(body).encode() if body is not None else None
-        asked = urllib.request.Request(f"{self.issuer}{path}", data, headers, method=method)
-        with urllib.request.urlopen(asked) as answer:
-            return dict(json.load(answer))
-
-    @property
-    def live(self) -> list[str]:
-        found = self.admin("GET", "/_state")["live"]
-        assert isinstance(found, list)
-        return [key["value"] for key in found]
-
-
-@pytest.fixture
-def host(systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    port = tmp_path / "port"
-    environment = {**os.environ, "DEMO_ADMIN_KEY": ADMIN}
-    with subprocess.Popen(
-        [sys.executable, "-m", "rotator.demo.issuer", str(port)], env=environment
-    ) as process:
-        wait_for("the issuer", lambda: port.exists() and port.read_text(), 20)
-        systemd.inward(int(port.read_text()))
-        yield Host(systemd, f"http://127.0.0.1:{port.read_text()}")
-        process.kill()
-
-
-def test_the_page_leads_to_a_unit_that_rotates(host: Host) -> None:
-    made = host.admin(
-        "POST", "/v1/organization/projects/proj_abc/service_accounts", {"name": "made by hand"}
-    )
-    old = dict(made["api_key"])["value"]  # type: ignore[call-overload]
-    host.must(_BEFORE)
-    for name in ("rotate", "rotator"):
-        packages = f"/srv/checkout/.venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-        python = f"/srv/python/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-        host.write(
-            Path("/opt/rotator/bin") / name,
-            _PROGRAM.format(python=python, packages=packages, name=name),
-            "755",
-        )
+def test_the_page_leads_to_a_unit_that_rotates(host: Host) -> None:  # noqa: F811
+    old = host.key_by_hand()
+    host.install()
     host.write(Path("/srv/app.env"), f"PORT=80\nOPENAI_API_KEY={old}\n")
     host.server.unit(
         "app.service", "/bin/sleep 1000", EnvironmentFile="/etc/app/app.env", User="app"
@@ -143,7 +62,10 @@ def test_the_page_leads_to_a_unit_that_rotates(host: Host) -> None:
     for path, body in _FILES.items():
         if path not in (_PLAYBOOK,) and path.name != _CREDENTIAL:
             host.write(path, body, "440" if path.parent.name == "sudoers.d" else "644")
-    for line in lines[by_hand:]:
+    daemon = lines.index(
+        "cp deploy/systemd/rotatord.service deploy/systemd/rotator-failed@.service /etc/systemd/system/"
+    )
+    for line in lines[by_hand : daemon - 1]:
         done = host.run(line)
         assert done.returncode == 0, (
             f"{line}: {done.stdout}{done.stderr}{host.run('journalctl -u rotator -n 30').stdout}"
@@ -162,6 +84,18 @@ def test_the_page_leads_to_a_unit_that_rotates(host: Host) -> None:
     assert host.run("rotator-by-hand rotate nope").returncode == 2, "the exit code is rotate's own"
     assert host.run("rotator-by-hand sh").returncode == 2
 
+    host.must(f"sed -i 's/, sudo: true//' {_PLAYBOOK}")
+    for line in lines[daemon:]:
+        done = host.run(f"cd /srv/checkout && {line}")
+        assert done.returncode == 0, (
+            f"{line}: {done.stdout}{done.stderr}{host.run('journalctl -u rotatord -n 30').stdout}"
+        )
+    assert host.must("systemctl is-active rotatord.service").strip() == "active"
+    assert host.run("systemctl is-active rotator.timer").stdout.strip() == "inactive"
+    assert host.run("rotator-by-hand rotate openai-prod").returncode == 0, "polkit lets it"
+    held = host.must("cat /etc/app/app.env").split("OPENAI_API_KEY=")[1].strip()
+    assert held != new and host.server.environment("app.service")["OPENAI_API_KEY"] == held
+
 
 def test_the_rules_for_sudo_are_those_of_the_systemd_page() -> None:
     """A test runs with exactly those of the other page; these are the same for one unit on this
@@ -170,3 +104,26 @@ def test_the_rules_for_sudo_are_those_of_the_systemd_page() -> None:
     there = SYSTEMD_PAGE.read_text()
     for line in _FILES[Path("/etc/sudoers.d/rotator")].splitlines()[1:]:
         assert line.split("^")[0] in there
+
+
+def test_a_users_timer_is_right(systemd: Systemd) -> None:
+    """By systemd's own check; and it begins the service of its name."""
+    folder = systemd.shared / "of-a-user"
+    folder.mkdir()
+    for body in blocks(DOCS / "run-it.md", "ini"):
+        named = re.match(r"# ~/.config/systemd/user/(\S+)\n", body)
+        assert named, body
+        (folder / named[1]).write_text(body.replace("/opt/rotator/bin/rotate", "/bin/true"))
+    assert {path.name for path in folder.iterdir()} == {"rotate.service", "rotate.timer"}
+    folder.joinpath("run").mkdir()
+    home = ("env", "HOME=/root", "XDG_RUNTIME_DIR=/srv/shared/of-a-user/run")
+    argv = [
+        *home,
+        "systemd-analyze",
+        "--user",
+        "verify",
+        "--man=no",
+        "/srv/shared/of-a-user/rotate.timer",
+    ]
+    done = subprocess.run(systemd.inside(*argv), capture_output=True, text=True)
+    assert done.returncode == 0 and "rotate" not in done.stderr, done.stderr

@@ -84,6 +84,7 @@ class Systemd(Server):
             "/lib/systemd/systemd",
             "nsenter",
             "sudo",
+            "/usr/lib/polkit-1/polkitd",
         )
         packages = (
             "systemd",
@@ -92,6 +93,7 @@ class Systemd(Server):
             "openssh-server",
             "openssh-client",
             "sudo",
+            "polkitd",
         )
         apt(*packages, tools=tools)
 
