@@ -103,8 +103,8 @@ class Metrics(Collector):
         books = self._books.of(self._loop.reloads.last.loaded, now)
         self._of_process(families)
         self.counts.add_to(families, books)
-        journal = self._loop.runtime.journal
         try:
+            journal = self._loop.runtime.journal
             with journal.database.read() as connection:
                 found = _Found(
                     measures.read(connection),

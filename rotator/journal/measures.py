@@ -44,11 +44,14 @@ _VERIFYING = select(_ROTATIONS.state).where(
 _WATCHED = select(_DEBTS.state).where(
     tables.OPEN, _DEBTS.phase == DebtPhase.WATCH, _DEBTS.attention
 )
-_LOOKS = (DebtPhase.BASELINE, DebtPhase.LOOK, DebtPhase.LAST_LOOK, DebtPhase.HELD)
-_WAITING = select(_DEBTS.state).where(
-    tables.OPEN,
-    (_DEBTS.phase == DebtPhase.QUIET) | (_DEBTS.phase.in_(_LOOKS) & _DEBTS.attention),
+_BEFORE_ITS_END = (
+    DebtPhase.QUIET,
+    DebtPhase.BASELINE,
+    DebtPhase.LOOK,
+    DebtPhase.LAST_LOOK,
+    DebtPhase.HELD,
 )
+_WAITING = select(_DEBTS.state).where(tables.OPEN, _DEBTS.phase.in_(_BEFORE_ITS_END))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,15 @@ from rotator.daemon.loop import Loop
 from rotator.daemon.metrics import Metrics
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
-from rotator.errors import Rejected
+from rotator.errors import PermanentError, Rejected, TransientError
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.probe import MemoryProbe
+from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import pauses
 from rotator.model import Credential
+from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases import orders, pause
 from rotator.usecases.service import Request, Service
@@ -84,6 +87,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
 def daemon(bench: Bench, clock: VirtualClock) -> Daemon:
     bench.playbook(more=SCHEDULE)
     return Daemon(bench, clock)
+
+
+def _revoke(bench: Bench, how: str) -> None:
+    """How old keys of the playbook go from now on."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    none = {"grace": "0s", "quiet": "0s", "soak": "0s", "watch": "0s"}
+    text = path.read_text()
+    for setting in how.split(", "):
+        name = setting.partition(":")[0]
+        usual = f"{name}: {none[name]}" if name in none else "watch: 0s"
+        text = text.replace(usual, setting if name in none else f"{usual}, {setting}")
+    path.write_text(text)
 
 
 def _of(found: dict[str, float], name: str = "one") -> set[str]:
@@ -173,9 +188,7 @@ def test_an_old_key_that_is_used_is_told_by_the_moment_for_which_its_end_was_pla
     daemon: Daemon, bench: Bench, clock: VirtualClock
 ) -> None:
     """That moment stays while somebody uses it, also where a person is asked after a while."""
-    path = bench.folder / "playbooks" / "one.yaml"
-    long = "grace: 1d, quiet: 1h, quiet_deadline: 3d"
-    path.write_text(path.read_text().replace("grace: 0s, quiet: 0s", long))
+    _revoke(bench, "grace: 1d, quiet: 1h, quiet_deadline: 3d")
     old = bench.stored
     assert daemon.service.rotate("one").code == 0
     assert _IN_USE not in daemon.scrape(), "nobody waits for it yet"
@@ -193,6 +206,88 @@ def test_an_old_key_that_is_used_is_told_by_the_moment_for_which_its_end_was_pla
         clock.at += HOUR
     found = daemon.scrape()
     assert old not in bench.live and _IN_USE not in found and found[_ATTENTION] == 0
+
+
+def test_an_old_key_that_is_held_is_told_as_is_one_of_which_nobody_can_tell(
+    daemon: Daemon, bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _revoke(bench, "grace: 1h")
+    old = bench.stored
+    assert daemon.service.rotate("one").code == 0
+    cell, clock.at = memory.WORLD.cell("one"), MIDNIGHT + 2 * HOUR
+    new, cell.values = cell.values, {"key": Secret(old)}
+
+    def away(self: MemoryStore) -> None:
+        raise TransientError("it is being restarted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "read", away)
+        daemon.service.due(Request())
+    found = daemon.scrape()
+    assert found['rotator_revocations_outstanding{phase="look"}'] == 1
+    assert abs(found[_IN_USE] - (MIDNIGHT + HOUR)) < 60
+    for hour in (3, 5, 8):
+        clock.at = MIDNIGHT + hour * HOUR
+        daemon.service.due(Request())
+        found = daemon.scrape()
+        assert abs(found[_IN_USE] - (MIDNIGHT + HOUR)) < 60 and found[_ATTENTION] == 1, hour
+    cell.values = new
+    clock.at += 2 * HOUR
+    daemon.service.due(Request())
+    assert old not in bench.live and _IN_USE not in daemon.scrape()
+
+
+def test_of_several_old_keys_that_are_used_the_first_is_told(
+    daemon: Daemon, bench: Bench, clock: VirtualClock
+) -> None:
+    _revoke(bench, "grace: 1d, quiet: 1h")
+    olds = []
+    for hour in (0, 3):
+        clock.at = MIDNIGHT + hour * HOUR
+        olds.append(bench.stored)
+        assert daemon.service.rotate("one").code == 0
+    clock.at = MIDNIGHT + 30 * HOUR
+    assert all(bench.issuer.use(old) for old in olds)
+    daemon.service.due(Request())
+    found = daemon.scrape()
+    assert found['rotator_revocations_outstanding{phase="quiet"}'] == 2
+    assert abs(found[_IN_USE] - (MIDNIGHT + DAY + HOUR)) < 60
+
+
+def test_an_old_key_that_its_provider_does_not_revoke_is_not_one_that_is_used(
+    daemon: Daemon, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(self: MemoryProvider, credential: Credential) -> None:
+        raise PermanentError("you may not")
+
+    monkeypatch.setattr(MemoryProvider, "revoke", refuses)
+    daemon.service.rotate("one")
+    found = daemon.scrape()
+    assert found[_ATTENTION] == 1 and _IN_USE not in found
+
+
+def test_a_probe_that_fails_after_a_revocation_is_told_while_it_is_watched(
+    daemon: Daemon, bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can act on the key any more: it needs nobody's attention for that."""
+    bench.playbook(more=f"{SCHEDULE}\nverify: [{{uses: memory, issuer: one}}]")
+    _revoke(bench, "watch: 1h")
+    assert daemon.service.rotate("one").code == 0
+    assert bench.live == [bench.stored] and _FAILING not in daemon.scrape()
+
+    def fails(self: MemoryProbe, credential: Credential) -> None:
+        raise Rejected("somebody needed the old one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryProbe, "probe", fails)
+        for _ in range(4):
+            clock.at += 60
+            daemon.service.due(Request())
+        found = daemon.scrape()
+        assert MIDNIGHT < found[_FAILING] < MIDNIGHT + 60 and found[_ATTENTION] == 0
+    clock.at += 60
+    daemon.service.due(Request())
+    assert _FAILING not in daemon.scrape()
 
 
 def test_a_pause_is_told_until_it_ends(daemon: Daemon, clock: VirtualClock) -> None:
