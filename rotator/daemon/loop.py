@@ -6,10 +6,14 @@ of daemons, timers and commands work side by side.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from rotator import deadline
 from rotator.clients import watcher
@@ -18,7 +22,7 @@ from rotator.daemon.reloads import Reload, Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
 from rotator.engine.stopping import Stopping
-from rotator.errors import BusyError, JournalError, LeaseLost, RotatorError
+from rotator.errors import BusyError, LeaseLost, RotatorError
 from rotator.usecases import due
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
@@ -45,7 +49,7 @@ class _Wait:
 
 
 class Loop:
-    """One process's work. `tick` and `pause` are for the thread that runs it, `stop` ends it."""
+    """One process's work. `run` and `pause` are for the thread that runs it, `stop` ends it."""
 
     def __init__(
         self, runtime: Runtime, reloads: Reloads, log: Log, supervisor: Supervisor
@@ -55,32 +59,36 @@ class Loop:
         self.pool = Pool(runtime.clock, THREADS)
         self.turned = time.monotonic()  # when the loop last went round
         self.ticked: float | None = None  # Unix seconds: the last tick that was good
-        self.journal_error = ""  # why the last one was not
+        self.tick_error = ""  # why the last one was not
         self._under_way: set[str] = set()
         self._waits: dict[str, _Wait] = {}
         self._lock = threading.Lock()  # of these two: works end in other threads
-        self._wake = threading.Event()
+        # Filled by signals, too: no lock that the loop may hold just then stands in their way
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asked = False  # to read all again
+        self._stopped = 0.0  # monotonic: when it was told to stop
+        self._unread = self._unexported = ""  # what was told of files, and of the audit log
         self._next_tick = self._next_look = self._next_reconcile = 0.0  # monotonic
         self._tries = 0
 
     # --- from other threads, and from signals ---
     def stop(self) -> None:
         """Nothing new is begun; `run` returns once what is in hand has ended."""
+        self._stopped = time.monotonic()
         self.runtime.stopping.set()
-        self._wake.set()
+        self._wake.put(None)
 
     def read_again(self) -> None:
         """As a signal asks for it: at the next turn."""
         self._asked = True
-        self._wake.set()
+        self._wake.put(None)
 
     def reload(self) -> Reload:
         """Read all again, now; whether it is good stands in the answer."""
         self.reloads.again()
         self._reloaded()
         self._next_tick = 0.0
-        self._wake.set()
+        self._wake.put(None)
         return self.reloads.last
 
     @property
@@ -91,49 +99,72 @@ class Loop:
     # --- the thread that runs it ---
     def run(self) -> None:
         """Until `stop`."""
+        self.runtime.keeper  # noqa: B018  (opened once, before the threads)
         threading.Thread(target=self.pool.run, name="pool", daemon=True).start()
         self._reloaded()
         while not self.runtime.stopping.is_set():
             self.turned = time.monotonic()
             self._look_at_files()
             self._tick_if_due()
+            self._tell_of_export()
             self._supervisor.alive(self._status())
-            self._wake.wait(LOOK)
-            self._wake.clear()
+            self.pause()
         self._drain()
 
+    def pause(self) -> None:
+        """Until something asks for it, a second at most."""
+        with contextlib.suppress(queue.Empty):
+            self._wake.get(timeout=LOOK)
+
     def _look_at_files(self) -> None:
-        if self._asked:
-            self._asked = False
+        asked, self._asked = self._asked, False
+        tells = asked and self.ticked is not None
+        if tells:
             self._supervisor.reloading()
-            self.reload()
+        try:
+            if asked:
+                self.reload()
+            elif self.reloads.look():
+                self._reloaded()
+                self._next_tick = 0.0
+        except Exception as error:  # what was read last holds on
+            words, hint = _in_words(error)
+            if words != self._unread:
+                self.log.error("files were not read again", error=words, hint=hint)
+            self._unread = words
+        else:
+            self._unread = ""
+        if tells:
             self._supervisor.ready(self._status())
-        elif self.reloads.look():
-            self._reloaded()
-            self._next_tick = 0.0
 
     def _tick_if_due(self) -> None:
         try:
             if time.monotonic() >= self._next_tick or self._is_due():
                 begun = time.monotonic()
+                self._next_tick = begun + LONGEST  # first: a reload meanwhile asks for another one
                 self._tick()
-                self._next_tick = time.monotonic() + LONGEST
                 self._next_look = time.monotonic() + (time.monotonic() - begun) * _SHARE
-                self._tries, was, self.journal_error = 0, self.journal_error, ""
-                if self.ticked is None:
-                    self._supervisor.ready(self._status())
-                elif was:
-                    self.log.info("the journal is back")
-                self.ticked = self.runtime.clock.now()
-        except JournalError as error:
-            if error.message != self.journal_error:
-                self.log.error("no look at what is due", error=error.message, hint=error.hint)
-            self.journal_error = error.message
+                self._ticked()
+        except Exception as error:
+            words, hint = _in_words(error)
+            if words != self.tick_error:
+                self.log.error("no look at what is due", error=words, hint=hint)
+            self.tick_error = words
             self._tries += 1
             self._next_tick = time.monotonic() + min(2.0**self._tries, _JOURNAL)
 
+    def _ticked(self) -> None:
+        was, self.tick_error, self._tries = self.tick_error, "", 0
+        if was:
+            self.log.info("it looks again what is due", after=was)
+            with self._lock:
+                self._waits.clear()  # works failed for the same cause
+        if self.ticked is None:
+            self._supervisor.ready(self._status())
+        self.ticked = self.runtime.clock.now()
+
     def _is_due(self) -> bool:
-        if self.journal_error or time.monotonic() < self._next_look:
+        if self.tick_error or time.monotonic() < self._next_look:
             return False
         now = self.runtime.clock.now()
         at = self.runtime.agenda.earliest()
@@ -186,11 +217,8 @@ class Loop:
         """Told each time that it is tried, so that it is never silent."""
         wait = self._over(name, _FIRST)
         told = f"tried again in {wait:.0f} s"
-        if isinstance(error, RotatorError):
-            self.log.error(error.message, playbook=name, hint=error.hint, then=told)
-        else:
-            words = f"internal: {type(error).__name__}: {error}"
-            self.log.error(words, playbook=name, hint="please report it", then=told)
+        words, hint = _in_words(error)
+        self.log.error(words, playbook=name, hint=hint, then=told)
 
     def _over(self, name: str, wait: float = 0.0) -> float:
         """It may be begun again after so many seconds, more each time in a row; how many."""
@@ -227,13 +255,20 @@ class Loop:
         words = f"{playbooks} playbooks, {self.under_way} under way"
         if mistakes:
             words += f", {len(mistakes)} mistakes"
-        return f"{words}; {self.journal_error}" if self.journal_error else words
+        return f"{words}; {self.tick_error}" if self.tick_error else words
+
+    def _tell_of_export(self) -> None:
+        """Each new reason why the command of `audit_export` does not take the audit log."""
+        why = self.runtime.not_exported
+        if why and why != self._unexported:
+            self.log.error("the audit log was not taken outside", error=why)
+        self._unexported = why
 
     def _drain(self) -> None:
         """What is in hand ends; what does not in time is cut, and its outcome is not known."""
         self._supervisor.stopping("stopping", DRAIN + _CUT + 2)
         self.pool.close()
-        if self.pool.drained(DRAIN):
+        if self.pool.drained(self._stopped + DRAIN - time.monotonic()):
             return
         self.log.warning(
             "calls that did not end in time are cut: the next holder looks what became of them",
@@ -241,6 +276,15 @@ class Loop:
         )
         cut()
         self.pool.drained(_CUT)
+
+
+def _in_words(error: BaseException) -> tuple[str, str]:
+    """What is told of it, and what to do."""
+    if isinstance(error, RotatorError):
+        return error.message, error.hint
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(one.filename).name}:{one.lineno})" for one in at)
+    return f"internal: {type(error).__name__}: {error}{where}", "please report it"
 
 
 def cut() -> None:

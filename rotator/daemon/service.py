@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,6 +21,7 @@ from rotator.secret import redact
 from rotator.usecases.runtime import Runtime
 
 _SIGNALS = 128
+_LONGEST = 24.0  # seconds from the signal to the end of the process
 _EXPORT = 2.0  # seconds in which the audit log may still be handed on at the end
 
 
@@ -39,7 +42,7 @@ def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, 
         server = _server(loop, place, status)
         server.start()
         log.info(f"listening at {place}")
-    with _Signals(loop, log, supervisor):
+    with _Signals(loop), _in_time(runtime.stopping):
         loop.run()
         if server is not None:
             server.stop()
@@ -65,11 +68,31 @@ def _server(loop: Loop, place: Place, status: Callable[[], dict[str, Any]]) -> A
     return Server(found, listening(place))
 
 
+@contextlib.contextmanager
+def _in_time(stopping: threading.Event) -> Iterator[None]:
+    """Once it was told to stop, this process ends, whatever hangs: a call into a kernel that does
+    not come back, a journal that others have locked. Leases end by themselves, and intents are in
+    the journal.
+    """
+    ended = threading.Event()
+
+    def leave() -> None:
+        stopping.wait()
+        if not ended.wait(_LONGEST):
+            os._exit(0)
+
+    threading.Thread(target=leave, name="end", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
 class _Signals:
     """SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP has it read all again."""
 
-    def __init__(self, loop: Loop, log: Log, supervisor: Supervisor) -> None:
-        self._loop, self._log, self._supervisor = loop, log, supervisor
+    def __init__(self, loop: Loop) -> None:
+        self._loop, self._stops = loop, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
@@ -85,8 +108,9 @@ class _Signals:
             signal.signal(number, before)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
-        if self._loop.runtime.stopping.is_set():
+        if self._stops:
             os._exit(_SIGNALS + number)  # whoever insists: what is in hand is for the next one
+        self._stops = True
         self._loop.stop()
 
     def _read(self, number: int, _: FrameType | None) -> None:

@@ -7,6 +7,8 @@ import os
 import socket
 import time
 
+_PATIENCE = 0.5  # seconds that it may be busy: the loop must turn
+
 
 class Supervisor:
     """The datagram socket that `Type=notify` names in the environment.
@@ -28,6 +30,7 @@ class Supervisor:
             contextlib.suppress(OSError),  # it has gone: nobody is left to be told
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
         ):
+            sender.settimeout(_PATIENCE)
             sender.sendto("\n".join(lines).encode(), self._place)
 
     def reloading(self) -> None:

@@ -9,6 +9,7 @@ will hang do not take the processor from one that works.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import threading
 import time
@@ -30,6 +31,7 @@ _STALLS = 3.0  # and after which who never said that it is outside counts as if 
 _PACE = 0.1  # seconds between two of a group some of which hang
 _REST = 10.0  # seconds after which the clock is looked at again, however long a wait is
 _LOOK = 0.05  # seconds between two looks whether something became ripe, or hangs
+_NO_THREAD = 1.0  # seconds until a thread is asked for again that this machine did not give
 
 
 def drive(clock: Clock, work: Work[T]) -> T:
@@ -119,28 +121,44 @@ class Pool:
         """Threads are begun as needed, until no work is added any more and all have ended."""
         with self._changed:
             while not self._is_over():
-                if self._wants_thread():
-                    self._threads += 1
-                    threading.Thread(
-                        target=self._help, name=f"rotation {self._threads}", daemon=True
-                    ).start()
+                if not self._wants_thread():
+                    self._changed.wait(_LOOK if self._inside else self._pause())
+                elif self._begins_thread():
                     self._changed.wait(_LOOK)
                 else:
-                    self._changed.wait(_LOOK if self._inside else self._pause())
+                    self._changed.wait(_NO_THREAD)
+
+    def _begins_thread(self) -> bool:
+        """False where this machine has no thread to give now: works wait for those there are."""
+        name = f"rotation {self._threads + 1}"
+        try:
+            threading.Thread(target=self._help, name=name, daemon=True).start()
+        except RuntimeError:
+            return False
+        self._threads += 1
+        return True
 
     def close(self) -> None:
-        """Nothing is begun any more. Works that wait are closed at once, which ends what they have
-        open; those that are being continued run until they want to wait.
+        """Nothing is begun any more. Works that wait are closed, which ends what they have open;
+        those that are being continued run until they want to wait. `drained` tells when they have.
         """
         with self._changed:
             self._last = self._stops = True
             idle = [number for number in self._tasks if number not in self._inside]
-            closed = [self._tasks.pop(number) for number in idle]
             self._waiting.clear()
             self._ripe.clear()
             self._changed.notify_all()
-        for task in closed:
-            task.work.close()
+        # Each gives its lease back, for which a journal that others have locked lets it wait.
+        closing = threading.Thread(target=self._close, args=(idle,), name="closing", daemon=True)
+        try:
+            closing.start()
+        except RuntimeError:  # no thread is to be had
+            self._close(idle)
+
+    def _close(self, idle: Sequence[int]) -> None:
+        for number in idle:
+            with contextlib.suppress(Exception):  # of a work that nobody waits for any more
+                self._ended(number, self._tasks[number].work.close)
 
     def drained(self, seconds: float) -> bool:
         """Whether all have ended within so many seconds."""
@@ -159,6 +177,15 @@ class Pool:
 
     def _help(self) -> None:
         """What each thread does: continue whatever is ripe, until everything has ended."""
+        try:
+            self._continue()
+        except BaseException:
+            with self._changed:  # another takes its place
+                self._threads -= 1
+                self._changed.notify_all()
+            raise
+
+    def _continue(self) -> None:
         while (number := self._next()) is not None:
             deadline.told_when_outside(lambda outside, number=number: self._went(number, outside))  # type: ignore[misc]
             task = self._tasks[number]
@@ -231,6 +258,8 @@ class Pool:
 
     def _went(self, number: int, outside: bool) -> None:
         with self._changed:
+            if number not in self._inside:
+                return  # it has ended, and left somebody behind who waits
             if outside:
                 self._outside[number] = time.monotonic()
                 self._changed.notify_all()
@@ -253,5 +282,6 @@ class Pool:
         finally:
             with self._changed:
                 self._inside.pop(number, None)
+                self._outside.pop(number, None)
                 del self._tasks[number]
                 self._changed.notify_all()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from rotator.clients import procfs
 from rotator.errors import JournalError
@@ -38,14 +39,17 @@ def in_words(where: str, file: Path | None) -> Iterator[None]:
     """
     try:
         yield
-    except (DatabaseError, sqlite3.DatabaseError) as error:
+    except NoConnection as error:
+        raise JournalError(
+            f"all connections of this process to the journal are in use ({where})",
+            "does the database answer? nothing is lost",
+        ) from error
+    except (DBAPIError, sqlite3.Error) as error:
         raise _translate(where, file, error) from error
 
 
-def _translate(
-    where: str, file: Path | None, error: DatabaseError | sqlite3.DatabaseError
-) -> JournalError:
-    cause = error.orig if isinstance(error, DatabaseError) else error
+def _translate(where: str, file: Path | None, error: DBAPIError | sqlite3.Error) -> JournalError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
     words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if "full" in words or "disk I/O" in words:
         return JournalError(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from rotator import deadline
 from rotator.engine import pool
 from rotator.engine.clock import SystemClock
-from rotator.engine.pool import Work, drive_all
+from rotator.engine.pool import Pool, Work, drive_all
 
 
 def test_fifty_works_wait_together_on_four_threads() -> None:
@@ -122,3 +124,94 @@ drive_all(SystemClock(), [hanging(), hanging()], 4)
     assert process.stdout is not None and process.stdout.readline() == "hangs\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(10) != 0
+
+
+def _ending_pool(most: int = 2) -> Pool:
+    found = Pool(SystemClock(), most)
+    threading.Thread(target=found.run, daemon=True).start()
+    return found
+
+
+def _quick() -> Work[int]:
+    yield 0.0
+    return 1
+
+
+def test_threads_that_end_by_a_mistake_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told of an end raises: the works after it go on all the same."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    found, ended = _ending_pool(), list[int]()
+
+    def wrong(_: object) -> None:
+        raise ValueError("told wrongly")
+
+    for _ in range(6):
+        found.add(_quick(), "", wrong, wrong)
+    for _ in range(6):
+        found.add(_quick(), "", ended.append, wrong)
+    assert found.drained(5) and len(ended) == 6
+
+
+def test_a_machine_without_a_thread_to_give_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has none at this moment: works that are added later go on, and so does that one."""
+    found, ended, refused = Pool(SystemClock(), 2), list[int](), list[str]()
+    runner, right = threading.Thread(target=found.run, daemon=True), threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("rotation") and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        right(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    runner.start()
+    found.add(_quick(), "", ended.append, ended.append)
+    assert found.drained(5) and ended == [1] and refused
+
+
+def test_who_still_waits_for_a_work_that_has_ended_counts_for_nothing() -> None:
+    """A thread that the work left behind tells of its wait too late."""
+    found, ended, left = _ending_pool(), list[int](), list[Any]()
+
+    def leaving() -> Work[int]:
+        left.append(contextvars.copy_context())
+        yield 0.0
+        return 1
+
+    found.add(leaving(), "", ended.append, ended.append)
+    assert found.drained(5)
+    waiting = deadline.outside()
+    left[0].run(waiting.__enter__)
+    time.sleep(pool._HANGS + 0.1)
+    for _ in range(4):
+        found.add(_quick(), "", ended.append, ended.append)
+    assert found.drained(5) and ended == [1] * 5
+    left[0].run(waiting.__exit__, None, None, None)
+    found.add(_quick(), "", ended.append, ended.append)
+    assert found.drained(5) and ended == [1] * 6
+
+
+def test_works_that_close_slowly_hold_up_nobody_who_closes_the_pool() -> None:
+    """Each gives its lease back, for which it may have to wait; one that fails holds up no other."""
+    found, go_on, closed = _ending_pool(), threading.Event(), list[int]()
+
+    def slow(number: int) -> Work[None]:
+        try:
+            yield time.time() + 600
+        finally:
+            go_on.wait(10)
+            closed.append(number)
+            if number == 0:
+                raise ValueError("cannot be closed")
+
+    for number in range(3):
+        found.add(slow(number), "", lambda _: None, lambda _: None)
+    while found._inside or len(found._waiting) < 3 or found._waiting[0][0] == 0:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    found.close()
+    assert time.monotonic() - begun < 1 and not found.drained(0.1)
+    go_on.set()
+    assert found.drained(5) and closed == [0, 1, 2]
