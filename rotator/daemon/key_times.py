@@ -50,16 +50,10 @@ def _overdue(key: KeyTimes, book: Playbook, first: Due | None) -> float | None:
         limits += [first.at + schedule.max_overdue] if key.counts_from is not None else []
     if max_age is not None and key.last_success is not None:
         limits.append(key.last_success + max_age)
-    if not limits and (at := _begins(key, first)) is not None:
-        limits.append(at + _OVERDUE)
+    # Where it has no schedule, a person is asked once its key is to be renewed.
+    begins = key.renew if first is None else first.begins
+    if not limits and begins is not None and begins < FOREVER:
+        limits.append(begins + _OVERDUE)
     if key.ends is not None:
         limits.append(key.ends)
     return min(limits, default=None)
-
-
-def _begins(key: KeyTimes, first: Due | None) -> float | None:
-    """When a timer might have begun it, or a person should have, where it has no schedule."""
-    if first is None:
-        return key.renew
-    at = first.begins if first.begins < FOREVER else first.at
-    return at if at < FOREVER else None

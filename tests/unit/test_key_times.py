@@ -42,6 +42,11 @@ def book(folder: Path, more: str) -> Playbook:
             'schedule: {every: 30d, window: "sat 02:00-04:00", max_overdue: 9d}\nmax_age: 33d',
             ROTATED + 33 * DAY,
         ),
+        (
+            "schedule: {every: 30d, blackout: {from: 2027-11-20, to: 2027-11-30}}",
+            TUESDAY + 8 * DAY + DAY,
+        ),
+        ("schedule: {every: 30d, not_before: 2099-12-01}", None),
         ("max_age: 35d", ROTATED + 35 * DAY),
         ("", None),
     ],
@@ -56,7 +61,7 @@ def test_overdue_is_by_the_playbooks_limits_else_a_day_after_it_might_have_begun
 def test_what_puts_it_off_does_not_move_when_it_is_overdue(
     tmp_path: Path, due: float | None
 ) -> None:
-    """A failure, a window that closed meanwhile, a blackout without an end."""
+    """A failure, a window that closed meanwhile, or that it is not begun for many years."""
     key = KeyTimes("one", ROTATED, ROTATED, due)
     found = dict(times(key, book(tmp_path, "schedule: {every: 30d}"), SEEN))
     assert found[_OVERDUE] == TUESDAY + DAY
