@@ -107,6 +107,9 @@ class Daemon:
     def said(self) -> str:
         return self.host.must(f"journalctl --unit={UNIT} --output=cat --no-pager")
 
+    def stored(self, name: str) -> str:
+        return self.host.must(f"cat /srv/app/{name}.env").strip().partition("=")[2]
+
     @property
     def held(self) -> str:
         return self.host.server.environment("app.service")["OPENAI_API_KEY"]
@@ -219,3 +222,19 @@ def test_what_no_further_try_puts_right_is_told_once(daemon: Daemon) -> None:
     assert daemon.host.must(f"cat {told}") == f"{UNIT}\n"
     assert (daemon.shown("ActiveState"), daemon.shown("NRestarts")) == ("failed", "0")
     assert "unknown setting 'hoem'" in daemon.said()
+
+
+def test_a_leak_is_answered_beside_it(daemon: Daemon) -> None:
+    """While it rotates that very key: it gets the order, the command follows, the key dies."""
+    script = "touch /srv/app/turned; sleep 3"
+    daemon.playbook(
+        "leaked", restart=[{"uses": "command", "run": ["sh", "-c", script]}], evidence="none"
+    )
+    leaked = daemon.stored("leaked")
+    daemon.start()
+    daemon.until("it rotates", lambda: daemon.host.run("test -e /srv/app/turned").returncode == 0)
+    assert leaked in daemon.host.live
+    done = daemon.host.run("rotator-by-hand rotate leaked --compromised --reason test")
+    assert done.returncode == 0 and "is dead, proven" in done.stdout, done.stdout + done.stderr
+    assert leaked not in daemon.host.live and daemon.stored("leaked") in daemon.host.live
+    assert daemon.shown("ActiveState") == "active"
