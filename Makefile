@@ -37,7 +37,7 @@ prove: $(READY)
 
 # Full-length kills, simulation and model: hours.
 soak: prove
-	@ROTATOR_FULL=1 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILL_EVERYWHERE=1 ROTATOR_KILLS=500 ROTATOR_CONTAINER_KILLS=50 $(BIN)/python -m pytest -q -s tests/simulation tests/acceptance -m slow
+	@ROTATOR_FULL=1 ROTATOR_YEAR=1000 ROTATOR_SIMULATED=100000 ROTATOR_KILL_EVERY=1 ROTATOR_KILL_EVERYWHERE=1 ROTATOR_KILLS=500 ROTATOR_CONTAINER_KILLS=50 $(BIN)/python -m pytest -q -s tests/simulation tests/properties tests/acceptance -m slow
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

@@ -28,7 +28,7 @@ from rotator.playbook.directory import Directory
 from rotator.settings import Settings
 from rotator.usecases.service import Service
 
-PLAYBOOKS = int(os.environ.get("ROTATOR_YEAR", "120"))
+PLAYBOOKS = int(os.environ.get("ROTATOR_YEAR", "60" if os.environ.get("ROTATOR_FULL") else "20"))
 BEGIN = int(datetime(2011, 6, 1, tzinfo=UTC).timestamp())
 MINUTES = 366 * 1440
 END = BEGIN + MINUTES * 60
@@ -246,16 +246,17 @@ def plans(number: int) -> list[Plan]:
     found = []
     for n in range(number):
         every = chance.choice((0.0, 0.0, 7, 30, 45, 90.5, 1.3)) * 86_400.0
+        cron, window = chance.choice(CRONS), chance.choice(WINDOWS)
         found.append(
             Plan(
                 f"p{n:04}",
                 ZONES[n % len(ZONES)],
                 every,
-                chance.choice(CRONS),
-                chance.choice(WINDOWS),
+                cron,
+                window,
                 chance.choice(BLACKOUTS),
                 chance.choice(("", "", "2011-09-01")),
-                chance.choice((0.0, 0.0, 3 * 86_400.0)),
+                chance.choice((0.0, 0.0, 3 * 86_400.0)) if window else 0.0,
             )
         )
     return found
