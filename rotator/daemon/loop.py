@@ -205,7 +205,8 @@ class Loop:
         error = report.error
         if error is None:
             self._over(report.playbook)
-        elif isinstance(error, BusyError | LeaseLost | Stopping):
+        elif isinstance(error, BusyError | LeaseLost | Stopping | JournalError):
+            # Of a journal that cannot be had, the loop tells.
             self._over(report.playbook, _BUSY)
         else:
             self._failed(report.playbook, error)

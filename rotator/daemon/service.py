@@ -17,6 +17,7 @@ from rotator.daemon.loop import Loop, cut
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.errors import ConfigError
+from rotator.journal.failures import JournalAway
 from rotator.secret import redact
 from rotator.usecases.runtime import Runtime
 
@@ -28,11 +29,12 @@ _EXPORT = 2.0  # seconds in which the audit log may still be handed on at the en
 def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, Any]]) -> int:
     """Until SIGTERM or SIGINT; the exit code.
 
-    Raises ConfigError, JournalError, before anything is begun.
+    A database that is away is waited for. Raises ConfigError, JournalError, before it begins.
     """
     supervisor = Supervisor()
     log = Log(runtime.settings.log_level or "info", runtime.settings.log_format)
-    runtime.journal  # noqa: B018  (a journal that cannot be had at the start is told at once)
+    with contextlib.suppress(JournalAway):  # the loop tells it, and asks again
+        runtime.journal  # noqa: B018  (one that is another's, or newer, is no journal to wait for)
     loop = Loop(
         runtime, Reloads(runtime.settings, runtime.directory, runtime.clock.now), log, supervisor
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from rotator.clients import procfs
@@ -26,6 +26,10 @@ _WAYS_OUT = {
         "the pooler does not pass `options` on: take them out of the address"
     ),
 }
+
+
+class JournalAway(JournalError):
+    """The database is not reached just now; it may come back."""
 
 
 @contextmanager
@@ -67,11 +71,11 @@ def _translate(where: str, file: Path | None, error: DBAPIError | sqlite3.Error)
         )
     if "locked" in words and file is not None:
         return _locked(file)
-    hint = next(
-        (hint for part, hint in _WAYS_OUT.items() if part in words),
-        "is it reachable? nothing is lost",
-    )
-    return JournalError(f"the journal's database failed: {words} ({where})", hint)
+    known = next((hint for part, hint in _WAYS_OUT.items() if part in words), "")
+    away = file is None and isinstance(error, OperationalError) and not known
+    hint = known or "is it reachable? nothing is lost"
+    kind = JournalAway if away else JournalError
+    return kind(f"the journal's database failed: {words} ({where})", hint)
 
 
 def _locked(path: Path) -> JournalError:

@@ -27,34 +27,52 @@ def install() -> Path:
     return Path(found)
 
 
+class Postgres:
+    """A server of this run's own; `url` is the address of its database `postgres`."""
+
+    def __init__(self) -> None:
+        self._initdb = install()
+        self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.folder = Path(tempfile.mkdtemp(prefix="rotator-pg-"))
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, self._user)
+        self.url = f"postgresql://rotator@/postgres?host={self.folder}"
+        self._run(str(self._initdb), "-D", self._data, "-A", "trust", "-U", "rotator")
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def _run(self, *argv: str) -> None:
+        prefix = ["runuser", "-u", self._user, "--"] if os.geteuid() == 0 else []
+        subprocess.run([*prefix, *argv], check=True, capture_output=True, cwd=self.folder)
+
+    def _control(self, *argv: str) -> None:
+        self._run(str(self._initdb.with_name("pg_ctl")), "-D", self._data, *argv)
+
+    def start(self) -> None:
+        log, place = str(self.folder / "log"), f"-k {self.folder} -h ''"
+        self._control("-w", "-l", log, "-o", place, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`immediate`: as a crash ends it."""
+        self._control("-m", mode, "stop")
+
+
+@contextlib.contextmanager
+def server() -> Iterator[Postgres]:
+    """Started; whoever stops it starts it again."""
+    found = Postgres()
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+        shutil.rmtree(found.folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Started; its address, of the database `postgres`."""
-    initdb = install()
-    folder = Path(tempfile.mkdtemp(prefix="rotator-pg-"))
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    if os.geteuid() == 0:
-        shutil.chown(folder, user)
-
-    def run(*argv: str) -> None:
-        prefix = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
-        subprocess.run([*prefix, *argv], check=True, capture_output=True, cwd=folder)
-
-    control = str(initdb.with_name("pg_ctl"))
-    run(str(initdb), "-D", str(folder / "data"), "-A", "trust", "-U", "rotator")
-    run(
-        control,
-        "-D",
-        str(folder / "data"),
-        "-w",
-        "-l",
-        str(folder / "log"),
-        "-o",
-        f"-k {folder} -h ''",
-        "start",
-    )
-    try:
-        yield f"postgresql://rotator@/postgres?host={folder}"
-    finally:
-        run(control, "-D", str(folder / "data"), "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with server() as found:
+        yield found.url

@@ -1,0 +1,216 @@
+"""Several daemons on one PostgreSQL, each with a state of its own as on a machine of its own: every
+rotation ends well exactly once, whoever dies, freezes, or is cut off from the database.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from rotator.demo.world import _installed
+from tests.acceptance.issued import Issued
+from tests.servers import postgres
+from tests.servers.tools import wait_for
+
+pytestmark = pytest.mark.postgres
+LARGE = bool(os.environ.get("ROTATOR_FLEET"))
+PLAYBOOKS = 200 if LARGE else 40
+AWAY = 60.0 if LARGE else 6.0  # seconds without the database
+
+
+class Fleet(Issued):
+    """Three daemons, and playbooks that are all due at once."""
+
+    def __init__(self, folder: Path, database: postgres.Postgres) -> None:
+        super().__init__(folder)
+        self.database = database
+        self.environment |= {
+            "ROTATOR_DATABASE_URL": database.url,
+            "ROTATOR_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "ROTATOR_LOG_FORMAT": "json",
+        }
+        self.names = [f"key-{number:03}" for number in range(PLAYBOOKS)]
+        self.daemons: dict[int, subprocess.Popen[bytes]] = {}
+        self._engine = create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+        for name in self.names:
+            path = folder / "app" / f"{name}.env"
+            path.write_text(f"OPENAI_API_KEY={self._by_hand(name)}\n")
+            path.chmod(0o600)
+        generate = {
+            "uses": "openai",
+            "project": "proj_demo",
+            "admin_key": {"env": "DEMO_ADMIN_KEY"},
+            "base_url": f"http://127.0.0.1:{self.issuer}/v1",
+        }
+        store = {"uses": "dotenv", "path": f"{folder}/app/{{name}}.env", "key": "OPENAI_API_KEY"}
+        self.write_playbook(
+            {
+                "schedule": {"every": "30d"},
+                "generate": generate,
+                "store": [store],
+                "restart": [{"uses": "command", "run": ["sleep", "0.5"], "ready": ["true"]}],
+                "evidence": "answers",
+                "limits": {"step": "120s", "passes": 1, "pass_interval": "50ms", "list_lag": "1s"},
+                "for_each": [{"name": name} for name in self.names],
+            }
+        )
+
+    def start_node(self, number: int) -> None:
+        home = self.folder / f"node-{number}"
+        home.mkdir(exist_ok=True)
+        self.daemons[number] = subprocess.Popen(
+            [*_installed("rotator"), "daemon", "--listen", "off"],
+            env={**self.environment, "ROTATOR_HOME": str(home)},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(home / "log").open("ab"),
+        )
+
+    def rows(self, query: str) -> list[Any]:
+        """[] while the database is away."""
+        with contextlib.suppress(Exception), self._engine.connect() as connection:
+            return list(connection.execute(text(query)))
+        return []
+
+    def verified(self) -> int:
+        query = "SELECT count(*) FROM rotations WHERE outcome = 'verified'"
+        return int(next(iter(self.rows(query)), [0])[0])
+
+    def over(self) -> int:
+        query = "SELECT count(*) FROM rotations WHERE NOT active"
+        return int(next(iter(self.rows(query)), [0])[0])
+
+    def open(self) -> int:
+        query = (
+            "SELECT (SELECT count(*) FROM rotations WHERE active)"
+            " + (SELECT count(*) FROM debts WHERE open)"
+        )
+        return int(next(iter(self.rows(query)), [1])[0])
+
+    def alive(self) -> str:
+        dead = [n for n, daemon in self.daemons.items() if daemon.poll() is not None]
+        logs = [(self.folder / f"node-{n}" / "log").read_text()[-1500:] for n in dead]
+        return f"ended: {logs}" if dead else ""
+
+    def _by_hand(self, name: str) -> str:
+        path = "/v1/organization/projects/proj_demo/service_accounts"
+        made = self.admin("POST", path, {"name": f"by hand {name}"})
+        return str(made["api_key"]["value"])
+
+    def promises_hold(self) -> None:
+        """One live key a playbook, in its file, after one rotation of each."""
+        stored = [
+            (self.folder / "app" / f"{name}.env").read_text().strip().partition("=")[2]
+            for name in self.names
+        ]
+        assert sorted(self.live) == sorted([*stored, self.first])
+        ended = Counter(
+            (row.playbook, row.outcome)
+            for row in self.rows("SELECT playbook, outcome FROM rotations")
+        )
+        assert ended == {(f"app-{name}", "verified"): 1 for name in self.names}
+
+    def close(self) -> None:
+        for daemon in self.daemons.values():
+            if daemon.poll() is None:
+                daemon.send_signal(signal.SIGCONT)
+                daemon.kill()
+                daemon.wait()
+        self._engine.dispose()
+        super().close()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with postgres.server() as database:
+        found = Fleet(tmp_path, database)
+        yield found
+        found.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_three_nodes_whoever_dies_or_freezes_and_a_database_that_goes_away(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance, sent = random.Random(17), Counter[str]()
+    for number in range(3):
+        fleet.start_node(number)
+    ends = threading.Event()
+
+    def harm() -> None:
+        while not ends.wait(chance.uniform(1.0, 3.0)):
+            number = chance.randrange(3)
+            if chance.random() < 0.5:
+                fleet.daemons[number].kill()
+                fleet.daemons[number].wait()
+                fleet.start_node(number)
+                sent["SIGKILL"] += 1
+            else:  # past its lease, or not
+                fleet.daemons[number].send_signal(signal.SIGSTOP)
+                ends.wait(chance.choice((1.0, 5.0, 25.0)))
+                fleet.daemons[number].send_signal(signal.SIGCONT)
+                sent["SIGSTOP"] += 1
+
+    harming = threading.Thread(target=harm)
+    harming.start()
+    try:
+        for part in (0.2, 0.4):
+            wait_for("some", lambda: fleet.verified() >= part * PLAYBOOKS, 600)  # noqa: B023
+            fleet.database.stop()
+            fleet.database.start()
+            sent["restart of the database"] += 1
+        wait_for("more", lambda: fleet.verified() >= 0.6 * PLAYBOOKS, 600)
+        fleet.database.stop()
+        time.sleep(AWAY)
+        fleet.database.start()
+    finally:
+        ends.set()
+        harming.join()
+    wait_for("all", lambda: fleet.over() >= PLAYBOOKS and not fleet.open(), 300, 0.2, fleet.alive)
+    fleet.promises_hold()
+    for daemon in fleet.daemons.values():
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(30) == 0
+    with capsys.disabled():
+        print(f"\n{dict(sent)}, {AWAY:.0f} s without it: {PLAYBOOKS} rotations, each once")
+
+
+def test_what_a_dead_node_had_in_hand_goes_on_elsewhere(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within 30 s: its leases end after 20."""
+    book = json.loads((fleet.folder / "playbooks" / "app.yaml").read_text())
+    book["restart"] = [{"uses": "command", "run": ["sleep", "3"], "ready": ["true"]}]
+    book["for_each"] = book["for_each"][:1]
+    fleet.write_playbook(book)
+    fleet.start_node(0)
+    phase = "SELECT phase FROM rotations WHERE active"
+    wait_for("its restart", lambda: fleet.rows(phase) == [("restart",)], 60, 0.05, fleet.alive)
+    fleet.start_node(1)
+    time.sleep(2.0)
+    fleet.daemons.pop(0).kill()
+    died = time.monotonic()
+    intent = 'SELECT count(*) FROM audit WHERE record LIKE \'%"result": "unknown"%\' OR record LIKE \'%"result":"unknown"%\''
+    wait_for("the other one", lambda: fleet.rows(intent)[0][0] >= 1, 60, 0.05, fleet.alive)
+    took = time.monotonic() - died
+    assert took < 30
+    wait_for("the end", lambda: fleet.verified() == 1, 60, 0.1, fleet.alive)
+    with capsys.disabled():
+        print(f"\nfrom its death to its resumption: {took:.1f} s")
