@@ -247,6 +247,13 @@ def tick() -> None:
     )
 
 
+def daemon() -> None:
+    """the daemon with 10,000 playbooks, and with 10,000 rotations that wait in grace"""
+    from tests.bench.daemon import daemon as measured
+
+    measured()
+
+
 def redactor() -> None:
     """100 MB of log lines through the redactor, with eight living keys; one line in fifty holds
     one, or a header
@@ -326,6 +333,7 @@ CASES: dict[str, Callable[[], None]] = {
     "waiting": waiting,
     "history": history,
     "tick": tick,
+    "daemon": daemon,
     "redactor": redactor,
     "silence": silence,
     "cluster": cluster,

@@ -25,7 +25,7 @@ generate: {{uses: memory, issuer: {name}}}
 store: [{{uses: memory, cell: {name}}}]
 restart: [{{uses: memory, consumers: [{name}]}}]
 schedule: {{every: 30d}}
-revoke: {{grace: 0s, quiet: 0s, soak: 0s, watch: 0s}}
+revoke: {{grace: {grace}, quiet: 0s, soak: 0s, watch: 0s}}
 limits: {{passes: 1, pass_interval: 1ms, step: 60s, list_lag: 0s}}
 """
 
@@ -33,7 +33,7 @@ limits: {{passes: 1, pass_interval: 1ms, step: 60s, list_lag: 0s}}
 class World:
     """`names` playbooks, each with an issuer, a cell and a consumer of its own."""
 
-    def __init__(self, names: int, prefix: str = "p") -> None:
+    def __init__(self, names: int, prefix: str = "p", grace: str = "0s") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rotator-bench-"))
         (self.folder / "playbooks").mkdir(exist_ok=True)
         self.names = [f"{prefix}{number:04d}" for number in range(names)]
@@ -46,7 +46,9 @@ class World:
             cell.note = None
             memory.WORLD.consumers[name] = memory.Consumer(name)
             memory.WORLD.start(name)
-            (self.folder / "playbooks" / f"{name}.yaml").write_text(_PLAYBOOK.format(name=name))
+            (self.folder / "playbooks" / f"{name}.yaml").write_text(
+                _PLAYBOOK.format(name=name, grace=grace)
+            )
         self.service = Service(
             Settings(self.folder, playbooks=(self.folder / "playbooks",)), "bench"
         )
