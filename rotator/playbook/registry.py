@@ -252,8 +252,17 @@ def neighbour(provider_name: str, provider: Any) -> str:
     return " ".join([provider_name, *(str(values[way]) for way in ways)])
 
 
-def settings_of(plugin: type[Any]) -> Iterator[Setting]:
+def settings_of(plugin: type[Any]) -> tuple[Setting, ...]:
     """The settings of a plugin class, in order."""
+    if plugin not in _known:
+        _known[plugin] = tuple(_settings(plugin))
+    return _known[plugin]
+
+
+_known: dict[type[Any], tuple[Setting, ...]] = {}
+
+
+def _settings(plugin: type[Any]) -> Iterator[Setting]:
     for field in dataclasses.fields(plugin):
         if not field.init or field.metadata.get("hidden") or "help" not in field.metadata:
             continue
