@@ -23,6 +23,7 @@ from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
 from rotator.engine.stopping import Stopping
 from rotator.errors import BusyError, LeaseLost, RotatorError
+from rotator.journal.failures import JournalAway
 from rotator.usecases import due
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
@@ -205,8 +206,8 @@ class Loop:
         error = report.error
         if error is None:
             self._over(report.playbook)
-        elif isinstance(error, BusyError | LeaseLost | Stopping | JournalError):
-            # Of a journal that cannot be had, the loop tells.
+        elif isinstance(error, BusyError | LeaseLost | Stopping | JournalAway):
+            # Of a database that is away, the loop tells.
             self._over(report.playbook, _BUSY)
         else:
             self._failed(report.playbook, error)

@@ -12,7 +12,9 @@ from tests.docs.generate import DOCS
 PAGE = (DOCS / "metrics.md").read_text()
 ALERTS = [
     rule["alert"]
-    for group in yaml.safe_load((DOCS.parent / "deploy/prometheus/rules.yaml").read_text())["groups"]
+    for group in yaml.safe_load((DOCS.parent / "deploy/prometheus/rules.yaml").read_text())[
+        "groups"
+    ]
     for rule in group["rules"]
 ]
 
