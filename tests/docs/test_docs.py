@@ -97,6 +97,21 @@ def test_the_index_of_decisions_names_each_page_by_its_title() -> None:
     assert [line for line in index.splitlines() if line.startswith("| [")] == rows
 
 
+def test_each_package_that_is_installed_has_its_reason() -> None:
+    """Those of the program and of its extras; what only tests need is not all told."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {**project["optional-dependencies"]}
+    wanted = project["dependencies"] + [
+        one for name, more in extras.items() if name not in ("dev", "testing") for one in more
+    ]
+    names = {re.split(r"[\[<>=,]", one)[0].lower() for one in wanted} - {project["name"]}
+    rows = re.findall(
+        r"^\| ([^|]+?)(?: \([^)]*\))? \|", (DOCS / "dependencies.md").read_text(), re.M
+    )
+    told = {name.lower() for row in rows for name in row.split(", ")}
+    assert len(names) > 15 and not names - told
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_generated_tables_are_fresh(name: str) -> None:
     page = (DOCS / name).read_text()
