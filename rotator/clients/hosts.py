@@ -12,7 +12,7 @@ from typing import Any
 from rotator.clients import programs
 from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
 from rotator.plugin import setting
-from rotator.secret import Secret
+from rotator.secret import Secret, last_line, redact
 
 _TIMEOUT = 30.0
 _UNREACHED = 255  # ssh's own exit status
@@ -103,12 +103,15 @@ class Host:
             raise AccessDenied(
                 f"{self}: sudo does nothing where new privileges are forbidden", hint
             )
-        if any(words in ended.err for words in _DENIED):
+        # The line that says so: systemctl's last one only says where its log is
+        said = redact(ended.err).splitlines()
+        denied = [line for line in said if any(words in line for words in _DENIED)]
+        if denied:
             hint = (
                 "run rotator as root there, or `sudo: true` with a rule in sudoers, or a polkit"
                 " rule"
             )
-            raise AccessDenied(f"{self}: {ended.words}", hint)
+            raise AccessDenied(f"{self}: {last_line(denied)}", hint)
         return ended
 
     def _argv(self, script: str) -> list[str]:

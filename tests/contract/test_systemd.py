@@ -477,6 +477,11 @@ class TestHosts:
         host = Host(systemd.name, str(systemd.config))
         with pytest.raises(AccessDenied, match="authentication required"):
             host.run("echo 'Interactive authentication required.' >&2; exit 1")
+        with pytest.raises(AccessDenied, match="Failed to restart a.service: Access denied"):
+            host.run(
+                "echo 'Failed to restart a.service: Access denied' >&2;"
+                " echo 'See system logs for details.' >&2; exit 1"
+            )
         with pytest.raises(PermanentError, match="no such thing"):
             host.run("echo no such thing >&2; exit 3")
 
