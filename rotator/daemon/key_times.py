@@ -21,7 +21,9 @@ def times(key: KeyTimes, book: Playbook, seen: float) -> Iterator[tuple[str, flo
     if key.ends is not None:
         yield "key_expires_timestamp_seconds", key.ends
     first = _first_due(key, book, seen)
-    due = key.due if key.begun else first.begins if first else None
+    due = key.due
+    if due is None and first is not None:  # nobody has reckoned it since its last rotation
+        due = first.begins
     if due is not None and due < FOREVER:
         yield "key_next_due_timestamp_seconds", due
         if key.schedule and retries.is_after_failure(key.schedule, book):

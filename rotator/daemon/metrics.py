@@ -179,7 +179,7 @@ class _Books:
 def _of_keys(families: Families, found: _Found, books: Books) -> None:
     keys = {one.playbook: one for one in found.measures.keys}
     for name, (book, seen) in books.items():
-        key = keys.get(name) or KeyTimes(name, begun=False)
+        key = keys.get(name) or KeyTimes(name)
         for family, at in times(key, book, seen):
             families[family].add_metric([name], at)
         pause = pauses.covering(found.pauses, name, book.shape.tags)

@@ -70,7 +70,6 @@ class KeyTimes:
     renew: float | None = None
     schedule: str | None = None
     first_began: float | None = None
-    begun: bool = True  # whether the journal knows the playbook
 
 
 @dataclass(frozen=True, slots=True)

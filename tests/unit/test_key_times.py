@@ -19,6 +19,7 @@ ROTATED = TUESDAY - 30 * DAY
 SEEN = TUESDAY + HOUR
 KEY = KeyTimes("one", last_success=ROTATED, counts_from=ROTATED, due=TUESDAY)
 _DUE, _OVERDUE = "key_next_due_timestamp_seconds", "key_overdue_timestamp_seconds"
+_MONTHLY = "schedule: {every: 30d}"
 _RETRY = "rotation_retry_timestamp_seconds"
 
 
@@ -57,15 +58,19 @@ def test_overdue_is_by_the_playbooks_limits_else_a_day_after_it_might_have_begun
     assert dict(times(KEY, book(tmp_path, more), SEEN)).get(_OVERDUE) == overdue
 
 
-@pytest.mark.parametrize("due", [TUESDAY, TUESDAY + 32 * HOUR, TUESDAY + 4 * DAY, FOREVER, None])
-def test_what_puts_it_off_does_not_move_when_it_is_overdue(
-    tmp_path: Path, due: float | None
-) -> None:
+@pytest.mark.parametrize("due", [TUESDAY, TUESDAY + 32 * HOUR, TUESDAY + 4 * DAY, FOREVER])
+def test_what_puts_it_off_does_not_move_when_it_is_overdue(tmp_path: Path, due: float) -> None:
     """A failure, a window that closed meanwhile, or that it is not begun for many years."""
     key = KeyTimes("one", ROTATED, ROTATED, due)
     found = dict(times(key, book(tmp_path, "schedule: {every: 30d}"), SEEN))
     assert found[_OVERDUE] == TUESDAY + DAY
     assert found.get(_DUE) == (due if due != FOREVER else None)
+
+
+def test_a_time_that_nobody_has_reckoned_yet_is_told_all_the_same(tmp_path: Path) -> None:
+    """Where its file was broken while it was rotated, nobody does until it is mended."""
+    found = dict(times(KeyTimes("one", ROTATED, ROTATED), book(tmp_path, _MONTHLY), SEEN))
+    assert (found[_DUE], found[_OVERDUE]) == (TUESDAY, TUESDAY + DAY)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_a_key_that_ends_before_its_schedule_is_due_for_that(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("key", "due", "overdue"),
     [
-        (KeyTimes("one", begun=False), SEEN, SEEN + DAY),
+        (KeyTimes("one"), SEEN, SEEN + DAY),
         (KeyTimes("one", due=SEEN), SEEN, SEEN + DAY),
         (
             KeyTimes("one", due=TUESDAY + 9 * HOUR, first_began=TUESDAY - 9 * HOUR),
@@ -116,7 +121,7 @@ def test_one_that_was_never_rotated_is_due_since_it_is_known(
 
 def test_one_that_was_never_rotated_waits_for_its_window_and_its_first_day(tmp_path: Path) -> None:
     more = 'schedule: {every: 30d, window: "sat 02:00-04:00", not_before: 2027-12-01}'
-    found = dict(times(KeyTimes("one", begun=False), book(tmp_path, more), SEEN))
+    found = dict(times(KeyTimes("one"), book(tmp_path, more), SEEN))
     saturday = TUESDAY + 11 * DAY + 2 * HOUR  # the first one in December
     assert (found[_DUE], found[_OVERDUE]) == (saturday, saturday + DAY)
 
