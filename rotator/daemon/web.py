@@ -5,6 +5,7 @@ It tells and changes nothing else. Who may reach it is decided by where it liste
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -20,12 +21,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rotator.daemon.listening import Place
 from rotator.daemon.loop import LONGEST, Loop
 from rotator.errors import RotatorError
 from rotator.secret import redact
 
+_PATIENCE = 5.0  # seconds in which a request must be in
 _TURNS = 2 * LONGEST  # seconds without a turn of the loop after which it does not live
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -35,8 +38,10 @@ def application(
 ) -> Starlette:
     """`status` and `metrics` are asked at each request, in a thread of their own."""
 
-    def livez(request: Request) -> Response:
-        """Nobody else is asked: what a database or a provider lacks is cured by no restart."""
+    async def livez(request: Request) -> Response:
+        """Nobody else is asked: what a database or a provider lacks is cured by no restart. Nor is
+        a thread needed: all of them may wait for the database.
+        """
         since = time.monotonic() - loop.turned
         alive = since < _TURNS or loop.runtime.stopping.is_set()
         return PlainTextResponse(
@@ -109,19 +114,39 @@ def _missing(loop: Loop) -> list[str]:
     return missing
 
 
+class _Connection(H11Protocol):
+    """Whoever connects and does not ask makes room for others; uvicorn itself waits for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._silent = self.loop.call_later(_PATIENCE, transport.close)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._silent.cancel()  # it has asked
+        elif self._silent.cancelled():
+            self._silent = self.loop.call_later(_PATIENCE, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silent.cancel()
+        super().connection_lost(exc)
+
+
 class Server:
     """uvicorn, in a thread of its own: signals are the loop's."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
+            http=_Connection,
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
             timeout_keep_alive=5,
-            limit_concurrency=64,
+            limit_concurrency=256,
         )
         self._server, self._listener = uvicorn.Server(config), listener
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

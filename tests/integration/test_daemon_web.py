@@ -1,0 +1,101 @@
+"""What the daemon answers, whoever else asks and however slowly."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("starlette")
+
+from rotator.daemon.listening import Place, listening
+from rotator.daemon.loop import Loop
+from rotator.daemon.web import Server, application
+
+
+class _Loop:
+    """It turns, and does nothing else."""
+
+    class runtime:
+        stopping = threading.Event()
+
+    @property
+    def turned(self) -> float:
+        return time.monotonic()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[], dict[str, Any]]], int]]:
+    """The port at which it answers; `status` is what /api/v1/status asks."""
+    servers: list[Server] = []
+
+    def started(status: Callable[[], dict[str, Any]]) -> int:
+        listener = listening(Place("127.0.0.1", 0))
+        place = Place("127.0.0.1", listener.getsockname()[1])
+        app = application(cast(Loop, _Loop()), place, status, lambda: "")
+        servers.append(Server(app, listener))
+        servers[0].start()
+        return place.port
+
+    yield started
+    servers[0].stop()
+
+
+def _asked(port: int, path: str = "/livez") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_who_connects_and_asks_nothing_makes_room(serve: Callable[..., int]) -> None:
+    """Or half of a request, or one after a good one: /livez is answered all the same."""
+    port = serve(dict)
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
+    for number, one in enumerate(silent):
+        if number % 3 == 1:
+            one.sendall(b"GET /livez HTTP/1.1\r\nHost: ")
+        elif number % 3 == 2:
+            one.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET")
+    end = time.monotonic() + 15
+    while _asked(port) != 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    for one in silent:
+        one.settimeout(15)
+        while one.recv(65536):
+            pass  # until it is ended from there
+        one.close()
+
+
+def test_a_database_that_hangs_does_not_end_its_life(serve: Callable[..., int]) -> None:
+    """As many requests wait for it as threads there are; /livez needs none."""
+    go_on, waiting = threading.Event(), list[int]()
+
+    def hangs() -> dict[str, Any]:
+        waiting.append(1)
+        go_on.wait(20)
+        return {}
+
+    port = serve(hangs)
+    asking = [threading.Thread(target=_asked, args=(port, "/api/v1/status")) for _ in range(60)]
+    for one in asking:
+        one.start()
+    end = time.monotonic() + 10
+    while len(waiting) < 40 and time.monotonic() < end:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    try:
+        assert _asked(port) == 200 and time.monotonic() - begun < 3
+    finally:
+        go_on.set()
+        for one in asking:
+            one.join()
