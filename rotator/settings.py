@@ -107,7 +107,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         seal_with=str(values.get("seal_with", "")),
         log_level=str(values.get("log_level", "")),
         log_format=str(values.get("log_format", "text")),
-        audit_stream=_words(values.get("audit_stream")),
+        audit_stream=_words("audit_stream", values.get("audit_stream")),
         audit_export=str(values.get("audit_export", "")),
         trust=trusted,
     )
@@ -186,7 +186,7 @@ def _may_be(kind: Callable[[int], bool], path: Path) -> bool:
 
 
 def _paths(value: Any) -> tuple[Path, ...]:
-    parts = _words(value)
+    parts = _words("playbooks", value)
     if value and not parts:
         raise ConfigError(
             f"playbooks: '{value}' names no directory", "directories, separated by ':'"
@@ -203,9 +203,11 @@ def _path(name: str, value: Any) -> Path:
         ) from error
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def _words(name: str, value: Any) -> tuple[str, ...]:
     if not value:
         return ()
+    if not isinstance(value, (str, list)):
+        raise ConfigError(f"{name}: {value} is no list", f'{name} = ["…", "…"]')
     parts = (
         value.split(os.pathsep if os.pathsep in value else ",") if isinstance(value, str) else value
     )

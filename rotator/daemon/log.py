@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -10,11 +13,39 @@ import structlog
 
 from rotator.engine.events import CallEnded, CallIntended, Event, Noted
 from rotator.engine.keeper import short
-from rotator.secret import redact
+from rotator.shown import fit, tidy
 
 LEVELS = ("debug", "info", "warning", "error")
 _TOLD = ("playbook", "step", "op", "target", "attempt", "key", "result", "seconds", "decision")
 _TOLD_TOO = ("order", "outcome", "reason", "error", "by", "possible_orphan", "detail", "warnings")
+
+
+class _Lines:
+    """Standard error. A line that cannot be written is lost, and the next one is tried again: a
+    disk that was full for a moment silences no daemon for years.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._fd, self._whole = threading.Lock(), -1, True
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._fd = os.dup(sys.stderr.fileno())
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+    def msg(self, line: str) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            begin = "" if self._whole else "\n"
+            self._whole = False
+            left = f"{begin}{fit(line)}\n".encode(
+                sys.stderr.encoding or "utf-8", "backslashreplace"
+            )
+            while left:
+                left = left[os.write(self._fd, left) :]
+            self._whole = True
+
+    debug = info = warning = error = msg
 
 
 class Log:
@@ -26,9 +57,10 @@ class Log:
             if form == "json"
             else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
         )
+        level = level.lower()
         self._least = LEVELS.index(level) if level in LEVELS else LEVELS.index("info")
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
+            _Lines(),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -87,6 +119,5 @@ def _fields(event: Event) -> Mapping[str, Any]:
 
 
 def _redacted(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        name: redact(value) if isinstance(value, str) else value for name, value in event.items()
-    }
+    """Of an event that others word, too, one line."""
+    return {name: tidy(value) if isinstance(value, str) else value for name, value in event.items()}

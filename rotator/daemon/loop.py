@@ -143,8 +143,9 @@ class Loop:
             if time.monotonic() >= self._next_tick or self._is_due():
                 begun = time.monotonic()
                 self._next_tick = begun + LONGEST  # first: a reload meanwhile asks for another one
-                self._tick()
-                self._next_look = time.monotonic() + (time.monotonic() - begun) * _SHARE
+                begins = self._tick()
+                took = 0.0 if begins else time.monotonic() - begun
+                self._next_look = time.monotonic() + took * _SHARE
                 self._ticked()
         except Exception as error:
             words, hint = _in_words(error)
@@ -171,8 +172,8 @@ class Loop:
         at = self.runtime.agenda.earliest()
         return at is not None and at <= now
 
-    def _tick(self) -> None:
-        """Begin what is due now. Raises JournalError."""
+    def _tick(self) -> bool:
+        """Begin what is due now; whether anything was. Raises JournalError."""
         runtime, loaded = self.runtime, self.reloads.last.loaded
         due.ticked(runtime)
         names = sorted(
@@ -183,13 +184,15 @@ class Loop:
             work = rotating(runtime, name, Request(only_if_due=True), loaded)
             self.pool.add(work, group, self._reported, partial(self._failed, name))
         if time.monotonic() < self._next_reconcile:
-            return
+            return bool(names)
+        begins = bool(names)
         self._next_reconcile = time.monotonic() + _RECONCILE
         names = [name for name in due.to_reconcile(runtime, loaded) if self._may_begin(name)]
         for name, group in zip(names, groups(names, loaded), strict=True):
             self._begin(name)
             looking = due.reconciling(runtime, name, loaded)
             self.pool.add(looking, group, partial(self._looked, name), partial(self._failed, name))
+        return begins or bool(names)
 
     def _may_begin(self, name: str) -> bool:
         with self._lock:

@@ -13,7 +13,8 @@ from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.mistakes import Mistake
 from rotator.settings import Settings
 
-_SHARE = 50  # looking at the files takes a fiftieth of the time at most
+_SHARE = 50  # looking whether files changed takes a fiftieth of the time at most
+_SHARE_OF_READING = 10  # and reading those that change again and again a tenth
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,17 @@ class Reloads:
         self._lock = threading.Lock()
         self._next = 0.0  # monotonic
         self.last = self._read(0.0)
+        self._next = 0.0  # the first one reads all plugins, too: it tells nothing of the next
 
     def look(self) -> bool:
         """Whether something changed since the last look; at once again is no look."""
         if time.monotonic() < self._next:
             return False
-        return self.again()
+        begun = time.monotonic()
+        changed = self.again()
+        share = _SHARE_OF_READING if changed else _SHARE
+        self._next = begun + (time.monotonic() - begun) * share
+        return changed
 
     def again(self) -> bool:
         """The same, now."""
@@ -74,7 +80,7 @@ class Reloads:
         return not same or before.restart != self.last.restart
 
     def _read(self, good_at: float) -> Reload:
-        begun, now = time.monotonic(), self._now()
+        now = self._now()
         loaded = self._directory.load()
         wrong, hint, changed = "", "", []
         try:
@@ -86,7 +92,5 @@ class Reloads:
             ]
         except ConfigError as error:
             wrong, hint = error.message, error.hint
-        took = time.monotonic() - begun
-        self._next = begun + took * _SHARE
         good = not wrong and not loaded.mistakes
         return Reload(loaded, now, now if good else good_at, wrong, hint, tuple(changed))

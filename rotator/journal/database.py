@@ -46,6 +46,7 @@ class Database:
         self._writer = threading.RLock()
         # SQLite's one writing connection: opening one costs as much as a commit
         self._kept: Connection | None = None
+        self._file: tuple[int, int] | None = None  # SQLite's, once it was prepared
         # Of the transaction that is under way; `_writer` guards it
         self._after_commit: list[Callable[[], None]] = []
         try:
@@ -89,12 +90,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to read from."""
+        self._must_be_there()
         with failures.in_words(self.where, self.path), self._engine.connect() as connection:
             self._start(connection, "BEGIN")
             yield connection
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
+        self._must_be_there()
         connection = self._kept if self._kept is not None else self._engine.connect()
         self._kept = None
         outer, self._after_commit = self._after_commit, []
@@ -115,6 +118,26 @@ class Database:
         else:
             connection.close()
 
+    def _must_be_there(self) -> None:
+        """SQLite goes on in a file that was moved away or removed, and what it writes is lost.
+
+        Raises JournalError.
+        """
+        if self._file is None:
+            return
+        try:
+            there = _identity(Path(self.where))
+        except OSError as error:
+            raise JournalError(
+                f"the journal {self.where} is gone: {error.strerror}",
+                "put the same file back, or start rotator anew: nothing is written meanwhile",
+            ) from error
+        if there != self._file:
+            raise JournalError(
+                f"another file is in the place of the journal {self.where}",
+                "start rotator anew where that is right, or put the former file back",
+            )
+
     def _start(self, connection: Connection, how: str) -> None:
         """Not by an event of SQLAlchemy: an engine that has one asks for more at each statement."""
         connection.begin()
@@ -129,6 +152,7 @@ class Database:
         """
         if self.path is not None:
             _make_file(self.path)
+            self._file = _identity(self.path)
         version = self.version()
         if version in _KNOWN:
             return False
@@ -184,6 +208,11 @@ class Database:
                 self._kept.close()
                 self._kept = None
         self._engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -20,8 +23,9 @@ from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.engine.keeper import Keeper
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, JournalError
 from rotator.integrations.memory import world as memory
+from rotator.playbook.directory import Loaded
 from rotator.settings import Settings
 from rotator.usecases import due, rotate
 from tests.integration.conftest import Bench
@@ -391,3 +395,82 @@ def test_signals_at_any_instant_of_a_turn_leave_it_turning() -> None:
         [sys.executable, "-c", _SIGNALLED], capture_output=True, text=True, timeout=30
     )
     assert int(ended.stdout) > 100, ended.stderr
+
+
+def test_a_journal_that_was_moved_away_is_written_no_more(running: Running, bench: Bench) -> None:
+    """SQLite would go on in the file that nobody finds again; what was due is begun once it is
+    back.
+    """
+    running.start().until(_rotated(bench))
+    running.until(lambda: not running.loop.under_way)
+    aside = bench.folder / "aside"
+    aside.mkdir()
+    files = sorted(bench.folder.glob("journal.db*"))
+    for file in files:
+        file.rename(aside / file.name)
+    running.loop.reload()
+    running.until(lambda: "is gone" in running.loop.tick_error)
+    with pytest.raises(JournalError, match="is gone"), running.service.journal.database.write():
+        pass
+    assert not list(bench.folder.glob("journal.db*")), "no other one is made in its place"
+    (bench.folder / "journal.db").touch()
+    with pytest.raises(JournalError, match="another file"), running.service.journal.database.read():
+        pass
+    for file in files:
+        (aside / file.name).rename(file)
+    running.until(lambda: not running.loop.tick_error, 20)
+
+
+def test_a_process_without_a_free_connection_says_so(running: Running) -> None:
+    """It is an error of the journal's like others, for which nothing ends."""
+    database = running.service.journal.database
+    running.service.journal.database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
+    with contextlib.ExitStack() as held, pytest.raises(JournalError, match="all connections"):
+        for _ in range(100):
+            held.enter_context(database.read())
+    with database.read():
+        pass
+
+
+def test_files_are_looked_at_soon_after_they_were_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them takes long, looking whether they changed does not."""
+    right = bench.service.directory.load
+    slow = [0.4]
+
+    def load() -> Loaded:
+        time.sleep(slow.pop() if slow else 0)
+        return right()
+
+    monkeypatch.setattr(bench.service.directory, "load", load)
+    service = bench.service
+    reloads = Reloads(
+        service.settings, service.directory, service.clock.now, lambda: service.settings
+    )
+    time.sleep(0.1)
+    bench.playbook(more=f"{SCHEDULE}\ntags: [changed]")
+    assert reloads.look()
+
+
+def test_a_log_whose_disk_was_full_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are lost while it is; a line of other people's words stays one line."""
+    right, full = os.write, [False]
+
+    def write(fd: int, data: bytes) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return right(fd, data)
+
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        monkeypatch.setattr(os, "write", write)
+        log = Log("INFO", "text")
+        log.info("before")
+        full[0] = True
+        log.error("meanwhile")
+        full[0] = False
+        log.error("is no YAML:\n  line 2", hint="a\nb")
+    before, after = (tmp_path / "log").read_text().split("\n\n")
+    assert before.endswith("before") and "meanwhile" not in after
+    assert "is no YAML:   line 2" in after and after.count("\n") == 1

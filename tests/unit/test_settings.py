@@ -88,3 +88,10 @@ def test_a_home_that_nobody_has_is_told(name: str) -> None:
 def test_playbooks_of_nothing_but_separators_are_no_default() -> None:
     with pytest.raises(ConfigError, match="names no directory"):
         load({"ROTATOR_PLAYBOOKS": " : "})
+
+
+@pytest.mark.parametrize("line", ["audit_stream = 3", "playbooks = 3", "playbooks = true"])
+def test_a_list_that_is_none_is_a_mistake(tmp_path: Path, line: str) -> None:
+    (tmp_path / "rotator.toml").write_text(line)
+    with pytest.raises(ConfigError, match="is no list"):
+        load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")})
