@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from rotator.engine.events import CallEnded, CallIntended, Event, Noted
+from rotator.engine.events import CallEnded, CallIntended, Event, Noted, Signed
 from rotator.engine.keeper import short
 from rotator.shown import fit, tidy
 
@@ -107,13 +107,15 @@ def _level(event: Event) -> str:
 
 
 def _words(event: Event) -> str:
-    if "checkpoint" in event.record:
+    if isinstance(event, Signed):
         return "checkpoint"
     return event.event if isinstance(event, Noted) else str(event.record.get("event", ""))
 
 
 def _fields(event: Event) -> Mapping[str, Any]:
     record = event.record
+    if isinstance(event, Signed):
+        return {"number": event.checkpoint}
     found = {name: record[name] for name in (*_TOLD, *_TOLD_TOO) if record.get(name) is not None}
     return {**found, "rotation": short(event.rotation)} if event.rotation else found
 

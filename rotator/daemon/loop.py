@@ -100,7 +100,6 @@ class Loop:
     # --- the thread that runs it ---
     def run(self) -> None:
         """Until `stop`."""
-        self.runtime.keeper  # noqa: B018  (opened once, before the threads)
         threading.Thread(target=self.pool.run, name="pool", daemon=True).start()
         self._reloaded()
         while not self.runtime.stopping.is_set():
@@ -175,6 +174,7 @@ class Loop:
     def _tick(self) -> bool:
         """Begin what is due now; whether anything was. Raises JournalError."""
         runtime, loaded = self.runtime, self.reloads.last.loaded
+        runtime.keeper  # noqa: B018  (opened once, before the threads)
         due.ticked(runtime)
         names = sorted(
             name for name in due.names_due(runtime, loaded, exactly=True) if self._may_begin(name)

@@ -192,6 +192,17 @@ def test_three_nodes_whoever_dies_or_freezes_and_a_database_that_goes_away(
         print(f"\n{dict(sent)}, {AWAY:.0f} s without it: {PLAYBOOKS} rotations, each once")
 
 
+def test_a_database_that_is_away_at_the_start_is_waited_for(fleet: Fleet) -> None:
+    fleet.database.stop()
+    fleet.start_node(0)
+    log = fleet.folder / "node-0" / "log"
+    wait_for("its word", lambda: "no look at what is due" in log.read_text(), 30, 0.1, fleet.alive)
+    fleet.database.start()
+    wait_for("its rotations", lambda: fleet.verified() >= 3, 60, 0.1, fleet.alive)
+    fleet.daemons[0].send_signal(signal.SIGTERM)
+    assert fleet.daemons[0].wait(30) == 0
+
+
 def test_what_a_dead_node_had_in_hand_goes_on_elsewhere(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:

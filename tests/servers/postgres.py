@@ -67,7 +67,8 @@ def server() -> Iterator[Postgres]:
     try:
         yield found
     finally:
-        found.stop()
+        with contextlib.suppress(subprocess.CalledProcessError):  # a test that failed left it so
+            found.stop()
         shutil.rmtree(found.folder, ignore_errors=True)
 
 
