@@ -2,7 +2,7 @@
 
 Most suites of real servers wait: for a roll-out, for a lease to end. So one part has the journeys
 of the installed command that need none of these, and all tests of Kubernetes; one has those of
-container engines and of systemd, and one the rest; `python -m tests` runs them side by side: more
+container engines and of systemd, and one the rest, the daemon's among them; `python -m tests` runs them side by side: more
 would only wait for processors. What is generated (the model, the simulation, properties: a part
 each) computes all the time: it would make the others late, and runs first.
 """
@@ -34,6 +34,8 @@ _SERVERS = {
     "aws": "moto",
     "postgres": "postgres",
 }
+# Journeys as well, but the part of the others takes long enough without them.
+_OF_THE_DAEMON = ("test_daemon", "test_fleet", "test_monitoring")
 _PART = {
     "kubernetes": "kubernetes",
     "swarm": "engines",
@@ -70,7 +72,8 @@ def of(items: Iterable[pytest.Item]) -> dict[pytest.Item, Place]:
 def _place(path: Path, asked: set[str]) -> Place:
     server = next((name for fixture, name in _SERVERS.items() if fixture in asked), "")
     ring = _ring(path)
-    by_ring = ring if ring in GENERATED else "kubernetes" if ring == "acceptance" else "rest"
+    journeys = ring == "acceptance" and path.stem not in _OF_THE_DAEMON
+    by_ring = ring if ring in GENERATED else "kubernetes" if journeys else "rest"
     return Place(server, _PART.get(server, by_ring))
 
 
