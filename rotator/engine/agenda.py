@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
+from rotator.core.state import CLOCKS_AGREE
 from rotator.engine import retries
 from rotator.journal import due as due_times
 from rotator.journal import moments, strays, unfinished
 from rotator.journal.journal import Journal
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
+from rotator.schedules.retries import LONGEST
 from rotator.schedules.rules import EARLIEST, FOREVER
 
 RECONCILE_EVERY = 86_400.0  # seconds
@@ -28,6 +30,7 @@ class Agenda:
 
     journal: Journal
     _seen: Loaded | None = None
+    _latest: float = 0.0  # Unix seconds: when it was asked last
     # With a schedule, and not in the journal: from when on a timer begins each (Unix seconds)
     _never: dict[str, float] = field(default_factory=dict)
 
@@ -44,6 +47,9 @@ class Agenda:
         """Playbooks that a timer begins or carries on now; `exactly`: none of them before its
         moment, as who asks comes at each. Raises JournalError.
         """
+        if now < self._latest - CLOCKS_AGREE:
+            self._seen = None  # the clock was set back: what was put off by it is looked at anew
+        self._latest = now
         with self.journal.database.read() as connection:
             unreckoned = self._unreckoned(connection, loaded, now)
         if unreckoned:
@@ -63,7 +69,7 @@ class Agenda:
                     continue
                 again = _reckoned(playbook, row, now)
                 if playbook.is_due(row.counts_from, now, row.renew, exactly):
-                    retry = retries.retry_at(connection, row.name, playbook)
+                    retry = retries.retry_at(connection, row.name, playbook, now)
                     if retry <= now:
                         names.add(row.name)
                         continue
@@ -104,7 +110,7 @@ class Agenda:
         found = []
         for row in rows:
             playbook = loaded.playbooks.get(row.name)
-            if playbook is None or (row.due is not None and _stands(row, playbook)):
+            if playbook is None or (row.due is not None and _stands(row, playbook, now)):
                 continue
             found.append(_reckoned(playbook, row, now))
         return found
@@ -120,9 +126,12 @@ class Agenda:
             due_times.reconciled(connection, name, now)
 
 
-def _stands(row: due_times.Known, playbook: Playbook) -> bool:
-    """Whether its due time was reckoned with the playbook as it is."""
-    return row.schedule == playbook.when or row.schedule == retries.after_failure(playbook)
+def _stands(row: due_times.Known, playbook: Playbook, now: float) -> bool:
+    """Whether its due time was reckoned with the playbook as it is, and by this clock."""
+    if row.schedule == playbook.when:
+        return True
+    soon = row.due is not None and row.due <= now + LONGEST
+    return soon and row.schedule == retries.after_failure(playbook)
 
 
 def _reckoned(playbook: Playbook, row: due_times.Known, now: float) -> due_times.Reckoned:

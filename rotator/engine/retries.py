@@ -6,6 +6,7 @@ import hashlib
 
 from sqlalchemy import Connection
 
+from rotator.core.state import CLOCKS_AGREE
 from rotator.journal import attempts
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
@@ -15,13 +16,16 @@ _AFTER = " after a failure of "
 
 
 def retry_at(
-    connection: Connection, name: str, playbook: Playbook, without_key: bool = False
+    connection: Connection, name: str, playbook: Playbook, now: float, without_key: bool = False
 ) -> float:
     """Unix seconds; 0 where it did not fail. A change of the playbook clears it, a success, too.
+    So does a clock that was set back before the failure: it would wait for all that time.
 
     `without_key`: consumers have none, so that it is tried sooner. Raises JournalError.
     """
     found = attempts.failures(connection, name, lambda: kept(playbook))
+    if found.last > now + CLOCKS_AGREE:
+        return 0.0
     return again(found.number, found.last, found.rotation, without_key)
 
 

@@ -11,6 +11,7 @@ import hashlib
 _FIRST, _MOST = 3600.0, 32 * 3600.0
 _FIRST_WITHOUT, _MOST_WITHOUT = 60.0, 3600.0
 _SPREAD = 0.1  # of the wait: what failed at once for many is not tried at once for all again
+LONGEST = _MOST * (1 + _SPREAD)  # seconds
 
 
 def again(failures: int, last: float, seed: str, without_key: bool = False) -> float:

@@ -49,7 +49,7 @@ def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[st
         names |= {
             name
             for name in without & loaded.playbooks.keys()
-            if retries.retry_at(connection, name, loaded.playbooks[name], True) <= now
+            if retries.retry_at(connection, name, loaded.playbooks[name], now, True) <= now
         }
         present = pauses.standing(connection, now)
         for name in names - without:

@@ -103,7 +103,7 @@ def read(
     pause = pauses.covering(standing, name, playbook.shape.tags if playbook is not None else ())
     without = killed.in_force(connection, name)
     retry = (
-        retries.retry_at(connection, name, playbook, without is not None)
+        retries.retry_at(connection, name, playbook, now, without is not None)
         if playbook is not None
         else 0.0
     )

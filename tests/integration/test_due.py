@@ -193,6 +193,23 @@ def test_how_long_a_failure_holds_it_back_is_shown_and_a_change_or_a_person_ends
     assert not _rotated(bench, clock, clock.at + DAY)
 
 
+@pytest.mark.parametrize("another_process", [False, True])
+def test_a_clock_that_was_wrong_when_it_failed_holds_it_back_no_longer(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, another_process: bool
+) -> None:
+    """It stood a month ahead: nobody waits for that month."""
+    bench.playbook(more="schedule: {every: 30d}")
+    clock.at = MIDNIGHT + 30 * DAY
+    with monkeypatch.context() as patch:
+        _in_vain(patch, bench)
+        bench.service.due(Request())
+    assert not _rotated(bench, clock, clock.at + MINUTE)
+    if another_process:
+        bench.service.close()
+        bench.service = _service(bench, clock)
+    assert _rotated(bench, clock, MIDNIGHT)
+
+
 def test_a_schedule_that_changes_holds_at_the_next_call(bench: Bench, clock: VirtualClock) -> None:
     """Whether it was reckoned by this process, or by another one before."""
     bench.playbook(more="schedule: {every: 30d}")
