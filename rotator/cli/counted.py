@@ -17,6 +17,7 @@ _ENDS = {
     Exit.WAITING: "waits",
     Exit.REFUSED: "refused",
     Exit.BUSY: "busy",
+    Exit.TERMINATED: "stopped",
 }
 _REVOKED = "old key revoked"
 _SEVERAL = {

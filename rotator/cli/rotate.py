@@ -18,6 +18,7 @@ from rotator.cli.common import (
     wait_option,
 )
 from rotator.cli.running import reports_as_json
+from rotator.cli.stopping import ends_in_order
 from rotator.counting import count
 from rotator.shown import tidy
 
@@ -105,7 +106,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
 
     names = list(dict.fromkeys(names))
     view = StepView(names if len(names) > 1 else (), quiet=as_json)
-    with closing(service(observe=view), view) as found:
+    with closing(service(observe=view), view) as found, ends_in_order(found):
         found.expect(names, request.compromised)
         if not as_json and len(names) == 1:
             _headline(found, names[0])
@@ -132,14 +133,21 @@ def _due(request: Request, as_json: bool) -> int:
     from rotator.cli import console, reported, shapes, words
     from rotator.cli.counted import counted
     from rotator.cli.steps import StepView
+    from rotator.usecases.exit_codes import Exit, worst
     from rotator.usecases.report import code_of_due
 
     view = StepView(quiet=as_json, many=True)
-    with closing(service("due", view), view) as found:
+    with closing(service("due", view), view) as found, ends_in_order(found):
         view.expect(found.playbooks().playbooks)
         reports, loaded = found.due(request)
         view.close()
         code = code_of_due(reports, bool(loaded.mistakes))
+        if found.stopping.is_set():
+            code = worst([code, Exit.TERMINATED])
+            words.say(
+                "told to stop (SIGTERM)",
+                "the next call goes on with what was begun, and begins the rest",
+            )
         for mistake in loaded.mistakes:
             words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
         if as_json:

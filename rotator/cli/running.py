@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rotator.cli.common import closing, service
+from rotator.cli.stopping import ends_in_order
 
 if TYPE_CHECKING:
     from rotator.cli.steps import StepView
@@ -33,7 +34,7 @@ def run_and_report(name: str, run: Callable[[Service], Report], as_json: bool, w
     from rotator.usecases.report import code_of
 
     view = StepView(quiet=as_json)
-    with closing(service(observe=view), view) as found:
+    with closing(service(observe=view), view) as found, ends_in_order(found):
         report = run(found)
         view.close()
         code = code_of([report], wait)

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rotator import deadline
-from rotator.clients import watcher
 from rotator.daemon.log import Log
 from rotator.daemon.reloads import Reload, Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
-from rotator.engine.stopping import Stopping
+from rotator.engine.stopping import PATIENCE, Stopping, cut
 from rotator.errors import BusyError, LeaseLost, RotatorError
 from rotator.journal.failures import JournalAway
 from rotator.usecases import due
@@ -32,7 +30,6 @@ from rotator.usecases.runtime import Runtime
 
 LOOK = 1.0  # seconds between two looks whether anything is due, or was changed by others
 LONGEST = 60.0  # seconds without a tick at most, whatever nothing says
-DRAIN = 20.0  # seconds in which calls that are in hand may end when it stops
 _CUT = 3.0  # and in which what was cut is written down
 _BUSY = 1.0  # seconds until a playbook is asked for again on which another process works
 _FIRST, _MOST = 60.0, 3600.0  # seconds until it is tried again after an error without a rotation
@@ -271,9 +268,9 @@ class Loop:
 
     def _drain(self) -> None:
         """What is in hand ends; what does not in time is cut, and its outcome is not known."""
-        self._supervisor.stopping("stopping", DRAIN + _CUT + 2)
+        self._supervisor.stopping("stopping", PATIENCE + _CUT + 2)
         self.pool.close()
-        if self.pool.drained(self._stopped + DRAIN - time.monotonic()):
+        if self.pool.drained(self._stopped + PATIENCE - time.monotonic()):
             return
         self.log.warning(
             "calls that did not end in time are cut: the next holder looks what became of them",
@@ -290,9 +287,3 @@ def _in_words(error: BaseException) -> tuple[str, str]:
     at = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({Path(one.filename).name}:{one.lineno})" for one in at)
     return f"internal: {type(error).__name__}: {error}{where}", "please report it"
-
-
-def cut() -> None:
-    """End every call and every program that is in hand."""
-    deadline.cut()
-    watcher.cut()

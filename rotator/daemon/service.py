@@ -13,9 +13,10 @@ from typing import Any
 from rotator import installed
 from rotator.daemon.listening import Place, listening
 from rotator.daemon.log import EventLog, Log
-from rotator.daemon.loop import Loop, cut
+from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
+from rotator.engine.stopping import cut
 from rotator.errors import ConfigError
 from rotator.journal.failures import JournalAway
 from rotator.secret import redact

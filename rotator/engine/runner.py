@@ -88,7 +88,7 @@ class Session(Holder):
     def _begin(self) -> tuple[Unit | None, Action]:
         """Whose turn it is, once orders were taken up and waits that are over have ended."""
         if self.stops():
-            raise Stopping("this process was told to stop", "the next one goes on with it")
+            raise Stopping()
         leaked.take_up_orders(self)
         self._mind_the_clock()
         self._wake()

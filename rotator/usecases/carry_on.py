@@ -54,7 +54,7 @@ def _wait(runtime: Runtime, name: str, until: float) -> Work[None]:
     """Until then, or until an order for this playbook stands in the journal."""
     while (left := until - runtime.clock.now()) > 0:
         yield runtime.clock.now() + min(left, ORDERS_EVERY)
-        if left > ORDERS_EVERY and runtime.is_ordered(name):
+        if runtime.stopping.is_set() or (left > ORDERS_EVERY and runtime.is_ordered(name)):
             return
 
 

@@ -83,6 +83,13 @@ class Exit(IntEnum):
         "interrupted (Ctrl-C): what was begun is in the journal",
         "`rotate --due` goes on with it",
     )
+    TERMINATED = (
+        143,
+        "told to stop",
+        "told to stop (SIGTERM): the call in hand has ended and is written down, nothing was begun"
+        " after it",
+        "`rotate --due` goes on with it",
+    )
     PIPE_CLOSED = (
         141,
         "pipe closed",
@@ -126,6 +133,7 @@ class End(StrEnum):
     OUTPUT_LOST = "done, but standard output could not be written"
     PIPE_CLOSED = "done, but the reader of standard output has gone"
     INTERRUPTED = "interrupted by a person"
+    TERMINATED = "told to stop by a signal"
 
     @property
     def code(self) -> Exit:
@@ -162,6 +170,7 @@ CODES = {
     End.OUTPUT_LOST: Exit.ERROR,
     End.PIPE_CLOSED: Exit.PIPE_CLOSED,
     End.INTERRUPTED: Exit.INTERRUPTED,
+    End.TERMINATED: Exit.TERMINATED,
 }
 # Of several, the first that occurs.
 SEVERITY = (
@@ -170,11 +179,12 @@ SEVERITY = (
     Exit.ERROR,
     Exit.REFUSED,
     Exit.CONFIGURATION,
+    Exit.TERMINATED,
     Exit.WAITING,
     Exit.BUSY,
 )
 # To a timer these are nothing: its next call finds them again.
-FOR_LATER = frozenset({Exit.WAITING, Exit.BUSY})
+FOR_LATER = frozenset({Exit.WAITING, Exit.BUSY, Exit.TERMINATED})
 
 
 def of_error(error: RotatorError) -> End:
@@ -184,7 +194,7 @@ def of_error(error: RotatorError) -> End:
     if isinstance(error, ConfigError):
         return End.MISTAKE
     if isinstance(error, Stopping):
-        return End.INTERRUPTED
+        return End.TERMINATED
     return End.REFUSED if isinstance(error, RefusedError) else End.FAILED
 
 

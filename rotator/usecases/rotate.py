@@ -68,6 +68,7 @@ def rotating(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> W
     begun = runtime.clock.now()
     work = leaked if request.compromised and not request.only_if_due else _in_order
     try:
+        runtime.must_go_on()
         report = yield from work(runtime, name, request, loaded)
     except RotatorError as error:
         return Report(name, None, (), Finish(None), error, runtime.clock.now() - begun)
@@ -110,5 +111,6 @@ def _under_lease(
         # The last rotation is no work of this command.
         return replace(report, rotation=None, untouched=True)
     counts_from = playbook.belongs_to(present.counts_from, now) if by_timer else None
+    runtime.must_go_on()
     session.begin(playbook, request.reason, leaked=without, first=without, counts_from=counts_from)
     return (yield from carry_on(runtime, session, request))

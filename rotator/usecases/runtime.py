@@ -24,6 +24,7 @@ from rotator.engine.listeners import AuditStream, Listeners
 from rotator.engine.performed import Performed
 from rotator.engine.pool import Work, drive
 from rotator.engine.runner import Books, Observer, Session
+from rotator.engine.stopping import Stopping
 from rotator.errors import BusyError, ConfigError, RotatorError
 from rotator.journal import cases, killed, pauses, standing
 from rotator.journal.journal import Journal, open_journal
@@ -117,6 +118,11 @@ class Runtime:
             self._keeper.close()
         if self._journal is not None:
             self._journal.database.close()
+
+    def must_go_on(self) -> None:
+        """Raises Stopping where this process was told to stop: nothing is begun any more."""
+        if self.stopping.is_set():
+            raise Stopping()
 
     def exported(self, seconds: float) -> bool:
         """Whether nothing of the audit log is being handed outside, waited for so long."""

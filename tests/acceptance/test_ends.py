@@ -4,9 +4,11 @@ silent, a program that leaves a server behind, a pipe where a file should be.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from rotator.demo.world import _installed
 from tests.acceptance.nasty import Nasty, down, drips, first_end, silent
+from tests.servers.tools import wait_for
 
 _A_CALL_ENDS = 30.0  # seconds after which a request without an answer is given up
 
@@ -118,3 +121,61 @@ def test_a_provider_that_is_silent_does_not_starve_the_others(hanging: int, worl
     """
     with silent() as url:
         assert first_end(world, "beside", hanging, url) < _A_CALL_ENDS
+
+
+@pytest.mark.parametrize("argv", [("rotate", "app", "--wait"), ("rotate", "--due")])
+def test_a_command_that_is_told_to_stop_ends_after_its_call(
+    argv: tuple[str, ...], world: Nasty
+) -> None:
+    """What it did is known: the program ran once, and the next call goes on behind it."""
+    runs = world.folder / "runs"
+    world.restart(f"echo began >> {runs}; sleep 2; echo ended >> {runs}")
+    world.book(step="60s")
+    book = json.loads((world.folder / "playbooks" / "app.yaml").read_text())
+    book["schedule"] = {"every": "30d"}
+    (world.folder / "playbooks" / "app.yaml").write_text(json.dumps(book))
+    running = subprocess.Popen(
+        [*_installed(argv[0]), *argv[1:]],
+        env=world.environment,
+        cwd=world.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for("its program", runs.exists, 30)
+    running.send_signal(signal.SIGTERM)
+    told = running.communicate(timeout=20)[1]
+    assert running.returncode == 128 + signal.SIGTERM and "told to stop" in told, told
+    assert runs.read_text().split() == ["began", "ended"]
+    assert len(world.live) == 2, "nothing was revoked after it"
+    assert world.ends("rotate", "--due", within=60).returncode == 0
+    assert runs.read_text().split() == ["began", "ended"], "it is not restarted twice"
+    assert world.live and len(world.live) == 1 and world.stored != world.first
+
+
+def test_a_command_whose_program_does_not_end_is_over_in_time(world: Nasty) -> None:
+    """Its program is ended; a second signal would not wait for that."""
+    pid = world.folder / "program.pid"
+    world.restart(f"echo $$ > {pid}; sleep 300")
+    world.book(step="600s", timeout=600)
+    for signals in (1, 2):
+        pid.unlink(missing_ok=True)
+        running = subprocess.Popen(
+            [*_installed("rotate"), "app"],
+            env=world.environment,
+            cwd=world.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for("its program", pid.exists, 60)
+        begun = time.monotonic()
+        for _ in range(signals):
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        assert running.wait(30) == 128 + signal.SIGTERM
+        assert time.monotonic() - begun < (25 if signals == 1 else 3)
+    world.restart("true")
+    assert world.ends("rotate", "app", within=60).returncode == 0
+    assert len(world.live) == 1

@@ -14,6 +14,7 @@ from rotator.core.action import Finish
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key, Plan, Policy
 from rotator.core.state import Cause, Outcome, Phase, Rotation
+from rotator.engine.stopping import Stopping
 from rotator.errors import (
     BusyError,
     ConfigError,
@@ -76,6 +77,7 @@ CODES = {
     End.WOULD_REFUSE: 6,
     End.BUSY: 75,
     End.INTERRUPTED: 130,
+    End.TERMINATED: 143,
     End.PIPE_CLOSED: 141,
 }
 LEAKED = _rotation(outcome=Outcome.VERIFIED, compromised=True)
@@ -108,6 +110,7 @@ REPORTS = [
         End.KILLED,
     ),
     (_report(DONE, error=BusyError("held")), End.BUSY),
+    (_report(DONE, error=Stopping()), End.TERMINATED),
 ]
 
 
