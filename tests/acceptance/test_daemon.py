@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -145,6 +147,22 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         wait_for("its program's end", lambda: _gone(pid), 10)
     finally:
         world.close()
+
+
+@pytest.mark.slow
+def test_a_journal_that_others_have_locked_does_not_hold_up_the_end(one: Machine) -> None:
+    """Not even in the middle of a rotation: the next process goes on with it."""
+    one.start_daemon()
+    path = one.folder / "state" / "journal.db"
+    wait_for("the rotation", lambda: one.unfinished() > 0, 40, 0.01, alive=one._died)
+    with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert one.stop_daemon() < A_STOP
+        other.execute("ROLLBACK")
+    one.start_daemon()
+    wait_for("its end", lambda: one.rotations() and not one.unfinished(), 60, alive=one._died)
+    one.stop_daemon()
+    one.promises_hold()
 
 
 def test_a_broken_playbook_is_seen_and_the_others_go_on(one: Machine) -> None:
@@ -291,9 +309,6 @@ def _one(world: Nasty) -> bool:
 
 
 def _phase(folder: Path) -> str:
-    import contextlib
-    import sqlite3
-
     path = folder / "state" / "journal.db"
     if not path.exists():
         return ""
