@@ -13,6 +13,7 @@ from rotator.errors import ConfigError
 
 DEFAULT = "127.0.0.1:9187"
 OFF = "off"
+_PATIENCE = 2.0  # seconds
 _HOW = f"HOST:PORT, as {DEFAULT} or [::1]:9187, the absolute path of a socket, or {OFF}"
 
 
@@ -42,7 +43,7 @@ def place_of(text: str) -> Place | None:
     if path.startswith("/"):
         return Place(path=path)
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ConfigError(f"--listen {text} is no place to listen at", _HOW)
     return Place(host.removeprefix("[").removesuffix("]"), int(port))
 
@@ -51,8 +52,8 @@ def listening(place: Place) -> socket.socket:
     """Bound and listening. Raises ConfigError, with what is in the way."""
     try:
         return _socket_file(place.path) if place.path else _port(place)
-    except OSError as error:
-        words = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+        words = getattr(error, "strerror", "") or str(error)
         hint = "another process listens there, or --listen names another machine's address"
         raise ConfigError(f"cannot listen at {place}: {words}", f"{hint}; {_HOW}") from error
 
@@ -85,6 +86,7 @@ def _socket_file(path: str) -> socket.socket:
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
         try:
+            trying.settimeout(_PATIENCE)  # who is stopped takes no connection
             trying.connect(path)
         except ConnectionRefusedError:
             return False

@@ -68,7 +68,7 @@ def _server(loop: Loop, place: Place, status: Callable[[], dict[str, Any]]) -> A
     metrics = Metrics(loop)
     loop.runtime.listeners.add(metrics.counts)
     found = application(loop, place, status, lambda: redact(metrics.text()))
-    return Server(found, listening(place))
+    return Server(found, listening(place), loop.log)
 
 
 @contextlib.contextmanager

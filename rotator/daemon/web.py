@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rotator.daemon.listening import Place
+from rotator.daemon.log import Log
 from rotator.daemon.loop import LONGEST, Loop
 from rotator.errors import RotatorError
 from rotator.secret import redact
@@ -114,6 +116,20 @@ def _missing(loop: Loop) -> list[str]:
     return missing
 
 
+class _Told(logging.Handler):
+    """What uvicorn says, in the daemon's own log: its mistakes, and at debug those of others."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else "debug"
+        why = record.exc_info[1] if record.exc_info else None
+        error = {"error": f"{type(why).__name__}: {why}"} if why is not None else {}
+        self._log.say(level, record.getMessage(), **error)
+
+
 class _Connection(H11Protocol):
     """Whoever connects and does not ask makes room for others; uvicorn itself waits for ever."""
 
@@ -136,7 +152,9 @@ class _Connection(H11Protocol):
 class Server:
     """uvicorn, in a thread of its own: signals are the loop's."""
 
-    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+    def __init__(self, app: Starlette, listener: socket.socket, log: Log) -> None:
+        said = logging.getLogger("uvicorn.error")
+        said.handlers, said.propagate = [_Told(log)], False
         config = uvicorn.Config(
             app,
             http=_Connection,

@@ -14,9 +14,11 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 
-from rotator.daemon.listening import Place, listening
+from rotator.daemon.listening import Place, listening, place_of
 from rotator.daemon.loop import Loop
 from rotator.daemon.web import Server, application
+from rotator.errors import ConfigError
+from tests.integration.test_daemon_loop import Heard
 
 
 class _Loop:
@@ -31,7 +33,12 @@ class _Loop:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[], dict[str, Any]]], int]]:
+def log() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def serve(log: Heard) -> Iterator[Callable[[Callable[[], dict[str, Any]]], int]]:
     """The port at which it answers; `status` is what /api/v1/status asks."""
     servers: list[Server] = []
 
@@ -39,7 +46,7 @@ def serve() -> Iterator[Callable[[Callable[[], dict[str, Any]]], int]]:
         listener = listening(Place("127.0.0.1", 0))
         place = Place("127.0.0.1", listener.getsockname()[1])
         app = application(cast(Loop, _Loop()), place, status, lambda: "")
-        servers.append(Server(app, listener))
+        servers.append(Server(app, listener, log))
         servers[0].start()
         return place.port
 
@@ -99,3 +106,36 @@ def test_a_database_that_hangs_does_not_end_its_life(serve: Callable[..., int]) 
         go_on.set()
         for one in asking:
             one.join()
+
+
+def test_what_the_server_says_stands_in_the_log_of_the_daemon(
+    serve: Callable[..., int], log: Heard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A request that is none at debug, as anybody can make many; a mistake of ours as an error."""
+
+    def wrong() -> dict[str, Any]:
+        raise ZeroDivisionError("by nothing")
+
+    port = serve(wrong)
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(b"no request\r\n\r\n")
+        assert b"400" in asking.recv(4096)
+    assert _asked(port, "/api/v1/status") == 500
+    assert ("debug", "Invalid HTTP request received.", {}) in log.lines
+    end = time.monotonic() + 5
+    while not log.texts("error") and time.monotonic() < end:
+        time.sleep(0.01)  # it is told after the answer
+    [error] = [fields for level, _, fields in log.lines if level == "error"]
+    assert error == {"error": "ZeroDivisionError: by nothing"}
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("place", ["localhost:\u00b2", "localhost:\uff11", "localhost:-1", ":80"])
+def test_a_port_is_a_number(place: str) -> None:
+    with pytest.raises(ConfigError, match="no place to listen at"):
+        place_of(place)
+
+
+def test_a_name_that_no_host_can_have_is_told() -> None:
+    with pytest.raises(ConfigError, match="cannot listen at"):
+        listening(Place("a" * 70, 9187))
