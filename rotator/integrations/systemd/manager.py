@@ -92,9 +92,10 @@ class Manager:
     def units(self, names: Sequence[str]) -> list[Unit]:
         """The units of these names; patterns mean those that are loaded."""
         show = self.systemctl("show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
+        # The boot lies at `before - uptime` or later. So the uptime is read first: whatever time
+        # passes until then makes every process look older than it is.
         before = time.time()
-        told = self.host.run(f"{show} && echo && echo uptime && cat /proc/uptime")
-        blocks, _, uptime = told.rpartition("uptime\n")
+        uptime, _, blocks = self.host.run(f"cat /proc/uptime && {show}").partition("\n")
         return list(_units(blocks, float(uptime.split()[0]), before))
 
     def order(self, action: Literal["restart", "reload"], names: Sequence[str]) -> None:
@@ -154,7 +155,9 @@ def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
             for name in ("ActiveEnter", "ExecMainStart", "StateChange", "ActiveExit")
         )
         yield Unit(
-            shown, uptime - active if active else 0.0, *(booted + at if at else 0.0 for at in times)
+            shown,
+            max(0.0, uptime - active) if active else 0.0,
+            *(booted + at if at else 0.0 for at in times),
         )
 
 
