@@ -109,6 +109,8 @@ def _missing(loop: Loop) -> list[str]:
             missing.append(journal.no_key.message)
     except RotatorError as error:
         missing.append(redact(error.message))
+    if loop.tick_error and not missing:
+        missing.append(redact(loop.tick_error))  # it can be read, and not be written
     if loop.ticked is None and not missing:
         missing.append("it has not looked yet what is due")
     if loop.runtime.stopping.is_set():

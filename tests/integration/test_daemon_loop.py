@@ -166,6 +166,28 @@ def test_a_journal_that_goes_away_later_is_told_to_be_back(running: Running, ben
     running.until(lambda: "it looks again what is due" in running.log.texts("info"), 20)
 
 
+def test_it_is_not_ready_where_the_journal_can_be_read_and_not_be_written(
+    running: Running, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full, a lock of others: nothing is begun, and whoever waits for it is told."""
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    from rotator.daemon.web import _missing
+
+    running.start().until(_rotated(bench))
+    running.until(lambda: not running.loop.under_way and not _missing(running.loop))
+
+    def full(_: object) -> None:
+        raise JournalError("the journal cannot be written: disk is full", "free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(due, "ticked", full)
+        running.loop.reload()
+        running.until(lambda: running.loop.tick_error)
+        assert _missing(running.loop) == ["the journal cannot be written: disk is full"]
+    running.until(lambda: not _missing(running.loop), 20)
+
+
 def test_a_mistake_in_a_work_is_told_and_tried_again_after_a_change(
     running: Running, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
