@@ -85,7 +85,7 @@ class Running:
         assert not self.thread.is_alive()
         self.service.close()
 
-    def until(self, what: Callable[[], object], seconds: float = 8.0) -> None:
+    def until(self, what: Callable[[], object], seconds: float = 20.0) -> None:
         end = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < end, self.log.lines[-10:]
@@ -105,6 +105,7 @@ def bench(
 ) -> Iterator[Bench]:
     """A playbook with a schedule, never rotated; the loop turns quickly."""
     monkeypatch.setattr(loop_module, "LOOK", 0.02)
+    monkeypatch.setattr(loop_module, "_SHARE", 1)
     found = Bench(tmp_path, f"sqlite:///{tmp_path / 'journal.db'}")
     found.playbook(more=SCHEDULE)
     yield found
