@@ -215,3 +215,48 @@ def test_works_that_close_slowly_hold_up_nobody_who_closes_the_pool() -> None:
     assert time.monotonic() - begun < 1 and not found.drained(0.1)
     go_on.set()
     assert found.drained(5) and closed == [0, 1, 2]
+
+
+def test_a_work_that_is_continued_when_the_pool_is_closed_ends_where_it_would_wait() -> None:
+    found, inside, go_on, closed = _ending_pool(), threading.Event(), threading.Event(), list[str]()
+
+    def working() -> Work[None]:
+        try:
+            inside.set()
+            go_on.wait(10)
+            yield time.time() + 600
+            closed.append("it was continued once more")
+        finally:
+            closed.append("closed")
+
+    found.add(working(), "", lambda _: None, lambda _: None)
+    assert inside.wait(5)
+    found.close()
+    assert not found.drained(0.1) and not closed
+    go_on.set()
+    assert found.drained(5) and closed == ["closed"]
+
+
+def test_a_pool_is_closed_on_a_machine_without_a_thread_to_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, closed, right = _ending_pool(), list[int](), threading.Thread.start
+
+    def waiting() -> Work[None]:
+        try:
+            yield time.time() + 600
+        finally:
+            closed.append(1)
+
+    found.add(waiting(), "", lambda _: None, lambda _: None)
+    while found._inside or not found._waiting or found._waiting[0][0] == 0:
+        time.sleep(0.01)
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "closing":
+            raise RuntimeError("can't start new thread")
+        right(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    found.close()
+    assert found.drained(5) and closed == [1]
