@@ -24,24 +24,17 @@ def ends_in_order(found: Service) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are not ours
         yield
         return
-    ended = threading.Event()
-
-    def in_time() -> None:
-        from rotator.engine.stopping import PATIENCE, cut
-
-        found.stopping.wait()
-        if not ended.wait(PATIENCE):
-            cut()
+    from rotator import deadline
+    from rotator.engine.stopping import PATIENCE, over_in
 
     def stop(number: int, _: FrameType | None) -> None:
         if found.stopping.is_set():
             os._exit(SIGNALS + number)
         found.stopping.set()
 
-    threading.Thread(target=in_time, name="end", daemon=True).start()
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        with over_in(PATIENCE, found.stopping, deadline.cut):
+            yield
     finally:
-        ended.set()
         signal.signal(signal.SIGTERM, before)

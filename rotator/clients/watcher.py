@@ -15,12 +15,12 @@ import selectors
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from rotator import deadline
 from rotator.errors import TransientError
 
 LIMIT = 10_000_000  # bytes of what a program prints; the beginning is kept
@@ -200,33 +200,10 @@ def started(
             )
         ours.callback(_reap, process)
         ours.callback(watcher.close)  # before it is waited for
-        ours.enter_context(_cuttable(watcher))
+        ours.enter_context(deadline.cuttable(lambda: _end(watcher)))
         for file in (to_stdin, from_out, from_err):
             os.set_blocking(file.fileno(), False)
         yield Ends(to_stdin, from_out, from_err, watcher)
-
-
-_running: set[socket.socket] = set()
-_guard = threading.Lock()
-
-
-@contextlib.contextmanager
-def _cuttable(watcher: socket.socket) -> Iterator[None]:
-    with _guard:
-        _running.add(watcher)
-    try:
-        yield
-    finally:
-        with _guard:
-            _running.discard(watcher)
-
-
-def cut() -> None:
-    """End every program that runs now, with its process group; nobody knows how it ended."""
-    with _guard:
-        for watcher in _running:
-            with contextlib.suppress(OSError):  # it has just ended
-                watcher.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -250,6 +227,12 @@ def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[IO
         reads.enter_context(open(read, "rb", buffering=0)),
         writes.enter_context(open(write, "wb", buffering=0)),
     )
+
+
+def _end(watcher: socket.socket) -> None:
+    """Its program is ended, with its process group, and nobody is told how."""
+    with contextlib.suppress(OSError):  # it has just ended
+        watcher.shutdown(socket.SHUT_RDWR)
 
 
 def _reap(watcher: subprocess.Popen[bytes]) -> None:

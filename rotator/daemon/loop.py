@@ -11,17 +11,20 @@ import queue
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from rotator import deadline
 from rotator.daemon.log import Log
 from rotator.daemon.reloads import Reload, Reloads
 from rotator.daemon.supervisor import Supervisor
 from rotator.engine.pool import Pool
-from rotator.engine.stopping import PATIENCE, Stopping, cut
+from rotator.engine.stopping import PATIENCE, Stopping
 from rotator.errors import BusyError, LeaseLost, RotatorError
 from rotator.journal.failures import JournalAway
+from rotator.playbook.directory import Loaded
 from rotator.usecases import due
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
@@ -173,33 +176,33 @@ class Loop:
         runtime, loaded = self.runtime, self.reloads.last.loaded
         runtime.keeper  # noqa: B018  (opened once, before the threads)
         due.ticked(runtime)
-        names = sorted(
-            name for name in due.names_due(runtime, loaded, exactly=True) if self._may_begin(name)
-        )
-        for name, group in zip(names, groups(names, loaded), strict=True):
-            self._begin(name)
-            work = rotating(runtime, name, Request(only_if_due=True), loaded)
+        request = Request(only_if_due=True)
+        begun = self._free(due.names_due(runtime, loaded, exactly=True), loaded)
+        for name, group in begun:
+            work = rotating(runtime, name, request, loaded)
             self.pool.add(work, group, self._reported, partial(self._failed, name))
         if time.monotonic() < self._next_reconcile:
-            return bool(names)
-        begins = bool(names)
+            return bool(begun)
         self._next_reconcile = time.monotonic() + _RECONCILE
-        names = [name for name in due.to_reconcile(runtime, loaded) if self._may_begin(name)]
-        for name, group in zip(names, groups(names, loaded), strict=True):
-            self._begin(name)
+        looked = self._free(due.to_reconcile(runtime, loaded), loaded)
+        for name, group in looked:
             looking = due.reconciling(runtime, name, loaded)
             self.pool.add(looking, group, partial(self._looked, name), partial(self._failed, name))
-        return begins or bool(names)
+        return bool(begun or looked)
+
+    def _free(self, wanted: Iterable[str], loaded: Loaded) -> list[tuple[str, str]]:
+        """Those that may be begun, under way from here on, each with its group."""
+        names = [name for name in sorted(wanted) if self._may_begin(name)]
+        found = list(zip(names, groups(names, loaded), strict=True))
+        with self._lock:
+            self._under_way.update(names)
+        return found
 
     def _may_begin(self, name: str) -> bool:
         with self._lock:
             wait = self._waits.get(name)
             waits = wait is not None and wait.until > time.monotonic()
             return name not in self._under_way and not waits
-
-    def _begin(self, name: str) -> None:
-        with self._lock:
-            self._under_way.add(name)
 
     # --- the threads of the pool ---
     def _reported(self, report: Report) -> None:
@@ -276,7 +279,7 @@ class Loop:
             "calls that did not end in time are cut: the next holder looks what became of them",
             under_way=self.under_way,
         )
-        cut()
+        deadline.cut()
         self.pool.drained(_CUT)
 
 

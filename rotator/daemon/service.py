@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rotator import installed
+from rotator import deadline, installed
 from rotator.daemon.listening import Place, listening
 from rotator.daemon.log import EventLog, Log
 from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
-from rotator.engine.stopping import cut
+from rotator.engine.stopping import over_in
 from rotator.errors import ConfigError
 from rotator.journal.failures import JournalAway
 from rotator.secret import redact
+from rotator.usecases.exit_codes import SIGNALS
 from rotator.usecases.runtime import Runtime
 
-_SIGNALS = 128
 _LONGEST = 24.0  # seconds from the signal to the end of the process
 _EXPORT = 2.0  # seconds in which the audit log may still be handed on at the end
 
@@ -45,12 +44,14 @@ def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, 
         server = _server(loop, place, status)
         server.start()
         log.info(f"listening at {place}")
-    with _Signals(loop), _in_time(runtime.stopping):
+    # Whatever hangs then, a call into a kernel that does not come back, a journal that others have
+    # locked: leases end by themselves, and intents are in the journal.
+    with _Signals(loop), over_in(_LONGEST, runtime.stopping, lambda: os._exit(0)):
         loop.run()
         if server is not None:
             server.stop()
         if not runtime.exported(_EXPORT):
-            cut()
+            deadline.cut()
         runtime.close()
     log.info("stopped")
     return 0
@@ -69,26 +70,6 @@ def _server(loop: Loop, place: Place, status: Callable[[], dict[str, Any]]) -> A
     loop.runtime.listeners.add(metrics.counts)
     found = application(loop, place, status, lambda: redact(metrics.text()))
     return Server(found, listening(place), loop.log)
-
-
-@contextlib.contextmanager
-def _in_time(stopping: threading.Event) -> Iterator[None]:
-    """Once it was told to stop, this process ends, whatever hangs: a call into a kernel that does
-    not come back, a journal that others have locked. Leases end by themselves, and intents are in
-    the journal.
-    """
-    ended = threading.Event()
-
-    def leave() -> None:
-        stopping.wait()
-        if not ended.wait(_LONGEST):
-            os._exit(0)
-
-    threading.Thread(target=leave, name="end", daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
 
 
 class _Signals:
@@ -112,7 +93,7 @@ class _Signals:
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self._stops:
-            os._exit(_SIGNALS + number)  # whoever insists: what is in hand is for the next one
+            os._exit(SIGNALS + number)  # whoever insists: what is in hand is for the next one
         self._stops = True
         self._loop.stop()
 

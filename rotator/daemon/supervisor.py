@@ -13,15 +13,14 @@ _PATIENCE = 0.5  # seconds that it may be busy: the loop must turn
 class Supervisor:
     """The datagram socket that `Type=notify` names in the environment.
 
-    The name is taken out of the environment, so that no program we start speaks for us.
+    What names it is taken out of the environment, so that no program we start speaks for us.
     """
 
     def __init__(self) -> None:
         place = os.environ.pop("NOTIFY_SOCKET", "")
         self._place = f"\0{place[1:]}" if place.startswith("@") else place
-        pid, every = os.environ.pop("WATCHDOG_PID", ""), os.environ.pop("WATCHDOG_USEC", "")
-        mine = every.isdigit() and pid in ("", str(os.getpid()))
-        self.watchdog = int(every) / 1e6 if mine else None  # seconds it waits for a sign of life
+        for name in ("WATCHDOG_PID", "WATCHDOG_USEC"):  # a sign of life is given at each turn
+            os.environ.pop(name, None)
 
     def tell(self, *lines: str) -> None:
         if not self._place:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from rotator import deadline
-from rotator.clients import watcher
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rotator.errors import RotatorError
 
 PATIENCE = 20.0  # seconds in which calls that are in hand may end when a process stops
@@ -16,7 +18,20 @@ class Stopping(RotatorError):
         super().__init__("this process was told to stop", "`rotate --due` goes on with it")
 
 
-def cut() -> None:
-    """End every call and every program that is in hand; nobody knows what became of them."""
-    deadline.cut()
-    watcher.cut()
+@contextmanager
+def over_in(seconds: float, stopping: threading.Event, act: Callable[[], object]) -> Iterator[None]:
+    """`act` is called, in a thread of its own, where the block has not ended so many seconds after
+    `stopping` was set.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:
+        stopping.wait()
+        if not ended.wait(seconds):
+            act()
+
+    threading.Thread(target=wait, name="end", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
