@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
+import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 from rotator.demo.world import Traffic, _installed
 from tests.acceptance.issued import Issued
-from tests.servers.tools import wait_for
+from tests.servers.tools import asked, free_port, wait_for
 
 
 class Machine(Issued):
@@ -29,13 +28,13 @@ class Machine(Issued):
         super().__init__(folder)
         self.names = [f"service-{number}" for number in range(services)]
         self.log = folder / "daemon.log"
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._services = []
         self.daemon: subprocess.Popen[bytes] | None = None
         for name in self.names:
             home = folder / "app" / name
             home.mkdir()
-            key = self.first if name == self.names[0] else self._by_hand(name)
+            key = self.first if name == self.names[0] else self.made_by_hand(f"by hand {name}")
             (home / ".env").write_text(f"OPENAI_API_KEY={key}\n")
             (home / ".env").chmod(0o600)
             argv = [str(home / ".env"), str(home / "pid"), f"http://127.0.0.1:{self.issuer}"]
@@ -116,25 +115,12 @@ class Machine(Issued):
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
         """0 where nobody listens."""
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        try:
-            connection.request(method, path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except OSError:
-            return 0, ""
-        finally:
-            connection.close()
+        return asked(self.address, method, path)
 
     def metric(self, line: str) -> float | None:
         """The value of a series, named as it stands there; None where there is no such one."""
         found = [one for one in self.ask("/metrics")[1].splitlines() if one.startswith(f"{line} ")]
         return float(found[0].rpartition(" ")[2]) if found else None
-
-    def events(self, event: str) -> list[dict[str, Any]]:
-        """Lines of its log."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
 
     def rotations(self) -> list[tuple[str, float, str]]:
         """Playbook, beginning and outcome of each that ended."""
@@ -177,11 +163,6 @@ class Machine(Issued):
         assert sorted(self.live) == sorted(self.stored(name) for name in self.names)
         self.nobody_noticed()
 
-    def _by_hand(self, name: str) -> str:
-        path = "/v1/organization/projects/proj_demo/service_accounts"
-        made = self.admin("POST", path, {"name": f"by hand {name}"})
-        return str(made["api_key"]["value"])
-
     def _port(self, name: str) -> int:
         with contextlib.suppress(OSError, ValueError):
             return int((self.folder / "app" / name / "port").read_text())
@@ -201,8 +182,6 @@ class Machine(Issued):
 
     def command_to_end(self, pid_file: Path) -> None:
         with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-            import os
-
             os.kill(int(pid_file.read_text()), signal.SIGTERM)
 
 
@@ -213,8 +192,3 @@ def machine(folder: Path, services: int) -> Iterator[Machine]:
         yield found
     finally:
         found.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -81,10 +81,7 @@ class Issued:
             lambda: (folder / "issuer.port").exists() and (folder / "issuer.port").read_text(),
         )
         self.issuer = int((folder / "issuer.port").read_text())
-        made = self.admin(
-            "POST", "/v1/organization/projects/proj_demo/service_accounts", {"name": "made by hand"}
-        )
-        self.first = str(made["api_key"]["value"])
+        self.first = self.made_by_hand("made by hand")
         self.traffic: list[Traffic] = []
         self._balancers: list[ThreadingHTTPServer] = []
         for name in ("playbooks", "app"):
@@ -131,6 +128,11 @@ class Issued:
         headers = {"authorization": f"Bearer {self.admin_key}"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         return json.loads(connection.getresponse().read())
+
+    def made_by_hand(self, name: str) -> str:
+        """The value of a new key that rotator did not make."""
+        path = "/v1/organization/projects/proj_demo/service_accounts"
+        return str(self.admin("POST", path, {"name": name})["api_key"]["value"])
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -89,12 +89,7 @@ def test_a_program_that_does_not_end_is_cut_and_the_next_one_carries_on(tmp_path
     """Its process group is ended with it; SIGTERM is over in time, with 0."""
     world = Nasty(tmp_path)
     try:
-        pid = tmp_path / "program.pid"
-        world.restart(f"echo $$ > {pid}; sleep 300")
-        world.book(step="600s", timeout=600)
-        _schedule(world)
-        daemon = _daemon(world)
-        wait_for("the program", pid.exists, 40)
+        daemon, pid = _in_its_program(world)
         begun = time.monotonic()
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(60) == 0 and time.monotonic() - begun < A_STOP
@@ -133,12 +128,7 @@ def test_a_provider_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     world = Nasty(tmp_path)
     try:
-        pid = tmp_path / "program.pid"
-        world.restart(f"echo $$ > {pid}; sleep 300")
-        world.book(step="600s", timeout=600)
-        _schedule(world)
-        daemon = _daemon(world)
-        wait_for("the program", pid.exists, 40)
+        daemon, pid = _in_its_program(world)
         daemon.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         begun = time.monotonic()
@@ -302,6 +292,17 @@ def _daemon(world: Nasty) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stderr=(world.folder / "daemon.log").open("ab"),
     )
+
+
+def _in_its_program(world: Nasty) -> tuple[subprocess.Popen[bytes], Path]:
+    """A daemon whose restart has just begun, and does not end; the file with the program's id."""
+    pid = world.folder / "program.pid"
+    world.restart(f"echo $$ > {pid}; sleep 300")
+    world.book(step="600s", timeout=600)
+    _schedule(world)
+    daemon = _daemon(world)
+    wait_for("the program", pid.exists, 40)
+    return daemon, pid
 
 
 def _one(world: Nasty) -> bool:

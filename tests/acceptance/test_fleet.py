@@ -49,7 +49,7 @@ class Fleet(Issued):
         self._engine = create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
         for name in self.names:
             path = folder / "app" / f"{name}.env"
-            path.write_text(f"OPENAI_API_KEY={self._by_hand(name)}\n")
+            path.write_text(f"OPENAI_API_KEY={self.made_by_hand(f'by hand {name}')}\n")
             path.chmod(0o600)
         generate = {
             "uses": "openai",
@@ -107,11 +107,6 @@ class Fleet(Issued):
         dead = [n for n, daemon in self.daemons.items() if daemon.poll() is not None]
         logs = [(self.folder / f"node-{n}" / "log").read_text()[-1500:] for n in dead]
         return f"ended: {logs}" if dead else ""
-
-    def _by_hand(self, name: str) -> str:
-        path = "/v1/organization/projects/proj_demo/service_accounts"
-        made = self.admin("POST", path, {"name": f"by hand {name}"})
-        return str(made["api_key"]["value"])
 
     def promises_hold(self) -> None:
         """One live key a playbook, in its file, after one rotation of each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from rotator.daemon.listening import DEFAULT
 from rotator.demo.world import _installed
 from tests.acceptance.conftest import AcceptanceWorld, world  # noqa: F401  (a fixture)
 from tests.docs.test_docs import DOCS, blocks, commands
-from tests.servers.tools import free_port, wait_for
+from tests.servers.tools import asked, free_port, wait_for
 
 PAGE = DOCS / "run-it.md"
 TEXT = PAGE.read_text()
@@ -51,39 +50,26 @@ def test_the_daemon_answers_what_the_page_says(world: AcceptanceWorld) -> None: 
         cwd=world.folder,
     )
     try:
-        wait_for("the daemon", lambda: _asked(place, "GET", "/readyz")[0] == 200, 30)
+        wait_for("the daemon", lambda: asked(place, "GET", "/readyz")[0] == 200, 30)
         rows = re.findall(r"^\| `(GET|POST) (\S+)` \| (\d+)", TEXT, re.M)
         typed = re.findall(rf"^curl -s (?:-X (POST) )?http://{DEFAULT}(\S+)$", TEXT, re.M)
         assert len(rows) == 5 and len(typed) == 4
         for method, path in typed:
             assert (method or "GET", path) in [row[:2] for row in rows]
         for method, path, code in rows:
-            assert _asked(place, method, path)[0] == int(code), path
-        metrics = _asked(place, "GET", "/metrics")[1]
+            assert asked(place, method, path)[0] == int(code), path
+        metrics = asked(place, "GET", "/metrics")[1]
         for name in re.findall(r"`(rotator_[a-z_]+)`", TEXT):
             assert f"# TYPE {name} " in metrics, name
         doctor = world.rotator("doctor").stdout
         assert re.search(r"schedules: the daemon looked what is due .* by ", doctor), doctor
         (world.folder / "playbooks" / "broken.yaml").write_text("generate: {uses: openai\n")
-        code, told = _asked(place, "POST", "/-/reload")
+        code, told = asked(place, "POST", "/-/reload")
         assert code == 400 and "mistakes" in told and "broken.yaml" in told
-        assert _asked(place, "GET", "/readyz")[0] == 200
+        assert asked(place, "GET", "/readyz")[0] == 200
     finally:
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(25) == 0
-
-
-def _asked(place: str, method: str, path: str) -> tuple[int, str]:
-    """0 where nobody listens."""
-    connection = http.client.HTTPConnection(place, timeout=10)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except OSError:
-        return 0, ""
-    finally:
-        connection.close()
 
 
 def test_doctor_says_what_the_page_shows(world: AcceptanceWorld) -> None:  # noqa: F811

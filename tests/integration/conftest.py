@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from rotator.integrations.memory import world as memory
 from rotator.secret import Secret
@@ -94,6 +96,20 @@ class Bench:
     @property
     def live(self) -> list[str]:
         return [key.value for key in self.issuer.keys.values() if key.state == "live"]
+
+
+@contextlib.contextmanager
+def statements(service: Service) -> Iterator[list[str]]:
+    """Every statement that the journal is asked."""
+    found: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        found.append(statement)
+
+    engine = service.journal.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield found
+    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

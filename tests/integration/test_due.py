@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from rotator.cli import explained, overview, shapes, todos
 from rotator.core.order import Order
@@ -23,7 +23,7 @@ from rotator.usecases.service import Request, Service
 from rotator.views.explain import Event, explain
 from rotator.views.status import State, status_of
 from rotator.views.todo import PERSON
-from tests.integration.conftest import Bench
+from tests.integration.conftest import Bench, statements
 from tests.simulation.simulator import VirtualClock
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
@@ -239,16 +239,8 @@ def test_a_success_of_another_process_is_seen(bench: Bench, clock: VirtualClock)
 
 @pytest.fixture
 def asked(bench: Bench, clock: VirtualClock) -> Iterator[list[str]]:
-    """Every statement that the journal is asked."""
-    found: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
-        found.append(statement)
-
-    engine = bench.service.journal.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield found
-    event.remove(engine, "before_cursor_execute", note)
+    with statements(bench.service) as found:
+        yield found
 
 
 def test_a_call_with_nothing_to_do_asks_as_much_of_a_hundred_playbooks_as_of_one(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from rotator.core.order import Order
 from rotator.daemon.families import FAMILIES, Kind, Source
@@ -29,7 +29,7 @@ from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases import orders, pause
 from rotator.usecases.service import Request, Service
-from tests.integration.conftest import Bench
+from tests.integration.conftest import Bench, statements
 from tests.simulation.simulator import VirtualClock
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -393,16 +393,8 @@ def test_each_metric_is_there_by_name_before_it_has_a_value(daemon: Daemon) -> N
 
 @pytest.fixture
 def asked(daemon: Daemon) -> Iterator[list[str]]:
-    """Every statement that the journal is asked."""
-    found: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
-        found.append(statement)
-
-    engine = daemon.service.journal.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield found
-    event.remove(engine, "before_cursor_execute", note)
+    with statements(daemon.service) as found:
+        yield found
 
 
 def test_nothing_is_asked_for_each_playbook(daemon: Daemon, bench: Bench, asked: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import random
 import shutil
@@ -63,6 +64,19 @@ def run(argv: Sequence[Any], **kw: Any) -> str:
             f" {p.returncode}\n{(p.stdout or '')[-3000:]}"
         )
     return p.stdout or ""
+
+
+def asked(place: str, method: str, path: str) -> tuple[int, str]:
+    """Status and body of an answer by HTTP; 0 where nobody listens."""
+    connection = http.client.HTTPConnection(place, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
+    finally:
+        connection.close()
 
 
 def wait_for(
