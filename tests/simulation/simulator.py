@@ -488,9 +488,12 @@ class Simulation:
         stored = {
             v.reveal() for cell in memory.WORLD.cells.values() for v in (cell.values or {}).values()
         }
-        # Where a create kills the key in force, and its own key is refused, a person is asked: no
-        # store can hold one.
-        given_up = world.overlap is Overlap.NONE and rotation.phase is Phase.STUCK
+        # Where a create kills the key in force, and its own key is refused, a person is asked, and
+        # may give up: no store can hold a living one, and somebody is told.
+        told = rotation.phase is Phase.STUCK or (
+            rotation.outcome is Outcome.ABANDONED and any(d.attention for d in debts)
+        )
+        given_up = world.overlap is Overlap.NONE and told
         killed = world.died or world.meddled or given_up
         if world.restored and not killed and not stored <= set(live.values()):
             raise Broken("promise 1: after an old journal was restored the stores hold a dead key")
