@@ -13,7 +13,8 @@ from rotator.cli.common import (
     closing,
     examples,
     json_option,
-    name_argument,
+    know_key_patterns,
+    playbook_names,
     service,
 )
 from rotator.counting import span
@@ -30,13 +31,45 @@ _MARKS = {Level.OK: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
 @click.command(
     "plan",
     context_settings=CONTEXT,
-    epilog=examples("rotator plan openai-prod", "rotator plan openai-prod --json"),
+    epilog=examples("rotator plan openai-prod", "rotator plan --offline"),
 )
-@name_argument
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=playbook_names)
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask nobody, and no journal: by the playbooks alone; without NAME, of all of them.",
+)
 @json_option
-def plan_command(name: str, as_json: bool) -> int:
-    """What a rotation of NAME would do, and what preflight finds."""
-    return plans([name], as_json)
+def plan_command(names: tuple[str, ...], offline: bool, as_json: bool) -> int:
+    """What a rotation of each NAME would do, and what preflight finds."""
+    if offline:
+        return _offline(names, as_json)
+    if not names:
+        raise click.UsageError("name the playbooks, or say --offline for all of them")
+    return plans(names, as_json)
+
+
+def _offline(names: Sequence[str], as_json: bool) -> int:
+    """By the playbooks alone: every mistake of theirs, and the steps of those that are right."""
+    from rotator import settings
+    from rotator.views.plan import unasked
+
+    know_key_patterns()
+    loaded = settings.load().directory.load()
+    of_named = [one for name in names for one in loaded.mistakes_of(name)]
+    wrong = of_named if names else loaded.mistakes
+    right = [name for name in names or sorted(loaded.playbooks) if not loaded.mistakes_of(name)]
+    planned = [unasked(loaded.get(name)) for name in dict.fromkeys(right)]
+    code = (End.MISTAKE if wrong else End.SAID).code
+    for mistake in wrong:
+        words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
+    if as_json:
+        return shapes.answer(
+            code, shapes.mistakes(wrong), playbooks=[_json(one) for one in planned]
+        )
+    for one in planned:
+        _show(one, len(planned) > 1)
+    return code
 
 
 def plans(
@@ -89,6 +122,7 @@ def _json(planned: PlannedRotation) -> dict[str, Any]:
         "exit_code": _exit_code(planned),
         "in_force": shapes.key(seen.key) if seen.known else None,
         "sure": seen.known,
+        "offline": planned.offline,
         "under_way": seen.running or None,
         "dies_first": _keys(planned) or None,
         "replaced": planned.dying.replaced,
@@ -142,7 +176,7 @@ def _steps(planned: PlannedRotation) -> list[tuple[str, str]]:
     probes = " · ".join(probe.name for probe in playbook.probes)
     return [
         *([("first", first)] if dying else []),
-        ("in force", _in_force(seen)),
+        ("in force", "nobody was asked" if planned.offline else _in_force(seen)),
         ("generate", _new_key(planned)),
         ("store", " · ".join(stores)),
         ("restart", " → ".join(consumers) or "nobody"),

@@ -45,6 +45,7 @@ class PlannedRotation:
     gone: bool  # its file is: this is the last version that the journal knows
     seen: Examined
     dying: Dying
+    offline: bool = False  # nobody was asked: `seen` is empty
 
     @property
     def refused(self) -> bool:
@@ -85,6 +86,12 @@ def plan(service: Service, name: str, asked: Asked, loaded: Loaded) -> PlannedRo
     seen = preflight.examine(service.journal, playbook, now, asked.compromised, asked.revoke_first)
     dying = _dying(service, playbook, asked.key) if asked.revoke_first else Dying()
     return PlannedRotation(name, asked, playbook, gone, seen, dying)
+
+
+def unasked(playbook: Playbook) -> PlannedRotation:
+    """What the playbook alone says: no journal, no provider, no store was asked."""
+    name = playbook.name
+    return PlannedRotation(name, Asked(), playbook, False, Examined(()), Dying(), offline=True)
 
 
 def _known(service: Service, name: str) -> bool:

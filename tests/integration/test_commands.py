@@ -299,6 +299,30 @@ def test_a_plan_shows_what_would_happen_and_changes_nothing(
     ]
 
 
+def test_a_plan_offline_asks_nobody(run: Callable[..., Said], home: Path) -> None:
+    """Neither the provider, nor a store, nor a journal: it works where none of them is."""
+    (home / "keys.py").write_text(f"open({str(home / 'asked')!r}, 'w')")
+    said = run("plan", "--offline")
+    assert said.code == 0 and "nobody was asked" in said.out, said
+    assert f"file {home}/key" in said.out and "the old key after 0 s" in said.out
+    assert not (home / "asked").exists() and not (home / "state").exists()
+    (found,) = run("plan", "one", "--offline", "--json").json["playbooks"]
+    assert (found["offline"], found["sure"], found["findings"]) == (True, False, [])
+
+
+def test_a_plan_offline_tells_every_mistake(run: Callable[..., Said], home: Path) -> None:
+    (home / "playbooks" / "two.yaml").write_text(
+        "generate: {uses: opnai}\nstore: {uses: file, path: /x}\n"
+    )
+    said = run("plan", "--offline")
+    assert said.code == 2 and "two.yaml:1:18" in said.err and "did you mean 'openai'" in said.err
+    assert f"file {home}/key" in said.out, "the other one is planned all the same"
+    assert run("plan", "one", "--offline").code == 0, "a mistake of another one is not asked for"
+    assert run("plan", "two", "--offline", "--json").json["playbooks"] == []
+    assert run("plan", "three", "--offline").code == 2
+    assert run("plan").code == 2
+
+
 def test_looking_back(run: Callable[..., Said], home: Path) -> None:
     run("rotate", "one", "--wait", "--reason", "drill")
     assert run("status", "--json").json["playbooks"][0]["state"] == "ok"
