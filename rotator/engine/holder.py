@@ -234,6 +234,7 @@ class Holder:
                 self.playbook,
                 self._saved,
                 self._heads,
+                lambda rotation: self.books.of(rotation).provider,
             )
             writing.case = self.case
             yield writing

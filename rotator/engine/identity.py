@@ -16,6 +16,7 @@ from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
 from rotator.model import Credential, Finding, KeyRecord, Label, Level
 from rotator.playbook.playbook import Playbook
+from rotator.plugin import Told
 from rotator.secret import Secret
 
 Listing = Callable[[], list[KeyRecord]]
@@ -81,6 +82,29 @@ def identify(
     if not playbook.provider.can_list:
         return key, taken
     return _in_the_list(journal, playbook, key, credential.primary, taken, now, listing), taken
+
+
+def id_of_supplied(journal: Journal, playbook: Playbook, credential: Credential, now: float) -> str:
+    """The id at its provider of a key that a person made: by it rotator destroys the key one day.
+
+    Raises RefusedError where it is not sure which of the listed keys it is.
+    """
+    provider = playbook.provider
+    if isinstance(provider, Told) and (told := provider.id_told(credential)):
+        return told
+    if not provider.can_list:
+        return ""
+    literal = provider.literal_prefix(credential.primary)
+    match = identity.identify(
+        provider.inventory(), credential.primary.reveal(), literal, now, accepted=True
+    )
+    if isinstance(match, identity.Match):
+        return match.record.id
+    raise RefusedError(
+        f"it is not sure which key at the provider this is: {match.why}{listed(match.candidates)}",
+        f"one that was made just now may be listed later; else `rotator supply {playbook.name} --id"
+        " ID`",
+    )
 
 
 def _refuse_another_hint(playbook: Playbook, key: Key, value: Secret, listing: Listing) -> None:

@@ -4,6 +4,7 @@ or nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,14 +17,16 @@ from rotator.core import debt as debt_machine
 from rotator.core import incident, keep, machine, patience, turn
 from rotator.core.action import Action, Call, Done, Later, Op, Swept
 from rotator.core.debt_state import Debt, DebtPhase, Proof
-from rotator.core.plan import Key
+from rotator.core.plan import Key, Plan
 from rotator.core.state import Cause, Outcome, Phase, Rotation
 from rotator.core.turn import Unit
 from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.performed import EFFECTS, Performed
+from rotator.errors import RotatorError
 from rotator.journal import cases, credentials, versions
 from rotator.journal.journal import Journal
+from rotator.plugin import Destroying
 
 _CLOCK = "the clock jumped: its times were moved along"
 _TOLD = {DebtPhase.HELD: "held", DebtPhase.PAID: "paid"}
@@ -47,6 +50,8 @@ class Writing:
     heads: dict[
         str, chain.Head
     ]  # of this case's chains: nobody else writes them while the lease is held
+    # The provider that a rotation was begun with
+    provider_of: Callable[[str], object]
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -203,6 +208,7 @@ class Writing:
         versions = (
             tuple(write.replaced for write in rotation.writes) if cause is not Cause.UNDONE else ()
         )
+        plan = self._plan_of_a_debt(rotation, cause) if keys else rotation.plan
         for key in keys:
             debt = debt_machine.begin(
                 Debt(
@@ -211,7 +217,7 @@ class Writing:
                     rotation.id,
                     key,
                     cause,
-                    rotation.plan,
+                    plan,
                     now=self.clock.now(),
                     versions=versions,
                     stored=stored,
@@ -223,6 +229,21 @@ class Writing:
             if not any(other.open and other.key.same(key) for other in self.case.debts):
                 self.case = replace(self.case, debts=(*self.case.debts, debt))
             self.record(debt, "decision", decision=f"{key} is owed: {cause}")
+
+    def _plan_of_a_debt(self, rotation: Rotation, cause: Cause) -> Plan:
+        """`supplied` of a debt says who destroys the key.
+
+        What a person made, and an undo leaves over, may be in use elsewhere: they decide.
+        """
+        by_a_person = rotation.plan.supplied
+        if not by_a_person or cause is Cause.UNDONE:
+            return rotation.plan
+        try:
+            provider = self.provider_of(rotation.id)
+        except RotatorError:  # the playbook does not open: a person is asked
+            return rotation.plan
+        destroys = isinstance(provider, Destroying) and provider.destroys
+        return replace(rotation.plan, supplied=not destroys)
 
     def _put(self, unit: Unit) -> None:
         """Its intent, if one was written down, is answered by this."""

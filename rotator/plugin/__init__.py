@@ -10,10 +10,12 @@ from rotator.plugin.integration import Integration, Wrapping
 from rotator.plugin.probe import AsksWithKey, Foreseen, Probe, ProbeDefaults
 from rotator.plugin.provider import (
     Console,
+    Destroying,
     Inheriting,
     Provider,
     ProviderDefaults,
     Supplied,
+    Told,
     console_of,
 )
 from rotator.plugin.restarter import (
@@ -55,6 +57,7 @@ __all__ = [
     "Beside",
     "Console",
     "Copied",
+    "Destroying",
     "EnvFileReader",
     "Fitting",
     "Foreseen",
@@ -75,6 +78,7 @@ __all__ = [
     "Store",
     "StoreDefaults",
     "Supplied",
+    "Told",
     "UsualAddress",
     "WithEntry",
     "Wrapping",

@@ -28,7 +28,13 @@ KINDS: Mapping[str, type] = {
 }
 # What a plugin of a kind may have besides: it is asked as soon as the member is there
 _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
-    "provider": (provider.Inheriting, provider.Console, UsualAddress),
+    "provider": (
+        provider.Inheriting,
+        provider.Console,
+        provider.Destroying,
+        provider.Told,
+        UsualAddress,
+    ),
     "store": (
         store.Addressed,
         store.Copied,

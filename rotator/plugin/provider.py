@@ -278,6 +278,23 @@ class Supplied(Protocol):
 
 
 @runtime_checkable
+class Destroying(Protocol):
+    """A provider that knows who destroys its keys; without it, whoever makes them does."""
+
+    @property
+    def destroys(self) -> bool:
+        """Whether `revoke` works."""
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A provider that tells a key's id to whoever has its value."""
+
+    def id_told(self, credential: Credential) -> str:
+        """Asked with the key itself; '' where nothing tells it."""
+
+
+@runtime_checkable
 class Console(Protocol):
     """A provider that knows where a person makes and destroys keys."""
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from rotator.core.action import Ask, Call, Done, Kind, Op
 from rotator.core.plan import Key
 from rotator.core.state import Rotation
+from rotator.engine import identity
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.runner import Session
 from rotator.errors import PermanentError, RefusedError
 from rotator.journal import credentials
 from rotator.model import Credential
-from rotator.plugin import Supplied
+from rotator.plugin import Destroying, Supplied
 from rotator.secret import Secret, is_a_secret
 from rotator.usecases.carry_on import carry_on
 from rotator.usecases.report import Report, where_keys_are_made
@@ -65,14 +66,22 @@ def _supplied(
             "--id is the key itself",
             "leave it out, or give the id alone",
         )
-    credential = Credential(credential.values, key_id, credential.hint)
+    credential = replace(credential, id=key_id)
     key = runtime.journal.key_of(credential)
     if (failed := session.tried(rotation, key, credential)) is not None:
         refused = failed.kind is Kind.REJECTED
         why = f"the provider refuses this key: {failed.message}" if refused else failed.message
         hint = "one that was made just now may need a minute" if refused else failed.hint
         raise _not_taken(session, rotation, provider, why, hint)
-    return key, credential
+    if not key_id and isinstance(provider, Destroying) and provider.destroys:
+        try:
+            key_id = identity.id_of_supplied(
+                runtime.journal, session.books.of(rotation.id), credential, runtime.clock.now()
+            )
+        except RefusedError as error:
+            raise _not_taken(session, rotation, provider, error.message, error.hint) from error
+    credential = replace(credential, id=key_id)
+    return replace(key, id=key_id), credential
 
 
 def _not_taken(

@@ -412,5 +412,5 @@ def test_a_catalog_says_whether_and_how_late_the_last_use_is_told() -> None:
     told = {
         name: bool(entry.list_ and entry.list_.each.last_used) for name, entry in entries.items()
     }
-    assert told == {"dakora": True, "openai": True, "openrouter": False}
+    assert told == {"anthropic": False, "dakora": True, "openai": True, "openrouter": False}
     assert {name: bool(entry.last_used) for name, entry in entries.items()} == told

@@ -19,7 +19,8 @@ from rotator.core.plan import ConsumerPlan, Key, Plan, StorePlan
 from rotator.core.state import Cause, Phase, Rotation, Write
 from rotator.counting import as_typed
 from rotator.daemon.families import FAMILIES
-from rotator.integrations.catalog.entry import METHODS, CatalogEntry, RequestTemplate
+from rotator.integrations.catalog.entry import CatalogEntry
+from rotator.integrations.catalog.request import METHODS, RequestTemplate
 from rotator.playbook.registry import KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape
 from rotator.usecases.exit_codes import Exit

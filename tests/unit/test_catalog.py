@@ -10,14 +10,15 @@ import jsonschema
 import pytest
 import yaml
 
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, PermanentError, Unsupported
 from rotator.integrations.catalog import entry as catalog_entry
 from rotator.integrations.catalog.shipped import shipped
+from rotator.model import Label, single
 from rotator.playbook import catalog
 from rotator.playbook.directory import Directory
 from rotator.playbook.json_schema import catalog_schema
 from rotator.playbook.mistakes import PlaybookMistakes
-from rotator.secret import Redactor
+from rotator.secret import Redactor, Secret
 
 GOOD = """\
 name: Ours
@@ -403,6 +404,72 @@ WRONG = {
         "unknown key 'when' in list",
         "",
     ),
+    "a person with a slip": (
+        GOOD[GOOD.index("create:") : GOOD.index("list:")],
+        "create: operater\n",
+        13,
+        "'operater'",
+        "operator",
+    ),
+    "nobody destroys it": ("revoke:\n", "revoke: []\nx:\n", 26, "nothing does it", "operator"),
+    "steps of nobody": (
+        "quota: 5",
+        "steps: {create: [Press the button.]}",
+        6,
+        "no person does it",
+        "",
+    ),
+    "a federation without its page": (
+        "quota: 5",
+        "federation: {offered: true, name: WIF}",
+        6,
+        "'docs' is missing",
+        "https://",
+    ),
+    "a federation of no kind": ("quota: 5", "federation: yes", 6, "federation", "a mapping"),
+    "a further header that is none": (
+        "auth: {bearer: admin}}",
+        "auth: {bearer: admin}, headers: {'x y': a}}",
+        12,
+        "no name of a header",
+        "",
+    ),
+    "a further header of a secret that is none": (
+        "auth: {bearer: admin}}",
+        "auth: {bearer: admin}, headers: {x: {secret: adminn}}}",
+        12,
+        "'adminn'",
+        "admin",
+    ),
+    "a further header that is a number": (
+        "auth: {bearer: admin}}",
+        "auth: {bearer: admin}, headers: {x: 7}}",
+        12,
+        "api.headers.x",
+        "",
+    ),
+    "no administrator": (", auth: {bearer: admin}}", "}", 12, "'auth' is missing", "bearer"),
+    "half of HTTP Basic": (
+        "auth: {bearer: admin}}",
+        "auth: {basic: [admin]}}",
+        12,
+        "a user and a password",
+        "basic",
+    ),
+    "a password that is no secret": (
+        "auth: {bearer: admin}}",
+        "auth: {basic: [team, team]}}",
+        12,
+        "no secret",
+        "",
+    ),
+    "a prefix of no header": (
+        "auth: {bearer: admin}}",
+        "auth: {bearer: admin, prefix: Token}}",
+        12,
+        "stands before",
+        "",
+    ),
     "a word twice": ("quota: 5", "quota: 5\nquota: 6", 7, "'quota' stands here twice", "keep one"),
     "a part that is missing": ("probe: {", "# {", 1, "'probe' is missing", ""),
     "no mapping": (GOOD, "- a\n- b\n", 1, "a catalog file is a mapping", "name"),
@@ -548,10 +615,63 @@ def _fits(text: str) -> bool:
     )
 
 
+BY_HAND = """\
+name: Theirs
+console: https://theirs.example/keys
+federation: {offered: false}
+steps: {create: [Press "New key".], revoke: [Press "Delete".]}
+api: {base: 'https://api.theirs.example'}
+create: operator
+revoke: operator
+probe: {request: {GET: /me, auth: {bearer: key}}}
+"""
+
+
+def test_a_file_may_leave_both_to_a_person(tmp_path: Path) -> None:
+    """Then it has no administrator, and needs no settings."""
+    (tmp_path / "theirs.yaml").write_text(BY_HAND)
+    made = catalog.provider(tmp_path / "theirs.yaml")()
+    assert made.supplied and not made.destroys and made.console == "https://theirs.example/keys"
+    assert made.preflight() == [] and not made.can_list
+    with pytest.raises(Unsupported, match="only a person can destroy"):
+        made.revoke(single("their-key-01234"))
+    with pytest.raises(Unsupported, match="a person makes"):
+        made.generate(Label("i", "p", "r", 1), None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "text"),
+    [
+        ("console: https://theirs.example/keys\n", "", 5, "where a person does it"),
+        ("probe:", "list: {request: {GET: /k}, each: {in: k, id: id}}\nprobe:", 5, "'auth' is mis"),
+    ],
+)
+def test_what_a_person_does_needs_its_place(
+    before: str, after: str, line: int, text: str, tmp_path: Path
+) -> None:
+    found = _mistakes(tmp_path, BY_HAND.replace(before, after))
+    assert any(one[0] == line and text in one[2] for one in found), found
+
+
+@pytest.mark.parametrize(
+    "pasted", [" our-key", "our-key-0123", "'their-key-0123'", "their-k\u0435y-1"]
+)
+def test_a_pasted_key_is_looked_at_as_one_word(pasted: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text(BY_HAND + "pattern: 'their-[a-z0-9-]+'\n")
+    made = catalog.provider(tmp_path / "theirs.yaml")()
+    with pytest.raises(PermanentError, match="this is not the key"):
+        made.accept(Secret(pasted), None)
+    assert made.accept(Secret(" their-key-0123\n"), None).primary == Secret("their-key-0123")
+
+
 def test_the_json_schema_of_a_file_agrees_with_what_loads() -> None:
     """As a file spells it: a method is a key, `list` and `in` are words."""
     jsonschema.Draft202012Validator.check_schema(catalog_schema())
-    assert _fits(GOOD) and all(_fits(path.read_text()) for path in shipped().values())
+    assert (
+        _fits(GOOD)
+        and _fits(BY_HAND)
+        and all(_fits(path.read_text()) for path in shipped().values())
+    )
     for written, wrong in (
         ("probe: {request: {GET:", "probe: {request: {POST: /a, GET:"),
         ("probe: {request: {GET:", "probe: {request: {path:"),

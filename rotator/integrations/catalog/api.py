@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from rotator.clients import http, reading
 from rotator.errors import ConfigError, Unsupported
 from rotator.integrations.catalog import listing, templates
-from rotator.integrations.catalog.entry import CatalogEntry, Each, RequestTemplate
+from rotator.integrations.catalog.entry import CatalogEntry, Each
+from rotator.integrations.catalog.request import RequestTemplate
 from rotator.plugin import setting, values_of
 from rotator.reference import Reference
 
@@ -101,7 +102,7 @@ class CatalogApi:
             if reference is not None
         }
         given = {**self._values(), **values}
-        return templates.build(template, self._base, self.entry.api.auth, secrets, given, makes_key)
+        return templates.build(template, self._base, self.entry.api, secrets, given, makes_key)
 
     def _call(
         self,

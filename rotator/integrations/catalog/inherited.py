@@ -18,8 +18,10 @@ from rotator.secret import redact
 _SHOWN = 60  # characters of a value in a message
 
 
-def asked(create: Create) -> set[str]:
-    """What this create takes over: `old.NAME` and `expires.FORM`."""
+def asked(create: Create | None) -> set[str]:
+    """What this create takes over: `old.NAME` and `expires.FORM`; None: a person makes the key."""
+    if create is None:
+        return set()
     names = placeholders([create.request.json_body, create.request.query])
     return {name for name in names if name.startswith((OLD, END))}
 
@@ -57,7 +59,7 @@ def _life(entry: CatalogEntry, old: KeyRecord | None) -> float | None:
 
 
 def findings(
-    entry: CatalogEntry, create: Create, old: KeyRecord | None, now: float
+    entry: CatalogEntry, create: Create | None, old: KeyRecord | None, now: float
 ) -> Iterator[Finding]:
     """What the new key will have of the old one, and what not, said before it is made."""
     takes = asked(create)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rotator.integrations.catalog.entry import END, FORMS, HEADER, OLD, OWNED
+from rotator.integrations.catalog.entry import BY_HAND, END, FORMS, HEADER, OLD, OWNED
 from rotator.integrations.catalog.proof_words import (
     KNOWN_IN,
     Path_,
@@ -33,6 +33,7 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
     proof = _Proof(data)
     proof.settings(frozenset(reserved))
     proof.api()
+    proof.by_hand()
     proof.creates()
     proof.listing()
     proof.switches()
@@ -82,6 +83,40 @@ class _Proof(ProofOfWords):
                     "settings stand in the requests' paths",
                 )
         self._auth(("api", "auth"), probe=False)
+        self._headers(("api", "headers"), False)
+        asks = any(self._map(name) or self._list(name) for name in ("create", "list", "revoke"))
+        if asks and self._map("api") and "auth" not in self._map("api"):
+            self.wrong(("api",), "'auth' is missing in api", "auth: {bearer: NAME}")
+
+    def _by_hand(self, name: str) -> bool:
+        """Whether a person does it. A word that is not the one for that is a mistake."""
+        value = self.data.get(name)
+        if isinstance(value, str) and value != BY_HAND:
+            self.found.append(
+                Wrong((name,), f"{name}: '{value}' is no list of requests", "", value, (BY_HAND,))
+            )
+        if value == []:
+            self.wrong((name,), f"{name}: nothing does it", f"say `{name}: {BY_HAND}`")
+        return value == BY_HAND
+
+    def by_hand(self) -> None:
+        """What is said of a person's part, and of access without a key."""
+        for name in ("create", "revoke"):
+            steps = self._list("steps", name)
+            if self._by_hand(name):
+                if not self.data.get("console"):
+                    self.wrong(
+                        (name, "=key"),
+                        "where a person does it stands nowhere",
+                        "console: https://…",
+                    )
+            elif steps:
+                self.wrong(("steps", name, "=key"), f"no person does it: `{name}` has requests", "")
+        federation = self._map("federation")
+        if federation.get("offered") is True and not federation.get("docs"):
+            self.wrong(
+                ("federation",), "'docs' is missing: where it is described", "docs: https://…"
+            )
 
     def creates(self) -> None:
         listed = isinstance(self.data.get("list"), Mapping)
@@ -182,7 +217,8 @@ class _Proof(ProofOfWords):
         labels = self._list("list", "each", "label")
         for index, path in enumerate(labels):
             self._jmespath(("list", "each", "label", index), path, needed=True)
-        if each and "label" not in each and self.data.get("recovery", "label") == "label":
+        by_label = self.data.get("recovery", "label") == "label" and self._list("create")
+        if each and "label" not in each and by_label:
             self.wrong(
                 ("list", "each"),
                 "'label' is missing: where the list shows the name that a create gave",

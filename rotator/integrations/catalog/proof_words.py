@@ -106,16 +106,43 @@ class ProofOfWords:
                     "auth: {bearer: NAME} or {header: NAME, value: NAME}",
                 )
             return
-        if ("bearer" in auth) == ("header" in auth) or ("header" in auth) != ("value" in auth):
-            self.wrong(path, "auth is `bearer: NAME`, or `header: X-…` with `value: NAME`")
-        header = auth.get("header")
-        if isinstance(header, str) and not _TOKEN.fullmatch(header):
+        ways = [way for way in ("bearer", "header", "basic") if way in auth]
+        if len(ways) != 1 or ("header" in auth) != ("value" in auth):
             self.wrong(
-                (*path, "header"), f"'{header}' is no name of a header", "for instance X-API-Key"
+                path,
+                "auth is `bearer: NAME`, or `header: X-…` with `value: NAME`, or"
+                " `basic: [USER, PASSWORD]`",
             )
+        if "prefix" in auth and "header" not in auth:
+            self.wrong((*path, "prefix"), "`prefix` stands before the value of a `header`")
+        header = auth.get("header")
+        if isinstance(header, str):
+            self._header_name((*path, "header"), header)
         for part in ("bearer", "value"):
             if isinstance(auth.get(part), str):
                 self._secret((*path, part), auth[part], probe)
+        self._basic((*path, "basic"), auth.get("basic"), probe)
+
+    def _basic(self, path: Path_, pair: Any, probe: bool) -> None:
+        if pair is None:
+            return
+        if not (isinstance(pair, list) and len(pair) == 2):
+            self.wrong(path, "HTTP Basic has a user and a password", "basic: [USER, PASSWORD]")
+            return
+        for index, name in enumerate(pair):
+            if isinstance(name, str) and (index == 1 or name not in self.plain - self.optional):
+                self._secret((*path, index), name, probe)
+
+    def _headers(self, path: Path_, probe: bool) -> None:
+        for name, value in self._map(*path).items():
+            if isinstance(name, str):
+                self._header_name((*path, name, "=key"), name)
+            if isinstance(value, Mapping) and isinstance(value.get("secret"), str):
+                self._secret((*path, name, "secret"), value["secret"], probe)
+
+    def _header_name(self, path: Path_, name: str) -> None:
+        if not _TOKEN.fullmatch(name):
+            self.wrong(path, f"'{name}' is no name of a header", "for instance X-API-Key")
 
     def _secret(self, path: Path_, name: str, probe: bool) -> None:
         known = ("key",) if probe else tuple(sorted(self.secrets))
@@ -161,6 +188,7 @@ class ProofOfWords:
             self._placeholders((*path, "query", name), value, context.union(taken_over))
         self._body((*path, "json"), request.get("json"), context.union(taken_over))
         self._auth((*path, "auth"), probe)
+        self._headers((*path, "headers"), probe)
 
     def _address(self, path: Path_, text: str, context: set[str], when: str) -> None:
         if not text.startswith("/") or re.search(r"[?#\s]", text):

@@ -8,9 +8,9 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from rotator.clients import http, patterns, reading
+from rotator.clients import http, pasted, patterns, reading
 from rotator.counting import count
 from rotator.errors import (
     Conflict,
@@ -50,10 +50,21 @@ from rotator.secret import Secret, hint_of
 class HttpProvider(CatalogApi, ProviderDefaults):
     """The code behind every catalog file."""
 
-    supplied: ClassVar[bool] = False
     listed: dict[str, KeyRecord] = field(
         default_factory=dict, init=False, repr=False, compare=False, metadata={"hidden": True}
     )
+
+    @property
+    def supplied(self) -> bool:
+        return not self.entry.create
+
+    @property
+    def destroys(self) -> bool:
+        return bool(self.entry.revoke)
+
+    @property
+    def console(self) -> str | None:
+        return self.entry.console or None
 
     @property
     def overlap(self) -> Overlap:
@@ -61,7 +72,9 @@ class HttpProvider(CatalogApi, ProviderDefaults):
 
     @property
     def recovery(self) -> Recovery:
-        return Recovery(self.entry.recovery) if self.can_list else Recovery.NONE
+        if self.supplied or not self.can_list:
+            return Recovery.NONE
+        return Recovery(self.entry.recovery)
 
     @property
     def quota(self) -> int:
@@ -97,6 +110,8 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         a quota is.
         """
         if not self.can_list:
+            if self.supplied and not self.destroys:
+                return []
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
         live = sum(record.active for record in listing.records(self._each, items))
@@ -136,7 +151,16 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         end: float | None = given.get(f"{END}unix") if asked else None
         return end
 
+    def accept(self, value: Secret, old: Credential | None) -> Credential:
+        """The supplied key without the blanks around it.
+
+        Raises PermanentError where it cannot be one.
+        """
+        return pasted.taken(value, old, self.looks_right)
+
     def _create(self) -> Create:
+        if self.supplied:
+            raise Unsupported("a person makes this key", "`rotator supply NAME`")
         create = next(
             (case for case in self.entry.create if not case.when or self._given(case.when)), None
         )
@@ -153,7 +177,8 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return self.listed.get(like.id)
 
     def inherits(self, old: KeyRecord | None) -> list[Finding]:
-        return list(inherited.findings(self.entry, self._create(), old, time.time()))
+        create = None if self.supplied else self._create()
+        return list(inherited.findings(self.entry, create, old, time.time()))
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported(f"{self.entry.name} shows a key only once")
@@ -180,6 +205,10 @@ class HttpProvider(CatalogApi, ProviderDefaults):
 
         An answer that says "gone already" is believed only if nothing speaks against it.
         """
+        if not self.destroys:
+            raise Unsupported(
+                "only a person can destroy this key", "`rotator confirm NAME` once it is done"
+            )
         if not credential.id and credential.values and self._refuses(credential):
             return  # it was dead when it was found, so no list told its id
         owner = self._owner(_id(credential))
@@ -231,7 +260,7 @@ class HttpProvider(CatalogApi, ProviderDefaults):
                 f"the key cannot stand in a header: {reason}", "is it the key, and the whole of it?"
             )
         request = templates.build(
-            probe.request, self._base, self.entry.api.auth, {"key": key}, self._values()
+            probe.request, self._base, self.entry.api, {"key": key}, self._values()
         )
         answer = http.send(request)
         if answer.status in probe.refused:
@@ -248,9 +277,11 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return False
 
     def looks_right(self, value: Secret) -> str:
-        if self.entry.pattern and not re.fullmatch(self.entry.pattern, value.reveal()):
-            return f"it does not look like a key of {self.entry.name}"
-        return ""
+        """Of a key that a person pastes, what stands around it, too."""
+        text, unlike = value.reveal(), f"it does not look like a key of {self.entry.name}"
+        if self.supplied:
+            return pasted.no_key(pasted.tidied(text), self.entry.pattern, unlike)
+        return unlike if self.entry.pattern and not re.fullmatch(self.entry.pattern, text) else ""
 
     def signs(self) -> str:
         return patterns.signs(self.entry.pattern)

@@ -7,6 +7,7 @@ file (`docs:`).
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import urllib.parse
@@ -24,7 +25,8 @@ from rotator.errors import (
     QuotaExceeded,
     Unreadable,
 )
-from rotator.integrations.catalog.entry import HEADER, Auth, CatalogEntry, RequestTemplate
+from rotator.integrations.catalog.entry import HEADER, Api, CatalogEntry
+from rotator.integrations.catalog.request import Auth, Headers, RequestTemplate
 from rotator.secret import Secret, redact
 
 FIELD = re.compile(r"\{(\w+(?:\.\w+)?)\}")
@@ -85,7 +87,7 @@ def _or_nothing(value: Any) -> str:
 def build(
     template: RequestTemplate,
     base: str,
-    auth: Auth,
+    api: Api,
     secrets: Mapping[str, Secret],
     values: Mapping[str, Any],
     makes_key: bool = False,
@@ -104,7 +106,10 @@ def build(
         + FIELD.sub(
             lambda placeholder: _part(placeholder[1], values.get(placeholder[1])), template.path
         ),
-        headers(template.auth or auth, tidy),
+        {
+            **_further({**api.headers, **template.headers}, tidy),
+            **headers(template.auth or api.auth or Auth(), tidy, values),
+        },
         query,
         fill(template.json_body, values),
         tuple(tidy.values()),
@@ -122,17 +127,36 @@ def _part(name: str, value: Any) -> str:
     return urllib.parse.quote(part, safe="")
 
 
-def headers(auth: Auth, secrets: Mapping[str, Secret]) -> dict[str, str]:
-    name = auth.bearer or auth.value
-    if not name:
-        return {}
+def headers(auth: Auth, secrets: Mapping[str, Secret], values: Mapping[str, Any]) -> dict[str, str]:
+    """Who asks, as a header."""
+    if auth.basic:
+        user, password = (
+            _for_header(name, secrets) if name in secrets else str(values[name])
+            for name in auth.basic
+        )
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return {"authorization": f"Basic {pair}"}
+    if auth.bearer:
+        return {"authorization": f"Bearer {_for_header(auth.bearer, secrets)}"}
+    return {auth.header: f"{auth.prefix}{_for_header(auth.value, secrets)}"} if auth.value else {}
+
+
+def _further(given: Headers, secrets: Mapping[str, Secret]) -> dict[str, str]:
+    return {
+        name: _for_header(value.secret, secrets) if value.secret else value.text
+        for name, value in given.items()
+        if not value.secret or value.secret in secrets  # a probe knows the key alone
+    }
+
+
+def _for_header(name: str, secrets: Mapping[str, Secret]) -> str:
     value = secrets[name].reveal()
     if reason := reading.no_header(value):
         raise ConfigError(
             f"{name} cannot stand in a header: {reason}",
             f"put the right one where {name} refers to",
         )
-    return {"authorization": f"Bearer {value}"} if auth.bearer else {auth.header: value}
+    return value
 
 
 def check(

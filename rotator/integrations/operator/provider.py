@@ -4,15 +4,13 @@ the same.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from rotator.clients import patterns
-from rotator.errors import PermanentError, Unsupported
-from rotator.integrations.operator import pasted
+from rotator.clients import pasted, patterns
+from rotator.errors import Unsupported
 from rotator.model import Credential, Finding, Identity, KeyRecord, Label, NotYet, Overlap, Recovery
 from rotator.plugin import ProviderDefaults, setting
-from rotator.secret import Secret, hint_of
+from rotator.secret import Secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +37,7 @@ class OperatorProvider(ProviderDefaults):
 
         Raises PermanentError where it cannot be one.
         """
-        tidy = Secret(pasted.tidied(value.reveal()))
-        text = tidy.reveal()
-        if reason := self.looks_right(tidy):
-            raise PermanentError(
-                f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone"
-            )
-        if old is not None and old.values and old.primary == tidy:
-            raise PermanentError("this is the old key", "make a new one")
-        return Credential(values={"key": tidy}, hint=hint_of(text))
+        return pasted.taken(value, old, self.looks_right)
 
     def signs(self) -> str:
         return patterns.signs(self.pattern or "")
@@ -55,15 +45,7 @@ class OperatorProvider(ProviderDefaults):
     def looks_right(self, value: Secret) -> str:
         """Asked of the old key in the stores, too: what is more than a key would be lost there."""
         text = pasted.tidied(value.reveal())
-        if wrong := pasted.not_one_word(text):
-            return wrong
-        if len(text) < 8:
-            return "it is too short"
-        if not self.pattern:
-            return pasted.more_than_a_key(text)
-        if not re.fullmatch(self.pattern, text):
-            return "it does not match the playbook's pattern"
-        return ""
+        return pasted.no_key(text, self.pattern or "", "it does not match the playbook's pattern")
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         raise Unsupported("a person makes this key", "`rotator supply NAME`")

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+
+from rotator.errors import PermanentError
+from rotator.model import Credential
+from rotator.secret import Secret, hint_of
 
 _BLANKS = " \t\r\n"
 _ASSIGNED = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]*=(?!=*$)")
 _MASKED = re.compile(r"\.{3}|\*{3}|[xX]{8}$")
+_SHORTEST = 8
 _OPENING = "\"'`<([{"
 
 
@@ -56,3 +62,29 @@ def more_than_a_key(text: str) -> str:
     if _MASKED.search(text):
         return "part of it is hidden, as consoles show a key that is there already"
     return ""
+
+
+def no_key(text: str, pattern: str, unlike: str) -> str:
+    """Why a tidied text cannot be a key, or ''; `unlike` says so of one that does not match."""
+    if wrong := not_one_word(text):
+        return wrong
+    if len(text) < _SHORTEST:
+        return "it is too short"
+    if not pattern:
+        return more_than_a_key(text)
+    return "" if re.fullmatch(pattern, text) else unlike
+
+
+def taken(value: Secret, old: Credential | None, no_key: Callable[[Secret], str]) -> Credential:
+    """The supplied key without the blanks around it.
+
+    Raises PermanentError where it cannot be one, or is the old one.
+    """
+    tidy = Secret(tidied(value.reveal()))
+    if reason := no_key(tidy):
+        raise PermanentError(
+            f"this is not the key: {reason}", "copy it once more: the whole of it, and it alone"
+        )
+    if old is not None and old.values and old.primary == tidy:
+        raise PermanentError("this is the old key", "make a new one")
+    return Credential(values={"key": tidy}, hint=hint_of(tidy.reveal()))

@@ -1,0 +1,137 @@
+"""Keys that a person makes and rotator destroys: `create: operator` of a catalog file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator.core.order import Order
+from rotator.integrations.memory import world as memory
+from rotator.secret import Secret
+from rotator.usecases import orders, supply
+from rotator.usecases.request import Request
+from tests.integration.conftest import Bench
+from tests.servers import issuers
+
+WAIT = Request(wait=True)
+CATALOG = """\
+name: Ours
+console: https://ours.example/keys
+docs: https://ours.example/docs
+pattern: 'mem-.*'
+steps: {create: ['Press "New key".']}
+settings: {admin: {secret: true}}
+api: {base: null, auth: {bearer: admin}, headers: {x-version: '7'}}
+create: operator
+list:
+  request: {GET: /keys}
+  each: {in: "data[?status != 'archived']", id: id, hint: hint, created: created, active: "status == 'active'"}
+revoke:
+  - request: {POST: '/keys/{id}', json: {status: archived}}
+    gone: [400, 404]
+probe: {request: {GET: /me, auth: {header: x-key, value: key}}}
+"""
+_STATES = {"live": "active", "off": "inactive", "dead": "archived"}
+
+
+class Console(issuers._Issuer):
+    """Lists and archives the keys of a little world; makes none."""
+
+    issuer: memory.Issuer
+
+    def do_GET(self) -> None:
+        if self.route == ["me"]:
+            return self.answer(200 if self.issuer.accepts(self.headers["x-key"]) else 401, {})
+        asked = (self.headers["authorization"], self.headers["x-version"])
+        if asked != (f"Bearer {issuers.ADMIN}", "7"):
+            return self.answer(401, {})
+        shown = [
+            {
+                "id": key_id,
+                "hint": f"{key.value[:-20]}...xxxx",
+                "status": _STATES[key.state],
+                "created": key.record.created_at,
+            }
+            for key_id, key in self.issuer.keys.items()
+            if key_id not in self.issuer.hidden
+        ]
+        return self.answer(200, {"data": shown})
+
+    def do_POST(self) -> None:
+        key = self.issuer.keys[self.route[-1]]
+        if key.state == "dead":
+            return self.answer(400, {"error": {"message": "an archived key stays archived"}})
+        assert self.body() == {"status": "archived"}
+        key.state = "dead"
+        return self.answer(200, {})
+
+
+@pytest.fixture
+def console(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("OURS_ADMIN", issuers.ADMIN)
+    handler = type("Handler", (Console,), {"issuer": bench.issuer, "keys": {}})
+    with issuers.serving(handler) as url:
+        folder = tmp_path / "playbooks"
+        (folder / "providers").mkdir()
+        (folder / "providers" / "ours.yaml").write_text(CATALOG)
+        path = folder / "one.yaml"
+        ours = f"uses: ours, base_url: '{url}', admin: {{env: OURS_ADMIN}}"
+        path.write_text(path.read_text().replace("uses: memory, issuer: one", ours, 1))
+        yield bench
+
+
+def test_the_old_key_of_a_supplied_one_is_destroyed_without_a_person(console: Bench) -> None:
+    """Which of the listed keys the supplied one is, its hint tells."""
+    old = console.stored
+    report = console.service.rotate("one")
+    assert report.code == 5, report.rotation and report.rotation.problem
+    assert report.console == "at https://ours.example/keys"
+    made = console.issuer.create("")
+    done = supply.supply(console.service, "one", Secret(f"{made.value}\n"), "", WAIT)
+    assert done.code == 0 and not done.questions
+    assert console.stored == made.value == console.consumer.holds
+    assert console.live == [made.value] and not console.issuer.accepts(old)
+    assert done.rotation and done.rotation.new and done.rotation.new.id == made.record.id
+
+
+def test_a_supplied_key_that_is_not_listed_is_waited_for(console: Bench) -> None:
+    """Without its id it could not be destroyed one day."""
+    console.service.rotate("one")
+    old, made = console.stored, console.issuer.create("")
+    console.issuer.hidden.add(made.record.id)
+    with pytest.raises(supply.NotTaken, match="not sure which key at the provider"):
+        supply.supply(console.service, "one", Secret(made.value), "", Request())
+    assert console.stored == old
+    console.issuer.hidden.clear()
+    assert supply.supply(console.service, "one", Secret(made.value), "", WAIT).code == 0
+    assert console.live == [made.value]
+
+
+def test_an_undo_leaves_the_end_of_a_supplied_key_to_a_person(
+    console: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been in use elsewhere before anybody asked for it."""
+    from rotator.integrations.memory.restarter import MemoryRestarter
+
+    old, made = console.stored, console.issuer.create("in use elsewhere")
+    console.service.rotate("one")
+    real = MemoryRestarter.restart
+
+    def refuses(self: MemoryRestarter, change: Any) -> None:
+        if change.credential.primary.reveal() == made.value:
+            from rotator.errors import PermanentError
+
+            raise PermanentError("it does not start")
+        real(self, change)
+
+    monkeypatch.setattr(MemoryRestarter, "restart", refuses)
+    report = supply.supply(console.service, "one", Secret(made.value), "", WAIT)
+    assert console.stored == old and made.value in console.live
+    assert report.questions, "a person says whether it may be destroyed"
+    assert console.issuer.by_value(made.value).state == "live"  # type: ignore[union-attr]
+    console.issuer.by_value(made.value).state = "dead"  # type: ignore[union-attr]
+    confirmed = orders.order(console.service, "one", Order.CONFIRM, WAIT)
+    assert not [debt for debt in confirmed.debts if debt.open]
