@@ -180,7 +180,7 @@ def _credential(name: str | tuple[str, ...]) -> str:
     except NotFound as error:
         hint = (
             f"`LoadCredential={name}:/etc/rotator/{name}` in its [Service] section, then systemctl"
-            " daemon-reload"
+            f" daemon-reload; in a container: a secret mounted as {folder}/{name}"
         )
         raise NotFound(f"the unit has no credential {name}", hint) from error
 

@@ -32,6 +32,7 @@ class Settings:
     log_format: str = "text"
     audit_stream: tuple[str, ...] = ()
     audit_export: str = ""
+    ephemeral: bool = False  # a journal may be made where it ends with its container
     trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
 
     @property
@@ -79,6 +80,7 @@ _ENVIRONMENT = {
     "log_format": "ROTATOR_LOG_FORMAT",
     "audit_stream": "ROTATOR_AUDIT_STREAM",
     "audit_export": "ROTATOR_AUDIT_EXPORT",
+    "ephemeral": "ROTATOR_EPHEMERAL",
 }
 
 
@@ -109,6 +111,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_format=str(values.get("log_format", "text")),
         audit_stream=_words("audit_stream", values.get("audit_stream")),
         audit_export=str(values.get("audit_export", "")),
+        ephemeral=_switch("ephemeral", values.get("ephemeral", False)),
         trust=trusted,
     )
 
@@ -201,6 +204,13 @@ def _path(name: str, value: Any) -> Path:
         raise ConfigError(
             f"{name}: {value} is no path here", "write it out: /absolute/path"
         ) from error
+
+
+def _switch(name: str, value: Any) -> bool:
+    words = {"true": True, "false": False}
+    if (found := words.get(str(value).lower())) is None:
+        raise ConfigError(f"{name}: {value} is neither true nor false", f"{name} = true")
+    return found
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "CONFIG",
     ):
         monkeypatch.delenv(f"ROTATOR_{name}", raising=False)
+    monkeypatch.setenv("ROTATOR_EPHEMERAL", "true")  # the tests themselves may run in a container
 
 
 @pytest.fixture(autouse=True)

@@ -187,8 +187,12 @@ def db_upgrade(as_json: bool) -> int:
     from rotator import settings
     from rotator.journal import upkeep
     from rotator.journal.database import Database
+    from rotator.journal.lasting import must_last
 
-    database = Database(settings.load().url)
+    found = settings.load()
+    database = Database(found.url)
+    if not found.ephemeral:
+        must_last(database.path)
     if database.path is not None:
         database.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     before, after = upkeep.upgrade(database)

@@ -24,6 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 # Seconds: a process starts before it writes its pid file, by a clock that is set in small steps
 _WRITES_LATER = 1.0
 _OWN_FIRST = ("systemd", "init")
+_MOUNTS = Path("/proc/self/mountinfo")
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh", "fish")
 _ENTRY = re.compile(rb"[A-Za-z_][A-Za-z0-9_.%()-]*=")
 
@@ -234,19 +235,36 @@ def writers_with_a_lock(path: Path) -> list[Process]:
     return [one for pid in sorted(pids) if (one := process(pid)) is not None]
 
 
-def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """What is mounted at `point`: the type of its file system (`ext4`, `overlay`, …), and the
+    directory of it that is seen there. All '' where /proc does not tell.
+    """
+
+    kind: str = ""
+    root: str = ""
+    point: str = ""
+
+
+def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str:
     """The type of the file system that a path is on (`ext4`, `nfs4`, …), '' where /proc does not
     tell.
     """
+    return mount_of(path, mounts).kind
+
+
+def mount_of(path: Path, mounts: Path = _MOUNTS) -> Mount:
+    """The mount that a path is on, whether it is there or not."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
-        return ""
-    real, best, found = str(plain.real(path)), "", ""
+        return Mount()
+    real, found = str(plain.real(path)), Mount()
     for line in lines:
         left, _, right = line.partition(" - ")
-        point = left.split()[4].replace("\\040", " ")
+        root, point = (word.replace("\\040", " ") for word in left.split()[3:5])
         inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):  # the last mount on a place is the one that is seen
-            best, found = point, right.split()[0]
+        # The last mount on a place is the one that is seen
+        if inside and len(point) >= len(found.point):
+            found = Mount(right.split()[0], root, point)
     return found

@@ -111,6 +111,7 @@ class DemoWorld:
             "ROTATOR_CONFIG": "",
             "ROTATOR_DATABASE_URL": "",
             "ROTATOR_KEY_FILE": "",
+            "ROTATOR_EPHEMERAL": "true",
         }
         self._issuer = self._process("rotator.demo.issuer", str(folder / "issuer.port"))
         self.issuer = f"http://127.0.0.1:{self._number(folder / 'issuer.port')}"

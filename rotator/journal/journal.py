@@ -15,6 +15,7 @@ from rotator.core.plan import Key
 from rotator.errors import ConfigError, JournalError
 from rotator.journal import anchor, sealing
 from rotator.journal.database import Database, serialise
+from rotator.journal.lasting import must_last
 from rotator.journal.sealing import AesGcmSealer, KeySource, Sealer
 from rotator.journal.settings import put_setting, setting
 from rotator.model import Credential
@@ -57,9 +58,13 @@ class Journal:
         )
 
 
-def open_journal(url: str, source: KeySource) -> Journal:
-    """Open (and where it is new, make) the journal. Raises JournalError, ConfigError."""
+def open_journal(url: str, source: KeySource, ephemeral: bool = True) -> Journal:
+    """Open (and where it is new, make) the journal; unless `ephemeral`, only where it outlives a
+    container. Raises JournalError, ConfigError.
+    """
     database = Database(url)
+    if not ephemeral:
+        must_last(database.path)
     database.prepare()
     sealer = _sealer(database, source)
     with database.write() as connection:

@@ -90,7 +90,9 @@ class Runtime:
     def journal(self) -> Journal:
         """Opened when it is first used. Raises JournalError."""
         if self._journal is None:
-            self._journal = open_journal(self.settings.url, self.settings.key)
+            self._journal = open_journal(
+                self.settings.url, self.settings.key, self.settings.ephemeral
+            )
         return self._journal
 
     @property

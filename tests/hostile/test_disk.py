@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from rotator.cli.main import cli
 from rotator.clients import procfs
-from rotator.errors import JournalError, RotatorError
+from rotator.errors import ConfigError, JournalError, RotatorError
 from rotator.integrations.memory import world as memory
 from rotator.journal.database import Database
+from rotator.journal.journal import open_journal
+from rotator.journal.sealing import KeySource
 from rotator.usecases.service import Request
 from tests.integration.conftest import Bench
 
@@ -130,3 +133,73 @@ def test_a_journal_on_a_network_file_system_is_refused(
     monkeypatch.setattr(procfs, "filesystem_of", lambda path: "nfs4")
     with pytest.raises(JournalError, match="network file system"):
         Database(f"sqlite:///{tmp_path}/journal.db").prepare()
+
+
+def _mounts(at: Path, *lines: str) -> Path:
+    at.write_text("".join(f"{line}\n" for line in lines))
+    return at
+
+
+_OVERLAY = "900 800 0:60 / / rw - overlay overlay rw,lowerdir=/a"
+_LOST = {
+    "in its own layer": (_OVERLAY,),
+    "in memory": (_OVERLAY, "901 900 0:61 / {home} rw - tmpfs tmpfs rw"),
+    "in an emptyDir": (
+        _OVERLAY,
+        "901 900 8:1 /var/lib/kubelet/pods/1-2/volumes/kubernetes.io~empty-dir/state {home} rw"
+        " - ext4 /dev/sda1 rw",
+    ),
+}
+_KEPT = {
+    "a volume": (
+        _OVERLAY,
+        "901 900 8:1 /var/lib/docker/volumes/x/_data {home} rw - ext4 /dev/a rw",
+    ),
+    "no container": ("21 1 8:1 / / rw - ext4 /dev/sda1 rw",),
+    "memory of a machine": (
+        "21 1 8:1 / / rw - ext4 /dev/sda1 rw",
+        "41 21 0:51 / {home} rw - tmpfs tmpfs rw",
+    ),
+    "nothing is told": (),
+}
+
+
+def _in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]) -> Path:
+    """The state directory of a rotator that sees these mounts."""
+    home = tmp_path / "state"
+    mounts = _mounts(tmp_path / "mountinfo", *(line.format(home=home) for line in lines))
+    asked = procfs.mount_of
+    monkeypatch.setattr(procfs, "mount_of", lambda path, _=mounts: asked(path, mounts))
+    return home
+
+
+@pytest.mark.parametrize("why", _LOST)
+def test_a_journal_that_would_end_with_its_container_is_refused_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Whatever would make it; unless a person says that it is meant."""
+    home = _in(tmp_path, monkeypatch, _LOST[why])
+    monkeypatch.setenv("ROTATOR_HOME", str(home))
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(tmp_path))
+    monkeypatch.setenv("ROTATOR_EPHEMERAL", "false")
+    for words in (["rotate", "--due"], ["status"], ["db", "upgrade"]):
+        with pytest.raises(ConfigError, match=f"would be lost with this container.*{why}") as told:
+            cli(words, standalone_mode=False)
+        assert "ROTATOR_DATABASE_URL" in told.value.hint
+    assert not home.exists()
+    monkeypatch.setenv("ROTATOR_EPHEMERAL", "true")
+    cli(["db", "upgrade"], standalone_mode=False)
+    monkeypatch.setenv("ROTATOR_EPHEMERAL", "false")
+    cli(["status"], standalone_mode=False)  # it is there now: its commands work
+
+
+@pytest.mark.parametrize("where", _KEPT)
+def test_a_journal_that_outlives_its_container_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    home = _in(tmp_path, monkeypatch, _KEPT[where])
+    key = KeySource(tmp_path / "key")
+    made = open_journal(f"sqlite:///{home}/journal.db", key, ephemeral=False)
+    assert made.database.path is not None and made.database.path.exists()
+    made.database.close()
+    open_journal("sqlite://", key, ephemeral=False).database.close()

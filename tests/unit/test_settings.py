@@ -95,3 +95,15 @@ def test_a_list_that_is_none_is_a_mistake(tmp_path: Path, line: str) -> None:
     (tmp_path / "rotator.toml").write_text(line)
     with pytest.raises(ConfigError, match="is no list"):
         load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")})
+
+
+@pytest.mark.parametrize(("said", "meant"), [("true", True), ("FALSE", False), ("", False)])
+def test_a_journal_that_may_be_lost_is_one_by_a_persons_word(said: str, meant: bool) -> None:
+    assert load({"ROTATOR_EPHEMERAL": said}).ephemeral is meant
+
+
+def test_a_word_that_is_neither_yes_nor_no_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ephemeral: maybe is neither true nor false"):
+        load({"ROTATOR_EPHEMERAL": "maybe"})
+    (tmp_path / "rotator.toml").write_text("ephemeral = true\n")
+    assert load({}).ephemeral
