@@ -68,6 +68,7 @@ lock:
 	@$(COMPILE) --extra dev pyproject.toml build-requirements.in -o requirements.lock
 	@$(COMPILE) --constraint requirements.lock pyproject.toml build-requirements.in -o requirements-demo.lock
 	@$(COMPILE) --extra all pyproject.toml -o requirements-all.lock
+	@$(COMPILE) --constraint requirements.lock build-requirements.in -o requirements-build.lock
 
 clean:
 	rm -rf .venv site mutants mutants.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

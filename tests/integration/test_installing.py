@@ -49,7 +49,7 @@ def wanted_by(one: Requirement) -> list[Requirement]:
 def test_a_lock_names_all_that_its_packages_ask_for_with_their_extras(lock: str) -> None:
     """Else a resolver goes to the index for it, and takes what has no hash here."""
     names = {canonicalize_name(one.name): one for one in locked(lock)}
-    assert len(names) > 30
+    assert len(names) > (5 if lock == "requirements-build.lock" else 30)
     for one in names.values():
         for need in wanted_by(one):
             met = names.get(canonicalize_name(need.name))

@@ -13,7 +13,18 @@ import sys
 from pathlib import Path
 
 from tests import env_readers
-from tests.servers import bao, engine, kube, moto, pgbouncer, promtool, systemd, toxiproxy
+from tests.servers import (
+    bao,
+    engine,
+    helm,
+    kube,
+    moto,
+    pgbouncer,
+    promtool,
+    release,
+    systemd,
+    toxiproxy,
+)
 from tests.servers.server import Server, wipe
 from tests.servers.tools import Failed
 
@@ -31,6 +42,8 @@ INSTALLED = {
     "dotenv": env_readers.dotenv_of_node,
     "pgbouncer": pgbouncer.Pgbouncer.install,
     "promtool": promtool.install,
+    "helm": helm.install,
+    "image": release.archive,
     **{name: kind.install for name, kind in SERVERS.items()},
 }
 

@@ -43,6 +43,7 @@ VERSION = "v1.35.4"
 IMAGE = "docker.io/library/rotator-app:1"
 _PAUSE = "docker.io/library/rotator-pause:1"
 _OUTSIDE = "10.253.0.1"  # the machine, as pods see it
+_SERVICE = "10.254.0.1/32"  # of `kubernetes.default`
 # The kubelet would set these for the whole machine unless it finds them as it wants: in its box, it
 # does
 _SETTINGS = {
@@ -59,6 +60,7 @@ class Kube(Server):
     """`env` has KUBECONFIG. `kubectl` runs the real one."""
 
     root = True
+    _reached = False  # by pods
 
     @classmethod
     def install(cls) -> Path:
@@ -173,6 +175,52 @@ class Kube(Server):
         """The address at which pods reach the machine's 127.0.0.1:PORT."""
         self.forward(f"in-{port}", str(self.first), f"{_OUTSIDE}:{port}", "self", f"{HOST}:{port}")
         return f"{_OUTSIDE}:{port}"
+
+    def api_for_pods(self) -> None:
+        """From now on pods reach the API server at the Service's address that they are told, as
+        kube-proxy would have it.
+        """
+        if not self._reached:
+            self._reached = True
+            run(
+                [
+                    "nsenter",
+                    "-t",
+                    self.first,
+                    "-n",
+                    "--",
+                    "ip",
+                    "addr",
+                    "add",
+                    _SERVICE,
+                    "dev",
+                    "lo",
+                ]
+            )
+            box = str(self.first)
+            self.forward("api-service", box, f"{_SERVICE[:-3]}:443", box, "127.0.0.1:6443")
+
+    def load(self, archive: Path) -> None:
+        """Images of a docker-archive, for pods of any namespace."""
+        run([*self._ctr, "-n", "k8s.io", "images", "import", archive])
+
+    def volume(self, name: str, namespace: str, claim: str, folder: Path) -> None:
+        """A folder of the machine as the volume for a claim, as a provisioner would make it."""
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOncePod"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"name": claim, "namespace": namespace},
+            "hostPath": {"path": str(folder), "type": "Directory"},
+        }
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": name},
+                "spec": spec,
+            }
+        )
 
     def namespace(self, name: str) -> str:
         """A new namespace with its default service account."""
@@ -390,24 +438,18 @@ class Kube(Server):
         self._write("cni/10-test.conflist", json.dumps(network))
         self._write("containerd.toml", _CONTAINERD.format(d=d, pause=_PAUSE))
         self.spawn("containerd", ["containerd", "--config", d / "containerd.toml"], box=self.first)
-        ctr = [
-            "nsenter",
-            "-t",
-            str(self.first),
-            "-n",
-            "-m",
-            "-p",
-            "--",
-            "ctr",
-            "-a",
-            f"{d}/containerd.sock",
-        ]
+        ctr = self._ctr
         wait_for("containerd", lambda: run([*ctr, "version"]), 30, 0.05, self.ended)
         for name, image in ((_PAUSE, images.busybox(_PAUSE)), (IMAGE, images.empty(IMAGE))):
             archive = d / "image.tar"
             archive.write_bytes(image)
             run([*ctr, "-n", "k8s.io", "images", "import", archive])
             assert name in run([*ctr, "-n", "k8s.io", "images", "ls", "-q"])
+
+    @property
+    def _ctr(self) -> list[Any]:
+        inside = ["nsenter", "-t", str(self.first), "-n", "-m", "-p", "--"]
+        return [*inside, "ctr", "-a", f"{self.dir}/containerd.sock"]
 
     def _kubelet(self, config: Path) -> None:
         d = self.dir

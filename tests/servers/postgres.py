@@ -1,5 +1,5 @@
 """PostgreSQL: a server of this run's own, on a Unix socket in a temporary folder,
-without network.
+without network unless a port is asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.tools import HOST, free_port
+
 
 def install() -> Path:
     """initdb of this machine. Skips where there is none (CI installs it before the tests)."""
@@ -28,15 +30,19 @@ def install() -> Path:
 
 
 class Postgres:
-    """A server of this run's own; `url` is the address of its database `postgres`."""
+    """A server of this run's own; `url` is the address of its database `postgres`. With a port it
+    listens there, on this machine.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._initdb = install()
         self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.folder = Path(tempfile.mkdtemp(prefix="rotator-pg-"))
         if os.geteuid() == 0:
             shutil.chown(self.folder, self._user)
-        self.url = f"postgresql://rotator@/postgres?host={self.folder}"
+        self.port = port
+        at = f"{HOST}:{port}/postgres" if port else f"/postgres?host={self.folder}"
+        self.url = f"postgresql://rotator@{at}"
         self._run(str(self._initdb), "-D", self._data, "-A", "trust", "-U", "rotator")
 
     @property
@@ -51,7 +57,8 @@ class Postgres:
         self._run(str(self._initdb.with_name("pg_ctl")), "-D", self._data, *argv)
 
     def start(self) -> None:
-        log, place = str(self.folder / "log"), f"-k {self.folder} -h ''"
+        listens = f"-h {HOST} -p {self.port}" if self.port else "-h ''"
+        log, place = str(self.folder / "log"), f"-k {self.folder} {listens}"
         self._control("-w", "-l", log, "-o", place, "start")
 
     def stop(self, mode: str = "immediate") -> None:
@@ -60,9 +67,9 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[Postgres]:
+def server(port: int = 0) -> Iterator[Postgres]:
     """Started; whoever stops it starts it again."""
-    found = Postgres()
+    found = Postgres(port)
     found.start()
     try:
         yield found
@@ -77,3 +84,10 @@ def running() -> Iterator[str]:
     """Started; its address, of the database `postgres`."""
     with server() as found:
         yield found.url
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[int, str]]:
+    """Started; the port of this machine at which it listens, and its address."""
+    with server(free_port()) as found:
+        yield found.port, found.url
