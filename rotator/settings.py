@@ -7,14 +7,17 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotator import plain, trust
 from rotator.errors import ConfigError, PermanentError
 from rotator.journal.sealing import KeySource
+from rotator.schedules import blackouts, zones
 
 if TYPE_CHECKING:
+    from rotator.playbook.blackouts import ForAll
     from rotator.playbook.directory import Directory
 
 
@@ -33,6 +36,8 @@ class Settings:
     audit_stream: tuple[str, ...] = ()
     audit_export: str = ""
     ephemeral: bool = False  # a journal may be made where it ends with its container
+    blackout: tuple[Any, ...] = ()  # of all playbooks: see docs/schedules.md
+    blackout_timezone: str = "UTC"
     trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
 
     @property
@@ -41,7 +46,15 @@ class Settings:
             Directory,
         )  # late: a journal is opened without any playbook
 
-        return Directory(self.folders, found=not self.playbooks, trusted=self.trust)
+        return Directory(
+            self.folders, not self.playbooks, trusted=self.trust, blackouts=self.blackouts
+        )
+
+    @property
+    def blackouts(self) -> ForAll:
+        from rotator.playbook.blackouts import ForAll  # late, as above
+
+        return ForAll(self.blackout, self.blackout_timezone)
 
     @property
     def url(self) -> str:
@@ -112,6 +125,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         audit_stream=_words("audit_stream", values.get("audit_stream")),
         audit_export=str(values.get("audit_export", "")),
         ephemeral=_switch("ephemeral", values.get("ephemeral", False)),
+        blackout=_blackout(values.get("blackout")),
+        blackout_timezone=_blackout_zone(values),
         trust=trusted,
     )
 
@@ -195,6 +210,36 @@ def _paths(value: Any) -> tuple[Path, ...]:
             f"playbooks: '{value}' names no directory", "directories, separated by ':'"
         )
     return tuple(_path("playbooks", part) for part in parts)
+
+
+def _blackout(value: Any) -> tuple[Any, ...]:
+    """As in a playbook; a calendar's path absolute."""
+    found = []
+    for one in value if isinstance(value, list) else [value] if value else []:
+        if isinstance(one, dict):
+            one = {name: _as_text(part) for name, part in one.items()}
+            if one.get("calendar"):
+                one["calendar"] = str(_path("blackout", one["calendar"]).absolute())
+        found.append(one)
+    return tuple(found)
+
+
+def _as_text(value: Any) -> Any:
+    """TOML has dates, which playbooks have as text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _blackout_zone(values: Mapping[str, Any]) -> str:
+    """Raises ConfigError for blackouts that are none, too."""
+    zone = values.get("blackout_timezone", "UTC")
+    try:
+        zones.check(str(zone))
+        blackouts.of_entries(_blackout(values.get("blackout")), str(zone))
+    except ValueError as error:
+        raise ConfigError(
+            f"blackout: {error}", 'blackout = ["fri 16:00-24:00", {calendar = "/etc/freeze.ics"}]'
+        ) from error
+    return str(zone)
 
 
 def _path(name: str, value: Any) -> Path:

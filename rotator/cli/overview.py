@@ -11,6 +11,7 @@ from rotator.cli import console, shapes, todos, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.counting import count, span
 from rotator.engine.keeper import short
+from rotator.schedules.rules import FOREVER
 from rotator.usecases.exit_codes import End, Exit, worst
 from rotator.views.status import PlaybookStatus, State, Status
 from rotator.views.status import status as status_of_all
@@ -20,7 +21,7 @@ _PUT_OFF = {
     "jitter": "delayed by its jitter until {}",
     "not before": "not before {}",
     "window": "its window opens {}",
-    "blackout": "in a blackout until {}",
+    "blackout": "in the blackout {blackout}, until {}",
     "failure": "it failed, and is tried again {}",
 }
 
@@ -80,7 +81,11 @@ def _next(status: PlaybookStatus) -> str:
     if status.is_due:
         return "due now"
     if status.put_off:
-        return f"due, {_PUT_OFF[status.put_off].format(words.moment(status.due.begins))}"
+        blackout = status.due.blackout
+        if status.due.begins >= FOREVER:
+            return f"due, in the blackout {blackout}"
+        until = words.moment(status.due.begins)
+        return f"due, {_PUT_OFF[status.put_off].format(until, blackout=blackout)}"
     return f"due in {span(status.due.begins - status.now)}"
 
 

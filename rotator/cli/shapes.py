@@ -24,6 +24,7 @@ from rotator.engine.keeper import short
 from rotator.errors import RotatorError
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
+from rotator.schedules.rules import FOREVER
 from rotator.usecases.report import Report
 
 if TYPE_CHECKING:
@@ -175,8 +176,9 @@ def status(found: PlaybookStatus) -> dict[str, Any]:
         "without": key(found.without),
         "last_success": at(found.last_success),
         "due": at(found.due.at if found.due else None),
-        "begins": at(found.due.begins if found.due else None),
+        "begins": at(found.due.begins if found.due and found.due.begins < FOREVER else None),
         "put_off": found.put_off or None,
+        "blackout": (found.due.blackout if found.put_off and found.due else "") or None,
         "key_ends": at(found.key_ends),
         "pause": pause(found.pause),
         "rotation": rotation(found.rotation, found.recorded),

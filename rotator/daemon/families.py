@@ -94,6 +94,13 @@ FAMILIES = (
         _NAME,
     ),
     Family(
+        "put_off_until_timestamp_seconds",
+        "Due, it does not begin before that, for this reason, by the blackout of this name; no"
+        " series where nothing puts it off. 4e9: nobody knows.",
+        _B,
+        ("playbook", "reason", "blackout"),
+    ),
+    Family(
         "verify_failing_timestamp_seconds",
         "When the verification, or the watch after a revocation, began in which a probe fails; no"
         " series where none fails.",

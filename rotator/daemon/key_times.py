@@ -32,6 +32,18 @@ def times(key: KeyTimes, book: Playbook, seen: float) -> Iterator[tuple[str, flo
         yield "key_overdue_timestamp_seconds", at
 
 
+def put_off(key: KeyTimes, book: Playbook, seen: float, now: float) -> Due | None:
+    """Why it does not begin now although it is due; None where it does, or is not due."""
+    first = _first_due(key, book, seen)
+    if first is None or first.at > now:
+        return None
+    due = book.due(key.counts_from, now, key.renew)
+    if due is not None and key.due and key.schedule:
+        if key.due > max(due.begins, now) and retries.is_after_failure(key.schedule, book):
+            return Due(due.at, key.due, "failure")
+    return due if due is not None and due.begins > now else None
+
+
 def _first_due(key: KeyTimes, book: Playbook, seen: float) -> Due | None:
     """When it was due first, and might be begun: what puts it off since then, a closed window or a
     failure, does not move it.

@@ -21,7 +21,7 @@ from rotator.audit import checkpoint
 from rotator.core.debt_state import DEAD_PHASES, DebtPhase
 from rotator.core.state import Outcome
 from rotator.daemon.families import DURATIONS, FAMILIES, PREFIX, Kind, Source
-from rotator.daemon.key_times import times
+from rotator.daemon.key_times import put_off, times
 from rotator.daemon.loop import Loop
 from rotator.engine.events import CallEnded, Ended, Event
 from rotator.errors import JournalError
@@ -117,7 +117,7 @@ class Metrics(Collector):
             yield from _of(families, Source.PROCESS)
             return
         _put(families, "journal_up", True)
-        _of_keys(families, found, books)
+        _of_keys(families, found, books, now)
         _of_unfinished(families, found, books)
         _of_journal(families, found)
         yield from _of(families, *Source)
@@ -176,12 +176,15 @@ class _Books:
         return {**kept, **today}
 
 
-def _of_keys(families: Families, found: _Found, books: Books) -> None:
+def _of_keys(families: Families, found: _Found, books: Books, now: float) -> None:
     keys = {one.playbook: one for one in found.measures.keys}
     for name, (book, seen) in books.items():
         key = keys.get(name) or KeyTimes(name)
         for family, at in times(key, book, seen):
             families[family].add_metric([name], at)
+        if due := put_off(key, book, seen, now):
+            labels = [name, due.why, due.blackout]
+            families["put_off_until_timestamp_seconds"].add_metric(labels, due.begins)
         pause = pauses.covering(found.pauses, name, book.shape.tags)
         if pause is not None:
             families["pause_ends_timestamp_seconds"].add_metric([name], pause.until)

@@ -13,6 +13,7 @@ from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.mistakes import Mistake
 from rotator.settings import Settings
 
+_AT_ONCE = ("blackout", "blackout_timezone")
 _SHARE = 50  # looking whether files changed takes a fiftieth of the time at most
 _SHARE_OF_READING = 10  # and reading those that change again and again a tenth
 
@@ -22,7 +23,7 @@ class Reload:
     """`at` is when it was read (Unix seconds), `good_at` when it last was without a mistake.
 
     `of_settings` is what is wrong with rotator.toml or the environment; `restart` are settings that
-    were changed and hold from the next start.
+    were changed and hold from the next start: blackouts hold at once.
     """
 
     loaded: Loaded
@@ -81,16 +82,18 @@ class Reloads:
 
     def _read(self, good_at: float) -> Reload:
         now = self._now()
-        loaded = self._directory.load()
         wrong, hint, changed = "", "", []
         try:
             today = self._settings()
+            self._directory.blackouts = today.blackouts
             changed = [
                 one.name
                 for one in fields(Settings)
-                if getattr(today, one.name) != getattr(self._started_with, one.name)
+                if one.name not in _AT_ONCE
+                and getattr(today, one.name) != getattr(self._started_with, one.name)
             ]
         except ConfigError as error:
             wrong, hint = error.message, error.hint
+        loaded = self._directory.load()
         good = not wrong and not loaded.mistakes
         return Reload(loaded, now, now if good else good_at, wrong, hint, tuple(changed))

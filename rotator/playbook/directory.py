@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rotator import installed, trust
 from rotator.errors import ConfigError
+from rotator.playbook.blackouts import ForAll, Reader, State, state_of
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
 from rotator.playbook.places import absolute, from_here, working_directory
@@ -20,6 +21,7 @@ from rotator.playbook.registry import Registry, catalog_files
 from rotator.playbook.yaml import load
 
 Seen = tuple[tuple[str, int, int, int], ...]
+_HELD_BACK = "no timer begins anything meanwhile"
 
 
 @dataclass
@@ -64,11 +66,21 @@ class Directory:
     changed.
 
     `found`: nobody named the directories, so that one where we just stand must be ours or root's to
-    be read at all. `trusted`: whoever wrote a playbook may name programs in it.
+    be read at all. `trusted`: whoever wrote a playbook may name programs in it. `blackouts`: those
+    of all playbooks, which may be set anew.
     """
 
-    def __init__(self, paths: tuple[Path, ...], found: bool = False, trusted: bool = False) -> None:
+    def __init__(
+        self,
+        paths: tuple[Path, ...],
+        found: bool = False,
+        trusted: bool = False,
+        blackouts: ForAll | None = None,
+    ) -> None:
         self._trusted = trusted
+        self.blackouts = blackouts or ForAll()
+        self._read_with = self.blackouts
+        self._calendars: dict[str, State] = {}
         self._refused = {
             path: why for path in paths if found and not trusted and (why := _strangers(path))
         }
@@ -97,11 +109,18 @@ class Directory:
             tuple((str(path), s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in stats),
             wrong,
         )
-        if seen != self._seen or not self._loaded.files:
-            self._loaded, self._seen = self._read(list(files), wrong), seen
+        if seen != self._seen or not self._loaded.files or self._has_other_blackouts():
+            reader, self._read_with = Reader(), self.blackouts
+            self._loaded, self._seen = self._read(list(files), wrong, reader), seen
+            self._calendars = reader.seen
         return self._loaded
 
-    def _read(self, files: list[Path], wrong: list[Mistake]) -> Loaded:
+    def _has_other_blackouts(self) -> bool:
+        return self.blackouts != self._read_with or any(
+            state_of(path) != state for path, state in self._calendars.items()
+        )
+
+    def _read(self, files: list[Path], wrong: list[Mistake], reader: Reader) -> Loaded:
         looked = tuple(_absolute(folder) for folder in (*self._refused, *self.paths))
         told = {mistake.file for mistake in wrong}
         loaded = Loaded(
@@ -113,15 +132,21 @@ class Directory:
                 _whole(place, "the directory holds no playbook", _directories()) for place in empty
             ]
         registry = Registry(self.paths)
+
+        def unread(path: str, text: str, hint: str) -> None:
+            words = f"{text}: {_HELD_BACK} (`blackout` in {self.blackouts.where})"
+            loaded.mistakes.append(_whole(path, words, hint))
+
+        for_all = reader.for_all(self.blackouts, unread)
         for path in files:
             shown = from_here(path)
             document, mistakes = load(path, shown)
             document.folder = absolute(path.parent, working_directory())
             if not mistakes:
                 foreign = "" if self._trusted else trust.foreign(path)
-                for playbook in Loader(registry, document, mistakes, foreign=foreign).load(
-                    path.stem
-                ):
+                for playbook in Loader(
+                    registry, document, mistakes, foreign=foreign, reader=reader, for_all=for_all
+                ).load(path.stem):
                     if playbook.name in loaded.playbooks:
                         other = loaded.playbooks[playbook.name].file
                         mistakes.append(

@@ -13,7 +13,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
 from rotator.integrations.builtin.provider_probe import ProviderProbe
-from rotator.playbook import template, wording
+from rotator.playbook import blackouts, template, wording
+from rotator.playbook.blackouts import Blackouts, Reader
 from rotator.playbook.joining import Entry, each, joined, refuse_less_evidence
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
@@ -38,7 +39,7 @@ class Loader:
     """Loads one document. `mistakes` has everything that was wrong.
 
     `kept`: a rotation keeps it, it is not what a person has in a folder now. `foreign`: why it is
-    another user's word.
+    another user's word. Without `reader` no calendar is read, as where nothing is begun by it.
     """
 
     def __init__(
@@ -48,11 +49,14 @@ class Loader:
         mistakes: list[Mistake],
         kept: bool = False,
         foreign: str = "",
+        reader: Reader | None = None,
+        for_all: Blackouts = blackouts.NONE,
     ) -> None:
         self._registry = registry
         self._document = document
         self._mistakes = mistakes
         self._folder = document.folder or working_directory()
+        self._reader, self._for_all = reader, for_all
         self._places = Places(self._folder, self._wrong, not kept, foreign)
 
     def load(self, name: str) -> list[Playbook]:
@@ -105,6 +109,7 @@ class Loader:
             definition=data,
             written=written,
             folder=self._folder,
+            blackouts=self._blackouts(shape),
             stores=tuple(
                 StoreEntry(store.name, store, extra["follows"], extra["create"])
                 for store, extra in stores
@@ -114,6 +119,25 @@ class Loader:
                 for restarter, extra in restarters
             ),
         )
+
+    def _blackouts(self, shape: Shape) -> Blackouts:
+        """One that cannot be read is a mistake, and the playbook is there all the same: a person
+        must be able to rotate it.
+        """
+        schedule = shape.schedule
+        if schedule is None or self._reader is None:
+            return blackouts.NONE
+        named = [
+            (index, one["calendar"])
+            for index, one in enumerate(schedule.entries)
+            if not isinstance(one, str) and "calendar" in one
+        ]
+
+        def wrong(which: int, text: str, hint: str) -> None:
+            self._wrong(("schedule", "blackout", named[which][0], "calendar"), text, hint)
+
+        own = self._reader.calendars([path for _, path in named], schedule.timezone, wrong)
+        return own + self._for_all
 
     def _shape(self, data: dict[str, Any]) -> Shape | None:
         try:

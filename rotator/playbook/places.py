@@ -73,10 +73,21 @@ class Places:
         """A playbook's data with absolute paths; `find` gives a plugin by kind and name, None where
         there is none.
         """
-        return {
+        found = {
             part: self._part(PARTS.get(part, ""), value, (part,), find)
             for part, value in data.items()
         }
+        schedule = found.get("schedule")
+        if isinstance(schedule, Mapping) and schedule.get("blackout"):
+            where: Path_ = ("schedule", "blackout")
+            closed = self._each(self._blackout, schedule["blackout"], where)
+            found["schedule"] = {**schedule, "blackout": closed}
+        return found
+
+    def _blackout(self, value: Any, where: Path_) -> Any:
+        if not isinstance(value, Mapping) or "calendar" not in value:
+            return value
+        return {**value, "calendar": self._path(value["calendar"], (*where, "calendar"))}
 
     def _part(self, kind: str, value: Any, where: Path_, find: Find) -> Any:
         if kind and isinstance(value, list):

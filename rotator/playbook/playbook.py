@@ -9,6 +9,8 @@ from typing import Any
 
 from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.model import Credential, Evidence, Held
+from rotator.playbook import blackouts
+from rotator.playbook.blackouts import Blackouts
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
 from rotator.schedules.rules import Due, Rules
@@ -35,7 +37,7 @@ class Playbook:
     rotation keeps.
 
     `written` is the data as a person wrote it; its relative paths begin in `folder`, and programs
-    run there.
+    run there. `blackouts` are those that are not written out in it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Playbook:
     definition: Mapping[str, Any] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
+    blackouts: Blackouts = blackouts.NONE
 
     @property
     def plan(self) -> Plan:
@@ -81,7 +84,8 @@ class Playbook:
     @cached_property
     def _rules(self) -> Rules | None:
         schedule = self.shape.schedule
-        return schedule.rules(self.name, self.shape.max_age) if schedule else None
+        others = self.blackouts.found
+        return schedule.rules(self.name, self.shape.max_age, others) if schedule else None
 
     def due(self, counts_from: float | None, now: float, renew: float | None = None) -> Due | None:
         """When it is due next, and may begin; None without a schedule: then it is rotated by a
@@ -109,7 +113,8 @@ class Playbook:
         if self.shape.schedule is None:
             return ""
         age = "" if self.shape.max_age is None else f" max_age={self.shape.max_age:g}"
-        return self.shape.schedule.text + age * bool(self.shape.schedule.window)
+        usual = self.shape.schedule.text + age * bool(self.shape.schedule.window)
+        return usual + self.blackouts.text
 
 
 _STRENGTH = (Evidence.NONE, Evidence.ANSWERS, Evidence.STARTED, Evidence.READ)

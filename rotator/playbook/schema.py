@@ -16,7 +16,8 @@ from pydantic import (
 from rotator.core.plan import Policy
 from rotator.durations import Duration
 from rotator.model import Evidence
-from rotator.schedules import cron, rules, windows, zones
+from rotator.schedules import blackouts, cron, rules, windows, zones
+from rotator.schedules.opening import Opening
 
 # Keys of later versions: refused as such, never ignored.
 NOT_YET = {"group", "approval", "notify", "monitor", "pool", "seen"}
@@ -33,10 +34,23 @@ When = Annotated[
 
 
 class Blackout(Model):
-    """A time that comes once."""
+    """A time that comes once; or all events of a calendar."""
 
-    from_: When = Field(alias="from", description="Its first day, or moment")
-    to: When = Field(description="Its last day, or the moment at which it is over")
+    from_: When | None = Field(None, alias="from", description="Its first day, or moment")
+    to: When | None = Field(None, description="Its last day, or the moment at which it is over")
+    calendar: str | None = Field(
+        None, description="A file of iCalendar: nothing begins during its events"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Blackout:
+        blackouts.of_entries([self.entry], "UTC")
+        return self
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """As it was written."""
+        return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class Schedule(Model):
@@ -60,7 +74,11 @@ class Schedule(Model):
         (), description="When a timer may begin it, for instance [mon-fri 09:00-17:00]"
     )
     blackout: tuple[str | Blackout, ...] = Field(
-        (), description="When it may not: [fri 16:00-24:00, {from: 2026-12-20, to: 2027-01-03}]"
+        (),
+        description=(
+            "When it may not: [fri 16:00-24:00, {from: 2026-12-20, to: 2027-01-03},"
+            " {calendar: freeze.ics}]"
+        ),
     )
     jitter: Duration = Field(
         0.0, description="Spread playbooks of one schedule: each is later by its own part of this"
@@ -98,8 +116,7 @@ class Schedule(Model):
     @field_validator("blackout")
     @classmethod
     def _blackout(cls, value: tuple[str | Blackout, ...]) -> tuple[str | Blackout, ...]:
-        for one in value:
-            windows.window(one) if isinstance(one, str) else windows.span(one.from_, one.to, "UTC")
+        blackouts.of_entries([one for one in value if isinstance(one, str)], "UTC")
         return value
 
     @field_validator("not_before")
@@ -119,29 +136,32 @@ class Schedule(Model):
             raise ValueError("`max_overdue` is about a `window`, and there is none")
         if self.every is not None and self.jitter >= self.every:
             raise ValueError("`jitter` must be shorter than `every`")
-        opening = self._opening
-        if opening.opens(max((one.end for one in opening.spans), default=0.0)) is None:
+        weekly = blackouts.of_entries(
+            (one for one in self.blackout if isinstance(one, str)), self.timezone
+        )
+        if self._opening(weekly).opens(0.0) is None:
             raise ValueError("its blackouts leave nothing open: it would never begin")
         return self
 
     @property
-    def _opening(self) -> windows.Opening:
-        closed = [one for one in self.blackout if isinstance(one, str)]
-        spans = [one for one in self.blackout if not isinstance(one, str)]
-        return windows.Opening(
-            self.timezone,
-            tuple(map(windows.window, self.window)),
-            tuple(map(windows.window, closed)),
-            tuple(windows.span(one.from_, one.to, self.timezone) for one in spans),
-        )
+    def entries(self) -> list[blackouts.Entry]:
+        """As they were written."""
+        return [one if isinstance(one, str) else one.entry for one in self.blackout]
 
-    def rules(self, playbook: str, max_age: float | None) -> rules.Rules:
-        """For the playbook of this name."""
+    def _opening(self, closed: tuple[blackouts.Blackout, ...]) -> Opening:
+        return Opening(self.timezone, tuple(map(windows.window, self.window)), closed)
+
+    def rules(
+        self, playbook: str, max_age: float | None, others: tuple[blackouts.Blackout, ...] = ()
+    ) -> rules.Rules:
+        """For the playbook of this name. `others`: what holds it back besides its own blackouts
+        that are written out.
+        """
         return rules.Rules(
             every=self.every,
             cron=self.cron,
             zone=self.timezone,
-            opening=self._opening,
+            opening=self._opening((*blackouts.of_entries(self.entries, self.timezone), *others)),
             phase=rules.phase(playbook, self.jitter),
             not_before=(windows.moment(self.not_before, self.timezone) if self.not_before else 0.0),
             max_age=max_age,

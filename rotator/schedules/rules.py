@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from rotator.schedules import cron
-from rotator.schedules.windows import Opening
+from rotator.schedules.opening import Opening
 
 FOREVER = 4e9  # Unix seconds: never, where a number must stand
 EARLIEST = 300.0  # seconds before its moment at which a timer may begin it at most
@@ -27,12 +27,13 @@ ALWAYS = Opening()
 @dataclass(frozen=True, slots=True)
 class Due:
     """Unix seconds. `why` it may not begin when it is due: `jitter`, `not before`, `window`,
-    `blackout`, or `failure`; `` where it may.
+    `blackout`, or `failure`; `` where it may. `blackout` is the name of the one that puts it off.
     """
 
     at: float  # when it is due
     begins: float  # when a timer may begin it at the earliest; FOREVER where nothing ever opens
     why: str = ""
+    blackout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Rules:
         if renew is None or renew >= max(usual.begins, now):
             return usual
         begins = self._first(max(renew, now), windows=False)
-        why = "blackout" if begins > max(renew, now) else ""
-        return min(usual, Due(min(at, renew), begins, why), key=lambda one: one.begins)
+        name = self.opening.blackout(max(renew, now))
+        renewed = Due(min(at, renew), begins, "" if name is None else "blackout", name or "")
+        return min(usual, renewed, key=lambda one: one.begins)
 
     def _begins(self, at: float, counts_from: float | None, now: float) -> Due:
         earliest = max(at + self.phase, self.not_before)
@@ -67,7 +69,11 @@ class Rules:
         opens = self._first(asked, windows=True)
         if self.opening.windows and (limit := self._limit(at, counts_from)) < opens:
             opens = min(opens, self._first(max(asked, limit), windows=False))
-        return Due(at, opens, self._why(at, asked, opens, now))
+        why = self._why(at, asked, opens, now)
+        return Due(at, opens, why, self._blackout(asked) if why == "blackout" else "")
+
+    def _blackout(self, at: float) -> str:
+        return self.opening.blackout(at) or ""
 
     def _why(self, at: float, asked: float, begins: float, now: float) -> str:
         if begins <= max(at, now):

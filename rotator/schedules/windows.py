@@ -1,4 +1,4 @@
-"""Windows in which a rotation may begin, and blackouts in which none may.
+"""Times of the week: windows in which a rotation may begin, and blackouts in which none may.
 
 `mon-fri 09:00-17:00` is open at each moment at which a clock on the wall there shows that: twice as
 long in an hour that is repeated, and not at all in one that is left out. Past midnight
@@ -20,7 +20,6 @@ _THURSDAY = 3  # 1 January 1970
 _TIME = r"([01]\d|2[0-3]):([0-5]\d)"
 _WINDOW = re.compile(rf"(?:(\S+) )?{_TIME}-(?:{_TIME}|(24:00))")
 _EXAMPLE = "for instance 'mon-fri 09:00-17:00'"
-HORIZON = 2 * 366 * DAY  # seconds in which something must open, else it never does
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +77,6 @@ def _days(words: str, text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """From one moment up to another (Unix seconds)."""
-
-    begin: float
-    end: float
-
-
-def span(begin: str, end: str, zone: str) -> Span:
-    """From and to as dates or times in this zone; a date as the end means that whole day.
-
-    Raises ValueError with the sentence that validation shows.
-    """
-    found = Span(moment(begin, zone), moment(end, zone, DAY))
-    if found.end <= found.begin:
-        raise ValueError(f"{end} does not come after {begin}")
-    return found
-
-
 def moment(text: str, zone: str, whole_day: int = 0) -> float:
     """When a date, or a time, begins in this zone (Unix seconds); with `whole_day` a date's end.
 
@@ -118,64 +98,3 @@ def _wall(text: str, whole_day: int) -> float:
     if found.tzinfo is not None:
         raise ValueError(f"'{text}' has an offset of its own: say `timezone:`")
     return found.replace(tzinfo=UTC).timestamp()
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """When rotations may begin: within one of the windows (any time, where there is none), outside
-    all blackouts.
-    """
-
-    zone: str = "UTC"
-    windows: tuple[Window, ...] = ()
-    closed: tuple[Window, ...] = ()  # blackouts that come back each week
-    spans: tuple[Span, ...] = ()  # blackouts that come once
-
-    def why_closed(self, at: float, windows: bool = True) -> str:
-        """`blackout`, `window`, or '' where a rotation may begin. `windows`: whether they count."""
-        if any(one.begin <= at < one.end for one in self.spans) or self._within(self.closed, at):
-            return "blackout"
-        inside = not windows or not self.windows or self._within(self.windows, at)
-        return "" if inside else "window"
-
-    def _within(self, windows: tuple[Window, ...], at: float) -> bool:
-        """Most schedules have none: then no zone is asked."""
-        if not windows:
-            return False
-        wall = zones.wall(self.zone, at)
-        return any(one.has(wall) for one in windows)
-
-    def opens(self, at: float, windows: bool = True) -> float | None:
-        """The first moment from this one on at which a rotation may begin; None where there is none
-        within two years.
-        """
-        if not self.why_closed(at, windows):
-            return at
-        return next((one for one in self._edges(at) if not self.why_closed(one, windows)), None)
-
-    def closes(self, at: float) -> float | None:
-        """When it is open no more, or, where it never closes, None."""
-        if self.why_closed(at):
-            return at
-        return next((one for one in self._edges(at) if self.why_closed(one)), None)
-
-    def _edges(self, at: float) -> Iterable[float]:
-        """Moments after this one at which something may open or close, in their order."""
-        ends = [edge for one in self.spans for edge in (one.begin, one.end)]
-        for begin, end, offset in _weeks(self.zone, at):
-            edges = {begin, *(edge for edge in ends if begin <= edge < end)}
-            for one in (*self.windows, *self.closed):
-                edges |= {wall - offset for wall in one.edges(begin + offset, end + offset)}
-            yield from sorted(one for one in edges if one > at)
-
-
-def _weeks(zone: str, at: float) -> Iterable[tuple[float, float, int]]:
-    """Pieces of the time from `at` up to the horizon, each of one offset from UTC."""
-    for stretch in zones.stretches(zone, at):
-        begin = max(float(stretch.begin), at)
-        while begin < min(stretch.end, at + HORIZON):
-            end = min(begin + 7 * DAY, float(stretch.end))
-            yield begin, end, stretch.offset
-            begin = end
-        if stretch.end > at + HORIZON:
-            return

@@ -28,9 +28,11 @@ from rotator.integrations.memory import world as memory
 from rotator.playbook.directory import Loaded
 from rotator.settings import Settings
 from rotator.usecases import due, rotate
+from rotator.views.status import status_of
 from tests.integration.conftest import Bench
 
 SCHEDULE = "schedule: {every: 30d}"
+ALL_DAY = "00:00-24:00"
 
 
 class Heard(Log):
@@ -268,6 +270,47 @@ def test_settings_that_were_changed_hold_from_the_next_start(running: Running) -
         "settings were changed that hold from the next start: log_level, audit_export"
     ]
     assert running.loop.reloads.last.good and running.loop.runtime.settings is now
+
+
+def test_blackouts_of_the_settings_hold_at_once(running: Running, bench: Bench) -> None:
+    """They stop what is due without a restart, and let it go on; no other setting does."""
+    now, rotated = running.service.settings, _rotated(bench)
+    running.settings = lambda: replace(now, blackout=(ALL_DAY,))
+    running.loop.reloads.again()
+    running.start().until(lambda: running.loop.ticked)
+    running.turns()
+    assert not rotated()
+    running.settings = lambda: replace(now, blackout=({"from": "2020-01-01", "to": "2020-01-02"},))
+    running.until(rotated)
+    assert not running.log.texts("warning")
+
+
+def test_a_calendar_is_read_again_when_it_changes_and_holds_back_while_it_is_broken(
+    running: Running, bench: Bench
+) -> None:
+    pytest.importorskip("icalendar")
+    calendar, rotated = bench.folder / "freeze.ics", _rotated(bench)
+    empty = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//\r\n{}END:VCALENDAR\r\n"
+    event = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART:{}\r\nDURATION:P1W\r\nSUMMARY:audit\r\nEND:VEVENT\r\n"
+    today = time.strftime("%Y%m%dT000000Z", time.gmtime())
+    now = running.service.settings
+    running.settings = lambda: replace(now, blackout=({"calendar": str(calendar)},))
+    running.loop.reloads.again()
+    assert not running.loop.reloads.last.good, "it is not there"
+    running.start().until(lambda: running.loop.ticked)
+    calendar.write_text(empty.format(event.format(today)))
+    running.until(lambda: running.loop.reloads.last.good)
+    running.turns()
+    status = status_of(running.service, "one", running.service.playbooks().playbooks["one"])
+    assert status.put_off == "blackout" and status.due is not None
+    assert status.due.blackout == "audit (freeze.ics)"
+    calendar.write_text(empty.format(event.format(today))[:-20])
+    running.until(lambda: not running.loop.reloads.last.good)
+    running.turns()
+    assert not rotated(), "what cannot be read is no leave to begin"
+    assert running.service.rotate("one").code == 0, "a person is not held back"
+    calendar.write_text(empty.format(""))
+    running.until(lambda: running.loop.reloads.last.good)
 
 
 def test_settings_that_are_broken_show_and_rotations_go_on(running: Running, bench: Bench) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from rotator.core.order import Order
-from rotator.daemon.families import FAMILIES, Kind, Source
+from rotator.daemon.families import FAMILIES, PREFIX, Kind, Source
 from rotator.daemon.log import Log
 from rotator.daemon.loop import Loop
 from rotator.daemon.metrics import Metrics
@@ -157,6 +157,39 @@ def test_a_failure_is_told_until_it_has_succeeded(
     daemon.service.due(Request())
     daemon.service.due(Request())
     assert _RETRY not in daemon.scrape()
+
+
+def test_what_puts_it_off_is_told_with_its_end(
+    daemon: Daemon, bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> dict[str, float]:
+        found = daemon.scrape()
+        return {one: found[one] for one in found if one.startswith(PREFIX + "put_off_until")}
+
+    def series(reason: str, blackout: str = "") -> str:
+        labels = f'blackout="{blackout}",playbook="one",reason="{reason}"'
+        return f"rotator_put_off_until_timestamp_seconds{{{labels}}}"
+
+    assert told() == {}
+    bench.playbook(more="schedule: {every: 30d, blackout: 'mon 00:00-06:00'}")
+    assert told() == {series("blackout", "mon 00:00-06:00"): MIDNIGHT + 6 * HOUR}
+    bench.playbook(more="schedule: {every: 30d, window: '09:00-10:00'}")
+    assert told() == {series("window"): MIDNIGHT + 9 * HOUR}
+    bench.playbook(more="schedule: {every: 30d, blackout: {calendar: none.ics}}")
+    assert told() == {series("blackout", "none.ics, which cannot be read"): 4e9}
+    bench.playbook(more=SCHEDULE)
+    accepts = memory.Issuer.accepts
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            memory.Issuer, "accepts", lambda self, key: key == bench.stored and accepts(self, key)
+        )
+        daemon.service.due(Request())
+        daemon.service.due(Request())
+    assert told() == {series("failure"): daemon.scrape()[_RETRY]}
+    clock.at = daemon.scrape()[_RETRY] + 1
+    assert told() == {}, "it is begun"
+    daemon.service.due(Request())
+    assert told() == {}
 
 
 def test_probes_that_fail_are_told_while_they_do(

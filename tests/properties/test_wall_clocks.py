@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotator.schedules import cron
+from rotator.schedules.blackouts import Once, Span, Weekly
+from rotator.schedules.opening import Opening
 from rotator.schedules.rules import Rules
-from rotator.schedules.windows import Opening, Span, window
+from rotator.schedules.windows import window
 from tests.properties.test_schedules import Field, field
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -105,7 +107,7 @@ def test_windows_are_open_while_clocks_show_their_times(
     opening = Opening(
         start.zone,
         tuple(window(one.text) for one in hours),
-        tuple(window(one.text) for one in closed),
+        (Weekly(start.zone, tuple((window(one.text), one.text) for one in closed)),),
     )
 
     def is_open(at: int) -> bool:
@@ -186,7 +188,7 @@ def test_what_is_due_begins_in_the_first_minute_that_every_rule_allows(
     if blackout is not None:
         begin = start.at + blackout[0] * MINUTE
         spans = (Span(begin, begin + blackout[1] * MINUTE),)
-    opening = Opening(start.zone, tuple(window(one.text) for one in hours), spans=spans)
+    opening = Opening(start.zone, tuple(window(one.text) for one in hours), (Once(spans),))
     rules = Rules(every, None, start.zone, opening, phase, floor, max_age=age, max_overdue=overdue)
 
     def allowed(at: int) -> bool:

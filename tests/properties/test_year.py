@@ -12,9 +12,10 @@ import json
 import os
 import random
 from bisect import bisect_right
-from collections.abc import Iterator
+from calendar import monthrange
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,53 @@ BLACKOUTS: tuple[Any, ...] = (
     {"from": "2011-12-20", "to": "2012-01-03"},
     {"from": "2012-02-28", "to": "2012-02-29"},
 )
+# Events of a calendar by name: as they stand in its file, and what they mean on a clock there.
+EVENTS: dict[str, tuple[str, Callable[[datetime], bool]]] = {
+    "fridays": (
+        "DTSTART;TZID={zone}:20110603T160000\nDTEND;TZID={zone}:20110603T200000\nRRULE:FREQ=WEEKLY",
+        lambda at: at.weekday() == 4 and 16 <= at.hour < 20,
+    ),
+    "nights": (  # over midnight, in summer's and winter's first night, too; not on two days
+        "DTSTART;TZID={zone}:20100101T210000\nDURATION:PT13H\nRRULE:FREQ=WEEKLY;BYDAY=SA\n"
+        "EXDATE;TZID={zone}:20110709T210000,20111022T210000",
+        lambda at: (
+            (at.weekday() == 5 and at.hour >= 21 and at.date() not in NO_NIGHTS)
+            or (at.weekday() == 6 and at.hour < 10 and at.date() - ONE_DAY not in NO_NIGHTS)
+        ),
+    ),
+    "month's end": (  # all day, on the wall clock of the schedule
+        "DTSTART;VALUE=DATE:20100131\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1",
+        lambda at: (at.replace(tzinfo=None) + ONE_DAY).day == 1,
+    ),
+    "last friday": (
+        "DTSTART:20100129T080000\nDTEND:20100129T180000\nRRULE:FREQ=MONTHLY;BYDAY=-1FR",
+        lambda at: (
+            at.weekday() == 4
+            and at.day > monthrange(at.year, at.month)[1] - 7
+            and 8 <= at.hour < 18
+        ),
+    ),
+    "christmas": (
+        "DTSTART;VALUE=DATE:20111220\nDTEND;VALUE=DATE:20120104",
+        lambda at: "2011-12-20" <= f"{at:%Y-%m-%d}" < "2012-01-04",
+    ),
+    "moved": (  # each day at noon in September; on the 10th in the evening, on the 20th not at all
+        "DTSTART;TZID={zone}:20110901T120000\nDTEND;TZID={zone}:20110901T130000\n"
+        "RRULE:FREQ=DAILY;COUNT=30\nEND:VEVENT\nBEGIN:VEVENT\nUID:moved\n"
+        "DTSTART;TZID={zone}:20110910T180000\nDTEND;TZID={zone}:20110910T200000\n"
+        "RECURRENCE-ID;TZID={zone}:20110910T120000\nEND:VEVENT\nBEGIN:VEVENT\nUID:moved\n"
+        "DTSTART;TZID={zone}:20110920T120000\nDTEND;TZID={zone}:20110920T130000\n"
+        "RECURRENCE-ID;TZID={zone}:20110920T120000\nSTATUS:CANCELLED",
+        lambda at: (
+            (at.year, at.month) == (2011, 9)
+            and (18 <= at.hour < 20 if at.day == 10 else at.hour == 12 and at.day != 20)
+        ),
+    ),
+}
+CALENDARS = (("fridays",), ("nights", "christmas"), ("month's end", "last friday"), ("moved",))
+BLACKOUTS += tuple({"calendar": " ".join(names)} for names in CALENDARS)
+NO_NIGHTS = (date(2011, 7, 9), date(2011, 10, 22))
+ONE_DAY = timedelta(days=1)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # Wall-clock minutes from the beginning in which nobody looks: nights of a laptop, a long journey.
 ASLEEP = ((20_000, 20_600), (90_000, 118_800), (307_000, 307_180), (395_000, 396_000))
@@ -136,11 +184,31 @@ def allowed(window: str, blackout: str, zone: str) -> tuple[bytes, bytes]:
     dark = json.loads(blackout)
     if isinstance(dark, str):
         without = bytes(1 - one for one in within(dark, zone))
+    elif dark and "calendar" in dark:
+        without = bytes(1 - one for one in in_calendar(dark["calendar"], zone))
     elif dark:
         without = bytes(not dark["from"] <= day <= dark["to"] for day in dates(zone))
     else:
         without = b"\1" * MINUTES
     return (_both(without, within(window, zone)) if window else without), without
+
+
+@cache
+def in_calendar(name: str, zone: str) -> bytes:
+    """For each minute whether it lies in an event of this calendar."""
+    names = next(one for one in CALENDARS if " ".join(one) == name)
+    means = [EVENTS[one][1] for one in names]
+    return bytes(any(one(at) for one in means) for at in clocks(zone))
+
+
+def calendar_text(names: tuple[str, ...], zone: str) -> str:
+    """As a program writes it that keeps calendars."""
+    events = "".join(
+        f"BEGIN:VEVENT\nUID:{name}\nSUMMARY:{name}\n{EVENTS[name][0].format(zone=zone)}\nEND:VEVENT\n"
+        for name in names
+    )
+    head = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//test//\n"
+    return f"{head}{events}END:VCALENDAR\n".replace("\n", "\r\n")
 
 
 def _open(window: str, at: str) -> bool:
@@ -176,7 +244,7 @@ class Plan:
         schedule: dict[str, Any] = {"timezone": self.zone}
         schedule |= {"every": f"{self.every:.0f}s"} if self.every else {"cron": self.cron}
         schedule |= {"window": self.window} if self.window else {}
-        schedule |= {"blackout": [self.blackout]} if self.blackout else {}
+        schedule |= {"blackout": [self._written()]} if self.blackout else {}
         schedule |= {"not_before": self.not_before} if self.not_before else {}
         schedule |= {"max_overdue": f"{self.max_overdue:.0f}s"} if self.max_overdue else {}
         return json.dumps(
@@ -187,6 +255,12 @@ class Plan:
                 "restart": [{"uses": "memory", "consumers": [self.name]}],
             }
         )
+
+    def _written(self) -> Any:
+        """A calendar is a file beside the playbooks."""
+        if isinstance(self.blackout, dict) and "calendar" in self.blackout:
+            return {"calendar": calendar_file(self.blackout["calendar"], self.zone)}
+        return self.blackout
 
     def foresee(self, awake: bytes) -> None:
         """Walk the year."""
@@ -239,6 +313,10 @@ def _first(may: bytes, at: float) -> float | None:
     if found < 0:
         return None
     return max(at, BEGIN + found * 60.0)
+
+
+def calendar_file(name: str, zone: str) -> str:
+    return f"{name} {zone}.ics".replace("/", "-")
 
 
 def plans(number: int) -> list[Plan]:
@@ -338,6 +416,10 @@ def test_a_year_of_every_shape_of_schedule(
     for begin, end in ASLEEP:
         awake[begin:end] = bytes(end - begin)
     machine = Machine(tmp_path)
+    for zone in ZONES:
+        for names in CALENDARS:
+            path = tmp_path / "playbooks" / calendar_file(" ".join(names), zone)
+            path.write_text(calendar_text(names, zone), newline="")
     for plan in every:
         plan.foresee(bytes(awake))
         (tmp_path / "playbooks" / f"{plan.name}.yaml").write_text(plan.text())

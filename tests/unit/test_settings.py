@@ -107,3 +107,36 @@ def test_a_word_that_is_neither_yes_nor_no_is_a_mistake(tmp_path: Path) -> None:
         load({"ROTATOR_EPHEMERAL": "maybe"})
     (tmp_path / "rotator.toml").write_text("ephemeral = true\n")
     assert load({}).ephemeral
+
+
+def test_blackouts_are_written_as_in_playbooks(tmp_path: Path) -> None:
+    (tmp_path / "rotator.toml").write_text(
+        'blackout = ["fri 16:00-24:00", {from = 2026-12-20, to = "2027-01-03"},'
+        ' {calendar = "/etc/freeze.ics"}]\nblackout_timezone = "Europe/Berlin"'
+    )
+    found = load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")})
+    assert found.blackout == (
+        "fri 16:00-24:00",
+        {"from": "2026-12-20", "to": "2027-01-03"},
+        {"calendar": "/etc/freeze.ics"},
+    )
+    assert found.blackouts.zone == "Europe/Berlin"
+    (tmp_path / "rotator.toml").write_text('blackout = "fri 16:00-24:00"')
+    assert load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")}).blackout == ("fri 16:00-24:00",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "blackout = 3",
+        'blackout = ["friday"]',
+        'blackout = [{from = "2026-12-20"}]',
+        'blackout = [{calendar = ""}]',
+        'blackout = [{from = "2026-12-20", to = "2026-12-01"}]',
+        'blackout_timezone = "Berlin"',
+    ],
+)
+def test_a_blackout_that_is_none_is_a_mistake(tmp_path: Path, line: str) -> None:
+    (tmp_path / "rotator.toml").write_text(line)
+    with pytest.raises(ConfigError, match="blackout"):
+        load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")})
