@@ -49,9 +49,9 @@ def followed(path: Path) -> tuple[Path, dict[int, Path]]:
     strangers: dict[int, Path] = {}
     real = path
     for place, status in _way(path):
-        real = place
+        real = Path(place)
         if status is not None and stat.S_ISLNK(status.st_mode) and not _ours(status.st_uid):
-            strangers.setdefault(status.st_uid, place)
+            strangers.setdefault(status.st_uid, real)
     return real, strangers
 
 
@@ -71,42 +71,46 @@ def _ours(uid: int) -> bool:
     return uid in (0, os.geteuid())
 
 
-def _way(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
+def _way(path: Path) -> Iterator[tuple[str, os.stat_result | None]]:
     """Each link on the way with the directory that holds it, at last the file and its directory;
     None: it is not there.
 
     Directories above are not looked at: who turns one of them round puts in place what must be ours
-    again. Raises OSError.
+    again. Raises OSError. Paths are texts here, as all playbooks pass.
     """
-    rest, here, left = list(path.absolute().parts[1:]), Path("/"), _LINKS
+    rest, here, left = _names(str(path.absolute())), "/", _LINKS
     while rest:
         name = rest.pop(0)
         if name == "..":
-            here = here.parent
+            here = os.path.dirname(here)  # noqa: PTH120
             continue
-        place = here / name
+        place = f"{here.rstrip('/')}/{name}"
         try:
-            status = place.lstat()
+            status = os.lstat(place)
         except FileNotFoundError:
-            yield place.joinpath(*rest), None
+            yield "/".join([place, *rest]), None
             return
         if stat.S_ISLNK(status.st_mode):
-            yield here, here.stat()
+            yield here, os.stat(here)  # noqa: PTH116
             yield place, status
             if not (left := left - 1):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            target = Path(os.readlink(place))  # noqa: PTH115  (as it is, not made a path of ours)
-            rest = [*(target.parts[1:] if target.is_absolute() else target.parts), *rest]
-            here = Path("/") if target.is_absolute() else here
+            target = os.readlink(place)  # noqa: PTH115  (as it is, not made a path of ours)
+            rest = [*_names(target), *rest]
+            here = "/" if target.startswith("/") else here
         elif rest:
             here = place
         else:
             if not stat.S_ISDIR(status.st_mode):
-                yield here, here.stat()
+                yield here, os.stat(here)  # noqa: PTH116
             yield place, status
 
 
-def _writers(place: Path, status: os.stat_result, unnamed_groups: bool) -> str:
+def _names(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def _writers(place: str, status: os.stat_result, unnamed_groups: bool) -> str:
     """Who besides us may write a file, or put another one in its place in a directory; '' for
     nobody.
     """

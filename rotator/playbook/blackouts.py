@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from rotator import installed
 from rotator.errors import ConfigError
+from rotator.integrations.calendar import reading
 from rotator.schedules import blackouts
 from rotator.schedules.blackouts import Always, Blackout, Entry
 
@@ -100,10 +100,6 @@ def state_of(path: str) -> State:
 @lru_cache(maxsize=256)
 def _read(path: str, zone: str, state: State) -> Blackout:
     """Once for as long as the file stays as it is. Raises ConfigError."""
-    try:
-        from rotator.integrations.calendar import reading  # late: an extra, and heavy
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{path}: needs {error.name}", installed.way_to("calendar")) from error
     return reading.read(path, zone)
 
 

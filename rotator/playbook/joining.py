@@ -22,6 +22,7 @@ from rotator.plugin import (
     ReadBy,
     Several,
     WithEntry,
+    has,
 )
 
 # A plugin, and what its entry says besides the plugin's settings.
@@ -50,19 +51,18 @@ def joined(
         for index, (store, extra) in enumerate(stores)
     ]
     single = [
-        (one.with_entry(**extra) if isinstance(one, WithEntry) else one, extra)
+        (one.with_entry(**extra) if has(one, WithEntry) else one, extra)
         for store, extra in fitted
         for one in each(store)
     ]
-    addresses = [store.writes for store, _ in single if isinstance(store, Addressed)]
+    addresses = [store.writes for store, _ in single if has(store, Addressed)]
     beside = [
         (_beside(restarter, addresses, index, wrong), extra)
         for index, (restarter, extra) in enumerate(restarters)
     ]
     readers = [restarter for restarter, _ in beside]
     read = [
-        (store.read_by(readers) if isinstance(store, ReadBy) else store, extra)
-        for store, extra in single
+        (store.read_by(readers) if has(store, ReadBy) else store, extra) for store, extra in single
     ]
     return read, beside
 
@@ -70,7 +70,7 @@ def joined(
 def _beside(restarter: Any, addresses: Sequence[Address], index: int, wrong: Wrong) -> Any:
     """The restarter, with what the stores write where it must know that."""
     try:
-        return restarter.beside(addresses) if isinstance(restarter, Beside) else restarter
+        return restarter.beside(addresses) if has(restarter, Beside) else restarter
     except RotatorError as error:
         wrong(("restart", index), error.message, error.hint)
         return restarter
@@ -80,7 +80,7 @@ def _fitted(store: Any, provider: Any, index: int, wrong: Wrong) -> Any:
     """The store with its `keys` in the provider's order, if they are what a key of this
     provider consists of.
     """
-    keys, fields = store.keys if isinstance(store, KeyFields) else None, tuple(provider.fields)
+    keys, fields = store.keys if has(store, KeyFields) else None, tuple(provider.fields)
     where: Path_ = ("store", index, "keys")
     if keys is None:
         if fields != ("key",):
@@ -110,4 +110,4 @@ def _fitted(store: Any, provider: Any, index: int, wrong: Wrong) -> Any:
 
 def each(store: Any) -> Sequence[Any]:
     """The stores that an entry means."""
-    return store.each() if isinstance(store, Several) else [store]
+    return store.each() if has(store, Several) else [store]

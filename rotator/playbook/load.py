@@ -35,6 +35,17 @@ def _adapter(plugin: Any) -> TypeAdapter[Any]:
     return TypeAdapter(plugin)
 
 
+@lru_cache(maxsize=256)
+def _fields(plugin: type[Any]) -> Mapping[str, str]:
+    """Of each setting, as a playbook spells it, the field."""
+    return {setting.name: setting.field for setting in settings_of(plugin)}
+
+
+@lru_cache(maxsize=256)
+def _helps(plugin: type[Any]) -> Mapping[str, str]:
+    return {setting.name: setting.help for setting in settings_of(plugin)}
+
+
 class Loader:
     """Loads one document. `mistakes` has everything that was wrong.
 
@@ -240,9 +251,8 @@ class Loader:
         return None
 
     def _make(self, plugin: type[Any], data: Mapping[str, Any], path: Path_, uses: str) -> Any:
-        helps = {setting.name: setting.help for setting in settings_of(plugin)}
-        settings = {setting.name: setting.field for setting in settings_of(plugin)}
-        back = {field: name for name, field in settings.items()}
+        settings = _fields(plugin)  # type: ignore[arg-type]
+        helps, back = _helps(plugin), {field: name for name, field in settings.items()}  # type: ignore[arg-type]
         for name in data:
             if name in NOT_YET and name not in settings:
                 self._wrong((*path, name, "=key"), f"'{name}' is of a later version", "remove it")

@@ -22,6 +22,7 @@ from rotator.reference import Reference
 
 PARTS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
 
+_PLAIN = (str, int, float, bool, type(None))  # nothing inside asks for a folder
 Find = Callable[[str, str], type[Any] | None]
 Wrong = Callable[[Path_, str, str], None]
 
@@ -51,8 +52,8 @@ def from_here(path: Path) -> str:
     """From the working directory on, as it is typed there. Whole elsewhere, and in a service, which
     works in the root: "etc/rotator" would be no place to anybody.
     """
-    here = working_directory()
-    return str(path.relative_to(here) if here != "/" and path.is_relative_to(here) else path)
+    here, text = working_directory(), str(path)
+    return text[len(here) + 1 :] if here != "/" and text.startswith(f"{here}/") else text
 
 
 @dataclass(frozen=True)
@@ -220,13 +221,19 @@ def in_folder(value: Any, folder: str) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
     told = {}
-    for field in fields(value):
-        if field.init:
-            now = getattr(value, field.name)
-            then = folder if field.metadata.get("folder") else in_folder(now, folder)
+    for name, is_folder in _made_of(type(value)):
+        now = getattr(value, name)
+        if is_folder or type(now) not in _PLAIN:
+            then = folder if is_folder else in_folder(now, folder)
             if then is not now:
-                told[field.name] = then
+                told[name] = then
     return replace(value, **told) if told else value
+
+
+@lru_cache(maxsize=512)
+def _made_of(kind: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields of a class, and whether each is the playbook's folder."""
+    return tuple((one.name, bool(one.metadata.get("folder"))) for one in fields(kind) if one.init)
 
 
 def meant(written: Any, definition: Any) -> dict[str, str]:

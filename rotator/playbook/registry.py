@@ -11,7 +11,7 @@ import pkgutil
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def _full(folder: str, where: str) -> str:
     return where if where.startswith("rotator.") else f"{_PACKAGE}.{folder}.{where}"
 
 
+@lru_cache(maxsize=512)
 def _load(where: str) -> Any:
     module, _, attribute = where.partition(":")
     return getattr(import_module(module), attribute)
@@ -163,6 +164,11 @@ class Registry:
 
     def catalog(self) -> Mapping[str, Path]:
         """Catalog files by the name of their provider, users' own and the shipped ones."""
+        return self._catalog
+
+    @cached_property
+    def _catalog(self) -> Mapping[str, Path]:
+        """Looked for once: a registry is of one reading, and a look is not for each playbook."""
         return {**{path.stem: path for path in catalog_files(self.folders)}, **shipped()}
 
 

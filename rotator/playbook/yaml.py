@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from rotator import plain
 from rotator.errors import PermanentError
@@ -19,6 +20,7 @@ _SHORT = 20_000  # letters that are read quickly, whatever they say
 _DEEPEST = 100
 _BEGINS = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+_PLAIN = "tag:yaml.org,2002:str"
 _TOO_MANY = "it has more parts than a playbook can have"
 # libyaml's, where PyYAML was built with it: ten times as quick.
 _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,7 +37,8 @@ class _Loader(_FASTEST):  # type: ignore[misc]
 
 @dataclass
 class Document:
-    """The data of a file and where each part of it stands: path -> (line, column), counted from 1.
+    """The data of a file and where each part of it stands: path -> (line, column), counted from 1;
+    looked up in `root` once there is a mistake to tell.
 
     Its relative paths begin in `folder` ('' = the working directory).
     """
@@ -44,9 +47,12 @@ class Document:
     data: Any
     places: dict[Path_, tuple[int, int]]
     folder: str = ""
+    root: yaml.Node | None = None
 
     def mistake(self, path: Path_, text: str, hint: str = "") -> Mistake:
         """A mistake at the deepest known part of `path`."""
+        if not self.places and self.root is not None:
+            _find_places(self.root, (), self.places)
         while path and path not in self.places:
             path = path[:-1]
         line, column = self.places.get(path, (1, 1))
@@ -72,7 +78,8 @@ def load(path: Path, shown: str) -> tuple[Document, list[Mistake]]:
         node = yaml.compose(text, Loader=_Loader)
         mistakes: list[Mistake] = []
         if node is not None:
-            document.data = _Builder(document, mistakes).build(node, ())
+            document.data = _Builder(document.file, mistakes).build(node)
+            document.root = node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -114,57 +121,61 @@ class _TooMuch(Exception):
 
 
 class _Builder:
-    def __init__(self, document: Document, mistakes: list[Mistake]) -> None:
-        self._document = document
+    def __init__(self, file: str, mistakes: list[Mistake]) -> None:
+        self._file = file
         self._mistakes = mistakes
         self._nodes = 0
-        self._scalars = yaml.SafeLoader("")
+        self._scalars = SafeConstructor()
 
-    def build(self, node: yaml.Node, path: Path_) -> Any:
+    def build(self, node: yaml.Node) -> Any:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
             raise _TooMuch(_TOO_MANY)
-        self._document.places.setdefault(path, _place(node))
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
+            return self._mapping(node)
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
+            return [self.build(child) for child in node.value]
         return self._scalar(node)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(self._scalar(key_node)) if isinstance(key_node, yaml.ScalarNode) else "?"
-            here = (*path, key)
+            key = self._key(key_node)
             if key in found:
-                line, column = _place(key_node)
-                self._mistakes.append(
-                    Mistake(
-                        self._document.file, line, column, f"'{key}' stands here twice", "keep one"
-                    )
-                )
-            value = self.build(value_node, here)
-            self._document.places[here] = _place(value_node)
-            self._document.places[(*here, "=key")] = _place(key_node)
-            found[key] = value
+                self._wrong(key_node, f"'{key}' stands here twice", "keep one")
+            found[key] = self.build(value_node)
         return found
 
+    def _key(self, node: yaml.Node) -> str:
+        return str(self._scalar(node)) if isinstance(node, yaml.ScalarNode) else "?"
+
     def _scalar(self, node: yaml.Node) -> Any:
+        if node.tag == _PLAIN:
+            return node.value  # most are, and it is all that would be made of them
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            line, column = _place(node)
             words = getattr(error, "problem", None) or str(error)
-            self._mistakes.append(
-                Mistake(
-                    self._document.file,
-                    line,
-                    column,
-                    f"is not a plain value: {words}",
-                    "put it in quotes",
-                )
-            )
+            self._wrong(node, f"is not a plain value: {words}", "put it in quotes")
             return None
+
+    def _wrong(self, node: yaml.Node, text: str, hint: str) -> None:
+        self._mistakes.append(Mistake(self._file, *_place(node), text, hint))
+
+
+def _find_places(node: yaml.Node, path: Path_, places: dict[Path_, tuple[int, int]]) -> None:
+    """Where each part stands, of a document that could be built."""
+    places.setdefault(path, _place(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _find_places(child, (*path, index), places)
+    elif isinstance(node, yaml.MappingNode):
+        keys = _Builder("", [])
+        for key_node, value_node in node.value:
+            here = (*path, keys._key(key_node))
+            _find_places(value_node, here, places)
+            places[here] = _place(value_node)
+            places[(*here, "=key")] = _place(key_node)
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:

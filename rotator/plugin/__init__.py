@@ -5,7 +5,7 @@ polls, retries or logs: the engine owns time. Raises `TransientError` (ask later
 and its kin (do not), `OutcomeUnknown` (it may have happened). How one is written: docs/plugins.md.
 """
 
-from rotator.plugin.capabilities import Address, UsualAddress
+from rotator.plugin.capabilities import Address, UsualAddress, has
 from rotator.plugin.integration import Integration, Wrapping
 from rotator.plugin.probe import AsksWithKey, Foreseen, Probe, ProbeDefaults
 from rotator.plugin.provider import (
@@ -84,6 +84,7 @@ __all__ = [
     "Wrapping",
     "beside_settings",
     "console_of",
+    "has",
     "own_variables",
     "playbook_folder",
     "setting",

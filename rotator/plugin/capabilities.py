@@ -7,7 +7,9 @@ What a plugin may be able to do beyond its contract is beside that contract, as 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+_HAS: dict[tuple[type, Any], bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,15 @@ class UsualAddress(Protocol):
 
         Preflight warns where keys travel there in clear text.
         """
+
+
+def has(plugin: object, capability: Any) -> bool:
+    """Whether it has this capability, a protocol: all of its class have, or none.
+
+    isinstance() looks at each member of a protocol anew: an eighth of the time that ten thousand
+    playbooks take.
+    """
+    asked = type(plugin), capability
+    if asked not in _HAS:
+        _HAS[asked] = isinstance(plugin, capability)
+    return _HAS[asked]

@@ -10,6 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,8 @@ class Misfit:
 
 def misfit(value: Any, wanted: Any) -> Misfit | None:
     """The first thing in a value that is of another type, None where nothing is."""
+    if type(value) in _plain(wanted):
+        return None
     kind = next((arm for arm in _arms(wanted) if _is_of(value, arm)), misfit)
     if kind is misfit:
         return Misfit("", f"{_kind_of(value)}, not {spoken(wanted)}")
@@ -33,6 +36,18 @@ def misfit(value: Any, wanted: Any) -> Misfit | None:
         if found := misfit(part, type_of_part):
             return Misfit(step + found.where, found.what)
     return None
+
+
+@lru_cache(maxsize=1024)
+def _plain(wanted: Any) -> frozenset[type]:
+    """Of a type, the classes whose values have nothing inside that is to be looked at."""
+    arms = {type(None) if arm is None else arm for arm in _arms(wanted)}
+    return frozenset(
+        arm
+        for arm in arms
+        if isinstance(arm, type)
+        and (arm in (str, int, float, bool, type(None)) or issubclass(arm, Enum))
+    )
 
 
 def _is_of(value: Any, wanted: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -220,10 +221,9 @@ def test_without_the_extra_a_calendar_is_a_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "freeze.ics").write_text(WHOLE)
-    monkeypatch.setitem(__import__("sys").modules, "rotator.integrations.calendar.reading", None)
-    monkeypatch.delattr("rotator.integrations.calendar.reading")
+    monkeypatch.setitem(sys.modules, "recurring_ical_events", None)
     (mistake,) = loaded(tmp_path, "{every: 7d, blackout: {calendar: freeze.ics}}").mistakes
-    assert "pip install" in mistake.hint and "icalendar" in mistake.hint
+    assert "recurring_ical_events" in mistake.text and "pip install" in mistake.hint
 
 
 def test_blackouts_of_the_settings_hold_back_each_playbook_in_their_own_zone(

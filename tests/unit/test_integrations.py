@@ -17,6 +17,7 @@ import pytest
 from rotator import installed
 from rotator.errors import ConfigError
 from rotator.integrations.aws.ssm import AwsSsmStore
+from rotator.integrations.calendar import reading
 from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.integrations.vault.store import VaultStore
@@ -89,6 +90,7 @@ def test_an_extra_installs_what_its_integration_imports(name: str) -> None:
 
 _WITHOUT: dict[str, tuple[str, Callable[[], object]]] = {
     "aws": ("boto3", lambda: AwsSsmStore(parameter="/app/key").preflight()),
+    "calendar": ("icalendar", lambda: reading.read(str(ROOT / "README.md"), "UTC")),
     "docker": ("docker", lambda: SwarmStore(secret="app").preflight()),
     "kubernetes": (
         "kubernetes.config",

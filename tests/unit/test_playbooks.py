@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import tempfile
@@ -17,11 +18,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from rotator import durations
 from rotator.errors import ConfigError, NotFound
+from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.memory.store import MemoryStore
 from rotator.model import Evidence
 from rotator.playbook import carry
+from rotator.playbook import directory as directory_module
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.json_schema import playbook_schema
 from rotator.playbook.registry import Registry
+from rotator.plugin import Addressed, has
 from rotator.reference import Reference
 from rotator.schedules.rules import Rules
 
@@ -487,3 +492,30 @@ class TestReference:
         monkeypatch.setenv("EMPTY", "")
         with pytest.raises(NotFound, match="empty"):
             Reference.parse({"env": "EMPTY"}).resolve()
+
+
+def test_a_directory_is_read_without_collecting_and_collects_again_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand playbooks would be looked through again and again meanwhile."""
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        directory_module, "Registry", lambda _: seen.append(gc.isenabled()) or 1 / 0
+    )
+    (tmp_path / "one.yaml").write_text("generate: {uses: memory, issuer: one}")
+    with pytest.raises(ZeroDivisionError):
+        Directory((tmp_path,)).load()
+    assert seen == [False] and gc.isenabled()
+    gc.disable()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            Directory((tmp_path,)).load()
+        assert not gc.isenabled(), "it was not us who stopped it"
+    finally:
+        gc.enable()
+
+
+def test_a_capability_is_that_of_a_class() -> None:
+    assert has(DotenvStore(path="/a", key="B"), Addressed)
+    assert not has(MemoryStore(cell="one"), Addressed)
+    assert has(DotenvStore(path="/c", key="D"), Addressed), "asked once, and again"

@@ -15,10 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import icalendar
-import recurring_ical_events
-
-from rotator import plain
+from rotator import installed, plain
 from rotator.errors import ConfigError, PermanentError
 from rotator.schedules import zones
 from rotator.schedules.blackouts import Calendar, Span
@@ -65,6 +62,8 @@ def read(path: str, zone: str) -> Calendar:
         year = datetime.now(UTC).year
         for one in range(year - 1, year + _AHEAD):
             found.reckoned(one)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{path}: needs {error.name}", installed.way_to("calendar")) from error
     except _UNUSABLE as error:
         words = tidy(str(error).split("\n")[0]) or type(error).__name__
         raise ConfigError(f"{path} is not usable as a calendar: {words}", _HINT) from error
@@ -110,7 +109,10 @@ class _Events:
 
 
 def _parsed(text: str) -> list[Any]:
-    """Raises ValueError with what is wrong."""
+    """Raises ValueError with what is wrong, ModuleNotFoundError."""
+    import icalendar  # late: an extra, and heavy
+    import recurring_ical_events
+
     begun = [one[1].upper() for one in _PARTS.finditer(text)]
     calendars = icalendar.Calendar.from_ical(text, multiple=True)
     if not calendars or any(one.name != "VCALENDAR" for one in calendars):
