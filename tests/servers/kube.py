@@ -135,11 +135,11 @@ class Kube(Server):
             return json.loads(text)
         return text
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Raises Failed with what it said."""
         argv = [str(self.dir / "kubectl"), "--kubeconfig", str(self.dir / "config"), *arguments]
         done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=120, env=ENV
+            argv, input=stdin, capture_output=True, text=True, timeout=timeout, env=ENV
         )
         if done.returncode:
             raise Failed(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
@@ -264,7 +264,8 @@ class Kube(Server):
 
     def rolled_out(self, *names: str, namespace: str, seconds: int = 60) -> None:
         for name in names:
-            self.kubectl("rollout", "status", name, "-n", namespace, f"--timeout={seconds}s")
+            words = ["rollout", "status", name, "-n", namespace, f"--timeout={seconds}s"]
+            self.kubectl(*words, timeout=seconds + 60)
 
     def variable(self, pod: str, namespace: str, variable: str) -> str:
         """What a pod's first process was started with."""
