@@ -28,7 +28,7 @@ class Holds:
     text: str
 
 
-def abandon(holder: Holder, key_id: str, reason: str) -> Key | None:
+def abandon(holder: Holder, key_id: str, reason: str, who: str = "") -> Key | None:
     """The key that is in force from now on.
 
     Raises RefusedError, store by store, where only a person can say which.
@@ -55,9 +55,8 @@ def abandon(holder: Holder, key_id: str, reason: str) -> Key | None:
             f" ({names})",
         )
     with holder.writing() as writing:
-        writing.record(
-            rotation, "order", order="abandon", reason=reason, key=str(current) if current else None
-        )
+        key = str(current) if current else None
+        writing.record(rotation, "order", order="abandon", reason=reason, key=key, by=who or None)
         writing.put_rotation(
             rotation, incident.over(rotation, ABANDONED, current, at=holder.clock.now())
         )

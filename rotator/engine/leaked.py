@@ -10,7 +10,7 @@ from dataclasses import replace
 from rotator.core import incident as core_incident
 from rotator.core.order import Order, Refusal, order_rotation
 from rotator.core.state import Outcome, Phase
-from rotator.engine import incident, today
+from rotator.engine import incident, ordering, today
 from rotator.engine.holder import Holder
 from rotator.errors import ConfigError, PluginError, RefusedError
 from rotator.journal import cases, leases, standing
@@ -120,10 +120,7 @@ def take_up_orders(holder: Holder) -> None:
         waiting = standing.waiting(connection, holder.playbook)
     for order in waiting:
         try:
-            if order.kind is Order.COMPROMISED:
-                answer = replace_leaked(holder, order.reason, order.who)
-            else:
-                answer = kill_first(holder, order.key_id, order.reason, order.who)
+            answer = _carried_out(holder, order)
         except (RefusedError, ConfigError, PluginError) as error:
             answer = standing.Answer((), error.message, error.hint)
         if answer is None:  # the order stands until what is being undone is undone
@@ -131,3 +128,14 @@ def take_up_orders(holder: Holder) -> None:
         with holder.journal.database.write() as connection:
             leases.require(connection, holder.held.lease)
             standing.answer(connection, order.n, answer)
+
+
+def _carried_out(holder: Holder, order: standing.Standing) -> standing.Answer | None:
+    """None where it stands until something else is done."""
+    match order.kind:
+        case Order.COMPROMISED:
+            return replace_leaked(holder, order.reason, order.who)
+        case Order.REVOKE_FIRST:
+            return kill_first(holder, order.key_id, order.reason, order.who)
+        case _:
+            return ordering.take_up(holder, order)

@@ -14,7 +14,7 @@ _EARLIEST = (
 )
 _AT_ONCE = (  # somebody wrote what is to be looked at now
     select(exists().where(_PLAYBOOKS.c.due.is_(None))),
-    select(exists().where(tables.orders.c.answer.is_(None))),
+    select(exists(select(tables.orders.c.n).where(tables.WAITING))),
     select(exists().where(~tables.strays.c.settled)),
 )
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0008"  # the newest migration; a test holds it against migrations/
+HEAD = "0009"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -203,9 +203,7 @@ orders = Table(
     metadata,
     Column("n", Integer, primary_key=True),
     Column("playbook", String(200), nullable=False),
-    Column(
-        "kind", String(20), nullable=False, server_default="revoke first", comment="or compromised"
-    ),
+    Column("kind", String(20), nullable=False, server_default="revoke first", comment="an order"),
     Column("key_id", String(300), nullable=False, comment="the key that a person named, or empty"),
     Column("who", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -213,9 +211,11 @@ orders = Table(
     Column(
         "answer",
         Text,
-        comment="JSON: which keys die, or why none; null until the holder took it up",
+        comment="JSON: which keys die, or why none; null until the holder took it up, '' where an"
+        " older rotator must not",
     ),
-    Index("orders_that_wait", "playbook", sqlite_where=text("answer IS NULL")),
+    Column("rotation", String(40), comment="which one it is about, or empty"),
+    Index("orders_waiting", "playbook", sqlite_where=text("coalesce(answer, '') = ''")),
 )
 
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy
@@ -223,6 +223,7 @@ orders = Table(
 ACTIVE = text("rotations.active")
 OPEN = text("debts.open")
 AT_ONCE = text("debts.at_once")
+WAITING = text("coalesce(orders.answer, '') = ''")
 
 
 def know_postgresql() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 from rotator.core import incident
 from rotator.core.action import Finish, WaitUntil
@@ -13,23 +14,21 @@ from rotator.core.order import Order
 from rotator.core.state import Cause, Phase
 from rotator.engine import incident as incidents
 from rotator.engine import leaked as engine
-from rotator.engine.keeper import who_works_on
 from rotator.engine.pool import Work
 from rotator.engine.runner import Session
 from rotator.engine.staying import needs_attention
-from rotator.errors import BusyError, RefusedError, RotatorError
+from rotator.errors import RotatorError
 from rotator.journal import cases, credentials, standing
 from rotator.journal.cases import Case
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import neighbour
+from rotator.usecases import following
 from rotator.usecases.carry_on import carry_on
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
-from rotator.usecases.runtime import Runtime
-from rotator.usecases.situation import Situation
+from rotator.usecases.runtime import Leased, Runtime
 
-_FOLLOW_EVERY = 0.3
 _SEARCH = 5.0  # seconds in which no further playbook is asked whose stores hold a key
 
 
@@ -47,23 +46,21 @@ def leaked(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Wor
         runtime.waits(None, WaitUntil(runtime.clock.now(), why))
         name = other
     kind = Order.REVOKE_FIRST if request.revoke_first else Order.COMPROMISED
-    number = 0
-    while True:
-        try:
-            held = runtime.keeper.take(name)
-        except BusyError:
-            number = number or _hand_over(runtime, name, request, kind)
-            again = runtime.clock.now() + _FOLLOW_EVERY
-            runtime.waits(
-                None, WaitUntil(again, _what_the_holder_does(runtime.situation(name, loaded)))
-            )
-        else:
-            with runtime.working(name, held, loaded) as leased:
-                work = _killing if request.revoke_first else _replacing
-                return (yield from work(runtime, leased.session, request, number))
-        if number and (report := followed(runtime, name, number)) is not None:
-            return report
-        yield runtime.clock.now() + _FOLLOW_EVERY
+    work = _killing if request.revoke_first else _replacing
+
+    def mine(leased: Leased, number: int) -> Work[Report]:
+        return work(runtime, leased.session, request, number)
+
+    return (
+        yield from following.with_the_lease(
+            runtime,
+            name,
+            loaded,
+            partial(_hand_over, runtime, name, request, kind),
+            mine,
+            partial(followed, runtime, name),
+        )
+    )
 
 
 def owner(runtime: Runtime, name: str, key_id: str, loaded: Loaded) -> str:
@@ -109,16 +106,6 @@ def _hand_over(runtime: Runtime, name: str, request: Request, kind: Order) -> in
         return standing.write(connection, name, request.key, who, request.reason, now, kind)
 
 
-def _what_the_holder_does(present: Situation) -> str:
-    """For what is waited, in words: who has the order, and what it is at."""
-    holding = present.holding
-    holder = f"{present.name} is worked on"
-    if holding is not None and not holding.expired:
-        holder = who_works_on(present.name, holding)
-    at = present.unfinished.phase if present.unfinished is not None else "old keys"
-    return f"{holder}: it has the order now, and is followed ({at})"
-
-
 def _killing(runtime: Runtime, session: Session, request: Request, number: int) -> Work[Report]:
     """By this process: it has the lease.
 
@@ -133,7 +120,7 @@ def _killing(runtime: Runtime, session: Session, request: Request, number: int) 
         began = after.compromised if before is None else after.id != before.id
         if not began:  # the last rotation is no work of this command
             report = replace(report, rotation=None)
-    answer = _answered(runtime, number) if number else standing.Answer(session.killing)
+    answer = following.answered(runtime, number) if number else standing.Answer(session.killing)
     with runtime.journal.database.read() as connection:
         kills = cases.ends_of(connection, session.playbook, answer.keys if answer else ())
     return replace(report, kills=kills)
@@ -150,7 +137,7 @@ def _replacing(runtime: Runtime, session: Session, request: Request, number: int
         session.order(Order.COMPROMISED, before, request.reason)
     report = yield from carry_on(runtime, session, request)
     if number:
-        _answered(runtime, number)
+        following.answered(runtime, number)
     over = report.rotation is not None and report.rotation.phase is Phase.ENDED
     if undone_first and over and session.books.today is not None:
         engine.replace_leaked(session, request.reason)
@@ -158,23 +145,11 @@ def _replacing(runtime: Runtime, session: Session, request: Request, number: int
     return report
 
 
-def _answered(runtime: Runtime, number: int) -> standing.Answer | None:
-    """What the holder made of the order; None while it waits.
-
-    Raises RefusedError where the holder could not do it.
-    """
-    with runtime.journal.database.read() as connection:
-        answer = standing.answered(connection, number)
-    if answer is not None and answer.refused:
-        raise RefusedError(answer.refused, answer.hint)
-    return answer
-
-
 def followed(runtime: Runtime, name: str, number: int) -> Report | None:
     """How it stands once the holder has taken the order up and done what it can; None while it is
     at it.
     """
-    answer = _answered(runtime, number)
+    answer = following.answered(runtime, number)
     if answer is None:
         return None
     with runtime.journal.database.read() as connection:
