@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotator.clients import programs
-from rotator.errors import AccessDenied, OutcomeUnknown, PermanentError, TransientError
+from rotator.errors import (
+    AccessDenied,
+    OutcomeUnknown,
+    PermanentError,
+    RotatorError,
+    TransientError,
+)
 from rotator.plugin import setting
 from rotator.secret import Secret, last_line, redact
 
 _TIMEOUT = 30.0
-_UNREACHED = 255  # ssh's own exit status
+UNREACHED = 255  # ssh's own exit status
 _NEVER_BEGAN = ("ssh: connect to host", "ssh: Could not resolve hostname")
 _DENIED = (
     "authentication required",
@@ -93,8 +99,8 @@ class Host:
             ended = programs.run(self._argv(script), stdin=stdin, timeout=_TIMEOUT)
         except OutcomeUnknown as error:
             raise OutcomeUnknown(f"{self} did not answer: {error.message}") from error
-        if self.name and ended.code == _UNREACHED:
-            raise _unreached(self, ended)
+        if self.name and ended.code == UNREACHED:
+            raise unreached(self, ended)
         if _NO_NEW_PRIVILEGES in ended.err:
             hint = (
                 "`NoNewPrivileges=no` in rotator's unit; or without `sudo: true`, as the owner of"
@@ -138,7 +144,8 @@ class Host:
         return self.name or "this machine"
 
 
-def _unreached(host: Host, ended: programs.Ended) -> Exception:
+def unreached(host: Host, ended: programs.Ended) -> RotatorError:
+    """What ssh itself said, which ended with UNREACHED."""
     words = ended.words
     if "Permission denied" in words or "Host key verification failed" in words:
         return AccessDenied(

@@ -165,9 +165,16 @@ class Ends:
 
 @contextlib.contextmanager
 def started(
-    argv: Sequence[str], env: Mapping[str, str], seconds: float, cwd: str
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    seconds: float,
+    cwd: str,
+    connection: socket.socket | None = None,
 ) -> Iterator[Ends]:
-    """A program under its watcher; both are ended with the block."""
+    """A program under its watcher; both are ended with the block.
+
+    With a `connection` it reads and writes that, and this process nothing.
+    """
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs, _room(argv[0]):
             stdin, to_stdin = _pipe(theirs, ours)
@@ -190,8 +197,8 @@ def started(
             ]
             process = subprocess.Popen(
                 words,
-                stdin=stdin,
-                stdout=out,
+                stdin=connection.fileno() if connection is not None else stdin,
+                stdout=connection.fileno() if connection is not None else out,
                 stderr=err,
                 env=env,
                 pass_fds=inherited,
@@ -200,7 +207,7 @@ def started(
             )
         ours.callback(_reap, process)
         ours.callback(watcher.close)  # before it is waited for
-        ours.enter_context(deadline.cuttable(lambda: _end(watcher)))
+        ours.enter_context(deadline.cuttable(lambda: end(watcher)))
         for file in (to_stdin, from_out, from_err):
             os.set_blocking(file.fileno(), False)
         yield Ends(to_stdin, from_out, from_err, watcher)
@@ -229,7 +236,7 @@ def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[IO
     )
 
 
-def _end(watcher: socket.socket) -> None:
+def end(watcher: socket.socket) -> None:
     """Its program is ended, with its process group, and nobody is told how."""
     with contextlib.suppress(OSError):  # it has just ended
         watcher.shutdown(socket.SHUT_RDWR)

@@ -9,9 +9,11 @@ https://docs.docker.com/reference/api/engine/ (containers, images).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -26,12 +28,13 @@ from rotator.errors import (
     RotatorError,
     TransientError,
 )
-from rotator.integrations.docker import PLUGINS
+from rotator.integrations.docker import PLUGINS, by_ssh
 from rotator.plugin import setting
 from rotator.secret import Secret, last_line, redact
 
 _TIMEOUT = 30.0
 _LOG_LINES = 20
+_BY_SSH = "http+docker://by-ssh"  # no engine of this machine, though reached by a socket here
 T = TypeVar("T")
 
 
@@ -133,11 +136,8 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
 
     def ask() -> T:
         deadline.check()
-        client = _client(docker, connection, deadline.remaining(_TIMEOUT + patience))
-        try:
+        with _client(docker, connection, deadline.remaining(_TIMEOUT + patience)) as client:
             return act(client.api)
-        finally:
-            client.close()
 
     try:
         return deadline.bounded(deadline.remaining(deadline.CALL + patience), ask)
@@ -151,10 +151,35 @@ def call(connection: EngineConnection, act: Callable[[Any], T], *, patience: flo
         raise _ours(error) or _unreachable(error) from error
 
 
-def _client(docker: Any, connection: EngineConnection, seconds: float) -> Any:
+@contextlib.contextmanager
+def _client(docker: Any, connection: EngineConnection, seconds: float) -> Iterator[Any]:
+    where = _where(docker, connection)
+    address = str(where.get("base_url", ""))
+    if not address.startswith("ssh://"):
+        with contextlib.closing(docker.DockerClient(timeout=seconds, **where)) as client:
+            yield client
+        return
+    tunnel = by_ssh.Tunnel(address, seconds)
+    with tunnel.open() as here:
+        try:
+            with contextlib.closing(docker.DockerClient(base_url=here, timeout=seconds)) as client:
+                client.api.base_url = _BY_SSH
+                yield client
+        except Exception as error:
+            if tunnel.failure is not None and not isinstance(error, RotatorError):
+                raise tunnel.failure from error
+            raise
+
+
+def _where(docker: Any, connection: EngineConnection) -> dict[str, Any]:
+    """Where the engine is, as the package's client is told."""
     if connection.host:
-        return docker.DockerClient(base_url=connection.host, timeout=seconds, use_ssh_client=True)
-    return docker.from_env(timeout=seconds, use_ssh_client=True)
+        return {"base_url": connection.host}
+    found: dict[str, Any] = docker.utils.kwargs_from_env()
+    if "base_url" not in found:
+        context = docker.context.ContextAPI.kwargs_from_context(environment=os.environ)
+        found = {**context, **found}
+    return found
 
 
 def _translated(error: Any) -> RotatorError:
