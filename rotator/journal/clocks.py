@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from rotator.core.state import CLOCKS_AGREE
 from rotator.journal import tables
 
 _PLAYBOOKS = tables.playbooks.c
 _OF = _PLAYBOOKS.name == bindparam("of")
 _LOAD = select(_PLAYBOOKS.boot, _PLAYBOOKS.wall_clock).where(_OF)
 _SAVE = update(tables.playbooks).where(_OF)
-_DRIFT = 1.0  # seconds: a wall clock that is corrected slowly is followed
+# Seconds. A clock that is corrected slowly takes the boot's clock along (adjtimex(2)): they part
+# only where it is set.
+_AGREE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +33,16 @@ class Reading:
     def jumped_since(self, before: Reading | None) -> float:
         """By how many seconds the wall clock was set since `before`.
 
-        0.0 within five minutes, after another boot, and where nothing is known.
+        0.0 within one second, after another boot, and where nothing is known.
         """
         if before is None or before.boot != self.boot:
             return 0.0
         by = self.ahead - before.ahead
-        return by if abs(by) > CLOCKS_AGREE else 0.0
+        return by if abs(by) > _AGREE else 0.0
 
     def follows(self, before: Reading | None) -> bool:
-        """Whether it is to be remembered in place of `before`: not while a jump is not settled."""
-        if before is None or before.boot != self.boot:
-            return True
-        return abs(self.ahead - before.ahead) > _DRIFT and not self.jumped_since(before)
+        """Whether it is to be remembered in place of `before`: of another boot, or the first."""
+        return before is None or before.boot != self.boot
 
 
 def load(connection: Connection, playbook: str) -> Reading | None:

@@ -90,20 +90,27 @@ def test_in_the_middle_of_a_rotation_nothing_is_lost(bench: Bench, offset: float
     assert bench.consumer.holds == bench.stored and bench.stored in bench.live
 
 
-def _set_forward(bench: Bench) -> None:
-    """By an hour. When a process started is its boot's clock plus the wall clock: /proc tells it an
-    hour later now.
+# By an hour, and by less than clocks of two machines may differ
+BY = pytest.mark.parametrize("by", [3600.0, 60.0, 3.0])
+
+
+def _set_forward(bench: Bench, by: float) -> None:
+    """When a process started is its boot's clock plus the wall clock: /proc tells it so much later
+    now.
     """
-    bench.service.clock.offset += 3600.0  # type: ignore[attr-defined]
-    bench.consumer.started_at += 3600.0
+    bench.service.clock.offset += by  # type: ignore[attr-defined]
+    bench.consumer.started_at += by
 
 
-def test_an_hour_forward_makes_no_process_younger_than_the_write_before_it(bench: Bench) -> None:
+@BY
+def test_set_forward_makes_no_process_younger_than_the_write_before_it(
+    bench: Bench, by: float
+) -> None:
     """It still holds the old key, which so must live."""
     old = bench.stored
     assert bench.service.rotate("one").code == 0
-    bench.consumer.holds, bench.consumer.started_at = old, bench.consumer.started_at - 600.0
-    _set_forward(bench)
+    bench.consumer.holds, bench.consumer.started_at = old, bench.consumer.started_at - by / 2
+    _set_forward(bench, by)
     report = orders.order(bench.service, "one", Order.REVOKE, Request())
     assert report.code == 4 and old in bench.live, report
     memory.WORLD.start("one")
@@ -111,8 +118,9 @@ def test_an_hour_forward_makes_no_process_younger_than_the_write_before_it(bench
     assert report.code == 0 and bench.live == [bench.stored] == [bench.consumer.holds], report
 
 
+@BY
 def test_set_forward_between_the_write_and_the_restart_a_consumer_is_restarted_all_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, by: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = MemoryStore.write
 
@@ -120,10 +128,26 @@ def test_set_forward_between_the_write_and_the_restart_a_consumer_is_restarted_a
         version = written(self, *given)
         if not forward:
             forward.append(True)
-            _set_forward(bench)
+            _set_forward(bench, by)
         return version
 
     forward: list[bool] = []
     monkeypatch.setattr(MemoryStore, "write", write)
     assert bench.service.rotate("one").code == 0 and forward
     assert bench.consumer.holds == bench.stored and bench.stored in bench.live
+
+
+def test_a_machine_that_stops_between_two_clocks_has_not_set_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five seconds pass between the boot's clock and the wall clock: both are read once more."""
+    behind = iter([5.0])
+    with bench.service.session("one") as session:
+        true, boot = session._reading(), session.clock.boot
+
+        def stopped() -> tuple[str, float]:
+            found, since = boot()
+            return found, since - next(behind, 0.0)
+
+        monkeypatch.setattr(session.clock, "boot", stopped)
+        assert not session._reading().jumped_since(true)
