@@ -24,7 +24,7 @@ _CODES = ", ".join(f"{code} {code.label}" for code in Exit if code < SIGNALS)
     """,
     context_settings=CONTEXT,
     epilog=examples(
-        "rotator validate", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"
+        "rotator init", "rotate openai-prod --dry-run", "rotate openai-prod", "rotator status"
     ),
 )
 @click.version_option(__version__, prog_name="rotator")
@@ -57,6 +57,12 @@ def _late(name: str, module: str, attribute: str, **options: Any) -> None:
 
 
 cli.add_command(rotate_command)
+_late(
+    "init",
+    "rotator.cli.init",
+    "init",
+    short_help="Find keys and who reads them; write a playbook for each.",
+)
 _late(
     "daemon",
     "rotator.cli.daemon",

@@ -101,6 +101,7 @@ def details(status: PlaybookStatus) -> Iterator[str]:
         yield f"{short(failed.id)} was {failed.outcome} {ended}: {failed.problem}"
     for one in todos.worded(status):
         yield one.line
+        yield from (f"  {number}. {step}" for number, step in enumerate(one.steps, start=1))
         if one.hint:
             yield f"hint: {one.hint}"
 

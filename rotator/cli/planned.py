@@ -173,7 +173,7 @@ def _steps(planned: PlannedRotation) -> list[tuple[str, str]]:
         f"{entry.name} ({consumer.evidence})"
         for entry, consumer in zip(playbook.consumers, playbook.plan.consumers, strict=True)
     ]
-    probes = " · ".join(probe.name for probe in playbook.probes)
+    probes = " · ".join(probe.name for probe in playbook.probes) or "no probe"
     return [
         *([("first", first)] if dying else []),
         ("in force", "nobody was asked" if planned.offline else _in_force(seen)),

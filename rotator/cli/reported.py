@@ -73,6 +73,9 @@ def _under_way(found: Report, rotation: Rotation | None, voice: Voice) -> None:
             f"`rotator resume {found.playbook} --today` goes on with that",
         )
     _old_keys(found, voice)
+    if isinstance(found.action, Ask) and found.action.kind == "confirm" and found.steps:
+        voice.put(f"the old key is destroyed {found.console or 'in the console'}:")
+        _steps(found, voice)
 
 
 def _unfinished(found: Report, rotation: Rotation, voice: Voice) -> None:
@@ -90,9 +93,16 @@ def _unfinished(found: Report, rotation: Rotation, voice: Voice) -> None:
             f"waiting for the new key ({name}): make it {where}, with the limits and the"
             f" permissions of the old one, then `rotator supply {rotation.playbook}`"
         )
+        _steps(found, voice)
     elif isinstance(found.action, WaitUntil):
         until = words.moment(found.action.at)
         voice.put(f"waiting until {until}: {rotation.problem or rotation.phase} ({name})")
+
+
+def _steps(found: Report, voice: Voice) -> None:
+    """What a person does in the console."""
+    for number, step in enumerate(found.steps, start=1):
+        voice.put(f"  {number}. {step}", 5)
 
 
 def _old_keys(found: Report, voice: Voice) -> None:

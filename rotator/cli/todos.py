@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotator.cli import words
 from rotator.counting import span
 from rotator.engine.keeper import short
-from rotator.usecases.report import where_keys_are_made
+from rotator.usecases.report import steps_of, where_keys_are_made
 from rotator.views.status import PlaybookStatus
 from rotator.views.todo import PERSON, Step, Todo, todo
 
@@ -24,6 +24,7 @@ class WordedTodo:
     command: str | None
     at: float | None
     hint: str = ""
+    steps: tuple[str, ...] = ()  # what a person does in the console
 
     @property
     def line(self) -> str:
@@ -117,4 +118,12 @@ def word(status: PlaybookStatus, one: Todo) -> WordedTodo:
         what = TEXTS[one.step].format(name=status.name, key=one.key, detail=one.detail)
     command = COMMANDS[one.step]
     hint = one.detail if one.step in _HINTED else ""
-    return WordedTodo(one.who, what, command and command.format(name=status.name), one.at, hint)
+    steps = _steps(status, one)
+    command = command and command.format(name=status.name)
+    return WordedTodo(one.who, what, command, one.at, hint, steps)
+
+
+def _steps(status: PlaybookStatus, one: Todo) -> tuple[str, ...]:
+    if status.playbook is None or one.step not in (Step.SUPPLY, Step.DESTROY):
+        return ()
+    return steps_of(status.playbook.provider, destroy=one.step is Step.DESTROY)

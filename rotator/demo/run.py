@@ -61,6 +61,14 @@ def run(tell: Teller) -> Seen:
             world.close()
 
 
+def keep() -> Path:
+    """A world that stays when this process ends: an issuer, and a service that runs with a key of
+    it. Its folder.
+    """
+    world = DemoWorld(Path(tempfile.mkdtemp(prefix="rotator-demo-")), stays=True)
+    return world.folder
+
+
 def _scenes(world: DemoWorld, tell: Teller) -> Seen:
     seen = Seen()
     tell.line(

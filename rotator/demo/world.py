@@ -101,8 +101,9 @@ class Traffic:
 class DemoWorld:
     """Starts everything in a folder, and ends what it started."""
 
-    def __init__(self, folder: Path, step: str = "2s") -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, step: str = "2s", stays: bool = False) -> None:
+        """`stays`: it outlives this process, and has no playbook yet."""
+        self.folder, self.stays = folder, stays
         self.environment = {
             **os.environ,
             "DEMO_ADMIN_KEY": f"sk-admin-{secrets.token_urlsafe(24)}",
@@ -131,9 +132,24 @@ class DemoWorld:
         )
         self.consumer = f"http://127.0.0.1:{self._number(folder / 'consumer.port')}"
         self._number(folder / "consumer.pid")
-        (folder / "playbooks").mkdir(exist_ok=True)
-        self.write_playbook(step)
         self.traffic = Traffic(self.consumer)
+        if stays:
+            self._leave_what_init_looks_for()
+        else:
+            (folder / "playbooks").mkdir(exist_ok=True)
+            self.write_playbook(step)
+
+    def _leave_what_init_looks_for(self) -> None:
+        """The address and the project beside the key, the administrator's credential in a file of
+        its own, and a journal that is this world's.
+        """
+        with (self.folder / ".env").open("a") as file:
+            file.write(f"OPENAI_BASE_URL={self.issuer}/v1\nOPENAI_PROJECT_ID=proj_demo\n")
+        admin = self.folder / "openai-admin"
+        admin.touch(mode=0o600)
+        admin.write_text(self.environment["DEMO_ADMIN_KEY"])
+        (self.folder / "rotator.toml").write_text(f'home = "{self.folder / "state"}"\n')
+        (self.folder / "issuer.pid").write_text(str(self._issuer.pid))
 
     def write_playbook(self, step: str = "2s") -> None:
         text = _PLAYBOOK.format(
@@ -142,12 +158,15 @@ class DemoWorld:
         (self.folder / "playbooks" / "demo.yaml").write_text(text)
 
     def _process(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / "services.log").open("ab")
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stderr=(self.folder / "services.log").open("ab"),
+            stdout=log if self.stays else None,
+            stderr=log,
+            start_new_session=self.stays,
         )
 
     def _number(self, path: Path) -> int:

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rotator.integrations.catalog import proof as catalog_proof
-from rotator.integrations.catalog.entry import CatalogEntry
+from rotator.integrations.catalog.entry import CatalogEntry, entry_at
 from rotator.integrations.catalog.provider import HttpProvider, provider_class
+from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook import yaml
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import from_here
@@ -72,6 +73,11 @@ def load(path: Path) -> CatalogEntry:
     if mistakes or entry is None:
         raise PlaybookMistakes(set(mistakes))
     return entry
+
+
+def entry(path: Path) -> CatalogEntry:
+    """A shipped file, which is right, or a user's own. Raises PlaybookMistakes."""
+    return entry_at(path) if path in shipped().values() else load(path)
 
 
 def _tell_redactor(pattern: Any) -> None:

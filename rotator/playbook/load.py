@@ -22,7 +22,7 @@ from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
 from rotator.playbook.registry import Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Document, Path_
-from rotator.plugin import UNFORESEEN
+from rotator.plugin import UNFORESEEN, can_probe
 from rotator.plugin.conform import PluginMistakes, check_made
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
@@ -99,7 +99,12 @@ class Loader:
         provider = self._plugin("provider", data.get("generate"), ("generate",))
         stores = self._entries("store", data.get("store"), ("store",))
         restarters = self._entries("restarter", data.get("restart", []), ("restart",))
-        probes = self._entries("probe", data.get("verify", [{"uses": "provider"}]), ("verify",))
+        tried = provider is None or can_probe(provider)
+        probes = self._entries(
+            "probe", data.get("verify", [{"uses": "provider"}] if tried else []), ("verify",)
+        )
+        if not tried:
+            self._refuse_provider_probe(data, probes)
         if len(self._mistakes) > before or shape is None or provider is None:
             return None
         refuse_less_evidence(restarters, shape, self._wrong)
@@ -149,6 +154,17 @@ class Loader:
 
         own = self._reader.calendars([path for _, path in named], schedule.timezone, wrong)
         return own + self._for_all
+
+    def _refuse_provider_probe(self, data: dict[str, Any], probes: list[Entry]) -> None:
+        """It would fail each time, once the new key is in the stores."""
+        for index, (probe, _) in enumerate(probes):
+            if isinstance(probe, ProviderProbe):
+                several = isinstance(data["verify"], list)
+                self._wrong(
+                    ("verify", index, "uses") if several else ("verify", "uses"),
+                    f"{data['generate']['uses']} has no call that only tries a key",
+                    "leave it out, or use an http or command probe",
+                )
 
     def _shape(self, data: dict[str, Any]) -> Shape | None:
         try:

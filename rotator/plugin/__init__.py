@@ -10,12 +10,15 @@ from rotator.plugin.integration import Integration, Wrapping
 from rotator.plugin.probe import AsksWithKey, Foreseen, Probe, ProbeDefaults
 from rotator.plugin.provider import (
     Console,
+    ConsoleSteps,
     Destroying,
     Inheriting,
+    Probing,
     Provider,
     ProviderDefaults,
     Supplied,
     Told,
+    can_probe,
     console_of,
 )
 from rotator.plugin.restarter import (
@@ -56,6 +59,7 @@ __all__ = [
     "AsksWithKey",
     "Beside",
     "Console",
+    "ConsoleSteps",
     "Copied",
     "Destroying",
     "EnvFileReader",
@@ -69,6 +73,7 @@ __all__ = [
     "Nudged",
     "Probe",
     "ProbeDefaults",
+    "Probing",
     "Provider",
     "ProviderDefaults",
     "ReadBy",
@@ -83,6 +88,7 @@ __all__ = [
     "WithEntry",
     "Wrapping",
     "beside_settings",
+    "can_probe",
     "console_of",
     "has",
     "own_variables",

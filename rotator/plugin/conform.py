@@ -31,6 +31,8 @@ _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
     "provider": (
         provider.Inheriting,
         provider.Console,
+        provider.ConsoleSteps,
+        provider.Probing,
         provider.Destroying,
         provider.Told,
         UsualAddress,

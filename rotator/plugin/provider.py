@@ -303,6 +303,33 @@ class Console(Protocol):
         """An address, or None."""
 
 
+@runtime_checkable
+class ConsoleSteps(Protocol):
+    """A provider that knows what a person does in its console, a sentence a step."""
+
+    @property
+    def steps_to_create(self) -> tuple[str, ...]:
+        """To make a key like the old one."""
+
+    @property
+    def steps_to_revoke(self) -> tuple[str, ...]:
+        """To destroy the old one."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A provider that may have no call which only tries a key."""
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether `probe` works; where it does not, a playbook's own probes do, or nobody."""
+
+
+def can_probe(provider: object) -> bool:
+    """Whether its `probe` works."""
+    return provider.can_probe if isinstance(provider, Probing) else True
+
+
 def console_of(provider: object) -> str:
     """The address, '' where the provider knows none."""
     return (provider.console or "") if isinstance(provider, Console) else ""

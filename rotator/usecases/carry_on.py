@@ -15,7 +15,7 @@ from rotator.engine.pool import Work
 from rotator.engine.runner import Session
 from rotator.engine.staying import SHORT, Stay
 from rotator.plugin import console_of
-from rotator.usecases.report import Report
+from rotator.usecases.report import Report, steps_of
 from rotator.usecases.request import Request
 from rotator.usecases.runtime import ORDERS_EVERY, Runtime
 
@@ -36,8 +36,12 @@ def carry_on(runtime: Runtime, session: Session, request: Request) -> Work[Repor
     rotation = session.case.rotation
     stuck = rotation is not None and rotation.phase is Phase.STUCK
     console = ""
+    steps: tuple[str, ...] = ()
     if rotation is not None and isinstance(action, Ask):
-        console = console_of(session.books.of(rotation.id).provider)
+        provider = session.books.of(rotation.id).provider
+        console = console_of(provider)
+        if action.kind in ("supply", "confirm"):
+            steps = steps_of(provider, destroy=action.kind == "confirm")
     return Report(
         session.playbook,
         rotation,
@@ -46,6 +50,7 @@ def carry_on(runtime: Runtime, session: Session, request: Request) -> Work[Repor
         differs=today.differs(session, rotation) if rotation is not None and stuck else (),
         taken=session.taken,
         console=f"at {console}" if console else "",
+        steps=steps,
         without=runtime.without(session.playbook),
     )
 

@@ -12,7 +12,7 @@ from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.staying import needs_attention
 from rotator.errors import RotatorError
-from rotator.plugin import console_of
+from rotator.plugin import ConsoleSteps, console_of
 from rotator.usecases import exit_codes
 from rotator.usecases.exit_codes import FOR_LATER, End, Exit
 
@@ -34,6 +34,7 @@ class Report:
     # It is stuck, and today's playbook says otherwise than the one it goes by
     differs: tuple[str, ...] = ()
     console: str = ""  # where a person makes the key that is waited for
+    steps: tuple[str, ...] = ()  # what a person does there, a sentence each
     followed: bool = False  # another process holds the lease and carries it on
     # The key in force was ordered to die, and consumers have no other one
     without: Key | None = None
@@ -144,6 +145,13 @@ def code_of_due(reports: Iterable[Report], mistakes: bool) -> Exit:
     """The exit code of a timer's run. `mistakes`: some playbooks do not load."""
     codes = [report.code_of_all for report in reports if not report.is_for_later]
     return exit_codes.worst([*codes, *([End.MISTAKE.code] if mistakes else [])])
+
+
+def steps_of(provider: object, *, destroy: bool = False) -> tuple[str, ...]:
+    """What a person does in the console to make a key, or to destroy the old one."""
+    if not isinstance(provider, ConsoleSteps):
+        return ()
+    return provider.steps_to_revoke if destroy else provider.steps_to_create
 
 
 def where_keys_are_made(provider: object) -> str:

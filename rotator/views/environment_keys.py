@@ -9,12 +9,11 @@ from enum import StrEnum, auto
 from pathlib import Path
 
 from rotator.errors import Rejected, RotatorError, Unsupported
-from rotator.integrations.catalog.entry import CatalogEntry, entry_at
+from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.integrations.catalog.provider import HttpProvider, provider_class
-from rotator.integrations.catalog.shipped import shipped
 from rotator.integrations.catalog.templates import placeholders
 from rotator.model import Credential
-from rotator.playbook.catalog import load
+from rotator.playbook.catalog import entry as entry_of
 from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
@@ -60,20 +59,15 @@ def providers_in_environment(catalog: Mapping[str, Path]) -> list[str]:
 
 def _may_be_set(path: Path) -> bool:
     try:
-        return any(os.environ.get(variable) for variable in _entry(path).env)
+        return any(os.environ.get(variable) for variable in entry_of(path).env)
     except PlaybookMistakes:
         return True
-
-
-def _entry(path: Path) -> CatalogEntry:
-    """Raises PlaybookMistakes for a user's own file that is wrong."""
-    return entry_at(path) if path in shipped().values() else load(path)
 
 
 def environment_key(catalog: Mapping[str, Path], provider: str) -> EnvironmentKey:
     """Ask this provider of the catalog whether it takes the key in its variable."""
     try:
-        entry = _entry(catalog[provider])
+        entry = entry_of(catalog[provider])
     except PlaybookMistakes as error:
         return EnvironmentKey(
             provider, "", "", KeyState.MISTAKE, detail=error.message, hint=error.hint
@@ -95,6 +89,9 @@ def environment_key(catalog: Mapping[str, Path], provider: str) -> EnvironmentKe
 
 def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str, str]:
     """How the key is, with what was said of it, and a hint."""
+    if entry.probe is None:
+        wrong = _prober(provider, entry, "https://unused.invalid").looks_right(key)
+        return (KeyState.MISSHAPEN, wrong, "") if wrong else (KeyState.RIGHT_SHAPE, "", "")
     address = _address_variable(entry)
     base = os.environ.get(address) or entry.api.base
     if not base:

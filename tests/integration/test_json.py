@@ -47,7 +47,7 @@ _SHAPES = {
     },
     "pause": {"scope", "since", "until", "reason", "by"},
     "errors": {"message", "hint", "place"},
-    "todo": {"who", "what", "command", "at", "hint"},
+    "todo": {"who", "what", "command", "at", "hint", "steps"},
     "findings": {"subject", "ok", "text", "hint"},
     "steps": {"step", "ok", "done", "error", "warnings", "seconds"},
 }
@@ -203,6 +203,7 @@ def test_status_tells_the_state_as_data(run: Run, home: Path, state: str) -> Non
                 "command": "rotator supply one",
                 "at": None,
                 "hint": None,
+                "steps": [],
             }
         ]
 

@@ -135,3 +135,66 @@ def test_an_undo_leaves_the_end_of_a_supplied_key_to_a_person(
     console.issuer.by_value(made.value).state = "dead"  # type: ignore[union-attr]
     confirmed = orders.order(console.service, "one", Order.CONFIRM, WAIT)
     assert not [debt for debt in confirmed.debts if debt.open]
+
+
+BY_HAND = """\
+name: Ours
+console: https://ours.example/keys
+pattern: 'mem-.*'
+steps: {create: ['Press "New key".', 'Copy it.'], revoke: ['Press "Delete" beside the old one.']}
+api: {base: null}
+create: operator
+revoke: operator
+probe: {request: {GET: /me, auth: {header: x-key, value: key}}}
+"""
+
+
+@pytest.fixture
+def person(console: Bench, tmp_path: Path) -> Bench:
+    """The same provider, where a person destroys the keys, too."""
+    (tmp_path / "playbooks" / "providers" / "ours.yaml").write_text(BY_HAND)
+    path = tmp_path / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace(", admin: {env: OURS_ADMIN}", ""))
+    return console
+
+
+def test_a_person_is_told_step_by_step_and_asked_until_the_old_key_is_dead(person: Bench) -> None:
+    """To make the key, and to destroy the old one; a confirmation is believed when the provider
+    refuses the key.
+    """
+    old = person.stored
+    report = person.service.rotate("one")
+    assert (report.code, report.steps) == (5, ('Press "New key".', "Copy it."))
+    with pytest.raises(supply.NotTaken, match="this is the old key"):
+        supply.supply(person.service, "one", Secret(f" {old}\n"), "", Request())
+    with pytest.raises(supply.NotTaken, match="refuses this key"):
+        supply.supply(person.service, "one", Secret("mem-nobodys-0000000000000"), "", Request())
+    made = person.issuer.create("")
+    done = supply.supply(person.service, "one", Secret(f"{made.value}\n"), "", WAIT)
+    assert person.stored == made.value == person.consumer.holds
+    assert done.questions and done.steps == ('Press "Delete" beside the old one.',)
+    early = orders.order(person.service, "one", Order.CONFIRM, WAIT)
+    assert early.held and person.issuer.accepts(old), "it was said to be dead, and still works"
+    person.issuer.by_value(old).state = "dead"  # type: ignore[union-attr]
+    over = orders.order(person.service, "one", Order.CONFIRM, WAIT)
+    assert over.code_of_all == 0 and not [debt for debt in over.debts if debt.open]
+    assert person.live == [made.value]
+
+
+def test_status_and_the_report_number_the_steps(
+    person: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rotator.cli import overview, reported
+    from rotator.views.status import status
+
+    reported.report(person.service.rotate("one"))
+    shown = capsys.readouterr().out
+    assert "make it at https://ours.example/keys" in shown and "  2. Copy it." in shown
+    (row,) = status(person.service).playbooks
+    assert '  1. Press "New key".' in list(overview.details(row))
+    made = person.issuer.create("")
+    reported.report(supply.supply(person.service, "one", Secret(made.value), "", WAIT))
+    shown = capsys.readouterr().out
+    assert '  1. Press "Delete" beside the old one.' in shown and "https://ours" in shown
+    (row,) = status(person.service).playbooks
+    assert '  1. Press "Delete" beside the old one.' in list(overview.details(row))

@@ -519,3 +519,21 @@ def test_a_capability_is_that_of_a_class() -> None:
     assert has(DotenvStore(path="/a", key="B"), Addressed)
     assert not has(MemoryStore(cell="one"), Addressed)
     assert has(DotenvStore(path="/c", key="D"), Addressed), "asked once, and again"
+
+
+def test_a_provider_that_cannot_try_a_key_is_no_probe(tmp_path: Path) -> None:
+    """It would fail once the new key is in the stores: it is left out, and a mistake where it is
+    named.
+    """
+    text = "generate: {uses: daft}\nstore: {uses: file, path: /srv/key}\n"
+    (tmp_path / "one.yaml").write_text(text)
+    loaded = Directory((tmp_path,)).load()
+    assert not loaded.mistakes and loaded.playbooks["one"].probes == ()
+    named = "verify: [{uses: http, url: 'http://127.0.0.1/'}, {uses: provider}]\n"
+    (tmp_path / "one.yaml").write_text(text + named)
+    (mistake,) = Directory((tmp_path,)).load().mistakes
+    assert "daft has no call that only tries a key" in mistake.text and "http" in mistake.hint
+    assert (mistake.line, mistake.column) == (3, 57)
+    (tmp_path / "one.yaml").write_text(f"{text}verify: {{uses: provider}}\n")
+    (mistake,) = Directory((tmp_path,)).load().mistakes
+    assert (mistake.line, mistake.column) == (3, 16)

@@ -205,14 +205,18 @@ class CatalogEntry(Model):
         f"How a key is destroyed; `{BY_HAND}`: a person destroys it in the console",
         json_schema_extra=_or_by_hand,
     )
-    probe: ProbeEntry = word("How a key is tried")
+    probe: ProbeEntry | None = word(
+        "How a key is tried; left out where a person makes keys and no call is documented that"
+        " only tries one",
+        None,
+    )
 
     @cached_property
     def in_paths(self) -> frozenset[str]:
         """Names whose values become parts of an address."""
         listing = (self.list_,) if self.list_ else ()
-        switches = [switch for switch in (self.deactivate, self.reactivate) if switch]
-        parts: list[_Requesting] = [*self.create, *listing, *switches, *self.revoke, self.probe]
+        others = [part for part in (self.deactivate, self.reactivate, self.probe) if part]
+        parts: list[_Requesting] = [*self.create, *listing, *others, *self.revoke]
         return frozenset(
             name for part in parts for name in re.findall(r"\{(\w+)\}", part.request.path)
         )

@@ -285,6 +285,8 @@ class _Proof(ProofOfWords):
             )
 
     def probe(self) -> None:
+        if "probe" not in self.data and self.data.get("create") != BY_HAND:
+            self.wrong((), "'probe' is missing in the file", "compare it with a shipped one")
         path: Path_ = ("probe", "request")
         self._request(path, set(), "", probe=True)
         if self._map(*path) and not self._map(*path).get("auth"):

@@ -67,6 +67,18 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return self.entry.console or None
 
     @property
+    def can_probe(self) -> bool:
+        return self.entry.probe is not None
+
+    @property
+    def steps_to_create(self) -> tuple[str, ...]:
+        return self.entry.steps.create
+
+    @property
+    def steps_to_revoke(self) -> tuple[str, ...]:
+        return self.entry.steps.revoke
+
+    @property
     def overlap(self) -> Overlap:
         return Overlap.MANY
 
@@ -111,7 +123,7 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         """
         if not self.can_list:
             if self.supplied and not self.destroys:
-                return []
+                return [] if self.can_probe else [self._untried()]
             return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
         live = sum(record.active for record in listing.records(self._each, items))
@@ -121,6 +133,15 @@ class HttpProvider(CatalogApi, ProviderDefaults):
             else count(live, "key")
         )
         return [Finding(Level.OK, how_full), *listing.odd_dates(self._each, items)]
+
+    def _untried(self) -> Finding:
+        """Nobody but consumers shows whether a supplied key works."""
+        return Finding(
+            Level.WARNING,
+            f"no call of {self.entry.name} is known that only tries a key: whether a new one works,"
+            " consumers and the playbook's own probes must show",
+            "under `verify`, an http probe of a consumer, or one with {key}",
+        )
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
@@ -254,6 +275,11 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         A fact of its identity that the answer does not tell is left out.
         """
         probe = self.entry.probe
+        if probe is None:
+            raise Unsupported(
+                f"no call of {self.entry.name} is known that only tries a key",
+                "an http or command probe with {key} in the playbook tries it",
+            )
         key = credential.primary
         if reason := reading.no_header(key.reveal()):
             raise PermanentError(

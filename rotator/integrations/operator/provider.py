@@ -25,6 +25,7 @@ class OperatorProvider(ProviderDefaults):
     overlap = Overlap.MANY
     recovery = Recovery.NONE
     supplied = True
+    can_probe = False
     can_deactivate = False
     can_list = False
     list_lag = 0.0

@@ -1,0 +1,115 @@
+"""What a provider must be told beside the key: looked for where it usually is, and else asked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rotator.integrations.catalog.entry import CatalogEntry, SettingEntry
+from rotator.setup.found import Value, text_of
+
+ETC = Path("/etc/rotator")
+# A question and its answer; '' for "I do not know"
+Asking = Callable[[str], str]
+
+
+@dataclass
+class AtHand:
+    """`folders`: where administrators' credentials are looked for. Each question is asked
+    once.
+    """
+
+    folders: Sequence[Path] = (ETC,)
+    ask: Asking | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _answers: dict[str, str] = field(default_factory=dict)
+
+    def settings(
+        self, provider: str, entry: CatalogEntry, beside: Mapping[str, Value]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The settings that are known, and the names of those that must be said and are not.
+
+        `beside`: the variables that stand in the same place as the key.
+        """
+        found: dict[str, Any] = {}
+        missing = []
+        for name, setting in entry.settings.items():
+            value: Any = (
+                self._secret(provider, name)
+                if setting.secret
+                else self._text(_variables(provider, entry, name), beside)
+            )
+            if not value and setting.required:
+                value = self._asked(provider, entry, name, setting)
+            if value:
+                found[name] = value
+            elif setting.required:
+                missing.append(name)
+        if address := self._text(_address(entry), beside):
+            found["base_url"] = address
+        elif entry.api.base is None:
+            missing.append("base_url")
+        return found, missing
+
+    def _secret(self, provider: str, setting: str) -> dict[str, str] | None:
+        """A reference to it: in this process's environment, or a file of its own."""
+        variable = _upper(f"{provider}_{setting}")
+        if self.environment.get(variable):
+            return {"env": variable}
+        name = f"{provider}-{re.sub(r'_(key|token)$', '', setting).replace('_', '-')}"
+        for folder in self.folders:
+            for path in (folder / name, folder / f"{provider}-{setting.replace('_', '-')}"):
+                if _is_file(path):
+                    return {"file": str(path.absolute())}
+        return None
+
+    def _text(self, names: Iterator[str], beside: Mapping[str, Value]) -> str:
+        for name in names:
+            if text := text_of(beside.get(name)) or self.environment.get(name, ""):
+                return text
+        return ""
+
+    def _asked(self, provider: str, entry: CatalogEntry, name: str, setting: SettingEntry) -> Any:
+        if self.ask is None:
+            return None
+        what = f"{entry.name}: {setting.help or name}"
+        question = f"{what}; the file that holds it" if setting.secret else what
+        if question not in self._answers:
+            self._answers[question] = self.ask(question).strip()
+        answer = self._answers[question]
+        if setting.secret and answer:
+            return {"file": str(Path(answer).expanduser().absolute())}
+        return answer
+
+
+def _variables(provider: str, entry: CatalogEntry, setting: str) -> Iterator[str]:
+    """Where a setting that is no secret usually stands: OPENAI_PROJECT_ID, OPENAI_PROJECT."""
+    for name in dict.fromkeys([_upper(provider), *map(_prefix, entry.env)]):
+        yield f"{name}_{setting.upper()}_ID"
+        yield f"{name}_{setting.upper()}"
+
+
+def _address(entry: CatalogEntry) -> Iterator[str]:
+    """The variable that SDKs read the address from: OPENAI_BASE_URL."""
+    for name in entry.env:
+        yield f"{_prefix(name)}_BASE_URL"
+
+
+def _prefix(variable: str) -> str:
+    return re.sub(r"_(?:API_)?(?:KEY|TOKEN)$", "", variable)
+
+
+def _upper(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).upper()
+
+
+def _is_file(path: Path) -> bool:
+    """Also where this user may not look into the folder: nothing is there for them."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -1,0 +1,392 @@
+"""`rotator init`: from the files that a team has to playbooks that load; nothing else is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rotator.settings import load as settings
+from rotator.setup import live, made, paths, units
+from rotator.setup.at_hand import AtHand
+from tests.integration.test_commands import Said, run  # noqa: F401  (a fixture)
+from tests.patterns import Examples
+from tests.servers import issuers
+
+Run = Callable[..., Said]
+PATTERNS = {
+    "OPENAI_API_KEY": r"sk-proj-[A-Za-z0-9]{40}",
+    "CLAUDE_API_KEY": r"sk-ant-api03-[A-Za-z0-9]{93}AA",
+    "GEMINI_API_KEY": r"AIza[A-Za-z0-9]{35}",
+    "AZURE_OPENAI_API_KEY": r"[0-9a-f]{32}",
+    "AWS_ACCESS_KEY_ID": r"AKIA[A-Z2-7]{16}",
+    "AWS_SECRET_ACCESS_KEY": r"[A-Za-z0-9]{40}",
+    "XAI_API_KEY": r"xai-[A-Za-z0-9]{80}",
+    "DEEPSEEK_API_KEY": r"sk-[a-z0-9]{32}",
+    "GROQ_API_KEY": r"gsk_[A-Za-z0-9]{52}",
+    "MISTRAL_API_KEY": r"[A-Za-z0-9]{32}",
+    "COHERE_API_KEY": r"[A-Za-z0-9]{40}",
+    "TOGETHER_API_KEY": r"[0-9a-f]{64}",
+    "PERPLEXITY_API_KEY": r"pplx-[A-Za-z0-9]{48}",
+    "OPENROUTER_API_KEY": r"sk-or-v1-[0-9a-f]{64}",
+    "FIREWORKS_API_KEY": r"fw_[A-Za-z0-9]{24}",
+    "DASHSCOPE_API_KEY": r"sk-[0-9a-f]{32}",
+    "DAFT_API_KEY": r"sk-[A-Za-z0-9]{40}",
+    "GOOGLE_API_KEY": r"AIza[A-Za-z0-9]{35}",
+    "ANTHROPIC_API_KEY": r"sk-ant-api03-[A-Za-z0-9]{93}AA",
+    "DAKORA_API_KEY": r"dkr_[A-Za-z0-9]{32}",
+}
+VALUES = {name: Examples(pattern, 7).one() for name, pattern in PATTERNS.items()}
+GUIDE = "\n".join(
+    [
+        "# keys of the assistants",
+        *(f"{name}={value}" for name, value in VALUES.items()),
+        f"AZURE_API_KEY={VALUES['AZURE_OPENAI_API_KEY']}",
+        "AZURE_OPENAI_ENDPOINT=https://ours.openai.azure.com",
+        "AZURE_OPENAI_API_VERSION=2024-10-21",
+        "AZURE_API_BASE=https://ours.openai.azure.com",
+        "AZURE_API_VERSION=2024-10-21",
+        "AWS_DEFAULT_REGION=eu-central-1",
+        "LOG_LEVEL=info",
+        "",
+    ]
+)
+COMPOSE = """\
+services:
+  api: {image: api, env_file: .env}
+  worker:
+    image: worker
+    environment: [OPENAI_API_KEY, 'MODEL_KEY=${GROQ_API_KEY:?}', LOG=info]
+    secrets: [tavily]
+  pinned: {image: p, environment: {OPENROUTER_API_KEY: sk-or-v1-written-out}}
+secrets:
+  tavily: {file: ./tavily-api-key.txt}
+"""
+STACK = """\
+services:
+  api: {image: api, secrets: [anthropic_api_key], environment: [OPENAI_API_KEY]}
+secrets:
+  anthropic_api_key: {external: true}
+"""
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: shop}
+spec:
+  template:
+    spec:
+      containers:
+        - name: api
+          env:
+            - {name: OPENAI_API_KEY, valueFrom: {secretKeyRef: {name: api-keys, key: openai}}}
+          envFrom: [{secretRef: {name: more-keys}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: groq, namespace: shop}
+stringData: {GROQ_API_KEY: gsk_%s}
+""" % ("a1" * 26)
+UNIT = """\
+[Service]
+ExecStart=/srv/app/run
+EnvironmentFile=-%s/app.env
+Environment=MISTRAL_API_KEY=written-out-in-the-unit
+"""
+
+
+@pytest.fixture
+def world(home: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:  # noqa: F811
+    """A folder as the guides have it; no playbook yet, and nothing of this machine is looked at."""
+    folder = home / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(folder / "playbooks"))
+    monkeypatch.setattr(units, "FOLDERS", ())
+    monkeypatch.setattr(live, "_RUN", home / "run")
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_ADMIN_KEY", "_BASE_URL")) or name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    return folder
+
+
+def guide(folder: Path) -> None:
+    (folder / ".env").write_text(GUIDE)
+    (folder / ".env.example").write_text(
+        "OPENAI_API_KEY=your-key-here\nOTHER_API_KEY=abcdefgh1234\n"
+    )
+    (folder / "compose.yaml").write_text(COMPOSE)
+    (folder / "docker-stack.yml").write_text(STACK)
+    (folder / "deployment.yaml").write_text(DEPLOYMENT)
+    (folder / "tavily-api-key.txt").write_text("tvly-abcdefghijklmnop\n")
+    (folder / "app.env").write_text(f"GROQ_API_KEY={Examples(PATTERNS['GROQ_API_KEY'], 8).one()}\n")
+    (folder / "app.service").write_text(UNIT % folder)
+
+
+def playbook(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "playbooks" / f"{name}.yaml").read_text())
+    return found
+
+
+def test_the_guides_files_become_playbooks_without_a_mistake(run: Run, world: Path) -> None:  # noqa: F811
+    guide(world)
+    before = {path.name: path.read_bytes() for path in world.iterdir() if path.is_file()}
+    said = run("init", "--json")
+    assert said.code == 0, said
+    by_name = {one["playbook"]: one for one in said.json["playbooks"]}
+    held = {text.split(" in ")[0] for one in by_name.values() for text in one["holdings"]}
+    assert not (VALUES.keys() - {"AWS_ACCESS_KEY_ID"}) - held, "each key has a playbook"
+    assert all(one["file"] for one in by_name.values())
+    offline = run("plan", "--offline")
+    assert offline.code == 0 and not offline.err, offline
+    assert len(run("validate", "--json").json["playbooks"]) == len(by_name)
+    after = {path.name: path.read_bytes() for path in world.iterdir() if path.is_file()}
+    assert after == before, "nothing is changed but the folder of the playbooks"
+    written = "".join(path.read_text() for path in (world / "playbooks").iterdir())
+    assert not [value for value in VALUES.values() if value in written], "no value is in them"
+    assert not [value for value in VALUES.values() if value in said.out + said.err]
+
+
+def test_who_reads_a_key_is_found(run: Run, world: Path) -> None:  # noqa: F811
+    """By env_file and by interpolation, a unit's EnvironmentFile, a Secret's workloads, a secret of
+    the swarm.
+    """
+    guide(world)
+    run("init")
+    compose = {"uses": "compose", "file": f"{world}/compose.yaml"}
+    openai = playbook(world, "openai")
+    assert openai["restart"] == [
+        {**compose, "services": ["api"], "env": "OPENAI_API_KEY"},
+        {**compose, "services": ["worker"], "env": "OPENAI_API_KEY"},
+    ]
+    assert openai["evidence"] == "read" and "revoke" not in openai
+    assert playbook(world, "groq")["restart"] == [
+        {**compose, "services": ["api"], "env": "GROQ_API_KEY"},
+        {**compose, "services": ["worker"], "env": "MODEL_KEY"},
+    ]
+    assert playbook(world, "groq-2")["restart"] == [
+        {"uses": "systemd", "units": ["app.service"], "env": "GROQ_API_KEY"}
+    ]
+    stores = [
+        store
+        for path in (world / "playbooks").glob("*.yaml")
+        for store in playbook(world, path.stem)["store"]
+    ]
+    assert {"uses": "dotenv", "path": f"{world}/app.env", "key": "GROQ_API_KEY"} in stores
+    assert {"uses": "swarm", "secret": "anthropic_api_key"} in stores
+    assert {"uses": "kubernetes", "secret": "shop/api-keys", "key": "openai"} in stores
+    assert {"uses": "kubernetes", "secret": "shop/groq", "key": "GROQ_API_KEY"} in stores
+    assert {"uses": "file", "path": f"{world}/tavily-api-key.txt"} in stores
+    in_cluster = next(
+        found
+        for path in (world / "playbooks").glob("*.yaml")
+        if (found := playbook(world, path.stem))["store"][0]["uses"] == "kubernetes"
+    )
+    assert in_cluster["restart"] == [{"uses": "kubernetes", "workloads": "discover"}]
+    assert in_cluster["evidence"] == "started"
+
+
+def test_what_is_no_store_is_said(run: Run, world: Path) -> None:  # noqa: F811
+    guide(world)
+    told = "\n".join(run("init", "--json").json["said"])
+    assert "compose.yaml gives OPENROUTER_API_KEY to pinned in its own text" in told
+    assert "app.service has MISTRAL_API_KEY in its own text" in told
+    assert "docker-stack.yml is a stack" in told
+    assert "`rotator init kubernetes:shop/more-keys` asks the cluster" in told
+
+
+def test_a_value_in_several_places_is_one_key(run: Run, world: Path) -> None:  # noqa: F811
+    """Also under two names; and GEMINI_API_KEY is another one than GOOGLE_API_KEY here."""
+    guide(world)
+    run("init")
+    azure = playbook(world, "azure-openai")
+    assert [store["key"] for store in azure["store"]] == ["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]
+    text = (world / "playbooks" / "azure-openai.yaml").read_text()
+    assert f"# The same key: AZURE_API_KEY in {world}/.env." in text
+    aws = playbook(world, "aws-iam")
+    assert aws["generate"] == {"uses": "aws-iam", "region": "eu-central-1"}
+    assert aws["store"][0]["keys"] == {
+        "AWS_ACCESS_KEY_ID": "access_key_id",
+        "AWS_SECRET_ACCESS_KEY": "secret_access_key",
+        "AWS_DEFAULT_REGION": "region",
+    }
+
+
+def test_no_playbook_is_written_over_and_none_twice(run: Run, world: Path) -> None:  # noqa: F811
+    """Not the one that has the store already, and not a file that only has the name."""
+    guide(world)
+    (world / "playbooks").mkdir()
+    mine = "generate: {uses: operator}\nstore: {uses: dotenv, path: ../.env, key: OPENAI_API_KEY}\n"
+    (world / "playbooks" / "mine.yaml").write_text(mine)
+    broken = world / "playbooks" / "groq.yaml"
+    broken.write_text("generate: {uses: grok}\n")
+    first = run("init", "--json").json["playbooks"]
+    owned = [one["playbook"] for one in first if not one["file"]]
+    assert owned == ["mine"] and not (world / "playbooks" / "openai.yaml").exists()
+    assert broken.read_text() == "generate: {uses: grok}\n"
+    assert (world / "playbooks" / "groq-2.yaml").exists()
+    broken.unlink()
+    files = {path: path.read_text() for path in (world / "playbooks").iterdir()}
+    again = run("init", "--json")
+    assert again.code == 0 and not [one for one in again.json["playbooks"] if one["file"]]
+    assert {path: path.read_text() for path in (world / "playbooks").iterdir()} == files
+
+
+def test_what_stands_in_place_of_a_key_is_left_out(run: Run, world: Path) -> None:  # noqa: F811
+    (world / ".env").write_text(
+        "OPENAI_API_KEY=your-key-here\nGROQ_API_KEY=\nHF_TOKEN=encrypted:abcdefgh\n"
+        "OPENAI_ADMIN_KEY=sk-admin-abcdefghijklmnopqrstuvwxyz\nDB_PASSWORD=hunter22\n"
+    )
+    said = run("init", "--json")
+    told = "\n".join(said.json["said"])
+    assert said.code == 1 and said.json["playbooks"] == []
+    assert "a placeholder, not a key" in told and "GROQ_API_KEY" in told and "is empty" in told
+    assert "what is encrypted by dotenvx" in told
+    assert "OPENAI_ADMIN_KEY" in told and "administrator's credential of OpenAI" in told
+    assert "DB_PASSWORD" in told and "left alone" in told and "hunter22" not in said.out
+    assert not (world / "playbooks").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "provider", "words"),
+    [
+        ("LLM_KEY=sk-or-v1-" + "0a" * 32, "openrouter", "it looks like a key of OpenRouter"),
+        (
+            "OPENAI_API_KEY=sk-or-v1-" + "0a" * 32,
+            "openrouter",
+            "OPENAI_API_KEY is a name of OpenAI",
+        ),
+        ("PROD_GROQ_API_KEY=gsk_" + "a1" * 26, "groq", ""),
+        ("OPENAI_API_KEY_3=sk-proj-" + "a1" * 20, "openai", ""),
+        ("TAVILY_API_KEY=tvly-abcdefgh12345678", "operator", ""),
+    ],
+)
+def test_a_key_is_recognised_by_its_name_and_its_form(
+    run: Run,  # noqa: F811
+    world: Path,
+    line: str,
+    provider: str,
+    words: str,  # noqa: F811
+) -> None:
+    (world / "x.env").write_text(f"{line}\n")
+    (found,) = run("init", "x.env", "--json").json["playbooks"]
+    wanted = {"groq": "groq", "operator": "operator"}.get(provider, "operator")
+    assert found["provider"] == wanted and words in " ".join(found["said"])
+    if provider not in ("operator", "groq"):
+        assert playbook(world, provider)["generate"]["pattern"]
+
+
+def test_without_admin_rights_a_person_makes_the_keys(run: Run, world: Path) -> None:  # noqa: F811
+    """With the pattern, the console, and the provider's own call as a probe; what is missing is
+    named.
+    """
+    (world / ".env").write_text(f"CLAUDE_API_KEY={VALUES['CLAUDE_API_KEY']}\n")
+    (found,) = run("init", "--json").json["playbooks"]
+    assert (found["by_hand"], found["missing"]) == (True, ["admin_key"])
+    written = playbook(world, "anthropic")
+    assert written["generate"]["uses"] == "operator"
+    assert written["generate"]["console"].startswith("https://")
+    (probe,) = written["verify"]
+    assert probe["url"] == "https://api.anthropic.com/v1/models?limit=1000"
+    assert probe["headers"] == {"x-api-key": "{key}", "anthropic-version": "2023-06-01"}
+    assert written["evidence"] == "none" and written["revoke"] == {"grace": "30d"}
+    text = (world / "playbooks" / "anthropic.yaml").read_text()
+    assert "Nobody was found who reads it" in text and "admin_key (An Admin API key" in text
+
+
+def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
+    run: Run,  # noqa: F811
+    world: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its id stands above the playbook, which makes keys itself; a stranger's key is said to be
+    none of the listed.
+    """
+    value = VALUES["OPENROUTER_API_KEY"]
+    listed = {
+        "hash": "hash-77",
+        "name": "made by hand",
+        "label": f"{value[:12]}...{value[-4:]}",
+        "disabled": False,
+        "created_at": "2026-03-01T00:00:00Z",
+        "expires_at": None,
+        "secret": value,
+    }
+    handler = type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
+    with issuers.serving(handler) as url:
+        (world / ".env").write_text(f"OPENROUTER_API_KEY={value}\nOPENROUTER_BASE_URL={url}\n")
+        stranger = Examples(PATTERNS["OPENROUTER_API_KEY"], 9).one()
+        (world / "b.env").write_text(f"OPENROUTER_API_KEY={stranger}\nOPENROUTER_BASE_URL={url}\n")
+        monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", issuers.ADMIN)
+        first, second = run("init", "--json").json["playbooks"]
+    assert (first["provider"], first["by_hand"], first["missing"]) == ("openrouter", False, [])
+    known = "it is hash-77 of OpenRouter, called 'made by hand', made on 2026-03-01"
+    assert first["said"] == [known], first
+    assert "lists no key that could be it" in second["said"][0]
+    assert playbook(world, "openrouter")["generate"] == {
+        "uses": "openrouter",
+        "management_key": {"env": "OPENROUTER_MANAGEMENT_KEY"},
+        "base_url": url,
+    }
+    assert f"# {known}." in (world / "playbooks" / "openrouter.yaml").read_text()
+
+
+def test_only_what_cannot_be_known_is_asked_and_once(world: Path) -> None:
+    """The project of two keys is one question; what is not known stays out."""
+    first, second = (Examples(PATTERNS["OPENAI_API_KEY"], seed).one() for seed in (1, 2))
+    (world / ".env").write_text(f"OPENAI_API_KEY={first}\nOPENAI_API_KEY_2={second}\n")
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "proj_asked" if "project" in question else "./admin"
+
+    here = settings()
+    at_hand = AtHand((), answer, {})
+    done = made.make(paths.look([]), here.folders[0], here.directory, at_hand)
+    assert [one.playbook for one in done.made] == ["openai", "openai-2"]
+    assert len(asked) == 2 and all("OpenAI" in one for one in asked)
+    assert playbook(world, "openai-2")["generate"] == {
+        "uses": "openai",
+        "project": "proj_asked",
+        "admin_key": {"file": f"{world}/admin"},
+    }
+
+
+def test_files_of_administrators_credentials_are_found(world: Path) -> None:
+    (world / "openrouter-management").write_text("key")
+    (world / ".env").write_text(f"OPENROUTER_API_KEY={VALUES['OPENROUTER_API_KEY']}\n")
+    here = settings()
+    done = made.make(paths.look([]), here.folders[0], here.directory, AtHand((world,), None, {}))
+    assert not done.made[0].by_hand
+    reference = playbook(world, "openrouter")["generate"]["management_key"]
+    assert reference == {"file": f"{world}/openrouter-management"}
+
+
+def test_a_unit_of_this_machine_is_found_for_a_file(world: Path, home: Path) -> None:
+    """A drop-in counts as its unit, a template as all of its instances."""
+    (world / ".env").write_text(f"GROQ_API_KEY={VALUES['GROQ_API_KEY']}\n")
+    folder = home / "etc"
+    (folder / "web.service.d").mkdir(parents=True)
+    line = f"[Service]\nEnvironmentFile={world}/.env\n"
+    (folder / "web.service.d" / "keys.conf").write_text(line)
+    (folder / "app@.service").write_text(line)
+    (folder / "other.service").write_text("[Service]\nEnvironmentFile=/srv/other\n")
+    here = settings()
+    found = paths.look([], (folder,))
+    made.make(found, here.folders[0], here.directory, AtHand((), None, {}))
+    assert playbook(world, "groq")["restart"] == [
+        {"uses": "systemd", "units": ["app@*.service"], "env": "GROQ_API_KEY"},
+        {"uses": "systemd", "units": ["web.service"], "env": "GROQ_API_KEY"},
+    ]
+
+
+def test_a_path_that_is_not_there_is_a_mistake(run: Run, world: Path) -> None:  # noqa: F811
+    said = run("init", "missing.env")
+    assert said.code == 2 and "does not exist" in said.err and "vault:PATH" in said.err
+    assert run("init").code == 1, "a folder without any key"
+    assert json.loads(run("init", "--json").out)["playbooks"] == []
