@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,20 +18,28 @@ from rotator.shown import spelled
 
 @dataclass
 class _Target:
-    """One place, without a buffer; `whole` is False after a line that may have been cut off."""
+    """One place, without a buffer; `whole` is False after a line that may have been cut off.
+
+    `before`: what was said to the same place goes first.
+    """
 
     name: str
     file: io.FileIO | TextIO
     whole: bool = True
+    before: Callable[[], object] = lambda: None
 
     def write(self, lines: list[str]) -> None:
         """Raises OSError."""
         text = ("" if self.whole else "\n") + "".join(f"{line}\n" for line in lines)
         self.whole = False
         if isinstance(self.file, io.FileIO):
+            self.before()
             left = text.encode(errors="backslashreplace")
             while left:
-                left = left[self.file.write(left) or 0 :]
+                written = self.file.write(left)
+                if written is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                left = left[written:]
         else:
             getattr(self.file, "write_as_it_is", self.file.write)(text)
             self.file.flush()
@@ -76,7 +86,12 @@ def _text(line: str | bytes) -> str:
 
 def _open(target: str) -> _Target:
     if target in ("stdout", "stderr"):
-        return _Target(target, sys.stdout if target == "stdout" else sys.stderr)
+        stream = sys.stdout if target == "stdout" else sys.stderr
+        try:  # by a number of its own: what is said there is lost for good once it was full
+            file = io.FileIO(os.dup(stream.fileno()), "w")
+        except (OSError, ValueError):  # no file: a test, or a program that took it
+            return _Target(target, stream)
+        return _Target(target, file, before=stream.flush)
     try:
         real, strangers = trust.followed(Path(target))
         if strangers:

@@ -123,6 +123,12 @@ FAMILIES = (
     Family("needs_attention", "1: it stands until a person acts.", _B, _NAME),
     Family("rotations_under_way", "Rotations that have not ended.", _J, ("phase",)),
     Family("revocations_outstanding", "Old keys that live.", _J, ("phase",)),
+    Family(
+        "journal_unread_playbooks",
+        "Playbooks of which the journal has a state that a newer rotator wrote: what is told of"
+        " them here may be less than there is.",
+        _J,
+    ),
     Family("audit_records", "The number of the last audit record.", _J),
     Family(
         "audit_intact",

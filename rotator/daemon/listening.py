@@ -83,6 +83,22 @@ def _socket_file(path: str) -> socket.socket:
     return found
 
 
+def file_of(place: Place) -> tuple[int, int] | None:
+    """Which file a socket has; None where it has none."""
+    try:
+        found = Path(place.path).lstat() if place.path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found is not None else None
+
+
+def remove(place: Place, file: tuple[int, int] | None) -> None:
+    """Nobody is to knock where nobody is; another daemon's socket of this path stays."""
+    if file is not None and file_of(place) == file:
+        with contextlib.suppress(OSError):
+            Path(place.path).unlink()
+
+
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
         try:

@@ -227,6 +227,7 @@ def _of_journal(families: Families, found: _Found) -> None:
     alive = (one.phase for one in measured.owed if one.phase not in DEAD_PHASES)
     for phase, number in sorted(Counter(alive).items()):
         families["revocations_outstanding"].add_metric([phase], number)
+    _put(families, "journal_unread_playbooks", len(measured.unread))
     _put(families, "audit_records", measured.records)
     _put(families, "audit_intact", found.intact)
     if measured.signed_at is not None:

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from rotator import settings
+from rotator import installed, settings
+from rotator.daemon.log import LEVELS
 from rotator.errors import ConfigError
+from rotator.journal import address
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.mistakes import Mistake
 from rotator.settings import Settings
 
 _AT_ONCE = ("blackout", "blackout_timezone")
+_FORMATS = ("text", "json")
 _SHARE = 50  # looking whether files changed takes a fiftieth of the time at most
 _SHARE_OF_READING = 10  # and reading those that change again and again a tenth
 
@@ -85,6 +88,7 @@ class Reloads:
         wrong, hint, changed = "", "", []
         try:
             today = self._settings()
+            _refuse(today)
             self._directory.blackouts = today.blackouts
             changed = [
                 one.name
@@ -97,3 +101,17 @@ class Reloads:
         loaded = self._directory.load()
         good = not wrong and not loaded.mistakes
         return Reload(loaded, now, now if good else good_at, wrong, hint, tuple(changed))
+
+
+def _refuse(found: Settings) -> None:
+    """What the next start would not take, or not as it is meant. Raises ConfigError."""
+    if found.log_level and found.log_level.lower() not in LEVELS:
+        raise ConfigError(f"log_level: there is no '{found.log_level}'", ", ".join(LEVELS))
+    if found.log_format not in _FORMATS:
+        raise ConfigError(f"log_format: there is no '{found.log_format}'", ", ".join(_FORMATS))
+    try:
+        address.parse(found.url)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"database_url needs {error.name}", installed.way_to("postgres")
+        ) from error

@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from rotator import deadline, installed
-from rotator.daemon.listening import Place, listening
+from rotator.daemon.listening import Place, file_of, listening, remove
 from rotator.daemon.log import EventLog, Log
 from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
@@ -69,7 +70,8 @@ def _server(loop: Loop, place: Place, status: Callable[[], dict[str, Any]]) -> A
     metrics = Metrics(loop)
     loop.runtime.listeners.add(metrics.counts)
     found = application(loop, place, status, lambda: redact(metrics.text()))
-    return Server(found, listening(place), loop.log)
+    listener = listening(place)
+    return Server(found, listener, loop.log, partial(remove, place, file_of(place)))
 
 
 class _Signals:

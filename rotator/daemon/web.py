@@ -152,9 +152,15 @@ class _Connection(H11Protocol):
 
 
 class Server:
-    """uvicorn, in a thread of its own: signals are the loop's."""
+    """uvicorn, in a thread of its own: signals are the loop's. `closed` is called at its end."""
 
-    def __init__(self, app: Starlette, listener: socket.socket, log: Log) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        listener: socket.socket,
+        log: Log,
+        closed: Callable[[], object] = lambda: None,
+    ) -> None:
         said = logging.getLogger("uvicorn.error")
         said.handlers, said.propagate = [_Told(log)], False
         config = uvicorn.Config(
@@ -168,7 +174,7 @@ class Server:
             timeout_keep_alive=5,
             limit_concurrency=256,
         )
-        self._server, self._listener = uvicorn.Server(config), listener
+        self._server, self._listener, self._closed = uvicorn.Server(config), listener, closed
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -179,5 +185,6 @@ class Server:
 
     def stop(self) -> None:
         self._server.should_exit = True
+        self._closed()  # first: whoever comes now finds nobody, as soon as it is so
         self._thread.join(2.0)
         self._listener.close()

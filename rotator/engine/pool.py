@@ -28,6 +28,8 @@ Work = Generator[
 ]  # yields the moment (Unix seconds) at which it wants to be continued
 _HANGS = 1.0  # seconds after which who is still outside does not come back soon
 _STALLS = 3.0  # and after which who never said that it is outside counts as if it were
+# So many threads are left to those of one group that hang, and to all: the rest waits for its turn.
+_MOST_HANGING, _MOST_THREADS = 64, 512
 _PACE = 0.1  # seconds between two of a group some of which hang
 _REST = 10.0  # seconds after which the clock is looked at again, however long a wait is
 _LOOK = 0.05  # seconds between two looks whether something became ripe, or hangs
@@ -172,6 +174,7 @@ class Pool:
         return (
             not self._idle
             and self._threads - self._away() < self.most
+            and self._threads < _MOST_THREADS
             and self._next_group() is not None
         )
 
@@ -231,7 +234,8 @@ class Pool:
     def _may(self, group: str, under_way: int, hanging: int) -> bool:
         slow = hanging > 0 and time.monotonic() - self._begun.get(group, 0.0) < _PACE
         room = self.most // 4 if self._shared else 0  # for others, whatever this group does
-        return under_way - hanging < self.most - room and not slow
+        bounded = hanging < _MOST_HANGING
+        return bounded and under_way - hanging < self.most - room and not slow
 
     def _hanging(self) -> list[int]:
         now = time.monotonic()

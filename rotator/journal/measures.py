@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -13,6 +14,7 @@ from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.state import Cause, Phase
 from rotator.journal import codec, tables
 
+T = TypeVar("T")
 _PLAYBOOKS, _ROTATIONS, _DEBTS = tables.playbooks.c, tables.rotations.c, tables.debts.c
 # Where no success counts yet, it is due since somebody began it first.
 _FIRST_BEGAN = (
@@ -38,10 +40,10 @@ _RECORDS = select(func.max(tables.audit.c.n))
 _CHECKPOINT = select(tables.checkpoints.c.body).order_by(tables.checkpoints.c.n.desc()).limit(1)
 
 # States are read of those alone that may be among them: a thousand that wait in grace are not.
-_VERIFYING = select(_ROTATIONS.state).where(
+_VERIFYING = select(_ROTATIONS.playbook, _ROTATIONS.state).where(
     tables.ACTIVE, _ROTATIONS.phase.in_((Phase.VERIFY, Phase.UNDO_VERIFY))
 )
-_WATCHED = select(_DEBTS.state).where(
+_WATCHED = select(_DEBTS.playbook, _DEBTS.state).where(
     tables.OPEN, _DEBTS.phase == DebtPhase.WATCH, _DEBTS.attention
 )
 _BEFORE_ITS_END = (
@@ -51,7 +53,9 @@ _BEFORE_ITS_END = (
     DebtPhase.LAST_LOOK,
     DebtPhase.HELD,
 )
-_WAITING = select(_DEBTS.state).where(tables.OPEN, _DEBTS.phase.in_(_BEFORE_ITS_END))
+_WAITING = select(_DEBTS.playbook, _DEBTS.state).where(
+    tables.OPEN, _DEBTS.phase.in_(_BEFORE_ITS_END)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ class Measures:
     """`records` are those of the audit log; `signed_at` is when the last checkpoint was made.
 
     `failing`: probes fail in a verification or a watch that began then. `in_use`: old keys that are
-    still used or held, with the moment for which their revocation was planned.
+    still used or held, with the moment for which their revocation was planned. `unread`: playbooks
+    of states that a newer rotator wrote.
     """
 
     keys: tuple[KeyTimes, ...]
@@ -114,11 +119,12 @@ class Measures:
     in_use: tuple[Since, ...]
     records: int
     signed_at: float | None
+    unread: frozenset[str] = frozenset()
 
 
 def read(connection: Connection) -> Measures:
     """Raises JournalError."""
-    body = connection.execute(_CHECKPOINT).scalar()
+    body, unread = connection.execute(_CHECKPOINT).scalar(), set[str]()
     return Measures(
         tuple(KeyTimes(*row) for row in connection.execute(_KEYS)),
         tuple(
@@ -126,26 +132,34 @@ def read(connection: Connection) -> Measures:
             for one, phase, attention, began in connection.execute(_RUNNING)
         ),
         tuple(Owed(one, phase, bool(it)) for one, phase, it in connection.execute(_OWED)),
-        tuple(_failing(connection)),
-        tuple(_in_use(connection)),
+        tuple(_failing(connection, unread)),
+        tuple(_in_use(connection, unread)),
         connection.execute(_RECORDS).scalar() or 0,
         datetime.fromisoformat(json.loads(body)["time"]).timestamp() if body else None,
+        frozenset(unread),
     )
 
 
-def _failing(connection: Connection) -> Iterator[Since]:
-    for (text,) in connection.execute(_VERIFYING):
-        rotation = codec.rotation_of(text)
+def _states(
+    connection: Connection, query: Any, decoded: Callable[[str], T], unread: set[str]
+) -> Iterator[T]:
+    for playbook, text in connection.execute(query):
+        try:
+            yield decoded(text)
+        except ValueError:  # of a newer rotator: it knows what this one does not
+            unread.add(playbook)
+
+
+def _failing(connection: Connection, unread: set[str]) -> Iterator[Since]:
+    for rotation in _states(connection, _VERIFYING, codec.rotation_of, unread):
         if rotation.tries:
             yield Since(rotation.playbook, rotation.since)
-    for (text,) in connection.execute(_WATCHED):
-        debt = codec.debt_of(text)
+    for debt in _states(connection, _WATCHED, codec.debt_of, unread):
         yield Since(debt.playbook, debt.since)
 
 
-def _in_use(connection: Connection) -> Iterator[Since]:
-    for (text,) in connection.execute(_WAITING):
-        debt = codec.debt_of(text)
+def _in_use(connection: Connection, unread: set[str]) -> Iterator[Since]:
+    for debt in _states(connection, _WAITING, codec.debt_of, unread):
         # What was about to end it already is held up by its provider, and stands for a person.
         if not (debt.revoke_intended or debt.deactivate_intended or debt.person):
             yield Since(debt.playbook, _planned(debt))

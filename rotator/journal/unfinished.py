@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Float, bindparam, select
 
+from rotator.core.debt_state import DebtPhase
 from rotator.core.state import CLOCKS_AGREE
 from rotator.journal import tables
 
@@ -18,7 +19,10 @@ _CAN_ACT = (  # each by an index of its own
 )
 _STANDING = (
     select(_ROTATIONS.c.playbook).where(tables.ACTIVE, _ROTATIONS.c.attention),
-    select(_DEBTS.c.playbook).where(tables.OPEN, _DEBTS.c.attention),
+    # A probe that fails in a watch is told by itself: the watch ends without anybody.
+    select(_DEBTS.c.playbook).where(
+        tables.OPEN, _DEBTS.c.attention, _DEBTS.c.phase != DebtPhase.WATCH
+    ),
 )
 _UNFINISHED = (
     select(_ROTATIONS.c.playbook).where(tables.ACTIVE),

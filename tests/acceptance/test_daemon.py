@@ -264,6 +264,7 @@ def test_it_listens_at_a_socket_of_its_owner_and_group(one: Machine, tmp_path: P
     one.start_daemon("--listen", str(path))
     wait_for("an answer", lambda: b"200 OK" in _by_socket(path, "/readyz"), 20)
     one.stop_daemon()
+    assert not path.exists(), "nobody is to knock there"
 
 
 def _by_socket(path: Path, what: str) -> bytes:

@@ -333,6 +333,25 @@ def test_settings_that_are_broken_show_and_rotations_go_on(running: Running, ben
     running.until(lambda: f"\n{line} 1.0\n" in metrics.text())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"log_level": "loud"}, "no 'loud'"),
+        ({"log_format": "xml"}, "no 'xml'"),
+        ({"database_url": "mysql://there"}, "is of mysql"),
+        ({"database_url": "journal.db"}, "is no URL"),
+    ],
+)
+def test_settings_that_the_next_start_would_refuse_show_now(
+    bench: Bench, change: dict[str, str], words: str
+) -> None:
+    settings = bench.service.settings
+    reloads = Reloads(
+        settings, bench.service.directory, time.time, lambda: replace(settings, **change)
+    )
+    assert words in reloads.last.of_settings and not reloads.last.good
+
+
 def test_a_reload_while_it_looks_what_is_due_is_not_lost(
     running: Running, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

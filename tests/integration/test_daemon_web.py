@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 
-from rotator.daemon.listening import Place, listening, place_of
+from rotator.daemon.listening import Place, file_of, listening, place_of, remove
 from rotator.daemon.loop import Loop
 from rotator.daemon.web import Server, application
 from rotator.errors import ConfigError
@@ -139,3 +141,23 @@ def test_a_port_is_a_number(place: str) -> None:
 def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(ConfigError, match="cannot listen at"):
         listening(Place("a" * 70, 9187))
+
+
+def test_the_file_of_a_socket_goes_with_who_listened_and_no_other(
+    tmp_path: Path, log: Heard
+) -> None:
+    place = Place(path=str(tmp_path / "rotator.sock"))
+    first = listening(place)
+    file = file_of(place)
+    app = application(cast(Loop, _Loop()), place, dict, lambda: "")
+    server = Server(app, first, log, partial(remove, place, file))
+    server.start()
+    server.stop()
+    assert not Path(place.path).exists()
+    with listening(place):
+        remove(place, (0, 0))
+        assert Path(place.path).exists(), "it is another one's by now"
+        remove(place, file_of(place))
+        remove(place, file)
+    port = Place("127.0.0.1", 1)
+    remove(port, file_of(port))

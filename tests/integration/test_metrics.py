@@ -29,6 +29,7 @@ from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases import orders, pause
 from rotator.usecases.service import Request, Service
+from rotator.views.status import status_of
 from tests.integration.conftest import Bench, statements
 from tests.simulation.simulator import VirtualClock
 
@@ -318,6 +319,8 @@ def test_a_probe_that_fails_after_a_revocation_is_told_while_it_is_watched(
             daemon.service.due(Request())
         found = daemon.scrape()
         assert MIDNIGHT < found[_FAILING] < MIDNIGHT + 60 and found[_ATTENTION] == 0
+        assert status_of(daemon.service, "one", None).problems == ()
+        assert daemon.service.due(Request())[0] == [], "and `rotate --due` reports none either"
     clock.at += 60
     daemon.service.due(Request())
     assert _FAILING not in daemon.scrape()
@@ -421,7 +424,9 @@ def test_each_metric_is_there_by_name_before_it_has_a_value(daemon: Daemon) -> N
         one.series: str(one.kind) for one in FAMILIES
     }
     labels = {label for one in FAMILIES if one.source is Source.PLAYBOOK for label in one.labels}
-    assert labels == {"playbook"} and Kind.COUNTER in {one.kind for one in FAMILIES}
+    # Whatever a reason or a blackout is called, it is from a fixed list, or from the settings.
+    assert labels == {"playbook", "reason", "blackout"}
+    assert Kind.COUNTER in {one.kind for one in FAMILIES}
 
 
 @pytest.fixture
@@ -458,3 +463,21 @@ def test_nothing_is_asked_for_each_playbook(daemon: Daemon, bench: Bench, asked:
 def _copy(book: Path, name: str) -> None:
     text = book.read_text().replace("cell: one", f"cell: {name}")
     book.with_name(f"{name}.yaml").write_text(text)
+
+
+def test_a_state_that_a_newer_rotator_wrote_is_told_and_the_rest_goes_on(
+    daemon: Daemon, bench: Bench, clock: VirtualClock
+) -> None:
+    _revoke(bench, "grace: 1d, quiet: 1h, quiet_deadline: 3d")
+    old = bench.stored
+    assert daemon.service.rotate("one").code == 0
+    clock.at = MIDNIGHT + 25 * HOUR
+    assert bench.issuer.use(old)
+    daemon.service.due(Request())
+    before = daemon.scrape()
+    assert before[_IN_USE] and before["rotator_journal_unread_playbooks"] == 0
+    with daemon.service.journal.database.write() as connection:
+        connection.execute(text('UPDATE debts SET state = \'{"of": "2030"}\''))
+    after = daemon.scrape()
+    assert after["rotator_journal_unread_playbooks"] == 1 and _IN_USE not in after
+    assert after[_LAST] == before[_LAST] and after["rotator_journal_up"] == 1

@@ -5,12 +5,15 @@ machine.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -677,3 +680,34 @@ def test_records_that_came_after_a_number_are_read_in_their_order(journal: Journ
 def test_a_stream_without_a_place_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     stream.Stream().emit([{"event": "intent"}])
     assert capsys.readouterr() == ("", "")
+
+
+def test_standard_output_that_was_full_is_written_again(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by who guards it: what is said there in words is lost from then on."""
+    target = stream._open("stdout")
+    assert isinstance(target.file, io.FileIO)
+    right, full = target.file, [errno.ENOSPC]
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int | None:
+            if full:
+                number = full.pop()
+                if number == errno.EAGAIN:
+                    return None
+                raise OSError(number, "No space left on device")
+            return right.write(data)
+
+    found = stream.Stream(["stdout"])
+    found._targets = [target]
+    target.file = Full(os.dup(1), "w")
+    found.emit([{"n": 1}])
+    found.emit([{"n": 2}])
+    full.append(errno.EAGAIN)
+    found.emit([{"n": 3}])
+    print("words")
+    found.emit([{"n": 4}])
+    out, err = capfd.readouterr()
+    assert [line for line in out.splitlines() if line] == ['{"n": 2}', "words", '{"n": 4}']
+    assert err.count("cannot be written to stdout") == 1

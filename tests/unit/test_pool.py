@@ -260,3 +260,50 @@ def test_a_pool_is_closed_on_a_machine_without_a_thread_to_give(
     monkeypatch.setattr(threading.Thread, "start", start)
     found.close()
     assert found.drained(5) and closed == [1]
+
+
+def test_those_that_hang_take_no_thread_each_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a group some hang, the rest waits for them; another group goes on."""
+    monkeypatch.setattr(pool, "_HANGS", 0.01)
+    monkeypatch.setattr(pool, "_PACE", 0.0)
+    monkeypatch.setattr(pool, "_MOST_HANGING", 5)
+    free, begun, other = threading.Event(), list[int](), threading.Event()
+
+    def hanging(number: int) -> Work[None]:
+        begun.append(number)
+        with deadline.outside():
+            free.wait(60)
+        yield 0.0
+
+    def working() -> Work[None]:
+        while len(begun) < 5:
+            yield time.time() + 0.01
+        for _ in range(20):  # long enough for more of the others to begin
+            yield time.time() + 0.02
+        assert len(begun) <= 5 + 3, "those that do not hang yet are few"
+        other.set()
+        free.set()
+
+    works = [*(hanging(number) for number in range(60)), working()]
+    drive_all(SystemClock(), works, 4, ["dead"] * 60 + ["alive"])
+    assert other.is_set() and sorted(begun) == list(range(60))
+
+
+def test_a_pool_has_so_many_threads_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_HANGS", 0.01)
+    monkeypatch.setattr(pool, "_PACE", 0.0)
+    monkeypatch.setattr(pool, "_MOST_THREADS", 6)
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def hanging() -> Work[None]:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        with deadline.outside():
+            time.sleep(0.05)
+        with lock:
+            inside[0] -= 1
+        yield 0.0
+
+    drive_all(SystemClock(), [hanging() for _ in range(40)], 4, [str(n) for n in range(40)])
+    assert most[0] <= 6
