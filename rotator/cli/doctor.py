@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from rotator import trust
 from rotator.cli import console, explained, shapes, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.cli.findings import Line, show_findings
+from rotator.core.debt_state import Debt
 from rotator.counting import count
 from rotator.secret import redact
 from rotator.usecases.exit_codes import End
 from rotator.views.callers import Callers
-from rotator.views.explain import Explanation, explain
+from rotator.views.explain import Event, Explanation, Why, explain
 from rotator.views.health import Check, Checked, health
 
 TEXTS: dict[Check, str] = {
@@ -84,9 +87,10 @@ def _explain(found: Explanation, as_json: bool) -> int:
     breaks = [redact(finding.text) for finding in found.breaks]
     ahead = [(at, redact(line)) for at, line in explained.ahead(found)]
     if as_json:
-        events = [{"at": shapes.at(at), "what": what} for at, what in ahead]
         row = shapes.status(found.status)
-        return shapes.answer(code, **row, why=why, breaks=breaks, next=events)
+        return shapes.answer(
+            code, **row, **_as_data(found, why, breaks, [text for _, text in ahead])
+        )
     console.put(found.status.name)
     for fact in explained.facts(found):
         console.put(f"  {redact(fact)}", 4)
@@ -97,6 +101,30 @@ def _explain(found: Explanation, as_json: bool) -> int:
         rows = [(words.moment(at) if at is not None else "a person", what) for at, what in ahead]
         console.table(rows, indent=2)
     return code
+
+
+def _as_data(
+    found: Explanation, why: list[str], breaks: list[str], ahead: list[str]
+) -> dict[str, Any]:
+    """Each sentence beside what does not change with its wording."""
+
+    def about(code: Why | Event, debt: Debt | None) -> dict[str, Any]:
+        return {"code": str(code), "old_key": shapes.key(debt.key if debt is not None else None)}
+
+    return {
+        "why": [
+            {**about(one.why, one.debt), "text": text}
+            for one, text in zip(found.reasons, why, strict=True)
+        ],
+        "breaks": [
+            {"text": text, "hint": redact(one.hint) or None}
+            for one, text in zip(found.breaks, breaks, strict=True)
+        ],
+        "next": [
+            {**about(one.event, one.debt), "at": shapes.at(one.at), "text": text}
+            for one, text in zip(found.next, ahead, strict=True)
+        ],
+    }
 
 
 def _put_wrong(title: str, lines: list[str]) -> None:

@@ -22,6 +22,7 @@ from rotator.cli.main import cli
 from rotator.cli.rotate import rotate_command
 from rotator.playbook import registry
 from rotator.views import callers
+from rotator.views.explain import Event, Why
 from tests.contract.test_providers import _SCRIPT
 
 PLAYBOOK = """
@@ -377,6 +378,21 @@ def test_doctor_explains_one_playbook(run: Callable[..., Said]) -> None:
     assert told.code == 0 and "rotated" in told.out and "next:" in told.out
     assert run("doctor", "--explain", "one", "--json").json["why"] == []
     assert run("doctor", "--explain", "nobody").code == 2
+
+
+def test_doctor_explains_in_json_by_codes_that_no_wording_changes(
+    run: Callable[..., Said],
+) -> None:
+    """Each stands in the page about JSON."""
+    assert run("rotate", "one").code == 0
+    assert run("pause", "--all", "--until", "1h", "--reason", "the launch").code == 0
+    found = run("doctor", "--explain", "one", "--json").json
+    (paused,) = [one for one in found["why"] if one["code"] == "paused"]
+    assert "the launch" in paused["text"] and paused["old_key"] is None
+    assert {"code", "old_key", "at", "text"} == set(found["next"][0])
+    assert "pause_ends" in {one["code"] for one in found["next"]}
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    assert not [code for code in (*Why, *Event) if f"`{code}`" not in page]
 
 
 def test_upkeep(run: Callable[..., Said], home: Path) -> None:
