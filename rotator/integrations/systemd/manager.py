@@ -6,6 +6,7 @@ Source: systemctl(1) (`show`, `restart`, `reload`), journalctl(1).
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from rotator.clients.hosts import Host
 from rotator.clients.procfs import Missing
 from rotator.secret import Secret, last_line
 
+_RECENT = 60.0  # seconds in which a reading of a host's clock is of use
+_PARTS = 0.001  # seconds by which clocks of two machines may part in each second
 _USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
 _OWN_LINES = (
     "Main process exited",
@@ -92,11 +95,11 @@ class Manager:
     def units(self, names: Sequence[str]) -> list[Unit]:
         """The units of these names; patterns mean those that are loaded."""
         show = self.systemctl("show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
-        # The boot lies at `before - uptime` or later. So the uptime is read first: whatever time
-        # passes until then makes every process look older than it is.
-        before = time.time()
-        uptime, _, blocks = self.host.run(f"cat /proc/uptime && {show}").partition("\n")
-        return list(_units(blocks, float(uptime.split()[0]), before))
+        before = _clock()
+        told, _, blocks = self.host.run(f"cat /proc/uptime && {show}").partition("\n")
+        uptime = float(told.split()[0])
+        booted = _BOOTS.at_the_earliest(self.host.name, before, before - uptime)
+        return list(_units(blocks, uptime, booted + time.time() - _clock()))
 
     def order(self, action: Literal["restart", "reload"], names: Sequence[str]) -> None:
         """Restart or reload units; the former returns at once."""
@@ -144,12 +147,40 @@ class Manager:
         return str(self.host)
 
 
-def _units(text: str, uptime: float, before: float) -> Iterator[Unit]:
+def _clock() -> float:
+    """Seconds by this machine's clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class _Boots:
+    """When hosts booted, at the earliest, by this machine's clock that nobody sets.
+
+    A boot lies at `before - uptime` or later, where `before` was read first: whatever time passes
+    until the host reads its own makes its processes look older than they are, and one that has
+    just started look as if it held the old key. So the latest of some readings is nearest.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, list[tuple[float, float]]] = {}
+        self._mutex = threading.Lock()
+
+    def at_the_earliest(self, host: str, now: float, booted: float) -> float:
+        """With this reading, taken at `now`, and those of the last minute."""
+        with self._mutex:
+            kept = [one for one in self._readings.get(host, ()) if now - one[0] < _RECENT]
+            self._readings[host] = kept = [*kept, (now, booted)]
+        return max(found - (now - at) * _PARTS for at, found in kept)
+
+
+_BOOTS = _Boots()
+
+
+def _units(text: str, uptime: float, booted: float) -> Iterator[Unit]:
+    """`booted` is in Unix seconds."""
     for block in text.strip().split("\n\n"):
         shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" not in shown:
             continue
-        booted = before - uptime
         active, *times = (
             int(shown.get(f"{name}TimestampMonotonic") or 0) / 1e6
             for name in ("ActiveEnter", "ExecMainStart", "StateChange", "ActiveExit")
