@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sqlalchemy import Connection
+
 from rotator.core.action import Finish
 from rotator.engine import retries
 from rotator.engine.pool import Work, drive_all
 from rotator.errors import RotatorError
-from rotator.journal import killed, pauses, ticks, unfinished
+from rotator.journal import killed, leases, pauses, standing, ticks, unfinished
 from rotator.playbook.directory import Loaded
 from rotator.usecases import situation
 from rotator.usecases.carry_on import carry_on
@@ -38,7 +40,8 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
 
 
 def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[str]:
-    """Playbooks of which something is due now, but for those that a pause suspends.
+    """Playbooks of which something is due now, but for those that a pause suspends; and those for
+    which an order waits that nobody took up.
 
     `exactly`: none before its moment. Raises JournalError.
     """
@@ -58,7 +61,17 @@ def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[st
                 continue
             if not situation.read(connection, name, book, now, present).urgent:
                 names.discard(name)
-    return names
+        return names | {
+            name
+            for name in standing.playbooks(connection) & loaded.playbooks.keys()
+            if not _is_worked_on(connection, name)
+        }
+
+
+def _is_worked_on(connection: Connection, name: str) -> bool:
+    """Whether a process holds its lease, and so takes up orders itself."""
+    holding = leases.holding(connection, name)
+    return holding is not None and not holding.expired
 
 
 def _unmoved(runtime: Runtime, loaded: Loaded, looked_at: set[str]) -> Iterator[Report]:

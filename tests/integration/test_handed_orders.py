@@ -302,3 +302,23 @@ def test_an_undo_that_needs_a_playbook_which_is_gone_says_so(bench: Bench, other
     with pytest.raises(ConfigError, match="does not load"):
         orders.order(other, "one", Order.UNDO, Request())
     assert bench.stored == second
+
+
+def test_an_order_whose_process_was_killed_is_carried_out_by_the_next_look(bench: Bench) -> None:
+    """Both who ordered and who held the lease have died: nothing else is due for a month."""
+    first = bench.stored
+    assert bench.service.rotate("one").code == 0
+    second = bench.stored
+    assert not bench.service.due(Request())[0] and first not in bench.live
+    given(bench, Order.REVOKE_FIRST, "", time.time())
+    bench.service.due(Request())
+    assert second not in bench.live and bench.live == [bench.stored] == [bench.consumer.holds]
+
+
+def test_an_order_that_a_living_process_will_take_up_is_left_to_it(
+    bench: Bench, other: Service
+) -> None:
+    taken = other.keeper.take("one")
+    given(bench, Order.REVOKE_FIRST, "", time.time())
+    assert not bench.service.due(Request())[0]
+    other.keeper.give_back(taken)
