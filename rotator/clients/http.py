@@ -40,6 +40,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
+    form: Mapping[str, str] | None = None
     # What its headers hold: alive, and so redacted, as long as its answer is read
     secrets: tuple[Secret, ...] = ()
     # What comes back may hold a key that nobody knows yet: nothing of it is ever shown
@@ -169,6 +170,7 @@ def _send(request: Request, line: Line) -> Answer:
                 headers=dict(request.headers),
                 params=dict(request.query) or None,
                 json=request.json,
+                data=dict(request.form) if request.form is not None else None,
                 extensions={"trace": line.follow},
             )
             deadline.check()

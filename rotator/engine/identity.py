@@ -81,7 +81,16 @@ def identify(
         return _told_by_itself(journal, playbook, key, taken, listing), taken
     if not playbook.provider.can_list:
         return key, taken
+    if taken and (told := _told_id(playbook, credential)):
+        key = replace(key, id=told)
+        return _told_by_itself(journal, playbook, key, taken, listing), taken
     return _in_the_list(journal, playbook, key, credential.primary, taken, now, listing), taken
+
+
+def _told_id(playbook: Playbook, credential: Credential) -> str:
+    """What the key itself says that its id is; '' where it cannot be asked."""
+    provider = playbook.provider
+    return provider.id_told(credential) if isinstance(provider, Told) else ""
 
 
 def id_of_supplied(journal: Journal, playbook: Playbook, credential: Credential, now: float) -> str:
@@ -90,7 +99,7 @@ def id_of_supplied(journal: Journal, playbook: Playbook, credential: Credential,
     Raises RefusedError where it is not sure which of the listed keys it is.
     """
     provider = playbook.provider
-    if isinstance(provider, Told) and (told := provider.id_told(credential)):
+    if told := _told_id(playbook, credential):
         return told
     if not provider.can_list:
         return ""

@@ -15,7 +15,7 @@ from rotator.engine.preflight import check
 from rotator.errors import PermanentError, Unsupported
 from rotator.journal import credentials
 from rotator.model import Change, Credential, Note, NotYet, Recovery
-from rotator.plugin import Fitting, Nudged
+from rotator.plugin import Fitting, InSteps, Nudged
 from rotator.secret import Secret
 
 _FINDINGS = 8  # in the line of the step
@@ -37,7 +37,11 @@ def snapshot(job: Job, call: Call) -> Performed:
 
 def generate(job: Job, call: Call) -> Performed:
     like = job.credential(job.rotation.old) if job.rotation.old else None
-    answer = job.then.provider.generate(job.label(call.attempt), like)
+    provider, label = job.then.provider, job.label(call.attempt)
+    if call.handle and isinstance(provider, InSteps):
+        answer = provider.proceed(label, like, call.handle)
+    else:
+        answer = provider.generate(label, like)
     if isinstance(answer, NotYet):
         return Performed(Later(job.clock.now(), answer.retry_in, answer.handle, answer.text))
     key = job.journal.key_of(answer)

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from rotator.integrations.catalog import proof as catalog_proof
 from rotator.integrations.catalog.entry import CatalogEntry, entry_at
-from rotator.integrations.catalog.provider import HttpProvider, provider_class
+from rotator.integrations.catalog.made import provider_class
+from rotator.integrations.catalog.provider import HttpProvider
 from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook import yaml
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest

@@ -34,6 +34,7 @@ _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
         provider.ConsoleSteps,
         provider.Probing,
         provider.Destroying,
+        provider.InSteps,
         provider.Told,
         UsualAddress,
     ),

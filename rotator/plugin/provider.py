@@ -287,6 +287,14 @@ class Destroying(Protocol):
 
 
 @runtime_checkable
+class InSteps(Protocol):
+    """A provider whose create may not be done at once: it answers NotYet with a handle."""
+
+    def proceed(self, label: Label, like: Credential | None, handle: str) -> Credential | NotYet:
+        """Goes on with what `generate` began. Raises as `generate` does."""
+
+
+@runtime_checkable
 class Told(Protocol):
     """A provider that tells a key's id to whoever has its value."""
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from pathlib import Path
+from typing import Any
 
 from rotator.errors import Rejected, RotatorError, Unsupported
 from rotator.integrations.catalog.entry import CatalogEntry
-from rotator.integrations.catalog.provider import HttpProvider, provider_class
+from rotator.integrations.catalog.made import provider_class
+from rotator.integrations.catalog.provider import HttpProvider
 from rotator.integrations.catalog.templates import placeholders
 from rotator.model import Credential
 from rotator.playbook.catalog import entry as entry_of
@@ -18,6 +20,7 @@ from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
+_UNUSED = "https://unused.invalid"
 _ALWAYS = "openai"  # looked at whether its variable is set or not
 
 
@@ -93,7 +96,8 @@ def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str
         wrong = _prober(provider, entry, "https://unused.invalid").looks_right(key)
         return (KeyState.MISSHAPEN, wrong, "") if wrong else (KeyState.RIGHT_SHAPE, "", "")
     address = _address_variable(entry)
-    base = os.environ.get(address) or entry.api.base
+    host = entry.probe.request.host
+    base = os.environ.get(address) or (entry.api.hosts[host] if host else entry.api.base)
     if not base:
         return KeyState.NO_ADDRESS, address, ""
     prober = _prober(provider, entry, base)
@@ -120,9 +124,11 @@ def _address_variable(entry: CatalogEntry) -> str:
 
 def _prober(name: str, entry: CatalogEntry, base: str) -> HttpProvider:
     """The provider, only to probe: its administrator's settings are never asked for."""
-    unused = {
+    settings: dict[str, Any] = {
         key: Reference("env", "UNUSED") if setting.secret else "unused"
         for key, setting in entry.settings.items()
         if setting.required
     }
-    return provider_class(name, entry)(base_url=base, **unused)
+    host = entry.probe.request.host if entry.probe else ""
+    settings |= {"base_url": base} if not host else {"base_url": _UNUSED, f"{host}_url": base}
+    return provider_class(name, entry)(**settings)

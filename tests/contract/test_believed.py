@@ -601,12 +601,12 @@ def test_a_listing_of_another_shape_names_the_field_of_the_catalog_file() -> Non
     with pytest.raises(
         PermanentError, match=r"no list at `token` \(list.each.in\), its fields are tokens"
     ):
-        list(pages_of_keys(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+        list(pages_of_keys(listing, lambda query, address: {"tokens": [{"id": "a", "title": "t"}]}))
     listing = Listing.model_validate({"request": {"GET": "/keys"}, "each": each})
     with pytest.raises(
         PermanentError, match=r"at `idd` \(list.each.id\), its fields are id, title"
     ):
-        list(pages_of_keys(listing, lambda query: {"tokens": [{"id": "a", "title": "t"}]}))
+        list(pages_of_keys(listing, lambda query, address: {"tokens": [{"id": "a", "title": "t"}]}))
 
 
 def test_a_refusal_says_where_the_refused_credential_comes_from(provided: Make) -> None:

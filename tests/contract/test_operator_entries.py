@@ -17,7 +17,7 @@ from rotator.errors import (
     Unsupported,
 )
 from rotator.integrations.catalog.entry import entry_at
-from rotator.integrations.catalog.provider import provider_class
+from rotator.integrations.catalog.made import provider_class
 from rotator.integrations.catalog.shipped import shipped
 from rotator.model import Label, Level, single
 from rotator.plugin import Destroying

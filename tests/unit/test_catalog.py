@@ -206,7 +206,7 @@ WRONG = {
         "auth: {bearer: admin}",
         "auth: {bearer: key}",
         12,
-        "only the probe",
+        "is not known here",
         "",
     ),
     "the administrator as the key": (

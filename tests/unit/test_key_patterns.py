@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rotator.integrations.catalog.entry import entry_at
-from rotator.integrations.catalog.provider import provider_class
+from rotator.integrations.catalog.made import provider_class
 from rotator.integrations.catalog.shipped import key_patterns, shipped
 from rotator.playbook import catalog
 from rotator.reference import Reference

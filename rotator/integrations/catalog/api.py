@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rotator.clients import http, reading
-from rotator.errors import ConfigError, Unsupported
+from rotator.errors import ConfigError, PermanentError, Unsupported
 from rotator.integrations.catalog import listing, templates
-from rotator.integrations.catalog.entry import CatalogEntry, Each
+from rotator.integrations.catalog.entry import ACCESS_TOKEN, CatalogEntry, Each
 from rotator.integrations.catalog.request import RequestTemplate
+from rotator.model import Credential
 from rotator.plugin import setting, values_of
 from rotator.reference import Reference
+from rotator.secret import Secret
+
+_SPARE = 60.0  # seconds: a token that ends sooner is not used any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,11 @@ class CatalogApi:
         "Address of the API, for a proxy or a self-hosted server", default=None, connection=True
     )
 
+    # An access token with the Unix time of its end
+    tokens: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata={"hidden": True}
+    )
+
     def __post_init__(self) -> None:
         if not (self.base_url or self.entry.api.base):
             raise ConfigError(
@@ -35,7 +45,7 @@ class CatalogApi:
             )
         given = {name: value for name, value in self._values().items() if value is not None}
         for name in self.entry.in_paths & given.keys():
-            if reason := reading.unfit(given[name]):
+            if reason := reading.unfit(str(given[name])):
                 hint = f"{name}: {self.entry.settings[name].help}"
                 raise ConfigError(f"'{name}' cannot be part of an address: it is {reason}", hint)
 
@@ -55,10 +65,10 @@ class CatalogApi:
         if keys is None:
             raise Unsupported(f"{self.entry.name} cannot list keys")
 
-        def page(query: Mapping[str, str]) -> Any:
-            return self._call(keys.request, {}, query).json()
+        def page(query: Mapping[str, str], address: str) -> Any:
+            return self._call(keys.request, {}, query=query, address=address).json()
 
-        return list(listing.pages(keys, page))
+        return list(listing.pages(keys, page, self._address(keys.request.host) + keys.request.path))
 
     @property
     def _base(self) -> str:
@@ -92,29 +102,93 @@ class CatalogApi:
         ]
         return " or ".join(named or given) or "the request"
 
-    def _request(
-        self, template: RequestTemplate, values: Mapping[str, Any], makes_key: bool = False
-    ) -> http.Request:
-        """A request with the administrator's credential, resolved now."""
+    def _address(self, host: str) -> str:
+        """Of the API, or of one of its further hosts."""
+        if not host:
+            return self._base
+        given: str | None = values_of(self).get(f"{host}_url")
+        return given or self.entry.api.hosts[host]
+
+    def _ask(
+        self,
+        template: RequestTemplate,
+        values: Mapping[str, Any],
+        *,
+        key: Credential | None = None,
+        query: Mapping[str, str] | None = None,
+        address: str = "",
+        makes_key: bool = False,
+    ) -> tuple[http.Request, http.Answer]:
+        """What was sent with the administrator's credential, resolved now, and what came.
+
+        `key` is the key that it is about, `address` the whole address of a next page. A fetched
+        access token that is refused is fetched once more: it may have been withdrawn.
+        """
         secrets = {
             name: reference.resolve()
             for name, reference in self._references().items()
             if reference is not None
         }
+        secrets |= key.values if key is not None else {}
         given = {**self._values(), **values}
-        return templates.build(template, self._base, self.entry.api, secrets, given, makes_key)
+        auth = template.auth or self.entry.api.auth
+        fetched = auth is not None and ACCESS_TOKEN in auth.secrets
+        while True:
+            kept = ACCESS_TOKEN in self.tokens
+            if fetched:
+                secrets[ACCESS_TOKEN] = self._access_token(secrets, given)
+            request = templates.build(
+                template, self._address(template.host), self.entry.api, secrets, given, makes_key
+            )
+            if query:
+                request = dataclasses.replace(request, query={**request.query, **query})
+            if address:
+                request = dataclasses.replace(request, url=address, query={})
+            answer = http.send(request)
+            if not (fetched and answer.status == 401):
+                return request, answer
+            self.tokens.clear()
+            if not kept:
+                return request, answer
+
+    def _access_token(self, secrets: Mapping[str, Secret], given: Mapping[str, Any]) -> Secret:
+        """Kept in memory as long as it is good for another minute."""
+        found, until = self.tokens.get(ACCESS_TOKEN, (None, 0.0))
+        if isinstance(found, Secret) and time.time() < until - _SPARE:
+            return found
+        token = self.entry.api.token
+        assert token is not None  # proven
+        request = templates.build(
+            token.request,
+            self._address(token.request.host),
+            self.entry.api.model_copy(update={"auth": None, "headers": {}}),
+            secrets,
+            given,
+            makes_key=True,
+        )
+        answer = templates.check(self.entry, request, http.send(request), self._who)
+        value = reading.pick(token.token, answer.json())
+        if not isinstance(value, str) or reading.no_header(value):
+            raise PermanentError(
+                f"{self.entry.name} answered without an access token at `{token.token}`"
+                " (api.token.token)"
+            )
+        lives = reading.pick(token.lives, answer.json())
+        seconds = float(lives) if isinstance(lives, (int, float)) else 0.0
+        self.tokens[ACCESS_TOKEN] = (Secret(value), time.time() + seconds)
+        return Secret(value)
 
     def _call(
         self,
         template: RequestTemplate,
         values: Mapping[str, Any],
+        *,
+        key: Credential | None = None,
         query: Mapping[str, str] | None = None,
+        address: str = "",
         gone: tuple[int, ...] = (),
     ) -> http.Answer:
-        request = self._request(template, values)
-        if query:
-            request = dataclasses.replace(request, query={**request.query, **query})
-        answer = http.send(request)
+        request, answer = self._ask(template, values, key=key, query=query, address=address)
         return (
             answer
             if answer.status in gone

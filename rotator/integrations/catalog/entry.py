@@ -21,7 +21,10 @@ HEADER = "header:"  # begins an identity that is a header of the answer, not a J
 OLD = "old."
 # Begins one for when the new key ends, so that it lives as long as the old one was to live
 END = "expires."
-FORMS = ("iso", "unix", "seconds", "date")
+FORMS = ("iso", "unix", "seconds", "days", "date")
+KEY = "key"  # among secrets: the key that a request is about
+ACCESS_TOKEN = "access_token"  # among secrets: what `api.token` fetches
+LIFETIME = "lifetime"  # a setting of this name says how long a new key lives
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 BY_HAND = "operator"  # of `create` and `revoke`: a person does it in the console
 
@@ -30,23 +33,45 @@ Refusal = Annotated[int, Field(ge=400, le=499)]  # a status
 
 class _Requesting(Model):
     request: RequestTemplate = word("What is sent")
+    example: Any = word("An answer to it with invented values, by which the file is tested", None)
 
 
 class AnswerPaths(Model):
     """Where things are in the answer to a create (JMESPath)."""
 
-    secret: str = word("The new key's value")
+    secret: str = word("The new key's value", "")
     id: str = word("Its id, the one that the list shows", "")
     hint: str = word("Its masked value", "")
     created: str = word("When it was made", "")
     expires: str = word("When it ends", "")
 
 
+class Wait(_Requesting):
+    """What is asked until a create is done; `{handle}` is what its answer calls the work."""
+
+    handle: str = word("The name of the work, in the answer to the create")
+    done: str = word("Whether it is done, in the answer to this")
+    failed: str = word("Why it failed, in the answer to this", "")
+
+
+class Then(_Requesting):
+    """What shows the value of a key that was made; `{id}` is the key."""
+
+    secret: str = word("The new key's value")
+
+
 class Create(_Requesting):
     """The first whose `when` (a setting that need not be given) is given makes the key."""
 
     when: str = word("A setting that must be given for this one; '' = always", "")
+    needs: tuple[str, ...] = word(
+        "Placeholders without which nothing is sent: the key would be another one than meant", ()
+    )
+    wait: Wait | None = word(
+        "What is asked until it is done; then `answer` is in that answer", None
+    )
     answer: AnswerPaths = word("Where things are in the answer")
+    then: Then | None = word("What shows the key's value, where the answer does not", None)
 
 
 class Each(Model):
@@ -68,13 +93,16 @@ class Each(Model):
 
 
 class Pages(Model):
-    """`cursor` + `last` + `more`, or `offset` + `size` until a page is short."""
+    """`cursor` + `last` + `more`; `offset` or `number`, until a page is short; or `next`."""
 
     cursor: str = word("Query field that takes the last key's mark", "")
     last: str = word("The mark in an answer (JMESPath)", "")
     more: str = word("Whether there is another page (JMESPath)", "")
     offset: str = word("Query field that takes how many keys were seen", "")
+    number: str = word("Query field that takes the page's number", "")
+    first: int = word("The number of the first page", 1, ge=0)
     size: int = word("Keys on a page; one with fewer is the last", 100, ge=1)
+    next: str = word("The address of the next page, at the same host (JMESPath)", "")
 
 
 class Listing(_Requesting):
@@ -84,8 +112,26 @@ class Listing(_Requesting):
     each: Each = word("Where things are in each key")
 
 
+class Read(_Requesting):
+    """How one key is read, for what the list does not tell of it. `{id}` is the key."""
+
+    carried: dict[str, str] = word(
+        "What it has, by names of your own (JMESPath), as in `list.each.carried`"
+    )
+
+
+class WhoAmI(_Requesting):
+    """What tells the id of a key that a person supplied, asked with the key itself."""
+
+    id: str = word("The key's id in the answer")
+
+
 class Switch(_Requesting):
     """Switching a key off, or on again. `{id}` is the key."""
+
+    shows: dict[str, Any] = word(
+        "For the example: what the list shows then, where the request does not say it itself", {}
+    )
 
 
 class Revoke(_Requesting):
@@ -106,6 +152,7 @@ class ProbeEntry(_Requesting):
     """The cheapest call that asks for a key."""
 
     refused: tuple[Refusal, ...] = word("Statuses that mean that the key is refused", (401,))
+    dead: str = word("Whether an answer that is no refusal says that the key is dead", "")
     identity: dict[str, str] = word(
         "What must be the same of the old key and the new one, by names of your own (JMESPath, or"
         " `header:NAME`)",
@@ -125,12 +172,25 @@ class SettingEntry(Model):
     help: str = word("What it is", "")
     secret: bool = word("A secret: a playbook only refers to it", False)
     required: bool = word("Must be given; where there is a `default`, it need not", True)
-    default: str | None = word("Its value where a playbook gives none", None)
+    type: Literal["text", "list", "integer", "number", "bool", "map", "duration"] = word(
+        "What its value is; what is no text, number or duration stands alone in a body", "text"
+    )
+    default: Any = word("Its value where a playbook gives none", None)
 
     @model_validator(mode="before")
     @classmethod
     def _required(cls, value: Any) -> Any:
         return {"required": "default" not in value, **value} if isinstance(value, dict) else value
+
+
+class Token(_Requesting):
+    """How an access token is fetched, which `auth: {bearer: access_token}` sends.
+
+    It is kept in memory, as long as it lives.
+    """
+
+    token: str = word("The token in the answer")
+    lives: str = word("For how many seconds it is good, in the answer", "")
 
 
 class Api(Model):
@@ -139,6 +199,11 @@ class Api(Model):
     base: str | None = word("Address that paths follow; null: the setting `base_url` gives it")
     auth: Auth | None = word("Who asks, where a request does not say so itself", None)
     headers: Headers = word("Headers of every request: texts, or {secret: NAME}", {})
+    hosts: dict[str, str] = word(
+        "Further addresses, for requests with `host: NAME`; the setting NAME_url gives another",
+        {},
+    )
+    token: Token | None = word("How an access token is fetched", None)
 
 
 class Steps(Model):
@@ -172,6 +237,9 @@ class CatalogEntry(Model):
     pattern: str = word("What a key looks like, as a regular expression", "")
     overlap: Literal["many"] = word("How many keys may live at once", "many")
     quota: int = word("How many keys there can be; 0 where nobody knows", 0, ge=0)
+    longest_label: int = word(
+        "Characters that a key's name may have, as documented; 0: nothing is said", 0, ge=0
+    )
     list_lag: Seconds = word("How long a listing may lag behind", 30.0)
     max_lifetime: Seconds = word("How long a key may live, as documented; 0: nothing is said", 0.0)
     propagation: Seconds = word(
@@ -196,6 +264,8 @@ class CatalogEntry(Model):
         json_schema_extra=_or_by_hand,
     )
     list_: Listing | None = word("How all keys are listed", None, alias="list")
+    read: Read | None = word("How one key is read, for what the list does not tell", None)
+    whoami: WhoAmI | None = word("What tells the id of a supplied key", None)
     last_used: LastUsed | None = word(
         "That the list tells the last use; without it there is no quiet step", None
     )
@@ -214,12 +284,16 @@ class CatalogEntry(Model):
     @cached_property
     def in_paths(self) -> frozenset[str]:
         """Names whose values become parts of an address."""
-        listing = (self.list_,) if self.list_ else ()
-        others = [part for part in (self.deactivate, self.reactivate, self.probe) if part]
-        parts: list[_Requesting] = [*self.create, *listing, *others, *self.revoke]
-        return frozenset(
-            name for part in parts for name in re.findall(r"\{(\w+)\}", part.request.path)
-        )
+        found = (re.findall(r"\{\+?(\w+)\}", request.path) for request in self.requests)
+        return frozenset(name for names in found for name in names)
+
+    @property
+    def requests(self) -> tuple[RequestTemplate, ...]:
+        """All that are sent."""
+        steps = [step for case in self.create for step in (case.wait, case.then)]
+        alone = (self.list_, self.read, self.whoami, self.deactivate, self.reactivate)
+        parts = (*self.create, *steps, *alone, *self.revoke, self.probe, self.api.token)
+        return tuple(part.request for part in parts if part is not None)
 
     @field_validator("create", "revoke", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ never an answer: it would say that keys are gone.
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,45 +21,71 @@ from rotator.secret import redact, without_keys
 _MOST_PAGES = 1000
 
 
-def pages(listing: Listing, send: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
-    """Every listed item over all pages. `send(query)` asks for one page and gives its JSON.
+def pages(
+    listing: Listing, send: Callable[[Mapping[str, str], str], Any], address: str = ""
+) -> Iterator[Any]:
+    """Every listed item over all pages. `send(query, next)` asks for one page and gives its JSON.
+
+    `next` is the whole address of a page that another one named, '' for the listing's own.
 
     Raises PermanentError where the end cannot be reached: half a list would tell that keys are
     gone.
     """
     paging = listing.pages
     query: dict[str, str] = {}
+    following = ""
+    if paging is not None and paging.number:
+        query = {paging.number: str(paging.first)}
     ids: set[str] = set()
     cursors: set[str] = set()
     seen = 0
     in_time = deadline.listing("the listing of keys")
-    for _ in range(_MOST_PAGES):
+    for asked in range(_MOST_PAGES):
         in_time()
-        data = send(query)
+        data = send(query, following)
         items = _items(listing, data)
         page = {reading.key_id(reading.pick(listing.each.id, item)) for item in items}
-        if paging is not None and paging.offset and page and page <= ids:
+        counted = paging.offset or paging.number if paging is not None else ""
+        if counted and page and page <= ids:
             raise PermanentError(
                 "the listing of keys does not get on: a page repeats the keys of those before",
-                f"does the API know `{paging.offset}`? (pages.offset)",
+                f"does the API know `{counted}`? (pages)",
             )
         yield from items
         ids |= page
         seen += len(items)
         if paging is None:
             return
-        if paging.cursor:
+        if paging.cursor or paging.next:
             cursor = _next(paging, data, cursors)
             if cursor is None:
                 return
-            query = {paging.cursor: cursor}
+            query = {paging.cursor: cursor} if paging.cursor else {}
+            following = "" if paging.cursor else _same_host(address, cursor)
         elif len(items) < paging.size:
             return
+        elif paging.number:
+            query = {paging.number: str(paging.first + asked + 1)}
         else:
             query = {paging.offset: str(seen)}
     raise PermanentError(
         f"the listing of keys cannot be read to its end: it has more than {_MOST_PAGES} pages"
     )
+
+
+def _same_host(address: str, following: str) -> str:
+    """The next page's address. Raises PermanentError for one elsewhere: no key goes there."""
+    try:
+        found = urllib.parse.urljoin(address, following)
+        here, there = (urllib.parse.urlsplit(one) for one in (address, found))
+    except ValueError as error:
+        raise PermanentError(f"the next page of the listing is no address: {error}") from error
+    if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+        raise PermanentError(
+            "the listing goes on at another host; nothing was sent there",
+            "is base_url the address that the API itself names?",
+        )
+    return found
 
 
 _SHAPE = "is the catalog file right? Else a proxy is in between, or the API is a newer one"
@@ -91,15 +118,16 @@ def _next(paging: Pages, data: Any, cursors: set[str]) -> str | None:
 
     Raises PermanentError for one that stands still.
     """
-    more = reading.pick(paging.more, data)
+    where = paging.last or paging.next
+    more = reading.pick(paging.more or where, data)
     if not more or (isinstance(more, str) and more.lower() == "false"):
         return None
-    cursor = reading.text(reading.pick(paging.last, data))
+    cursor = reading.text(reading.pick(where, data))
     if not cursor or cursor in cursors:
         raise PermanentError(
             "the listing of keys does not get on: it says that there is more, "
             + ("but not where" if not cursor else "and begins again"),
-            f"is `{paging.last}` where the next page's cursor stands? (pages.last)",
+            f"is `{where}` where the next page's cursor stands? (pages)",
         )
     cursors.add(cursor)
     return cursor

@@ -13,14 +13,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rotator.integrations.catalog.entry import BY_HAND, END, FORMS, HEADER, OLD, OWNED
-from rotator.integrations.catalog.proof_words import (
-    KNOWN_IN,
-    Path_,
-    ProofOfWords,
-    Wrong,
-    placeholders,
+from rotator.durations import seconds_or_number
+from rotator.integrations.catalog.entry import (
+    BY_HAND,
+    END,
+    FORMS,
+    HEADER,
+    KEY,
+    LIFETIME,
+    OLD,
+    OWNED,
 )
+from rotator.integrations.catalog.proof_requests import Asks, ProofOfRequests
+from rotator.integrations.catalog.proof_words import KNOWN_IN, Path_, Wrong, placeholders
+from rotator.integrations.catalog.request import secrets_in
 
 _SAFE = ("GET", "HEAD")  # asked twice where the connection is lost
 
@@ -36,13 +42,14 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
     proof.by_hand()
     proof.creates()
     proof.listing()
+    proof.one_key()
     proof.switches()
     proof.revocations()
     proof.probe()
     return proof.found
 
 
-class _Proof(ProofOfWords):
+class _Proof(ProofOfRequests):
     """The parts of a file, each of its words looked at by what it stands for."""
 
     def settings(self, reserved: frozenset[str]) -> None:
@@ -60,6 +67,7 @@ class _Proof(ProofOfWords):
                     f"a setting cannot be called '{name}': the word is taken",
                     f"for instance my_{name}",
                 )
+            self._typed(name, entry)
             if name in self.secrets and entry.get("default") is not None:
                 self.wrong(
                     ("settings", name, "default"),
@@ -67,26 +75,52 @@ class _Proof(ProofOfWords):
                     "leave the default out, or say null",
                 )
 
+    def _typed(self, name: str, entry: Mapping[str, Any]) -> None:
+        kind, default = entry.get("type", "text"), entry.get("default")
+        path: Path_ = ("settings", name)
+        if name in self.secrets and kind != "text":
+            self.wrong((*path, "type"), "a secret is a text", "leave the type out")
+        if name == LIFETIME and kind != "duration":
+            self.wrong((*path, "=key"), "`lifetime` is a duration", "type: duration")
+        if default is not None and isinstance(kind, str) and not _is_of(kind, default):
+            self.wrong((*path, "default"), f"the default is no {kind}", "or is the type another?")
+
     def api(self) -> None:
         base = self._map("api").get("base")
         if isinstance(base, str):
-            if not base.startswith(("https://", "http://")):
+            self._base(("api", "base"), base, "https://… (or null: `base_url` is required)")
+        for name, address in self._map("api", "hosts").items():
+            if isinstance(address, str):
+                self._base(("api", "hosts", name), address, "https://…")
+            if f"{name}_url" in self.known:
                 self.wrong(
-                    ("api", "base"),
-                    f"'{base}' is no address",
-                    "https://… (or null: `base_url` is required)",
+                    ("api", "hosts", name, "=key"),
+                    f"'{name}_url' is a setting already",
+                    "give the host another name",
                 )
-            elif re.search(r"[{}?#\s]", base):
-                self.wrong(
-                    ("api", "base"),
-                    "an address without { }, ? and #",
-                    "settings stand in the requests' paths",
-                )
-        self._auth(("api", "auth"), probe=False)
-        self._headers(("api", "headers"), False)
-        asks = any(self._map(name) or self._list(name) for name in ("create", "list", "revoke"))
-        if asks and self._map("api") and "auth" not in self._map("api"):
+        if self._map("api", "token"):
+            self._request(("api", "token", "request"), set(), "")
+            self._paths(("api", "token"), needed=("token",))
+        self._auth(("api", "auth"), Asks.ADMIN)
+        self._headers(("api", "headers"), Asks.ADMIN)
+        asked = [self._map(name) for name in ("list", "read", "deactivate", "reactivate")]
+        for name in ("create", "revoke"):
+            asked += [self._map(name, at) for at in range(len(self._list(name)))]
+        requests = [one["request"] for one in asked if isinstance(one.get("request"), Mapping)]
+        if (
+            any("auth" not in request for request in requests)
+            and self._map("api")
+            and "auth" not in self._map("api")
+        ):
             self.wrong(("api",), "'auth' is missing in api", "auth: {bearer: NAME}")
+
+    def _base(self, path: Path_, base: str, hint: str) -> None:
+        if not base.startswith(("https://", "http://")):
+            self.wrong(path, f"'{base}' is no address", hint)
+        elif re.search(r"[{}?#\s]", base):
+            self.wrong(
+                path, "an address without { }, ? and #", "settings stand in the requests' paths"
+            )
 
     def _by_hand(self, name: str) -> bool:
         """Whether a person does it. A word that is not the one for that is a mistake."""
@@ -127,7 +161,9 @@ class _Proof(ProofOfWords):
             case = self._map(*path)
             when = str(case.get("when") or "")
             self._when(path, ())
-            self._request((*path, "request"), {"label"}, when, taken_over=self._taken_over())
+            known = self._taken_over()
+            self._request((*path, "request"), {"label"}, when, Asks.EITHER, known)
+            self._steps(path, when, known | {"label"})
             self._ends((*path, "request"))
             if not when and index < last:
                 self.wrong(
@@ -135,7 +171,7 @@ class _Proof(ProofOfWords):
                     "no create after this one is ever used",
                     "give it a `when:`, or put it last",
                 )
-            self._paths((*path, "answer"), needed=("secret",))
+            self._answer(path)
             if (
                 self._map(*path, "answer")
                 and not case["answer"].get("id")
@@ -168,15 +204,47 @@ class _Proof(ProofOfWords):
                     " or say `recovery: difference`",
                 )
 
+    def _answer(self, path: Path_) -> None:
+        """Where the key's value is: in the answer, or in that of `then`."""
+        self._paths((*path, "answer"), needed=())
+        answer, then = self._map(*path, "answer"), self._map(*path, "then")
+        if answer and not answer.get("secret") and not then:
+            self.wrong(
+                (*path, "answer"), "'secret' is missing: the new key's value", "answer: {secret: …}"
+            )
+        if answer.get("secret") and then:
+            self.wrong((*path, "answer", "secret", "=key"), "`then` shows the key's value", "")
+
+    def _steps(self, path: Path_, when: str, known: set[str]) -> None:
+        """What comes after the request of a create, and what it needs."""
+        if self._map(*path, "wait"):
+            self._request((*path, "wait", "request"), {"handle"}, when)
+            self._paths((*path, "wait"), needed=("handle", "done"))
+        if self._map(*path, "then"):
+            self._request((*path, "then", "request"), {"id"}, when)
+            self._paths((*path, "then"), needed=("secret",))
+            self._says_which((*path, "then", "request"))
+        known = known | self.plain
+        for index, name in enumerate(self._list(*path, "needs")):
+            if isinstance(name, str) and name not in known:
+                text, words = f"{name} stands for nothing", tuple(sorted(known))
+                self.found.append(Wrong((*path, "needs", index), text, "", name, words))
+
+    def _carried(self) -> set[str]:
+        """What is known of a key that exists."""
+        names = (*self._map("list", "each", "carried"), *self._map("read", "carried"))
+        return {f"{OLD}{name}" for name in names}
+
     def _taken_over(self) -> set[str]:
         """What a create may say of the old key."""
-        carried = self._map("list", "each", "carried")
-        return {f"{OLD}{name}" for name in carried} | {f"{END}{form}" for form in FORMS}
+        return self._carried() | {f"{END}{form}" for form in FORMS}
 
     def _ends(self, path: Path_) -> None:
         each = self._map("list", "each")
-        if any(name.startswith(END) for name in placeholders(self._map(*path))) and not (
-            each.get("expires") and each.get("created")
+        if (
+            LIFETIME not in self.known
+            and any(name.startswith(END) for name in placeholders(self._map(*path)))
+            and not (each.get("expires") and each.get("created"))
         ):
             text = "when the old key ends, and since when it lives, stands nowhere"
             self.wrong(path, text, f"{{{END}…}} needs list: {{each: {{created: …, expires: …}}}}")
@@ -207,13 +275,7 @@ class _Proof(ProofOfWords):
         self._request(("list", "request"), set(), "")
         self._paths(("list", "each"), needed=("in", "id"))
         each = self._map("list", "each")
-        for name, where in self._map("list", "each", "carried").items():
-            self._jmespath(("list", "each", "carried", name), where, needed=True)
-            if not (isinstance(name, str) and name.isidentifier()):
-                path = ("list", "each", "carried", name, "=key")
-                self.wrong(
-                    path, f"'{name}' cannot be a name", "letters, digits and _, a letter first"
-                )
+        self._names_of_carried(("list", "each", "carried"))
         labels = self._list("list", "each", "label")
         for index, path in enumerate(labels):
             self._jmespath(("list", "each", "label", index), path, needed=True)
@@ -230,14 +292,38 @@ class _Proof(ProofOfWords):
             )
         self._pages()
 
+    def _names_of_carried(self, path: Path_) -> None:
+        for name, where in self._map(*path).items():
+            self._jmespath((*path, name), where, needed=True)
+            if not (isinstance(name, str) and name.isidentifier()):
+                self.wrong(
+                    (*path, name, "=key"),
+                    f"'{name}' cannot be a name",
+                    "letters, digits and _, a letter first",
+                )
+
+    def one_key(self) -> None:
+        """What is asked about one key, or by one."""
+        if self._map("read"):
+            self._request(("read", "request"), {"id"}, "", Asks.EITHER)
+            self._says_which(("read", "request"))
+            self._names_of_carried(("read", "carried"))
+        if self._map("whoami"):
+            self._request(("whoami", "request"), set(), "", Asks.KEY)
+            self._paths(("whoami",), needed=("id",))
+            self._sends_the_key(("whoami", "request"))
+
     def _pages(self) -> None:
         path: Path_ = ("list", "pages")
         pages = self._map(*path)
         if not pages:
             return
-        if ("cursor" in pages) == ("offset" in pages):
+        ways = [way for way in ("cursor", "offset", "number", "next") if way in pages]
+        if len(ways) != 1:
             self.wrong(
-                path, "pages go by `cursor` (with `last` and `more`) or by `offset` (with `size`)"
+                path,
+                "pages go by `cursor` (with `last` and `more`), or by `offset` or `number` (with"
+                " `size`), or by `next`",
             )
         for name in ("last", "more"):
             if "cursor" in pages and not pages.get(name):
@@ -246,14 +332,15 @@ class _Proof(ProofOfWords):
                     f"'{name}' is missing: pages go by a cursor",
                     "cursor, last and more go together",
                 )
-            elif name in pages:
+        for name in ("last", "more", "next"):
+            if name in pages:
                 self._jmespath((*path, name), pages[name], needed=True)
 
     def switches(self) -> None:
         for name, other in (("deactivate", "reactivate"), ("reactivate", "deactivate")):
             if not self._map(name):
                 continue
-            self._request((name, "request"), {"id"}, "")
+            self._request((name, "request"), {"id"}, "", Asks.EITHER, self._carried())
             self._says_which((name, "request"))
             if not self._map(other):
                 self.wrong(
@@ -275,11 +362,13 @@ class _Proof(ProofOfWords):
                 )
             self._when(path, (OWNED,))
             when = str(self._map(*path).get("when") or "")
-            self._request((*path, "request"), {"id", "owner"} if owned else {"id"}, when)
+            known = {"id", "owner"} if owned else {"id"}
+            self._request((*path, "request"), known, when, Asks.EITHER)
             self._says_which((*path, "request"))
 
     def _says_which(self, path: Path_) -> None:
-        if (request := self._map(*path)) and not placeholders(request) & {"id", "owner"}:
+        request = self._map(*path)
+        if request and not placeholders(request) & {"id", "owner"} and not _sends_key(request):
             self.wrong(
                 path, "it does not say which key is meant", "put {id} into the path or the body"
             )
@@ -288,13 +377,9 @@ class _Proof(ProofOfWords):
         if "probe" not in self.data and self.data.get("create") != BY_HAND:
             self.wrong((), "'probe' is missing in the file", "compare it with a shipped one")
         path: Path_ = ("probe", "request")
-        self._request(path, set(), "", probe=True)
-        if self._map(*path) and not self._map(*path).get("auth"):
-            self.wrong(
-                path,
-                "the probe does not say how the key is sent",
-                "for instance auth: {bearer: key}",
-            )
+        self._request(path, set(), "", Asks.KEY)
+        self._sends_the_key(path)
+        self._paths(("probe",), needed=())
         if self._at(("probe", "refused")) == []:
             self.wrong(
                 ("probe", "refused"), "no status means that a key is refused", "for instance [401]"
@@ -302,3 +387,32 @@ class _Proof(ProofOfWords):
         for name, where in self._map("probe", "identity").items():
             if isinstance(where, str) and not where.startswith(HEADER):
                 self._jmespath(("probe", "identity", name), where, needed=True)
+
+    def _sends_the_key(self, path: Path_) -> None:
+        if (request := self._map(*path)) and not _sends_key(request):
+            self.wrong(
+                path,
+                f"the {path[0]} does not say how the key is sent",
+                "for instance auth: {bearer: key}",
+            )
+
+
+def _sends_key(request: Mapping[str, Any]) -> bool:
+    """Whether the key's value goes with it: who asks, in a body, in a header."""
+    return bool(request.get("auth")) or KEY in secrets_in(
+        [request.get("json"), request.get("form"), request.get("headers")]
+    )
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    """Whether a default is of the type that its setting has."""
+    if kind == "duration":
+        try:
+            seconds_or_number(value)
+        except ValueError:
+            return False
+        return True
+    wanted = {"list": list, "map": dict, "bool": bool, "text": str, "integer": int}
+    if kind != "bool" and isinstance(value, bool):
+        return False
+    return isinstance(value, wanted.get(kind, (int, float)))

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
 from jmespath.functions import Functions
 
-from rotator.integrations.catalog.entry import OWNED
+from rotator.integrations.catalog.entry import ACCESS_TOKEN, KEY, OWNED
 
 Path_ = tuple[str | int, ...]
-_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-_BRACED = re.compile(r"\{([^{}]*)\}")
-# The name of a header: RFC 9110, 5.1.
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+BRACED = re.compile(r"\{([^{}]*)\}")
 KNOWN_IN = {
     "label": "in a create",
-    "id": "in deactivate, reactivate and revoke",
+    "id": "in deactivate, reactivate, revoke, read and a create's `then`",
     "owner": f"in a revoke with `when: {OWNED}`",
-    "key": "in the auth of the probe",
+    "handle": "in the `wait` of a create",
+    KEY: "among the secrets of the probe, of whoami, of a create and of revoke",
+    ACCESS_TOKEN: "as what `api.token` fetches",
 }
 
 
@@ -56,6 +55,9 @@ class ProofOfWords:
         self.known = known
         self.secrets = {name for name, entry in known.items() if entry.get("secret") is True}
         self.plain = known.keys() - self.secrets
+        self.texts = {
+            name for name in self.plain if known[name].get("type", "text") in ("text", "integer")
+        }
         absent = {name for name, entry in known.items() if entry.get("default") is None}
         self.optional = {
             name for name in absent if not known[name].get("required", "default" not in known[name])
@@ -96,139 +98,21 @@ class ProofOfWords:
             text = f"there is no setting '{when}' with default null"
             self.found.append(Wrong((*path, "when"), text, "", when, known))
 
-    def _auth(self, path: Path_, probe: bool) -> None:
-        auth = self._map(*path)
-        if not auth:
-            if path == ("api", "auth") and self._at(path) == {}:
-                self.wrong(
-                    path,
-                    "nothing to authenticate with",
-                    "auth: {bearer: NAME} or {header: NAME, value: NAME}",
-                )
-            return
-        ways = [way for way in ("bearer", "header", "basic") if way in auth]
-        if len(ways) != 1 or ("header" in auth) != ("value" in auth):
-            self.wrong(
-                path,
-                "auth is `bearer: NAME`, or `header: X-…` with `value: NAME`, or"
-                " `basic: [USER, PASSWORD]`",
-            )
-        if "prefix" in auth and "header" not in auth:
-            self.wrong((*path, "prefix"), "`prefix` stands before the value of a `header`")
-        header = auth.get("header")
-        if isinstance(header, str):
-            self._header_name((*path, "header"), header)
-        for part in ("bearer", "value"):
-            if isinstance(auth.get(part), str):
-                self._secret((*path, part), auth[part], probe)
-        self._basic((*path, "basic"), auth.get("basic"), probe)
-
-    def _basic(self, path: Path_, pair: Any, probe: bool) -> None:
-        if pair is None:
-            return
-        if not (isinstance(pair, list) and len(pair) == 2):
-            self.wrong(path, "HTTP Basic has a user and a password", "basic: [USER, PASSWORD]")
-            return
-        for index, name in enumerate(pair):
-            if isinstance(name, str) and (index == 1 or name not in self.plain - self.optional):
-                self._secret((*path, index), name, probe)
-
-    def _headers(self, path: Path_, probe: bool) -> None:
-        for name, value in self._map(*path).items():
-            if isinstance(name, str):
-                self._header_name((*path, name, "=key"), name)
-            if isinstance(value, Mapping) and isinstance(value.get("secret"), str):
-                self._secret((*path, name, "secret"), value["secret"], probe)
-
-    def _header_name(self, path: Path_, name: str) -> None:
-        if not _TOKEN.fullmatch(name):
-            self.wrong(path, f"'{name}' is no name of a header", "for instance X-API-Key")
-
-    def _secret(self, path: Path_, name: str, probe: bool) -> None:
-        known = ("key",) if probe else tuple(sorted(self.secrets))
-        if name in known:
-            if name in self.optional:
-                self.wrong(
-                    path, f"'{name}' need not be given, yet this needs it", "leave its default out"
-                )
-        elif name == "key":
-            self.wrong(
-                path,
-                "only the probe authenticates with `key`",
-                "here the administrator's credential asks",
-            )
-        elif name in self.plain:
-            self.wrong(
-                path, f"'{name}' is no secret setting", f"settings: {{{name}: {{secret: true}}}}"
-            )
-        elif probe:
-            self.wrong(path, f"the probe tries the key itself, not '{name}'", "say `key`")
-        else:
-            self.found.append(Wrong(path, f"there is no secret setting '{name}'", "", name, known))
-
-    def _request(
-        self,
-        path: Path_,
-        context: set[str],
-        when: str,
-        probe: bool = False,
-        taken_over: Collection[str] = (),
-    ) -> None:
-        request = self._map(*path)
-        for name, value in request.items():
-            if not name.isupper():
-                continue
-            if name not in _METHODS:
-                self.found.append(
-                    Wrong((*path, name, "=key"), f"{name} is no method of HTTP", "", name, _METHODS)
-                )
-            if isinstance(value, str):
-                self._address((*path, name), value, context, when)
-        for name, value in self._map(*path, "query").items():
-            self._placeholders((*path, "query", name), value, context.union(taken_over))
-        self._body((*path, "json"), request.get("json"), context.union(taken_over))
-        self._auth((*path, "auth"), probe)
-        self._headers((*path, "headers"), probe)
-
-    def _address(self, path: Path_, text: str, context: set[str], when: str) -> None:
-        if not text.startswith("/") or re.search(r"[?#\s]", text):
-            self.wrong(
-                path,
-                f"'{text}' is no path",
-                "it begins with /; what comes after ? goes into `query`",
-            )
-        if {".", ".."} & set(text.split("/")):
-            self.wrong(path, "'.' and '..' lead to another address", "write the path plainly")
-        if re.search(r"[{}]", _BRACED.sub("", text)):
-            self.wrong(path, "a brace without its other half", "{name} stands for a value")
-        self._placeholders(path, text, context)
-        for name in placeholders(text) & self.optional - {when}:
-            self.wrong(
-                path,
-                f"{{{name}}} is part of the path, but need not be given",
-                f"say `when: {name}`",
-            )
-
-    def _body(self, path: Path_, value: Any, context: set[str]) -> None:
-        if isinstance(value, Mapping):
-            for name, inside in value.items():
-                self._body((*path, name), inside, context)
-        elif isinstance(value, list):
-            for index, inside in enumerate(value):
-                self._body((*path, index), inside, context)
-        else:
-            self._placeholders(path, value, context)
-
     def _placeholders(self, path: Path_, value: Any, context: set[str]) -> None:
-        for name in _BRACED.findall(value) if isinstance(value, str) else ():
+        for name in BRACED.findall(value) if isinstance(value, str) else ():
             known = tuple(sorted(context | self.plain))
+            if name in self.plain - self.texts and value != f"{{{name}}}":
+                kind = self.known[name].get("type")
+                self.wrong(
+                    path, f"{{{name}}} is a {kind}: it stands alone in a body", f"'{{{name}}}'"
+                )
             if name in known:
                 continue
-            if name in self.secrets or name == "key":
+            if name in self.secrets or name in (KEY, ACCESS_TOKEN):
                 self.wrong(
                     path,
                     f"{{{name}}} is a secret: it would stand in logs",
-                    "secrets stand in `auth` alone",
+                    f"in `auth`, or as {{secret: {name}}} in a body or a header",
                 )
             elif name in KNOWN_IN:
                 self.wrong(path, f"{{{name}}} is not known here", f"it is known {KNOWN_IN[name]}")
@@ -263,7 +147,7 @@ class ProofOfWords:
 def placeholders(value: Any) -> set[str]:
     """The names in braces in all of it, the parts about authentication left out."""
     if isinstance(value, str):
-        return set(_BRACED.findall(value))
+        return {name.removeprefix("+") for name in BRACED.findall(value)}
     if isinstance(value, Mapping):
         return set().union(
             *(placeholders(inside) for name, inside in value.items() if name != "auth")

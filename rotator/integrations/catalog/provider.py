@@ -4,10 +4,11 @@ file.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rotator.clients import http, pasted, patterns, reading
@@ -24,12 +25,8 @@ from rotator.errors import (
 )
 from rotator.integrations.catalog import inherited, listing, templates
 from rotator.integrations.catalog.api import CatalogApi
-from rotator.integrations.catalog.entry import (
-    END,
-    OWNED,
-    CatalogEntry,
-    Create,
-)
+from rotator.integrations.catalog.entry import END, KEY, LIFETIME, OWNED, Create
+from rotator.integrations.catalog.request import RequestTemplate
 from rotator.model import (
     Credential,
     Finding,
@@ -41,9 +38,10 @@ from rotator.model import (
     Overlap,
     Recovery,
 )
-from rotator.plugin import ProviderDefaults, setting
-from rotator.reference import Reference
-from rotator.secret import Secret, hint_of
+from rotator.plugin import ProviderDefaults, values_of
+from rotator.secret import Secret, hint_of, redact
+
+_SOON = 2.0  # seconds until a create that is under way is asked for again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +144,71 @@ class HttpProvider(CatalogApi, ProviderDefaults):
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
         create = self._create()
+        longest = self.entry.longest_label
+        if longest and len(label.text) > longest:
+            raise PermanentError(
+                f"{self.entry.name} takes names of {longest} characters, and {label.text} has"
+                f" {len(label.text)}",
+                "give the playbook a shorter name (`rotator rename`)",
+            )
         old = self._old(like) if inherited.asked(create) else None
-        given = {"label": label.text, **inherited.values(self.entry, old, time.time())}
-        request = self._request(create.request, given, makes_key=True)
+        given = {"label": label.text, **inherited.values(self.entry, old, time.time(), self._life)}
+        if lacking := inherited.lacking(create, {**self._values(), **given}):
+            raise PermanentError(*inherited.needed(self.entry, lacking))
+        answer = self._sent(create.request, given, like)
+        if create.wait is not None:
+            handle = reading.text(reading.pick(create.wait.handle, templates.data_of(answer)))
+            if not handle:
+                raise Unreadable(
+                    f"{self.entry.name} answered a create without `{create.wait.handle}`"
+                    " (create.wait.handle)"
+                )
+            return NotYet(_SOON, handle)
+        return self._made(create, answer, given)
+
+    def proceed(self, label: Label, like: Credential | None, handle: str) -> Credential | NotYet:
+        """Goes on with a create that was not done at once.
+
+        Raises Unreadable where it failed, or a key was made that nobody can use.
+        """
+        create = self._create()
+        if create.wait is None:
+            raise Unsupported(f"{self.entry.name} makes keys at once")
+        with _unclear():
+            answer = self._call(create.wait.request, {"handle": handle}, key=like)
+            data = answer.json()
+        if failed := reading.pick(create.wait.failed, data):
+            raise Unreadable(
+                f"{self.entry.name} could not make the key: {redact(reading.told(failed))[:200]}",
+                "a key that it made all the same is looked for",
+            )
+        if not reading.pick(create.wait.done, data):
+            return NotYet(_SOON, handle)
+        return self._made(create, answer, {})
+
+    def _sent(
+        self, request: RequestTemplate, given: Mapping[str, Any], key: Credential | None
+    ) -> http.Answer:
+        """A request whose answer holds a new key."""
         try:
-            answer = http.send(request)
+            sent, answer = self._ask(request, given, key=key, makes_key=True)
         except http.Redirected as error:
             raise Unreadable(error.message, error.hint) from error
-        templates.check_create(self.entry, request, answer, self._who)
-        paths = create.answer
-        secret, data = templates.secret_in(self.entry, paths.secret, answer)
+        return templates.check_create(self.entry, sent, answer, self._who)
+
+    def _made(self, create: Create, answer: http.Answer, given: Mapping[str, Any]) -> Credential:
+        """The key in the answer, or in the one that shows it by its id."""
+        paths, data = create.answer, templates.data_of(answer)
+        key_id = reading.key_id(reading.pick(paths.id, data))
+        shown = answer
+        if create.then is not None:
+            with _unclear():
+                shown = self._sent(create.then.request, {"id": key_id}, None)
+        path = create.then.secret if create.then is not None else paths.secret
+        secret = templates.secret_in(self.entry, path, shown)
         return Credential(
-            values={"key": secret},
-            id=reading.key_id(reading.pick(paths.id, data)),
+            values={KEY: secret},
+            id=key_id,
             hint=hint_of(secret.reveal()),
             created_at=reading.moment(reading.pick(paths.created, data)),
             expires_at=reading.moment(reading.pick(paths.expires, data))
@@ -195,11 +245,27 @@ class HttpProvider(CatalogApi, ProviderDefaults):
             return None
         if like.id not in self.listed:
             self.inventory()
-        return self.listed.get(like.id)
+        return self._read(self.listed.get(like.id))
+
+    def _read(self, record: KeyRecord | None) -> KeyRecord | None:
+        """With what only the key alone tells."""
+        read = self.entry.read
+        if read is None or record is None:
+            return record
+        data = self._call(read.request, {"id": record.id}).json()
+        told = {name: reading.pick(path, data) for name, path in read.carried.items()}
+        return replace(record, carried={**record.carried, **told})
+
+    @property
+    def _life(self) -> float | None:
+        """Seconds that a new key is to live, as the playbook says."""
+        found: float | None = values_of(self).get(LIFETIME)
+        return found
 
     def inherits(self, old: KeyRecord | None) -> list[Finding]:
         create = None if self.supplied else self._create()
-        return list(inherited.findings(self.entry, create, old, time.time()))
+        given = inherited.Given(self._values(), time.time(), self._life)
+        return list(inherited.findings(self.entry, create, self._read(old), given))
 
     def reread(self, like: Credential | None) -> Credential | None:
         raise Unsupported(f"{self.entry.name} shows a key only once")
@@ -219,7 +285,12 @@ class HttpProvider(CatalogApi, ProviderDefaults):
     def _switch(self, switch: Any, credential: Credential) -> None:
         if switch is None:
             raise Unsupported(f"{self.entry.name} cannot deactivate keys")
-        self._call(switch.request, {"id": _id(credential)})
+        given: dict[str, Any] = {"id": _id(credential)}
+        if inherited.of_old(switch.request):  # as it is now: what is not sent would be lost
+            self.inventory()
+            old = self._old(credential)
+            given |= inherited.values(self.entry, old, time.time(), None)
+        self._call(switch.request, given, key=credential)
 
     def revoke(self, credential: Credential) -> None:
         """Destroys the key.
@@ -232,15 +303,15 @@ class HttpProvider(CatalogApi, ProviderDefaults):
             )
         if not credential.id and credential.values and self._refuses(credential):
             return  # it was dead when it was found, so no list told its id
-        owner = self._owner(_id(credential))
         last: PluginError | None = None
         for case in self.entry.revoke:
-            if case.when and not (owner if case.when == OWNED else self._given(case.when)):
+            named = {"id": credential.id, "owner": ""}
+            if templates.placeholders([case.request.path, case.request.json_body]) & named.keys():
+                named = {"id": _id(credential), "owner": self._owner(_id(credential))}
+            if case.when and not (named["owner"] if case.when == OWNED else self._given(case.when)):
                 continue
             try:
-                answer = self._call(
-                    case.request, {"id": _id(credential), "owner": owner}, gone=case.gone
-                )
+                answer = self._call(case.request, named, key=credential, gone=case.gone)
             except (Conflict, NotFound) as error:
                 last = error
                 continue
@@ -251,7 +322,7 @@ class HttpProvider(CatalogApi, ProviderDefaults):
                 + (
                     f"lists {credential.id} still"
                     if self.can_list
-                    else f"{credential.id} is not refused"
+                    else f"{credential.id or credential.hint} is not refused"
                 ),
                 "is it a key of another project or account, or does the listing only lag?",
             )
@@ -280,20 +351,42 @@ class HttpProvider(CatalogApi, ProviderDefaults):
                 f"no call of {self.entry.name} is known that only tries a key",
                 "an http or command probe with {key} in the playbook tries it",
             )
-        key = credential.primary
-        if reason := reading.no_header(key.reveal()):
-            raise PermanentError(
-                f"the key cannot stand in a header: {reason}", "is it the key, and the whole of it?"
-            )
-        request = templates.build(
-            probe.request, self._base, self.entry.api, {"key": key}, self._values()
-        )
-        answer = http.send(request)
+        request, answer = self._tried(probe.request, credential)
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
         templates.check(self.entry, request, answer, "the key")
+        if probe.dead and reading.pick(probe.dead, templates.data_of(answer)):
+            raise Rejected(f"{self.entry.name} says that the key is dead (`{probe.dead}`)")
         facts = {name: templates.identity(path, answer) for name, path in probe.identity.items()}
         return Identity({name: fact for name, fact in facts.items() if fact})
+
+    def _tried(
+        self, template: RequestTemplate, credential: Credential
+    ) -> tuple[http.Request, http.Answer]:
+        """A request with the key alone; the administrator's credential is not asked for."""
+        for key in credential.values.values():
+            if reason := reading.no_header(key.reveal()):
+                raise PermanentError(
+                    f"the key cannot stand in a header: {reason}",
+                    "is it the key, and the whole of it?",
+                )
+        request = templates.build(
+            template,
+            self._address(template.host),
+            self.entry.api,
+            credential.values,
+            {"id": credential.id, **self._values()},
+        )
+        return request, http.send(request)
+
+    def id_told(self, credential: Credential) -> str:
+        """By the key itself; '' where the provider offers no such question."""
+        whoami = self.entry.whoami
+        if whoami is None:
+            return ""
+        request, answer = self._tried(whoami.request, credential)
+        templates.check(self.entry, request, answer, "the key")
+        return reading.key_id(reading.pick(whoami.id, answer.json()))
 
     def _refuses(self, credential: Credential) -> bool:
         try:
@@ -318,29 +411,18 @@ class HttpProvider(CatalogApi, ProviderDefaults):
         return patterns.literal_prefix(self.entry.pattern, value.reveal())
 
 
+@contextlib.contextmanager
+def _unclear() -> Iterator[None]:
+    """A refusal after the create is none of the create: a key may be there."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except PermanentError as error:
+        raise Unreadable(error.message, error.hint) from error
+
+
 def _id(credential: Credential) -> str:
     if not credential.id:
         raise Unsupported("the key's id is not known", "`rotator adopt` it with its id")
     return credential.id
-
-
-def provider_class(name: str, entry: CatalogEntry) -> type[HttpProvider]:
-    """The plugin class of a catalog file's entry: its settings are the class's fields."""
-    fields: list[Any] = []
-    for setting_name, described in entry.settings.items():
-        kind: Any = Reference if described.secret else str
-        if described.required:
-            fields.append(
-                (setting_name, kind, setting(described.help, connection=described.secret))
-            )
-        else:
-            optional = setting(
-                described.help, default=described.default, connection=described.secret
-            )
-            fields.append((setting_name, kind | None, optional))
-    provider = make_dataclass(
-        f"{name.title()}Provider", fields, bases=(HttpProvider,), frozen=True, kw_only=True
-    )
-    provider.entry = entry  # type: ignore[attr-defined]
-    provider.__doc__ = f"Keys of {entry.name}. Source: {entry.docs}"
-    return provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
@@ -64,19 +65,46 @@ class Auth(Model):
         return tuple(name for name in (self.bearer, self.value, *self.basic) if name)
 
 
+def secret_named(value: Any) -> str:
+    """The NAME of `{secret: NAME}` in a body, '' for anything else."""
+    if isinstance(value, Mapping) and value.keys() == {"secret"}:
+        name = value["secret"]
+        return name if isinstance(name, str) else ""
+    return ""
+
+
+def secrets_in(body: Any) -> frozenset[str]:
+    """Every NAME of `{secret: NAME}` in a body."""
+    if name := secret_named(body):
+        return frozenset({name})
+    inside = body.values() if isinstance(body, Mapping) else body if isinstance(body, list) else ()
+    return frozenset[str]().union(*map(secrets_in, inside))
+
+
 class RequestTemplate(Model):
     """One method with its path: `{POST: /path, json: …, query: …, auth: …}`.
 
     `{name}` in a path, a query or the body is a setting, `{label}`, `{id}`, `{owner}`, `{old.NAME}`
-    or `{expires.FORM}`, each where it means something.
+    or `{expires.FORM}`, each where it means something; `{+name}` in a path keeps its slashes.
+    `{secret: NAME}` in a body is the value of a secret.
     """
 
     method: str = word("GET, POST, PUT, PATCH or DELETE: a key of its own, its value is the path")
     path: str = word("The path after `api.base`")
     json_body: Any = word("Body; a field that is an absent setting is left out", None, alias="json")
+    form: dict[str, Any] | None = word(
+        "Body in the form of HTML forms, where it is not `json`", None
+    )
     query: dict[str, str] = word("Query; a field that is an absent setting is left out", {})
     headers: Headers = word("Headers of this request, beside `api.headers`", {})
     auth: Auth | None = word("Who asks, where it is not `api.auth`", None)
+    host: str = word("Which of `api.hosts` is asked; else `api.base` is", "")
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets in its body and its own headers."""
+        named = frozenset(value.secret for value in self.headers.values() if value.secret)
+        return named | secrets_in(self.json_body) | secrets_in(self.form)
 
     @model_validator(mode="before")
     @classmethod

@@ -24,12 +24,14 @@ from rotator.errors import (
     PermanentError,
     QuotaExceeded,
     Unreadable,
+    Unsupported,
 )
-from rotator.integrations.catalog.entry import HEADER, Api, CatalogEntry
-from rotator.integrations.catalog.request import Auth, Headers, RequestTemplate
+from rotator.integrations.catalog.entry import HEADER, KEY, Api, CatalogEntry
+from rotator.integrations.catalog.request import Auth, Headers, RequestTemplate, secret_named
 from rotator.secret import Secret, redact
 
 FIELD = re.compile(r"\{(\w+(?:\.\w+)?)\}")
+_IN_PATH = re.compile(r"\{(\+?)(\w+)\}")
 _NAME = re.compile(
     r"_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4})(?:_?(?:[A-Z]?[a-z]{1,14}|[A-Z]{1,4}))*+"
 )  # words, no key
@@ -51,19 +53,38 @@ REFUSALS = frozenset(
 )
 
 
-def fill(template: Any, values: Mapping[str, Any]) -> Any:
+def fill(
+    template: Any, values: Mapping[str, Any], secrets: Mapping[str, Secret] | None = None
+) -> Any:
     """The template with {names} filled in; a JSON field whose only content is an absent value is
     left out.
+
+    Raises Unsupported for a secret of a body that nobody knows.
     """
+    if secrets is not None and (named := secret_named(template)):
+        return _known(named, secrets).reveal()
     if isinstance(template, str):
         whole = FIELD.fullmatch(template)
         if whole:
             return values.get(whole[1])
+        if any(values.get(name) is None for name in FIELD.findall(template) if "." in name):
+            return None  # the old key has none: `{expires.seconds}s` is no text without it
         return FIELD.sub(lambda placeholder: _or_nothing(values.get(placeholder[1])), template)
     if isinstance(template, Mapping):
-        filled = {name: fill(value, values) for name, value in template.items()}
+        filled = {name: fill(value, values, secrets) for name, value in template.items()}
         return {name: value for name, value in filled.items() if value is not None}
-    return [fill(value, values) for value in template] if isinstance(template, list) else template
+    if isinstance(template, list):
+        return [fill(value, values, secrets) for value in template]
+    return template
+
+
+def _known(name: str, secrets: Mapping[str, Secret]) -> Secret:
+    if name not in secrets:
+        what = "value of this key" if name == KEY else f"value of {name}"
+        raise Unsupported(
+            f"the {what} is not known here", "it is asked for by its value, not its id"
+        )
+    return secrets[name]
 
 
 def placeholders(template: Any) -> set[str]:
@@ -100,38 +121,49 @@ def build(
     query = {name: str(value) for name, value in fill(template.query, values).items()}
     # Without what stands around it: so does every recipient read it (RFC 9110, 5.5).
     tidy = {name: Secret(secret.reveal().strip(" \t\r\n")) for name, secret in secrets.items()}
+    form = fill(template.form, values, tidy)
     return http.Request(
         template.method,
         base.rstrip("/")
-        + FIELD.sub(
-            lambda placeholder: _part(placeholder[1], values.get(placeholder[1])), template.path
+        + _IN_PATH.sub(
+            lambda placeholder: _part(
+                placeholder[2], values.get(placeholder[2]), whole=not placeholder[1]
+            ),
+            template.path,
         ),
         {
             **_further({**api.headers, **template.headers}, tidy),
             **headers(template.auth or api.auth or Auth(), tidy, values),
         },
         query,
-        fill(template.json_body, values),
+        fill(template.json_body, values, tidy),
+        {name: _in_form(value) for name, value in form.items()} if form is not None else None,
         tuple(tidy.values()),
         makes_key,
     )
 
 
-def _part(name: str, value: Any) -> str:
+def _in_form(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _part(name: str, value: Any, whole: bool = True) -> str:
+    """`whole`: it is one part of the path; else each of its parts between slashes is one."""
     part = _or_nothing(value)
-    if reason := reading.unfit(part):
-        raise PermanentError(
-            f"the {name} cannot be part of an address: it is {reason}",
-            "nothing was sent; where does it come from?",
-        )
-    return urllib.parse.quote(part, safe="")
+    for one in [part] if whole else part.split("/"):
+        if reason := reading.unfit(one):
+            raise PermanentError(
+                f"the {name} cannot be part of an address: it is {reason}",
+                "nothing was sent; where does it come from?",
+            )
+    return urllib.parse.quote(part, safe="" if whole else "/")
 
 
 def headers(auth: Auth, secrets: Mapping[str, Secret], values: Mapping[str, Any]) -> dict[str, str]:
     """Who asks, as a header."""
     if auth.basic:
         user, password = (
-            _for_header(name, secrets) if name in secrets else str(values[name])
+            str(values[name]) if values.get(name) is not None else _for_header(name, secrets)
             for name in auth.basic
         )
         pair = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -150,7 +182,7 @@ def _further(given: Headers, secrets: Mapping[str, Secret]) -> dict[str, str]:
 
 
 def _for_header(name: str, secrets: Mapping[str, Secret]) -> str:
-    value = secrets[name].reveal()
+    value = _known(name, secrets).reveal()
     if reason := reading.no_header(value):
         raise ConfigError(
             f"{name} cannot stand in a header: {reason}",
@@ -238,11 +270,16 @@ def _path(url: str) -> str:
     return urllib.parse.urlsplit(url).path
 
 
-def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secret, Any]:
-    """The new key in the answer to a create, and all of the answer.
+def data_of(answer: http.Answer) -> Any:
+    """All of an answer, None where it is no JSON or there is none."""
+    try:
+        return answer.json() if answer.body.strip() else None
+    except PermanentError:
+        return None
 
-    Raises Unreadable, which shows names only.
-    """
+
+def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> Secret:
+    """The new key in an answer. Raises Unreadable, which shows names only."""
     where = f"{entry.name} answered a create ({answer.status})"
     try:
         data = answer.json() if answer.body.strip() else None
@@ -262,7 +299,7 @@ def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> tuple[Secr
         raise Unreadable(
             f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)"
         )
-    return secret, data
+    return secret
 
 
 def identity(path: str, answer: http.Answer) -> str:
