@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,9 +27,18 @@ def service(way: str = "cli", observe: Any = None) -> Service:
     _may_open_files()
     found = settings.load()
     if observe is None:
-        return Service(found, way)
+        return _traced(Service(found, way))
     observing = logging(observe, found.log_level.lower(), found.log_format)
-    return Service(found, way, observe=observing, waits=observe.waits)
+    return _traced(Service(found, way, observe=observing, waits=observe.waits))
+
+
+def _traced(found: Service) -> Service:
+    """With a listener for traces, where the environment asks for them."""
+    if any(name.startswith("OTEL_") for name in os.environ):
+        from rotator.cli import traces  # late: nobody else needs it
+
+        found.traces = traces.listening(found.listeners)
+    return found
 
 
 def _may_open_files() -> None:
@@ -110,6 +120,8 @@ class closing:
         if self._view is not None:
             self._view.close()
         self._found.close()
+        if self._found.traces is not None:
+            self._found.traces.close()
         if self._found.not_exported:
             from rotator.cli import console
 

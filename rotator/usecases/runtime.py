@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -40,6 +40,12 @@ from rotator.usecases.situation import Situation, expected
 ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
 _BRIEFLY = 10.0  # seconds in which a lease is asked for again that is only held for a debt
 _AGAIN = 0.2  # seconds between two such tries
+
+
+class Ends(Protocol):
+    """What has an end."""
+
+    def close(self) -> None: ...
 
 
 def _unseen(unit: Unit, call: Call, performed: Performed | None, took: float) -> None:
@@ -78,6 +84,7 @@ class Runtime:
         self.actor: Actor = this_process(self.way)
         targets = self.settings.audit_stream
         self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
+        self.traces: Ends | None = None  # what is closed after all else, as the last to hear
         self.not_exported = ""  # why
         self.stopping = threading.Event()  # set: the calls in hand are the last ones
         self._exporting: threading.Thread | None = None

@@ -20,6 +20,7 @@ from rotator.integrations.aws.ssm import AwsSsmStore
 from rotator.integrations.calendar import reading
 from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.integrations.kubernetes.store import KubernetesStore
+from rotator.integrations.otel.exporter import Exporter
 from rotator.integrations.vault.store import VaultStore
 from rotator.playbook.registry import KINDS, Registry, extra_of, integrations
 
@@ -96,6 +97,7 @@ _WITHOUT: dict[str, tuple[str, Callable[[], object]]] = {
         "kubernetes.config",
         lambda: KubernetesStore(secret="app/keys", key="KEY", kubeconfig="/none").preflight(),
     ),
+    "otel": ("opentelemetry", lambda: Exporter()),
     "vault": ("hvac", lambda: VaultStore(path="secret/app", key="KEY").preflight()),
 }
 
