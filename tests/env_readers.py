@@ -13,6 +13,7 @@ import ctypes
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,21 @@ import pytest
 from tests.servers.tools import CACHE, apt, cached, go_build, may_install, run
 
 _DOTENV = "16.6.1"
+_COMPOSE, _COMPOSE_DOTENV = "1.29.2", "0.17.0"  # what its requirements.txt names
+_COMPOSE_1 = """
+import importlib.util, json, logging, sys, types
+sys.path.insert(0, sys.argv[1])
+logging.disable(logging.CRITICAL)
+for name in ("compose", "compose.config"):  # but not what they import themselves
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
+from compose.config.environment import env_vars_from_file
+name, *paths = sys.stdin.read().split("\\n")
+def read(path):
+    try: return env_vars_from_file(path).get(name)
+    except Exception: return None
+print(json.dumps([read(path) for path in paths]))
+"""
 _NODE = """
 const fs = require('fs'), dotenv = require(process.argv[1]);
 const [name, ...paths] = fs.readFileSync(0, 'utf8').split('\\n');
@@ -124,6 +140,28 @@ def compose(paths: Sequence[Path], name: str) -> list[str | None]:
     return _by_go(paths, name, "compose")
 
 
+def compose_1(paths: Sequence[Path], name: str) -> list[str | None]:
+    """By docker-compose's own function for `env_file:` and `.env`, with the python-dotenv that its
+    last release came with.
+    """
+    if not may_install() and not any(CACHE.glob("compose1-*/.complete")):
+        pytest.skip("Compose 1 is not installed: python -m tests.servers compose1 install")
+    told = "\n".join([name, *map(str, paths)])
+    argv = [sys.executable, "-I", "-c", _COMPOSE_1, docker_compose()]
+    asked = subprocess.run(argv, input=told, capture_output=True, text=True, check=True)
+    return list(json.loads(asked.stdout))
+
+
+def docker_compose() -> Path:
+    """The packages, by pip, without what the rest of them would need."""
+    with cached("compose1", f"{_COMPOSE}-{_COMPOSE_DOTENV}") as (path, empty):
+        if empty:
+            packages = [f"docker-compose=={_COMPOSE}", f"python-dotenv=={_COMPOSE_DOTENV}"]
+            pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", path]
+            run([*pip, *packages])
+    return path
+
+
 def docker(paths: Sequence[Path], name: str) -> list[str | None]:
     return _by_go(paths, name, "docker")
 
@@ -151,6 +189,7 @@ def envfiles() -> Path:
 READERS: dict[str, Callable[[Sequence[Path], str], list[str | None]]] = {
     "docker": docker,
     "compose": compose,
+    "compose-1": compose_1,
     "systemd": systemd,
     "python-dotenv": python_dotenv,
     "dotenv": node_dotenv,

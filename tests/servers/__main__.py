@@ -39,6 +39,7 @@ INSTALLED = {
     "moto": moto.install,
     "compose": engine.compose_2,
     "envfiles": env_readers.envfiles,
+    "compose1": env_readers.docker_compose,
     "dotenv": env_readers.dotenv_of_node,
     "pgbouncer": pgbouncer.Pgbouncer.install,
     "promtool": promtool.install,

@@ -12,7 +12,11 @@ import pytest
 
 from rotator import stand_in
 from rotator.errors import PermanentError, PluginError
+from rotator.integrations.docker.client import Container
+from rotator.integrations.docker.compose import ComposeRestarter
 from rotator.integrations.files.dotenv import DotenvStore
+from rotator.integrations.files.dotenv_dialects import Line
+from rotator.integrations.files.dotenv_readers import right
 from rotator.integrations.files.file import FileStore
 from rotator.model import Level, Note, single
 
@@ -510,3 +514,38 @@ class TestFile:
         one = FileStore(path=str(tmp_path / "key"))
         with pytest.raises(PermanentError, match="does not fit"):
             one.fits([single(value)])
+
+
+@pytest.mark.parametrize(
+    ("version", "reader"),
+    [
+        ("2.29.1", "compose"),
+        ("5.0.0", "compose"),
+        ("", "compose"),
+        ("1.29.2", "compose-1"),
+        ("1.26.0", "compose-1"),
+        ("1.x", "compose-1"),
+        ("1.25.5", "docker"),
+    ],
+)
+def test_a_file_of_compose_is_read_as_the_compose_does_that_made_the_container(
+    version: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("KEY=x\n")
+    labels = {
+        "com.docker.compose.version": version,
+        "com.docker.compose.project.working_dir": str(tmp_path),
+    }
+    made = Container({"Id": "c", "Name": "/web-1", "Config": {"Labels": labels}})
+    monkeypatch.setattr(ComposeRestarter, "_containers", lambda self, service: [made])
+    monkeypatch.setattr(ComposeRestarter, "_texts", lambda self, container: [])
+    plugin = ComposeRestarter(services=["web"])
+    assert plugin.env_reader(None, str(tmp_path / ".env")) == reader
+
+
+def test_what_compose_2_would_replace_and_compose_1_does_not_is_known_to_be_right() -> None:
+    """`$` without braces."""
+    line = Line("KEY=", "a$b")
+    assert right(line, "a$b") >= {"compose-1", "python-dotenv"} and "compose" not in right(
+        line, "a$b"
+    )

@@ -94,7 +94,7 @@ class ComposeRestarter(ContainerSettings):
             for service in self.services:
                 for container in self._containers(service):
                     if plain.real(Path(path)) in set(self._env_files(service, container)):
-                        return "compose"
+                        return _reader(container.labels.get(f"{_LABEL}version", ""))
         return ""
 
     def _env_files(self, service: str, container: Container) -> Iterator[Path]:
@@ -295,3 +295,16 @@ def _installed() -> tuple[str, ...]:
         "neither `docker compose` nor docker-compose is installed here",
         "say `command:`, or install it",
     )
+
+
+def _reader(version: str) -> str:
+    """How the Compose that made a container reads files: the first one did so otherwise, and before
+    1.26 line by line and verbatim, as docker itself does (but for blanks at a line's end).
+
+    Source: docker-compose's compose/config/environment.py.
+    """
+    first, _, rest = version.partition(".")
+    if first != "1":
+        return "compose"
+    minor = rest.partition(".")[0]
+    return "docker" if minor.isdigit() and int(minor) < 26 else "compose-1"

@@ -21,7 +21,7 @@ from rotator.model import BESIDE, Credential, Finding, Held, Level, Note, split
 from rotator.plugin import Address, EnvFileReader, beside_settings, setting
 from rotator.secret import Secret
 
-Reader = Literal["docker", "compose", "systemd", "python-dotenv", "dotenv", "bash"]
+Reader = Literal["docker", "compose", "compose-1", "systemd", "python-dotenv", "dotenv", "bash"]
 
 
 @dataclass(frozen=True, kw_only=True)

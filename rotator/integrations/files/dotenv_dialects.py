@@ -257,6 +257,8 @@ def _shell_double(text: str, at: int) -> tuple[str, int] | None:
 DIALECTS: dict[str, tuple[Callable[[Line], str | None], ...]] = {
     "docker": (_docker,),
     "compose": (_compose,),
+    # It reads with python-dotenv 0.13 to 0.21 (docker-compose 1.26 to 1.29)
+    "compose-1": (partial(_python, before_1_2_2=True),),
     "systemd": (_systemd,),
     "python-dotenv": (_python, partial(_python, before_1_2_2=True)),
     "dotenv": (_node,),

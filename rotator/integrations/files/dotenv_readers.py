@@ -1,7 +1,7 @@
 """Who reads a line of a .env file as which value, and how a value is spelled so that all of them
 read it right.
 
-One line is up to five values to six readers; how each of them reads is in `dotenv_dialects`.
+One line is up to five values to seven readers; how each of them reads is in `dotenv_dialects`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rotator.integrations.files.dotenv_dialects import DIALECTS, Line
 READERS = {
     "docker": "docker --env-file",
     "compose": "Compose",
+    "compose-1": "Compose 1 (docker-compose)",
     "systemd": "systemd (EnvironmentFile)",
     "python-dotenv": "python-dotenv",
     "dotenv": "dotenv of Node.js",
