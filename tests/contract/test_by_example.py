@@ -300,7 +300,7 @@ def test_a_key_is_not_made_without_what_it_needs(world: World, provider: Any) ->
     """A key of another kind than meant: one that may do everything, or nothing."""
     with pytest.raises(PermanentError, match="cannot make a key without"):
         provider.generate(LABEL, None)
-    assert not [one for one, _ in world.issuer.sent if one == "create"]
+    assert not [one for one in world.issuer.asked if one.operation == "create"]
 
 
 @each(MADE)
@@ -343,10 +343,10 @@ def test_an_access_token_is_fetched_once_and_again_where_it_is_refused(
 ) -> None:
     provider.inventory()
     provider.inventory()
-    assert [one for one, _ in world.issuer.sent].count("token") == 1
+    assert [one.operation for one in world.issuer.asked].count("token") == 1
     world.issuer.token = "withdrawn"
     provider.inventory()
-    assert [one for one, _ in world.issuer.sent].count("token") == 2
+    assert [one.operation for one in world.issuer.asked].count("token") == 2
     path = next(iter(world.files.values()))
     path.write_text("another")
     assert world.secrets[path.name] not in repr(provider)
@@ -358,4 +358,4 @@ def test_a_name_that_is_too_long_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(PermanentError, match="give the playbook|takes names of"):
         provider.generate(Label("installation", "p" * 60, "01ROTATION" * 3, 1), None)
-    assert not world.issuer.sent
+    assert not world.issuer.asked

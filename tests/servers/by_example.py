@@ -17,7 +17,7 @@ import string
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -55,6 +55,21 @@ class Fault:
     lost: bool = False  # the connection is cut
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request, as it came."""
+
+    operation: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+
+    def at(self, path: str) -> Asked:
+        return replace(self, path=path)
+
+
 @dataclass
 class ByExample:
     """The state of one issuer. `faults` are taken one by one, by the operation they meet."""
@@ -67,7 +82,7 @@ class ByExample:
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)  # what a list that lags does not show yet
     stands_still: bool = False  # its pages name themselves as the next
-    sent: list[tuple[str, Any]] = field(default_factory=list)  # operations, with their bodies
+    asked: list[Asked] = field(default_factory=list)
     token: str = ""
     polls: int = 0
     count: int = 0
@@ -109,7 +124,7 @@ class ByExample:
                 return 404, b'{"error": {"message": "no such address"}}', {}, False
             found = [one for one in found if not self._who(one[1].request, headers)[1]] or found
             operation, part, groups = found[0]
-            self.sent.append((operation, body))
+            self.asked.append(Asked(operation, method, url.path, query, headers, body))
             waiting = self.faults.get(operation, [])
             fault = waiting.pop(0) if waiting else None
             if fault is not None and not fault.work:
@@ -212,7 +227,7 @@ class ByExample:
         said = copy.deepcopy(part.example)
         match operation:
             case "token":
-                self.token = f"access-{len(self.sent)}-{random.randrange(10**9)}"
+                self.token = f"access-{len(self.asked)}-{random.randrange(10**9)}"
                 return 200, _put(said, part.token, self.token)
             case "create":
                 return 201, self._create(part, body)
