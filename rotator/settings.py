@@ -6,7 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from rotator.schedules import blackouts, zones
 if TYPE_CHECKING:
     from rotator.playbook.blackouts import ForAll
     from rotator.playbook.directory import Directory
+    from rotator.playbook.playbook import ChannelEntry
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Settings:
     ephemeral: bool = False  # a journal may be made where it ends with its container
     blackout: tuple[Any, ...] = ()  # of all playbooks: see docs/schedules.md
     blackout_timezone: str = "UTC"
+    notify: Mapping[str, Any] = field(default_factory=dict)  # channels of all playbooks, by name
     trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
 
     @property
@@ -68,6 +70,15 @@ class Settings:
         return KeySource(
             file, command=self.key_command, seal_with=self.seal_with, ways=wrapping_ways()
         )
+
+    @property
+    def channels(self) -> tuple[ChannelEntry, ...]:
+        """Who is told of all playbooks. Raises ConfigError with the first mistake."""
+        if not self.notify:
+            return ()
+        from rotator.playbook import channels  # late, as above
+
+        return channels.made(self.notify)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -127,6 +138,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         ephemeral=_switch("ephemeral", values.get("ephemeral", False)),
         blackout=_blackout(values.get("blackout")),
         blackout_timezone=_blackout_zone(values),
+        notify=values.get("notify", {}),
         trust=trusted,
     )
 
@@ -154,6 +166,10 @@ def _file(environment: Mapping[str, str], trusted: bool) -> dict[str, Any]:
             raise ConfigError(
                 f"{path} names a program in {name}, and it {foreign}", trust.OURS_OR_ROOTS
             )
+    if "notify" in found:
+        from rotator.playbook import channels  # late: most name none
+
+        found["notify"] = channels.checked(found["notify"], path, foreign)
     return found
 
 

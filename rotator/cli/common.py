@@ -129,3 +129,8 @@ class closing:
             console.complain(
                 told, "it goes with the next one; `rotator audit export` tries at once"
             )
+        if self._found.not_told:
+            from rotator.cli import console
+
+            told = f"nobody was told: {self._found.not_told}"
+            console.complain(told, "notices wait in the journal for the next process")

@@ -10,6 +10,7 @@ from rotator import trust
 from rotator.cli import console, explained, shapes, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.cli.findings import Line, show_findings
+from rotator.cli.notify import not_sent
 from rotator.core.debt_state import Debt
 from rotator.counting import count
 from rotator.secret import redact
@@ -33,6 +34,8 @@ TEXTS: dict[Check, str] = {
     Check.ROTATION_STUCK: "{detail}",
     Check.NOT_REVOKED: "{old_key}",
     Check.KEY_GONE: "its current key {key} is gone at the provider",
+    Check.CHANNEL: "nobody would be told: {detail}",
+    Check.NOT_SENT: "{left}",
     Check.PREFLIGHT: "{detail}",
     Check.NOTHING_HINDERS: "nothing hinders a rotation",
 }
@@ -56,6 +59,7 @@ _HINTS: dict[Check, str] = {
     Check.WITHOUT_KEY: "{then}",
     Check.ROTATION_STUCK: "`rotator show {subject}`",
     Check.NOT_REVOKED: "`rotator show {subject}`",
+    Check.NOT_SENT: "`rotator notify --test {subject}` tries it now",
     Check.KEY_GONE: "somebody deleted it: `rotate {subject} --compromised`",
 }
 
@@ -189,6 +193,8 @@ def _values(checked: Checked) -> dict[str, object]:
     if checked.callers is not None:
         values["called"] = _called(checked.callers)
         values["calling"] = _calling(checked.callers)
+    if checked.channel is not None:
+        values["left"] = not_sent(checked.channel)
     if checked.debt is not None:
         values["old_key"] = words.debt_words(checked.debt)
     return values

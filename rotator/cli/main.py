@@ -168,6 +168,12 @@ _late(
     short_help="What would hinder a rotation, or has gone wrong unseen.",
 )
 _late(
+    "notify",
+    "rotator.cli.notify",
+    "notify",
+    short_help="Who is told of what, what was not sent; --test tries it.",
+)
+_late(
     "audit",
     "rotator.cli.audit",
     "audit",

@@ -45,6 +45,7 @@ class Request:
     secrets: tuple[Secret, ...] = ()
     # What comes back may hold a key that nobody knows yet: nothing of it is ever shown
     makes_key: bool = False
+    content: bytes | None = None  # as it is, in place of `json`
 
     @property
     def safe(self) -> bool:
@@ -171,6 +172,7 @@ def _send(request: Request, line: Line) -> Answer:
                 params=dict(request.query) or None,
                 json=request.json,
                 data=dict(request.form) if request.form is not None else None,
+                content=request.content,
                 extensions={"trace": line.follow},
             )
             deadline.check()

@@ -129,6 +129,19 @@ FAMILIES = (
         " them here may be less than there is.",
         _J,
     ),
+    Family("notices_waiting", "Notices that were not sent yet.", _J, ("channel",)),
+    Family(
+        "notices_waiting_since_timestamp_seconds",
+        "When the oldest notice happened that was not sent yet; no series where none waits.",
+        _J,
+        ("channel",),
+    ),
+    Family(
+        "notices_given_up",
+        "Notices that were given up since their channel last worked.",
+        _J,
+        ("channel",),
+    ),
     Family("audit_records", "The number of the last audit record.", _J),
     Family(
         "audit_intact",

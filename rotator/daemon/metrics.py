@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from rotator.daemon.key_times import put_off, times
 from rotator.daemon.loop import Loop
 from rotator.engine.events import CallEnded, Ended, Event
 from rotator.errors import JournalError
-from rotator.journal import killed, measures, pauses
+from rotator.journal import killed, measures, notices, pauses
 from rotator.journal.measures import KeyTimes, Measures, Since
+from rotator.journal.notices import Outstanding
 from rotator.journal.pauses import Pause
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -111,6 +112,7 @@ class Metrics(Collector):
                     killed.names(connection),
                     pauses.standing(connection, now),
                     not checkpoint.standing(connection, journal),
+                    notices.outstanding(connection),
                 )
         except JournalError:
             _put(families, "journal_up", False)
@@ -120,7 +122,13 @@ class Metrics(Collector):
         _of_keys(families, found, books, now)
         _of_unfinished(families, found, books)
         _of_journal(families, found)
+        _of_notices(families, found, self._channels(books))
         yield from _of(families, *Source)
+
+    def _channels(self, books: Books) -> list[str]:
+        """All that are told, by name."""
+        own = [one.name for book, _ in books.values() for one in book.channels]
+        return [*self._loop.runtime.settings.notify, *own]
 
     def _of_process(self, families: Families) -> None:
         last = self._loop.reloads.last
@@ -142,6 +150,7 @@ class _Found:
     without: set[str]  # whose key in force was killed
     pauses: Sequence[Pause]
     intact: bool
+    notices: Mapping[str, Outstanding]
 
 
 class _Books:
@@ -232,6 +241,15 @@ def _of_journal(families: Families, found: _Found) -> None:
     _put(families, "audit_intact", found.intact)
     if measured.signed_at is not None:
         _put(families, "audit_last_checkpoint_timestamp_seconds", measured.signed_at)
+
+
+def _of_notices(families: Families, found: _Found, channels: Iterable[str]) -> None:
+    for name in sorted({*channels, *found.notices}):
+        left = found.notices.get(name, Outstanding(name))
+        families["notices_waiting"].add_metric([name], left.waiting)
+        families["notices_given_up"].add_metric([name], left.given_up)
+        if left.since is not None:
+            families["notices_waiting_since_timestamp_seconds"].add_metric([name], left.since)
 
 
 def _put(families: Families, name: str, value: float) -> None:

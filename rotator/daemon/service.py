@@ -16,6 +16,7 @@ from rotator.daemon.log import EventLog, Log
 from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
+from rotator.daemon.telling import Telling
 from rotator.engine.stopping import over_in
 from rotator.errors import ConfigError
 from rotator.journal.failures import JournalAway
@@ -40,6 +41,8 @@ def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, 
         runtime, Reloads(runtime.settings, runtime.directory, runtime.clock.now), log, supervisor
     )
     runtime.listeners.add(EventLog(log))
+    telling = Telling(runtime, lambda: loop.reloads.last.loaded, log)
+    telling.start()
     server = None
     if place is not None:
         server = _server(loop, place, status)
@@ -49,6 +52,7 @@ def serve(runtime: Runtime, place: Place | None, status: Callable[[], dict[str, 
     # locked: leases end by themselves, and intents are in the journal.
     with _Signals(loop), over_in(_LONGEST, runtime.stopping, lambda: os._exit(0)):
         loop.run()
+        telling.stop()
         if server is not None:
             server.stop()
         if not runtime.exported(_EXPORT):

@@ -61,6 +61,9 @@ class Listeners:
         """Before anything is written: what was committed earlier it does not hear."""
         self._listeners += (listener,)
 
+    def __contains__(self, listener: object) -> bool:
+        return any(one is listener for one in self._listeners)
+
     def once_committed(self, database: Database, records: Sequence[Mapping[str, Any]]) -> None:
         """Within `database.write()`: with its commit, these records are events to be handed out."""
         if self._listeners:

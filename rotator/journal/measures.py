@@ -122,11 +122,16 @@ class Measures:
     unread: frozenset[str] = frozenset()
 
 
+def keys(connection: Connection) -> tuple[KeyTimes, ...]:
+    """Of each playbook that was ever begun or adopted. Raises JournalError."""
+    return tuple(KeyTimes(*row) for row in connection.execute(_KEYS))
+
+
 def read(connection: Connection) -> Measures:
     """Raises JournalError."""
     body, unread = connection.execute(_CHECKPOINT).scalar(), set[str]()
     return Measures(
-        tuple(KeyTimes(*row) for row in connection.execute(_KEYS)),
+        keys(connection),
         tuple(
             Running(one, phase, bool(attention), began)
             for one, phase, attention, began in connection.execute(_RUNNING)

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0009"  # the newest migration; a test holds it against migrations/
+HEAD = "0010"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -95,6 +95,8 @@ rotations = Table(
     Column("counts_from", Float, comment="the due moment that it belongs to; null: its beginning"),
     Column("seen", Float, comment="the clock when this state was written"),
     Column("attention", Boolean, comment="it stands until a person acts"),
+    Column("told", Integer, comment="notices: null, 1 its beginning, 2 its end, too"),
+    Index("rotations_to_tell", "id", sqlite_where=text("told IS NULL OR told < 2")),
     Index("active_rotations_by_due", "due", sqlite_where=text("active")),
     Index("active_rotations_by_clock", "seen", sqlite_where=text("active")),
     Index("rotations_that_stand", "playbook", sqlite_where=text("active AND attention")),
@@ -218,12 +220,42 @@ orders = Table(
     Index("orders_waiting", "playbook", sqlite_where=text("coalesce(answer, '') = ''")),
 )
 
+# What people are told, of each channel of its own: in the journal before it is sent.
+notices = Table(
+    "notices",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("id", String(60), nullable=False, comment="the same however often it is sent"),
+    Column("channel", String(300), nullable=False),
+    Column("playbook", String(200), nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("cause", String(64), nullable=False, comment="digest: one cause is told once"),
+    Column("stands", Boolean, nullable=False, comment="its cause does: it is not told again"),
+    Column("body", Text, nullable=False, comment="JSON: title, text, data"),
+    Column("at", Float, nullable=False, comment="when it happened"),
+    Column("state", String(10), nullable=False, comment="waiting, sent or given up"),
+    Column("next", Float, nullable=False, comment="when it is tried next"),
+    Column("failing", Float, comment="since when its channel has failed, where it does"),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False, comment="why the last try failed"),
+    Column("ended", Float, comment="when it was sent, or given up"),
+    UniqueConstraint("id"),
+    Index("notices_that_wait", "next", sqlite_where=text("state = 'waiting'")),
+    Index("notices_that_stand", "playbook", sqlite_where=text("stands")),
+    Index("notices_given_up", "channel", sqlite_where=text("state = 'given up'")),
+    Index("notices_by_end", "ended"),
+)
+
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy
 # would say, means them.
 ACTIVE = text("rotations.active")
 OPEN = text("debts.open")
 AT_ONCE = text("debts.at_once")
 WAITING = text("coalesce(orders.answer, '') = ''")
+TO_TELL = text("(rotations.told IS NULL OR rotations.told < 2)")
+NOTICES_WAIT = text("notices.state = 'waiting'")
+NOTICES_STAND = text("notices.stands")
+NOTICES_GIVEN_UP = text("notices.state = 'given up'")
 
 
 def know_postgresql() -> None:

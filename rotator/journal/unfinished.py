@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Float, bindparam, select
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from rotator.core.debt_state import DebtPhase
-from rotator.core.state import CLOCKS_AGREE
-from rotator.journal import tables
+from sqlalchemy import Connection, Float, Select, bindparam, select
+
+from rotator.core.debt_state import Debt, DebtPhase
+from rotator.core.state import CLOCKS_AGREE, Phase, Rotation
+from rotator.journal import codec, tables
+
+T = TypeVar("T")
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _ROTATIONS, _DEBTS = tables.rotations, tables.debts
@@ -23,6 +29,16 @@ _STANDING = (
     select(_DEBTS.c.playbook).where(
         tables.OPEN, _DEBTS.c.attention, _DEBTS.c.phase != DebtPhase.WATCH
     ),
+)
+_STATES = (  # of those alone that may wait for a person
+    select(_ROTATIONS.c.state).where(tables.ACTIVE, _ROTATIONS.c.attention),
+    select(_ROTATIONS.c.state).where(tables.ACTIVE, _ROTATIONS.c.phase == Phase.GENERATE),
+)
+_DEBT_STATES = (
+    select(_DEBTS.c.state).where(
+        tables.OPEN, _DEBTS.c.attention, _DEBTS.c.phase != DebtPhase.WATCH
+    ),
+    select(_DEBTS.c.state).where(tables.OPEN, _DEBTS.c.phase == DebtPhase.REVOKE),
 )
 _UNFINISHED = (
     select(_ROTATIONS.c.playbook).where(tables.ACTIVE),
@@ -41,6 +57,26 @@ def that_can_act(connection: Connection, now: float) -> list[str]:
 def that_need_attention(connection: Connection) -> set[str]:
     """Playbooks with a rotation or a debt that stands until a person acts."""
     return {name for query in _STANDING for (name,) in connection.execute(query)}
+
+
+def that_may_wait(connection: Connection) -> tuple[list[Rotation], list[Debt]]:
+    """Rotations and debts that stand until a person acts, or may wait for one: each once. Those
+    that a newer rotator wrote are left to it.
+    """
+    return (
+        _read(connection, _STATES, codec.rotation_of),
+        _read(connection, _DEBT_STATES, codec.debt_of),
+    )
+
+
+def _read(
+    connection: Connection, queries: Iterable[Select[Any]], decoded: Callable[[str], T]
+) -> list[T]:
+    found = []
+    for text in sorted({row[0] for query in queries for row in connection.execute(query)}):
+        with contextlib.suppress(ValueError):
+            found.append(decoded(text))
+    return found
 
 
 def at_all(connection: Connection) -> set[str]:

@@ -8,10 +8,16 @@ from pydantic import TypeAdapter
 
 from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.playbook.registry import Registry, settings_of
-from rotator.playbook.schema import Shape
+from rotator.playbook.schema import Shape, Told
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_PARTS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
+_PARTS = {
+    "generate": "provider",
+    "store": "store",
+    "restart": "restarter",
+    "verify": "probe",
+    "notify": "channel",
+}
 
 
 def playbook_schema(registry: Registry) -> dict[str, Any]:
@@ -62,6 +68,10 @@ def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]
             "type": "boolean",
             "description": "A controller fills it: it is only read, and waited for",
         }
+    if kind == "channel":
+        told = Told.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(told.get("$defs", {}))
+        found.update(told["properties"])
     if kind == "restarter":
         found["allow_unhealthy"] = {
             "type": "boolean",

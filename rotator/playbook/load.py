@@ -18,9 +18,9 @@ from rotator.playbook.blackouts import Blackouts, Reader
 from rotator.playbook.joining import Entry, each, joined, refuse_less_evidence
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
-from rotator.playbook.playbook import ConsumerEntry, Playbook, StoreEntry
-from rotator.playbook.registry import Registry, helps_below, settings_of
-from rotator.playbook.schema import NOT_YET, Shape
+from rotator.playbook.playbook import ChannelEntry, ConsumerEntry, Playbook, StoreEntry
+from rotator.playbook.registry import CHANNEL, KINDS, Registry, helps_below, settings_of
+from rotator.playbook.schema import NOT_YET, Shape, Told
 from rotator.playbook.yaml import Document, Path_
 from rotator.plugin import UNFORESEEN, can_probe
 from rotator.plugin.conform import PluginMistakes, check_made
@@ -105,6 +105,9 @@ class Loader:
         )
         if not tried:
             self._refuse_provider_probe(data, probes)
+        channels = self.channels(data.get("notify", []), name, ("notify",))
+        if shape is not None:
+            self._refuse_early(shape, channels)
         if len(self._mistakes) > before or shape is None or provider is None:
             return None
         refuse_less_evidence(restarters, shape, self._wrong)
@@ -126,6 +129,7 @@ class Loader:
             written=written,
             folder=self._folder,
             blackouts=self._blackouts(shape),
+            channels=tuple(channels),
             stores=tuple(
                 StoreEntry(store.name, store, extra["follows"], extra["create"])
                 for store, extra in stores
@@ -200,6 +204,42 @@ class Loader:
         plugin = self._plugin(kind, data, path)
         return (plugin, extra) if plugin is not None else None
 
+    def channels(self, data: Any, owner: str, path: Path_) -> list[ChannelEntry]:
+        """The entries of `notify`, by number: as `owner/1`."""
+        several = data if isinstance(data, list) else [data]
+        found = []
+        for index, entry in enumerate(several):
+            where = (*path, index) if isinstance(data, list) else path
+            if isinstance(entry, dict):  # the shape has said so already
+                found.append(self.channel(entry, f"{owner}/{index + 1}", where))
+        return [one for one in found if one is not None]
+
+    def channel(self, data: dict[str, Any], name: str, path: Path_) -> ChannelEntry | None:
+        """One entry of `notify`."""
+        if "True" in data:  # YAML 1.1: `on` is true
+            self._wrong(path, "YAML reads `on` as true", "`when: [done, overdue]`")
+            return None
+        when = {key: value for key, value in data.items() if key in Told.model_fields}
+        rest = {key: value for key, value in data.items() if key not in when}
+        made = self._plugin(CHANNEL, rest, path)
+        try:
+            told = Told.model_validate(when)
+        except ValidationError as error:
+            for mistake in error.errors():
+                location, known = mistake["loc"], wording.helps(Told)
+                self._wrong(*wording.of_pydantic(mistake, location, known, path))
+            return None
+        return ChannelEntry(name, made, told.when, told.before) if made is not None else None
+
+    def _refuse_early(self, shape: Shape, channels: list[ChannelEntry]) -> None:
+        """What is told before a key is due must not be told before the last one was made."""
+        every = shape.schedule.every if shape.schedule is not None else None
+        for index, entry in enumerate(channels):
+            if every is not None and entry.before is not None and entry.before >= every:
+                several = isinstance(self._document.data.get("notify"), list)
+                where = ("notify", index, "before") if several else ("notify", "before")
+                self._wrong(where, "`before` must be shorter than `every`", "for instance 7d")
+
     def _plugin(self, kind: str, data: Any, path: Path_) -> Any:
         """The plugin that an entry means, or None and the mistakes."""
         if not isinstance(data, dict):
@@ -243,7 +283,7 @@ class Loader:
             made = self._make(watched, settings, path, uses)
             if made is None or self._mistakes:
                 return made  # a plugin is not judged by settings that are wrong
-            for one in each(made):
+            for one in each(made) if kind in KINDS else ():
                 check_made(kind, uses, one)
         except PluginMistakes as error:
             self._unfit(error, path)

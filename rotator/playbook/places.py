@@ -20,7 +20,13 @@ from rotator import trust
 from rotator.playbook.yaml import Path_
 from rotator.reference import Reference
 
-PARTS = {"generate": "provider", "store": "store", "restart": "restarter", "verify": "probe"}
+PARTS = {
+    "generate": "provider",
+    "store": "store",
+    "restart": "restarter",
+    "verify": "probe",
+    "notify": "channel",
+}
 
 _PLAIN = (str, int, float, bool, type(None))  # nothing inside asks for a folder
 Find = Callable[[str, str], type[Any] | None]

@@ -13,6 +13,7 @@ from rotator.playbook import blackouts
 from rotator.playbook.blackouts import Blackouts
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
+from rotator.plugin.channel import Channel, Kind
 from rotator.schedules.rules import Due, Rules
 
 
@@ -29,6 +30,18 @@ class ConsumerEntry:
     name: str
     restarter: Restarter
     allow_unhealthy: bool = False
+
+
+@dataclass(frozen=True)
+class ChannelEntry:
+    """Who is told of what. `name` is its name in the journal, and for people; `before` is in
+    seconds.
+    """
+
+    name: str
+    channel: Channel
+    when: tuple[Kind, ...]
+    before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Playbook:
     written: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     blackouts: Blackouts = blackouts.NONE
+    channels: tuple[ChannelEntry, ...] = ()
 
     @property
     def plan(self) -> Plan:

@@ -25,6 +25,7 @@ from rotator.plugin import Integration, answers, conform, values_of
 
 _PACKAGE = "rotator.integrations"
 KINDS = ("provider", "store", "restarter", "probe")
+CHANNEL = "channel"  # of notices: rotator's own alone, no package brings one
 
 
 @lru_cache
@@ -101,7 +102,7 @@ class Registry:
         return sorted(
             {
                 *_built_in(kind),
-                *_entry_points(kind),
+                *(_entry_points(kind) if kind in KINDS else ()),
                 *(self.catalog() if kind == "provider" else ()),
             }
         )
@@ -113,7 +114,7 @@ class Registry:
         cannot be imported or does not keep its contract.
         """
         found = self._class(kind, name)
-        if found is not None:
+        if found is not None and kind in KINDS:
             conform.check_class(kind, name, found)
         return found
 
@@ -159,7 +160,7 @@ class Registry:
             )  # late: its grammar is a tenth of a start that needs none of it
 
             return catalog.provider(self.catalog()[name])
-        point = _entry_points(kind).get(name)
+        point = _entry_points(kind).get(name) if kind in KINDS else None
         return _imported(kind, name, point) if point else None
 
     def catalog(self) -> Mapping[str, Path]:

@@ -16,11 +16,12 @@ from pydantic import (
 from rotator.core.plan import Policy
 from rotator.durations import Duration
 from rotator.model import Evidence
+from rotator.plugin.channel import ASKED, USUAL, Kind
 from rotator.schedules import blackouts, cron, rules, windows, zones
 from rotator.schedules.opening import Opening
 
 # Keys of later versions: refused as such, never ignored.
-NOT_YET = {"group", "approval", "notify", "monitor", "pool", "seen"}
+NOT_YET = {"group", "approval", "monitor", "pool", "seen"}
 
 
 class Model(BaseModel):
@@ -176,6 +177,25 @@ class Schedule(Model):
         return " ".join([usual, *(f"{name}={value}" for name, value in more.items())])
 
 
+class Told(Model):
+    """Of what an entry of `notify` is told."""
+
+    when: tuple[Kind, ...] = Field(USUAL, description=f"Of what: any of {', '.join(ASKED)}")
+    before: Duration | None = Field(
+        None, description="Also so long before the key is due or ends, for instance 7d"
+    )
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        several = value if isinstance(value, list | tuple) else [value]
+        for one in several:
+            if one not in ASKED:
+                known = ", ".join(ASKED)
+                raise ValueError(f"nobody is told of '{one}'; known are {known}")
+        return several
+
+
 class Revoke(Model):
     """How the old key goes."""
 
@@ -231,6 +251,9 @@ class Shape(Model):
         Evidence.STARTED, description="What each consumer must show at least"
     )
     verify: list[dict[str, Any]] = Field([{"uses": "provider"}], description="Probes")
+    notify: list[dict[str, Any]] = Field(
+        [], description="Who is told of it: `uses` and settings each"
+    )
     revoke: Revoke = Revoke()
     limits: Limits = Limits()
     allow_downtime: bool = Field(
@@ -240,7 +263,7 @@ class Shape(Model):
         None, description="One playbook for each; {name} is filled in"
     )
 
-    @field_validator("store", "restart", "verify", mode="before")
+    @field_validator("store", "restart", "verify", "notify", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value

@@ -26,15 +26,17 @@ class Integration:
     stores: Mapping[str, str] = dataclasses.field(default_factory=dict)
     restarters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     probes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    channels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     references: Mapping[str, str] = dataclasses.field(default_factory=dict)
     wrappers: Mapping[str, Wrapping] = dataclasses.field(default_factory=dict)
     extra: str = ""
 
     def of_kind(self, kind: str) -> Mapping[str, str]:
-        """`kind` is provider, store, restarter or probe."""
+        """`kind` is provider, store, restarter, probe or channel."""
         return {
             "provider": self.providers,
             "store": self.stores,
             "restarter": self.restarters,
             "probe": self.probes,
+            "channel": self.channels,
         }[kind]

@@ -31,6 +31,7 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     """
     loaded = runtime.playbooks()
     ticked(runtime)
+    runtime.heard.event.set()  # what is overdue, and what could not be sent before
     names = names_due(runtime, loaded)
     reports = (
         rotate_all(runtime, sorted(names), replace(request, only_if_due=True)) if names else []

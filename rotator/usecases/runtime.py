@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -29,16 +29,22 @@ from rotator.errors import BusyError, ConfigError, RotatorError
 from rotator.journal import cases, killed, pauses, standing
 from rotator.journal.journal import Journal, open_journal
 from rotator.journal.pauses import Pause
+from rotator.notices.outbox import Addressees, Outbox, Sent
 from rotator.playbook.carry import playbook_of
 from rotator.playbook.directory import Loaded
-from rotator.playbook.playbook import Playbook
+from rotator.playbook.playbook import ChannelEntry, Playbook
 from rotator.playbook.registry import Registry
 from rotator.settings import Settings
 from rotator.usecases import situation
 from rotator.usecases.situation import Situation, expected
 
+if TYPE_CHECKING:
+    from rotator.engine.events import Event
+
 ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
 _BRIEFLY = 10.0  # seconds in which a lease is asked for again that is only held for a debt
+_LEADING = ("due", "daemon")  # a service's settings count, not those of who helps out by hand
+TELLING = 5.0  # seconds in which a command still sends notices at its end
 _AGAIN = 0.2  # seconds between two such tries
 
 
@@ -65,6 +71,17 @@ class Leased:
 
 
 @dataclass
+class Heard:
+    """Something was committed that people may be to be told of."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    name: str = "the notices"
+
+    def hear(self, events: Sequence[Event]) -> None:
+        self.event.set()
+
+
+@dataclass
 class Runtime:
     """One process's way to the journal and the playbooks.
 
@@ -86,11 +103,20 @@ class Runtime:
         self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
         self.traces: Ends | None = None  # what is closed after all else, as the last to hear
         self.not_exported = ""  # why
+        self.heard = Heard()
+        self.tells_at_end = True  # a daemon tells all the time
+        self.told: Callable[[Sent], None] = lambda sent: None
+        self.not_told = ""  # why nobody was told
+        # Whose channels count: a daemon reads files not for each notice
+        self.books: Callable[[], Loaded] = self.playbooks
         self.stopping = threading.Event()  # set: the calls in hand are the last ones
         self._exporting: threading.Thread | None = None
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
         self._agenda: Agenda | None = None
+        self._outbox: Outbox | None = None
+        self._channels: tuple[ChannelEntry, ...] | None = None
+        self._seen: Loaded | None = None
         self._ordered: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     @property
@@ -118,7 +144,45 @@ class Runtime:
             self._agenda = Agenda(self.journal)
         return self._agenda
 
+    @property
+    def outbox(self) -> Outbox:
+        """What people are told, and whether it was sent."""
+        if self._outbox is None:
+            self._outbox = Outbox(
+                self.journal,
+                self.clock,
+                self.addressees,
+                lambda connection, event, fields: self.note(connection, event, **fields),
+                self.way in _LEADING,
+                lambda sent: self.told(sent),
+            )
+        return self._outbox
+
+    def addressees(self) -> Addressees:
+        """Who is told. Raises ConfigError for settings that are wrong."""
+        if self._channels is None:
+            self._channels = self.settings.channels
+        return Addressees(self._channels, self.books().playbooks, self._last_version)
+
+    def _last_version(self, name: str) -> Playbook | None:
+        with contextlib.suppress(ConfigError):
+            return self.last_known(name)
+        return None
+
+    def tell(self, seconds: float, all_keys: bool = False) -> None:
+        """Tell people what is to be told, for so long at most; the rest is for the next process.
+
+        Why nobody was told is in `not_told`: no rotation fails for it.
+        """
+        try:
+            self.outbox.look(all_keys)
+            self.outbox.send(seconds)
+        except RotatorError as error:
+            self.not_told = error.message
+
     def close(self) -> None:
+        if self.tells_at_end and self.heard.event.is_set():
+            self.tell(TELLING)
         if self._exporting is not None:
             self._exporting.join()
             if not self.not_exported:
@@ -142,7 +206,13 @@ class Runtime:
     # --- what is known ---
     def playbooks(self) -> Loaded:
         """Today's playbooks. Files are read again only where they changed."""
-        return self.directory.load()
+        loaded = self.directory.load()
+        if loaded is not self._seen:
+            self._seen = loaded
+            told = self.settings.notify or any(one.channels for one in loaded.playbooks.values())
+            if told and self.heard not in self.listeners:
+                self.listeners.add(self.heard)
+        return loaded
 
     def situation(self, name: str, loaded: Loaded | None = None) -> Situation:
         """How it stands with one playbook now."""

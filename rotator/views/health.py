@@ -24,7 +24,9 @@ from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.settings import Settings
 from rotator.usecases.service import Service
+from rotator.views import notices
 from rotator.views.callers import Callers, callers
+from rotator.views.notices import ChannelStatus
 
 _ROOM = 50_000_000  # bytes that should be free where the journal is
 
@@ -46,6 +48,8 @@ class Check(StrEnum):
     ROTATION_STUCK = auto()
     NOT_REVOKED = auto()  # an old key, and it needs attention
     KEY_GONE = auto()  # the key in force, at its provider
+    CHANNEL = auto()  # whether it could send
+    NOT_SENT = auto()  # notices of a channel
     PREFLIGHT = auto()  # a finding of the preflight
     NOTHING_HINDERS = auto()  # a rotation of this playbook
 
@@ -67,6 +71,7 @@ class Checked:
     debt: Debt | None = None
     plugins: tuple[tuple[str, int], ...] = ()  # of each kind, how many
     callers: Callers | None = None
+    channel: ChannelStatus | None = None
 
 
 def health(service: Service) -> Iterator[Checked]:
@@ -90,6 +95,7 @@ def health(service: Service) -> Iterator[Checked]:
     yield Checked(Check.DISK, "disk", free > _ROOM, number=free)
     yield _called(service)
     yield from _plugins(service)
+    yield from _channels(service)
     yield from _without_key(journal)
     for name, playbook in sorted(loaded.playbooks.items()):
         yield from _playbook(service, name, playbook)
@@ -145,6 +151,15 @@ def _plugins(service: Service) -> Iterator[Checked]:
     yield Checked(Check.PLUGINS, "plugins", True, plugins=counts)
     for mistake in registry.passed_over():
         yield Checked(Check.PASSED_OVER, mistake.place, False, mistake.text, mistake.hint)
+
+
+def _channels(service: Service) -> Iterator[Checked]:
+    for one in notices.status(service):
+        wrong = notices.unusable(one.entry) if one.entry is not None else None
+        if wrong is not None:
+            yield Checked(Check.CHANNEL, one.name, False, wrong.message, wrong.hint)
+        else:
+            yield Checked(Check.NOT_SENT, one.name, one.well, channel=one)
 
 
 def _without_key(journal: Journal) -> Iterator[Checked]:

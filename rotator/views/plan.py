@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from rotator.core.plan import Key
 from rotator.engine import incident, preflight
 from rotator.engine.preflight import Examined
 from rotator.errors import RotatorError
 from rotator.journal import cases
-from rotator.model import Level
+from rotator.model import Finding, Level
 from rotator.playbook.directory import Loaded
 from rotator.playbook.places import meant
 from rotator.playbook.playbook import Playbook
 from rotator.usecases.leaked import owner
 from rotator.usecases.service import Service
+from rotator.views import notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def plan(service: Service, name: str, asked: Asked, loaded: Loaded) -> PlannedRo
         playbook = service.last_known(owned_by) if gone else loaded.get(owned_by)
     now = service.clock.now()
     seen = preflight.examine(service.journal, playbook, now, asked.compromised, asked.revoke_first)
+    seen = replace(seen, findings=(*seen.findings, *_channels(service, owned_by)))
     dying = _dying(service, playbook, asked.key) if asked.revoke_first else Dying()
     return PlannedRotation(name, asked, playbook, gone, seen, dying)
 
@@ -92,6 +95,15 @@ def unasked(playbook: Playbook) -> PlannedRotation:
     """What the playbook alone says: no journal, no provider, no store was asked."""
     name = playbook.name
     return PlannedRotation(name, Asked(), playbook, False, Examined(()), Dying(), offline=True)
+
+
+def _channels(service: Service, name: str) -> Iterator[Finding]:
+    """A rotation is not held up by these."""
+    for entry in service.addressees().of(name):
+        wrong = notices.unusable(entry)
+        if wrong is not None:
+            text = f"nobody would be told by {entry.name}: {wrong.message}"
+            yield Finding(Level.WARNING, text, wrong.hint)
 
 
 def _known(service: Service, name: str) -> bool:

@@ -21,7 +21,7 @@ from tests.docs.test_docs import DOCS, blocks, commands
 
 ROOT = DOCS.parent
 PAGE = DOCS / "extending.md"
-OLD, NEXT = "0008", "0009"  # on the page
+OLD, NEXT = "0010", "0011"  # on the page
 PLAYBOOK = """
 generate: {uses: operator}
 store: {uses: file, path: key, create: true}

@@ -16,13 +16,15 @@ import pytest
 
 from rotator import installed
 from rotator.errors import ConfigError
+from rotator.integrations.apprise.channel import Apprise
 from rotator.integrations.aws.ssm import AwsSsmStore
 from rotator.integrations.calendar import reading
 from rotator.integrations.docker.swarm_store import SwarmStore
 from rotator.integrations.kubernetes.store import KubernetesStore
 from rotator.integrations.otel.exporter import Exporter
 from rotator.integrations.vault.store import VaultStore
-from rotator.playbook.registry import KINDS, Registry, extra_of, integrations
+from rotator.playbook.registry import CHANNEL, KINDS, Registry, extra_of, integrations
+from rotator.reference import Reference
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ROOT / "rotator" / "integrations"
@@ -90,6 +92,7 @@ def test_an_extra_installs_what_its_integration_imports(name: str) -> None:
 
 
 _WITHOUT: dict[str, tuple[str, Callable[[], object]]] = {
+    "apprise": ("apprise", lambda: Apprise(url=Reference("env", "URL"))),
     "aws": ("boto3", lambda: AwsSsmStore(parameter="/app/key").preflight()),
     "calendar": ("icalendar", lambda: reading.read(str(ROOT / "README.md"), "UTC")),
     "docker": ("docker", lambda: SwarmStore(secret="app").preflight()),
@@ -120,7 +123,7 @@ def test_every_plugin_reference_and_way_to_wrap_is_in_the_documentation() -> Non
     page = (ROOT / "docs" / "playbooks.md").read_text()
     every = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
     for table in integrations().values():
-        for kind in KINDS:
+        for kind in (*KINDS, CHANNEL):
             for name in table.of_kind(kind):
                 plugin = Registry().find(kind, name)
                 assert plugin is not None

@@ -20,6 +20,7 @@ from rotator import durations
 from rotator.errors import ConfigError, NotFound
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.memory.store import MemoryStore
+from rotator.integrations.webhook.channel import Webhook
 from rotator.model import Evidence
 from rotator.playbook import carry
 from rotator.playbook import directory as directory_module
@@ -27,6 +28,7 @@ from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.json_schema import playbook_schema
 from rotator.playbook.registry import Registry
 from rotator.plugin import Addressed, has
+from rotator.plugin.channel import USUAL, Kind
 from rotator.reference import Reference
 from rotator.schedules.rules import Rules
 
@@ -537,3 +539,54 @@ def test_a_provider_that_cannot_try_a_key_is_no_probe(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(f"{text}verify: {{uses: provider}}\n")
     (mistake,) = Directory((tmp_path,)).load().mistakes
     assert (mistake.line, mistake.column) == (3, 16)
+
+
+TOLD = GOOD + "notify:\n  - {uses: webhook, url: {env: HOOK}, secret: {file: ./hook}"
+
+
+def test_whoever_is_told_is_named_by_number_and_told_the_usual(tmp_path: Path) -> None:
+    found = load(tmp_path, one=TOLD + "}\n  - {uses: apprise, url: {env: CHAT}, when: done}\n")
+    assert not found.mistakes
+    first, second = found.playbooks["one"].channels
+    assert (first.name, second.name) == ("one/1", "one/2")
+    assert first.when == USUAL and second.when == (Kind.DONE,)
+    assert isinstance(first.channel, Webhook)
+    assert first.channel.secret == Reference("file", str(tmp_path / "hook"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "told"),
+    [
+        (TOLD + ", on: done}\n", "7:5", "YAML reads `on` as true"),
+        (TOLD + ", when: [gone]}\n", "7:69", "nobody is told of 'gone'"),
+        (TOLD + ", before: soon}\n", "7:71", "'soon' is not a duration"),
+        (TOLD + ", colour: red}\n", "7:63", "unknown key 'colour'"),
+        (GOOD + "notify: {uses: slack, url: {env: A}}\n", "6:16", "there is no channel 'slack'"),
+        (GOOD + "notify: {uses: apprise, url: 'slack://a'}\n", "6:30", "a secret written out"),
+        (GOOD + "notify: {url: {env: A}}\n", "6:9", "a channel says which one it is"),
+        (GOOD + "notify: [3]\n", "6:10", "notify[0]: input should be a valid dictionary"),
+        (
+            TOLD + ", before: 7d}\nschedule: {every: 7d}\n",
+            "7:71",
+            "`before` must be shorter than `every`",
+        ),
+        (
+            GOOD + "notify: {uses: apprise, url: {env: A}, before: 8d}\nschedule: {every: 7d}\n",
+            "6:48",
+            "`before` must be shorter than `every`",
+        ),
+    ],
+)
+def test_an_entry_of_notify_that_is_wrong_has_its_place(
+    tmp_path: Path, text: str, place: str, told: str
+) -> None:
+    found = only(tmp_path, text)
+    assert found[0] == place and told in found[1] and found[2]
+
+
+def test_the_schema_knows_who_is_told() -> None:
+    check = jsonschema.Draft202012Validator(playbook_schema(Registry()))
+    right = yaml.safe_load(TOLD + ", when: [done], before: 7d}\n")
+    assert not list(check.iter_errors(right))
+    right["notify"][0]["when"] = ["gone"]
+    assert list(check.iter_errors(right))

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import ConfigError
+from rotator.integrations.webhook.channel import Webhook
+from rotator.plugin.channel import Kind
+from rotator.reference import Reference
 from rotator.settings import load
 from tests.unit.test_playbooks import somebody
 
@@ -140,3 +143,52 @@ def test_a_blackout_that_is_none_is_a_mistake(tmp_path: Path, line: str) -> None
     (tmp_path / "rotator.toml").write_text(line)
     with pytest.raises(ConfigError, match="blackout"):
         load({"ROTATOR_CONFIG": str(tmp_path / "rotator.toml")})
+
+
+CHANNEL = '[notify.ops]\nuses = "webhook"\nurl = {env = "HOOK"}\nsecret = {file = "./hook"}\n'
+
+
+def test_channels_are_told_of_all_playbooks_and_their_paths_begin_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "rotator.toml").write_text(CHANNEL + 'when = "done"\nbefore = "7d"\n')
+    found = load({"ROTATOR_CONFIG": "etc/rotator.toml"})
+    monkeypatch.chdir("/")
+    (entry,) = found.channels
+    assert (entry.name, entry.when, entry.before) == ("ops", (Kind.DONE,), 7 * 86_400.0)
+    assert isinstance(entry.channel, Webhook)
+    assert entry.channel.secret == Reference("file", str(tmp_path / "etc" / "hook"))
+    assert load({}).channels == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("notify = 3", "notify: it is a table of channels"),
+        ("[notify]\nops = 3", "notify.ops: a channel is a table"),
+        ("[notify.OPS]\nuses = 'webhook'", "notify.OPS: that cannot be a channel's name"),
+        ("[notify.ops]\nurl = {env = 'A'}", "a channel says which one it is"),
+        ("[notify.ops]\nuses = 'slack'", "there is no channel 'slack'"),
+        (CHANNEL.replace("HOOK", "no name"), "needs the name of a variable"),
+        (CHANNEL.replace('{env = "HOOK"}', '"https://h.test/T0k"'), "a secret written out"),
+        (CHANNEL + "when = 'gone'", "nobody is told of 'gone'"),
+        (CHANNEL + "before = 'soon'", "'soon' is not a duration"),
+        (CHANNEL + "colour = 'red'", "unknown key 'colour'"),
+    ],
+)
+def test_a_channel_that_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "rotator.toml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load({})
+    assert told in error.value.message and "rotator.toml" in error.value.message
+    assert error.value.hint and "T0k" not in error.value.message
+
+
+def test_a_program_that_gives_an_address_is_not_named_by_somebody_else(tmp_path: Path) -> None:
+    file = tmp_path / "rotator.toml"
+    file.write_text(CHANNEL.replace('{env = "HOOK"}', '{command = ["cat", "hook"]}'))
+    assert load({"ROTATOR_CONFIG": str(file)}).channels
+    file.chmod(0o666)
+    with pytest.raises(ConfigError, match="a program is named here"):
+        load({"ROTATOR_CONFIG": str(file)})

@@ -8,11 +8,13 @@ from enum import StrEnum
 import pytest
 
 from rotator.cli import check, doctor, explained, overview, todos
+from rotator.cli.notify import not_sent
 from rotator.core.look import Verdict
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
+from rotator.journal.notices import Outstanding
 from rotator.journal.pauses import Pause
 from rotator.journal.ticks import Tick
 from rotator.playbook.mistakes import Mistake
@@ -22,11 +24,14 @@ from rotator.views.environment_keys import KeyState
 from rotator.views.explain import Event, Explanation, Next, Reason, Why
 from rotator.views.health import Check, Checked
 from rotator.views.history import RecordedRotation
+from rotator.views.notices import ChannelStatus
 from rotator.views.status import PlaybookStatus, State
 from rotator.views.todo import CLOCK, PERSON, Step, Todo, todo
 from tests.unit import decisions
 
 NOW = 1_826_841_600.0  # 2027-11-22 00:00 UTC
+LEFT = Outstanding("ops", 2, NOW, 1, "no answer in 10 s")
+CHANNEL = ChannelStatus("ops", None, LEFT)
 KEY = Key("key-1", "fingerprint", "k…1")
 DEBT = decisions.DEBT.held("somebody holds it")
 ENDED = replace(decisions.ROTATION, phase=Phase.ENDED, outcome=Outcome.VERIFIED)
@@ -91,7 +96,8 @@ def test_a_hint_of_others_stands_in_no_sentence_of_ours(step: Step) -> None:
 @pytest.mark.parametrize("check", Check)
 def test_what_is_well_has_no_hint(check: Check) -> None:
     """`doctor --json` gave that of the fault with it."""
-    found = Checked(check, "one", True, hint="put it back", key=KEY, debt=DEBT, callers=CALLERS)
+    asked = {"callers": CALLERS, "channel": CHANNEL}
+    found = Checked(check, "one", True, hint="put it back", key=KEY, debt=DEBT, **asked)
     well = doctor.line(found)
     assert well.ok and well.hint == ""
 
@@ -115,11 +121,23 @@ def test_each_event_can_be_worded(event: Event) -> None:
 @pytest.mark.parametrize("what", Check)
 def test_each_check_can_be_worded(what: Check, ok: bool) -> None:
     plugins = (("store", 2),)
-    checked = Checked(
-        what, "one", ok, "the detail", key=KEY, debt=DEBT, plugins=plugins, callers=CALLERS
-    )
+    asked = {"callers": CALLERS, "channel": CHANNEL}
+    checked = Checked(what, "one", ok, "the detail", key=KEY, debt=DEBT, plugins=plugins, **asked)
     line = doctor.line(checked)
     assert line.text and line.ok is ok and "{" not in line.text + line.hint
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (Outstanding("ops"), "all sent"),
+        (Outstanding("ops", 1, NOW), "1 notice waits since "),
+        (Outstanding("ops", 0, None, 1, "gone"), "1 notice was given up: gone"),
+        (LEFT, "and 1 notice was given up: no answer in 10 s"),
+    ],
+)
+def test_what_was_not_sent_is_worded(left: Outstanding, words: str) -> None:
+    assert words in not_sent(ChannelStatus("ops", None, left))
 
 
 def test_a_verdict_words_itself_for_the_key_that_is_meant() -> None:

@@ -9,6 +9,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    later = {"pauses", "orders"}
+    later = {"pauses", "orders", "notices"}
     first = [table for table in tables.metadata.sorted_tables if table.name not in later]
     tables.metadata.create_all(op.get_bind(), tables=first)

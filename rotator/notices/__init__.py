@@ -1,0 +1,1 @@
+"""Who is told what: found in the journal after each commit, written there, and sent from there."""

@@ -1,0 +1,560 @@
+"""People are told, once for each cause and at least once, whatever crashes; and no rotation waits for it,
+or fails.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from rotator.audit import chain
+from rotator.core.plan import ConsumerPlan, Plan, StorePlan
+from rotator.core.state import Phase, Rotation
+from rotator.errors import JournalError, PermanentError, Rejected
+from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
+from rotator.journal import naming as renaming
+from rotator.journal import notices, tables
+from rotator.model import Credential
+from rotator.notices import found, outbox
+from rotator.plugin.channel import Kind
+from rotator.secret import Secret
+from rotator.settings import Settings
+from rotator.usecases import orders, supply
+from rotator.usecases.service import Request, Service
+from tests.integration.conftest import Bench
+from tests.receiver import SECRET, Receiver, receiving
+from tests.simulation.simulator import VirtualClock
+
+_ROTATION = Rotation(
+    "r", "one", Plan(stores=(StorePlan("s"),), consumers=(ConsumerPlan("c"),)), now=1e9, since=1e9
+)
+HOUR, DAY = 3_600.0, 86_400.0
+MIDNIGHT = 1_826_841_600.0  # 2027-11-22 00:00 UTC
+ALL = "started, waiting for a person, rolled back, refused, needs attention, overdue, done"
+
+
+@pytest.fixture
+def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """Also of the world that is rotated."""
+    found = VirtualClock(MIDNIGHT)
+    monkeypatch.setattr(memory.WORLD, "now", found.now)
+    return found
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with receiving() as found:
+        monkeypatch.setenv("HOOK_URL", found.url)
+        monkeypatch.setenv("HOOK_SECRET", SECRET)
+        yield found
+
+
+def notify(more: str = "", kinds: str = ALL) -> str:
+    return (
+        "notify: [{uses: webhook, url: {env: HOOK_URL}, secret: {env: HOOK_SECRET},"
+        f" when: [{kinds}]{more}}}]"
+    )
+
+
+def outstanding(service: Service) -> dict[str, notices.Outstanding]:
+    with service.journal.database.read() as connection:
+        return notices.outstanding(connection)
+
+
+def given_up(service: Service) -> list[dict[str, Any]]:
+    with service.journal.database.read() as connection:
+        records = chain.records(connection, chain.INSTALLATION)
+    return [record for record in records if record["event"] == "notices given up"]
+
+
+def ended(bench: Bench, clock: VirtualClock | None = None) -> None:
+    """The command ends, and another one begins."""
+    bench.service.close()
+    bench.service = again(bench, clock)
+
+
+def again(bench: Bench, clock: VirtualClock | None = None, **more: Any) -> Service:
+    settings = Settings(
+        bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url, **more
+    )
+    return Service(settings, "test", **({"clock": clock} if clock else {}))
+
+
+def begun(bench: Bench, more: str, clock: VirtualClock | None = None) -> None:
+    """With notices from here on: the first look tells nothing of what was before."""
+    bench.playbook(more=more)
+    ended(bench, clock)
+    bench.service.outbox.look()
+
+
+def test_a_rotation_is_told_signed_and_each_thing_once(bench: Bench, receiver: Receiver) -> None:
+    begun(bench, notify())
+    assert bench.service.rotate("one", Request(reason="the quarter is over")).code == 0
+    ended(bench)
+    assert receiver.kinds == ["started", "done"]
+    first, last = receiver.received
+    assert first.verified and last.verified and first.id != last.id
+    assert "the quarter is over" in first.data["text"] and "rotate" not in first.data["title"]
+    assert last.data["playbook"] == "one" and last.data["title"] == "one: the new key is in force"
+    assert json.loads(last.body)["type"] == "rotation.done"
+    assert first.data["rotation"] == last.data["rotation"] != ""
+    bench.service.due(Request())
+    ended(bench)
+    assert len(receiver.received) == 2 and outstanding(bench.service) == {}
+
+
+def test_what_was_before_the_first_look_is_told_nobody(bench: Bench, receiver: Receiver) -> None:
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.playbook(more=notify())
+    ended(bench)
+    bench.service.due(Request())
+    ended(bench)
+    assert receiver.received == []
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench)
+    assert receiver.kinds == ["started", "done"]
+
+
+def test_only_what_was_asked_for_is_told(bench: Bench, receiver: Receiver) -> None:
+    begun(bench, notify(kinds="done"))
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench)
+    assert receiver.kinds == ["done"]
+
+
+def test_a_failure_is_told_once_for_each_cause_and_anew_after_a_success(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="rolled back, refused, done"))
+    write = MemoryStore.write
+
+    def fails(words: str) -> None:
+        def refuse(self: MemoryStore, *_: Any) -> str:
+            raise PermanentError(words)
+
+        monkeypatch.setattr(MemoryStore, "write", refuse)
+
+    fails("the disk of host-17 is full")
+    for _ in range(2):
+        assert bench.service.rotate("one", Request()).code == 3
+        ended(bench)
+    fails("the disk of host-18 is full")
+    assert bench.service.rotate("one", Request()).code == 3
+    ended(bench)
+    assert receiver.kinds == ["rolled back"]
+    assert "the disk of host-17 is full" in receiver.received[0].data["text"]
+    fails("no such directory")
+    assert bench.service.rotate("one", Request()).code == 3
+    ended(bench)
+    assert receiver.kinds == ["rolled back", "rolled back"]
+    monkeypatch.setattr(MemoryStore, "write", write)
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench)
+    fails("no such directory")
+    assert bench.service.rotate("one", Request()).code == 3
+    ended(bench)
+    assert receiver.kinds == ["rolled back", "rolled back", "done", "rolled back"]
+
+
+def test_a_receiver_that_fails_gets_the_same_notice_later_with_the_same_id(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    receiver.answers = [500, 500]
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    assert len(receiver.received) == 1
+    (left,) = outstanding(bench.service).values()
+    assert left.waiting == 1 and "answered 500" in left.error
+    bench.service.tell(outbox.TRY)
+    assert len(receiver.received) == 1, "not before its time"
+    clock.wait(outbox.FIRST)
+    bench.service.tell(outbox.TRY)
+    clock.wait(outbox.FIRST)
+    bench.service.tell(outbox.TRY)
+    assert len(receiver.received) == 2, "each wait is twice the one before"
+    clock.wait(outbox.FIRST)
+    bench.service.tell(outbox.TRY)
+    assert len({one.id for one in receiver.received}) == 1 and len(receiver.received) == 3
+    assert all(one.verified for one in receiver.received)
+    assert outstanding(bench.service) == {} and given_up(bench.service) == []
+
+
+def test_what_nobody_takes_for_a_day_is_given_up_and_told_in_the_audit_log(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="started, done"), clock)
+    receiver.answers = [503] * 1000
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    for _ in range(40):
+        clock.wait(HOUR)
+        bench.service.tell(outbox.TRY)
+    assert len(receiver.received) < 50, "once an hour in the end"
+    (left,) = outstanding(bench.service).values()
+    assert (left.waiting, left.given_up) == (0, 2)
+    (record,) = given_up(bench.service)
+    assert record["channel"] == "one/1" and record["notices"] == "2"
+    assert "503" in record["reason"] and "T0ken" not in json.dumps(record)
+    receiver.answers = []
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    assert outstanding(bench.service) == {}, "its channel works again"
+
+
+def test_a_receiver_that_is_gone_gets_it_no_more(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    receiver.answers = [410]
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    clock.wait(DAY)
+    bench.service.tell(outbox.TRY)
+    assert len(receiver.received) == 1
+    assert [record["playbook"] for record in given_up(bench.service)] == ["one"]
+
+
+def test_a_receiver_that_hangs_holds_up_no_command_and_no_other_channel(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiving() as hanging:
+        hanging.answers = [-1] * 100
+        monkeypatch.setenv("HANGING_URL", hanging.url)
+        other = "{uses: webhook, url: {env: HANGING_URL}, secret: {env: HOOK_SECRET}, when: done}"
+        begun(bench, notify(kinds="done").replace("]}]", f"]}}, {other}]"))
+        assert bench.service.rotate("one", Request()).code == 0
+        over = threading.Event()
+
+        def close() -> None:
+            ended(bench)
+            over.set()
+
+        threading.Thread(target=close).start()
+        assert over.wait(60), "the command ended although nobody answered"
+        assert receiver.kinds == ["done"] and len(hanging.received) == 1
+        (left,) = outstanding(bench.service).values()
+        assert (left.channel, left.waiting) == ("one/2", 1)
+
+
+def test_a_process_that_was_killed_before_it_told_anybody_leaves_it_to_the_next(
+    bench: Bench, receiver: Receiver
+) -> None:
+    begun(bench, notify(kinds="done"))
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.tells_at_end = False  # as if it had ended right after the commit
+    ended(bench)
+    assert receiver.received == []
+    bench.service.due(Request())
+    ended(bench)
+    assert receiver.kinds == ["done"]
+
+
+def test_two_processes_send_it_once(bench: Bench, receiver: Receiver) -> None:
+    begun(bench, notify(kinds="done"))
+    others = [again(bench) for _ in range(4)]
+    assert bench.service.rotate("one", Request()).code == 0
+    threads = [threading.Thread(target=one.tell, args=(10.0,)) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in others:
+        assert one.not_told == ""
+        one.close()
+    assert receiver.kinds == ["done"]
+
+
+def test_a_process_that_was_killed_while_it_sent_leaves_it_with_the_same_id(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.outbox.look()
+    with bench.service.journal.database.write() as connection:
+        (row,) = notices.due(connection, clock.now(), 10)
+        assert notices.claim(connection, row, clock.now())
+        assert not notices.claim(connection, row, clock.now()), "one holds it"
+    bench.service.tell(outbox.TRY)
+    assert receiver.received == [], "it may be on its way"
+    clock.wait(notices.HOLD + 1)
+    bench.service.tell(outbox.TRY)
+    assert [one.id for one in receiver.received] == [row.id]
+
+
+def test_settings_tell_of_all_playbooks(bench: Bench, receiver: Receiver) -> None:
+    bench.service.close()
+    table = {
+        "uses": "webhook",
+        "url": {"env": "HOOK_URL"},
+        "secret": {"env": "HOOK_SECRET"},
+        "when": ["done"],
+    }
+    bench.service = again(bench, notify={"ops": table})
+    bench.service.outbox.look()
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.close()
+    bench.service = again(bench)
+    assert receiver.kinds == ["done"]
+
+
+def test_what_needs_attention_is_told_once_until_it_does_no_more(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="needs attention"))
+
+    def down(self: MemoryRestarter, *_: Any) -> Any:
+        raise PermanentError("the service does not come up")
+
+    monkeypatch.setattr(MemoryRestarter, "progress", down)
+    monkeypatch.setattr(MemoryRestarter, "restart", down)
+    assert bench.service.rotate("one", Request()).code == 4
+    ended(bench)
+    for _ in range(2):
+        bench.service.due(Request())
+        ended(bench)
+    assert receiver.kinds == ["needs attention"]
+    assert receiver.received[0].data["title"] == "one needs attention"
+    assert "rotator resume one" in receiver.received[0].data["text"]
+
+
+def test_overdue_and_due_soon_are_told_once_for_each_due_moment(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    more = "schedule: {every: 30d}\n" + notify(kinds="overdue", more=", before: 7d")
+    begun(bench, more, clock)
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.received == []
+    clock.wait(23 * DAY - 60)
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.received == []
+    clock.wait(120)
+    for _ in range(3):
+        bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["due soon"]
+    assert "2027-12-22" in receiver.received[0].data["text"]
+    clock.wait(9 * DAY)
+    for _ in range(3):
+        bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["due soon", "overdue"]
+    assert bench.service.rotate("one", Request()).code == 0
+    clock.wait(23 * DAY + 60)
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["due soon", "overdue", "due soon"]
+
+
+def test_a_secret_that_is_missing_here_fails_no_rotation_and_another_process_tells(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    monkeypatch.delenv("HOOK_SECRET")
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    (left,) = outstanding(bench.service).values()
+    assert left.error == "the environment variable HOOK_SECRET is not set"
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    clock.wait(outbox.FIRST)
+    bench.service.tell(10.0)
+    assert receiver.kinds == ["done"] and receiver.received[0].verified
+
+
+def test_a_playbook_that_is_broken_by_now_is_told_by_its_last_version(
+    bench: Bench, receiver: Receiver
+) -> None:
+    begun(bench, notify(kinds="done"))
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.tells_at_end = False
+    bench.service.close()
+    (bench.folder / "playbooks" / "one.yaml").write_text("generate: {uses: nothing}\n" + notify())
+    bench.service = again(bench)
+    bench.service.tell(10.0)
+    assert receiver.kinds == ["done"]
+
+
+def test_no_key_and_no_address_leaves_by_a_notice(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify())
+    old = bench.stored
+
+    def write(self: MemoryStore, credential: Credential, *_: Any) -> str:
+        raise Rejected(f"{credential.primary.reveal()} was refused, {receiver.url} said so")
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+    assert bench.service.rotate("one", Request()).code == 3
+    ended(bench)
+    assert "rolled back" in receiver.kinds
+    secrets = {old, *(key.value for key in bench.issuer.keys.values()), SECRET}
+    for one in receiver.received:
+        assert all(value.encode() not in one.body for value in secrets)
+
+
+def test_a_process_without_the_settings_of_the_service_leaves_what_it_did_to_it(
+    bench: Bench, receiver: Receiver
+) -> None:
+    """Whoever helps out by hand, on a laptop, with other settings."""
+    table = {
+        "uses": "webhook",
+        "url": {"env": "HOOK_URL"},
+        "secret": {"env": "HOOK_SECRET"},
+        "when": ["done"],
+    }
+    service = again(bench, notify={"ops": table})
+    service.way = "daemon"
+    service.outbox.look()
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench)
+    bench.service.tell(10.0)
+    assert receiver.kinds == []
+    service.tell(10.0)
+    service.close()
+    assert receiver.kinds == ["done"]
+
+
+def test_who_must_make_a_key_and_destroy_the_old_one_is_told(
+    bench: Bench, receiver: Receiver
+) -> None:
+    begun(bench, notify(kinds="waiting for a person, done"))
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'")
+        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
+    )
+    assert bench.service.rotate("one").code == 5
+    for _ in range(2):
+        ended(bench)
+        bench.service.due(Request())
+    ended(bench)
+    assert receiver.kinds == ["waiting for a person"]
+    assert "rotator supply one" in receiver.received[0].data["text"]
+    made = bench.issuer.create("in the console")
+    supply.supply(bench.service, "one", Secret(made.value), made.record.id, Request())
+    for _ in range(2):
+        ended(bench)
+        bench.service.due(Request())
+    ended(bench)
+    assert receiver.kinds.count("waiting for a person") == 2 and "done" in receiver.kinds
+    last = next(one for one in reversed(receiver.received) if one.kind == "waiting for a person")
+    assert "rotator confirm one" in last.data["text"]
+
+
+def test_that_consumers_have_no_key_is_told(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="needs attention"))
+    assert bench.service.rotate("one", Request(wait=True)).code == 0
+
+    def refuse(*_: object) -> None:
+        raise PermanentError("no more keys today")
+
+    monkeypatch.setattr(MemoryProvider, "generate", refuse)
+    bench.service.rotate("one", Request(compromised=True, revoke_first=True))
+    ended(bench)
+    bench.service.due(Request())
+    ended(bench)
+    told = [one.data["text"] for one in receiver.received if "no other key" in one.data["text"]]
+    assert len(told) == 1
+
+
+def test_an_abandoned_rotation_is_told(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="needs attention"))
+
+    def down(self: MemoryRestarter, *_: Any) -> Any:
+        raise PermanentError("the service does not come up")
+
+    monkeypatch.setattr(MemoryRestarter, "progress", down)
+    monkeypatch.setattr(MemoryRestarter, "restart", down)
+    assert bench.service.rotate("one", Request()).code == 4
+    ended(bench)
+    orders.abandon(bench.service, "one", "", "enough")
+    ended(bench)
+    assert len(receiver.received) > 1
+    assert any("without a verified key" in one.data["text"] for one in receiver.received)
+
+
+def test_a_step_that_fails_without_end_is_told(bench: Bench, receiver: Receiver) -> None:
+    """On the way back, where nobody accepts the old key."""
+    rotation = replace(_ROTATION, phase=Phase.UNDO_VERIFY, problem="the provider is down", tries=3)
+    late = replace(rotation, now=rotation.since + rotation.plan.policy.deadline)
+    (cause,) = found._of_running(late)
+    assert (cause.kind, cause.text) == (Kind.ATTENTION, "the provider is down")
+    assert not list(found._of_running(replace(rotation, tries=0)))
+
+
+def test_a_channel_that_is_nowhere_any_more_is_given_up_in_the_end(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    receiver.answers = [500]
+    assert bench.service.rotate("one", Request()).code == 0
+    ended(bench, clock)
+    bench.playbook()
+    ended(bench, clock)
+    clock.wait(DAY)
+    bench.service.tell(10.0)
+    assert given_up(bench.service) == []
+    clock.wait(7 * DAY)
+    bench.service.tell(10.0)
+    (record,) = given_up(bench.service)
+    assert record["channel"] == "one/1" and len(receiver.received) == 1
+
+
+def test_what_was_sent_is_erased_after_a_week(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    for _ in range(3):
+        assert bench.service.rotate("one", Request()).code == 0
+        ended(bench, clock)
+        clock.wait(5 * DAY)
+    assert len(receiver.received) == 3
+    with bench.service.journal.database.read() as connection:
+        count = select(func.count()).select_from(tables.notices)
+        assert connection.execute(count).scalar() == 2
+
+
+def test_a_journal_that_is_away_at_the_end_fails_no_command(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="done"))
+    assert bench.service.rotate("one", Request()).code == 0
+
+    def away(*_: object) -> None:
+        raise JournalError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notices, "untold", away)
+        bench.service.close()
+    assert bench.service.not_told == "the disk is full" and receiver.received == []
+    bench.service = again(bench)
+    bench.service.tell(10.0)
+    assert receiver.kinds == ["done"]
+
+
+def test_a_renamed_playbook_takes_along_what_was_told(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="rolled back"))
+
+    def refuse(self: MemoryStore, *_: Any) -> str:
+        raise PermanentError("the disk is full")
+
+    monkeypatch.setattr(MemoryStore, "write", refuse)
+    assert bench.service.rotate("one", Request()).code == 3
+    ended(bench)
+    with bench.service.journal.database.write() as connection:
+        renaming.rename(connection, bench.service.journal.sealer, "one", "two")
+        assert {one.playbook for one in notices.standing(connection)} == {"two"}
