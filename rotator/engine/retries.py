@@ -7,7 +7,7 @@ import hashlib
 from sqlalchemy import Connection
 
 from rotator.core.state import CLOCKS_AGREE
-from rotator.journal import attempts
+from rotator.journal import attempts, due
 from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 from rotator.schedules.retries import again
@@ -21,12 +21,16 @@ def retry_at(
     """Unix seconds; 0 where it did not fail. A change of the playbook clears it, a success, too.
     So does a clock that was set back before the failure: it would wait for all that time.
 
-    `without_key`: consumers have none, so that it is tried sooner. Raises JournalError.
+    `without_key`: consumers have none, so that it is tried sooner; so it is where the key in force
+    is about to end. Raises JournalError.
     """
     found = attempts.failures(connection, name, lambda: kept(playbook))
     if found.last > now + CLOCKS_AGREE:
         return 0.0
-    return again(found.number, found.last, found.rotation, without_key)
+    if not found.number:
+        return 0.0
+    ends = due.ends(connection, name)
+    return again(found.number, found.last, found.rotation, without_key, ends)
 
 
 def after_failure(playbook: Playbook) -> str:

@@ -39,6 +39,9 @@ _SAVE_RECONCILED = (
 )
 
 
+_ENDS = select(_PLAYBOOKS.c.ends).where(_PLAYBOOKS.c.name == bindparam("of"))
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the journal knows of a playbook's schedule. Times are Unix seconds."""
@@ -91,3 +94,9 @@ def not_reconciled(connection: Connection, since: float) -> set[str]:
 
 def reconciled(connection: Connection, playbook: str, at: float) -> None:
     connection.execute(_SAVE_RECONCILED, {"this": playbook, "at": at})
+
+
+def ends(connection: Connection, name: str) -> float | None:
+    """When the playbook's key in force ends (Unix seconds); None where nobody said so."""
+    found: float | None = connection.execute(_ENDS, {"of": name}).scalar()
+    return found

@@ -169,6 +169,36 @@ def test_what_failed_is_tried_again_after_an_hour_then_later_each_time_and_never
     assert _rotated(bench, clock, made[-1] + 36 * HOUR)
 
 
+def test_what_failed_is_tried_again_before_the_key_in_force_ends(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of three hours is replaced after two. One failure then, and the next try an hour later,
+    would leave consumers without a key, though its cause was gone after a minute.
+    """
+    _lives(bench, clock, "3h")
+    assert _rotated(bench, clock, MIDNIGHT)
+    begins = MIDNIGHT + 2 * HOUR + MINUTE
+    with monkeypatch.context() as patch:
+        made = _in_vain(patch, bench)
+        clock.at = begins
+        bench.service.due(Request())
+        assert len(made) == 1
+    assert not _rotated(bench, clock, begins + 20 * MINUTE), "half of what is left is not over"
+    assert _rotated(bench, clock, begins + 34 * MINUTE)
+
+
+def test_a_key_that_has_ended_is_replaced_as_soon_as_one_that_was_killed(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lives(bench, clock, "3h")
+    assert _rotated(bench, clock, MIDNIGHT)
+    with monkeypatch.context() as patch:
+        _in_vain(patch, bench)
+        clock.at = MIDNIGHT + 4 * HOUR
+        bench.service.due(Request())
+    assert _rotated(bench, clock, MIDNIGHT + 4 * HOUR + 2 * MINUTE)
+
+
 def test_how_long_a_failure_holds_it_back_is_shown_and_a_change_or_a_person_ends_it(
     bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
