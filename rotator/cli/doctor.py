@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,9 @@ from rotator.usecases.exit_codes import End
 from rotator.views.callers import Callers
 from rotator.views.explain import Event, Explanation, Why, explain
 from rotator.views.health import Check, Checked, health
+
+if TYPE_CHECKING:
+    from rotator.usecases.service import Service
 
 TEXTS: dict[Check, str] = {
     Check.MISTAKE: "{detail}",
@@ -82,7 +87,27 @@ def doctor(name: str, as_json: bool) -> int:
     with closing(service()) as opened:
         if name:
             return _explain(explain(opened, name), as_json)
-        return show_findings([line(one) for one in health(opened)], as_json)
+        lines = [line(one) for one in health(opened)]
+        return show_findings([*lines, *_checklist(opened)], as_json)
+
+
+def _checklist(opened: Service) -> Iterator[Line]:
+    """Of the folders of the playbooks and of their files; and the clock, by who was asked."""
+    from rotator.clients import http
+    from rotator.playbook import catalog
+    from rotator.playbook.registry import Registry
+    from rotator.setup import checklist
+
+    folders = [one for path in opened.directory.paths for one in (path.absolute().parent, path)]
+    for playbook in opened.playbooks().playbooks.values():
+        for entry in playbook.stores:
+            path, host = getattr(entry.store, "path", ""), getattr(entry.store, "host", None)
+            if entry.name.startswith(("dotenv ", "file ")) and not host:
+                folders.append(Path(path).parent)
+    files = Registry(opened.directory.paths).catalog().values()
+    patterns = [entry.pattern for path in files if (entry := catalog.entry(path)).pattern]
+    for one in (*checklist.clocks(http.skews), *checklist.checklist(folders, patterns)):
+        yield Line(one.subject, one.ok, one.text, one.hint)
 
 
 def _explain(found: Explanation, as_json: bool) -> int:

@@ -18,6 +18,7 @@ import tenacity
 
 from rotator import deadline
 from rotator.clients import http_connection
+from rotator.clients.dates import clock_skew
 from rotator.clients.http_connection import Line
 from rotator.counting import about
 from rotator.errors import OutcomeUnknown, PermanentError, TransientError, Unreadable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LIMIT = 10_000_000  # bytes of an answer; a listing of ten thousand keys is far below
 _SAFE = ("GET", "HEAD")
+# By host that this process asked: seconds by which its clock was last ahead of ours
+skews: dict[str, float] = {}
 _CONTENT_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}(;[ \w=\"-]{0,30})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -133,7 +136,10 @@ def send(request: Request) -> Answer:
     line = Line()
     seconds = deadline.CALL if request.safe else deadline.remaining()
     try:
-        return deadline.bounded(seconds, lambda: _tried(request, line), line.cut)
+        answer = deadline.bounded(seconds, lambda: _tried(request, line), line.cut)
+        if date := answer.headers.get("date"):
+            skews[_host(request)] = clock_skew(date)
+        return answer
     except TimeoutError as error:
         words = f"{_host(request)} did not answer {request.method} whole in {about(seconds)}"
         if request.safe or not line.sent:

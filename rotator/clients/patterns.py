@@ -23,6 +23,11 @@ def literal_prefix(pattern: str, value: str) -> str:
     return max((head for head, _ in heads if value.startswith(head)), key=len, default="")
 
 
+def heads(pattern: str) -> list[str]:
+    """The fixed beginnings that the pattern allows."""
+    return [head for head, _ in _heads(list(_parser.parse(pattern)))]
+
+
 def _heads(parts: list[Any]) -> list[tuple[str, bool]]:
     """The fixed beginnings of what the parts match; True where that is all of it, so that what
     comes next goes on.
