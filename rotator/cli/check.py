@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import click
 
 from rotator.cli.common import CONTEXT, examples, json_option, know_key_patterns
@@ -38,32 +42,83 @@ _HINTS: dict[KeyState, str] = {
 @click.command(
     "check",
     context_settings=CONTEXT,
-    epilog=examples("rotator check", "rotator check openai openrouter"),
+    epilog=examples("rotator check", "rotator check openai openrouter", "rotator check .env"),
 )
-@click.argument("names", nargs=-1, metavar="[PROVIDER]...")
+@click.argument("names", nargs=-1, metavar="[PROVIDER|PATH]...")
 @json_option
 def check(names: tuple[str, ...], as_json: bool) -> int:
     """Per provider: is its variable (OPENAI_API_KEY, …) set, does it look right, does it work?
 
     A PROVIDER is one of the catalog: of rotator's, or of a file in `providers/` beside your
-    playbooks. Without one: every one whose variable is set, and OpenAI.
+    playbooks. Without one: every one whose variable is set, and OpenAI. A PATH is what `rotator
+    init` reads: each key that is found there. Where an administrator's credential is at hand, also
+    which key it is, how old, and when it ends.
     """
     from rotator import settings
     from rotator.playbook.registry import Registry
+    from rotator.setup.checked import KEYLESS
 
     know_key_patterns()
-    catalog = Registry(settings.load().directory.paths).catalog()
-    unknown = [name for name in names if name not in catalog]
+    found = settings.load()
+    catalog = Registry(found.directory.paths).catalog()
+    paths = [name for name in names if _is_a_path(name)]
+    named = [name for name in names if name not in paths and name not in KEYLESS]
+    unknown = [name for name in named if name not in catalog]
     if unknown:
         raise click.UsageError(
             f"no provider '{unknown[0]}' in the catalog; known are {', '.join(sorted(catalog))}"
         )
-    wanted = names or environment_keys.providers_in_environment(catalog)
+    keyless = [
+        name
+        for name, variables in KEYLESS.items()
+        if name in names or (not names and any(map(os.environ.get, variables)))
+    ]
+    wanted = named if names else environment_keys.providers_in_environment(catalog)
     keys = [environment_keys.environment_key(catalog, name) for name in wanted]
-    return show_findings([_line(key) for key in keys], as_json)
+    folder = found.folders[0].absolute().parent
+    lines = [_line(key, _facts(key, catalog, folder)) for key in keys]
+    lines += [Line(name, True, "no key is needed") for name in keyless]
+    if paths:
+        lines += _in_places(paths, catalog, folder)
+    return show_findings(lines, as_json)
 
 
-def _line(key: EnvironmentKey) -> Line:
+def _is_a_path(name: str) -> bool:
+    return os.sep in name or name.startswith(("kubernetes:", "vault:")) or Path(name).is_file()
+
+
+def _facts(key: EnvironmentKey, catalog: Mapping[str, Path], folder: Path) -> list[str]:
+    """What else is known of a key that stands in a variable, and is none of a mistake."""
+    from rotator.playbook.catalog import entry
+    from rotator.secret import Secret
+    from rotator.setup import checked
+    from rotator.setup.at_hand import ETC, AtHand
+
+    if not key.ok:
+        return []
+    value, at_hand = Secret(os.environ[key.variable]), AtHand((folder, ETC))
+    return list(checked.facts(key.provider, entry(catalog[key.provider]), value, {}, at_hand))
+
+
+def _in_places(paths: list[str], catalog: Mapping[str, Path], folder: Path) -> list[Line]:
+    from rotator.setup import checked
+    from rotator.setup.at_hand import ETC, AtHand
+    from rotator.setup.paths import look
+    from rotator.setup.recognised import Providers
+
+    found = look(paths)
+    keys = checked.checked(found, Providers(catalog), AtHand((folder, ETC)))
+    lines = [_line(one.key, one.facts) for one in keys]
+    named = {name for source in found.sources for name in source.values}
+    lines += [
+        Line(name, True, "no key is needed")
+        for name, variables in checked.KEYLESS.items()
+        if named & set(variables)
+    ]
+    return lines or [Line(", ".join(paths), False, "no key was found")]
+
+
+def _line(key: EnvironmentKey, facts: Sequence[str] = ()) -> Line:
     values = {
         "variable": key.variable,
         "ends": key.ends,
@@ -72,4 +127,5 @@ def _line(key: EnvironmentKey) -> Line:
     }
     hint = _HINTS[key.state].format(**values) if key.state in _HINTS else key.hint
     end = End.MISTAKE if key.state is KeyState.MISTAKE else End.FOUND
-    return Line(key.provider, key.ok, TEXTS[key.state].format(**values), hint, end)
+    text = "; ".join([TEXTS[key.state].format(**values), *facts])
+    return Line(key.provider, key.ok, text, hint, end)

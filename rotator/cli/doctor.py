@@ -105,9 +105,9 @@ def _checklist(opened: Service) -> Iterator[Line]:
             if entry.name.startswith(("dotenv ", "file ")) and not host:
                 folders.append(Path(path).parent)
     files = Registry(opened.directory.paths).catalog().values()
-    patterns = [entry.pattern for path in files if (entry := catalog.entry(path)).pattern]
-    for one in (*checklist.clocks(http.skews), *checklist.checklist(folders, patterns)):
-        yield Line(one.subject, one.ok, one.text, one.hint)
+    patterns = [one.pattern for path in files if (one := catalog.entry(path)).pattern]
+    for item in (*checklist.clocks(http.skews), *checklist.checklist(folders, patterns)):
+        yield Line(item.subject, item.ok, item.text, item.hint)
 
 
 def _explain(found: Explanation, as_json: bool) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rotator.integrations.catalog.entry import CatalogEntry, SettingEntry
 from rotator.setup.found import Value, text_of
+from rotator.views.environment_keys import probe_address
 
 ETC = Path("/etc/rotator")
 # A question and its answer; '' for "I do not know"
@@ -49,9 +50,12 @@ class AtHand:
                 found[name] = value
             elif setting.required:
                 missing.append(name)
+        where, usual = probe_address(entry)
         if address := self._text(_address(entry), beside):
-            found["base_url"] = address
-        elif entry.api.base is None:
+            found[where] = address
+        elif usual is None:
+            missing.append(where)
+        if entry.api.base is None and where != "base_url":
             missing.append("base_url")
         return found, missing
 

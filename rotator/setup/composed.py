@@ -12,6 +12,7 @@ from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.secret import hint_of
 from rotator.setup.found import NONE, READ, STARTED, Holding, text_of
 from rotator.setup.recognised import OPERATOR, PUBLIC, SEVERAL
+from rotator.views.environment_keys import probe_address
 
 _WEAKEST = (NONE, STARTED, READ)
 # No restart, and nobody to ask: consumers that nobody found would run on with a key that dies
@@ -159,7 +160,8 @@ def _verify(entry: CatalogEntry | None) -> Iterator[str]:
 def _probe(entry: CatalogEntry) -> dict[str, Any] | None:
     """The entry's probe as a probe of a playbook, None where it needs what only settings say."""
     probe = entry.probe
-    if probe is None or not entry.api.base:
+    _, base = probe_address(entry)
+    if probe is None or not base:
         return None
     request = probe.request
     auth = request.auth or entry.api.auth
@@ -172,7 +174,7 @@ def _probe(entry: CatalogEntry) -> dict[str, Any] | None:
     value = "Bearer {key}" if auth.bearer else f"{auth.prefix}{{key}}"
     found: dict[str, Any] = {
         "uses": "http",
-        "url": f"{entry.api.base}{request.path}{'?' + query if query else ''}",
+        "url": f"{base}{request.path}{'?' + query if query else ''}",
         "headers": {header: value, **_headers(entry)},
     }
     if request.method != "GET":

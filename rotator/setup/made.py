@@ -166,6 +166,9 @@ class _Maker:
         """Write it, unless a playbook has one of its stores already."""
         entry = self.providers.entries.get(draft.provider)
         playbook, mistakes = self._load(draft, entry)
+        if playbook is None and not draft.is_operator:  # what was found does not fit
+            draft = replace(draft, missing=tuple(draft.settings), said=(*draft.said, mistakes))
+            playbook, mistakes = self._load(draft, entry)
         if playbook is None:
             return self._result(draft, None, (f"no playbook can be written: {mistakes}",))
         if (owner := self._owner(playbook)) is not None:

@@ -86,20 +86,19 @@ def environment_key(catalog: Mapping[str, Path], provider: str) -> EnvironmentKe
         if clean != value:
             state = KeyState.SPACES
         else:
-            state, detail, hint = _try(provider, entry, Secret(value))
+            address = _address_variable(entry)
+            base = os.environ.get(address) or probe_address(entry)[1] or ""
+            state, detail, hint = tried(provider, entry, Secret(value), base)
     return EnvironmentKey(provider, variable, entry.console, state, ends, detail, hint)
 
 
-def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str, str]:
-    """How the key is, with what was said of it, and a hint."""
+def tried(provider: str, entry: CatalogEntry, key: Secret, base: str) -> tuple[KeyState, str, str]:
+    """How the key is at this address, with what was said of it, and a hint."""
     if entry.probe is None:
         wrong = _prober(provider, entry, "https://unused.invalid").looks_right(key)
         return (KeyState.MISSHAPEN, wrong, "") if wrong else (KeyState.RIGHT_SHAPE, "", "")
-    address = _address_variable(entry)
-    host = entry.probe.request.host
-    base = os.environ.get(address) or (entry.api.hosts[host] if host else entry.api.base)
     if not base:
-        return KeyState.NO_ADDRESS, address, ""
+        return KeyState.NO_ADDRESS, _address_variable(entry), ""
     prober = _prober(provider, entry, base)
     if wrong := prober.looks_right(key):
         return KeyState.MISSHAPEN, wrong, ""
@@ -118,6 +117,12 @@ def _try(provider: str, entry: CatalogEntry, key: Secret) -> tuple[KeyState, str
     return KeyState.WORKS, "", ""
 
 
+def probe_address(entry: CatalogEntry) -> tuple[str, str | None]:
+    """The setting that says where a key is tried, and what it is otherwise."""
+    host = entry.probe.request.host if entry.probe is not None else ""
+    return (f"{host}_url", entry.api.hosts[host]) if host else ("base_url", entry.api.base)
+
+
 def _address_variable(entry: CatalogEntry) -> str:
     return f"{entry.env[0].removesuffix('_API_KEY')}_BASE_URL"
 
@@ -129,6 +134,5 @@ def _prober(name: str, entry: CatalogEntry, base: str) -> HttpProvider:
         for key, setting in entry.settings.items()
         if setting.required
     }
-    host = entry.probe.request.host if entry.probe else ""
-    settings |= {"base_url": base} if not host else {"base_url": _UNUSED, f"{host}_url": base}
+    settings |= {"base_url": _UNUSED, probe_address(entry)[0]: base}
     return provider_class(name, entry)(**settings)

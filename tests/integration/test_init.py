@@ -390,3 +390,40 @@ def test_a_path_that_is_not_there_is_a_mistake(run: Run, world: Path) -> None:  
     assert said.code == 2 and "does not exist" in said.err and "vault:PATH" in said.err
     assert run("init").code == 1, "a folder without any key"
     assert json.loads(run("init", "--json").out)["playbooks"] == []
+
+
+def test_check_tells_of_each_key_in_a_file(
+    run: Run,  # noqa: F811
+    world: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it works, which one it is, how old, when it ends; what needs no key is said."""
+    value = VALUES["OPENROUTER_API_KEY"]
+    listed = {
+        "hash": "hash-77",
+        "name": "made by hand",
+        "label": f"{value[:12]}...{value[-4:]}",
+        "disabled": False,
+        "created_at": "2026-03-01T00:00:00Z",
+        "expires_at": "2099-03-01T00:00:00Z",
+        "secret": value,
+    }
+    handler = type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
+    monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", issuers.ADMIN)
+    with issuers.serving(handler) as url:
+        (world / ".env").write_text(
+            f"OPENROUTER_API_KEY={value}\nOPENROUTER_BASE_URL={url}\nOLLAMA_HOST=http://x\n"
+            f"DAFT_API_KEY={VALUES['DAFT_API_KEY']}\nGROQ_API_KEY=gsk_short\n"
+        )
+        said = run("check", ".env")
+    assert said.code == 1 and "✓ openrouter: OPENROUTER_API_KEY in" in said.out, said
+    assert (
+        "works; it is hash-77 of OpenRouter, called 'made by hand', made on 2026-03-01, ends on"
+        in said.out
+    )
+    assert "✓ daft: DAFT_API_KEY" in said.out and "looks right" in said.out
+    assert "✗ groq:" in said.out and "does not look like a key of Groq" in said.out
+    assert "✓ ollama: no key is needed" in said.out and value not in said.out
+    assert "✓ ollama: no key is needed" in run("check", "ollama").out
+    (world / "none.env").write_text("LOG=info\n")
+    assert run("check", "none.env").code == 1
