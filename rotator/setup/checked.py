@@ -59,8 +59,8 @@ def _one(
     at_hand: AtHand,
 ) -> CheckedKey:
     settings, _ = at_hand.settings(provider, entry, beside)
-    where, usual = probe_address(entry)
-    base = str(settings.get(where) or usual or "")
+    address, usual = probe_address(entry)
+    base = str(settings.get(address) or usual or "")
     text = value.reveal()
     if "".join(text.split()) != text:
         state, detail, hint = KeyState.SPACES, "", ""

@@ -181,6 +181,8 @@ def _probe(entry: CatalogEntry) -> dict[str, Any] | None:
         found["method"] = request.method
     if request.json_body is not None:
         found["json"] = request.json_body
+    if probe.dead:
+        found["expect"] = {"status": 200, "body": [f"!({probe.dead})"]}
     return found
 
 

@@ -43,7 +43,7 @@ class Issuer(BaseHTTPRequestHandler):
         server.asked.append(f"{self.command} {self.path}")
         known = self.headers.get("authorization") == f"Bearer {server.key}"
         self.send_response(server.status if known else server.refusal)
-        body = b'{"data": [], "valid": true}'
+        body = b'{"data": [], "valid": true}' if known else server.said
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -55,7 +55,7 @@ class Issuer(BaseHTTPRequestHandler):
 @pytest.fixture
 def issuer() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Issuer)
-    server.asked, server.status, server.refusal = [], 200, 401
+    server.asked, server.status, server.refusal, server.said = [], 200, 401, b"{}"
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -123,6 +123,13 @@ def test_a_key_is_tried_by_one_request(name: str, issuer: Any) -> None:
     issuer.status = 503
     with pytest.raises((TransientError, OutcomeUnknown)):
         made.probe(single(issuer.key))
+
+
+def test_an_answer_that_says_not_valid_is_a_refusal_though_it_is_no_error(issuer: Any) -> None:
+    issuer.key, issuer.refusal, issuer.said = a_key("cohere"), 200, b'{"valid": false}'
+    made = provider("cohere", f"http://127.0.0.1:{issuer.server_port}")
+    with pytest.raises(Rejected):
+        made.probe(single(a_key("cohere", 2)))
 
 
 @pytest.mark.parametrize("name", [name for name in ENTRIES if name not in PROBED])

@@ -298,6 +298,21 @@ def test_without_admin_rights_a_person_makes_the_keys(run: Run, world: Path) -> 
     assert "Nobody was found who reads it" in text and "admin_key (An Admin API key" in text
 
 
+def test_a_providers_other_host_and_what_it_says_of_a_dead_key_stand_in_the_probe(
+    run: Run,  # noqa: F811
+    world: Path,
+) -> None:
+    """xAI's keys are made at one host and tried at another, which answers 200 for a key that is
+    switched off.
+    """
+    (world / ".env").write_text(f"XAI_API_KEY={VALUES['XAI_API_KEY']}\n")
+    run("init")
+    (probe,) = playbook(world, "xai")["verify"]
+    assert probe["url"] == "https://api.x.ai/v1/api-key"
+    assert probe["expect"]["body"] == ["!(api_key_disabled || api_key_blocked)"]
+    assert run("plan", "--offline").code == 0
+
+
 def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
     run: Run,  # noqa: F811
     world: Path,
