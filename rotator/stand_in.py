@@ -20,15 +20,18 @@ _CIPHERTEXT = {
     "openssl": r"U2FsdGVkX1[A-Za-z0-9+/]{10}.*",
     "hiera-eyaml": r"ENC\[(?:PKCS7|GPG|KMS),.*",
     "Jasypt": r"ENC\(.*\)",
+    "AWS KMS": r"AQICA[A-Za-z0-9+/]{80,}=*",
+    "Fernet": r"gAAAAA[A-Za-z0-9_-]{80,}=*",
     "git-crypt": "\0GITCRYPT\0.*",
 }
 _REFERENCES = {
     "1Password": r"op://.+",
     "vals": r"ref\+[a-z0-9]+://.+",
     "Bank-Vaults": r"(?:>>)?(?:vault|bao):[A-Za-z0-9_./-]+#.+",
-    "Azure Key Vault": r"@Microsoft\.KeyVault\(.*\)|akv(?:s)?://.+",
+    "Azure Key Vault": r"@Microsoft\.KeyVault\(.*\)|(?:akvs?|azkv|azure-?key-?vault)://.+",
+    "Azure Container Apps": r"secretref:.+",
     "Google Secret Manager": (
-        r"(?:gcp-)?(?:sm|secretmanager|gcpsm|gsm)://.+|projects/[^/]+/secrets/[^/]+(?:/versions/[^/]+)?"
+        r"(?:gcp-)?(?:sm|secrets?|secretmanager|gcpsm|gsm)://.+|projects/[^/]+/secrets/[^/]+(?:/versions/[^/]+)?"
     ),
     "AWS": (
         r"arn:aws[a-z-]*:(?:secretsmanager|ssm):.+|(?:aws)?(?:ssm|asm|secretsmanager|aws-sm|awssm)://.+"
@@ -39,13 +42,14 @@ _REFERENCES = {
     "Infisical": r"infisical://.+",
     "Keeper": r"keeper://.+",
     "Proton Pass": r"pass://.+",
-    "a keyring": r"keyring://.+",
+    "a keyring": r"keyring:.+",
+    "a file": r"file://.+|/(?:var/)?run/secrets/.+",
     "teller": r"teller://.+",
     "Vault": r"vault://.+",
     "a variable": (
         r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\(.*\))|`.+`|%[A-Za-z_]\w*%|\$\{\{.*\}\}|\$env:\w+"
     ),
-    "a template": r"\{\{.*\}\}|<%.*%>|@@\w+@@|__[A-Z][A-Z0-9_]+__",
+    "a template": r"\{\{.*\}\}|<%.*%>|@@\w+@@|#\{[^{}]+\}#?|__[A-Z][A-Z0-9_]+__",
 }
 _PLACEHOLDERS = (
     r"<[^<>]*>",
@@ -62,6 +66,11 @@ _PLACEHOLDERS = (
     r"(?:[a-z0-9]+[-_ ])+here",
     r"user[-_ ]provided|to[-_ ]?do|tbd|fix[-_ ]?me|place[-_ ]?holder|dummy|example|redacted",
     r"n/?a|none|null|nil|undefined",
+    # the beginning of a real one, and words
+    r"(?:[a-z]{1,7}[0-9]{0,2}[-_])*(?:your|fake|dummy|sample|example|replace|change|insert)(?:[-_]?"
+    r"(?:me|it|this|with|my|your|own|real|actual|api|secret|access|key|token|value|here))*",
+    r"(?:[a-z]{1,7}[-_])*0?12345(?:6|67|678|6789|67890)?",
+    r"(?:[a-z]{1,7}[-_])*0{8,}",
     r"(?:[a-z]{1,7}[0-9]{0,2}[-_])*(?:x{3,}|\*{3,}|\.{3,}|…|_{3,}|-{3,}|\?{3,})(?:[-_]x{3,})*",
     r"[a-z0-9_-]{1,24}(?:\.{3}|…|\*{3,})",
 )

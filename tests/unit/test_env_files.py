@@ -120,6 +120,15 @@ def test_a_file_that_is_not_utf8(tmp_path: Path, content: bytes, words: str) -> 
         ("`cat /run/secrets/key`", "a variable"),
         ("%SHARED%", "a variable"),
         ("{{ key }}", "a template"),
+        ("'#{KEY}#'", "a template"),
+        ("gcp-secret://p/s", "Google"),
+        ("azkv://vault/secret", "Azure Key Vault"),
+        ("secretref:openai-key", "Azure Container Apps"),
+        ("keyring:service/user", "a keyring"),
+        ("file:///run/secrets/key", "a file"),
+        ("/run/secrets/openai_api_key", "a file"),
+        ("AQICAHh" + "Ab1/" * 30 + "==", "AWS KMS"),
+        ("gAAAAAB" + "Ab1_" * 30 + "==", "Fernet"),
     ],
 )
 def test_ciphertext_or_a_reference_is_no_key(tmp_path: Path, value: str, words: str) -> None:
@@ -132,6 +141,7 @@ def test_ciphertext_or_a_reference_is_no_key(tmp_path: Path, value: str, words: 
         "your-openai-api-key", "your_api_key_here", "YOUR_KEY", "<your key>", "user_provided", "sk-...", "sk-…",
         "changeme", "CHANGE_ME", "replace-with-your-key", "insert_key_here", "xxxxxxxx", "sk-xxxxxxxxxxxx", "********",
         "TODO", "[key]", "my-secret-key", "placeholder", "put-your-token-here", "sk-ant-xxxxx",
+        "sk-your-key", "sk-ant-REPLACE_ME", "fake-key", "sk-1234567890", "0000000000000000", "sk-proj-example",
     ],
 )  # fmt: skip
 def test_a_placeholder_is_named_with_the_way_out(tmp_path: Path, value: str) -> None:
@@ -148,6 +158,7 @@ def test_a_placeholder_is_named_with_the_way_out(tmp_path: Path, value: str) -> 
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "dkr_0123456789abcdef", "s3cr3t", "tr0ub4dor&3", "a.b.c",
         "ghp_xxxx0123456789abcdefABCDEF0123456789", "eyJhbGciOiJIUzI1NiJ9.e30.abc", "xoxb-1234-5678-abcdef",
         "vault-root", "postgres://app:s3cr3t@db.example.com/app", "enc_123", "op_live_123",
+        "/abc+DEF0123456789abcdef/ABCDEF0123456789", "AQICAHshort", "fake-key-8Yq2", "12345-abcdef", "example.com-8Yq2",
     ],
 )  # fmt: skip
 def test_what_may_be_a_key_is_none_of_these(value: str) -> None:
@@ -338,7 +349,7 @@ def test_each_reader_that_read_the_old_one_reads_the_new_one(
             "a#b",
             "docker --env-file and dotenv|dotenv of Node.js would need another one than docker",
         ),
-        ("KEY='old'", "a${x}", "there is none for python-dotenv"),
+        ("KEY='old'", "a${x}", "there is none for Compose 1 .docker-compose. and python-dotenv"),
         ("KEY=", "a b", "docker"),
     ],
 )
