@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from rotator.counting import as_typed
 from rotator.daemon.families import FAMILIES
 from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.integrations.catalog.request import METHODS, RequestTemplate
+from rotator.integrations.catalog.shipped import shipped
 from rotator.playbook.registry import CHANNEL, KINDS, Registry, extra_of, settings_of
 from rotator.playbook.schema import Limits, Revoke, Schedule, Shape, Told
 from rotator.usecases.exit_codes import Exit
-from tests.docs import diagrams, plugin_page
+from tests.docs import diagrams, plugin_page, provider_pages
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ARCHITECTURE = DOCS.parent / "ARCHITECTURE.md"
@@ -321,6 +323,11 @@ PAGES = {
     "orders.md": orders,
     "catalog-reference.md": catalog,
     "plugin-reference.md": lambda: f"{_NOTE}\n{plugin_page.plugins()}",
+    "providers.md": lambda: f"{_NOTE}\n{provider_pages.index()}",
+    **{
+        f"{provider_pages.FOLDER}/{name}.md": partial(provider_pages.page, name, _NOTE)
+        for name in shipped()
+    },
 }
 
 
@@ -353,6 +360,7 @@ def metrics() -> str:
 TABLES = {"exit-codes.md": exit_codes, "metrics.md": metrics}
 
 if __name__ == "__main__":
+    (DOCS / provider_pages.FOLDER).mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
     ARCHITECTURE.write_text(architecture(), encoding="utf-8")
