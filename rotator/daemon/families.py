@@ -108,6 +108,13 @@ FAMILIES = (
         _NAME,
     ),
     Family(
+        "failing_after_revoke_timestamp_seconds",
+        "When an old key was dead, since whose revocation a probe or the monitor fails; no series"
+        " where none fails.",
+        _B,
+        _NAME,
+    ),
+    Family(
         "old_key_in_use_timestamp_seconds",
         "When the revocation was planned that waits because its old key is still used or held, or"
         " because nobody can tell; no series where none waits.",

@@ -206,6 +206,7 @@ def _of_unfinished(families: Families, found: _Found, books: Books) -> None:
             families["rotation_began_timestamp_seconds"].add_metric([one.playbook], one.began)
     for family, moments in (
         ("verify_failing_timestamp_seconds", measured.failing),
+        ("failing_after_revoke_timestamp_seconds", measured.failing_after),
         ("old_key_in_use_timestamp_seconds", measured.in_use),
     ):
         for name, at in _first(moments).items():

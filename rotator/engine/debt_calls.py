@@ -9,8 +9,9 @@ from rotator.engine import asking
 from rotator.engine.job import Job
 from rotator.engine.orphans import find_orphans
 from rotator.engine.performed import Performed
-from rotator.errors import PermanentError, Unsupported
+from rotator.errors import PermanentError, TransientError, Unsupported
 from rotator.model import Credential, KeyRecord
+from rotator.plugin.monitor import Monitor
 
 # Seconds until probes are asked again that nothing can answer before a new key is out
 _ASK_AGAIN_IN = 30.0
@@ -72,7 +73,22 @@ def watch(job: Job, call: Call) -> Performed:
         )
     for probe in job.then.probes:
         probe.probe(credential)
-    return job.done()
+    return job.done(detail=_monitored(job.then.monitor))
+
+
+def _monitored(monitor: Monitor | None) -> str:
+    """Raises PermanentError where consumers fail. One that cannot tell is no failure: the probes
+    watch all the same, and what is unknown gives no key back.
+    """
+    if monitor is None:
+        return ""
+    try:
+        too_much = monitor.reading()
+    except TransientError as error:
+        return f"the monitor cannot tell: {error.message}"
+    if too_much:
+        raise PermanentError(too_much, "who still uses the old key? `rotator show` says which")
+    return ""
 
 
 def _in_a_store(job: Job) -> Credential | None:

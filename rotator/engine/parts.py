@@ -21,6 +21,7 @@ from rotator.errors import (
 from rotator.model import Credential, Finding, Level, Overlap
 from rotator.playbook.playbook import Playbook, StoreEntry
 from rotator.plugin import UNFORESEEN, Fitting, Foreseen
+from rotator.plugin.monitor import Monitor
 from rotator.secret import Secret
 
 Part = Callable[[], Sequence[Finding]]
@@ -52,6 +53,8 @@ def parts_of(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Par
     for probe in playbook.probes:
         if isinstance(probe, Foreseen):
             yield partial(_of_part, probe, urgency is Urgency.AT_ONCE)
+    if playbook.monitor is not None:
+        yield partial(_of_monitor, playbook.monitor)
     yield partial(exposed, playbook)
     yield partial(copied, playbook)
     yield lambda: lowered(mounted(playbook), urgency is not Urgency.NONE)
@@ -59,6 +62,16 @@ def parts_of(playbook: Playbook, making: bool, urgency: Urgency) -> Iterator[Par
 
 def _of_part(part: Foreseen, excused: bool) -> list[Finding]:
     return lowered(part.preflight(), excused)
+
+
+def _of_monitor(monitor: Monitor) -> list[Finding]:
+    try:
+        too_much = monitor.reading()
+    except TransientError as error:
+        text = f"the monitor cannot tell: {error.message}"
+        return [Finding(Level.WARNING, text, error.hint)]
+    hint = "so it cannot tell later that the old key is missed"
+    return [Finding(Level.WARNING, f"already: {too_much}", hint)] if too_much else []
 
 
 def _of_provider(playbook: Playbook) -> list[Finding]:

@@ -107,7 +107,8 @@ class Since:
 class Measures:
     """`records` are those of the audit log; `signed_at` is when the last checkpoint was made.
 
-    `failing`: probes fail in a verification or a watch that began then. `in_use`: old keys that are
+    `failing`: probes fail in a verification or a watch that began then; `failing_after` are those
+    that fail since a revocation, a monitor included. `in_use`: old keys that are
     still used or held, with the moment for which their revocation was planned. `unread`: playbooks
     of states that a newer rotator wrote.
     """
@@ -119,6 +120,7 @@ class Measures:
     in_use: tuple[Since, ...]
     records: int
     signed_at: float | None
+    failing_after: tuple[Since, ...] = ()
     unread: frozenset[str] = frozenset()
 
 
@@ -141,6 +143,7 @@ def read(connection: Connection) -> Measures:
         tuple(_in_use(connection, unread)),
         connection.execute(_RECORDS).scalar() or 0,
         datetime.fromisoformat(json.loads(body)["time"]).timestamp() if body else None,
+        tuple(_watched(connection, unread)),
         frozenset(unread),
     )
 
@@ -159,6 +162,10 @@ def _failing(connection: Connection, unread: set[str]) -> Iterator[Since]:
     for rotation in _states(connection, _VERIFYING, codec.rotation_of, unread):
         if rotation.tries:
             yield Since(rotation.playbook, rotation.since)
+    yield from _watched(connection, unread)
+
+
+def _watched(connection: Connection, unread: set[str]) -> Iterator[Since]:
     for debt in _states(connection, _WATCHED, codec.debt_of, unread):
         yield Since(debt.playbook, debt.since)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rotator.integrations.catalog.entry import CatalogEntry
+from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.playbook.registry import Registry, settings_of
 from rotator.playbook.schema import Shape, Told
 
@@ -29,6 +30,7 @@ def playbook_schema(registry: Registry) -> dict[str, Any]:
         one = {"oneOf": entries}
         many = {"oneOf": [*entries, {"type": "array", "items": one}]}
         schema["properties"][part] = one if part == "generate" else many
+    schema["properties"]["monitor"] = _of("monitor", "prometheus", PrometheusMonitor, definitions)
     return {
         "$schema": _DRAFT,
         "title": "rotator playbook",
@@ -47,6 +49,10 @@ def catalog_schema() -> dict[str, Any]:
 def _entry(registry: Registry, kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     plugin = registry.find(kind, name)
     assert plugin is not None
+    return _of(kind, name, plugin, definitions)
+
+
+def _of(kind: str, name: str, plugin: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     own = TypeAdapter(plugin).json_schema(ref_template="#/$defs/{model}")
     definitions.update(own.pop("$defs", {}))
     found: dict[str, Any] = {"uses": {"const": name}}

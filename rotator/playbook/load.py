@@ -13,6 +13,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from rotator.errors import RotatorError
 from rotator.integrations.builtin.provider_probe import ProviderProbe
+from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.playbook import blackouts, template, wording
 from rotator.playbook.blackouts import Blackouts, Reader
 from rotator.playbook.joining import Entry, each, joined, refuse_less_evidence
@@ -26,6 +27,7 @@ from rotator.plugin import UNFORESEEN, can_probe
 from rotator.plugin.conform import PluginMistakes, check_made
 
 _EXTRA = {"store": {"follows": False, "create": False}, "restarter": {"allow_unhealthy": False}}
+_MONITOR = "prometheus"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -108,6 +110,7 @@ class Loader:
         channels = self.channels(data.get("notify", []), name, ("notify",))
         if shape is not None:
             self._refuse_early(shape, channels)
+        monitor = self._monitor(data.get("monitor"))
         if len(self._mistakes) > before or shape is None or provider is None:
             return None
         refuse_less_evidence(restarters, shape, self._wrong)
@@ -130,6 +133,7 @@ class Loader:
             folder=self._folder,
             blackouts=self._blackouts(shape),
             channels=tuple(channels),
+            monitor=monitor,
             stores=tuple(
                 StoreEntry(store.name, store, extra["follows"], extra["create"])
                 for store, extra in stores
@@ -139,6 +143,19 @@ class Loader:
                 for restarter, extra in restarters
             ),
         )
+
+    def _monitor(self, data: Any) -> PrometheusMonitor | None:
+        if not isinstance(data, dict):
+            return None  # none, or the shape has said so
+        if data.get("uses") != _MONITOR:
+            uses, where = data.get("uses"), ("monitor", "uses")
+            self._wrong(where, f"there is no monitor '{uses}'", f"`uses: {_MONITOR}`")
+            return None
+        settings = {name: value for name, value in data.items() if name != "uses"}
+        made: PrometheusMonitor | None = self._make(
+            PrometheusMonitor, settings, ("monitor",), _MONITOR
+        )
+        return made
 
     def _blackouts(self, shape: Shape) -> Blackouts:
         """One that cannot be read is a mistake, and the playbook is there all the same: a person

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rotator import trust
+from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.playbook.yaml import Path_
 from rotator.reference import Reference
 
@@ -84,6 +85,8 @@ class Places:
             part: self._part(PARTS.get(part, ""), value, (part,), find)
             for part, value in data.items()
         }
+        if isinstance(monitor := found.get("monitor"), Mapping):
+            found["monitor"] = self.settings(PrometheusMonitor, monitor, ("monitor",))
         schedule = found.get("schedule")
         if isinstance(schedule, Mapping) and schedule.get("blackout"):
             where: Path_ = ("schedule", "blackout")

@@ -14,6 +14,7 @@ from rotator.playbook.blackouts import Blackouts
 from rotator.playbook.schema import Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
 from rotator.plugin.channel import Channel, Kind
+from rotator.plugin.monitor import Monitor
 from rotator.schedules.rules import Due, Rules
 
 
@@ -66,6 +67,7 @@ class Playbook:
     folder: str = ""
     blackouts: Blackouts = blackouts.NONE
     channels: tuple[ChannelEntry, ...] = ()
+    monitor: Monitor | None = None
 
     @property
     def plan(self) -> Plan:

@@ -21,7 +21,7 @@ from rotator.schedules import blackouts, cron, rules, windows, zones
 from rotator.schedules.opening import Opening
 
 # Keys of later versions: refused as such, never ignored.
-NOT_YET = {"group", "approval", "monitor", "pool", "seen"}
+NOT_YET = {"group", "approval", "pool", "seen"}
 
 
 class Model(BaseModel):
@@ -253,6 +253,12 @@ class Shape(Model):
     verify: list[dict[str, Any]] = Field([{"uses": "provider"}], description="Probes")
     notify: list[dict[str, Any]] = Field(
         [], description="Who is told of it: `uses` and settings each"
+    )
+    monitor: dict[str, Any] | None = Field(
+        None,
+        description=(
+            "What watches consumers while an old key goes: {uses: prometheus, url, query, max}"
+        ),
     )
     revoke: Revoke = Revoke()
     limits: Limits = Limits()

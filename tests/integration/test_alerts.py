@@ -60,6 +60,7 @@ def test_a_key_whose_rotation_fails_for_hours_wakes_somebody_until_it_is_rotated
         "RotationNeedsAttention": ([], range(0, LENGTH, EVERY)),
         "OldKeyStillUsed": ([], range(0, LENGTH, EVERY)),
         "VerifyFailing": ([], range(0, LENGTH, EVERY)),
+        "FailedRequestsAfterRevoke": ([], range(0, LENGTH, EVERY)),
         "AuditChainBroken": ([], range(0, LENGTH, EVERY)),
         "JournalDown": ([], range(0, LENGTH, EVERY)),
     }
