@@ -15,7 +15,7 @@ from rotator.engine.preflight import check
 from rotator.errors import PermanentError, Unsupported
 from rotator.journal import credentials
 from rotator.model import Change, Credential, Note, NotYet, Recovery
-from rotator.plugin import Fitting, InSteps, Nudged
+from rotator.plugin import Fitting, InSteps, Nudged, Provider
 from rotator.secret import Secret
 
 _FINDINGS = 8  # in the line of the step
@@ -172,13 +172,17 @@ def _parity(job: Job, new: Credential) -> None:
     ):
         return
     old = job.credential(rotation.old)
-    if not old.values:
-        return
+    if old.values:
+        compare(job.then.provider, old, new)
+
+
+def compare(provider: Provider, old: Credential, new: Credential) -> None:
+    """Raises PermanentError where the new key shows another organisation or other models."""
     try:
-        before = job.then.provider.probe(old).facts
+        before = provider.probe(old).facts
     except PermanentError:  # it died meanwhile, or shows nothing: nothing to compare with
         return
-    after = job.then.provider.probe(new).facts
+    after = provider.probe(new).facts
     other = [name for name, value in before.items() if after.get(name, value) != value]
     if other:
         raise PermanentError(

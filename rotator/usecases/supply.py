@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from rotator.core.action import Ask, Call, Done, Kind, Op
@@ -10,8 +11,9 @@ from rotator.core.state import Rotation
 from rotator.engine import identity
 from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
+from rotator.engine.rotation_calls import compare
 from rotator.engine.runner import Session
-from rotator.errors import PermanentError, RefusedError
+from rotator.errors import PermanentError, RefusedError, TransientError
 from rotator.journal import credentials
 from rotator.model import Credential
 from rotator.plugin import Destroying, Supplied
@@ -73,6 +75,7 @@ def _supplied(
         why = f"the provider refuses this key: {failed.message}" if refused else failed.message
         hint = "one that was made just now may need a minute" if refused else failed.hint
         raise _not_taken(session, rotation, provider, why, hint)
+    _compared(runtime, session, rotation, provider, credential)
     if not key_id and isinstance(provider, Destroying) and provider.destroys:
         try:
             key_id = identity.id_of_supplied(
@@ -82,6 +85,29 @@ def _supplied(
             raise _not_taken(session, rotation, provider, error.message, error.hint) from error
     credential = replace(credential, id=key_id)
     return replace(key, id=key_id), credential
+
+
+def _compared(
+    runtime: Runtime,
+    session: Session,
+    rotation: Rotation,
+    provider: Supplied,
+    new: Credential,
+) -> None:
+    """Before any store is written: a key of another organisation, or one that sees less, is none.
+
+    Where the old key cannot be asked now, the verification compares them.
+    """
+    books = session.books.of(rotation.id)
+    asked = any(probe.name == "provider" for probe in books.probes)
+    old = _sealed(runtime, session.playbook, rotation.old)
+    if old is None or not old.values or rotation.forward_only or not asked:
+        return
+    with contextlib.suppress(TransientError):
+        try:
+            compare(books.provider, old, new)
+        except PermanentError as error:
+            raise _not_taken(session, rotation, provider, error.message, error.hint) from error
 
 
 def _not_taken(

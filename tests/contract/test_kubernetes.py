@@ -72,6 +72,20 @@ def write(store: KubernetesStore, value: str) -> str:
     return store.write(single(value), held.version if held else "", NOTE)
 
 
+def test_init_reads_the_keys_of_a_secret(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this user may not read is said in the cluster's words."""
+    from rotator.errors import AccessDenied
+    from rotator.secret import Secret
+    from rotator.setup import live
+
+    monkeypatch.setenv("KUBECONFIG", space.kubeconfig)
+    found = live.secret_of_cluster(f"{space.name}/{SECRET}")
+    assert found.values[KEY] == Secret("first-value")
+    assert found.store == {"uses": "kubernetes", "secret": f"{space.name}/{SECRET}"}
+    with pytest.raises(AccessDenied, match="cannot get resource"):
+        live.secret_of_cluster(f"{space.name}/none")
+
+
 class TestSecrets:
     def test_other_keys_labels_and_annotations_stay(self, space: Space) -> None:
         space.kube.kubectl("label", "secret", SECRET, "-n", space.name, "team=a")

@@ -72,6 +72,21 @@ def value(store: VaultStore) -> str:
     return held.values["key"].reveal()
 
 
+def test_init_reads_the_fields_of_a_path(bao: Bao) -> None:
+    """Texts are values that no address may hold, but settings beside them."""
+    from rotator.errors import NotFound
+    from rotator.secret import Secret
+    from rotator.setup import live
+
+    bao.put("app", GROQ_API_KEY="gsk_1", OPENAI_PROJECT_ID="proj_1", count=3)
+    found = live.path_of_vault("secret/app")
+    assert found.store == {"uses": "vault", "path": "secret/app"}
+    assert found.values["GROQ_API_KEY"] == Secret("gsk_1")
+    assert found.values["OPENAI_PROJECT_ID"] == "proj_1" and found.values["count"] is None
+    with pytest.raises(NotFound, match="nothing at secret/none"):
+        live.path_of_vault("secret/none")
+
+
 class TestVersions:
     def test_other_fields_stay(self, store: VaultStore, bao: Bao) -> None:
         write(store, "second-value")

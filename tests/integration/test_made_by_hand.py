@@ -41,10 +41,13 @@ class Console(issuers._Issuer):
     """Lists and archives the keys of a little world; makes none."""
 
     issuer: memory.Issuer
+    strangers: set[str] = set()  # keys of another organisation
 
     def do_GET(self) -> None:
         if self.route == ["me"]:
-            return self.answer(200 if self.issuer.accepts(self.headers["x-key"]) else 401, {})
+            key = self.headers["x-key"]
+            org = {"org": "theirs" if key in self.strangers else "ours"}
+            return self.answer(200 if self.issuer.accepts(key) else 401, org)
         asked = (self.headers["authorization"], self.headers["x-version"])
         if asked != (f"Bearer {issuers.ADMIN}", "7"):
             return self.answer(401, {})
@@ -145,7 +148,7 @@ steps: {create: ['Press "New key".', 'Copy it.'], revoke: ['Press "Delete" besid
 api: {base: null}
 create: operator
 revoke: operator
-probe: {request: {GET: /me, auth: {header: x-key, value: key}}}
+probe: {request: {GET: /me, auth: {header: x-key, value: key}}, identity: {organization: org}}
 """
 
 
@@ -179,6 +182,21 @@ def test_a_person_is_told_step_by_step_and_asked_until_the_old_key_is_dead(perso
     over = orders.order(person.service, "one", Order.CONFIRM, WAIT)
     assert over.code_of_all == 0 and not [debt for debt in over.debts if debt.open]
     assert person.live == [made.value]
+
+
+def test_a_supplied_key_of_another_organisation_is_not_taken(
+    person: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written with it, nobody is restarted; it was seen after the roll-out."""
+    old = person.stored
+    person.service.rotate("one")
+    theirs, ours = person.issuer.create(""), person.issuer.create("")
+    monkeypatch.setattr(Console, "strangers", {theirs.value})
+    with pytest.raises(supply.NotTaken, match="does not see the same organization"):
+        supply.supply(person.service, "one", Secret(theirs.value), "", Request())
+    assert person.stored == old == person.consumer.holds
+    assert supply.supply(person.service, "one", Secret(ours.value), "", WAIT).questions
+    assert person.stored == ours.value == person.consumer.holds
 
 
 def test_status_and_the_report_number_the_steps(
