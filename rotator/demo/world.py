@@ -98,6 +98,19 @@ class Traffic:
             thread.join()
 
 
+# Settings of whoever calls it, an image's for instance, that would lead elsewhere or print more
+_UNSET = (
+    "ROTATOR_CONFIG",
+    "ROTATOR_DATABASE_URL",
+    "ROTATOR_KEY",
+    "ROTATOR_KEY_FILE",
+    "ROTATOR_KEY_COMMAND",
+    "ROTATOR_SEAL_WITH",
+    "ROTATOR_AUDIT_STREAM",
+    "ROTATOR_AUDIT_EXPORT",
+)
+
+
 class DemoWorld:
     """Starts everything in a folder, and ends what it started."""
 
@@ -109,9 +122,7 @@ class DemoWorld:
             "DEMO_ADMIN_KEY": f"sk-admin-{secrets.token_urlsafe(24)}",
             "ROTATOR_HOME": str(folder / "state"),
             "ROTATOR_PLAYBOOKS": str(folder / "playbooks"),
-            "ROTATOR_CONFIG": "",
-            "ROTATOR_DATABASE_URL": "",
-            "ROTATOR_KEY_FILE": "",
+            **dict.fromkeys(_UNSET, ""),
             "ROTATOR_EPHEMERAL": "true",
         }
         self._issuer = self._process("rotator.demo.issuer", str(folder / "issuer.port"))

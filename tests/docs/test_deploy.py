@@ -70,3 +70,29 @@ def test_the_incident_runbook_has_the_lines_that_run_elsewhere() -> None:
         (line,) = [one for one in lines if one.startswith(beginning)]
         command = line.removesuffix(" --compromised")
         assert f"`{command} --compromised`" in table, page
+
+
+def test_an_examples_playbook_means_the_service_beside_it() -> None:
+    """Its Secret and its variable, its secret of Swarm, its file and its unit."""
+
+    def stores(where: str) -> dict[str, Any]:
+        (book,) = documents(DEPLOY / "examples" / where / "paracle-api-playbook.yaml")
+        (store,) = book["store"]
+        return {**store, "restart": book["restart"]}
+
+    deployment, _ = documents(DEPLOY / "examples" / "kubernetes" / "paracle-api.yaml")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (variable,) = container["env"]
+    namespace, _, secret = stores("kubernetes")["secret"].partition("/")
+    taken = {"name": secret, "key": stores("kubernetes")["key"]}
+    assert namespace == deployment["metadata"]["namespace"]
+    assert variable["valueFrom"]["secretKeyRef"] == taken
+
+    (stack,) = documents(DEPLOY / "examples" / "swarm" / "paracle-api.yaml")
+    (name,) = stack["secrets"]
+    assert stores("swarm")["secret"] == name
+    assert stack["services"]["api"]["secrets"] == [{"source": name, "target": name}]
+
+    unit = (DEPLOY / "examples" / "systemd" / "paracle-api.service").read_text()
+    assert f"EnvironmentFile={stores('systemd')['path']}\n" in unit
+    assert stores("systemd")["restart"] == [{"uses": "systemd", "units": ["paracle-api.service"]}]

@@ -54,11 +54,17 @@ def archive(name: str = IMAGE) -> Path:
     builder = CACHE / f"builder-{digest(_base(), *(_CHECKOUT / lock for lock in _LOCKS))}"
     with cached("image", digest(builder.name, *names, *files)) as (path, fill):
         if fill:
-            for other in (*CACHE.glob("image-*"), *CACHE.glob("builder-*")):
-                if other not in (path, builder):
-                    shutil.rmtree(other)
+            _forget_old("image", path)
+            _forget_old("builder", builder)
             _build(builder, path)
     return path / _file_of(name)
+
+
+def _forget_old(name: str, kept: Path) -> None:
+    """All but this one and the newest other: another checkout may be using that."""
+    others = {one for one in CACHE.glob(f"{name}-*") if one != kept}
+    for old in sorted(others, key=lambda one: one.stat().st_mtime)[:-1]:
+        shutil.rmtree(old)
 
 
 def _files(path: Path) -> list[Path]:
