@@ -377,6 +377,8 @@ def test_three_daemons_on_postgresql_rotate_once_and_end_in_order(fleet: Cluster
     outcomes = [one["outcome"] for one in json.loads(history)["rotations"]]
     assert outcomes == ["verified", "verified"], history
     assert not [one for one in fleet.kube.pods(fleet.own) if _restarts(one)]
+    doctor = fleet.shell("kubectl -n rotator exec deployment/rotator -- rotator doctor || true")
+    assert "may be written by" not in doctor, doctor
 
     names = [one["metadata"]["name"] for one in fleet.kube.pods(fleet.own)]
     assert len(names) == 3

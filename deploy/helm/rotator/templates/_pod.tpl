@@ -33,6 +33,7 @@ containers:
       - {name: ROTATOR_KEY_FILE, value: /run/secrets/rotator/rotator.key}
       - {name: CREDENTIALS_DIRECTORY, value: /run/secrets/rotator}
       {{- if eq .Values.mode "fleet" }}
+      - {name: ROTATOR_HOME, value: /var/lib/rotator/state}
       - name: ROTATOR_DATABASE_URL
         valueFrom: {secretKeyRef: {name: {{ .Values.secrets.database }}, key: url}}
       {{- end }}
