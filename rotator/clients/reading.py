@@ -89,11 +89,11 @@ def unfit(part: str) -> str:
     """Why a text cannot be an id, nor any other part of an address, or ''.
 
     '.' and '..' are folded away by every client of HTTP: DELETE of the key '..' would be one of
-    what holds the keys.
+    what holds the keys. Within a longer text they are encoded, but proxies decode and fold them.
     """
     if not part.strip():
         return "empty"
-    if part in (".", ".."):
+    if {".", ".."} & set(re.split(r"[/\\]", part)):
         return f"'{part}', which means another address"
     if is_a_secret(part):  # it would be shown, and kept, as ids are
         return "a key itself"

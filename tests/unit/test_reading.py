@@ -109,7 +109,23 @@ def test_an_id_is_a_text_or_a_whole_number(told: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", " ", ".", "..", "a\nb", "a\x00b", "a\ud800b", "a\ufffdb", "a\u2028b", "x" * 501]
+    "told",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "../../x",
+        "a/..",
+        "a/./b",
+        "a\\..\\b",
+        "a\nb",
+        "a\x00b",
+        "a\ud800b",
+        "a\ufffdb",
+        "a\u2028b",
+        "x" * 501,
+    ],
 )
 def test_what_cannot_be_part_of_an_address_is_no_id(told: str) -> None:
     assert reading.unfit(told) and reading.key_id(told) == ""
