@@ -41,6 +41,7 @@ EVENTS: dict[Event, str] = {
     Event.ROTATION_ANSWERED: "`rotator {verb} {name}`",
     Event.ROTATION_GOES_ON: "{rotation} goes on with {phase}",
     Event.ROTATION_CARRIED_ON: "the next `rotate --due` carries {rotation} on",
+    Event.ROTATION_ORDERED: "undone by {undone_by}: `rotate {name}`, or change the playbook",
     Event.KEY_REPLACED: "the next `rotate --due` makes another key and brings it out",
     Event.OLD_KEY_GOES_ON: "old key {key}: {after_wait}",
     Event.OLD_KEY_ANSWERED: "`rotator {verb} {name}`",
@@ -91,6 +92,7 @@ def _values(status: PlaybookStatus) -> dict[str, object]:
     """What stands in the sentences about a playbook and its rotation."""
     due = "a rotation is due now" if status.is_due else "the next rotation"
     values: dict[str, object] = {"name": status.name, "without": status.without, "due": due}
+    values["undone_by"] = status.undone_by
     if status.pause is not None:
         values |= {"who": status.pause.who, "reason": status.pause.reason}
     if status.holding is not None:

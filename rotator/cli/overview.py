@@ -13,7 +13,7 @@ from rotator.counting import count, span
 from rotator.engine.keeper import short
 from rotator.schedules.rules import FOREVER
 from rotator.usecases.exit_codes import End, Exit, worst
-from rotator.views.status import PlaybookStatus, State, Status
+from rotator.views.status import UNDONE_WHY, PlaybookStatus, State, Status
 from rotator.views.status import status as status_of_all
 
 # Why a playbook that is due does not begin
@@ -23,6 +23,7 @@ _PUT_OFF = {
     "window": "its window opens {}",
     "blackout": "in the blackout {blackout}, until {}",
     "failure": "it failed, and is tried again {}",
+    "undone": "undone by {}",
 }
 
 
@@ -80,6 +81,8 @@ def _next(status: PlaybookStatus) -> str:
         return "on demand" if status.playbook is not None else ""
     if status.is_due:
         return "due now"
+    if status.put_off == UNDONE_WHY:
+        return f"due, {_PUT_OFF[UNDONE_WHY].format(status.undone_by)}"
     if status.put_off:
         blackout = status.due.blackout
         if status.due.begins >= FOREVER:

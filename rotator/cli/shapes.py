@@ -175,7 +175,8 @@ def status(found: PlaybookStatus) -> dict[str, Any]:
         "attention": words.attention(found),
         "without": key(found.without),
         "last_success": at(found.last_success),
-        "due": at(found.due.at if found.due else None),
+        # Of one that was never rotated, nobody knows since when it is due
+        "due": at(found.due.at or None if found.due else None),
         "begins": at(found.due.begins if found.due and found.due.begins < FOREVER else None),
         "put_off": found.put_off or None,
         "blackout": (found.due.blackout if found.put_off and found.due else "") or None,

@@ -131,7 +131,8 @@ def _stands(row: due_times.Known, playbook: Playbook, now: float) -> bool:
     if row.schedule == playbook.when:
         return True
     soon = row.due is not None and row.due <= now + LONGEST
-    return soon and retries.is_after_failure(row.schedule or "", playbook)
+    held = row.due is not None and row.due >= FOREVER
+    return (soon or held) and retries.is_after_failure(row.schedule or "", playbook)
 
 
 def _reckoned(playbook: Playbook, row: due_times.Known, now: float) -> due_times.Reckoned:

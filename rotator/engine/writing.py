@@ -266,6 +266,8 @@ class Writing:
                 cases.set_current(self.connection, self.playbook, rotation.new)
             else:
                 cases.succeeded(self.connection, rotation, rotation.new, self.clock.now())
+        else:  # a try that was put off for ever may follow from this one
+            cases.to_reckon(self.connection, self.playbook)
         how = str(rotation.outcome)
         self.record(
             rotation,

@@ -252,6 +252,11 @@ def set_current(connection: Connection, playbook: str, key: Key) -> None:
     connection.execute(_SAVE_PLAYBOOK, {"this": playbook, **_in_force(connection, playbook, key)})
 
 
+def to_reckon(connection: Connection, playbook: str) -> None:
+    """When it is due next is asked anew."""
+    connection.execute(_SAVE_PLAYBOOK, {"this": playbook, "due": None})
+
+
 def _in_force(connection: Connection, playbook: str, key: Key) -> dict[str, object]:
     ends, renew = credentials.life(connection, playbook, key)
     return {"current_key": codec.dump(key), "ends": ends, "renew": renew, "due": None}

@@ -101,9 +101,9 @@ def read(
     if standing is None:
         standing = pauses.standing(connection, now)
     pause = pauses.covering(standing, name, playbook.shape.tags if playbook is not None else ())
-    without = killed.in_force(connection, name)
+    without, case = killed.in_force(connection, name), cases.load(connection, name)
     retry = (
-        retries.retry_at(connection, name, playbook, now, without is not None)
+        retries.retry_at(connection, name, playbook, now, without is not None, case.rotation)
         if playbook is not None
         else 0.0
     )
@@ -111,7 +111,7 @@ def read(
         name,
         playbook,
         cases.playbook_row(connection, name),
-        replace(cases.load(connection, name), paused=pause is not None),
+        replace(case, paused=pause is not None),
         pause,
         leases.holding(connection, name),
         without,

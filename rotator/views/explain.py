@@ -21,7 +21,7 @@ from rotator.engine.perform import Performer
 from rotator.model import Finding, Level
 from rotator.playbook.mistakes import Mistake
 from rotator.usecases.service import Service
-from rotator.views.status import PlaybookStatus, status_of
+from rotator.views.status import UNDONE_WHY, PlaybookStatus, status_of
 
 _LOOKING = 30.0  # seconds that looking at stores and consumers may take
 
@@ -68,6 +68,7 @@ class Event(StrEnum):
     ROTATION_ANSWERED = auto()  # by a person
     ROTATION_GOES_ON = auto()  # after a wait
     ROTATION_CARRIED_ON = auto()  # that nobody works on
+    ROTATION_ORDERED = auto()  # by a person, who undid the last one
     KEY_REPLACED = auto()  # that was killed
     OLD_KEY_GOES_ON = auto()  # after a wait
     OLD_KEY_ANSWERED = auto()  # by a person
@@ -138,6 +139,8 @@ def _of_playbook(status: PlaybookStatus) -> Iterator[Reason | Next]:
         yield Reason(Why.WORKED_ON)
     if status.playbook is None:
         yield Reason(Why.PLAYBOOK_GONE)
+    elif status.put_off == UNDONE_WHY:
+        yield Next(Event.ROTATION_ORDERED, None)
     elif status.due is not None:
         for_end = status.due.at == status.renew
         event = Event.ROTATION_BEGINS_FOR_END if for_end else Event.ROTATION_BEGINS

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from rotator.audit import chain
+from rotator.audit.record import Actor
 from rotator.core.debt_state import Debt
+from rotator.core.order import Order
 from rotator.core.state import Rotation
 from rotator.errors import ConfigError
 from rotator.journal import cases
@@ -86,3 +88,15 @@ def recorded_in(connection: Connection, rotation: Rotation) -> RecordedRotation 
     """This rotation, in this state; None where the journal has it not."""
     row = cases.find_rotation(connection, rotation.id)
     return RecordedRotation.of(row, rotation) if row is not None else None
+
+
+def undone_by(connection: Connection, recorded: RecordedRotation) -> str:
+    """Who undid this rotation: of one that goes back after the pivot, who ordered it."""
+    if recorded.rotation.back:
+        return recorded.actor
+    orders = [
+        one["actor"]
+        for one in chain.records(connection, recorded.rotation.id)
+        if one["event"] == "order" and one["order"] == Order.UNDO
+    ]
+    return Actor(**orders[-1]).text if orders else ""

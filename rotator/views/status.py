@@ -21,11 +21,13 @@ from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.playbook import Playbook
-from rotator.schedules.rules import Due
+from rotator.schedules.rules import FOREVER, Due
 from rotator.usecases import situation
 from rotator.usecases.service import Service
 from rotator.usecases.situation import Situation
-from rotator.views.history import RecordedRotation, recorded_in
+from rotator.views.history import RecordedRotation, recorded_in, undone_by
+
+UNDONE_WHY = "undone"  # why no timer begins what a person undid
 
 
 class State(StrEnum):
@@ -69,6 +71,7 @@ class PlaybookStatus:
     holding: Holding | None  # who works on it, or did last
     without: Key | None  # in force and ordered to die, and consumers have no other one
     now: float
+    undone_by: str = ""  # who, where a person's undo keeps timers from the next rotation
 
     @property
     def rotation(self) -> Rotation | None:
@@ -134,7 +137,9 @@ class PlaybookStatus:
     def put_off(self) -> str:
         """Why it does not begin although it is due; '' where it does, or is not due."""
         due = self.due
-        return due.why if due is not None and due.at <= self.now < due.begins else ""
+        if due is None or self.now >= due.begins:
+            return ""
+        return due.why if due.at <= self.now or due.why == UNDONE_WHY else ""
 
     @property
     def overdue(self) -> bool:
@@ -215,12 +220,13 @@ def _read(
 ) -> PlaybookStatus:
     present = situation.read(connection, name, playbook, now, standing)
     case, row = present.case, present.row
+    recorded = recorded_in(connection, case.rotation) if case.rotation is not None else None
     counts_from, renew = (row["counts_from"], row["renew"]) if row else (None, None)
     return PlaybookStatus(
         name,
         playbook,
         case,
-        recorded_in(connection, case.rotation) if case.rotation is not None else None,
+        recorded,
         row["last_success"] if row else None,
         row["ends"] if row else None,
         renew,
@@ -229,6 +235,7 @@ def _read(
         present.holding,
         present.without,
         now,
+        undone_by(connection, recorded) if recorded and present.retry >= FOREVER else "",
     )
 
 
@@ -239,8 +246,12 @@ def _due(
     renew: float | None,
     now: float,
 ) -> Due | None:
-    """When it is due, and when a timer begins it: after a failure, not at once."""
-    due = playbook.due(counts_from, max(now, present.retry), renew)
+    """When it is due, and when a timer begins it: after a failure not at once, and never what a
+    person undid.
+    """
+    at = now if present.retry >= FOREVER else max(now, present.retry)
+    due = playbook.due(counts_from, at, renew)
     if due is None or present.retry <= now:
         return due
-    return replace(due, begins=max(due.begins, present.retry), why="failure")
+    why = UNDONE_WHY if present.retry >= FOREVER else "failure"
+    return replace(due, begins=max(due.begins, present.retry), why=why)

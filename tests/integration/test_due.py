@@ -5,7 +5,7 @@ it is now.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from rotator.views.explain import Event, explain
 from rotator.views.status import State, status_of
 from rotator.views.todo import PERSON
 from tests.integration.conftest import Bench, statements
+from tests.integration.test_rotation import by_hand, patient
 from tests.simulation.simulator import VirtualClock
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
@@ -221,6 +222,81 @@ def test_how_long_a_failure_holds_it_back_is_shown_and_a_change_or_a_person_ends
     clock.at += MINUTE
     assert bench.service.rotate("one").code == 0, "a person is never held back"
     assert not _rotated(bench, clock, clock.at + DAY)
+
+
+def _undone_while_it_waited(bench: Bench, clock: VirtualClock) -> None:
+    """For a key that a person makes."""
+    by_hand(bench)
+    bench.service.due(Request())
+    assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
+
+
+def _undone_after_its_pivot(bench: Bench, clock: VirtualClock) -> None:
+    patient(bench, grace="90d")
+    assert _rotated(bench, clock, clock.at)
+    assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
+
+
+@pytest.mark.parametrize("undo", [_undone_while_it_waited, _undone_after_its_pivot])
+@pytest.mark.parametrize("another_process", [False, True])
+def test_what_a_person_undid_no_timer_begins_again(
+    bench: Bench,
+    clock: VirtualClock,
+    undo: Callable[[Bench, VirtualClock], None],
+    another_process: bool,
+) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    before = bench.stored
+    undo(bench, clock)
+    assert bench.stored == before
+    if another_process:
+        bench.service.close()
+        bench.service = _service(bench, clock)
+    for days in (0.2, 2, 31, 70):
+        clock.at = MIDNIGHT + days * DAY
+        bench.service.due(Request())
+        playbook = bench.service.playbooks().get("one")
+        status = status_of(bench.service, "one", playbook)
+        assert status.running is None and bench.stored == before, "it waits for a person"
+    assert status.put_off == "undone" and not status.is_due
+    assert f"due, undone by {bench.service.actor.text}" in overview.cells(status)[-1]
+    told = shapes.status(status)
+    assert told["put_off"] == "undone" and told["begins"] is None
+    why = explain(bench.service, "one")
+    assert (Event.ROTATION_ORDERED, None) in [(one.event, one.at) for one in why.next]
+    assert any("undone by" in line for _, line in explained.ahead(why))
+
+
+def test_a_person_or_another_playbook_goes_on_after_an_undo(
+    bench: Bench, clock: VirtualClock
+) -> None:
+    bench.playbook(more="schedule: {every: 30d}")
+    _undone_after_its_pivot(bench, clock)
+    clock.at = MIDNIGHT + 31 * DAY
+    assert not _rotated(bench, clock, clock.at)
+    with pytest.MonkeyPatch.context() as patch:
+        _in_vain(patch, bench)
+        assert bench.service.rotate("one").code != 0, "a person's try, which fails by itself"
+    assert not _rotated(bench, clock, MIDNIGHT + 31 * DAY + HOUR / 2)
+    assert _rotated(bench, clock, MIDNIGHT + 31 * DAY + 2 * HOUR), "a failure like any"
+    assert orders.order(bench.service, "one", Order.UNDO, Request()).code == 0
+    assert not _rotated(bench, clock, MIDNIGHT + 70 * DAY)
+    bench.playbook(more="schedule: {every: 30d}\ntags: [mended]")
+    assert _rotated(bench, clock, MIDNIGHT + 71 * DAY), "another playbook is another try"
+
+
+def test_of_a_key_that_was_never_rotated_nobody_says_since_when_it_is_due(
+    bench: Bench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not since 1970."""
+    bench.playbook(more="schedule: {every: 30d}")
+    with monkeypatch.context() as patch:
+        _in_vain(patch, bench)
+        bench.service.due(Request())
+    clock.at += MINUTE
+    told = shapes.status(status_of(bench.service, "one", bench.service.playbooks().get("one")))
+    assert told["put_off"] == "failure" and told["due"] is None
+    assert told["begins"].startswith("2027-11-22T01:0")
 
 
 @pytest.mark.parametrize("another_process", [False, True])
