@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,12 @@ from rotator.errors import JournalError
 from rotator.journal import address, failures, tables
 
 _KNOWN = (tables.HEAD,)
+_WRITING = "BEGIN IMMEDIATE"
+SILENT = 30.0  # seconds without a word from PostgreSQL after which a connection is given up
+# Seconds that a transaction of a process that is frozen holds others up: PostgreSQL ends it then
+HOLDS = 30.0
+_HOLDS_NOBODY_UP = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
+_VERSION = text("SELECT version_num FROM alembic_version")
 _NETWORK = {
     "nfs",
     "nfs4",
@@ -39,6 +46,15 @@ _NETWORK = {
 }
 
 
+@dataclass
+class Silence:
+    """Of all connections to one PostgreSQL: after how many seconds without a word one is given up;
+    None: never.
+    """
+
+    seconds: float | None
+
+
 class Database:
     """Transactions on the journal. Thread-safe; `write()` is serialised within the process."""
 
@@ -49,9 +65,10 @@ class Database:
         self._file: tuple[int, int] | None = None  # SQLite's, once it was prepared
         # Of the transaction that is under way; `_writer` guards it
         self._after_commit: list[Callable[[], None]] = []
+        self._silence = Silence(SILENT)
         try:
             self._address = address.parse(url)
-            self._engine = _engine(self._address)
+            self._engine = _engine(self._address, self._silence)
         except ModuleNotFoundError as error:
             raise JournalError(
                 f"a PostgreSQL journal needs {error.name}", installed.way_to("postgres")
@@ -76,8 +93,38 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed when the block ends without an exception."""
-        with self._writer, failures.in_words(self.where, self.path), self._begin() as connection:
+        with (
+            self._alone(),
+            failures.in_words(self.where, self.path),
+            self._begin() as connection,
+        ):
             yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The one writer of this process. Who had to wait behind others whose database is silent
+        would wait for all of them, one after the other.
+
+        Raises JournalAway.
+        """
+        if not self._writer.acquire(timeout=2 * SILENT):
+            raise failures.JournalAway(
+                f"this process waits for the journal ({self.where}) since {2 * SILENT:.0f} s",
+                "does the database answer? nothing is lost",
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """For what may take long without a word: a migration."""
+        self._silence.seconds = None
+        try:
+            yield
+        finally:
+            self._silence.seconds = SILENT
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Within `write()`: call this right after the commit, before another thread can commit.
@@ -102,7 +149,7 @@ class Database:
         self._kept = None
         outer, self._after_commit = self._after_commit, []
         try:
-            self._start(connection, "BEGIN IMMEDIATE")
+            self._start(connection, _WRITING)
             yield connection
             connection.commit()
             acts = self._after_commit
@@ -141,6 +188,9 @@ class Database:
     def _start(self, connection: Connection, how: str) -> None:
         """Not by an event of SQLAlchemy: an engine that has one asks for more at each statement."""
         connection.begin()
+        if not self.is_sqlite and how == _WRITING and self._silence.seconds is not None:
+            # Of this transaction alone, so that a pooler has nothing to remember
+            connection.execute(_HOLDS_NOBODY_UP, {"ms": str(int(HOLDS * 1000))})
         if self.is_sqlite:
             raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
             _patiently(partial(raw.execute, how))
@@ -173,6 +223,15 @@ class Database:
                 )
         return True
 
+    def must_be_known(self) -> None:
+        """Raises JournalError where somebody upgraded the journal since it was opened: a newer
+        rotator may rest on what this one does not write.
+        """
+        with self.read() as connection:
+            version = str(connection.execute(_VERSION).scalar() or "")
+        if version not in _KNOWN:
+            raise self.of_another_version(version)
+
     def of_another_version(self, version: str) -> JournalError:
         """What to raise where the tables are of `version`, which this rotator does not know."""
         hint = (
@@ -190,9 +249,7 @@ class Database:
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return ""
-            return str(
-                connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
-            )
+            return str(connection.execute(_VERSION).scalar() or "")
 
     def empty(self) -> bool:
         """Whether nothing was ever rotated or adopted here."""
@@ -246,13 +303,11 @@ def serialise(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(7298241)"))
 
 
-def _engine(place: address.Address) -> Engine:
+def _engine(place: address.Address, silence: Silence) -> Engine:
     if place.url.get_backend_name() != "sqlite":
-        tables.know_postgresql()
-        # No statement is prepared by name: a pooler gives each transaction another connection,
-        # which has none of them.
-        arguments = {"connect_timeout": 10, "prepare_threshold": None, **place.arguments}
-        return create_engine(place.url, pool_pre_ping=True, connect_args=arguments)
+        from rotator.journal import patient  # late: the driver of an extra
+
+        return patient.engine(place, silence)
     engine = create_engine(place.url, connect_args={"timeout": 0.01, "check_same_thread": False})
     event.listen(engine, "connect", _sqlite_connect)
     return engine

@@ -31,7 +31,7 @@ def upgrade(database: Database) -> tuple[str, str]:
     before = database.version()
     if before > tables.HEAD:
         raise database.of_another_version(before)
-    with database.write() as connection:
+    with database.unhurried(), database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, database.version()

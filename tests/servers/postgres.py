@@ -8,6 +8,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,15 @@ class Postgres:
         listens = f"-h {HOST} -p {self.port}" if self.port else "-h ''"
         log, place = str(self.folder / "log"), f"-k {self.folder} {listens}"
         self._control("-w", "-l", log, "-o", place, "start")
+
+    def freeze(self, frozen: bool = True) -> None:
+        """The server and all that it started, as a hypervisor stops a machine; or let it go on."""
+        postmaster = int((Path(self._data) / "postmaster.pid").read_text().split()[0])
+        number = signal.SIGSTOP if frozen else signal.SIGCONT
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def stop(self, mode: str = "immediate") -> None:
         """`immediate`: as a crash ends it."""

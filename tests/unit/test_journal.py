@@ -331,10 +331,7 @@ def test_a_backup_over_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_its_driver_postgresql_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
-
-    monkeypatch.setattr("rotator.journal.database.create_engine", missing)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(JournalError, match="needs psycopg") as told:
         Database("postgresql://nowhere/x")
     assert "pip install 'psycopg[binary]" in told.value.hint
@@ -441,3 +438,28 @@ def test_a_key_file_is_made_where_there_are_no_hard_links(
     with pytest.raises(FileExistsError):
         KeySource(tmp_path / "rotator.key").make()
     assert sorted(path.name for path in tmp_path.glob("*rotator.key*")) == ["rotator.key"]
+
+
+def test_who_waits_too_long_behind_another_writer_of_the_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose database is silent would hold up all others, one after the other."""
+    journal = opened(tmp_path)
+    monkeypatch.setattr(database_door, "SILENT", 0.05)
+    entered, ends = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with journal.database.write():
+            entered.set()
+            ends.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert entered.wait(60)
+    with pytest.raises(failures.JournalAway, match="waits for the journal"):
+        journal.database.write().__enter__()
+    ends.set()
+    holder.join()
+    with journal.database.write():
+        pass
+    journal.database.close()
