@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
@@ -40,6 +42,7 @@ class Settings:
     blackout: tuple[Any, ...] = ()  # of all playbooks: see docs/schedules.md
     blackout_timezone: str = "UTC"
     notify: Mapping[str, Any] = field(default_factory=dict)  # channels of all playbooks, by name
+    node: str = ""  # the name by which playbooks mean this machine; its host name unless set
     trust: bool = False  # of /etc/rotator/rotator.toml alone: programs run whoever named them
 
     @property
@@ -57,6 +60,11 @@ class Settings:
         from rotator.playbook.blackouts import ForAll  # late, as above
 
         return ForAll(self.blackout, self.blackout_timezone)
+
+    @property
+    def node_name(self) -> str:
+        """By which `on:` of playbooks means where this runs."""
+        return self.node or socket.gethostname()
 
     @property
     def url(self) -> str:
@@ -105,6 +113,7 @@ _ENVIRONMENT = {
     "audit_stream": "ROTATOR_AUDIT_STREAM",
     "audit_export": "ROTATOR_AUDIT_EXPORT",
     "ephemeral": "ROTATOR_EPHEMERAL",
+    "node": "ROTATOR_NODE",
 }
 
 
@@ -139,6 +148,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         blackout=_blackout(values.get("blackout")),
         blackout_timezone=_blackout_zone(values),
         notify=values.get("notify", {}),
+        node=_node(values.get("node", "")),
         trust=trusted,
     )
 
@@ -272,6 +282,13 @@ def _switch(name: str, value: Any) -> bool:
     if (found := words.get(str(value).lower())) is None:
         raise ConfigError(f"{name}: {value} is neither true nor false", f"{name} = true")
     return found
+
+
+def _node(value: Any) -> str:
+    name = str(value)
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
+        raise ConfigError(f"node: '{name}' is no name", "letters, digits, `.`, `-` and `_`")
+    return name
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

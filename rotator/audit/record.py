@@ -20,7 +20,7 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: the person or service, the machine, and the way in (cli, due, demo, …)."""
+    """Who acts: the person or service, the node, and the way in (cli, due, demo, …)."""
 
     who: str
     where: str
@@ -32,9 +32,10 @@ class Actor:
 
 
 @cache
-def this_process(way: str) -> Actor:
+def this_process(way: str, node: str = "") -> Actor:
+    """`node`: the name of this machine, its host name unless a setting says another one."""
     user = os.environ.get("SUDO_USER") or _user()
-    return Actor(user, socket.gethostname(), way)
+    return Actor(user, node or socket.gethostname(), way)
 
 
 def _user() -> str:

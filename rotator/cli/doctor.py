@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rotator.usecases.exit_codes import End
 from rotator.views.callers import Callers
 from rotator.views.explain import Event, Explanation, Why, explain
 from rotator.views.health import Check, Checked, health
+from rotator.views.nodes import NodeStatus
 
 if TYPE_CHECKING:
     from rotator.usecases.service import Service
@@ -41,6 +42,8 @@ TEXTS: dict[Check, str] = {
     Check.KEY_GONE: "its current key {key} is gone at the provider",
     Check.CHANNEL: "nobody would be told: {detail}",
     Check.NOT_SENT: "{left}",
+    Check.ELSEWHERE: "{detail}",
+    Check.NODES: "{nodes}",
     Check.PREFLIGHT: "{detail}",
     Check.NOTHING_HINDERS: "nothing hinders a rotation",
 }
@@ -61,6 +64,7 @@ _HINTS: dict[Check, str] = {
     Check.AUDIT_EXPORT: "`rotator audit export` tries at once, and says why not",
     Check.DISK: "the journal needs room to write",
     Check.CALLED: "{calling}",
+    Check.NODES: "`rotator status` says which; bring them up to date",
     Check.WITHOUT_KEY: "{then}",
     Check.ROTATION_STUCK: "`rotator show {subject}`",
     Check.NOT_REVOKED: "`rotator show {subject}`",
@@ -201,6 +205,12 @@ def _calling(found: Callers) -> str:
     return "`rotator daemon`, or a timer that calls `rotate --due`: docs/run-it.md"
 
 
+def _nodes(found: Sequence[NodeStatus]) -> str:
+    alive = ", ".join(dict.fromkeys(one.name for one in found if one.alive)) or "none"
+    differ = ", ".join(dict.fromkeys(name for one in found for name in one.differs))
+    return f"alive: {alive}" + (f"; they have read different texts of {differ}" if differ else "")
+
+
 def _values(checked: Checked) -> dict[str, object]:
     """What stands in the sentences."""
     values: dict[str, object] = {
@@ -215,6 +225,7 @@ def _values(checked: Checked) -> dict[str, object]:
     if checked.key is not None:
         values["without"] = words.without(checked.subject, checked.key)
         values["then"] = words.then(checked.subject)
+    values["nodes"] = _nodes(checked.nodes)
     if checked.callers is not None:
         values["called"] = _called(checked.callers)
         values["calling"] = _calling(checked.callers)

@@ -10,9 +10,11 @@ import click
 from rotator.cli import console, shapes, todos, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
 from rotator.counting import count, span
+from rotator.engine.fleet import Elsewhere, Why
 from rotator.engine.keeper import short
 from rotator.schedules.rules import FOREVER
 from rotator.usecases.exit_codes import End, Exit, worst
+from rotator.views.nodes import NodeStatus
 from rotator.views.status import UNDONE_WHY, PlaybookStatus, State, Status
 from rotator.views.status import status as status_of_all
 
@@ -24,6 +26,10 @@ _PUT_OFF = {
     "blackout": "in the blackout {blackout}, until {}",
     "failure": "it failed, and is tried again {}",
     "undone": "undone by {}",
+    Why.ON: "waits for {}, where no daemon is seen",
+    Why.UNNAMED: "names no node (`on:`), and several are alive: {}",
+    Why.BEGUN: "was begun on {}, where no daemon is seen",
+    Why.OLDER: "a newer text of it was read elsewhere; `rotate {}` decides for this one",
 }
 
 
@@ -45,11 +51,26 @@ def status(as_json: bool) -> int:
     console.table(
         [cells(one) for one in seen.playbooks], below=[list(details(one)) for one in seen.playbooks]
     )
+    if len(seen.nodes) > 1:
+        console.put("nodes:")
+        console.table([node_cells(one) for one in seen.nodes], indent=2)
     return code
 
 
+def node_cells(node: NodeStatus) -> list[str]:
+    """The row of one daemon."""
+    read = count(node.playbooks, "playbook")
+    if node.differs:
+        read += f", of which others have read another text: {', '.join(node.differs)}"
+    seen = "alive" if node.alive else "not seen any more"
+    return [node.name, seen, f"rotator {node.version}", f"since {words.moment(node.started)}", read]
+
+
 def _data(seen: Status) -> dict[str, Any]:
-    return {"playbooks": [shapes.status(one) for one in seen.playbooks]}
+    return {
+        "playbooks": [shapes.status(one) for one in seen.playbooks],
+        "nodes": [shapes.node(one) for one in seen.nodes],
+    }
 
 
 def as_data(seen: Status) -> dict[str, Any]:
@@ -83,6 +104,8 @@ def _next(status: PlaybookStatus) -> str:
         return "due now"
     if status.put_off == UNDONE_WHY:
         return f"due, {_PUT_OFF[UNDONE_WHY].format(status.undone_by)}"
+    if status.elsewhere is not None and status.put_off == status.elsewhere.why:
+        return f"due, {_away(status, status.elsewhere)}"
     if status.put_off:
         blackout = status.due.blackout
         if status.due.begins >= FOREVER:
@@ -90,6 +113,12 @@ def _next(status: PlaybookStatus) -> str:
         until = words.moment(status.due.begins)
         return f"due, {_PUT_OFF[status.put_off].format(until, blackout=blackout)}"
     return f"due in {span(status.due.begins - status.now)}"
+
+
+def _away(status: PlaybookStatus, away: Elsewhere) -> str:
+    """Why no node works on it."""
+    about = status.name if away.why is Why.OLDER else ", ".join(away.nodes)
+    return _PUT_OFF[away.why].format(about)
 
 
 def details(status: PlaybookStatus) -> Iterator[str]:
@@ -102,6 +131,8 @@ def details(status: PlaybookStatus) -> Iterator[str]:
     if (failed := status.failed) is not None:
         ended = words.age(status.recorded.ended, status.now) if status.recorded is not None else ""
         yield f"{short(failed.id)} was {failed.outcome} {ended}: {failed.problem}"
+    if status.elsewhere is not None and (status.running is not None or status.living):
+        yield f"it does not go on: {_away(status, status.elsewhere)}"
     for one in todos.worded(status):
         yield one.line
         yield from (f"  {number}. {step}" for number, step in enumerate(one.steps, start=1))

@@ -29,6 +29,7 @@ from rotator.usecases.report import Report
 
 if TYPE_CHECKING:
     from rotator.views.history import RecordedRotation
+    from rotator.views.nodes import NodeStatus
     from rotator.views.status import PlaybookStatus
 
 
@@ -180,6 +181,7 @@ def status(found: PlaybookStatus) -> dict[str, Any]:
         "begins": at(found.due.begins if found.due and found.due.begins < FOREVER else None),
         "put_off": found.put_off or None,
         "blackout": (found.due.blackout if found.put_off and found.due else "") or None,
+        "on": list(found.playbook.shape.on) or None if found.playbook else None,
         "key_ends": at(found.key_ends),
         "pause": pause(found.pause),
         "rotation": rotation(found.rotation, found.recorded),
@@ -188,4 +190,17 @@ def status(found: PlaybookStatus) -> dict[str, Any]:
             {**asdict(one), "at": at(one.at), "hint": one.hint or None}
             for one in todos.worded(found)
         ],
+    }
+
+
+def node(found: NodeStatus) -> dict[str, Any]:
+    """One daemon of the journal."""
+    return {
+        "node": found.name,
+        "alive": found.alive,
+        "version": found.version,
+        "started": at(found.started),
+        "last_seen": at(found.seen),
+        "playbooks": found.playbooks,
+        "differs": list(found.differs),
     }

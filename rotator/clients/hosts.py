@@ -58,6 +58,10 @@ class HostsConnection:
     sudo: bool = setting("Ask for it by `sudo -n`", default=False, connection=True)
 
     @property
+    def local(self) -> bool:
+        return not self.host
+
+    @property
     def hosts(self) -> list[Host]:
         names = [self.host] if isinstance(self.host, str) else self.host or [""]
         return [Host(name, self.ssh_config, self.sudo) for name in names]

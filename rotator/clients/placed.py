@@ -49,6 +49,10 @@ class PlacedStore:
                 f"{self.path} is no absolute path", "on a host it begins with / or ~/"
             )
 
+    @property
+    def local(self) -> bool:
+        return not self.host
+
     def each(self) -> list[Self]:
         """One store for each host."""
         return (

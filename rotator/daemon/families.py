@@ -127,6 +127,18 @@ FAMILIES = (
         _B,
         _NAME,
     ),
+    Family(
+        "playbook_without_node",
+        "1: no node that is alive may work on it; no series where one may.",
+        _B,
+        _NAME,
+    ),
+    Family(
+        "playbook_texts_differ",
+        "1: nodes that are alive have read different texts of it; no series where they agree.",
+        _B,
+        _NAME,
+    ),
     Family("needs_attention", "1: it stands until a person acts.", _B, _NAME),
     Family("rotations_under_way", "Rotations that have not ended.", _J, ("phase",)),
     Family("revocations_outstanding", "Old keys that live.", _J, ("phase",)),
@@ -148,6 +160,12 @@ FAMILIES = (
         "Notices that were given up since their channel last worked.",
         _J,
         ("channel",),
+    ),
+    Family(
+        "node_last_seen_timestamp_seconds",
+        "When a daemon last said that it is alive; no series a week later.",
+        _J,
+        ("node", "version"),
     ),
     Family("audit_records", "The number of the last audit record.", _J),
     Family(

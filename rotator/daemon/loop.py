@@ -20,6 +20,7 @@ from rotator import deadline
 from rotator.daemon.log import Log
 from rotator.daemon.reloads import Reload, Reloads
 from rotator.daemon.supervisor import Supervisor
+from rotator.engine.fleet import REPORT_EVERY
 from rotator.engine.pool import Pool
 from rotator.engine.stopping import PATIENCE, Stopping
 from rotator.errors import BusyError, LeaseLost, RotatorError
@@ -70,6 +71,8 @@ class Loop:
         self._stopped = 0.0  # monotonic: when it was told to stop
         self._unread = self._unexported = ""  # what was told of files, and of the audit log
         self._next_tick = self._next_look = self._next_reconcile = 0.0  # monotonic
+        self._next_report = 0.0  # monotonic, too
+        self._told_of: Loaded | None = None  # the playbooks that this node said it has read
         self._tries = 0
 
     # --- from other threads, and from signals ---
@@ -110,6 +113,9 @@ class Loop:
             self._supervisor.alive(self._status())
             self.pause()
         self._drain()
+        if self._told_of is not None:
+            with contextlib.suppress(RotatorError):  # the others find out by themselves
+                self.runtime.fleet.leave()
 
     def pause(self) -> None:
         """Until something asks for it, a second at most."""
@@ -146,6 +152,8 @@ class Loop:
                 took = 0.0 if begins else time.monotonic() - begun
                 self._next_look = time.monotonic() + took * _SHARE
                 self._ticked()
+            elif time.monotonic() >= self._next_report and not self.tick_error:
+                self._report()
         except Exception as error:
             words, hint = _in_words(error)
             if words != self.tick_error:
@@ -175,7 +183,10 @@ class Loop:
         """Begin what is due now; whether anything was. Raises JournalError."""
         runtime, loaded = self.runtime, self.reloads.last.loaded
         runtime.keeper  # noqa: B018  (opened once, before the threads)
+        runtime.journal.database.must_be_known()
         due.ticked(runtime)
+        if loaded is not self._told_of or time.monotonic() >= self._next_report:
+            self._report()  # before anything is begun: others must know of this node
         request = Request(only_if_due=True)
         begun = self._free(due.names_due(runtime, loaded, exactly=True), loaded)
         for name, group in begun:
@@ -189,6 +200,12 @@ class Loop:
             looking = due.reconciling(runtime, name, loaded)
             self.pool.add(looking, group, partial(self._looked, name), partial(self._failed, name))
         return bool(begun or looked)
+
+    def _report(self) -> None:
+        """That this node is alive, and what it has read. Raises JournalError."""
+        loaded = self.reloads.last.loaded
+        self.runtime.fleet.report(loaded, self.runtime.clock.now())
+        self._told_of, self._next_report = loaded, time.monotonic() + REPORT_EVERY
 
     def _free(self, wanted: Iterable[str], loaded: Loaded) -> list[tuple[str, str]]:
         """Those that may be begun, under way from here on, each with its group."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy import Connection
 
 from rotator import __version__
 from rotator.audit import checkpoint
@@ -25,12 +26,14 @@ from rotator.daemon.key_times import put_off, times
 from rotator.daemon.loop import Loop
 from rotator.engine.events import CallEnded, Ended, Event
 from rotator.errors import JournalError
-from rotator.journal import killed, measures, notices, pauses
+from rotator.journal import killed, measures, nodes, notices, pauses
 from rotator.journal.measures import KeyTimes, Measures, Since
+from rotator.journal.nodes import Node
 from rotator.journal.notices import Outstanding
 from rotator.journal.pauses import Pause
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
+from rotator.usecases import placing
 
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 # Each is there from the start, at 0: the first increase of a series that was not there is unseen.
@@ -113,6 +116,8 @@ class Metrics(Collector):
                     pauses.standing(connection, now),
                     not checkpoint.standing(connection, journal),
                     notices.outstanding(connection),
+                    nodes.load(connection, now),
+                    self._without_node(connection, books, now),
                 )
         except JournalError:
             _put(families, "journal_up", False)
@@ -123,12 +128,23 @@ class Metrics(Collector):
         _of_unfinished(families, found, books)
         _of_journal(families, found)
         _of_notices(families, found, self._channels(books))
+        _of_nodes(families, found, books)
         yield from _of(families, *Source)
 
     def _channels(self, books: Books) -> list[str]:
         """All that are told, by name."""
         own = [one.name for book, _ in books.values() for one in book.channels]
         return [*self._loop.runtime.settings.notify, *own]
+
+    def _without_node(self, connection: Connection, books: Books, now: float) -> list[str]:
+        """Playbooks on which no node that is alive may work."""
+        fleet = self._loop.runtime.fleet
+        present, newest = fleet.present(connection, now), fleet.newest(connection, books)
+        return [
+            name
+            for name, (book, _) in books.items()
+            if placing.nowhere(connection, present, name, book, newest) is not None
+        ]
 
     def _of_process(self, families: Families) -> None:
         last = self._loop.reloads.last
@@ -151,6 +167,8 @@ class _Found:
     pauses: Sequence[Pause]
     intact: bool
     notices: Mapping[str, Outstanding]
+    nodes: Sequence[Node]
+    without_node: Sequence[str]
 
 
 class _Books:
@@ -220,6 +238,20 @@ def _of_unfinished(families: Families, found: _Found, books: Books) -> None:
     for name in sorted(books.keys() | standing | found.without):
         stands = name in standing or name in found.without
         families["needs_attention"].add_metric([name], stands)
+
+
+def _of_nodes(families: Families, found: _Found, books: Books) -> None:
+    for name in found.without_node:
+        families["playbook_without_node"].add_metric([name], 1)
+    for name in nodes.differing(found.nodes):
+        if name in books:
+            families["playbook_texts_differ"].add_metric([name], 1)
+    seen: dict[tuple[str, str], float] = {}
+    for node in found.nodes:
+        labels = (node.name, node.version)
+        seen[labels] = max(node.seen, seen.get(labels, 0.0))
+    for labels, at in sorted(seen.items()):
+        families["node_last_seen_timestamp_seconds"].add_metric(labels, at)
 
 
 def _first(moments: Iterable[Since]) -> dict[str, float]:

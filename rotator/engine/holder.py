@@ -65,6 +65,8 @@ class Holder:
     paused: bool = False
     # Whether this process was told to stop: the call in hand is the last one
     stops: Callable[[], bool] = lambda: False
+    # Whether its stores and consumers are another node's
+    away: bool = False
 
     def __post_init__(self) -> None:
         self._purpose = "rotation"
@@ -75,7 +77,8 @@ class Holder:
         self._opened: dict[Key, Credential] = {}
         with self.journal.database.read() as connection:
             self._times = clocks.load(connection, self.playbook)
-            self.case = replace(cases.load(connection, self.playbook), paused=self.paused)
+            case = cases.load(connection, self.playbook)
+        self.case = replace(case, paused=self.paused, away=self.away)
         # As it is in the journal: waits and looks alone are not worth a transaction.
         self._saved = self.case
 
@@ -201,7 +204,8 @@ class Holder:
             compromised=leaked,
             revoke_first=first,
         )
-        self.start(begun, cases.Beginning(kept(book), who or self.actor.text, reason, counts_from))
+        actor, node = who or self.actor.text, "" if self.away else self.actor.where
+        self.start(begun, cases.Beginning(kept(book), actor, reason, counts_from, node))
         return begun.id
 
     def order(self, given: Order, unit: Unit, reason: str = "", who: str = "") -> Refusal | None:

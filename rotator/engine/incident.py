@@ -24,7 +24,7 @@ def targets(
     journal: Journal, playbook: Playbook, case: Case, key_id: str, now: float
 ) -> tuple[Key, ...]:
     """The keys to kill: the one that a person named, else the one in force and every older one that
-    lives.
+    lives. Away from its node no store is asked: it would be another one.
 
     Raises RefusedError where nobody knows which key it is, or where one of them authenticates the
     making of another.
@@ -36,6 +36,8 @@ def targets(
         if key_id
         else incident.to_kill(case.rotation, case.debts, current)
     )
+    if not keys and case.away:
+        raise _nobody_knows(playbook, "its stores are another node's")
     if not keys:
         keys = (in_the_stores(journal, playbook, now),)
     for key in keys:
@@ -58,6 +60,8 @@ def replaces(
     if not key_id or any(key.same(coming) for key in keys):
         return True
     if current is None:
+        if case.away:
+            return True
         try:
             current = in_the_stores(journal, playbook, now)
         except RefusedError:
@@ -96,7 +100,11 @@ def in_the_stores(journal: Journal, playbook: Playbook, now: float) -> Key:
             return identity.identify(journal, playbook, credential, now, listing, leaked=True)[0]
     except RotatorError as error:
         why = error.message
-    raise RefusedError(
+    raise _nobody_knows(playbook, why)
+
+
+def _nobody_knows(playbook: Playbook, why: str) -> RefusedError:
+    return RefusedError(
         f"nobody knows which key of {playbook.name} leaked: {why}{_told(_records(playbook) or [])}",
         f"name it: `rotate {playbook.name} --compromised --revoke-first --key ID`",
     )

@@ -54,7 +54,7 @@ def kill_first(
     holder: Holder, key_id: str = "", reason: str = "", who: str = ""
 ) -> standing.Answer:
     """Kill the key in force and all older ones, or the one that is named; another rotation
-    makes the new key.
+    makes the new key. Away from its node that one is begun, and left to the node.
 
     Raises RefusedError where nobody knows which key it is, or where it makes the others.
     """
@@ -84,7 +84,7 @@ def kill_first(
         if current is None and not key_id:
             cases.set_current(writing.connection, holder.playbook, keys[0])
     holder.killing = keys
-    if rotation is not None and rotation.phase is Phase.STUCK:
+    if rotation is not None and rotation.phase is Phase.STUCK and not holder.away:
         go_on_by_today(holder)
     after = holder.case.rotation
     if replaced and rotation is not None and after is not None and after.phase is Phase.ENDED:
@@ -119,6 +119,8 @@ def take_up_orders(holder: Holder) -> None:
     with holder.journal.database.read() as connection:
         waiting = standing.waiting(connection, holder.playbook)
     for order in waiting:
+        if holder.away and order.kind is not Order.REVOKE_FIRST:
+            continue  # its node makes the new key
         try:
             answer = _carried_out(holder, order)
         except (RefusedError, ConfigError, PluginError) as error:

@@ -110,7 +110,9 @@ def _go_back(holder: Holder, reason: str, who: str) -> str:
     if isinstance(debt, Refusal):
         raise _refused(name, debt)
     rotation = begin_back(str(ULID()), book.plan, debt, now)
-    holder.start(rotation, cases.Beginning(kept(book), who or holder.actor.text, reason))
+    actor = holder.actor
+    beginning = cases.Beginning(kept(book), who or actor.text, reason, node=actor.where)
+    holder.start(rotation, beginning)
     return rotation.id
 
 

@@ -92,7 +92,7 @@ class Session(Holder):
         leaked.take_up_orders(self)
         self._mind_the_clock()
         self._wake()
-        unit, action = turn.turn(self.case.rotation, self.case.acting)
+        unit, action = turn.turn(self.case.turning, self.case.acting)
         if unit is None or not (isinstance(action, Call) and action.op in EFFECTS):
             return unit, action
         # A playbook that does not open is reported before anything is intended.
@@ -128,7 +128,7 @@ class Session(Holder):
 
     def _due(self) -> list[Unit]:
         """Units whose wait is over."""
-        rotation, now = self.case.rotation, self.clock.now()
+        rotation, now = self.case.turning, self.clock.now()
         units: list[Unit] = (
             [rotation] if rotation and rotation.phase not in (Phase.ENDED, Phase.SETTLE) else []
         )

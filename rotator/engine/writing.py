@@ -112,7 +112,7 @@ class Writing:
 
     def next(self, intend: bool = True) -> tuple[Unit | None, Action]:
         """Whose turn it is then, with the intent written down if it is an effect."""
-        unit, action = turn.turn(self.case.rotation, self.case.acting)
+        unit, action = turn.turn(self.case.turning, self.case.acting)
         if intend and isinstance(action, Call) and action.op in EFFECTS and unit is not None:
             self.case = replace(self.case, intent=action, intent_of=unit.id)
             self.record(unit, "intent", action)

@@ -17,6 +17,7 @@ from rotator.core.state import Phase, Rotation
 from rotator.journal import codec, credentials, tables
 
 FOREVER = 4e9
+_ANYWHERE = (DebtPhase.REVOKE, DebtPhase.PROVE)  # the provider alone is asked
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _ROTATIONS, _DEBTS, _PLAYBOOKS = tables.rotations, tables.debts, tables.playbooks
@@ -53,6 +54,8 @@ class Case:
     intent: Call | None = None
     intent_of: str = ""  # id of the rotation or debt that the intent is of
     paused: bool = False  # the clock moves nothing of it
+    # Its stores and consumers are another node's: here nothing is done but what needs none of them
+    away: bool = False
 
     @property
     def unfinished(self) -> Rotation | None:
@@ -62,8 +65,17 @@ class Case:
 
     @property
     def acting(self) -> tuple[Debt, ...]:
-        """Debts that may act: a pause holds orderly ones, never what leaked or was made in vain."""
+        """Debts that may act: a pause holds orderly ones, never what leaked or was made in vain.
+        Away from its node, what a person ordered to die at once does, up to the proof of it.
+        """
+        if self.away:
+            return tuple(one for one in self.debts if one.at_once and one.phase in _ANYWHERE)
         return tuple(debt for debt in self.debts if debt.urgent) if self.paused else self.debts
+
+    @property
+    def turning(self) -> Rotation | None:
+        """The rotation as far as it may act."""
+        return None if self.away else self.rotation
 
     def having(self, unit: Rotation | Debt) -> Case:
         """With this state of one of its units."""
@@ -85,6 +97,7 @@ class Beginning:
     actor: str
     reason: str
     counts_from: float | None = None  # the due moment that it belongs to; None: its beginning
+    node: str = ""  # where it is begun
 
 
 def load(connection: Connection, playbook: str) -> Case:
@@ -112,6 +125,7 @@ def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: 
             "reason": beginning.reason,
             "began": at,
             "counts_from": beginning.counts_from,
+            "node": beginning.node or None,
             **_rotation_row(rotation, None, at),
         },
     )

@@ -32,7 +32,8 @@ def rename(connection: Connection, sealer: Sealer | None, old: str, new: str) ->
     _seals(connection, sealer, old, new)
     for table in (tables.rotations, tables.debts):
         _states(connection, table, old, new)
-    for table in (*_FOLLOW, tables.store_versions):
+    connection.execute(delete(tables.texts).where(tables.texts.c.playbook == new))
+    for table in (*_FOLLOW, tables.store_versions, tables.texts):
         connection.execute(update(table).where(table.c.playbook == old).values(playbook=new))
     playbooks, pauses = tables.playbooks, tables.pauses
     connection.execute(update(playbooks).where(playbooks.c.name == old).values(name=new))
@@ -48,7 +49,7 @@ def forget(connection: Connection, playbook: str) -> None:
     and in the history.
     """
     credentials.erase_all_but(connection, playbook, ())
-    for table in (tables.store_versions, *_FOLLOW):
+    for table in (tables.store_versions, tables.texts, *_FOLLOW):
         connection.execute(delete(table).where(table.c.playbook == playbook))
     connection.execute(delete(tables.playbooks).where(tables.playbooks.c.name == playbook))
     connection.execute(delete(tables.pauses).where(tables.pauses.c.scope == f"playbook {playbook}"))

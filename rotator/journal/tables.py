@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0010"  # the newest migration; a test holds it against migrations/
+HEAD = "0011"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -95,6 +95,7 @@ rotations = Table(
     Column("counts_from", Float, comment="the due moment that it belongs to; null: its beginning"),
     Column("seen", Float, comment="the clock when this state was written"),
     Column("attention", Boolean, comment="it stands until a person acts"),
+    Column("node", String(200), comment="where it was begun; null: before nodes had names"),
     Column("told", Integer, comment="notices: null, 1 its beginning, 2 its end, too"),
     Index("rotations_to_tell", "id", sqlite_where=text("told IS NULL OR told < 2")),
     Index("active_rotations_by_due", "due", sqlite_where=text("active")),
@@ -244,6 +245,30 @@ notices = Table(
     Index("notices_that_stand", "playbook", sqlite_where=text("stands")),
     Index("notices_given_up", "channel", sqlite_where=text("state = 'given up'")),
     Index("notices_by_end", "ended"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("instance", String(40), primary_key=True, comment="one process of a daemon"),
+    Column("name", String(200), nullable=False),
+    Column("started", Float, nullable=False),
+    Column("seen", Float, nullable=False, comment="the server's clock (PostgreSQL), or the wall's"),
+    Column("version", String(60), nullable=False),
+    Column("texts", Text, nullable=False, comment="JSON: a digest of each playbook that it read"),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("playbook", String(200), primary_key=True),
+    Column("digest", String(40), primary_key=True),
+    Column(
+        "since",
+        Float,
+        nullable=False,
+        comment="when any node read it first, or a person decided for it; `seen`'s clock",
+    ),
 )
 
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy

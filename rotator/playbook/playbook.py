@@ -9,9 +9,9 @@ from typing import Any
 
 from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.model import Credential, Evidence, Held
-from rotator.playbook import blackouts
+from rotator.playbook import blackouts, locality
 from rotator.playbook.blackouts import Blackouts
-from rotator.playbook.schema import Shape
+from rotator.playbook.schema import ANY_NODE, Shape
 from rotator.plugin import Probe, Provider, Restarter, Store
 from rotator.plugin.channel import Channel, Kind
 from rotator.plugin.monitor import Monitor
@@ -94,6 +94,32 @@ class Playbook:
     def credential_in(self, held: Held) -> Credential:
         """What a store holds, with its id where what stands beside the value tells it."""
         return Credential(held.values or {}, self.provider.id_of(held.beside))
+
+    # --- where it runs ---
+    @cached_property
+    def local_places(self) -> tuple[str, ...]:
+        """Stores and consumers that are on the machine where rotator runs."""
+        return locality.places(
+            [("store", one.name, one.store) for one in self.stores]
+            + [("consumer", one.name, one.restarter) for one in self.consumers]
+        )
+
+    @cached_property
+    def local(self) -> tuple[str, ...]:
+        """All of it that is on that machine: besides, what else it asks there, and the secrets that
+        it takes from there.
+        """
+        others: list[tuple[str, str, Any]] = [("provider", self.provider_name, self.provider)]
+        others += [("probe", one.name, one) for one in self.probes]
+        parts = [self.provider, *self.probes]
+        parts += [entry.store for entry in self.stores]
+        parts += [entry.restarter for entry in self.consumers]
+        return (*self.local_places, *locality.places(others), *locality.secrets(parts))
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it says of itself that each node has what it works with."""
+        return ANY_NODE in self.shape.on
 
     # --- its schedule; `counts_from` is the moment that its last success belonged to (Unix
     # seconds); at `renew` its key is to be replaced because it ends ---

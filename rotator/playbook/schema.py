@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,6 +21,8 @@ from rotator.plugin.channel import ASKED, USUAL, Kind
 from rotator.schedules import blackouts, cron, rules, windows, zones
 from rotator.schedules.opening import Opening
 
+ANY_NODE = "*"
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # Keys of later versions: refused as such, never ignored.
 NOT_YET = {"group", "approval", "pool", "seen"}
 
@@ -238,6 +241,13 @@ class Shape(Model):
     description: str = ""
     owner: str = ""
     tags: list[str] = []
+    on: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Names of the nodes on which it runs, where it works with what is on one machine;"
+            " '*': any, each has the same"
+        ),
+    )
     schedule: Schedule | None = None
     max_age: Duration | None = Field(
         None, description="Overdue after this: no window holds it back any more"
@@ -268,6 +278,21 @@ class Shape(Model):
     for_each: list[dict[str, Any]] | None = Field(
         None, description="One playbook for each; {name} is filled in"
     )
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("on")
+    @classmethod
+    def _nodes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("`on` names no node: leave it out, or name one")
+        for name in value:
+            if name != ANY_NODE and not _NODE.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a node: as `hostname` prints it")
+        return value
 
     @field_validator("store", "restart", "verify", "notify", mode="before")
     @classmethod

@@ -147,7 +147,8 @@ class _Builder:
         return found
 
     def _key(self, node: yaml.Node) -> str:
-        return str(self._scalar(node)) if isinstance(node, yaml.ScalarNode) else "?"
+        """As it is written: YAML 1.1 would read `on` as a truth value."""
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
 
     def _scalar(self, node: yaml.Node) -> Any:
         if node.tag == _PLAIN:

@@ -5,7 +5,7 @@ polls, retries or logs: the engine owns time. Raises `TransientError` (ask later
 and its kin (do not), `OutcomeUnknown` (it may have happened). How one is written: docs/plugins.md.
 """
 
-from rotator.plugin.capabilities import Address, UsualAddress, has
+from rotator.plugin.capabilities import Address, Local, UsualAddress, has
 from rotator.plugin.integration import Integration, Wrapping
 from rotator.plugin.probe import AsksWithKey, Foreseen, Probe, ProbeDefaults
 from rotator.plugin.provider import (
@@ -71,6 +71,7 @@ __all__ = [
     "Integration",
     "KeepsMounts",
     "KeyFields",
+    "Local",
     "Mounted",
     "Nudged",
     "Probe",

@@ -30,6 +30,17 @@ class Address:
 
 
 @runtime_checkable
+class Local(Protocol):
+    """A plugin that may work on the machine where rotator runs: with its files, its processes, its
+    programs. What has no such property works the same from everywhere.
+    """
+
+    @property
+    def local(self) -> bool:
+        """Whether it does, by its settings: then its playbook runs where its `on` says."""
+
+
+@runtime_checkable
 class UsualAddress(Protocol):
     """A plugin, or a part of its settings, that knows where it goes when no playbook says it."""
 

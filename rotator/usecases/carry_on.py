@@ -27,11 +27,11 @@ def carry_on(runtime: Runtime, session: Session, request: Request) -> Work[Repor
         session.say_purpose()
         action = session.advance()
         now, case = runtime.clock.now(), session.case
-        if not isinstance(action, WaitUntil) or stay.is_over(case.rotation, case.acting, now):
+        if not isinstance(action, WaitUntil) or stay.is_over(case.turning, case.acting, now):
             break
         if _tried_in_vain(session.killing, case.debts) and not request.wait:
             break
-        runtime.waits(*turn(case.rotation, case.acting))
+        runtime.waits(*turn(case.turning, case.acting))
         yield from _wait(runtime, session.playbook, min(action.at, now + SHORT))
     rotation = session.case.rotation
     stuck = rotation is not None and rotation.phase is Phase.STUCK

@@ -42,7 +42,7 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
 
 def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[str]:
     """Playbooks of which something is due now, but for those that a pause suspends; and those for
-    which an order waits that nobody took up.
+    which an order waits that nobody took up. None that is another node's.
 
     `exactly`: none before its moment. Raises JournalError.
     """
@@ -62,11 +62,12 @@ def names_due(runtime: Runtime, loaded: Loaded, exactly: bool = False) -> set[st
                 continue
             if not situation.read(connection, name, book, now, present).urgent:
                 names.discard(name)
-        return names | {
+        names |= {
             name
             for name in standing.playbooks(connection) & loaded.playbooks.keys()
             if not _is_worked_on(connection, name)
         }
+    return runtime.here_alone(names, loaded)
 
 
 def _is_worked_on(connection: Connection, name: str) -> bool:

@@ -27,11 +27,15 @@ def with_the_lease(
     hand_over: Callable[[], int],
     mine: Callable[[Leased, int], Work[T]],
     followed: Callable[[int], T | None],
+    anywhere: bool = False,
+    besides: str = "",
 ) -> Work[T]:
-    """`mine` is done by this process, as soon as it gets the lease.
+    """`mine` is done by this process, as soon as it gets the lease; where the playbook is another
+    node's, only if that may be done `anywhere`.
 
     Where another process holds it, `hand_over` writes the order down once and gives its number, 0
-    before; `followed` looks what becomes of it, None while the holder is at it.
+    before; `followed` looks what becomes of it, None while the holder is at it. Raises
+    RefusedError, with what else there is to do (`besides`), where another node would have to do it.
     """
     number = 0
     while True:
@@ -44,7 +48,11 @@ def with_the_lease(
                 None, WaitUntil(again, _what_the_holder_does(runtime.situation(name, loaded)))
             )
         else:
-            with runtime.working(name, held, loaded) as leased:
+            away = runtime.elsewhere(name, loaded)
+            if away is not None and not anywhere:
+                runtime.keeper.give_back(held)
+                raise away.refusal(name, runtime.fleet.node, besides)
+            with runtime.working(name, held, loaded, away is not None) as leased:
                 return (yield from mine(leased, number))
         if number and (found := followed(number)) is not None:
             return found

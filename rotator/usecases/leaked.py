@@ -29,11 +29,16 @@ from rotator.usecases.report import Report
 from rotator.usecases.request import Request
 from rotator.usecases.runtime import Leased, Runtime
 
+# A key dies from everywhere; where its consumers are, the new one is brought out
+_FROM_HERE = "whatever it costs, from here: `rotate {name} --compromised --revoke-first`"
 _SEARCH = 5.0  # seconds in which no further playbook is asked whose stores hold a key
 
 
 def leaked(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
     """The key dies first, or is replaced first, as the request says.
+
+    Where the playbook is another node's, its key dies all the same if it is to die first: the
+    provider alone is asked for that, and the other node makes the new one.
 
     Where another process holds the lease, the order is written down for it, and this one looks what
     becomes of it; it goes on by itself as soon as it gets the lease. Raises RefusedError,
@@ -59,6 +64,8 @@ def leaked(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Wor
             partial(_hand_over, runtime, name, request, kind),
             mine,
             partial(followed, runtime, name),
+            anywhere=request.revoke_first,
+            besides=_FROM_HERE.format(name=name),
         )
     )
 

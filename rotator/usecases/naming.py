@@ -24,7 +24,7 @@ def rename(runtime: Runtime, old: str, new: str) -> None:
     loaded.get(new)
     if old in loaded.playbooks:
         raise RefusedError(f"{old} is still a playbook", f"rename its file to {new}.yaml first")
-    with runtime.leased(old) as before, runtime.leased(new) as after:
+    with runtime.leased(old, True) as before, runtime.leased(new, True) as after:
         current, other = before.situation.current, after.situation.current
         _refuse_unknown(before.situation)
         _refuse_unfinished(before.session.case, old)
@@ -74,7 +74,7 @@ def forget(runtime: Runtime, name: str, gone: bool = False) -> None:
     """
     if name in runtime.playbooks().playbooks:
         raise RefusedError(f"{name} is still a playbook", "take its file away first")
-    with runtime.leased(name) as leased:
+    with runtime.leased(name, anywhere=True) as leased:
         case, current = leased.session.case, leased.situation.current
         _refuse_unknown(leased.situation)
         _refuse_unfinished(case, name)
@@ -120,7 +120,7 @@ def let_go(runtime: Runtime, name: str, key_id: str, reason: str) -> None:
 
     Raises RefusedError for one that was made here.
     """
-    with runtime.session(name) as session:
+    with runtime.session(name, anywhere=True) as session:
         debts = [
             debt
             for debt in session.case.debts

@@ -81,6 +81,10 @@ def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> 
     playbook = expected(before, loaded)
     if not request.only_if_due:
         _refuse_paused(before)
+        if playbook is not None and before.unfinished is None:
+            away = runtime.keeps_from_beginning(playbook, by_timer=False)
+            if away is not None:
+                raise away.refusal(name, runtime.fleet.node)
     with (yield from runtime.leasing(name, loaded)) as leased:
         return (yield from _under_lease(runtime, leased, playbook, request))
 
@@ -106,11 +110,14 @@ def _under_lease(
     now, by_timer = runtime.clock.now(), request.only_if_due
     without = present.without is not None
     waits = present.pause is not None or (by_timer and not present.is_due(now))
-    if playbook is None or (waits and not without):
+    away = runtime.keeps_from_beginning(playbook, by_timer) if playbook is not None else None
+    if playbook is None or away is not None or (waits and not without):
         report = yield from carry_on(runtime, session, request)
         # The last rotation is no work of this command.
         return replace(report, rotation=None, untouched=True)
     counts_from = playbook.belongs_to(present.counts_from, now) if by_timer else None
     runtime.must_go_on()
+    if not by_timer:
+        runtime.fleet.decide(playbook, now)
     session.begin(playbook, request.reason, leaked=without, first=without, counts_from=counts_from)
     return (yield from carry_on(runtime, session, request))

@@ -19,6 +19,7 @@ from rotator.core.plan import Key
 from rotator.core.turn import Unit
 from rotator.engine.agenda import Agenda
 from rotator.engine.clock import Clock, SystemClock
+from rotator.engine.fleet import Elsewhere, Fleet, Why, is_older
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.listeners import AuditStream, Listeners
 from rotator.engine.performed import Performed
@@ -35,7 +36,7 @@ from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import ChannelEntry, Playbook
 from rotator.playbook.registry import Registry
 from rotator.settings import Settings
-from rotator.usecases import situation
+from rotator.usecases import placing, situation
 from rotator.usecases.situation import Situation, expected
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         self.directory = self.settings.directory
-        self.actor: Actor = this_process(self.way)
+        self.actor: Actor = this_process(self.way, self.settings.node_name)
         targets = self.settings.audit_stream
         self.listeners = Listeners([AuditStream(Stream(targets))] if targets else [])
         self.traces: Ends | None = None  # what is closed after all else, as the last to hear
@@ -117,6 +118,7 @@ class Runtime:
         self._outbox: Outbox | None = None
         self._channels: tuple[ChannelEntry, ...] | None = None
         self._seen: Loaded | None = None
+        self._fleet: Fleet | None = None
         self._ordered: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     @property
@@ -143,6 +145,13 @@ class Runtime:
         if self._agenda is None:
             self._agenda = Agenda(self.journal)
         return self._agenda
+
+    @property
+    def fleet(self) -> Fleet:
+        """This node among those of the journal."""
+        if self._fleet is None:
+            self._fleet = Fleet(self.journal, self.settings.node_name)
+        return self._fleet
 
     @property
     def outbox(self) -> Outbox:
@@ -261,6 +270,53 @@ class Runtime:
             self._ordered = (self.clock.now(), names)
         return name in names
 
+    # --- where it is worked on ---
+    def elsewhere(self, name: str, loaded: Loaded) -> Elsewhere | None:
+        """Why this node leaves a playbook to others; None where it may work on it."""
+        playbook = loaded.playbooks.get(name) or self._kept(name)
+        if playbook is None or not (self.fleet.shared or playbook.shape.on):
+            return None
+        with self.journal.database.read() as connection:
+            present = self.fleet.present(connection, self.clock.now())
+            return placing.elsewhere(connection, present, name, playbook)
+
+    def here_alone(self, names: set[str], loaded: Loaded) -> set[str]:
+        """Those of what is due that a timer works on here. Raises JournalError."""
+        self.fleet.note(loaded, self.clock.now())
+        if not names or not (self.fleet.shared or any(_names_nodes(loaded, one) for one in names)):
+            return names
+        books = {name: loaded.playbooks.get(name) or self._kept(name) for name in names}
+        with self.journal.database.read() as connection:
+            present = self.fleet.present(connection, self.clock.now())
+            newest = self.fleet.newest(connection, names)
+            return {
+                name
+                for name, book in books.items()
+                if placing.put_off(connection, present, name, book, newest) is None
+            }
+
+    def keeps_from_beginning(self, playbook: Playbook, by_timer: bool) -> Elsewhere | None:
+        """Why this node does not begin a rotation, whatever else of it goes on here."""
+        if not (self.fleet.shared or playbook.shape.on):
+            return None
+        with self.journal.database.read() as connection:
+            found = self.fleet.present(connection, self.clock.now()).may_not_begin(playbook)
+            newest = self.fleet.newest(connection, [playbook.name]) if by_timer else {}
+        return found or (Elsewhere(Why.OLDER) if is_older(playbook, newest) else None)
+
+    def must_be_here(self, name: str, loaded: Loaded) -> None:
+        """Raises RefusedError where another node works on it."""
+        if (away := self.elsewhere(name, loaded)) is not None:
+            raise away.refusal(name, self.fleet.node)
+
+    def _kept(self, name: str) -> Playbook | None:
+        """The last version that the journal kept; None where nobody can read it any more, which is
+        told by whoever works by it.
+        """
+        with contextlib.suppress(RotatorError):
+            return self.last_known(name)
+        return None
+
     def gone(self, name: str) -> ConfigError:
         """The error where a rotation was ordered and there is no playbook to rotate by.
 
@@ -276,22 +332,30 @@ class Runtime:
 
     # --- work under a lease ---
     @contextlib.contextmanager
-    def session(self, name: str) -> Iterator[Session]:
-        """Take the lease of a playbook and work on it. Raises BusyError saying who holds it."""
-        with self.leased(name) as leased:
+    def session(self, name: str, anywhere: bool = False) -> Iterator[Session]:
+        """Take the lease of a playbook and work on it. `anywhere`: by the journal alone, so that
+        any node may.
+
+        Raises BusyError saying who holds it, RefusedError where it is another node's.
+        """
+        with self.leased(name, anywhere) as leased:
             yield leased.session
 
     @contextlib.contextmanager
-    def leased(self, name: str) -> Iterator[Leased]:
+    def leased(self, name: str, anywhere: bool = False) -> Iterator[Leased]:
         """The same, with how it stands under the lease."""
-        with drive(self.clock, self.leasing(name, self.playbooks())) as leased:
+        with drive(self.clock, self.leasing(name, self.playbooks(), anywhere)) as leased:
             yield leased
 
-    def leasing(self, name: str, loaded: Loaded) -> Work[contextlib.AbstractContextManager[Leased]]:
+    def leasing(
+        self, name: str, loaded: Loaded, anywhere: bool = False
+    ) -> Work[contextlib.AbstractContextManager[Leased]]:
         """The same as a work among others.
 
         A lease that is only held for a debt is asked for again for a while.
         """
+        if not anywhere:
+            self.must_be_here(name, loaded)
         end = self.clock.now() + _BRIEFLY
         while True:
             try:
@@ -304,8 +368,12 @@ class Runtime:
         return self.working(name, held, loaded)
 
     @contextlib.contextmanager
-    def working(self, name: str, held: Held, loaded: Loaded) -> Iterator[Leased]:
-        """Work under a lease that was taken; it is given back at the end."""
+    def working(
+        self, name: str, held: Held, loaded: Loaded, away: bool = False
+    ) -> Iterator[Leased]:
+        """Work under a lease that was taken; it is given back at the end. `away`: its stores and
+        consumers are another node's.
+        """
         try:
             books = self._books(name, loaded.playbooks.get(name))
             paused = self.paused(name, books.today) is not None
@@ -319,6 +387,7 @@ class Runtime:
                 self.observe,
                 paused,
                 self.stopping.is_set,
+                away,
             )
             session.take_over()
             # Only now: where the wall clock was set, times in the journal have just moved along.
@@ -383,3 +452,8 @@ class Runtime:
             self.not_exported = outside.export(self.journal, self.settings.audit_export)
         except RotatorError as error:
             self.not_exported = error.message
+
+
+def _names_nodes(loaded: Loaded, name: str) -> bool:
+    playbook = loaded.playbooks.get(name)
+    return playbook is not None and bool(playbook.shape.on)

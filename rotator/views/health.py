@@ -20,13 +20,16 @@ from rotator.journal import cases, killed
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal
 from rotator.model import Level
+from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry
 from rotator.settings import Settings
 from rotator.usecases.service import Service
-from rotator.views import notices
+from rotator.views import nodes, notices
 from rotator.views.callers import Callers, callers
+from rotator.views.nodes import NodeStatus
 from rotator.views.notices import ChannelStatus
+from rotator.views.status import status_of
 
 _ROOM = 50_000_000  # bytes that should be free where the journal is
 
@@ -50,6 +53,8 @@ class Check(StrEnum):
     KEY_GONE = auto()  # the key in force, at its provider
     CHANNEL = auto()  # whether it could send
     NOT_SENT = auto()  # notices of a channel
+    ELSEWHERE = auto()  # another node works on this playbook, or none does
+    NODES = auto()  # the daemons, where there are several
     PREFLIGHT = auto()  # a finding of the preflight
     NOTHING_HINDERS = auto()  # a rotation of this playbook
 
@@ -72,6 +77,7 @@ class Checked:
     plugins: tuple[tuple[str, int], ...] = ()  # of each kind, how many
     callers: Callers | None = None
     channel: ChannelStatus | None = None
+    nodes: tuple[NodeStatus, ...] = ()
 
 
 def health(service: Service) -> Iterator[Checked]:
@@ -94,11 +100,20 @@ def health(service: Service) -> Iterator[Checked]:
     free = shutil.disk_usage(service.settings.home).free
     yield Checked(Check.DISK, "disk", free > _ROOM, number=free)
     yield _called(service)
+    yield from _nodes(service)
     yield from _plugins(service)
     yield from _channels(service)
     yield from _without_key(journal)
     for name, playbook in sorted(loaded.playbooks.items()):
-        yield from _playbook(service, name, playbook)
+        yield from _playbook(service, name, playbook, loaded)
+
+
+def _nodes(service: Service) -> Iterator[Checked]:
+    with service.journal.database.read() as connection:
+        found = nodes.read(connection, service.clock.now())
+    if len(found) > 1:
+        agree = not any(one.differs for one in found)
+        yield Checked(Check.NODES, "nodes", agree, nodes=found)
 
 
 def _places(settings: Settings) -> Iterator[Checked]:
@@ -171,7 +186,7 @@ def _without_key(journal: Journal) -> Iterator[Checked]:
         yield Checked(Check.WITHOUT_KEY, name, False, key=key)
 
 
-def _playbook(service: Service, name: str, playbook: Playbook) -> Iterator[Checked]:
+def _playbook(service: Service, name: str, playbook: Playbook, loaded: Loaded) -> Iterator[Checked]:
     with service.journal.database.read() as connection:
         case, current = cases.load(connection, name), cases.current_key(connection, name)
     if case.rotation is not None and case.rotation.phase is Phase.STUCK:
@@ -179,6 +194,11 @@ def _playbook(service: Service, name: str, playbook: Playbook) -> Iterator[Check
     for debt in case.debts:
         if debt.attention:
             yield Checked(Check.NOT_REVOKED, name, False, debt=debt)
+    if (away := service.elsewhere(name, loaded)) is not None:
+        somewhere = status_of(service, name, playbook).elsewhere is None
+        told = away.refusal(name, service.fleet.node)
+        yield Checked(Check.ELSEWHERE, name, somewhere, told.message, told.hint)
+        return
     findings = preflight.examine(service.journal, playbook, service.clock.now()).findings
     if _is_gone(playbook, current):
         yield Checked(Check.KEY_GONE, name, False, key=current)

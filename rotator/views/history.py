@@ -94,9 +94,9 @@ def undone_by(connection: Connection, recorded: RecordedRotation) -> str:
     """Who undid this rotation: of one that goes back after the pivot, who ordered it."""
     if recorded.rotation.back:
         return recorded.actor
-    orders = [
-        one["actor"]
+    orders = [  # by another person, where it was handed to the holder of the lease
+        one.get("by") or Actor(**one["actor"]).text
         for one in chain.records(connection, recorded.rotation.id)
         if one["event"] == "order" and one["order"] == Order.UNDO
     ]
-    return Actor(**orders[-1]).text if orders else ""
+    return orders[-1] if orders else ""

@@ -85,9 +85,17 @@ def plan(service: Service, name: str, asked: Asked, loaded: Loaded) -> PlannedRo
     if playbook is None:
         playbook = service.last_known(owned_by) if gone else loaded.get(owned_by)
     now = service.clock.now()
-    seen = preflight.examine(service.journal, playbook, now, asked.compromised, asked.revoke_first)
-    seen = replace(seen, findings=(*seen.findings, *_channels(service, owned_by)))
-    dying = _dying(service, playbook, asked.key) if asked.revoke_first else Dying()
+    away = service.elsewhere(owned_by, loaded)
+    if away is not None:  # what stands there is not asked here
+        refused = away.refusal(owned_by, service.fleet.node)
+        seen = Examined((Finding(Level.ERROR, refused.message, refused.hint),))
+    else:
+        leaked, first = asked.compromised, asked.revoke_first
+        seen = preflight.examine(service.journal, playbook, now, leaked, first)
+        seen = replace(seen, findings=(*seen.findings, *_channels(service, owned_by)))
+    dying = Dying()
+    if asked.revoke_first:
+        dying = _dying(service, playbook, asked.key, away is not None)
     return PlannedRotation(name, asked, playbook, gone, seen, dying)
 
 
@@ -112,9 +120,9 @@ def _known(service: Service, name: str) -> bool:
         return cases.playbook_row(connection, name) is not None
 
 
-def _dying(service: Service, playbook: Playbook, key: str) -> Dying:
+def _dying(service: Service, playbook: Playbook, key: str, away: bool) -> Dying:
     with service.journal.database.read() as connection:
-        case = cases.load(connection, playbook.name)
+        case = replace(cases.load(connection, playbook.name), away=away)
     now = service.clock.now()
     try:
         keys = incident.targets(service.journal, playbook, case, key, now)

@@ -14,6 +14,7 @@ from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.order import UNDONE
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
+from rotator.engine.fleet import Elsewhere
 from rotator.engine.staying import needs_attention
 from rotator.journal import killed, pauses, unfinished
 from rotator.journal.cases import Case
@@ -22,10 +23,12 @@ from rotator.journal.pauses import Pause
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.playbook import Playbook
 from rotator.schedules.rules import FOREVER, Due
-from rotator.usecases import situation
+from rotator.usecases import placing, situation
 from rotator.usecases.service import Service
 from rotator.usecases.situation import Situation
+from rotator.views import nodes
 from rotator.views.history import RecordedRotation, recorded_in, undone_by
+from rotator.views.nodes import NodeStatus
 
 UNDONE_WHY = "undone"  # why no timer begins what a person undid
 
@@ -72,6 +75,7 @@ class PlaybookStatus:
     without: Key | None  # in force and ordered to die, and consumers have no other one
     now: float
     undone_by: str = ""  # who, where a person's undo keeps timers from the next rotation
+    elsewhere: Elsewhere | None = None  # why no node works on it, where none does
 
     @property
     def rotation(self) -> Rotation | None:
@@ -131,14 +135,17 @@ class PlaybookStatus:
     @property
     def is_due(self) -> bool:
         """Whether a timer would begin it."""
-        return self.due is not None and self.due.begins <= self.now
+        due, away = self.due, self.elsewhere is not None
+        return due is not None and due.begins <= self.now and not away
 
     @property
     def put_off(self) -> str:
         """Why it does not begin although it is due; '' where it does, or is not due."""
         due = self.due
-        if due is None or self.now >= due.begins:
+        if due is None:
             return ""
+        if self.now >= due.begins:
+            return str(self.elsewhere.why) if self.elsewhere is not None else ""
         return due.why if due.at <= self.now or due.why == UNDONE_WHY else ""
 
     @property
@@ -183,6 +190,7 @@ class Status:
 
     playbooks: tuple[PlaybookStatus, ...]
     mistakes: tuple[Mistake, ...]
+    nodes: tuple[NodeStatus, ...] = ()  # the daemons of this journal
 
 
 def waits_for_a_key(rotation: Rotation) -> bool:
@@ -195,20 +203,30 @@ def status(service: Service) -> Status:
     """All playbooks, read in one transaction."""
     loaded, now = service.playbooks(), service.clock.now()
     with service.journal.database.read() as connection:
-        standing = pauses.standing(connection, now)
+        standing, fleet = pauses.standing(connection, now), service.fleet
+        present, newest = fleet.present(connection, now), fleet.newest(connection, loaded.playbooks)
         names = {*loaded.playbooks, *unfinished.at_all(connection), *killed.names(connection)}
         found = tuple(
-            _read(connection, name, loaded.playbooks.get(name), standing, now)
+            replace(
+                _read(connection, name, (book := loaded.playbooks.get(name)), standing, now),
+                elsewhere=placing.nowhere(connection, present, name, book, newest),
+            )
             for name in sorted(names)
         )
-    return Status(found, tuple(loaded.mistakes))
+        living = nodes.read(connection, now)
+    return Status(found, tuple(loaded.mistakes), living)
 
 
 def status_of(service: Service, name: str, playbook: Playbook | None) -> PlaybookStatus:
     """`playbook`: today's; None where it is gone or broken."""
     now = service.clock.now()
     with service.journal.database.read() as connection:
-        return _read(connection, name, playbook, pauses.standing(connection, now), now)
+        found = _read(connection, name, playbook, pauses.standing(connection, now), now)
+        present = service.fleet.present(connection, now)
+        newest = service.fleet.newest(connection, [name])
+        return replace(
+            found, elsewhere=placing.nowhere(connection, present, name, playbook, newest)
+        )
 
 
 def _read(

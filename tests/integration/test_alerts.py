@@ -63,6 +63,8 @@ def test_a_key_whose_rotation_fails_for_hours_wakes_somebody_until_it_is_rotated
         "FailedRequestsAfterRevoke": ([], range(0, LENGTH, EVERY)),
         "AuditChainBroken": ([], range(0, LENGTH, EVERY)),
         "JournalDown": ([], range(0, LENGTH, EVERY)),
+        "NodesDisagree": ([], range(0, LENGTH, EVERY)),
+        "PlaybookWithoutNode": ([], range(0, LENGTH, EVERY)),
     }
     _write_test(tmp_path, scrapes, seen)
     run([judge, "test", "rules", tmp_path / "test.yaml"])

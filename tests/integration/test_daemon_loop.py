@@ -25,6 +25,7 @@ from rotator.daemon.supervisor import Supervisor
 from rotator.engine.keeper import Keeper
 from rotator.errors import ConfigError, JournalError
 from rotator.integrations.memory import world as memory
+from rotator.journal import tables
 from rotator.playbook.directory import Loaded
 from rotator.settings import Settings
 from rotator.usecases import due, rotate
@@ -559,3 +560,20 @@ def test_a_log_whose_disk_was_full_goes_on(tmp_path: Path, monkeypatch: pytest.M
     before, after = (tmp_path / "log").read_text().split("\n\n")
     assert before.endswith("before") and "meanwhile" not in after
     assert "is no YAML:   line 2" in after and after.count("\n") == 1
+
+
+def test_a_journal_that_was_upgraded_beneath_it_is_left_alone_and_that_is_told(
+    running: Running, bench: Bench
+) -> None:
+    """A newer rotator may rest on what this one does not write."""
+    running.start().until(lambda: running.loop.ticked is not None)
+    version, database = text("UPDATE alembic_version SET version_num = :to"), bench.service.journal
+    with database.database.write() as connection:
+        connection.execute(version, {"to": "9999"})
+    before = bench.stored
+    bench.playbook(more=SCHEDULE)
+    running.until(lambda: "of version 9999" in running.loop.tick_error)
+    assert bench.stored == before
+    with database.database.write() as connection:
+        connection.execute(version, {"to": tables.HEAD})
+    running.until(lambda: bench.stored != before)

@@ -23,6 +23,10 @@ class CommandProbe:
     folder: str = playbook_folder()
 
     @property
+    def local(self) -> bool:
+        return True
+
+    @property
     def name(self) -> str:
         return f"command {self.run[0].rsplit('/', 1)[-1]}"
 

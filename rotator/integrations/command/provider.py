@@ -79,6 +79,10 @@ class CommandProvider(ProviderDefaults):
     list_lag = 5.0
 
     @property
+    def local(self) -> bool:
+        return True
+
+    @property
     def recovery(self) -> Recovery:
         return Recovery.LABEL if self.list_argv else Recovery.NONE
 

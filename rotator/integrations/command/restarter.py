@@ -27,6 +27,10 @@ class CommandRestarter:
     folder: str = playbook_folder()
 
     @property
+    def local(self) -> bool:
+        return True
+
+    @property
     def name(self) -> str:
         return f"command {self.run[0].rsplit('/', 1)[-1]}"
 

@@ -36,6 +36,10 @@ class CommandStore:
     compare_and_set = False
 
     @property
+    def local(self) -> bool:
+        return True
+
+    @property
     def name(self) -> str:
         return f"command {self.write_argv[0].rsplit('/', 1)[-1]}"
 

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from rotator import deadline, installed
+from rotator.clients import loopback
 from rotator.errors import (
     AccessDenied,
     ConfigError,
@@ -48,6 +49,12 @@ class EngineConnection:
         default=None,
         connection=True,
     )
+
+    @property
+    def local(self) -> bool:
+        """Where nothing names an engine it is this machine's, unless a docker context says else."""
+        address = self.host or os.environ.get("DOCKER_HOST", "")
+        return not address or loopback.is_here(address)
 
 
 @dataclass(frozen=True, slots=True)

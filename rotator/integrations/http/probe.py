@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotator.clients import http, http_status
+from rotator.clients import http, http_status, loopback
 from rotator.errors import PermanentError, Rejected, TransientError
 from rotator.model import Credential
 from rotator.plugin import setting
@@ -65,6 +65,10 @@ class HttpProbe:
     @property
     def name(self) -> str:
         return f"{self.method} {self.url}"
+
+    @property
+    def local(self) -> bool:
+        return loopback.is_here(self.url)
 
     @property
     def asks_with_key(self) -> bool:

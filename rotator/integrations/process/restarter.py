@@ -75,6 +75,10 @@ class ProcessRestarter:
         _number(self.signal)
 
     @property
+    def local(self) -> bool:
+        return True
+
+    @property
     def name(self) -> str:
         return f"process {Path(self.pid_file).name.removesuffix('.pid')}"
 

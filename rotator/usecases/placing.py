@@ -1,0 +1,75 @@
+"""On which node a playbook is worked on: what this one leaves to others, or to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from rotator.engine.fleet import Elsewhere, Present, Why, is_older
+from rotator.journal import cases
+from rotator.playbook.playbook import Playbook
+
+
+def elsewhere(
+    connection: Connection, present: Present, name: str, book: Playbook | None
+) -> Elsewhere | None:
+    """Why this node leaves a playbook alone, by what is unfinished of it; None where it does not.
+
+    Raises JournalError.
+    """
+    if book is None or _anywhere(present, book):
+        return None
+    case = cases.load(connection, name)
+    if case.rotation is None or not (case.unfinished or case.debts):
+        return present.may_not_begin(book)
+    row = cases.find_rotation(connection, case.rotation.id)
+    return present.may_not_go_on(book, (row["node"] if row is not None else "") or "")
+
+
+def put_off(
+    connection: Connection,
+    present: Present,
+    name: str,
+    book: Playbook | None,
+    newest: Mapping[str, Collection[str]],
+) -> Elsewhere | None:
+    """The same of a timer: it begins nothing by a text that is older than another node's."""
+    found = elsewhere(connection, present, name, book)
+    if found is not None or book is None or not is_older(book, newest):
+        return found
+    return None if _under_way(connection, name) else Elsewhere(Why.OLDER)
+
+
+def _under_way(connection: Connection, name: str) -> bool:
+    case = cases.load(connection, name)
+    return bool(case.unfinished or case.debts)
+
+
+def nowhere(
+    connection: Connection,
+    present: Present,
+    name: str,
+    book: Playbook | None,
+    newest: Mapping[str, Collection[str]],
+) -> Elsewhere | None:
+    """Why no timer works on a playbook, on whatever node: None where one may.
+
+    Where no daemon is alive, timers on this very node are meant.
+    """
+    if not present.living:
+        return put_off(connection, present, name, book, newest)
+    views = [replace(present, node=node) for node in sorted(present.living)]
+    found = [elsewhere(connection, view, name, book) for view in views]
+    if all(found):
+        return found[0]
+    if book is None or not is_older(book, newest) or _under_way(connection, name):
+        return None
+    return Elsewhere(Why.OLDER)
+
+
+def _anywhere(present: Present, book: Playbook) -> bool:
+    """Whether no journal needs to be asked: most work the same from everywhere."""
+    alone = not present.shared or book.shape.on or not book.local
+    return book.anywhere or bool(alone and present.may_not_begin(book) is None)
