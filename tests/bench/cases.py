@@ -327,6 +327,13 @@ def cluster() -> None:
     measured()
 
 
+def fleet() -> None:
+    """1, 2 and 4 daemons on one PostgreSQL, playbooks due at once, roll-outs of two seconds."""
+    from tests.bench.fleet import fleet as measured
+
+    measured()
+
+
 CASES: dict[str, Callable[[], None]] = {
     "rotation": rotation,
     "commands": commands,
@@ -334,6 +341,7 @@ CASES: dict[str, Callable[[], None]] = {
     "history": history,
     "tick": tick,
     "daemon": daemon,
+    "fleet": fleet,
     "redactor": redactor,
     "silence": silence,
     "cluster": cluster,
