@@ -17,6 +17,7 @@ from rotator.model import (
     Overlap,
     Recovery,
 )
+from rotator.plugin.capabilities import has
 from rotator.plugin.settings import values_of
 from rotator.reference import Reference
 from rotator.secret import Secret
@@ -335,7 +336,7 @@ class Probing(Protocol):
 
 def can_probe(provider: object) -> bool:
     """Whether its `probe` works."""
-    return provider.can_probe if isinstance(provider, Probing) else True
+    return bool(getattr(provider, "can_probe", True)) if has(provider, Probing) else True
 
 
 def console_of(provider: object) -> str:
