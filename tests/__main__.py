@@ -21,7 +21,17 @@ from pathlib import Path
 import pytest
 
 from tests import budget, shards
-from tests.servers import bao, engine, kube, moto, postgres, promtool, systemd, toxiproxy
+from tests.servers import (
+    bao,
+    engine,
+    kube,
+    moto,
+    postgres,
+    prometheus,
+    promtool,
+    systemd,
+    toxiproxy,
+)
 from tests.servers.tools import may_install
 
 _ROOT = Path(__file__).parents[1]
@@ -35,6 +45,7 @@ _NEEDED = {
     "bad wires": toxiproxy.Toxiproxy.install,
     "PostgreSQL": postgres.install,
     "alerts and dashboard": promtool.install,
+    "Prometheus": prometheus.install,
 }
 
 

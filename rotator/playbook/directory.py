@@ -4,8 +4,6 @@ down.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import stat
 from collections.abc import Iterator
@@ -113,8 +111,7 @@ class Directory:
         )
         if seen != self._seen or not self._loaded.files or self._has_other_blackouts():
             reader, self._read_with = Reader(), self.blackouts
-            with _all_of_it_stays():
-                self._loaded, self._seen = self._read(list(files), wrong, reader), seen
+            self._loaded, self._seen = self._read(list(files), wrong, reader), seen
             self._calendars = reader.seen
         return self._loaded
 
@@ -163,20 +160,6 @@ class Directory:
             loaded.mistakes += sorted(own - set(loaded.mistakes))  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
         return loaded
-
-
-@contextlib.contextmanager
-def _all_of_it_stays() -> Iterator[None]:
-    """Nothing is collected meanwhile: it would be a quarter of the time that ten thousand playbooks
-    take, and find nothing.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _strangers(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import tempfile
@@ -23,7 +22,6 @@ from rotator.integrations.memory.store import MemoryStore
 from rotator.integrations.webhook.channel import Webhook
 from rotator.model import Evidence
 from rotator.playbook import carry
-from rotator.playbook import directory as directory_module
 from rotator.playbook.directory import Directory, Loaded
 from rotator.playbook.json_schema import playbook_schema
 from rotator.playbook.registry import Registry
@@ -494,27 +492,6 @@ class TestReference:
         monkeypatch.setenv("EMPTY", "")
         with pytest.raises(NotFound, match="empty"):
             Reference.parse({"env": "EMPTY"}).resolve()
-
-
-def test_a_directory_is_read_without_collecting_and_collects_again_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten thousand playbooks would be looked through again and again meanwhile."""
-    seen: list[bool] = []
-    monkeypatch.setattr(
-        directory_module, "Registry", lambda _: seen.append(gc.isenabled()) or 1 / 0
-    )
-    (tmp_path / "one.yaml").write_text("generate: {uses: memory, issuer: one}")
-    with pytest.raises(ZeroDivisionError):
-        Directory((tmp_path,)).load()
-    assert seen == [False] and gc.isenabled()
-    gc.disable()
-    try:
-        with pytest.raises(ZeroDivisionError):
-            Directory((tmp_path,)).load()
-        assert not gc.isenabled(), "it was not us who stopped it"
-    finally:
-        gc.enable()
 
 
 def test_a_capability_is_that_of_a_class() -> None:
