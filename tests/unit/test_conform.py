@@ -387,6 +387,7 @@ def test_a_store_that_cannot_compare_and_set_is_a_warning(
         stores=(StoreEntry("it", store, follows),),
         consumers=(),
         probes=(),
+        monitor=None,
         definition={},
     )
     stores = list(parts.parts_of(playbook, True, parts.Urgency.NONE))[1:4]
