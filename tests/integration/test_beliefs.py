@@ -17,6 +17,7 @@ from rotator.core.state import Outcome, Phase
 from rotator.errors import OutcomeUnknown, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.provider import MemoryProvider
+from rotator.integrations.memory.store import MemoryStore
 from rotator.model import Credential, KeyRecord, Label
 from rotator.secret import Secret
 from rotator.usecases import adopt, orders
@@ -517,3 +518,33 @@ def test_a_key_that_bears_our_label_beside_the_one_that_was_made_is_left_alone(
     with bench.service.session("one") as session:
         assert session.reconcile() == 0
     assert theirs.value in bench.live and bench.stored in bench.live and len(bench.live) == 2
+
+
+def test_one_lucky_answer_of_an_edge_that_lags_brings_a_key_nowhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other edge does not know the new key yet: before a store is written it was accepted
+    three times in a row.
+    """
+    old, asked, written = bench.stored, list[bool](), MemoryStore.write
+    real = MemoryProvider.probe
+
+    def probe(self: MemoryProvider, credential: Credential) -> Any:
+        if credential.primary.reveal() == old:
+            return real(self, credential)
+        asked.append(len(asked) > 6 or len(asked) % 2 == 0)
+        if not asked[-1]:
+            raise Rejected("this edge does not know it yet")
+        return real(self, credential)
+
+    def write(self: MemoryStore, *given: Any) -> Any:
+        assert asked[-3:] == [True] * 3 and False in asked
+        return written(self, *given)
+
+    monkeypatch.setattr(MemoryProvider, "probe", probe)
+    monkeypatch.setattr(MemoryStore, "write", write)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("step: 2s", "step: 2m"))
+    report = bench.service.rotate("one")
+    assert report.code == 0, report
+    assert bench.live == [bench.stored] == [bench.consumer.holds] and bench.stored != old
