@@ -9,6 +9,7 @@ import click
 
 from rotator.cli import console, shapes, todos, words
 from rotator.cli.common import CONTEXT, closing, examples, json_option, service
+from rotator.cli.notify import not_sent
 from rotator.counting import count, span
 from rotator.engine.fleet import Elsewhere, Why
 from rotator.engine.keeper import short
@@ -45,6 +46,9 @@ def status(as_json: bool) -> int:
         seen = status_of_all(opened)
     for mistake in seen.mistakes:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
+    for one in seen.not_told:
+        hint = f"`rotator notify --test {one.name}` tries it now"
+        words.say(f"people are not told by {one.name}: {not_sent(one)}", hint)
     code = _exit_code(seen)
     if as_json:
         return shapes.answer(code, shapes.mistakes(seen.mistakes), **_data(seen))

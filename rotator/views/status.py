@@ -16,7 +16,7 @@ from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.fleet import Elsewhere
 from rotator.engine.staying import needs_attention
-from rotator.journal import killed, pauses, unfinished
+from rotator.journal import killed, notices, pauses, unfinished
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
@@ -29,6 +29,7 @@ from rotator.usecases.situation import Situation
 from rotator.views import nodes
 from rotator.views.history import RecordedRotation, recorded_in, undone_by
 from rotator.views.nodes import NodeStatus
+from rotator.views.notices import ChannelStatus
 
 UNDONE_WHY = "undone"  # why no timer begins what a person undid
 
@@ -184,13 +185,14 @@ class PlaybookStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All playbooks of today, and those of which something is unfinished, by name; and the mistakes
-    of those that do not load.
+    """All playbooks of today, and those of which something is unfinished, by name; the mistakes of
+    those that do not load; and channels by which people are not told.
     """
 
     playbooks: tuple[PlaybookStatus, ...]
     mistakes: tuple[Mistake, ...]
     nodes: tuple[NodeStatus, ...] = ()  # the daemons of this journal
+    not_told: tuple[ChannelStatus, ...] = ()
 
 
 def waits_for_a_key(rotation: Rotation) -> bool:
@@ -214,7 +216,10 @@ def status(service: Service) -> Status:
             for name in sorted(names)
         )
         living = nodes.read(connection, now)
-    return Status(found, tuple(loaded.mistakes), living)
+        left = notices.outstanding(connection)
+    channels = (ChannelStatus(name, None, one) for name, one in sorted(left.items()))
+    failing = tuple(one for one in channels if not one.well)
+    return Status(found, tuple(loaded.mistakes), living, failing)
 
 
 def status_of(service: Service, name: str, playbook: Playbook | None) -> PlaybookStatus:

@@ -96,6 +96,14 @@ def test_a_test_says_what_happened(world: AcceptanceWorld, receiver: Receiver) -
     assert "answered 403" in json.loads(done.stdout)["channels"][0]["text"]
     done = world.rotator("notify")
     assert done.returncode == 0 and "all sent" in done.stdout
+    receiver.answers = [500]
+    assert world.rotator("rotate", "demo").returncode == 0
+    done = world.rotator("status")
+    assert "people are not told by demo/1: 1 notice waits since" in done.stderr
+    assert "answered 500" in done.stderr and "T0ken" not in done.stderr
+    done = world.rotator("notify", "--json")
+    (row,) = json.loads(done.stdout)["channels"]
+    assert done.returncode == 1 and (row["waiting"], row["given_up"]) == (1, 0)
     done = world.rotator("notify", "--test", "dmo")
     assert done.returncode == 2 and "did you mean 'demo" in done.stderr
     world.environment["HOOK_SECRET"] = "whsec_short"
