@@ -6,9 +6,12 @@ Source: ssh(1), ssh_config(5) (BatchMode, ConnectTimeout).
 from __future__ import annotations
 
 import shlex
+import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rotator import plain
 from rotator.clients import programs
 from rotator.errors import (
     AccessDenied,
@@ -65,6 +68,15 @@ class HostsConnection:
     def hosts(self) -> list[Host]:
         names = [self.host] if isinstance(self.host, str) else self.host or [""]
         return [Host(name, self.ssh_config, self.sudo) for name in names]
+
+
+def this_machine() -> str:
+    """What tells this machine, or container, from others. Another one after each boot."""
+    try:
+        boot = plain.text(Path("/proc/sys/kernel/random/boot_id")).strip()
+    except (OSError, PermanentError):
+        boot = ""
+    return f"{socket.gethostname()} {boot}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from rotator.errors import PermanentError, PluginError
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
 from rotator.journal.journal import Journal
+from rotator.journal.leases import Lease
 from rotator.model import Credential, Label
 from rotator.playbook.playbook import Playbook
 
@@ -36,6 +37,13 @@ class Job:
     unit: Rotation | Debt
     seconds_left: Callable[[], float]
     opened: dict[Key, Credential]  # seals that were opened already
+    lease: Lease | None = None  # None: it only looks
+
+    @property
+    def its_lease(self) -> Lease:
+        """For what it writes into the journal itself."""
+        assert self.lease is not None
+        return self.lease
 
     def done(self, data: object = None, detail: str = "", **journal: Any) -> Performed:
         """The call succeeded; `journal`: what is written down with it (fields of Performed)."""

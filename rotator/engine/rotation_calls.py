@@ -8,7 +8,7 @@ from functools import partial
 
 from rotator.core.action import Call, Later, Read, Written
 from rotator.core.plan import Key
-from rotator.engine import asking, diagnosis, recovery
+from rotator.engine import asking, diagnosis, recovery, together
 from rotator.engine.job import Job
 from rotator.engine.performed import Performed
 from rotator.engine.preflight import check
@@ -22,6 +22,7 @@ _FINDINGS = 8  # in the line of the step
 
 
 def preflight(job: Job, call: Call) -> Performed:
+    together.join(job)
     checked = check(job.journal, job.then, job.rotation, job.case.debts)
     keep = ((checked.ready.old, checked.old),) if checked.old and checked.ready.old else ()
     texts = [finding.text for finding in checked.findings if finding.level != "warning"]
@@ -96,15 +97,12 @@ def _as_before(job: Job, shown: Secret) -> bool:
 
 
 def restart(job: Job, call: Call) -> Performed:
-    answer = job.then.consumers[call.target].restarter.restart(_change(job, call))
-    if isinstance(answer, NotYet):
-        return Performed(Later(job.clock.now(), answer.retry_in, answer.handle, answer.text))
-    return job.done()
+    return together.restart(job, call, _change(job, call))
 
 
 def progress(job: Job, call: Call) -> Performed:
     entry = job.then.consumers[call.target]
-    change = _change(job, call)
+    change = together.followed(job, call, _change(job, call))
     progress = entry.restarter.progress(change)
     if progress.converged:
         return job.done(detail=f"{entry.name} {progress.current}/{progress.total}")

@@ -160,6 +160,7 @@ class Session(Holder):
             unit,
             self.held.seconds_left,
             opened,
+            self.held.lease,
         )
 
     def _commit(

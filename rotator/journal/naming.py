@@ -12,7 +12,7 @@ from rotator.journal import codec, credentials, tables
 from rotator.journal.sealing import Sealer
 from rotator.journal.settings import put_setting, setting
 
-_FOLLOW = (tables.strays, tables.orders, tables.notices)
+_FOLLOW = (tables.strays, tables.orders, tables.notices, tables.roll_outs, tables.sharers)
 
 
 def former_names(connection: Connection, playbook: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0011"  # the newest migration; a test holds it against migrations/
+HEAD = "0012"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -269,6 +269,31 @@ texts = Table(
         nullable=False,
         comment="when any node read it first, or a person decided for it; `seen`'s clock",
     ),
+)
+
+roll_outs = Table(
+    "roll_outs",
+    metadata,
+    Column("n", Integer, primary_key=True, comment="in the order in which they were decided"),
+    Column("name", Text, nullable=False, comment="what is restarted: Restarter.shared_as"),
+    Column("change", String(80), nullable=False),
+    Column("playbook", String(200), nullable=False, comment="who orders it"),
+    Column("rotation", String(40), nullable=False),
+    Column("since", Float, nullable=False, comment="instances that started later have all keys"),
+    Column("shared", Boolean, nullable=False, comment="it serves others beside who orders it"),
+    Column("ordered", Boolean, nullable=False, comment="the restarter has answered that it is"),
+    Index("roll_outs_by_name", "name", "n"),
+)
+
+sharers = Table(
+    "sharers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("rotation", String(40), primary_key=True),
+    Column("playbook", String(200), nullable=False),
+    Column("consumer", String(300), nullable=False, comment="as the rotation's playbook names it"),
+    Column("round", Integer, nullable=False, comment="of the rotation; of another one: no change"),
+    Column("roll_out", Integer, comment="roll_outs.n: the first one that serves it in this round"),
 )
 
 # Written as the partial indexes have them: SQLite does not see that `active = 1`, as SQLAlchemy

@@ -230,6 +230,13 @@ class Limits(Model):
         ),
     )
     pass_interval: Duration = Field(1.0, description="Pause between them")
+    together: Duration = Field(
+        10.0,
+        description=(
+            "How long a restart waits for other playbooks that are about to restart the same: one"
+            " restart serves all"
+        ),
+    )
     list_lag: Duration | None = Field(
         None, description="How long the provider's listing may lag; its own by default"
     )

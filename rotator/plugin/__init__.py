@@ -28,6 +28,7 @@ from rotator.plugin.restarter import (
     KeepsMounts,
     Restarter,
     RestarterDefaults,
+    Shared,
 )
 from rotator.plugin.settings import (
     STRICT,
@@ -83,6 +84,7 @@ __all__ = [
     "Restarter",
     "RestarterDefaults",
     "Several",
+    "Shared",
     "Store",
     "StoreDefaults",
     "Supplied",

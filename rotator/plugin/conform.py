@@ -50,7 +50,13 @@ _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
         store.WithEntry,
         UsualAddress,
     ),
-    "restarter": (restarter.Beside, restarter.EnvFileReader, restarter.KeepsMounts, UsualAddress),
+    "restarter": (
+        restarter.Beside,
+        restarter.EnvFileReader,
+        restarter.KeepsMounts,
+        restarter.Shared,
+        UsualAddress,
+    ),
     "probe": (probe.AsksWithKey, probe.Foreseen, UsualAddress),
 }
 # Keys that an entry of a playbook has besides the plugin's settings

@@ -85,6 +85,21 @@ class Beside(Protocol):
 
 
 @runtime_checkable
+class Shared(Protocol):
+    """A restarter that can name what it restarts: then one restart serves several playbooks."""
+
+    def shared_as(self) -> str | None:
+        """The same text for two restarters, in any playbook on any machine, exactly where a restart
+        by either makes all that the other restarts read anew, in the same way: the system, the
+        thing, and how it is restarted. None where nobody can name it.
+
+        Then a change that serves several comes without a value (`change.credential` is empty), and
+        `restart` takes whatever began before `change.since`. `progress` may be asked for a change
+        that another of this name ordered. May ask the system; raises as the other methods do.
+        """
+
+
+@runtime_checkable
 class EnvFileReader(Protocol):
     """A restarter that knows how its consumers get the variables of a .env file."""
 

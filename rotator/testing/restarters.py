@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
 from rotator.errors import TransientError
 from rotator.model import Change, Credential, Evidence, NotYet, Progress, single
-from rotator.plugin import Restarter
+from rotator.plugin import Restarter, Shared
 from rotator.secret import Secret
 from rotator.testing.plugins import (
     NO_ANSWER,
@@ -118,6 +119,24 @@ class RestarterContract(PluginContract):
         if restarter.evidence is Evidence.READ:
             assert before.instances
             assert _holding(unknown) == [self.first] * len(before.instances)
+
+    def test_one_restart_for_several_playbooks_takes_all_that_began_before_it(
+        self, restarter: Restarter, put: Callable[[str], object]
+    ) -> None:
+        """Where it names what it restarts: such a change comes without a value, and each playbook
+        asks with its own key how far it has come.
+        """
+        if not isinstance(restarter, Shared) or (name := restarter.shared_as()) is None:
+            pytest.skip("it restarts for one playbook alone")
+        put(self.second)
+        change = _change(self.second)
+        self.restart(restarter, replace(change, credential=Credential({})))
+        progress = wait_for(
+            lambda: restarter.progress(change), lambda seen: seen.converged, self.patience
+        )
+        if restarter.evidence is Evidence.READ:
+            assert _holding(progress) == [self.second] * len(progress.instances)
+        assert restarter.shared_as() == name, "the same after a restart"
 
     def test_no_text_shows_a_value(
         self, restarter: Restarter, put: Callable[[str], object]

@@ -225,6 +225,8 @@ def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "journal.db") as old:
         old.execute("DROP TABLE pauses")
         old.execute("DROP TABLE orders")
+        old.execute("DROP TABLE roll_outs")
+        old.execute("DROP TABLE sharers")
         old.execute("DROP INDEX debts_by_key")
         old.execute("UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(JournalError) as refused:
@@ -235,6 +237,7 @@ def test_an_older_journal_is_upgraded_and_loses_nothing(tmp_path: Path) -> None:
     with opened(tmp_path).database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM credentials")).scalar() == 1
         assert connection.execute(text("SELECT count(*) FROM pauses")).scalar() == 0
+        assert connection.execute(text("SELECT count(*) FROM roll_outs")).scalar() == 0
 
 
 def test_a_journal_of_a_newer_rotator_is_named_and_stays_as_it_is(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ class EcsRestarter(AwsConnection):
     def name(self) -> str:
         return f"ecs {self.cluster}/{', '.join(self.services)}"
 
+    def shared_as(self) -> str:
+        return "ecs " + ", ".join(sorted(one["serviceArn"] for one in self._described()[0]))
+
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
         return [finding for service in self._described()[0] for finding in self._check(service)]

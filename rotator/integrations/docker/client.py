@@ -232,6 +232,11 @@ def _unreachable(error: Exception) -> RotatorError:
     )
 
 
+def engine_id(connection: EngineConnection) -> str:
+    """By what an engine is told from all others, whatever it is reached by."""
+    return str(call(connection, lambda api: api.info())["ID"])
+
+
 def inspect(connection: EngineConnection, name: str) -> Container | None:
     """The container with this name or id, None where there is none."""
     try:

@@ -52,6 +52,16 @@ class ComposeRestarter(ContainerSettings):
     def name(self) -> str:
         return "compose " + ", ".join(self.services)
 
+    def shared_as(self) -> str:
+        projects = {
+            each.labels[f"{_LABEL}project"]
+            for service in self.services
+            for each in self._containers(service)
+        }
+        what = f"{', '.join(sorted(self.services))} of {', '.join(sorted(projects))}"
+        by = f" as {self._file} says" if self.file else ""
+        return f"compose {what}{by} by {docker.engine_id(self)}"
+
     def preflight(self) -> list[Finding]:
         found = [finding for service in self.services for finding in self._check(service)]
         try:

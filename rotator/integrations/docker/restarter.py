@@ -46,6 +46,10 @@ class DockerRestarter(ContainerSettings):
     def name(self) -> str:
         return "docker " + ", ".join(self.containers)
 
+    def shared_as(self) -> str:
+        how = f"anew with {plain.real(self._env_file)}" if self._env_file else "restarted"
+        return f"docker {', '.join(sorted(self.containers))} {how} by {docker.engine_id(self)}"
+
     @property
     def recreates(self) -> bool:
         return self.env_file is not None

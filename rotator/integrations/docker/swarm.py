@@ -31,6 +31,12 @@ def is_manager(connection: EngineConnection) -> bool:
     return bool(about.get("ControlAvailable"))
 
 
+def swarm_id(connection: EngineConnection) -> str:
+    """By what a swarm is told from all others, whichever manager is asked."""
+    about: Any = call(connection, lambda api: api.info().get("Swarm") or {})
+    return str((about.get("Cluster") or {}).get("ID", ""))
+
+
 def secrets(connection: EngineConnection) -> list[SwarmSecret]:
     """All secrets, without their values: nobody can read these."""
     answer: list[SwarmSecret] = call(connection, lambda api: api.secrets())

@@ -29,6 +29,7 @@ _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service whose tasks are not all up
 # Seconds after the last write in which an update of before may come to its end by itself
 _PATIENCE = 30.0
+_MARK = "rotator.change-"
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 # Secret of a family → id and name of the newest one of its family.
 Newest = Mapping[str, tuple[str, str]]
@@ -81,13 +82,21 @@ class SwarmRestarter(EngineConnection):
             else "swarm users of " + ", ".join(self.secrets)
         )
 
+    def shared_as(self) -> str | None:
+        """None where the stores write secrets: an update brings the services those of its own
+        playbook alone.
+        """
+        if self.secrets or not isinstance(self.services, list):
+            return None
+        return f"swarm {', '.join(sorted(self.services))} of {swarm.swarm_id(self)}"
+
     @property
     def _mark(self) -> str:
-        """The label of containers that tells our updates from those of another playbook for the
-        same service.
+        """The label of containers in which this playbook leaves its changes: another one's, for the
+        same service, stays beside it.
         """
         what = json.dumps(sorted(self.secrets or self.services))
-        return f"rotator.change-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+        return f"{_MARK}{hashlib.sha256(what.encode()).hexdigest()[:10]}"
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
@@ -123,7 +132,7 @@ class SwarmRestarter(EngineConnection):
     def restart(self, change: Change) -> NotYet | None:
         newest = self._newest()
         for service in self._targets(newest):
-            if _change_in(service["Spec"]["TaskTemplate"], self._mark) == change.id:
+            if _made_for(service["Spec"]["TaskTemplate"], change.id):
                 continue
             if not_yet := self._not_well(service, change):
                 return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} {not_yet}")
@@ -145,7 +154,7 @@ class SwarmRestarter(EngineConnection):
             return "rolls itself back"
         if state == "updating" and time.time() < change.since + _PATIENCE:
             return "is being updated"
-        ours = _change_in(service["Spec"]["TaskTemplate"], self._mark)
+        ours = _marks(service["Spec"]["TaskTemplate"])
         if state == "paused" and ours and service.get("PreviousSpec"):
             swarm.roll_back(self, service)
             return "is rolled back: its update was paused"
@@ -156,13 +165,13 @@ class SwarmRestarter(EngineConnection):
         """Whether a task failed with the service's present specification, and so did the one
         that was to take its place: both since the last update began.
         """
-        label = _label(service["Spec"]["TaskTemplate"], self._mark)
+        marks = _marks(service["Spec"]["TaskTemplate"])
         began = docker.moment((service.get("UpdateStatus") or {}).get("StartedAt", ""))
         places = Counter(
             task.get("Slot") or task.get("NodeID")
             for task in swarm.tasks(self, service["ID"])
             if task["Status"]["State"] in ("failed", "rejected")
-            and _label(task["Spec"], self._mark) == label
+            and _marks(task["Spec"]) == marks
             and docker.moment(task["Status"].get("Timestamp", "")) > began
         )
         return max(places.values(), default=0) > 1
@@ -172,13 +181,11 @@ class SwarmRestarter(EngineConnection):
         total, current, waiting, instances = 0, 0, [], []
         for service in self._targets(newest):
             tasks, total = self._tasks(service), total + 1
-            instances += [_instance(service, task, self._mark, newest) for task in tasks]
+            instances += [_instance(service, task, newest) for task in tasks]
             if self._over(service, tasks, change.id):
                 current += 1
             else:
-                new = sum(
-                    _change_of(task, self._mark) == change.id and _runs(task) for task in tasks
-                )
+                new = sum(_made_for(task["Spec"], change.id) and _runs(task) for task in tasks)
                 waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
@@ -186,7 +193,7 @@ class SwarmRestarter(EngineConnection):
         newest = self._newest()
         services = self._targets(newest)
         instances = [
-            _instance(service, task, self._mark, newest)
+            _instance(service, task, newest)
             for service in services
             for task in self._tasks(service)
         ]
@@ -246,8 +253,8 @@ class SwarmRestarter(EngineConnection):
                 f"service {name}: {words}{self._why(service)}",
                 f"`docker service ps --no-trunc {name}`",
             )
-        ordered = _change_in(service["Spec"]["TaskTemplate"], self._mark)
-        if ordered != change or any(_change_of(task, self._mark) != change for task in tasks):
+        makers = [service["Spec"]["TaskTemplate"], *(task["Spec"] for task in tasks)]
+        if not all(_made_for(maker, change) for maker in makers):
             return False
         up = sum(_runs(task) for task in tasks)
         return (
@@ -273,7 +280,7 @@ class SwarmRestarter(EngineConnection):
 def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Newest) -> bool:
     """Put the change into a service's specification; False where it is there already."""
     container = spec["TaskTemplate"]["ContainerSpec"]
-    if _change_in(spec["TaskTemplate"], mark) == change:
+    if _made_for(spec["TaskTemplate"], change):
         return False
     for reference in container.get("Secrets") or ():
         if reference["SecretName"] in newest:
@@ -288,17 +295,14 @@ def _taken(template: TaskTemplate, newest: Newest) -> list[str]:
     return [str(one["SecretName"]) for one in references if one["SecretName"] in newest]
 
 
-def _label(template: TaskTemplate, mark: str) -> str:
-    container = template.get("ContainerSpec") or {}
-    return str((container.get("Labels") or {}).get(mark, ""))
+def _marks(template: TaskTemplate) -> dict[str, str]:
+    """The changes that playbooks left on its containers, each with the moment of its order."""
+    labels = (template.get("ContainerSpec") or {}).get("Labels") or {}
+    return {name: str(text) for name, text in labels.items() if name.startswith(_MARK)}
 
 
-def _change_in(template: TaskTemplate, mark: str) -> str:
-    return _label(template, mark).partition("@")[0]
-
-
-def _change_of(task: Task, mark: str) -> str:
-    return _change_in(task["Spec"], mark)
+def _made_for(template: TaskTemplate, change: str) -> bool:
+    return any(text.partition("@")[0] == change for text in _marks(template).values())
 
 
 def _runs(task: Task) -> bool:
@@ -306,15 +310,17 @@ def _runs(task: Task) -> bool:
     return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
 
 
-def _instance(service: Service, task: Task, mark: str, newest: Newest) -> Instance:
+def _instance(service: Service, task: Task, newest: Newest) -> Instance:
     """Made when its specification says so, by our clock; else when the manager's clock says.
 
     With a secret from before it has proven nothing, however young it is: a service that was rolled
     back, or deployed anew from its file.
     """
-    ordered = _label(task["Spec"], mark).partition("@")[2]
+    ordered = max(
+        (float(text.partition("@")[2] or 0) for text in _marks(task["Spec"]).values()), default=0.0
+    )
     made = docker.moment(task.get("CreatedAt", ""))
     name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
     if stale := [one for one in _taken(task["Spec"], newest) if newest[one][1] != one]:
         return Instance(f"{name} with {', '.join(stale)}")
-    return Instance(name, max(made, float(ordered or 0)))
+    return Instance(name, max(made, ordered))

@@ -102,14 +102,23 @@ class KubernetesRestarter(ClusterConnection):
             return f"kubernetes {', '.join(self.workloads)}"
         return f"kubernetes users of {', '.join(ref.name for ref in self.secrets)}"
 
+    def shared_as(self) -> str | None:
+        """None while nobody takes the Secret."""
+        names = sorted(
+            f"{scope.namespace}/{named(target)}"
+            for scope in self._scopes()
+            for target in scope.targets(scope.watched())
+        )
+        return f"kubernetes {', '.join(names)} of {self.cluster.server}" if names else None
+
     @property
     def evidence(self) -> Evidence:
         return Evidence.READ if self.env else Evidence.STARTED
 
     @property
     def _mark(self) -> str:
-        """What tells our restarts from those of another playbook, whose Secret the same workload
-        may take, too.
+        """Where this playbook leaves its changes: the same workload may take the Secret of another
+        playbook, too.
         """
         secrets = [f"{ref.namespace}/{ref.name}#{key}" for ref in self.secrets for key in ref.keys]
         return kube_rollouts.mark_of(secrets or self.workloads)
@@ -128,13 +137,11 @@ class KubernetesRestarter(ClusterConnection):
         for scope in self._scopes():
             objects = scope.watched()
             targets = scope.targets(objects)
-            ordered = [
-                one for one in targets if kube_rollouts.change_of(one, self._mark) == change.id
-            ]
+            ordered = [one for one in targets if kube_rollouts.made_for(one, change.id)]
             self._unblock(scope, ordered, objects, change.id)
             rolling = [one for one in ordered if not self._over(one, objects, change.id)]
             for target in targets:
-                if kube_rollouts.change_of(target, self._mark) == change.id:
+                if kube_rollouts.made_for(target, change.id):
                     continue
                 if (left := outages.until_calm(self.cluster.outages, self.calm)) > 0:
                     words = "the API server was away: kubelets may still hold the old Secret"
@@ -162,7 +169,7 @@ class KubernetesRestarter(ClusterConnection):
                 if self._over(target, objects, change.id):
                     current += 1
                 else:
-                    waiting.append(kube_rollouts.words(target, pods, self._mark, change.id))
+                    waiting.append(kube_rollouts.words(target, pods, change.id))
             instances += [
                 replace(self._instance(pod), left_alone=True) for pod in scope.others(objects)
             ]
@@ -177,13 +184,11 @@ class KubernetesRestarter(ClusterConnection):
         total, current, instances = 0, 0, []
         for scope in self._scopes():
             objects = scope.now(*REVISIONS)
-            last = kube_rollouts.last_orders(
-                objects["ReplicaSet"] + objects["ControllerRevision"], self._mark
-            )
+            last = kube_rollouts.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"])
             targets = scope.targets(objects)
             for target in [*targets, *scope.strayed(objects, targets, last)]:
                 pods = kube_workloads.pods_of(target, objects["Pod"])
-                back = kube_rollouts.rolled_back(target, last.get(whose(target), 0.0), self._mark)
+                back = kube_rollouts.rolled_back(target, last.get(whose(target), 0.0))
                 back = back or any(self._doubtful(pod, change.since) for pod in pods)
                 for pod in pods:
                     shown = (
@@ -206,10 +211,7 @@ class KubernetesRestarter(ClusterConnection):
         """One patch of the template, unless it has been ordered already: the watch may lag."""
         where = kube_views.path(target["kind"], scope.namespace, meta(target)["name"])
         now = self.cluster.get(where)
-        if (
-            now is None
-            or kube_rollouts.change_of({**now, "kind": target["kind"]}, self._mark) == change.id
-        ):
+        if now is None or kube_rollouts.made_for({**now, "kind": target["kind"]}, change.id):
             return
         patch = kube_rollouts.restart_patch(self._mark, change.id, time.time())
         done = self.cluster.patch(where, patch, safe=True)
@@ -222,7 +224,7 @@ class KubernetesRestarter(ClusterConnection):
 
     def _blocking(self, target: Workload, objects: Objects, change: str) -> list[Pod]:
         return kube_rollouts.blocking(
-            target, kube_workloads.pods_of(target, objects["Pod"]), self._mark, change
+            target, kube_workloads.pods_of(target, objects["Pod"]), change
         )
 
     def _unblock(
@@ -254,9 +256,9 @@ class KubernetesRestarter(ClusterConnection):
     def _over(self, target: Workload, objects: Objects, change: str) -> bool:
         """Whether it has converged. Raises PermanentError with its own words if it cannot."""
         pods = kube_workloads.pods_of(target, objects["Pod"])
-        if kube_rollouts.converged(target, pods, self._mark, change):
+        if kube_rollouts.converged(target, pods, change):
             return True
-        wrong = kube_rollouts.trouble(target, pods, self._mark, change)
+        wrong = kube_rollouts.trouble(target, pods, change)
         if wrong is not None:
             namespace = meta(target)["namespace"]
             said = logs.last_words(self.cluster, namespace, wrong) if wrong.container else ""
@@ -268,7 +270,7 @@ class KubernetesRestarter(ClusterConnection):
         """Whether it was made while its kubelet may have held the Secret as it was before it was
         written at `since`.
         """
-        made = max(self._made(pod), kube_rollouts.ordered_at(pod, self._mark))
+        made = max(self._made(pod), kube_rollouts.ordered_at(pod))
         return outages.may_be_outdated(self.cluster.outages, self.calm, made, since)
 
     def _instance(self, pod: Pod) -> Instance:
@@ -277,7 +279,7 @@ class KubernetesRestarter(ClusterConnection):
         """
         return Instance(
             f"pod/{meta(pod)['name']}",
-            max(self._made(pod) - 1.0, kube_rollouts.ordered_at(pod, self._mark)),
+            max(self._made(pod) - 1.0, kube_rollouts.ordered_at(pod)),
         )
 
     def _made(self, pod: Pod) -> float:

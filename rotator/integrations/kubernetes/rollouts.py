@@ -27,6 +27,7 @@ from rotator.integrations.kubernetes.objects import (
 )
 from rotator.integrations.kubernetes.workloads import LEFT_ALONE, desired, ready
 
+_MARK = "rotator/change-"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` leaves it
 # What a container waits for that does not come by waiting. ErrImagePull is tried again, and then
 # becomes a back-off.
@@ -55,25 +56,30 @@ class Trouble:
 
 
 def mark_of(what: Iterable[str]) -> str:
-    """The annotation of templates, and so of pods, by which restarts for one thing are told from
-    those for another.
+    """The annotation of templates, and so of pods, in which a playbook leaves its changes: another
+    one's stays beside it.
     """
-    return f"rotator/change-{hashlib.sha256(json.dumps(sorted(what)).encode()).hexdigest()[:10]}"
+    return f"{_MARK}{hashlib.sha256(json.dumps(sorted(what)).encode()).hexdigest()[:10]}"
 
 
-def change_of(maker: Workload | Pod, mark: str) -> str:
-    """The change that its pods are to be restarted for, or a pod was."""
-    of_pods = template(maker)
-    return str(((of_pods.get("metadata") or {}).get("annotations") or {}).get(mark, "")).partition(
-        "@"
-    )[0]
+def made_for(maker: Workload | Pod, change: str) -> bool:
+    """Whether its pods are to be restarted for the change, or a pod was; by whichever playbook."""
+    return any(text.partition("@")[0] == change for text in _marks(template(maker)))
 
 
-def ordered_at(of_pods: Template, mark: str) -> float:
-    """When the change of a template was ordered (Unix seconds); 0 without one."""
-    text = ((of_pods.get("metadata") or {}).get("annotations") or {}).get(mark, "")
+def ordered_at(of_pods: Template) -> float:
+    """When the last change of a template was ordered (Unix seconds); 0 without one."""
+    return max(map(_time_of, _marks(of_pods)), default=0.0)
+
+
+def _marks(of_pods: Template) -> list[str]:
+    annotations = (of_pods.get("metadata") or {}).get("annotations") or {}
+    return [str(text) for name, text in annotations.items() if name.startswith(_MARK)]
+
+
+def _time_of(text: str) -> float:
     try:
-        return float(str(text).partition("@")[2] or 0)
+        return float(text.partition("@")[2] or 0)
     except ValueError:
         return 0.0
 
@@ -87,7 +93,7 @@ def restarted_at(of_pods: Template) -> float:
         return 0.0
 
 
-def last_orders(revisions: Iterable[Revision], mark: str) -> dict[tuple[str, str], float]:
+def last_orders(revisions: Iterable[Revision]) -> dict[tuple[str, str], float]:
     """When each workload was last restarted for a change, by the revisions that its controller
     keeps.
     """
@@ -98,18 +104,18 @@ def last_orders(revisions: Iterable[Revision], mark: str) -> dict[tuple[str, str
             (who for who in meta(revision).get("ownerReferences") or () if who.get("controller")),
             None,
         )
-        if owner is not None and (at := ordered_at(of_pods, mark)):
+        if owner is not None and (at := ordered_at(of_pods)):
             whose = (str(owner["kind"]), str(owner["name"]))
             orders[whose] = max(orders.get(whose, 0.0), at)
     return orders
 
 
-def rolled_back(workload: Workload, last: float, mark: str) -> bool:
+def rolled_back(workload: Workload, last: float) -> bool:
     """Whether it has left the change for which it was restarted, and nobody has
     restarted it since.
     """
     of_pods = template(workload)
-    return ordered_at(of_pods, mark) < last and restarted_at(of_pods) <= last
+    return ordered_at(of_pods) < last and restarted_at(of_pods) <= last
 
 
 def restart_patch(mark: str, change: str, at: float) -> dict[str, Any]:
@@ -163,12 +169,12 @@ def illness(workload: Workload) -> str:
 
 
 # --- while it rolls ---
-def converged(workload: Workload, pods: Sequence[Pod], mark: str, change: str) -> bool:
+def converged(workload: Workload, pods: Sequence[Pod], change: str) -> bool:
     """All pods have the change and are ready, as many as wanted; none from before runs any more."""
     status = workload.get("status") or {}
-    if change_of(workload, mark) != change or not seen(workload):
+    if not made_for(workload, change) or not seen(workload):
         return False
-    if any(change_of(pod, mark) != change for pod in pods):
+    if any(not made_for(pod, change) for pod in pods):
         return False
     up = sum(ready(pod) for pod in pods)
     available = (
@@ -178,7 +184,7 @@ def converged(workload: Workload, pods: Sequence[Pod], mark: str, change: str) -
     return up >= desired(workload) and int(available) >= desired(workload) and len(pods) == up
 
 
-def blocking(workload: Workload, pods: Iterable[Pod], mark: str, change: str) -> list[Pod]:
+def blocking(workload: Workload, pods: Iterable[Pod], change: str) -> list[Pod]:
     """Broken pods from before `change`: a StatefulSet's controller waits for them for ever before
     it makes others.
 
@@ -186,7 +192,7 @@ def blocking(workload: Workload, pods: Iterable[Pod], mark: str, change: str) ->
     """
     if workload["kind"] != "StatefulSet":
         return []
-    before = (pod for pod in pods if change_of(pod, mark) != change)
+    before = (pod for pod in pods if not made_for(pod, change))
     return [
         pod
         for pod in before
@@ -205,13 +211,13 @@ def _broken(pod: Pod) -> bool:
     )
 
 
-def trouble(workload: Workload, pods: Sequence[Pod], mark: str, change: str) -> Trouble | None:
+def trouble(workload: Workload, pods: Sequence[Pod], change: str) -> Trouble | None:
     """Why its roll-out cannot succeed, in the pods' own words where they have some."""
     for pod in pods:
-        if change_of(pod, mark) == change and (in_pod := _in_pod(workload, pod)):
+        if made_for(pod, change) and (in_pod := _in_pod(workload, pod)):
             return in_pod
     status = workload.get("status") or {}
-    if change_of(workload, mark) != change or not seen(workload):
+    if not made_for(workload, change) or not seen(workload):
         return None
     if workload["kind"] == ROLLOUT and (status.get("abort") or status.get("phase") == "Degraded"):
         phase, message = status.get("phase", "Degraded"), status.get("message", "aborted")
@@ -269,10 +275,10 @@ def waits_for(pods: Iterable[Pod]) -> str:
     return ""
 
 
-def words(workload: Workload, pods: Sequence[Pod], mark: str, change: str) -> str:
+def words(workload: Workload, pods: Sequence[Pod], change: str) -> str:
     """How far its roll-out is, for people: `deployment/api 1/3, 2 from before`."""
-    new = sum(change_of(pod, mark) == change and ready(pod) for pod in pods)
-    old = sum(change_of(pod, mark) != change for pod in pods)
+    new = sum(made_for(pod, change) and ready(pod) for pod in pods)
+    old = sum(not made_for(pod, change) for pod in pods)
     waits = waits_for(pods) or pauses(workload)
     more = (f", {old} from before" if old else "") + (f", {waits}" if waits else "")
     return f"{named(workload)} {new}/{desired(workload)}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from rotator.errors import NotFound
@@ -21,6 +22,9 @@ class MemoryRestarter:
     @property
     def name(self) -> str:
         return "memory " + ", ".join(self.consumers)
+
+    def shared_as(self) -> str:
+        return f"memory {os.getpid()} " + ", ".join(sorted(self.consumers))
 
     def preflight(self) -> list[Finding]:
         return []

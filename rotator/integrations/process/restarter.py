@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rotator import deadline
+from rotator import deadline, plain
 from rotator.clients import asking, foreseen, procfs
+from rotator.clients.hosts import this_machine
 from rotator.clients.procfs import Missing, Process
 from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, TransientError
@@ -87,6 +88,9 @@ class ProcessRestarter:
         if self.env:
             return Evidence.READ
         return Evidence.ANSWERS if self.ready else Evidence.STARTED
+
+    def shared_as(self) -> str:
+        return f"process {plain.real(Path(self.pid_file))} {self.signal} on {this_machine()}"
 
     @property
     def keeps_mounts(self) -> bool:

@@ -8,13 +8,14 @@ Source: systemd.service(5) (Type=), org.freedesktop.systemd1(5) (ActiveState).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from rotator.clients.hosts import HostsConnection
+from rotator.clients.hosts import HostsConnection, this_machine
 from rotator.clients.procfs import Missing
 from rotator.durations import Seconds
 from rotator.errors import ConfigError, NotFound, PermanentError
@@ -75,6 +76,11 @@ class SystemdRestarter(HostsConnection):
     def name(self) -> str:
         where = ", ".join(host.name for host in self.hosts if host.name)
         return f"systemd {', '.join(self.units)}" + (f" on {where}" if where else "")
+
+    def shared_as(self) -> str:
+        where = ", ".join(sorted(host.name or this_machine() for host in self.hosts))
+        whose = f" of user {os.getuid()}" if self.user else ""
+        return f"systemd {self.action} {', '.join(sorted(self.units))}{whose} on {where}"
 
     @property
     def evidence(self) -> Evidence:
