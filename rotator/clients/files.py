@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -28,6 +31,8 @@ from rotator.errors import (
     RotatorError,
     TransientError,
 )
+
+_ALONE, _LOOK = 5.0, 0.01  # seconds that another writer is waited for; between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +75,15 @@ def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600
     had), AccessDenied, TransientError (disk full), LeaseLost.
     """
     try:
-        with at(path) as spot:
+        with at(path) as spot, _alone(spot):
             beside = beside_name(spot.name, tag)
             try:
                 _remove(spot, beside)
                 _write_beside(spot, beside, content, mode)
-                deadline.check()
                 present = _read(spot, path) if spot.status() else None
                 if (present.version if present else "") != expect:
                     raise Conflict(f"{path} was changed by somebody else", "it is read again")
+                deadline.check()
                 os.rename(beside, spot.name, src_dir_fd=spot.directory, dst_dir_fd=spot.directory)
                 _sync_directory(spot)
             finally:
@@ -88,6 +93,38 @@ def replace(path: Path, content: bytes, expect: str, tag: str, mode: int = 0o600
             return _read(spot, path)
     except OSError as error:
         raise _translate(path, error) from error
+
+
+@contextlib.contextmanager
+def _alone(spot: Spot) -> Iterator[None]:
+    """Of all that rotator writes in this directory: the keys of two playbooks may stand in one
+    file, and what one of them puts there would be lost between the other's look and its rename.
+
+    Raises TransientError where another one has it for long.
+    """
+    directory = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        end = time.monotonic() + _ALONE
+        while not _locked(directory):
+            deadline.check()
+            if time.monotonic() > end:
+                raise TransientError(f"another process of rotator writes beside {spot.path}")
+            time.sleep(_LOOK)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _locked(directory: int) -> bool:
+    """True as well on a file system that knows no locks."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL):
+            raise
+    return True
 
 
 def _write_beside(spot: Spot, beside: str, content: bytes, mode: int) -> None:
@@ -246,7 +283,7 @@ def _rehearsed(spot: Spot) -> tuple[str, str]:
 
 def tidy(path: Path) -> None:
     """Remove siblings that interrupted writes left."""
-    with contextlib.suppress(OSError), at(path) as spot:
+    with contextlib.suppress(OSError, TransientError), at(path) as spot, _alone(spot):
         listing = spot.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             names = os.listdir(listing)  # noqa: PTH208  (of an opened directory)

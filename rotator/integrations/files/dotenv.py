@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from rotator import plain, stand_in
 from rotator.clients import programs
 from rotator.clients.files import Snapshot
 from rotator.clients.placed import PlacedStore
-from rotator.errors import ConfigError, OutcomeUnknown, PermanentError
+from rotator.errors import ConfigError, Conflict, OutcomeUnknown, PermanentError
 from rotator.integrations.files import dotenv_doubts, dotenv_syntax
 from rotator.integrations.files.dotenv_readers import READERS
 from rotator.model import BESIDE, Credential, Finding, Held, Level, Note, split
@@ -22,6 +24,10 @@ from rotator.plugin import Address, EnvFileReader, beside_settings, setting
 from rotator.secret import Secret
 
 Reader = Literal["docker", "compose", "compose-1", "systemd", "python-dotenv", "dotenv", "bash"]
+_WRITERS = 20  # times at most that another playbook may come first
+_VERSIONS = 16  # of one file that are remembered
+# Of each store, what its variables were in a version of its file (a digest)
+_READ: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +122,7 @@ class DotenvStore(PlacedStore):
         if snapshot is None:
             return None
         self._refuse_doubts(snapshot.content)
+        self._remember(snapshot)
         texts = {
             field: dotenv_syntax.get(snapshot.content, name)
             for name, field in self._variables.items()
@@ -132,14 +139,41 @@ class DotenvStore(PlacedStore):
         return Held(values, version, written_at=snapshot.written_at, beside=beside, spelled=spelled)
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
-        snapshot = self._read()
-        content = snapshot.content if snapshot else b""
-        version = snapshot.version if snapshot else ""
-        if expect:
-            version = expect
-        elif any(dotenv_syntax.get(content, name) for name in self._variables):
-            version = "changed"
-        return self._replace(self._with(content, credential), version, note.rotation)
+        """What others change in the file beside our variables is no conflict: their playbooks may
+        write in the same moment.
+        """
+        for _ in range(_WRITERS):
+            snapshot = self._read()
+            content = snapshot.content if snapshot else b""
+            version = snapshot.version if snapshot else ""
+            if not self._is_as_expected(content, version, expect):
+                break
+            with contextlib.suppress(Conflict):
+                written = self._replace(self._with(content, credential), version, note.rotation)
+                self._seen.pop(expect, None)  # who comes late with it is refused
+                return written
+        raise Conflict(f"{self.place} was changed by somebody else", "it is read again")
+
+    def _is_as_expected(self, content: bytes, version: str, expect: str) -> bool:
+        """Whether nobody has changed our variables since `expect` was read."""
+        if not expect:
+            return not any(dotenv_syntax.get(content, name) for name in self._variables)
+        return version == expect or self._seen.get(expect) == self._ours(content)
+
+    @property
+    def _seen(self) -> dict[str, str]:
+        """What our variables were in the last versions of the file that were read here."""
+        return _READ.setdefault(self.name, {})
+
+    def _ours(self, content: bytes) -> str:
+        spelled = [dotenv_syntax.spelling(content, name) for name in self._variables]
+        return hashlib.sha256(json.dumps(spelled).encode()).hexdigest()
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        seen = self._seen
+        seen[snapshot.version] = self._ours(snapshot.content)
+        for old in list(seen)[:-_VERSIONS]:
+            seen.pop(old, None)
 
     def fits(self, credentials: Sequence[Credential]) -> None:
         snapshot = self._read()

@@ -184,7 +184,9 @@ class KubernetesRestarter(ClusterConnection):
         total, current, instances = 0, 0, []
         for scope in self._scopes():
             objects = scope.now(*REVISIONS)
-            last = kube_rollouts.last_orders(objects["ReplicaSet"] + objects["ControllerRevision"])
+            last = kube_rollouts.last_orders(
+                one for kind in REVISIONS for one in objects[kind] if scope.took(one)
+            )
             targets = scope.targets(objects)
             for target in [*targets, *scope.strayed(objects, targets, last)]:
                 pods = kube_workloads.pods_of(target, objects["Pod"])

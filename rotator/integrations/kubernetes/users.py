@@ -20,6 +20,7 @@ from rotator.integrations.kubernetes.objects import (
     RESTARTABLE,
     ROLLOUT,
     Pod,
+    Revision,
     Workload,
     annotation,
     meta,
@@ -91,6 +92,13 @@ class Scope:
         return [
             way for ref in self.secrets for way in kube_workloads.uses(maker, ref.name, ref.keys)
         ]
+
+    def took(self, revision: Revision) -> bool:
+        """Whether pods of this revision take the key: who is restarted for another one is none of
+        ours. Where workloads are named, each.
+        """
+        maker = {**(revision.get("data") or revision), "kind": revision.get("kind", "")}
+        return not self.secrets or bool(self.ways(maker))
 
     def others(self, objects: Objects) -> list[Pod]:
         """Running pods that take the key and are not restarted by us: of jobs, of nobody, of what
