@@ -146,10 +146,11 @@ class DotenvStore(PlacedStore):
             snapshot = self._read()
             content = snapshot.content if snapshot else b""
             version = snapshot.version if snapshot else ""
+            new = self._with(content, credential)
             if not self._is_as_expected(content, version, expect):
                 break
             with contextlib.suppress(Conflict):
-                written = self._replace(self._with(content, credential), version, note.rotation)
+                written = self._replace(new, version, note.rotation)
                 self._seen.pop(expect, None)  # who comes late with it is refused
                 return written
         raise Conflict(f"{self.place} was changed by somebody else", "it is read again")
