@@ -16,6 +16,7 @@ REASONS: dict[Why, str] = {
     Why.MISTAKE: "its playbook has a mistake: {place}: {text}",
     Why.PAUSED: "paused by {who}: {reason}",
     Why.WORKED_ON: "{holder} is working on it, since {since}",
+    Why.GROUP_HELD: "it waits for {detail} of its group",
     Why.PLAYBOOK_GONE: "its playbook is gone; what is unfinished goes on by its last version",
     Why.ROTATION_FAILED: "{rotation} was {outcome}: {problem}",
     Why.POSSIBLE_ORPHAN: "there may be a key that nobody knows: {possible_orphan}",

@@ -110,6 +110,8 @@ def _next(status: PlaybookStatus) -> str:
         return f"due, {_PUT_OFF[UNDONE_WHY].format(status.undone_by)}"
     if status.elsewhere is not None and status.put_off == status.elsewhere.why:
         return f"due, {_away(status, status.elsewhere)}"
+    if status.put_off == "group":
+        return f"due, waits for {status.group_held_by} of its group"
     if status.put_off:
         blackout = status.due.blackout
         if status.due.begins >= FOREVER:

@@ -23,7 +23,7 @@ from rotator.engine.keeper import Held
 from rotator.engine.listeners import Listeners
 from rotator.engine.performed import Performed
 from rotator.engine.writing import Writing
-from rotator.journal import cases, clocks, leases, strays
+from rotator.journal import cases, clocks, grouped, leases, strays
 from rotator.journal.journal import Journal
 from rotator.model import Credential
 from rotator.playbook.carry import kept
@@ -173,8 +173,13 @@ class Holder:
                 )
 
     def start(self, rotation: Rotation, beginning: cases.Beginning) -> None:
-        """A new rotation. The unique index refuses a second active one of the playbook."""
+        """A new rotation. The unique index refuses a second active one of the playbook.
+
+        Raises GroupHeld.
+        """
         with self.writing() as writing:
+            if beginning.in_group is not None:
+                grouped.must_be_free(writing.connection, beginning.in_group, self.playbook)
             writing.begin(rotation, beginning)
             leases.describe(
                 writing.connection, self.held.lease, rotation=rotation.id, purpose="rotation"
@@ -205,7 +210,9 @@ class Holder:
             revoke_first=first,
         )
         actor, node = who or self.actor.text, "" if self.away else self.actor.where
-        self.start(begun, cases.Beginning(kept(book), actor, reason, counts_from, node))
+        group = None if leaked else book.shape.group  # a leaked key waits for nobody
+        beginning = cases.Beginning(kept(book), actor, reason, counts_from, node, group)
+        self.start(begun, beginning)
         return begun.id
 
     def order(self, given: Order, unit: Unit, reason: str = "", who: str = "") -> Refusal | None:

@@ -76,6 +76,11 @@ class Keeper:
         self._start()
         return held
 
+    def holds(self, playbook: str) -> bool:
+        """Whether this process works on it."""
+        with self._mutex:
+            return playbook in self._held
+
     def give_back(self, held: Held) -> None:
         with self._mutex:
             self._held.pop(held.lease.playbook, None)

@@ -98,6 +98,7 @@ class Beginning:
     reason: str
     counts_from: float | None = None  # the due moment that it belongs to; None: its beginning
     node: str = ""  # where it is begun
+    in_group: str | None = None  # no other one of it is active beside it
 
 
 def load(connection: Connection, playbook: str) -> Case:
@@ -126,6 +127,7 @@ def begin(connection: Connection, rotation: Rotation, beginning: Beginning, at: 
             "began": at,
             "counts_from": beginning.counts_from,
             "node": beginning.node or None,
+            "in_group": beginning.in_group,
             **_rotation_row(rotation, None, at),
         },
     )

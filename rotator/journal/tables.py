@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0012"  # the newest migration; a test holds it against migrations/
+HEAD = "0013"  # the newest migration; a test holds it against migrations/
 
 metadata = MetaData(
     naming_convention={
@@ -98,6 +98,8 @@ rotations = Table(
     Column("node", String(200), comment="where it was begun; null: before nodes had names"),
     Column("told", Integer, comment="notices: null, 1 its beginning, 2 its end, too"),
     Index("rotations_to_tell", "id", sqlite_where=text("told IS NULL OR told < 2")),
+    Column("in_group", String(200), comment="of which no other one is active beside it"),
+    Index("one_active_of_a_group", "in_group", unique=True, sqlite_where=text("active")),
     Index("active_rotations_by_due", "due", sqlite_where=text("active")),
     Index("active_rotations_by_clock", "seen", sqlite_where=text("active")),
     Index("rotations_that_stand", "playbook", sqlite_where=text("active AND attention")),

@@ -24,7 +24,7 @@ from rotator.schedules.opening import Opening
 ANY_NODE = "*"
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # Keys of later versions: refused as such, never ignored.
-NOT_YET = {"group", "approval", "pool", "seen"}
+NOT_YET = {"approval", "pool", "seen"}
 
 
 class Model(BaseModel):
@@ -281,6 +281,12 @@ class Shape(Model):
     limits: Limits = Limits()
     allow_downtime: bool = Field(
         False, description="Accept a provider whose new key kills the old one at once"
+    )
+    group: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Rotations of one group never overlap: one waits until the other has ended",
     )
     for_each: list[dict[str, Any]] | None = Field(
         None, description="One playbook for each; {name} is filled in"

@@ -9,6 +9,7 @@ from rotator.audit.record import rfc3339
 from rotator.core.action import Finish
 from rotator.engine.pool import Work, drive, drive_all
 from rotator.errors import ConfigError, RefusedError, RotatorError
+from rotator.journal.grouped import GroupHeld
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import neighbour
@@ -20,6 +21,7 @@ from rotator.usecases.runtime import Leased, Runtime
 from rotator.usecases.situation import Situation, expected
 
 THREADS = 16
+_AGAIN = 0.5  # seconds between two looks whether another one of its group has ended
 
 
 def rotate(runtime: Runtime, name: str, request: Request) -> Report:
@@ -85,8 +87,15 @@ def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> 
             away = runtime.keeps_from_beginning(playbook, by_timer=False)
             if away is not None:
                 raise away.refusal(name, runtime.fleet.node)
-    with (yield from runtime.leasing(name, loaded)) as leased:
-        return (yield from _under_lease(runtime, leased, playbook, request))
+    while True:
+        try:
+            with (yield from runtime.leasing(name, loaded)) as leased:
+                return (yield from _under_lease(runtime, leased, playbook, request))
+        except GroupHeld as held:
+            if not runtime.keeper.holds(held.holder):
+                raise
+        yield runtime.clock.now() + _AGAIN  # its turn comes in this very process
+        runtime.must_go_on()
 
 
 def _refuse_paused(before: Situation) -> None:

@@ -32,6 +32,7 @@ class Why(StrEnum):
     MISTAKE = auto()  # in its playbook
     PAUSED = auto()
     WORKED_ON = auto()  # another process holds its lease
+    GROUP_HELD = auto()  # another playbook of its group is being rotated
     PLAYBOOK_GONE = auto()
     ROTATION_FAILED = auto()  # the last one
     POSSIBLE_ORPHAN = auto()  # of the last rotation
@@ -137,6 +138,8 @@ def _of_playbook(status: PlaybookStatus) -> Iterator[Reason | Next]:
         yield Next(Event.PAUSE_ENDS, status.pause.until)
     if status.worked_on:
         yield Reason(Why.WORKED_ON)
+    if status.put_off == "group":
+        yield Reason(Why.GROUP_HELD, detail=status.group_held_by)
     if status.playbook is None:
         yield Reason(Why.PLAYBOOK_GONE)
     elif status.put_off == UNDONE_WHY:

@@ -16,7 +16,7 @@ from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
 from rotator.engine.fleet import Elsewhere
 from rotator.engine.staying import needs_attention
-from rotator.journal import killed, notices, pauses, unfinished
+from rotator.journal import grouped, killed, notices, pauses, unfinished
 from rotator.journal.cases import Case
 from rotator.journal.leases import Holding
 from rotator.journal.pauses import Pause
@@ -77,6 +77,7 @@ class PlaybookStatus:
     now: float
     undone_by: str = ""  # who, where a person's undo keeps timers from the next rotation
     elsewhere: Elsewhere | None = None  # why no node works on it, where none does
+    group_held_by: str = ""  # the playbook of its group that is being rotated
 
     @property
     def rotation(self) -> Rotation | None:
@@ -137,7 +138,8 @@ class PlaybookStatus:
     def is_due(self) -> bool:
         """Whether a timer would begin it."""
         due, away = self.due, self.elsewhere is not None
-        return due is not None and due.begins <= self.now and not away
+        free = not away and not self.group_held_by
+        return due is not None and due.begins <= self.now and free
 
     @property
     def put_off(self) -> str:
@@ -146,7 +148,8 @@ class PlaybookStatus:
         if due is None:
             return ""
         if self.now >= due.begins:
-            return str(self.elsewhere.why) if self.elsewhere is not None else ""
+            held = "group" if self.group_held_by else ""
+            return str(self.elsewhere.why) if self.elsewhere is not None else held
         return due.why if due.at <= self.now or due.why == UNDONE_WHY else ""
 
     @property
@@ -259,7 +262,13 @@ def _read(
         present.without,
         now,
         undone_by(connection, recorded) if recorded and present.retry >= FOREVER else "",
+        group_held_by=_group_held_by(connection, name, playbook),
     )
+
+
+def _group_held_by(connection: Connection, name: str, playbook: Playbook | None) -> str:
+    group = playbook.shape.group if playbook is not None else None
+    return grouped.holder(connection, group, name) if group is not None else ""
 
 
 def _due(

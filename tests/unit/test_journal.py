@@ -265,6 +265,8 @@ def test_a_journal_that_lacks_a_column_gets_it(tmp_path: Path) -> None:
         old.execute("ALTER TABLE credentials DROP COLUMN ends")
         old.execute("ALTER TABLE playbooks DROP COLUMN boot")
         old.execute("ALTER TABLE playbooks DROP COLUMN wall_clock")
+        old.execute("DROP INDEX one_active_of_a_group")
+        old.execute("ALTER TABLE rotations DROP COLUMN in_group")
         old.execute("UPDATE alembic_version SET version_num = '0004'")
     assert upkeep.upgrade(Database(f"sqlite:///{tmp_path}/journal.db")) == ("0004", tables.HEAD)
     with opened(tmp_path).database.read() as connection:
