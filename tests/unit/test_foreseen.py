@@ -37,6 +37,7 @@ def findings(*stores: StoreEntry, provider: Any = None, restarter: Any = None) -
         stores=stores,
         consumers=(ConsumerEntry("c", restarter),) if restarter else (),
         probes=(),
+        monitor=None,
         definition={},
     )
     found, later = parts.ask(parts.parts_of(playbook, False, parts.Urgency.NONE))
