@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rotator.clients import http
 from rotator.errors import PermanentError, TransientError
 from rotator.plugin import STRICT, setting
 from rotator.reference import Reference
@@ -55,6 +54,8 @@ class PrometheusMonitor:
 
     def _asked(self) -> Any:
         """Raises TransientError: a monitor that cannot tell is no failure of a consumer."""
+        from rotator.clients import http  # late: who only looks at the journal needs none
+
         secret = self.token.resolve() if self.token is not None else None
         headers = {"authorization": f"Bearer {secret.reveal()}"} if secret is not None else {}
         address = f"{self.url.rstrip('/')}/api/v1/query"
