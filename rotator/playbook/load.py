@@ -233,8 +233,9 @@ class Loader:
 
     def channel(self, data: dict[str, Any], name: str, path: Path_) -> ChannelEntry | None:
         """One entry of `notify`."""
-        if "True" in data:  # YAML 1.1: `on` is true
-            self._wrong(path, "YAML reads `on` as true", "`when: [done, overdue]`")
+        if "on" in data:
+            where = (*path, "on", "=key")
+            self._wrong(where, "`on` says where a playbook runs", "`when: [done, overdue]`")
             return None
         when = {key: value for key, value in data.items() if key in Told.model_fields}
         rest = {key: value for key, value in data.items() if key not in when}

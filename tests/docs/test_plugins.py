@@ -255,7 +255,7 @@ def test_settings_arrive_as_the_page_says(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         registry, "_entry_points", lambda kind: {"acme": point} if kind == "probe" else {}
     )
-    (tmp_path / "token").write_text("acme-admin-0123456789\n")
+    (tmp_path / "token").write_text("acme-admin-8f3k2m9x7q\n")
     data = {
         "generate": {"uses": "memory", "issuer": "i"},
         "store": {"uses": "memory", "cell": "c"},
@@ -269,9 +269,9 @@ def test_settings_arrive_as_the_page_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert not mistakes
     acme: Any = playbook.probes[0]
     assert (acme.url, acme.timeout) == ("u", 60.0)
-    assert acme.token.resolve().reveal() == "acme-admin-0123456789"
-    (tmp_path / "token").write_text("acme-admin-9876543210\n")
-    assert acme.token.resolve().reveal() == "acme-admin-9876543210"
+    assert acme.token.resolve().reveal() == "acme-admin-8f3k2m9x7q"
+    (tmp_path / "token").write_text("acme-admin-2w7r4t6y1z\n")
+    assert acme.token.resolve().reveal() == "acme-admin-2w7r4t6y1z"
 
 
 def test_the_page_names_every_capability() -> None:

@@ -33,7 +33,7 @@ restart:
 """
 # What sounds like a file and is none: an option of another program, or settings that are looked at
 # one by one.
-NO_PATHS = {"profile", "host", "credential", "auth", "vault path"} | {
+NO_PATHS = {"profile", "host", "credential", "auth", "vault path", "gitlab-project project"} | {
     f"{restarter} overrides" for restarter in ("process", "docker", "compose", "systemd")
 }
 

@@ -534,7 +534,7 @@ def test_whoever_is_told_is_named_by_number_and_told_the_usual(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "place", "told"),
     [
-        (TOLD + ", on: done}\n", "7:5", "YAML reads `on` as true"),
+        (TOLD + ", on: done}\n", "7:63", "`on` says where a playbook runs"),
         (TOLD + ", when: [gone]}\n", "7:69", "nobody is told of 'gone'"),
         (TOLD + ", before: soon}\n", "7:71", "'soon' is not a duration"),
         (TOLD + ", colour: red}\n", "7:63", "unknown key 'colour'"),

@@ -9,7 +9,7 @@ import pytest
 from rotator.errors import PermanentError
 from rotator.reference import Reference
 
-SECRET = "sk-admin-0123456789"
+SECRET = "sk-admin-8f3k2m9x7q"
 
 
 @pytest.mark.parametrize(
