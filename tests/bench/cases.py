@@ -327,6 +327,13 @@ def cluster() -> None:
     measured()
 
 
+def ten_keys() -> None:
+    """ten keys of one workload on a real Kubernetes and Vault: `rotate` of all, and a script ten times"""
+    from tests.bench.ten_keys import ten_keys as measured
+
+    measured()
+
+
 def fleet() -> None:
     """1, 2 and 4 daemons on one PostgreSQL, playbooks due at once, roll-outs of two seconds."""
     from tests.bench.fleet import fleet as measured
@@ -345,4 +352,5 @@ CASES: dict[str, Callable[[], None]] = {
     "redactor": redactor,
     "silence": silence,
     "cluster": cluster,
+    "ten-keys": ten_keys,
 }

@@ -55,8 +55,8 @@ def cluster() -> None:
         stack.callback(service.close)
         timelines: list[Timeline] = []
         ways: dict[str, Callable[[], None]] = {
-            _HASTY: lambda: _by_hand(hand),
-            _CAREFUL: lambda: _by_hand(careful, CAREFUL="1"),
+            _HASTY: lambda: by_hand(hand),
+            _CAREFUL: lambda: by_hand(careful, CAREFUL="1"),
             "`rotate`": lambda: _rotate(command),
             "in one process": lambda: timelines.append(_in_process(service, daemon)),
         }
@@ -69,6 +69,7 @@ def cluster() -> None:
                 if number:  # the first round fills caches
                     wall[name].append(time.perf_counter() - begun)
                     busy[name].append(_used() - used)
+            assert all(len(world.live) == 1 for world in worlds)
     _tell(wall, busy, timelines[1:])
 
 
@@ -126,7 +127,8 @@ def _used() -> float:
     return sum(one.ru_utime + one.ru_stime for one in found)
 
 
-def _by_hand(world: KubernetesWorld, **more: str) -> None:
+def by_hand(world: KubernetesWorld, **more: str) -> None:
+    """One run of the shell script, with these variables."""
     kubectl = f"{world.kube.dir}/kubectl --kubeconfig {world.space.kubeconfig}"
     given = {
         "ISSUER": f"http://{HOST}:{world.issuer}",
@@ -140,7 +142,6 @@ def _by_hand(world: KubernetesWorld, **more: str) -> None:
         "SERVICES": " ".join(world.addresses.values()),
     }
     subprocess.run([str(_BY_HAND)], env={**os.environ, **given, **more}, check=True)
-    assert len(world.live) == 1
 
 
 def _rotate(world: KubernetesWorld) -> None:
