@@ -114,6 +114,7 @@ class Ecs:
         self.ahead, self.forced, self.value_from = ahead, 0, ""
         self.service: dict[str, Any] = {
             "serviceName": "api",
+            "serviceArn": "arn:aws:ecs:eu-central-1:123456789012:service/default/api",
             "status": "ACTIVE",
             "desiredCount": 2,
             "runningCount": 2,

@@ -194,6 +194,17 @@ RESTARTERS = [
     ),
     WrongToy(
         "restarter",
+        "the name of what it restarts is another one after a restart",
+        "test_one_restart_for_several_playbooks_takes_all_that_began_before_it",
+        [
+            (
+                'f"acme program {self.folder}/{self.program}"',
+                "f\"acme program {self._service.load(self.program)['started_at']}\"",
+            )
+        ],
+    ),
+    WrongToy(
+        "restarter",
         "its progress tells the key",
         _NO_TEXT,
         [("current == seen.total, seen.instances)", "True, (), seen.instances[0].holds.reveal())")],

@@ -29,6 +29,10 @@ class AcmeRestarter:
     def _service(self) -> Service:
         return Service(self.folder)
 
+    def shared_as(self) -> str:
+        """Of all playbooks that restart this program."""
+        return f"acme program {self.folder}/{self.program}"
+
     def preflight(self) -> list[Finding]:
         if not self._service.load(self.program):
             return [Finding(Level.ERROR, f"acme runs no {self.program}")]
