@@ -12,6 +12,7 @@ from rotator.engine.copied import copied
 from rotator.engine.exposed import exposed
 from rotator.engine.mounted import mounted
 from rotator.errors import (
+    JournalError,
     OutcomeUnknown,
     PermanentError,
     PluginError,
@@ -133,7 +134,7 @@ def lowered(findings: Sequence[Finding], excused: bool) -> list[Finding]:
 
 def ask(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
     """The findings of all parts, what a part raised as an error among them; and the first error
-    that asks to be tried again later.
+    that asks to be tried again later. Raises JournalError.
     """
     findings: list[Finding] = []
     later: PluginError | None = None
@@ -143,6 +144,8 @@ def ask(parts: Iterable[Part]) -> tuple[list[Finding], PluginError | None]:
         except (TransientError, OutcomeUnknown) as error:
             later = later or error
             findings.append(Finding(Level.ERROR, error.message, error.hint))
+        except JournalError:
+            raise  # the journal is away, which says nothing of the part
         except (RotatorError, *UNFORESEEN) as error:
             findings.append(Finding(Level.ERROR, *_words(error)))
     return findings, later

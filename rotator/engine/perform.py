@@ -10,7 +10,7 @@ from rotator.core.action import Call, Failed, Later, Op, Unknown
 from rotator.engine import debt_calls, looking, rotation_calls
 from rotator.engine.job import Job
 from rotator.engine.performed import Performed, failure
-from rotator.errors import LeaseLost, RotatorError
+from rotator.errors import JournalError, LeaseLost, RotatorError
 from rotator.plugin import UNFORESEEN
 from rotator.shown import tidy
 
@@ -25,8 +25,8 @@ class Performer(Job):
             with deadline.until(self.seconds_left, self.unit.plan.policy.deadline):
                 deadline.check()
                 return _fit_to_keep(_CALLS[call.op](self, call))
-        except LeaseLost:
-            raise
+        except (LeaseLost, JournalError):
+            raise  # no answer of a plugin: this process ends here, and the call counts as unknown
         except (RotatorError, *UNFORESEEN) as error:
             return _fit_to_keep(Performed(failure(call, error, self.clock.now())))
 

@@ -28,7 +28,9 @@ from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.probe import MemoryProbe
 from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
+from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import leases
+from rotator.journal.failures import JournalAway
 from rotator.secret import Secret
 from rotator.usecases import orders, pause, supply
 from rotator.usecases.report import Report
@@ -73,6 +75,24 @@ def test_a_refused_key_is_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     report = bench.service.rotate("one", WAIT)
     assert report.code == 3
     assert bench.live == [old] == [bench.stored] == [bench.consumer.holds]
+
+
+def test_a_journal_that_is_away_for_a_moment_is_no_answer_of_a_store(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refused the rotation, which was then due again an hour later."""
+    def looks_something_up(_: MemoryStore) -> Any:
+        raise JournalAway("the journal's database failed: it is starting up")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(MemoryStore, "preflight", looks_something_up)
+        assert isinstance(bench.service.rotate("one", WAIT).error, JournalAway)
+    report = bench.service.rotate("one", WAIT)
+    assert report.code == 0 and report.rotation and report.rotation.outcome is Outcome.VERIFIED
+    with bench.service.journal.database.read() as connection:
+        outcomes = connection.execute(text("SELECT outcome FROM rotations")).scalars().all()
+    assert outcomes == ["verified"]
+    assert bench.live == [bench.stored] == [bench.consumer.holds]
 
 
 def test_during_grace_both_keys_live_and_the_next_run_pays(bench: Bench) -> None:
