@@ -136,7 +136,7 @@ def command(path: Path) -> CommandStore:
 
 
 def _aws_nowhere(folder: Path) -> dict[str, Any]:
-    (folder / "credential").write_text("nobody-0123456789")
+    (folder / "credential").write_text("nobody-8f3k2m9x7q")
     credential = Reference("file", str(folder / "credential"))
     signing = {"access_key_id": credential, "secret_access_key": credential}
     return {"region": moto.REGION, "endpoint_url": f"http://{_NOWHERE}", "credentials": signing}
@@ -151,7 +151,7 @@ def _ssm_nowhere(folder: Path) -> AwsSsmStore:
 
 
 def _vault_nowhere(folder: Path) -> VaultStore:
-    (folder / "token").write_text("nobody-0123456789")
+    (folder / "token").write_text("nobody-8f3k2m9x7q")
     login = VaultAuth(token=Reference("file", str(folder / "token")))
     return VaultStore(path="secret/app", key="KEY", address=f"http://{_NOWHERE}", auth=login)
 
@@ -159,7 +159,7 @@ def _vault_nowhere(folder: Path) -> VaultStore:
 def kubeconfig_nowhere(folder: Path) -> str:
     """A kubeconfig whose API server does not answer."""
     cluster = {"name": "gone", "cluster": {"server": f"https://{_NOWHERE}"}}
-    user = {"name": "user", "user": {"token": "nobody-0123456789"}}
+    user = {"name": "user", "user": {"token": "nobody-8f3k2m9x7q"}}
     context = {"name": "gone", "context": {"cluster": "gone", "user": "user"}}
     config = {
         "apiVersion": "v1",

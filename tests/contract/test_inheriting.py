@@ -63,7 +63,7 @@ class Acme(issuers._Issuer):
     def do_POST(self) -> None:
         self.made.clear()
         self.made.update(self.body())
-        self.answer(201, {"key": "acme-key-0123456789", "id": "k2"})
+        self.answer(201, {"key": "acme-key-8f3k2m9x7q", "id": "k2"})
 
 
 @pytest.fixture

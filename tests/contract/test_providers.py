@@ -308,11 +308,11 @@ class TestCommand:
         return _find("command")(generate_argv=argv("generate.py", generate), list_argv=found)
 
     def test_a_bare_key_will_do_where_there_is_no_list(self, tmp_path: Path) -> None:
-        made = self._of(tmp_path, "print('cmd-0123456789')").generate(LABEL, None)
-        assert (made.primary.reveal(), made.id) == ("cmd-0123456789", "")
+        made = self._of(tmp_path, "print('cmd-8f3k2m9x7q')").generate(LABEL, None)
+        assert (made.primary.reveal(), made.id) == ("cmd-8f3k2m9x7q", "")
 
     @pytest.mark.parametrize(
-        "printed", ["cmd-0123456789", '{"key": "cmd-0123456789"}', '{"key": "cmd-0", "id": ".."}']
+        "printed", ["cmd-8f3k2m9x7q", '{"key": "cmd-8f3k2m9x7q"}', '{"key": "cmd-0", "id": ".."}']
     )
     def test_a_key_without_an_id_is_refused_where_there_is_a_list(
         self, printed: str, tmp_path: Path
@@ -326,7 +326,7 @@ class TestCommand:
         )
 
     def test_an_id_may_be_a_number(self, tmp_path: Path) -> None:
-        made = self._of(tmp_path, """print('{"key": "cmd-0123456789", "id": 7}')""", "[]").generate(
+        made = self._of(tmp_path, """print('{"key": "cmd-8f3k2m9x7q", "id": 7}')""", "[]").generate(
             LABEL, None
         )
         assert made.id == "7"
@@ -372,8 +372,8 @@ class TestCommand:
         self, code: int, kind: type[Exception], tmp_path: Path
     ) -> None:
         with pytest.raises(kind) as told:
-            self._of(tmp_path, f"print('cmd-0123456789'); sys.exit({code})").generate(LABEL, None)
-        assert "cmd-0123456789" not in str(told.value)
+            self._of(tmp_path, f"print('cmd-8f3k2m9x7q'); sys.exit({code})").generate(LABEL, None)
+        assert "cmd-8f3k2m9x7q" not in str(told.value)
 
     def test_dates_are_read_in_any_form_and_active_in_words(self, tmp_path: Path) -> None:
         listed = """[{"id": 1, "label": "a", "created_at": "2026-11-01T12:00:00Z", "last_used_at": 1793534400000},

@@ -33,7 +33,7 @@ from rotator.model import Label, single
 from rotator.playbook.registry import Registry
 from rotator.reference import Reference
 
-KEY = "sk-canary-hostile-0123456789"
+KEY = "sk-canary-hostile-8f3k2m9x7q"
 LABEL = Label("inst", "play", "01ROTATION", 1)
 Behaviour = Callable[[socket.socket], None]
 

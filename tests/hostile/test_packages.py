@@ -230,7 +230,7 @@ def test_a_login_program_of_a_package_has_none_of_our_credentials(
     login: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
-        "ROTATOR_KEY", base64.b64encode(b"canary-of-the-sealing-key-012345").decode()
+        "ROTATOR_KEY", base64.b64encode(b"canary-of-the-sealing-key-8f3k2m").decode()
     )
     monkeypatch.setenv("THE_ADMIN_KEY", "canary-of-the-administrator")
     monkeypatch.setattr(environment, "_referred", {"THE_ADMIN_KEY"})

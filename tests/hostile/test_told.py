@@ -158,7 +158,7 @@ def test_an_answer_that_names_the_key_is_kept_without_it(
     ADMIN = "adm1n-CANARYadminCANARY00112233"
     (home / "admin").write_text(ADMIN)
     (home / "admin").chmod(0o600)
-    (home / "key").write_text("a-key-that-is-in-force-0123456789")
+    (home / "key").write_text("a-key-that-is-in-force-8f3k2m9x7q")
     with serving(answer) as url:
         (home / "playbooks" / "one.yaml").write_text(
             f"generate: {{uses: openai, project: p, base_url: '{url}', admin_key: {{file:"

@@ -227,7 +227,7 @@ def test_what_a_debt_asks_when_little_is_known(bench: Bench) -> None:
         assert performer.with_value(session.case.rotation.new).values  # type: ignore[union-attr]
         unheld = told(Op.LOOK, Key("an id of which nothing else is known"))
         assert isinstance(unheld, Done), "the store holds a key of another id"
-        memory.WORLD.cell("one").values = {"key": Secret("mem-of-nobody-xxxxxxxxxxxxxxxxxxxxxxx")}
+        memory.WORLD.cell("one").values = {"key": Secret("mem-of-nobody-qqqqqqqqqqqqqqqqqqqqqqq")}
         assert "which may be" in told(Op.LOOK, Key("an id of which nothing else is known")).message
         assert isinstance(
             performer.perform(Call(Op.WRITE, "store", key=Key("gone"))).result, Failed
@@ -332,7 +332,7 @@ def test_orphans_are_looked_for_only_where_a_label_can_tell(bench: Bench) -> Non
         label = Performer.label(_performer(session, session.case.rotation), 7).text
         stray = bench.issuer.create(label)
         cell = memory.WORLD.cell("one")
-        held, cell.values = cell.values, {"key": Secret("mem-unknown-xxxxxxxxxxxxxxxxxxxxxxxxxxx")}
+        held, cell.values = cell.values, {"key": Secret("mem-unknown-qqqqqqqqqqqqqqqqqqqqqqqqqqq")}
         assert session.reconcile() == 0, "a store holds what nobody knows"
         cell.values = None
         assert session.reconcile() == 1
@@ -612,7 +612,7 @@ def _showing(bench: Bench) -> memory.Consumer:
 
 def test_a_consumer_that_shows_another_key_is_refused_by_name(bench: Bench) -> None:
     """It reads another variable, or another file: it would go on with a key that is revoked."""
-    _showing(bench).holds = "mem-another-key-xxxxxxxxxxxxxxxxxxxxxx"
+    _showing(bench).holds = "mem-another-key-qqqqqqqqqqqqqqqqqqqqqq"
     live = bench.live
     assert "memory one one shows another key than the stores hold" in _refused(bench)
     assert bench.live == live and bench.stored == live[0]
@@ -629,7 +629,7 @@ def test_a_consumer_that_shows_a_key_while_the_stores_hold_none_is_refused(bench
 def test_a_leaked_key_is_not_held_up_by_what_a_consumer_shows(bench: Bench) -> None:
     """It is told, and the consumer is restarted like all others."""
     leaked = bench.stored
-    _showing(bench).holds = "mem-another-key-xxxxxxxxxxxxxxxxxxxxxx"
+    _showing(bench).holds = "mem-another-key-qqqqqqqqqqqqqqqqqqqqqq"
     assert bench.service.rotate("one", Request(compromised=True, wait=True)).code == 0
     assert bench.live == [bench.stored] == [bench.consumer.holds] != [leaked]
     with bench.service.journal.database.read() as connection:

@@ -172,7 +172,7 @@ def test_a_person_is_told_step_by_step_and_asked_until_the_old_key_is_dead(perso
     with pytest.raises(supply.NotTaken, match="this is the old key"):
         supply.supply(person.service, "one", Secret(f" {old}\n"), "", Request())
     with pytest.raises(supply.NotTaken, match="refuses this key"):
-        supply.supply(person.service, "one", Secret("mem-nobodys-0000000000000"), "", Request())
+        supply.supply(person.service, "one", Secret("mem-nobodys-7m7m7m7m7m7m7"), "", Request())
     made = person.issuer.create("")
     done = supply.supply(person.service, "one", Secret(f"{made.value}\n"), "", WAIT)
     assert person.stored == made.value == person.consumer.holds

@@ -225,7 +225,7 @@ def test_a_key_that_is_gone_from_the_stores_is_an_old_key(bench: Bench) -> None:
 def test_stores_that_disagree_are_refused_naming_who_holds_what(bench: Bench) -> None:
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(path.read_text().replace("store: [", "store: [{uses: memory, cell: other}, "))
-    memory.WORLD.cell("other").values = {"key": Secret("mem-another-value-xxxxxxxxxxxxx")}
+    memory.WORLD.cell("other").values = {"key": Secret("mem-another-value-qqqqqqqqqqqqq")}
     report = bench.service.rotate("one")
     assert report.code == 6 and report.rotation and "memory other holds" in report.rotation.problem
     assert len(bench.live) == 1
