@@ -556,7 +556,8 @@ def test_a_blackout_holds_back_whatever_is_overdue(bench: Bench, clock: VirtualC
     more = ", max_overdue: 1h, blackout: [{from: 2027-11-20, to: 2027-11-24}, sat 00:00-24:00]"
     bench.playbook(more=_NIGHTS % more)
     assert not _rotated(bench, clock, MIDNIGHT + 3 * DAY - HOUR - 1)
-    assert _next(bench) == "due, in a blackout until 2027-11-24 23:00 UTC"
+    told = "due, in the blackout 2027-11-20 to 2027-11-24, until 2027-11-24 23:00 UTC"
+    assert _next(bench) == told
     assert _rotated(bench, clock, MIDNIGHT + 3 * DAY - HOUR)
 
 
