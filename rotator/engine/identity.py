@@ -96,8 +96,47 @@ def _told_id(playbook: Playbook, credential: Credential) -> str:
 def id_of_supplied(journal: Journal, playbook: Playbook, credential: Credential, now: float) -> str:
     """The id at its provider of a key that a person made: by it rotator destroys the key one day.
 
-    Raises RefusedError where it is not sure which of the listed keys it is.
+    Raises RefusedError where it is not sure which of the listed keys it is, and where a person says
+    another one's, or it has the id of a key with another value: that one's end would be its own.
     """
+    found = credential.id or _id_found(playbook, credential, now)
+    if found and credential.id:
+        _refuse_id_of_another(playbook, credential)
+    with journal.database.read() as connection:
+        fingerprint = journal.fingerprint(credential.values)
+        others = credentials.ids_of_others(connection, playbook.name, fingerprint)
+    if found in others:
+        raise RefusedError(
+            f"{found} is the id of another key of this playbook, which has another value",
+            "a key whose value was replaced in place dies with the old one: make one beside it, and"
+            " give its own id",
+        )
+    return found
+
+
+def _refuse_id_of_another(playbook: Playbook, credential: Credential) -> None:
+    """Raises RefusedError where the provider shows the key with this id as another one. What cannot
+    be asked now says nothing against it.
+    """
+    provider, value = playbook.provider, credential.primary
+    try:
+        told = _told_id(playbook, credential)
+        records = provider.inventory() if provider.can_list else []
+    except PluginError:
+        return
+    if told and told != credential.id:
+        raise RefusedError(f"its id is {told}, not {credential.id}", "leave --id out")
+    shown = next((record for record in records if record.id == credential.id), None)
+    literal = provider.literal_prefix(value)
+    if shown is not None and identity.agreement(shown, value.reveal(), literal) is None:
+        raise RefusedError(
+            f"the provider shows {credential.id} as {shown.hint}, which is another key",
+            "leave --id out, or give the id of this one",
+        )
+
+
+def _id_found(playbook: Playbook, credential: Credential, now: float) -> str:
+    """What the key or the provider's list tells."""
     provider = playbook.provider
     if told := _told_id(playbook, credential):
         return told

@@ -76,7 +76,7 @@ def _supplied(
         hint = "one that was made just now may need a minute" if refused else failed.hint
         raise _not_taken(session, rotation, provider, why, hint)
     _compared(runtime, session, rotation, provider, credential)
-    if not key_id and isinstance(provider, Destroying) and provider.destroys:
+    if isinstance(provider, Destroying) and provider.destroys:
         try:
             key_id = identity.id_of_supplied(
                 runtime.journal, session.books.of(rotation.id), credential, runtime.clock.now()

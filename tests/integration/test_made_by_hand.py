@@ -114,6 +114,30 @@ def test_a_supplied_key_that_is_not_listed_is_waited_for(console: Bench) -> None
     assert console.live == [made.value]
 
 
+def test_a_supplied_key_is_not_taken_by_another_ones_id(console: Bench) -> None:
+    """By its id it is destroyed one day: a colleague's key, or the one in force in the end."""
+    console.service.rotate("one")
+    old = console.stored
+    of_old = next(one for one, key in console.issuer.keys.items() if key.value == old)
+    made, theirs = console.issuer.create(""), console.issuer.create("a colleague's")
+    for wrong in (of_old, theirs.record.id):
+        with pytest.raises(supply.NotTaken, match="another key"):
+            supply.supply(console.service, "one", Secret(made.value), wrong, Request())
+    assert console.stored == old
+    done = supply.supply(console.service, "one", Secret(made.value), made.record.id, WAIT)
+    assert done.code == 0 and set(console.live) == {made.value, theirs.value}
+
+
+def test_a_key_that_was_replaced_in_place_is_not_taken(console: Bench) -> None:
+    """It has the old one's id: the end of the old one would be its own."""
+    console.service.rotate("one")
+    of_old = next(one for one, key in console.issuer.keys.items() if key.value == console.stored)
+    made = console.issuer.create("")
+    console.issuer.hidden |= {of_old, made.record.id}  # the list says nothing against it
+    with pytest.raises(supply.NotTaken, match="which has another value"):
+        supply.supply(console.service, "one", Secret(made.value), of_old, Request())
+
+
 def test_an_undo_leaves_the_end_of_a_supplied_key_to_a_person(
     console: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
