@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rotator.clients import http
-from rotator.errors import ConfigError, PermanentError, Unsupported
+from rotator.errors import ConfigError, OutcomeUnknown, PermanentError, Unsupported
 from rotator.integrations.catalog import templates
 from rotator.integrations.catalog.entry import Listing, entry_at
 from rotator.integrations.catalog.listing import pages
@@ -150,6 +150,13 @@ WRONG: Mapping[str, tuple[str, str, int, str, str]] = {
         "old.same",
     ),
     "an end of everything": ("json: {key: {secret: key}}", "json: {}", 33, "which key", "{id}"),
+    "an end of everything, asked for by another": (
+        "json: {key: {secret: key}}",
+        "json: {}, auth: {bearer: password}",
+        33,
+        "which key",
+        "{id}",
+    ),
     "an access token in the probe": (
         "{basic: [account, key]}",
         "{bearer: access_token}",
@@ -291,3 +298,70 @@ def test_a_provider_that_makes_keys_at_once_has_no_second_step(tmp_path: Path) -
     with pytest.raises(Unsupported, match="at once"):
         provider.proceed(Label("i", "p", "r", 1), None, "handle")
     assert provider.id_told(single("our-key")) == ""
+
+
+ONCE = """\
+name: Ours
+settings: {admin: {secret: true}}
+api: {base: 'https://ours.example', auth: {bearer: admin}}
+create:
+  - request: {POST: /keys, json: {name: '{label}'}}
+    answer: {id: id}
+    then: {request: {GET: '/keys/{id}/value'}, secret: value}
+list: {request: {GET: /keys}, each: {in: data, id: id, label: [name]}}
+revoke:
+  - request: {DELETE: /keys, query: {id: '{id}'}}
+probe: {request: {GET: /me, auth: {bearer: key}}, dead: '!active'}
+"""
+
+
+@pytest.fixture
+def once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str], dict[str, Any]]:
+    """A provider; what it was asked, and what it answers, by method and path."""
+    asked: list[str] = []
+    says: dict[str, Any] = {"POST /keys": (200, b'{"id": "k1"}'), "DELETE /keys": (200, b"")}
+
+    def send(request: http.Request) -> http.Answer:
+        name = f"{request.method} {request.url.removeprefix('https://ours.example')}"
+        asked.append(name)
+        status, body = says[name]
+        return http.Answer(status, {}, body)
+
+    monkeypatch.setattr(http, "send", send)
+    monkeypatch.setenv("ADMIN", "administrators-credential")
+    return _load(tmp_path, ONCE)(admin=Reference("env", "ADMIN")), asked, says
+
+
+def test_a_key_whose_value_cannot_be_had_now_is_not_made_once_more(
+    once: tuple[Any, list[str], dict[str, Any]],
+) -> None:
+    """The create happened: asked again, it would leave a key that nobody has."""
+    from rotator.model import Label
+
+    provider, asked, says = once
+    says["GET /keys/k1/value"] = (503, b"{}")
+    with pytest.raises(OutcomeUnknown):
+        provider.generate(Label("i", "p", "r", 1), None)
+    assert asked.count("POST /keys") == 1
+
+
+def test_no_key_is_destroyed_without_its_id_wherever_that_stands(
+    once: tuple[Any, list[str], dict[str, Any]],
+) -> None:
+    provider, asked, says = once
+    says["GET /me"] = (200, b'{"active": true}')
+    with pytest.raises(Unsupported, match="id is not known"):
+        provider.revoke(single("key-0123456789"))
+    assert "DELETE /keys" not in asked
+
+
+@pytest.mark.parametrize("body", [b"<html>Please sign in</html>", b""])
+def test_a_page_in_place_of_an_answer_is_no_death(
+    once: tuple[Any, list[str], dict[str, Any]], body: bytes
+) -> None:
+    from rotator.errors import TransientError
+
+    provider, _, says = once
+    says["GET /me"] = (200, body)
+    with pytest.raises(TransientError, match="without JSON"):
+        provider.probe(single("key-0123456789"))

@@ -10,7 +10,9 @@ from typing import Any
 
 from rotator.clients import http, reading
 from rotator.errors import (
+    OutcomeUnknown,
     PermanentError,
+    TransientError,
     Unreadable,
     Unsupported,
 )
@@ -66,7 +68,10 @@ class CatalogCreates(CatalogApi, ProviderDefaults):
                     " (create.wait.handle)"
                 )
             return NotYet(_SOON, handle)
-        return self._made(create, answer, given)
+        try:
+            return self._made(create, answer, given)
+        except TransientError as error:  # asked again, the create would make another key
+            raise OutcomeUnknown(error.message, error.hint) from error
 
     def proceed(self, label: Label, like: Credential | None, handle: str) -> Credential | NotYet:
         """Goes on with a create that was not done at once.

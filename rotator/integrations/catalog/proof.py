@@ -399,7 +399,11 @@ class _Proof(ProofOfRequests):
 
 def _sends_key(request: Mapping[str, Any]) -> bool:
     """Whether the key's value goes with it: who asks, in a body, in a header."""
-    return bool(request.get("auth")) or KEY in secrets_in(
+    auth = request.get("auth")
+    who = auth if isinstance(auth, Mapping) else {}
+    pair = who.get("basic")
+    names = [who.get("bearer"), who.get("value"), *(pair if isinstance(pair, list) else ())]
+    return KEY in names or KEY in secrets_in(
         [request.get("json"), request.get("form"), request.get("headers")]
     )
 

@@ -164,7 +164,7 @@ class HttpProvider(CatalogCreates):
         last: PluginError | None = None
         for case in self.entry.revoke:
             named = {"id": credential.id, "owner": ""}
-            if templates.placeholders([case.request.path, case.request.json_body]) & named.keys():
+            if _placeholders(case.request) & named.keys():
                 named = {"id": _id(credential), "owner": self._owner(_id(credential))}
             if case.when and not (named["owner"] if case.when == OWNED else self._given(case.when)):
                 continue
@@ -213,10 +213,21 @@ class HttpProvider(CatalogCreates):
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
         templates.check(self.entry, request, answer, "the key")
-        if probe.dead and reading.pick(probe.dead, templates.data_of(answer)):
+        if probe.dead and self._says_dead(probe.dead, answer):
             raise Rejected(f"{self.entry.name} says that the key is dead (`{probe.dead}`)")
         facts = {name: templates.identity(path, answer) for name, path in probe.identity.items()}
         return Identity({name: fact for name, fact in facts.items() if fact})
+
+    def _says_dead(self, path: str, answer: http.Answer) -> bool:
+        """Raises TransientError where it says nothing: a proxy's page is no word on a key."""
+        data = templates.data_of(answer)
+        if data is None:
+            raise TransientError(
+                f"{self.entry.name} answered {answer.status} without JSON, which alone tells"
+                f" whether the key is dead (`{path}`)",
+                "is a proxy's login page in between?",
+            )
+        return bool(reading.pick(path, data))
 
     def _tried(
         self, template: RequestTemplate, credential: Credential
@@ -267,6 +278,12 @@ class HttpProvider(CatalogCreates):
         if not self.entry.pattern or self.looks_right(value):
             return super().literal_prefix(value)
         return patterns.literal_prefix(self.entry.pattern, value.reveal())
+
+
+def _placeholders(request: RequestTemplate) -> set[str]:
+    """The names in braces in all that is sent."""
+    path = request.path.replace("{+", "{")
+    return templates.placeholders([path, request.query, request.json_body, request.form])
 
 
 def _id(credential: Credential) -> str:
