@@ -237,3 +237,37 @@ def issued(key_id: str) -> Any:
     from rotator.model import single
 
     return single("the-old-key", key_id=key_id)
+
+
+def test_a_key_that_may_do_little_is_followed_by_one_that_may_not_do_more(tmp_path: Path) -> None:
+    """LiteLLM: without `allowed_routes` the new key may do all that its owner may."""
+    from rotator.integrations.catalog.entry import entry_at
+    from rotator.integrations.catalog.listing import records
+    from rotator.integrations.catalog.shipped import shipped
+    from rotator.integrations.catalog.templates import fill
+
+    entry = entry_at(shipped()["litellm"])
+    assert entry.list_ is not None
+    had = {
+        "allowed_routes": ["llm_api_routes"],
+        "permissions": {"get_spend_routes": True},
+        "model_max_budget": {"small": {"budget_limit": 1}},
+        "aliases": {"fast": "small"},
+        "org_id": "o1",
+        "project_id": "p1",
+    }
+    (old,) = records(entry.list_.each, [{"token": "0a1b", "object_permission_id": "perm", **had}])
+    given = inherited.values(entry, old, time.time(), None)
+    sent = fill(entry.create[0].request.json_body, {"label": "n", **given})
+    had["organization_id"] = had.pop("org_id")
+    assert {name: sent[name] for name in had} == had
+    said = inherited.findings(entry, entry.create[0], old, inherited.Given({}, time.time(), None))
+    lost = [one.text for one in said if one.level is Level.WARNING]
+    assert lost == ["the new key will not have what the old one has: object_permission perm"]
+
+
+def test_a_value_that_looks_like_a_key_is_not_shown(acme: Any) -> None:
+    """What a list tells of a key may hold another service's key, which nobody here knows."""
+    provider, old, _ = acme
+    old["scopes"] = {"callback": "sk4lf0secret0of0another0service"}
+    assert "sk4lf0secret" not in said(provider, "k1", Level.OK)

@@ -15,7 +15,7 @@ from rotator.integrations.catalog.entry import END, OLD, CatalogEntry, Create
 from rotator.integrations.catalog.request import RequestTemplate
 from rotator.integrations.catalog.templates import placeholders
 from rotator.model import Finding, KeyRecord, Level
-from rotator.secret import redact
+from rotator.secret import redact, without_keys
 
 _SHOWN = 60  # characters of a value in a message
 
@@ -118,7 +118,7 @@ def findings(
     lost: list[str] = []
     told = _told_otherwise(entry)
     for name, value in old.carried.items():
-        if value is not None and value != [] and name not in told:
+        if value not in (None, [], {}) and name not in told:
             (kept if f"{OLD}{name}" in takes else lost).append(f"{name} {_told(value)}")
     end = found.get(f"{END}iso") if any(name.startswith(END) for name in takes) else None
     if end and old.expires_at is None:
@@ -144,5 +144,5 @@ def _told_otherwise(entry: CatalogEntry) -> set[str]:
 
 def _told(value: Any) -> str:
     words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    shown = redact(reading.told(words))
+    shown = without_keys(redact(reading.told(words)))
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
