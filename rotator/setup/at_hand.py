@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rotator.integrations.catalog.entry import CatalogEntry, SettingEntry
 from rotator.setup.found import Value, text_of
@@ -51,9 +52,10 @@ class AtHand:
             elif setting.required:
                 missing.append(name)
         where, usual = probe_address(entry)
-        if address := self._text(_address(entry), beside):
+        address = self._text(_address(entry), beside)
+        if address and _is_plain(address):
             found[where] = address
-        elif usual is None:
+        elif address or usual is None:
             missing.append(where)
         if entry.api.base is None and where != "base_url":
             missing.append("base_url")
@@ -101,6 +103,15 @@ def _address(entry: CatalogEntry) -> Iterator[str]:
     """The variable that SDKs read the address from: OPENAI_BASE_URL."""
     for name in entry.env:
         yield f"{_prefix(name)}_BASE_URL"
+
+
+def _is_plain(address: str) -> bool:
+    """Whether it may stand in a playbook: an address with a password in it is a secret."""
+    try:
+        found = urlsplit(address)
+    except ValueError:
+        return False
+    return found.scheme in ("http", "https") and bool(found.hostname) and "@" not in found.netloc
 
 
 def _prefix(variable: str) -> str:

@@ -58,9 +58,9 @@ def _one(
     beside: Mapping[str, Value],
     at_hand: AtHand,
 ) -> CheckedKey:
-    settings, _ = at_hand.settings(provider, entry, beside)
+    settings, missing = at_hand.settings(provider, entry, beside)
     address, usual = probe_address(entry)
-    base = str(settings.get(address) or usual or "")
+    base = "" if address in missing else str(settings.get(address) or usual or "")
     text = value.reveal()
     if "".join(text.split()) != text:
         state, detail, hint = KeyState.SPACES, "", ""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rotator import plain
+from rotator.errors import PermanentError
 from rotator.secret import Secret
 from rotator.setup.found import Source, User
 
@@ -115,8 +117,8 @@ def _secret(
 def file_source(path: Path, name: str, users: tuple[User, ...]) -> Source:
     """A file that holds one key and nothing else."""
     try:
-        value = Secret(path.read_text().strip())
-    except (OSError, UnicodeDecodeError):
+        value = Secret(plain.text(path).strip())
+    except (OSError, UnicodeDecodeError, PermanentError):  # a pipe would be waited for
         value = None
     store = {"uses": "file", "path": str(path)}
     known_as = {name: path.stem}

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rotator.clients.reading import told
 from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.secret import hint_of
 from rotator.setup.found import NONE, READ, STARTED, Holding, text_of
@@ -78,7 +79,10 @@ def _shown(consumer: Mapping[str, Any]) -> str:
 
 
 def text(draft: Draft, entry: CatalogEntry | None) -> str:
-    """The whole file."""
+    """The whole file.
+
+    Names from files of others stand in comments on one line: what follows a line's end is none.
+    """
     lines = [
         *_above(draft, entry),
         f"description: {_described(draft, entry)}",
@@ -87,7 +91,7 @@ def text(draft: Draft, entry: CatalogEntry | None) -> str:
     lines += ["store:", *(f"  - {_flow(store)}" for store in draft.stores)]
     lines += _restart(draft)
     if draft.is_operator or (entry is not None and entry.probe is None):
-        lines += _verify(entry if draft.provider != OPERATOR else None)
+        lines += _verify(draft, entry if draft.provider != OPERATOR else None)
     lines += [
         "# Rotated by hand so far. With a schedule, `rotate --due` or the daemon begins it:",
         "# schedule: {every: 30d}",
@@ -99,13 +103,13 @@ def _above(draft: Draft, entry: CatalogEntry | None) -> Iterator[str]:
     shown = f" ({draft.hint})" if draft.hint else ""
     for index, holding in enumerate(draft.holdings):
         again = "The same key: " if index else ""
-        yield f"# {again}{holding.shown}{'' if index else shown}."
+        yield f"# {again}{told(holding.shown)}{'' if index else shown}."
     for sentence in draft.said:
-        yield f"# {sentence}."
+        yield f"# {told(sentence)}."
     if entry is not None and draft.missing:
         words = [f"{name} ({_help(entry, name)})" for name in draft.missing]
         yield f"# rotator makes them itself, by `uses: {draft.provider}`, once these are known:"
-        yield from (f"#   {one}" for one in words)
+        yield from (f"#   {told(one)}" for one in words)
 
 
 def _help(entry: CatalogEntry, name: str) -> str:
@@ -146,9 +150,9 @@ def _restart(draft: Draft) -> Iterator[str]:
     yield f"revoke: {{grace: {_LONG}}}"
 
 
-def _verify(entry: CatalogEntry | None) -> Iterator[str]:
+def _verify(draft: Draft, entry: CatalogEntry | None) -> Iterator[str]:
     """The provider's own cheapest call, with the key; by it a key is also proven dead."""
-    probe = _probe(entry) if entry is not None else None
+    probe = _probe(draft, entry) if entry is not None else None
     if probe is None:
         yield "# No call is known that only tries such a key. Ask a consumer whether it works:"
         yield "# verify: {uses: http, url: 'http://127.0.0.1:8000/health'}"
@@ -157,10 +161,14 @@ def _verify(entry: CatalogEntry | None) -> Iterator[str]:
         yield f"  - {_flow(probe)}"
 
 
-def _probe(entry: CatalogEntry) -> dict[str, Any] | None:
-    """The entry's probe as a probe of a playbook, None where it needs what only settings say."""
+def _probe(draft: Draft, entry: CatalogEntry) -> dict[str, Any] | None:
+    """The entry's probe as a probe of a playbook, None where it needs what only settings say.
+
+    It asks where the key's readers send it: elsewhere, a key of a proxy would go to strangers.
+    """
     probe = entry.probe
-    _, base = probe_address(entry)
+    where, usual = probe_address(entry)
+    base = "" if where in draft.missing else str(draft.settings.get(where) or usual or "")
     if probe is None or not base:
         return None
     request = probe.request
@@ -174,7 +182,7 @@ def _probe(entry: CatalogEntry) -> dict[str, Any] | None:
     value = "Bearer {key}" if auth.bearer else f"{auth.prefix}{{key}}"
     found: dict[str, Any] = {
         "uses": "http",
-        "url": f"{base}{request.path}{'?' + query if query else ''}",
+        "url": f"{base.rstrip('/')}{request.path}{'?' + query if query else ''}",
         "headers": {header: value, **_headers(entry)},
     }
     if request.method != "GET":

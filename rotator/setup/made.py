@@ -220,12 +220,15 @@ class _Maker:
 
     def _write(self, draft: Draft, entry: CatalogEntry | None) -> Path:
         """Never over a file that is there. Raises AccessDenied."""
-        path = self.into / f"{draft.name}.yaml"
+        path, ours = self.into / f"{draft.name}.yaml", False
         try:
             self.into.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
+                ours = True
                 file.write(composed.text(draft, entry))
         except OSError as error:
+            if ours:  # half a playbook is another one
+                path.unlink(missing_ok=True)
             raise AccessDenied(
                 f"{path} cannot be written: {error.strerror}",
                 "ROTATOR_PLAYBOOKS names the folder of the playbooks",

@@ -66,7 +66,7 @@ def documents(path: Path, text: str) -> list[Any]:
     """What a YAML file holds; nothing where it is no YAML."""
     try:
         return [one for one in yaml.safe_load_all(text) if one is not None]
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
         return []
 
 
@@ -74,36 +74,48 @@ def _items(document: Any) -> Iterator[Mapping[str, Any]]:
     if not isinstance(document, Mapping):
         return
     if document.get("kind") == "List":
-        for one in document.get("items") or ():
+        for one in _list(document, "items"):
             yield from _items(one)
     else:
         yield document
 
 
+def _map(one: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What has another shape than it should have is passed over."""
+    inside = one.get(name)
+    return inside if isinstance(inside, Mapping) else {}
+
+
+def _list(one: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    inside = one.get(name)
+    parts = inside if isinstance(inside, list) else []
+    return [part for part in parts if isinstance(part, Mapping)]
+
+
 def _take(found: Manifests, one: Mapping[str, Any]) -> None:
-    about = one.get("metadata") or {}
+    about = _map(one, "metadata")
     namespace = about.get("namespace")
     kind, name = one.get("kind"), str(about.get("name") or "")
     if kind == "Secret" and name:
         found.keys.setdefault(_place(namespace, name), {}).update(_values(one))
     elif kind in _WORKLOADS:
-        pod = ((one.get("spec") or {}).get("template") or {}).get("spec") or {}
-        for container in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ())):
+        pod = _map(_map(_map(one, "spec"), "template"), "spec")
+        for container in (*_list(pod, "containers"), *_list(pod, "initContainers")):
             _container(found, container, namespace, f"{str(kind).lower()}/{name}")
 
 
 def _container(
     found: Manifests, container: Mapping[str, Any], namespace: Any, workload: str
 ) -> None:
-    for variable in container.get("env") or ():
-        ref = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
+    for variable in _list(container, "env"):
+        ref = _map(_map(variable, "valueFrom"), "secretKeyRef")
         if ref.get("name") and ref.get("key"):
             place = _place(namespace, ref["name"])
             found.keys.setdefault(place, {}).setdefault(str(ref["key"]), None)
             names = found.known_as.setdefault(place, {})
             names.setdefault(str(ref["key"]), str(variable.get("name")))
-    for origin in container.get("envFrom") or ():
-        if name := (origin.get("secretRef") or {}).get("name"):
+    for origin in _list(container, "envFrom"):
+        if name := _map(origin, "secretRef").get("name"):
             users = found.whole.setdefault(_place(namespace, name), [])
             if workload not in users:
                 users.append(workload)
@@ -116,13 +128,13 @@ def _place(namespace: Any, name: Any) -> str:
 def _values(secret: Mapping[str, Any]) -> dict[str, Value]:
     """Texts, and those in base64; None for what is no text."""
     found: dict[str, Value] = {}
-    for name, text in (secret.get("data") or {}).items():
+    for name, text in _map(secret, "data").items():
         try:
             found[str(name)] = kept(
                 str(name), base64.b64decode(str(text), validate=True).decode().strip()
             )
         except (binascii.Error, UnicodeDecodeError, ValueError):
             found[str(name)] = None
-    for name, text in (secret.get("stringData") or {}).items():
+    for name, text in _map(secret, "stringData").items():
         found[str(name)] = kept(str(name), str(text).strip())
     return found

@@ -67,7 +67,7 @@ def _read(files: Sequence[Path], installed: list[Unit], found: Found) -> None:
     objects = Manifests()
     for path in files:
         if units.is_one(path):
-            installed.append(units.read(path))
+            installed.append(_unit(path))
         elif path.suffix in _YAML:
             documents = manifests.documents(path, _text(path))
             if manifests.are_some(documents):
@@ -106,6 +106,14 @@ def _text(path: Path) -> str:
     """Raises ConfigError for what is no text."""
     try:
         return plain.text(path)
+    except (OSError, UnicodeDecodeError, PermanentError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", _READABLE) from error
+
+
+def _unit(path: Path) -> Unit:
+    """Raises ConfigError for what is no text."""
+    try:
+        return units.read(path)
     except (OSError, UnicodeDecodeError, PermanentError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", _READABLE) from error
 

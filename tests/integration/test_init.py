@@ -442,3 +442,96 @@ def test_check_tells_of_each_key_in_a_file(
     assert "✓ ollama: no key is needed" in run("check", "ollama").out
     (world / "none.env").write_text("LOG=info\n")
     assert run("check", "none.env").code == 1
+
+
+def test_a_name_of_others_says_nothing_in_a_playbook(run: Run, world: Path) -> None:  # noqa: F811
+    """A comment that goes on in a next line would be a line of the playbook."""
+    (world / "manifest.yaml").write_text(
+        'kind: Secret\nmetadata: {name: "x\\nowner: mallory\\n# y"}\n'
+        f"stringData: {{OPENAI_API_KEY: {VALUES['OPENAI_API_KEY']}}}\n"
+    )
+    assert run("init", "--json").code == 0
+    assert "owner" not in playbook(world, "openai")
+
+
+def test_the_probe_asks_where_the_keys_readers_send_it(run: Run, world: Path) -> None:  # noqa: F811
+    """A key of a team's own proxy is no business of the provider's."""
+    key = VALUES["OPENAI_API_KEY"]
+    (world / ".env").write_text(f"OPENAI_API_KEY={key}\nOPENAI_BASE_URL=https://llm.corp/v1/\n")
+    assert run("init").code == 0
+    (probe,) = playbook(world, "openai")["verify"]
+    assert probe["url"] == "https://llm.corp/v1/models"
+
+
+def test_an_address_with_a_password_is_not_written_down(run: Run, world: Path) -> None:  # noqa: F811
+    key = VALUES["OPENAI_API_KEY"]
+    (world / ".env").write_text(
+        f"OPENAI_API_KEY={key}\nOPENAI_BASE_URL=https://me:hunter2222@llm.corp/v1\n"
+    )
+    said = run("init")
+    text = (world / "playbooks" / "openai.yaml").read_text()
+    assert "hunter2222" not in said.out + text
+    assert "verify" not in playbook(world, "openai"), "nor is the key sent anywhere else"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "kind: Secret\nmetadata: text\ndata: [a]\n"),
+        ("a.yaml", "kind: Deployment\nspec: {template: {spec: {containers: [a, {env: [b]}]}}}\n"),
+        ("a.yaml", "kind: List\nitems: [1, {kind: Deployment, metadata: [], spec: x}]\n"),
+        ("a.yaml", "made: 2026-99-99\n"),
+    ],
+)
+def test_what_has_another_shape_is_passed_over(run: Run, world: Path, name: str, text: str) -> None:  # noqa: F811
+    (world / ".env").write_text(f"GROQ_API_KEY={VALUES['GROQ_API_KEY']}\n")
+    (world / name).write_text(text)
+    assert run("init").code == 0 and (world / "playbooks" / "groq.yaml").exists()
+
+
+def test_a_unit_that_is_no_text_is_a_mistake_with_its_name(run: Run, world: Path) -> None:  # noqa: F811
+    (world / "app.service").write_bytes(b"[Service]\nX=\xff\n")
+    said = run("init")
+    assert said.code == 2 and "app.service cannot be read" in said.err
+
+
+def test_a_pipe_in_place_of_a_secrets_file_is_not_waited_for(run: Run, world: Path) -> None:  # noqa: F811
+    os.mkfifo(world / "openai.txt")
+    (world / "compose.yaml").write_text(
+        "services: {api: {image: api, secrets: [openai_api_key]}}\n"
+        "secrets: {openai_api_key: {file: ./openai.txt}}\n"
+    )
+    assert "Traceback" not in run("init").err
+
+
+def test_a_playbook_that_does_not_fit_on_the_disk_leaves_no_half_of_it(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try would take it for one that a person wrote."""
+    from rotator.errors import AccessDenied
+
+    (world / ".env").write_text(f"GROQ_API_KEY={VALUES['GROQ_API_KEY']}\n")
+    here, real = settings(), Path.open
+
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: Any) -> None:
+            self.file.close()
+
+        def write(self, text: str) -> None:
+            self.file.write(text[:20])
+            raise OSError(28, "No space left on device")
+
+    def full(self: Path, mode: str = "r", **more: Any) -> Any:
+        file = real(self, mode, **more)
+        return Full(file) if mode == "x" else file
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(AccessDenied, match="No space left"):
+        made.make(paths.look([]), here.folders[0], here.directory, AtHand((), None, {}))
+    assert not list((world / "playbooks").glob("*.yaml"))
