@@ -124,16 +124,18 @@ def _tracked(tree: Path, patterns: Collection[str]) -> Item:
     """Keys in files that git has: by the patterns of the catalog that no other text has."""
     try:
         listed = programs.run(["git", "-C", str(tree), "ls-files", "-z"], timeout=60)
-        names = listed.out.split("\0")[:_MOST] if listed.code == 0 else []
     except RotatorError as error:
         return Item(str(tree), False, f"git cannot be asked: {error.message}", error.hint)
+    if listed.code != 0:  # another user's tree, for instance: nothing was looked at
+        return Item(str(tree), False, f"git cannot be asked: {listed.words}", "as its owner")
+    names = [name for name in listed.out.split("\0") if name][:_MOST]
     telling = [
         re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])") for pattern in patterns if _tells(pattern)
     ]
     places = (place for name in names if name for place in _places(tree, name, telling))
     found = list(dict.fromkeys(places))
     if not found:
-        return Item(str(tree), True, f"no key in {count(len(names) - 1, 'file')} of git")
+        return Item(str(tree), True, f"no key in {count(len(names), 'file')} of git")
     more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
     text = f"what looks like a key is in git: {', '.join(found[:_TOLD])}{more}"
     return Item(str(tree), False, text, "its history keeps it: rotate that key, then take it out")

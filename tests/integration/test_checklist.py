@@ -104,3 +104,12 @@ def test_doctor_shows_the_list(run: Callable[..., Said], home: Path, tree: Path)
     said = run("doctor")
     assert said.code == 1 and f"✗ {tree}/.env: git would take it" in said.out
     assert f"✓ {tree}: no key in 3 files of git" in said.out and KEY not in said.out
+
+
+def test_a_tree_that_git_does_not_open_is_not_called_clean(tree: Path) -> None:
+    """Another user's, for instance, where doctor runs as root: it said `no key in -1 files`."""
+    (tree / "notes.txt").write_text(f"the key is {KEY}\n")
+    git(tree, "add", "notes.txt")
+    (tree / ".git" / "config").write_text("[core\n")
+    found = [one for one in wrong(tree) if one.subject == str(tree)]
+    assert len(found) == 1 and found[0].text.startswith("git cannot be asked: ")
