@@ -63,7 +63,8 @@ _PLACEHOLDERS = (
     r"(?:please[-_ ])?(?:change|replace|fill|insert|enter|put|add|set|paste|provide|use)[-_"
     r" ](?:[a-z]+[-_ ])*"
     r"(?:key|token|secret|value|here|in|your|password)(?:[-_ ](?:here|in))?",
-    r"(?:[a-z0-9]+[-_ ])+here",
+    # words and numbers apart: else one random key in forty million ends so, and would be shown
+    r"(?:(?:[a-z]{1,15}[0-9]{0,10}|[0-9]{1,10})[-_ ])+here",
     r"user[-_ ]provided|to[-_ ]?do|tbd|fix[-_ ]?me|place[-_ ]?holder|dummy|example|redacted",
     r"n/?a|none|null|nil|undefined",
     # the beginning of a real one, and words

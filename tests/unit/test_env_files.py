@@ -158,7 +158,7 @@ def test_a_placeholder_is_named_with_the_way_out(tmp_path: Path, value: str) -> 
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "dkr_0123456789abcdef", "s3cr3t", "tr0ub4dor&3", "a.b.c",
         "ghp_xxxx0123456789abcdefABCDEF0123456789", "eyJhbGciOiJIUzI1NiJ9.e30.abc", "xoxb-1234-5678-abcdef",
         "vault-root", "postgres://app:s3cr3t@db.example.com/app", "enc_123", "op_live_123",
-        "/abc+DEF0123456789abcdef/ABCDEF0123456789", "AQICAHshort", "fake-key-8Yq2", "12345-abcdef", "example.com-8Yq2",
+        "sk-ant-api03-aB3xY9zQ7w1E5rT-here", "/abc+DEF0123456789abcdef/ABCDEF0123456789", "AQICAHshort", "fake-key-8Yq2", "12345-abcdef", "example.com-8Yq2",
     ],
 )  # fmt: skip
 def test_what_may_be_a_key_is_none_of_these(value: str) -> None:
