@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rotator import plain
 from rotator.integrations.catalog.entry import CatalogEntry, SettingEntry
 from rotator.setup.found import Value, text_of
 from rotator.views.environment_keys import probe_address
@@ -31,28 +32,33 @@ class AtHand:
     _answers: dict[str, str] = field(default_factory=dict)
 
     def settings(
-        self, provider: str, entry: CatalogEntry, beside: Mapping[str, Value]
+        self,
+        provider: str,
+        entry: CatalogEntry,
+        beside: Mapping[str, Value],
+        place: Path | None = None,
     ) -> tuple[dict[str, Any], list[str]]:
         """The settings that are known, and the names of those that must be said and are not.
 
-        `beside`: the variables that stand in the same place as the key.
+        `beside`: the variables that stand in the same place as the key; `place`: its file.
         """
         found: dict[str, Any] = {}
         missing = []
+        where, usual = probe_address(entry)
+        address = self._text(_address(entry), beside)
+        theirs = where == "base_url" and self._is_theirs(entry, address)
         for name, setting in entry.settings.items():
             value: Any = (
-                self._secret(provider, name)
+                self._secret(provider, name, _beside(place) if theirs else None)
                 if setting.secret
                 else self._text(_variables(provider, entry, name), beside)
             )
             if not value and setting.required:
-                value = self._asked(provider, entry, name, setting)
+                value = self._asked(provider, entry, name, setting, address if theirs else "")
             if value:
                 found[name] = value
             elif setting.required:
                 missing.append(name)
-        where, usual = probe_address(entry)
-        address = self._text(_address(entry), beside)
         if address and _is_plain(address):
             found[where] = address
         elif address or usual is None:
@@ -61,13 +67,25 @@ class AtHand:
             missing.append("base_url")
         return found, missing
 
-    def _secret(self, provider: str, setting: str) -> dict[str, str] | None:
-        """A reference to it: in this process's environment, or a file of its own."""
+    def _is_theirs(self, entry: CatalogEntry, address: str) -> bool:
+        """Whether a file alone says the address: what is the machine's own is not sent there."""
+        ours = (self._text(_address(entry), {}), entry.api.base or "")
+        return bool(address) and address.rstrip("/") not in [one.rstrip("/") for one in ours]
+
+    def _secret(
+        self, provider: str, setting: str, only: Path | None = None
+    ) -> dict[str, str] | None:
+        """A reference to it: in this process's environment, or a file of its own.
+
+        `only`: the one folder whose file it may be.
+        """
         variable = _upper(f"{provider}_{setting}")
-        if self.environment.get(variable):
+        if only is None and self.environment.get(variable):
             return {"env": variable}
         name = f"{provider}-{re.sub(r'_(key|token)$', '', setting).replace('_', '-')}"
         for folder in self.folders:
+            if only is not None and plain.real(folder) != only:
+                continue
             for path in (folder / name, folder / f"{provider}-{setting.replace('_', '-')}"):
                 if _is_file(path):
                     return {"file": str(path.absolute())}
@@ -79,11 +97,15 @@ class AtHand:
                 return text
         return ""
 
-    def _asked(self, provider: str, entry: CatalogEntry, name: str, setting: SettingEntry) -> Any:
+    def _asked(
+        self, provider: str, entry: CatalogEntry, name: str, setting: SettingEntry, address: str
+    ) -> Any:
+        """`address`: where a credential would be sent, if that is for a person to say."""
         if self.ask is None:
             return None
         what = f"{entry.name}: {setting.help or name}"
-        question = f"{what}; the file that holds it" if setting.secret else what
+        sent = f" (it is sent to {address})" if address else ""
+        question = f"{what}; the file that holds it{sent}" if setting.secret else what
         if question not in self._answers:
             self._answers[question] = self.ask(question).strip()
         answer = self._answers[question]
@@ -103,6 +125,11 @@ def _address(entry: CatalogEntry) -> Iterator[str]:
     """The variable that SDKs read the address from: OPENAI_BASE_URL."""
     for name in entry.env:
         yield f"{_prefix(name)}_BASE_URL"
+
+
+def _beside(place: Path | None) -> Path:
+    """The folder of a file; one that there is not, where the key is in none."""
+    return plain.real(place).parent if place is not None else Path("/nowhere")
 
 
 def _is_plain(address: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rotator.counting import span
@@ -15,7 +16,7 @@ from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 from rotator.setup import matched
 from rotator.setup.at_hand import AtHand
-from rotator.setup.found import Value
+from rotator.setup.found import Source, Value
 from rotator.setup.paths import Found
 from rotator.setup.recognised import OPERATOR, Providers
 from rotator.views.environment_keys import EnvironmentKey, KeyState, probe_address, tried
@@ -47,7 +48,7 @@ def checked(found: Found, providers: Providers, at_hand: AtHand) -> Iterator[Che
             seen.add((provider, value.reveal()))
             entry = providers.entries[provider]
             where = f"{name} in {source.shown}"
-            yield _one(provider, entry, where, value, source.values, at_hand)
+            yield _one(provider, entry, where, value, source, at_hand)
 
 
 def _one(
@@ -55,10 +56,10 @@ def _one(
     entry: CatalogEntry,
     where: str,
     value: Secret,
-    beside: Mapping[str, Value],
+    source: Source,
     at_hand: AtHand,
 ) -> CheckedKey:
-    settings, missing = at_hand.settings(provider, entry, beside)
+    settings, missing = at_hand.settings(provider, entry, source.values, source.path)
     address, usual = probe_address(entry)
     base = "" if address in missing else str(settings.get(address) or usual or "")
     text = value.reveal()
@@ -67,7 +68,9 @@ def _one(
     else:
         state, detail, hint = tried(provider, entry, value, base)
     key = EnvironmentKey(provider, where, entry.console, state, hint_of(text), detail, hint)
-    return CheckedKey(key, tuple(facts(provider, entry, value, beside, at_hand)))
+    return CheckedKey(
+        key, tuple(facts(provider, entry, value, source.values, at_hand, source.path))
+    )
 
 
 def facts(
@@ -76,11 +79,12 @@ def facts(
     value: Secret,
     beside: Mapping[str, Value],
     at_hand: AtHand,
+    place: Path | None = None,
 ) -> Iterator[str]:
     """Its id, age and end, where an administrator's credential is at hand; and whether the provider
     offers access without a key.
     """
-    settings, missing = at_hand.settings(provider, entry, beside)
+    settings, missing = at_hand.settings(provider, entry, beside, place)
     if entry.list_ is not None and not missing:
         given: dict[str, Any] = {name: _given(entry, name, one) for name, one in settings.items()}
         known = matched.match(provider_class(provider, entry)(**given), value)

@@ -145,7 +145,14 @@ class _Maker:
         if entry is None:
             region = _region(holdings[0].source, keys)
             return replace(draft, settings=region, said=tuple(said))
-        settings, missing = self.at_hand.settings(told.provider, entry, holdings[0].source.values)
+        source = holdings[0].source
+        settings, missing = self.at_hand.settings(told.provider, entry, source.values, source.path)
+        secret = {one for one, setting in entry.settings.items() if setting.secret}
+        if "base_url" in settings and secret & {*missing}:
+            said.append(
+                "Its address stands in a file: an administrator's credential is sent there from a"
+                " file beside that one alone, or where the environment says the same address"
+            )
         return replace(draft, settings=settings, missing=tuple(missing), said=tuple(said))
 
     def _name(self, provider: str, holding: Holding) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from rotator.integrations.catalog.entry import entry_at
+from rotator.integrations.catalog.shipped import shipped
 from rotator.settings import load as settings
 from rotator.setup import live, made, paths, units
 from rotator.setup.at_hand import AtHand
@@ -337,6 +339,7 @@ def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
         stranger = Examples(PATTERNS["OPENROUTER_API_KEY"], 9).one()
         (world / "b.env").write_text(f"OPENROUTER_API_KEY={stranger}\nOPENROUTER_BASE_URL={url}\n")
         monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", issuers.ADMIN)
+        monkeypatch.setenv("OPENROUTER_BASE_URL", url)
         first, second = run("init", "--json").json["playbooks"]
     assert (first["provider"], first["by_hand"], first["missing"]) == ("openrouter", False, [])
     known = "it is hash-77 of OpenRouter, called 'made by hand', made on 2026-03-01"
@@ -426,6 +429,7 @@ def test_check_tells_of_each_key_in_a_file(
     handler = type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
     monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", issuers.ADMIN)
     with issuers.serving(handler) as url:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", url)
         (world / ".env").write_text(
             f"OPENROUTER_API_KEY={value}\nOPENROUTER_BASE_URL={url}\nOLLAMA_HOST=http://x\n"
             f"DAFT_API_KEY={VALUES['DAFT_API_KEY']}\nGROQ_API_KEY=gsk_short\n"
@@ -535,3 +539,32 @@ def test_a_playbook_that_does_not_fit_on_the_disk_leaves_no_half_of_it(
     with pytest.raises(AccessDenied, match="No space left"):
         made.make(paths.look([]), here.folders[0], here.directory, AtHand((), None, {}))
     assert not list((world / "playbooks").glob("*.yaml"))
+
+
+def test_an_administrators_credential_is_not_sent_where_a_file_says(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in a project's .env, or a stranger's server, would have the organisation. What lies
+    beside that very file is meant for it.
+    """
+    asked: list[str] = []
+    monkeypatch.setattr("rotator.clients.http.send", lambda request: asked.append(request.url))
+    machine = world.parent / "etc"
+    machine.mkdir()
+    (machine / "openrouter-management").write_text("the-organisations-own")
+    key = VALUES["OPENROUTER_API_KEY"]
+    there = "OPENROUTER_BASE_URL=http://proxy.example/v1"
+    (world / ".env").write_text(f"OPENROUTER_API_KEY={key}\n{there}\n")
+    environment = {"OPENROUTER_MANAGEMENT_KEY": "the-organisations-own"}
+    here, folders = settings(), (world, machine)
+    at_hand = AtHand(folders, None, environment)
+    (one,) = made.make(paths.look([]), here.folders[0], here.directory, at_hand).made
+    assert not asked and one.missing == ("management_key",)
+    assert playbook(world, "openrouter")["generate"]["uses"] == "operator"
+    entry = entry_at(shipped()["openrouter"])
+    beside = {"OPENROUTER_BASE_URL": "http://proxy.example/v1"}
+    (world / "openrouter-management").write_text("the-proxys")
+    found, _ = at_hand.settings("openrouter", entry, beside, world / ".env")
+    assert found["management_key"] == {"file": f"{world}/openrouter-management"}
+    same = AtHand(folders[1:], None, {**environment, **beside})
+    assert same.settings("openrouter", entry, beside, world / ".env")[1] == []
