@@ -69,7 +69,8 @@ def _files(folder: Path) -> list[Path]:
         found = sorted(folder.iterdir())
     except OSError:
         return []
-    return [path for path in found if env_files.looks_like_one(path) or _is_an_example(path)]
+    named = [path for path in found if env_files.looks_like_one(path) or _is_an_example(path)]
+    return [path for path in named if not path.is_dir()]  # `.env` may be Python's
 
 
 def _is_an_example(path: Path) -> bool:

@@ -87,6 +87,13 @@ def test_what_is_no_text_is_passed_over(tree: Path) -> None:
     assert wrong(tree) == []
 
 
+def test_a_folder_that_is_called_so_is_no_file_of_keys(tree: Path) -> None:
+    (tree / ".env").unlink()
+    (tree / ".env").mkdir(mode=0o755)
+    (tree / ".gitignore").unlink()
+    assert wrong(tree) == []
+
+
 def test_the_clock_is_compared_with_who_was_asked() -> None:
     assert list(checklist.clocks({})) == []
     (well,) = checklist.clocks({"a.example": 2.0, "b.example": -5.2})
