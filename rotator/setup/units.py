@@ -17,7 +17,9 @@ from rotator.errors import PermanentError
 from rotator.setup.found import User
 
 FOLDERS = (Path("/etc/systemd/system"), Path("/usr/local/lib/systemd/system"))
-_LINE = re.compile(r"^\s*(EnvironmentFile|Environment|LoadCredential)\s*=\s*(.*?)\s*$", re.M)
+_LINE = re.compile(
+    r"^[ \t]*(EnvironmentFile|Environment|LoadCredential)[ \t]*=[ \t]*(.*?)[ \t]*$", re.M
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,14 @@ def read(path: Path) -> Unit:
     credentials: list[tuple[str, str]] = []
     written: list[str] = []
     for word, value in _LINE.findall(plain.text(path).replace("\\\n", " ")):
-        if word == "EnvironmentFile":
+        if not value:  # it takes back what stood before
+            {"EnvironmentFile": files, "LoadCredential": credentials}.get(word, written).clear()
+        elif word == "EnvironmentFile":
             files.append(value.strip("\"'").removeprefix("-"))
         elif word == "LoadCredential":
             called, _, place = value.partition(":")
-            credentials.append((called, place))
+            if place.startswith("/"):  # else it is looked for in systemd's own folders
+                credentials.append((called, place))
         else:
             written += [one.partition("=")[0] for one in _words(value)]
     return Unit(name, path, tuple(files), tuple(credentials), tuple(written))

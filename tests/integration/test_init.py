@@ -403,6 +403,18 @@ def test_a_unit_of_this_machine_is_found_for_a_file(world: Path, home: Path) -> 
     ]
 
 
+def test_what_a_unit_takes_back_it_does_not_read(world: Path) -> None:
+    path = world / "app.service"
+    path.write_text(
+        "[Service]\nEnvironmentFile=/srv/old.env\nEnvironmentFile=\nEnvironmentFile=/srv/new.env\n"
+        "LoadCredential=openai\n"
+        "Environment=A_KEY=x\nEnvironment=\nLoadCredential=groq:/etc/groq\n"
+    )
+    found = units.read(path)
+    assert found.files == ("/srv/new.env",), "else nobody were found who reads it"
+    assert found.credentials == (("groq", "/etc/groq"),) and found.written == ()
+
+
 def test_a_path_that_is_not_there_is_a_mistake(run: Run, world: Path) -> None:  # noqa: F811
     said = run("init", "missing.env")
     assert said.code == 2 and "does not exist" in said.err and "vault:PATH" in said.err
