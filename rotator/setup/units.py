@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rotator import plain
 from rotator.errors import PermanentError
@@ -57,9 +58,10 @@ def read(path: Path) -> Unit:
     files: list[str] = []
     credentials: list[tuple[str, str]] = []
     written: list[str] = []
+    every: dict[str, list[Any]] = {"EnvironmentFile": files, "LoadCredential": credentials}
     for word, value in _LINE.findall(plain.text(path).replace("\\\n", " ")):
         if not value:  # it takes back what stood before
-            {"EnvironmentFile": files, "LoadCredential": credentials}.get(word, written).clear()
+            every.get(word, written).clear()
         elif word == "EnvironmentFile":
             files.append(value.strip("\"'").removeprefix("-"))
         elif word == "LoadCredential":
