@@ -6,6 +6,7 @@ https://github.com/compose-spec/compose-spec/blob/main/spec.md
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ def read(path: Path, data: Mapping[str, Any]) -> Compose:
     found = Compose(path, is_stack=_is_stack(path, data))
     for name, service in _maps(data.get("services")):
         for file in _env_files(service.get("env_file")):
-            found.env_files.setdefault(path.parent / file, []).append(name)
+            found.env_files.setdefault(_from(path, file), []).append(name)
         taken, written = _environment(service.get("environment"))
         if taken:
             found.taken[name] = taken
@@ -88,6 +89,11 @@ def read(path: Path, data: Mapping[str, Any]) -> Compose:
     return found
 
 
+def _from(path: Path, file: str) -> Path:
+    """A file as this one names it; by one name, else it would be two stores."""
+    return Path(os.path.normpath(path.parent / file))
+
+
 def _is_stack(path: Path, data: Mapping[str, Any]) -> bool:
     """By its name, or by a secret of the swarm that it only refers to."""
     return "stack" in path.name or any(
@@ -104,7 +110,7 @@ def _secret(
         user = User({"uses": "swarm", "services": "discover"}, by_env=False)
         yield Source(f"the swarm's secret {called}", store, {called: None}, (user,), whole=True)
     elif secret.get("file") and not found.is_stack:
-        path = found.path.parent / str(secret["file"])
+        path = _from(found.path, str(secret["file"]))
         user = User(found._restarter(services), by_env=False)
         yield file_source(path, name, (user,) if services else ())
     elif secret.get("file"):

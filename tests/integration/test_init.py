@@ -403,6 +403,16 @@ def test_a_unit_of_this_machine_is_found_for_a_file(world: Path, home: Path) -> 
     ]
 
 
+def test_a_file_that_is_named_from_elsewhere_is_one_store(run: Run, world: Path) -> None:  # noqa: F811
+    (world / "api").mkdir()
+    (world / ".env").write_text(f"GROQ_API_KEY={VALUES['GROQ_API_KEY']}\n")
+    (world / "api" / "compose.yaml").write_text("services: {api: {image: a, env_file: ../.env}}\n")
+    assert run("init", ".", "api").code == 0
+    written = playbook(world, "groq")
+    assert [one["path"] for one in written["store"]] == [f"{world}/.env"]
+    assert [one["services"] for one in written["restart"]] == [["api"]]
+
+
 def test_what_a_unit_takes_back_it_does_not_read(world: Path) -> None:
     path = world / "app.service"
     path.write_text(
