@@ -13,7 +13,7 @@ from rotator.engine.performed import Performed
 from rotator.engine.pool import drive
 from rotator.engine.rotation_calls import compare
 from rotator.engine.runner import Session
-from rotator.errors import PermanentError, RefusedError, TransientError
+from rotator.errors import OutcomeUnknown, PermanentError, RefusedError, TransientError
 from rotator.journal import credentials
 from rotator.model import Credential
 from rotator.plugin import Destroying, Supplied
@@ -103,7 +103,7 @@ def _compared(
     old = _sealed(runtime, session.playbook, rotation.old)
     if old is None or not old.values or rotation.forward_only or not asked:
         return
-    with contextlib.suppress(TransientError):
+    with contextlib.suppress(TransientError, OutcomeUnknown):  # some are asked by a POST
         try:
             compare(books.provider, old, new)
         except PermanentError as error:

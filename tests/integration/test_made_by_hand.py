@@ -224,6 +224,22 @@ def test_a_supplied_key_of_another_organisation_is_not_taken(
     assert person.stored == ours.value == person.consumer.holds
 
 
+def test_a_provider_that_cannot_compare_now_does_not_refuse_a_supplied_key(
+    person: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cohere is asked by a POST: what came of it is not known, and the verification compares."""
+    from rotator.errors import OutcomeUnknown
+
+    def lost(*_: Any) -> None:
+        raise OutcomeUnknown("Cohere answered 503")
+
+    monkeypatch.setattr(supply, "compare", lost)
+    person.service.rotate("one")
+    made = person.issuer.create("")
+    supply.supply(person.service, "one", Secret(made.value), "", WAIT)
+    assert person.stored == made.value == person.consumer.holds
+
+
 def test_status_and_the_report_number_the_steps(
     person: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
