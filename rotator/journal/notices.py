@@ -40,17 +40,27 @@ _TOLD = (
 _STANDING = select(
     _NOTICES.c.n, _NOTICES.c.channel, _NOTICES.c.playbook, _NOTICES.c.kind, _NOTICES.c.cause
 ).where(tables.NOTICES_STAND)
+_RENEWED = select(_NOTICES.c.n).where(
+    tables.NOTICES_STAND
+    & (tables.playbooks.c.name == _NOTICES.c.playbook)
+    & (tables.playbooks.c.last_success > _NOTICES.c.at)
+)
 _OVER = update(_NOTICES).where(_NOTICES.c.n == bindparam("this")).values(stands=False)
 _AT = bindparam("now", type_=Float)
 # A clock that was set back leaves moments that no wait has made: they are over.
 _IS_TIME = (_NOTICES.c.next <= _AT) | (_NOTICES.c.next > _AT + 2 * LONGEST)
+_CHANNELS_DUE = select(_NOTICES.c.channel).where(tables.NOTICES_WAIT & _IS_TIME).distinct()
 _DUE = (
     select(_NOTICES)
-    .where(tables.NOTICES_WAIT & _IS_TIME)
+    .where(tables.NOTICES_WAIT & _IS_TIME & (_NOTICES.c.channel == bindparam("of", type_=String)))
     .order_by(_NOTICES.c.next, _NOTICES.c.n)
     .limit(bindparam("most"))
 )
-_EARLIEST = select(func.min(_NOTICES.c.next)).where(tables.NOTICES_WAIT)
+_EARLIEST = (
+    select(_NOTICES.c.channel, _NOTICES.c.playbook, func.min(_NOTICES.c.next))
+    .where(tables.NOTICES_WAIT)
+    .group_by(_NOTICES.c.channel, _NOTICES.c.playbook)
+)
 _CLAIM = (
     update(_NOTICES)
     .where(
@@ -186,6 +196,11 @@ def standing(connection: Connection) -> list[Standing]:
     return [Standing(*row) for row in connection.execute(_STANDING)]
 
 
+def renewed(connection: Connection) -> frozenset[int]:
+    """The numbers of those that stand, and whose playbook has brought a new key out since."""
+    return frozenset(number for (number,) in connection.execute(_RENEWED))
+
+
 def over(connection: Connection, causes: Iterable[Standing]) -> None:
     """These hold no more: where one comes again, it is told again."""
     for one in causes:
@@ -216,18 +231,22 @@ def add(connection: Connection, found: New, now: float) -> None:
 
 # --- sending ---
 def due(connection: Connection, now: float, most: int) -> list[Row]:
-    """Those that are tried now, the longest due first."""
-    rows = connection.execute(_DUE, {"now": now, "most": most}).mappings()
+    """Those that are tried now, the longest due first; so many of each channel at most."""
     names = [one for one in Row.__dataclass_fields__ if one != "body"]
-    return [
-        Row(**{name: row[name] for name in names}, body=json.loads(row["body"])) for row in rows
-    ]
+    found = []
+    for (channel,) in connection.execute(_CHANNELS_DUE, {"now": now}).all():
+        rows = connection.execute(_DUE, {"of": channel, "now": now, "most": most}).mappings()
+        found += [
+            Row(**{name: row[name] for name in names}, body=json.loads(row["body"])) for row in rows
+        ]
+    return sorted(found, key=lambda one: (one.next, one.n))
 
 
-def earliest(connection: Connection) -> float | None:
-    """When the next one is tried (Unix seconds); None where none waits."""
-    found: float | None = connection.execute(_EARLIEST).scalar()
-    return found
+def earliest(connection: Connection) -> list[tuple[str, str, float]]:
+    """Of each channel and playbook for which any waits, when the next one is tried (Unix
+    seconds).
+    """
+    return [(row[0], row[1], row[2]) for row in connection.execute(_EARLIEST)]
 
 
 def claim(connection: Connection, row: Row, now: float) -> bool:

@@ -24,6 +24,9 @@ from rotator.schedules.rules import FOREVER
 
 _NUMBERS = re.compile(r"\b\w*\d\w*\b")
 FAILED = (Kind.ROLLED_BACK, Kind.REFUSED)  # these stand until a rotation succeeds
+# So do these, whose moments are those of a playbook: another node may have another text of it, or
+# none, and one that ended what the other tells would have it told again and again.
+OF_TIMES = (Kind.OVERDUE, Kind.BEFORE)
 
 
 @dataclass(frozen=True, slots=True)

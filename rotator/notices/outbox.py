@@ -34,7 +34,7 @@ FIRST = 10.0  # seconds until the second try; each wait is twice the one before,
 GIVEN_UP_AFTER = 86_400.0  # seconds for which a channel has failed
 FORGOTTEN_AFTER = 7 * 86_400.0  # seconds: older successes are told nobody; what was sent is erased
 THREADS = 4
-_MOST = 1000  # that are sent in one go
+_MOST = 1000  # that are sent over one channel in one go
 _TIMES_EVERY = 60.0  # seconds between two looks what is overdue: of all playbooks
 
 Note = Callable[[Connection, str, Mapping[str, str]], None]
@@ -130,6 +130,7 @@ class Outbox:
                     return
             with self._journal.database.write() as connection:
                 serialise(connection)  # two who look at once would tell one thing twice
+                seen = self._seen_last(connection, who, now)
                 notices.begin(connection, names)
                 for untold in self._write(connection, who, seen, now):
                     end = notices.BEGINNING if untold.active else notices.END
@@ -151,6 +152,18 @@ class Outbox:
             self._of_times = tuple(found.of_times(connection, who.books, who.before, now))
         return (*found.standing(connection, now), *self._of_times)
 
+    def _seen_last(self, connection: Connection, who: Addressees, now: float) -> tuple[Cause, ...]:
+        """The same before it is told: another process may have ended it meanwhile, and times were
+        looked at a while ago.
+        """
+        new = self._new(who, self._of_times, notices.standing(connection), now)
+        if names := {one.playbook for one in new}:
+            books = {name: book for name, book in who.books.items() if name in names}
+            fresh = found.of_times(connection, books, who.before, now)
+            others = (one for one in self._of_times if one.playbook not in names)
+            self._of_times = (*others, *fresh)
+        return (*found.standing(connection, now), *self._of_times)
+
     def _news(
         self, connection: Connection, who: Addressees, seen: Sequence[Cause], now: float
     ) -> bool:
@@ -158,14 +171,14 @@ class Outbox:
         if notices.untold(connection):
             return True
         known = notices.standing(connection)
-        return bool(self._new(who, seen, known, now) or _over(seen, known))
+        return bool(self._new(who, seen, known, now) or _over(connection, seen, known))
 
     def _write(
         self, connection: Connection, who: Addressees, seen: Sequence[Cause], now: float
     ) -> list[Untold]:
         untold = notices.untold(connection)
         known = notices.standing(connection)
-        notices.over(connection, _over(seen, known))
+        notices.over(connection, _over(connection, seen, known))
         written = []
         for one in untold:
             try:
@@ -221,14 +234,17 @@ class Outbox:
             entry = who.named(row.channel, row.playbook)
             if entry is not None:
                 by_channel[row.channel].append((row, entry))
-            elif row.at < self._clock.now() - FORGOTTEN_AFTER:
+            elif row.next < self._clock.now() - FORGOTTEN_AFTER:  # nobody has tried it since
                 self._give_up(row, "no process has a channel of that name any more", 0.0)
         _in_threads(self._send_all, list(by_channel.values()), seconds)
 
     def earliest(self) -> float | None:
-        """When the next one is tried (Unix seconds). Raises JournalError."""
+        """When this process tries the next one (Unix seconds). Raises JournalError."""
+        who = self._addressees()
         with self._journal.database.read() as connection:
-            return notices.earliest(connection)
+            waiting = notices.earliest(connection)
+        mine = (at for channel, book, at in waiting if who.named(channel, book) is not None)
+        return min(mine, default=None)
 
     def _send_all(
         self, several: Sequence[tuple[Row, ChannelEntry]], until: Callable[[], float]
@@ -314,14 +330,21 @@ def trial(host: str, now: float) -> Notice:
     return Notice(f"msg_{ULID()}", Kind.TEST, "", now, words.title(Kind.TEST, ""), text)
 
 
-def _over(seen: Sequence[Cause], known: Iterable[Standing]) -> list[Standing]:
-    """Causes that were told and hold no more; failures end with a success alone."""
+def _over(
+    connection: Connection, seen: Sequence[Cause], known: Iterable[Standing]
+) -> list[Standing]:
+    """Causes that were told and hold no more; failures, and what is late or due soon, end with a
+    success alone.
+    """
     holding = {(one.playbook, str(one.kind), one.digest) for one in seen}
-    return [
+    gone = [
         one
         for one in known
         if one.kind not in found.FAILED and (one.playbook, one.kind, one.cause) not in holding
     ]
+    of_times = [one for one in gone if one.kind in found.OF_TIMES]
+    renewed = notices.renewed(connection) if of_times else frozenset()
+    return [one for one in gone if one.kind not in found.OF_TIMES or one.n in renewed]
 
 
 def _wants(entry: ChannelEntry, cause: Cause, now: float) -> bool:

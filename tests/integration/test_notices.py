@@ -558,3 +558,102 @@ def test_a_renamed_playbook_takes_along_what_was_told(
     with bench.service.journal.database.write() as connection:
         renaming.rename(connection, bench.service.journal.sealer, "one", "two")
         assert {one.playbook for one in notices.standing(connection)} == {"two"}
+
+
+_OPS = {"uses": "webhook", "url": {"env": "HOOK_URL"}, "secret": {"env": "HOOK_SECRET"}}
+
+
+def _elsewhere(bench: Bench, clock: VirtualClock, text: str | None) -> Service:
+    """A daemon on another node, whose text of the playbook is another one, or which has none."""
+    folder = bench.folder / "elsewhere"
+    folder.mkdir()
+    if text is not None:
+        written = (bench.folder / "playbooks" / "one.yaml").read_text()
+        (folder / "one.yaml").write_text(written.replace("every: 30d", text))
+    settings = Settings(
+        bench.folder, playbooks=(folder,), database_url=bench.url, notify={"ops": _OPS}
+    )
+    return Service(settings, "daemon", clock=clock)
+
+
+def _overdue(bench: Bench, clock: VirtualClock) -> None:
+    """The playbook's key, by a process with the channel `ops`, which has told nobody yet."""
+    bench.playbook(more="schedule: {every: 30d}")
+    bench.service.close()
+    bench.service = again(bench, clock, notify={"ops": _OPS})
+    bench.service.way = "daemon"
+    bench.service.outbox.look()
+    assert bench.service.rotate("one", Request()).code == 0
+    clock.wait(40 * DAY)
+
+
+@pytest.mark.parametrize("text", [None, "every: 90d", "every: 20d"])
+def test_nodes_that_know_other_times_of_a_key_tell_each_of_them_once(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, text: str | None
+) -> None:
+    _overdue(bench, clock)
+    other = _elsewhere(bench, clock, text)
+    for _ in range(4):
+        for service in (bench.service, other):
+            service.tell(10.0, all_keys=True)
+            clock.wait(60)
+    other.close()
+    assert receiver.kinds == ["overdue"] * (2 if text == "every: 20d" else 1)
+
+
+def test_what_another_process_has_rotated_meanwhile_is_not_told_as_overdue(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    _overdue(bench, clock)
+    other = _elsewhere(bench, clock, "every: 30d")
+    for service in (bench.service, other):
+        service.tell(10.0)
+    assert receiver.kinds == ["overdue"]
+    assert bench.service.rotate("one", Request()).code == 0
+    clock.wait(HOUR)
+    bench.service.tell(10.0, all_keys=True)
+    other.tell(10.0)  # it looked at all keys a moment ago, and again in a minute alone
+    other.close()
+    assert receiver.kinds == ["overdue"]
+    clock.wait(40 * DAY)
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["overdue", "overdue"]
+
+
+def test_what_another_process_ended_while_this_one_looked_is_not_told_again(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has news of something else, and has seen what stood a moment ago."""
+    _overdue(bench, clock)
+    standing = [(found.Cause("one", Kind.ATTENTION, "a", clock.now(), "it stands"),), (), ()]
+    monkeypatch.setattr(found, "standing", lambda *_: standing.pop(0))
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["overdue"]
+
+
+def test_what_stands_for_weeks_is_not_given_up_by_a_process_without_the_channel(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    _overdue(bench, clock)
+    bench.service.outbox.look(all_keys=True)
+    without = again(bench, clock)
+    without.outbox.send(10.0)
+    without.close()
+    assert given_up(bench.service) == []
+    bench.service.tell(10.0)
+    assert receiver.kinds == ["overdue"]
+
+
+def test_what_waits_for_a_channel_that_is_gone_holds_up_no_other_one(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_MOST", 3)
+    _overdue(bench, clock)
+    with bench.service.journal.database.write() as connection:
+        for _ in range(5):
+            gone = notices.New("former", "one", Kind.DONE, "c", clock.now(), "title", "text")
+            notices.add(connection, gone, clock.now() - 60)
+    assert bench.service.outbox.earliest() is None, "this process has nothing to try"
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["overdue"]
+    assert outstanding(bench.service)["former"].waiting == 5
