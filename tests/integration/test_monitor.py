@@ -117,6 +117,13 @@ def test_a_server_that_is_away_tells_nothing() -> None:
         PrometheusMonitor(url="http://127.0.0.1:9", query=QUERY).reading()
 
 
+def test_a_token_that_is_not_here_tells_nothing(api: Api) -> None:
+    found = monitor(api, token=Reference("env", "NO_TOKEN_OF_PROMETHEUS"))
+    with pytest.raises(TransientError, match="NO_TOKEN_OF_PROMETHEUS is not set"):
+        found.reading()
+    assert api.asked == []
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -185,6 +192,21 @@ def test_a_monitor_that_cannot_tell_brings_no_key_back_and_holds_up_nothing(
     old = bench.stored
     assert bench.service.rotate("one").code == 0
     api.answer = 503, b""
+    _later(bench, clock, 200)
+    assert bench.live == [bench.stored] and bench.stored != old
+
+
+def test_a_token_that_the_next_process_lacks_brings_no_key_back(
+    bench: Bench, clock: VirtualClock, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_TOKEN", "a-token-of-ours")
+    _watched(bench, api, "soak: 1h")
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("max: 5", "max: 5, token: {env: PROMETHEUS_TOKEN}"))
+    Daemon(bench, clock)
+    old = bench.stored
+    assert bench.service.rotate("one").code == 0
+    monkeypatch.delenv("PROMETHEUS_TOKEN")
     _later(bench, clock, 200)
     assert bench.live == [bench.stored] and bench.stored != old
 

@@ -56,13 +56,13 @@ class PrometheusMonitor:
         """Raises TransientError: a monitor that cannot tell is no failure of a consumer."""
         from rotator.clients import http  # late: who only looks at the journal needs none
 
-        secret = self.token.resolve() if self.token is not None else None
-        headers = {"authorization": f"Bearer {secret.reveal()}"} if secret is not None else {}
         address = f"{self.url.rstrip('/')}/api/v1/query"
-        asked = http.Request(
-            "GET", address, headers, {"query": self.query}, secrets=(secret,) if secret else ()
-        )
         try:
+            secret = self.token.resolve() if self.token is not None else None
+            headers = {"authorization": f"Bearer {secret.reveal()}"} if secret is not None else {}
+            asked = http.Request(
+                "GET", address, headers, {"query": self.query}, secrets=(secret,) if secret else ()
+            )
             answer = http.send(asked)
             found = answer.json()
         except PermanentError as error:
