@@ -252,8 +252,9 @@ class Loader:
     def _refuse_early(self, shape: Shape, channels: list[ChannelEntry]) -> None:
         """What is told before a key is due must not be told before the last one was made."""
         every = shape.schedule.every if shape.schedule is not None else None
-        for index, entry in enumerate(channels):
+        for entry in channels:
             if every is not None and entry.before is not None and entry.before >= every:
+                index = int(entry.name.rpartition("/")[2]) - 1  # one before it may be wrong, too
                 several = isinstance(self._document.data.get("notify"), list)
                 where = ("notify", index, "before") if several else ("notify", "before")
                 self._wrong(where, "`before` must be shorter than `every`", "for instance 7d")

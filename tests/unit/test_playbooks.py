@@ -561,6 +561,16 @@ def test_an_entry_of_notify_that_is_wrong_has_its_place(
     assert found[0] == place and told in found[1] and found[2]
 
 
+def test_each_wrong_entry_of_notify_has_its_own_place(tmp_path: Path) -> None:
+    text = (
+        TOLD + ", colour: red}\n  - {uses: webhook, url: {env: A}, secret: {env: B}, before: 8d}\n"
+    )
+    mistakes = load(tmp_path, one=text + "schedule: {every: 7d}\n").mistakes
+    assert [(one.line, one.text) for one in mistakes if "before" in one.text] == [
+        (8, "`before` must be shorter than `every`")
+    ]
+
+
 def test_the_schema_knows_who_is_told() -> None:
     check = jsonschema.Draft202012Validator(playbook_schema(Registry()))
     right = yaml.safe_load(TOLD + ", when: [done], before: 7d}\n")
