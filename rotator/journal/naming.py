@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, delete, func, literal, select, update
 
 from rotator.core.plan import Key
 from rotator.journal import codec, credentials, tables
@@ -35,6 +35,10 @@ def rename(connection: Connection, sealer: Sealer | None, old: str, new: str) ->
     connection.execute(delete(tables.texts).where(tables.texts.c.playbook == new))
     for table in (*_FOLLOW, tables.store_versions, tables.texts):
         connection.execute(update(table).where(table.c.playbook == old).values(playbook=new))
+    channel = tables.notices.c.channel  # those of the playbook's own are called NAME/1, NAME/2
+    own = channel.startswith(f"{old}/", autoescape=True)
+    renamed = literal(new).concat(func.substr(channel, len(old) + 1))
+    connection.execute(update(tables.notices).where(own).values(channel=renamed))
     playbooks, pauses = tables.playbooks, tables.pauses
     connection.execute(update(playbooks).where(playbooks.c.name == old).values(name=new))
     connection.execute(delete(pauses).where(pauses.c.scope == f"playbook {new}"))

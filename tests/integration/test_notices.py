@@ -560,6 +560,23 @@ def test_a_renamed_playbook_takes_along_what_was_told(
         assert {one.playbook for one in notices.standing(connection)} == {"two"}
 
 
+def test_what_waits_to_be_told_of_a_renamed_playbook_is_sent(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.outbox.look()
+    folder = bench.folder / "playbooks"
+    with bench.service.journal.database.write() as connection:
+        renaming.rename(connection, bench.service.journal.sealer, "one", "two")
+    (folder / "one.yaml").rename(folder / "two.yaml")
+    bench.service.heard.event.clear()
+    ended(bench, clock)
+    bench.service.tell(10.0)
+    (told,) = receiver.received
+    assert told.data["playbook"] == "two" and outstanding(bench.service) == {}
+
+
 _OPS = {"uses": "webhook", "url": {"env": "HOOK_URL"}, "secret": {"env": "HOOK_SECRET"}}
 
 
