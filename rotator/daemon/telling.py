@@ -49,6 +49,7 @@ class Telling:
         """Look, and send; in how many seconds to do so again."""
         try:
             outbox, clock = self._runtime.outbox, self._runtime.clock
+            self._runtime.journal.database.must_be_known()  # a newer rotator may tell of more
             outbox.look()
             outbox.send(_AT_ONCE)
             at = outbox.earliest()

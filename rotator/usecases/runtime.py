@@ -112,6 +112,7 @@ class Runtime:
         self.books: Callable[[], Loaded] = self.playbooks
         self.stopping = threading.Event()  # set: the calls in hand are the last ones
         self._exporting: threading.Thread | None = None
+        self._opening = threading.Lock()
         self._journal: Journal | None = None
         self._keeper: Keeper | None = None
         self._agenda: Agenda | None = None
@@ -123,11 +124,15 @@ class Runtime:
 
     @property
     def journal(self) -> Journal:
-        """Opened when it is first used. Raises JournalError."""
+        """Opened when it is first used: one for all threads, of which none waits for another one
+        that is opening it. Raises JournalError.
+        """
         if self._journal is None:
-            self._journal = open_journal(
-                self.settings.url, self.settings.key, self.settings.ephemeral
-            )
+            opened = open_journal(self.settings.url, self.settings.key, self.settings.ephemeral)
+            with self._opening:
+                kept = self._journal = self._journal or opened
+            if kept is not opened:
+                opened.database.close()
         return self._journal
 
     @property

@@ -22,13 +22,16 @@ from rotator.daemon.log import Log
 from rotator.daemon.loop import Loop
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
+from rotator.daemon.telling import Telling
 from rotator.engine.keeper import Keeper
 from rotator.errors import ConfigError, JournalError
 from rotator.integrations.memory import world as memory
 from rotator.journal import tables
+from rotator.journal.journal import Journal
+from rotator.notices.outbox import Outbox
 from rotator.playbook.directory import Loaded
 from rotator.settings import Settings
-from rotator.usecases import due, rotate
+from rotator.usecases import due, rotate, runtime
 from rotator.views.status import status_of
 from tests.integration.conftest import Bench
 
@@ -437,6 +440,32 @@ def test_leases_of_one_process_have_one_keeper(
         one.service.close()
 
 
+def test_threads_that_open_the_journal_at_once_have_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a database that was away comes back: the loop, notices and scrapes wait for it."""
+    together, right = threading.Barrier(3, timeout=20), runtime.open_journal
+    opened, got = list[Journal](), list[Journal]()
+
+    def slowly(*arguments: Any) -> Journal:
+        opened.append(right(*arguments))
+        together.wait()
+        return opened[-1]
+
+    monkeypatch.setattr(runtime, "open_journal", slowly)
+    service = bench.fresh()
+    threads = [threading.Thread(target=lambda: got.append(service.journal)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(opened) == len(got) == 3
+    assert {id(one) for one in got} == {id(service.journal)}
+    with service.journal.database.read() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    service.close()
+
+
 def test_an_audit_log_that_is_not_taken_outside_is_told(bench: Bench) -> None:
     """Once for each cause, while it runs: nobody sees its end."""
     bench.service.close()
@@ -563,7 +592,7 @@ def test_a_log_whose_disk_was_full_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_journal_that_was_upgraded_beneath_it_is_left_alone_and_that_is_told(
-    running: Running, bench: Bench
+    running: Running, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A newer rotator may rest on what this one does not write."""
     running.start().until(lambda: running.loop.ticked is not None)
@@ -574,6 +603,14 @@ def test_a_journal_that_was_upgraded_beneath_it_is_left_alone_and_that_is_told(
     bench.playbook(more=SCHEDULE)
     running.until(lambda: "of version 9999" in running.loop.tick_error)
     assert bench.stored == before
+    telling = Telling(running.service, lambda: running.loop.reloads.last.loaded, running.log)
+    looks = list[None]()
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "look", lambda *_: looks.append(None))
+        telling.start()
+        running.until(lambda: "nobody is told of anything" in running.log.texts("error"))
+        telling.stop()
+    assert not looks, "what the newer one has told would be told again"
     with database.database.write() as connection:
         connection.execute(version, {"to": tables.HEAD})
     running.until(lambda: bench.stored != before)
