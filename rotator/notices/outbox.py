@@ -35,6 +35,7 @@ GIVEN_UP_AFTER = 86_400.0  # seconds for which a channel has failed
 FORGOTTEN_AFTER = 7 * 86_400.0  # seconds: older successes are told nobody; what was sent is erased
 THREADS = 4
 _MOST = 1000  # that are sent over one channel in one go
+_KINDS = frozenset(map(str, Kind))
 _TIMES_EVERY = 60.0  # seconds between two looks what is overdue: of all playbooks
 
 Note = Callable[[Connection, str, Mapping[str, str]], None]
@@ -231,6 +232,8 @@ class Outbox:
             rows = notices.due(connection, self._clock.now(), _MOST)
         by_channel: dict[str, list[tuple[Row, ChannelEntry]]] = defaultdict(list)
         for row in rows:
+            if row.kind not in _KINDS:  # of a newer rotator, which tells it
+                continue
             entry = who.named(row.channel, row.playbook)
             if entry is not None:
                 by_channel[row.channel].append((row, entry))
@@ -334,13 +337,15 @@ def _over(
     connection: Connection, seen: Sequence[Cause], known: Iterable[Standing]
 ) -> list[Standing]:
     """Causes that were told and hold no more; failures, and what is late or due soon, end with a
-    success alone.
+    success alone. Of kinds that a newer rotator tells, it ends none.
     """
     holding = {(one.playbook, str(one.kind), one.digest) for one in seen}
     gone = [
         one
         for one in known
-        if one.kind not in found.FAILED and (one.playbook, one.kind, one.cause) not in holding
+        if one.kind in _KINDS
+        and one.kind not in found.FAILED
+        and (one.playbook, one.kind, one.cause) not in holding
     ]
     of_times = [one for one in gone if one.kind in found.OF_TIMES]
     renewed = notices.renewed(connection) if of_times else frozenset()

@@ -674,3 +674,18 @@ def test_what_waits_for_a_channel_that_is_gone_holds_up_no_other_one(
     bench.service.tell(10.0, all_keys=True)
     assert receiver.kinds == ["overdue"]
     assert outstanding(bench.service)["former"].waiting == 5
+
+
+def test_what_a_newer_rotator_tells_is_left_to_it(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    """One with the same tables, and another kind of notice."""
+    _overdue(bench, clock)
+    row = notices.New("ops", "one", "of tomorrow", "c", clock.now(), "title", "text", stands=True)
+    with bench.service.journal.database.write() as connection:
+        notices.add(connection, row, clock.now())
+    bench.service.tell(10.0, all_keys=True)
+    assert receiver.kinds == ["overdue"]
+    assert outstanding(bench.service)["ops"].waiting == 1
+    with bench.service.journal.database.read() as connection:
+        assert "of tomorrow" in {one.kind for one in notices.standing(connection)}
