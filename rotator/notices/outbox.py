@@ -113,6 +113,15 @@ class Outbox:
         self._of_times: tuple[Cause, ...] = ()
 
     # --- what is to be told ---
+    def begin(self) -> None:
+        """Before anything is done of which people are to be told: of what was before the first look
+        of all nobody is. Raises JournalError.
+        """
+        with self._journal.database.read() as connection:
+            known = notices.names(connection)
+        if known is None:
+            self.look()
+
     def look(self, all_keys: bool = False) -> None:
         """Write down what people are to be told since the last look, by whichever process.
 

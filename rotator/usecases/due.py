@@ -31,6 +31,8 @@ def due(runtime: Runtime, request: Request) -> tuple[list[Report], Loaded]:
     """
     loaded = runtime.playbooks()
     ticked(runtime)
+    with contextlib.suppress(RotatorError):  # no rotation fails for it
+        runtime.outbox.begin()
     runtime.heard.event.set()  # what is overdue, and what could not be sent before
     names = names_due(runtime, loaded)
     reports = (

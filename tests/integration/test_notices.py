@@ -124,6 +124,21 @@ def test_what_was_before_the_first_look_is_told_nobody(bench: Bench, receiver: R
     assert receiver.kinds == ["started", "done"]
 
 
+def test_the_first_timer_of_all_tells_what_it_did_itself(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.playbook(more="schedule: {every: 30d}\n" + notify(kinds="rolled back"))
+    ended(bench)
+
+    def refuse(self: MemoryStore, *_: Any) -> str:
+        raise PermanentError("the disk is full")
+
+    monkeypatch.setattr(MemoryStore, "write", refuse)
+    bench.service.due(Request())
+    ended(bench)
+    assert receiver.kinds == ["rolled back"]
+
+
 def test_only_what_was_asked_for_is_told(bench: Bench, receiver: Receiver) -> None:
     begun(bench, notify(kinds="done"))
     assert bench.service.rotate("one", Request()).code == 0
