@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from rotator.engine.fleet import Elsewhere, Present, Why, is_older
 from rotator.journal import cases
+from rotator.playbook.carry import kept
 from rotator.playbook.playbook import Playbook
 
 
@@ -26,6 +27,23 @@ def elsewhere(
         return present.may_not_begin(book)
     row = cases.find_rotation(connection, case.rotation.id)
     return present.may_not_go_on(book, (row["node"] if row is not None else "") or "")
+
+
+def begun_by_other_texts(
+    connection: Connection, present: Present, name: str, book: Playbook
+) -> list[tuple[str, str]]:
+    """Of what is unfinished, rotations that another node began by another text of the playbook: on
+    which one, and which. Raises JournalError.
+    """
+    case = cases.load(connection, name)
+    units = {debt.rotation for debt in case.debts}
+    if case.unfinished is not None:
+        units.add(case.unfinished.id)
+    rows = (cases.find_rotation(connection, one) for one in sorted(units - {""}))
+    begun = [(row["node"] or "", row["id"], row["definition"]) for row in rows if row is not None]
+    others = [one for one in begun if one[0] not in ("", present.node)]
+    text = kept(book) if others else ""
+    return [(node, rotation) for node, rotation, definition in others if definition != text]
 
 
 def put_off(

@@ -283,7 +283,24 @@ class Runtime:
             return None
         with self.journal.database.read() as connection:
             present = self.fleet.present(connection, self.clock.now())
-            return placing.elsewhere(connection, present, name, playbook)
+            found = placing.elsewhere(connection, present, name, playbook)
+            if found is not None or playbook.shape.on:
+                return found
+            begun = placing.begun_by_other_texts(connection, present, name, playbook)
+        return self._begun_elsewhere(name, loaded, begun)
+
+    def _begun_elsewhere(
+        self, name: str, loaded: Loaded, begun: Sequence[tuple[str, str]]
+    ) -> Elsewhere | None:
+        """What a playbook says today does not move what was begun by what it said before."""
+        books = self._books(name, loaded.playbooks.get(name))
+        for node, rotation in begun:
+            with contextlib.suppress(
+                RotatorError
+            ):  # whoever works by it tells why it does not open
+                if places := books.of(rotation).local_places:
+                    return Elsewhere(Why.BEGUN, (node,), places)
+        return None
 
     def here_alone(self, names: set[str], loaded: Loaded) -> set[str]:
         """Those of what is due that a timer works on here. Raises JournalError."""

@@ -19,6 +19,7 @@ from rotator.daemon.loop import Loop
 from rotator.daemon.metrics import Metrics
 from rotator.daemon.reloads import Reloads
 from rotator.daemon.supervisor import Supervisor
+from rotator.engine.fleet import Fleet
 from rotator.errors import RefusedError
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.restarter import MemoryRestarter
@@ -207,6 +208,29 @@ def test_what_was_begun_on_a_node_goes_on_there_alone(
     assert told in list(overview.details(found))
     node("web-1").due(Request())
     assert bench.live == [bench.stored], "it goes on there although another one is alive"
+
+
+def test_what_was_begun_on_a_machine_stays_there_when_its_playbook_moves_away(
+    bench: Bench, node: Node, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other node has another file of that name, in which nobody would find the old key."""
+    here = property(lambda self: "one" in getattr(self, "consumers", [getattr(self, "cell", "")]))
+    for plugin in (MemoryStore, MemoryRestarter):
+        monkeypatch.setattr(plugin, "local", here, raising=False)
+    monkeypatch.setattr(Fleet, "shared", True)
+    bench.playbook(more=f"on: web-1\n{SCHEDULE}")
+    patient(bench, grace="1d")
+    one, path = node("web-1"), bench.folder / "playbooks" / "one.yaml"
+    assert _due(one) == [Outcome.VERIFIED]
+    moved = path.read_text().replace("on: web-1\n", "").replace("cell: one", "cell: far")
+    path.write_text(moved.replace("consumers: [one]", "consumers: [far]"))
+    two, living = node("web-2"), bench.live
+    clock.at += 2 * DAY
+    assert _due(two) == [] and bench.live == living
+    refused = _refused(lambda: orders.order(two, "one", Order.REVOKE, Request()))
+    assert refused.message.startswith("one was begun on web-1, and this is web-2")
+    node("web-1").due(Request())
+    assert bench.live == [bench.stored]
 
 
 @shared
