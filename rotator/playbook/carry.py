@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rotator.errors import ConfigError, RotatorError
+from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake
 from rotator.playbook.places import PARTS, Places, absolute, file_from_here, working_directory
@@ -68,11 +69,19 @@ def _connect(data: dict[str, Any], today: Mapping[str, Any], registry: Registry)
                 if then.get("uses") == now.get("uses")
                 else None
             )
-            if plugin is None:
-                continue
-            for setting in settings_of(plugin):
-                if setting.connection and setting.name in now:
-                    then[setting.name] = now[setting.name]
+            if plugin is not None:
+                _connect_entry(then, now, plugin)
+    for then, now in zip(
+        _entries(data.get("monitor")), _entries(today.get("monitor")), strict=False
+    ):
+        if then.get("uses") == now.get("uses"):
+            _connect_entry(then, now, PrometheusMonitor)
+
+
+def _connect_entry(then: dict[str, Any], now: Mapping[str, Any], plugin: type[Any]) -> None:
+    for setting in settings_of(plugin):
+        if setting.connection and setting.name in now:
+            then[setting.name] = now[setting.name]
 
 
 def _entries(value: Any) -> list[dict[str, Any]]:

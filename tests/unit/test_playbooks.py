@@ -19,6 +19,7 @@ from rotator import durations
 from rotator.errors import ConfigError, NotFound
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.memory.store import MemoryStore
+from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.integrations.webhook.channel import Webhook
 from rotator.model import Evidence
 from rotator.playbook import carry
@@ -321,6 +322,20 @@ def test_a_rotation_keeps_its_playbook_but_connects_as_today(tmp_path: Path) -> 
     found = carry.playbook_of("one", carry.kept(then), today, Registry())
     assert found.provider.admin_key == Reference("env", "OTHER")  # type: ignore[attr-defined]
     assert found.consumers[0].restarter.pid_file == "/run/x.pid"  # type: ignore[attr-defined]
+
+
+def test_a_monitor_of_what_was_begun_is_asked_where_it_is_today(tmp_path: Path) -> None:
+    """An old key lives for weeks; meanwhile Prometheus moves."""
+    text = (
+        GOOD + "monitor: {uses: prometheus, url: 'http://old:9090', query: up, token: {env: A}}\n"
+    )
+    then = load(tmp_path, one=text).playbooks["one"]
+    moved = text.replace("old:9090", "new:9090").replace("env: A}", "env: B}")
+    today = load(tmp_path, one=moved.replace("query: up", "query: down")).playbooks["one"]
+    found = carry.playbook_of("one", carry.kept(then), today, Registry()).monitor
+    assert found == PrometheusMonitor(
+        url="http://new:9090", query="up", token=Reference("env", "B")
+    )
 
 
 def test_the_json_schema_agrees_with_the_loader(tmp_path: Path) -> None:
