@@ -117,6 +117,14 @@ def test_of_a_series_single_events_are_moved_and_left_out(tmp_path: Path) -> Non
     assert read(tmp_path, text) == ["01-05 11:00 01-05 13:00", "01-06 21:00 01-06 22:00"]
 
 
+def test_of_two_versions_of_an_event_the_later_counts_and_copies_are_one(tmp_path: Path) -> None:
+    first = "DTSTART:20260105T100000Z\nDTEND:20260105T120000Z\nSEQUENCE:1"
+    later = "DTSTART:20260205T100000Z\nDTEND:20260205T120000Z\nSEQUENCE:2"
+    for events in ((first, later, later), (later, first, first)):
+        text = ics(*events).replace("UID:1", "UID:0").replace("UID:2", "UID:0")
+        assert read(tmp_path, text) == ["02-05 11:00 02-05 13:00"]
+
+
 WHOLE = ics("DTSTART:20260105T100000Z\nDTEND:20260105T120000Z")
 
 
@@ -151,6 +159,12 @@ WHOLE = ics("DTSTART:20260105T100000Z\nDTEND:20260105T120000Z")
         (ics("DTSTART:20260102T100000Z\nDURATION:-PT1H"), "ends before it begins"),
         (ics("DTSTART:20260102T100000Z\nDURATION:soon"), "DURATION"),
         (ics("DTSTART:20260102T100000Z\nDTEND 20260103T100000Z"), "a line"),
+        (
+            ics(
+                "DTSTART:20260102T100000Z\nSUMMARY:a", "DTSTART:20260202T100000Z\nSUMMARY:b"
+            ).replace("UID:1", "UID:0"),
+            "the event 'b' has the UID of another one",
+        ),
         (ics("DTSTART:20260102T100000Z", above="CALSCALE:CHINESE\n"), "Gregorian"),
         (
             ics(

@@ -126,6 +126,8 @@ def _parsed(text: str) -> list[Any]:
     for event in events:
         words = tidy(str(event.get("SUMMARY") or event.get("UID") or ""))
         _refuse(event, f"the event '{words}'")
+    for one in calendars:
+        _refuse_two(one.walk("VEVENT"))
     return [recurring_ical_events.of(one) for one in calendars]
 
 
@@ -147,6 +149,27 @@ def _refuse(event: Any, what: str) -> None:
         raise ValueError(f"{what} ends before it begins")
     for rule in _several(event.get("RRULE")):
         _refuse_rule(rule, start, what)
+
+
+def _refuse_two(events: list[Any]) -> None:
+    """Raises ValueError for two events that say of themselves that they are one, at other times:
+    one of them would be passed over.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for event in events:
+        uid, *others = (_written(event, name) for name in ("UID", "RECURRENCE-ID", "SEQUENCE"))
+        if not uid:
+            continue  # each is one of its own
+        times = [_written(event, name) for name in _DECIDES if name is not None]
+        if found.setdefault((uid, *others), times) != times:
+            words = tidy(str(event.get("SUMMARY") or event["UID"]))
+            raise ValueError(f"the event '{words}' has the UID of another one")
+
+
+def _written(event: Any, name: str) -> str:
+    """What a property says, with its zone; '' where there is none."""
+    several = _several(event.get(name))
+    return " ".join(f"{one.params.get('TZID', '')}{one.to_ical().decode()}" for one in several)
 
 
 def _refuse_rule(rule: Any, start: date | datetime, what: str) -> None:
