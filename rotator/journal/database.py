@@ -30,6 +30,9 @@ _WRITING = "BEGIN IMMEDIATE"
 SILENT = 30.0  # seconds without a word from PostgreSQL after which a connection is given up
 # Seconds that a transaction of a process that is frozen holds others up: PostgreSQL ends it then
 HOLDS = 30.0
+# Seconds for which a migration waits for a table: whoever comes after it waits behind it
+TABLE = 20.0
+_WAITS_NOT_LONG = text("SELECT set_config('lock_timeout', :ms, true)")
 _HOLDS_NOBODY_UP = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
 _VERSION = text("SELECT version_num FROM alembic_version")
 _NETWORK = {
@@ -119,7 +122,9 @@ class Database:
 
     @contextmanager
     def unhurried(self) -> Iterator[None]:
-        """For what may take long without a word: a migration."""
+        """For what may take long without a word: a migration. It waits for no table without an end:
+        a process that is frozen while it reads gives none back.
+        """
         self._silence.seconds = None
         try:
             yield
@@ -188,9 +193,11 @@ class Database:
     def _start(self, connection: Connection, how: str) -> None:
         """Not by an event of SQLAlchemy: an engine that has one asks for more at each statement."""
         connection.begin()
-        if not self.is_sqlite and how == _WRITING and self._silence.seconds is not None:
+        if not self.is_sqlite and how == _WRITING:
             # Of this transaction alone, so that a pooler has nothing to remember
-            connection.execute(_HOLDS_NOBODY_UP, {"ms": str(int(HOLDS * 1000))})
+            unhurried = self._silence.seconds is None
+            limit, seconds = (_WAITS_NOT_LONG, TABLE) if unhurried else (_HOLDS_NOBODY_UP, HOLDS)
+            connection.execute(limit, {"ms": str(int(seconds * 1000))})
         if self.is_sqlite:
             raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
             _patiently(partial(raw.execute, how))

@@ -22,6 +22,10 @@ _WAYS_OUT = {
         "rotator's transactions have several statements: pool_mode = transaction, or session"
     ),
     "deadlock detected": "another process was in the way; nothing is lost: try again",
+    "lock timeout": (
+        "another process has a table and does not give it back: is one frozen? (pg_stat_activity"
+        " tells which); nothing was changed"
+    ),
     "unsupported startup parameter": (
         "the pooler does not pass `options` on: take them out of the address"
     ),

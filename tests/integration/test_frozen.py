@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from rotator.errors import JournalError
 from rotator.journal import database as databases
+from rotator.journal import tables, upkeep
 from rotator.journal.database import Database, serialise
 from tests.integration.conftest import Bench
 from tests.integration.test_daemon_loop import Running
@@ -116,6 +117,28 @@ def test_a_process_that_is_frozen_with_a_transaction_open_holds_nobody_up(
         holder.kill()
         holder.wait()
     database.close()
+
+
+def test_an_upgrade_does_not_wait_for_ever_behind_who_is_frozen_while_it_reads(
+    server: postgres.Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others would wait behind it."""
+    monkeypatch.setattr(databases, "TABLE", 1.0)
+    database, frozen = Database(server.url), Database(server.url)
+    database.prepare()
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE rotations DROP COLUMN in_group"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0012'"))
+    with frozen.read() as reading:
+        reading.execute(text("SELECT count(*) FROM rotations"))
+        error = _in_its_time(lambda: upkeep.upgrade(database))
+        assert isinstance(error, JournalError) and "lock timeout" in error.message, error
+        assert "is one frozen?" in error.hint
+        with database.read() as connection:
+            assert connection.execute(text("SELECT count(*) FROM rotations")).scalar() == 0
+    assert upkeep.upgrade(database) == ("0012", tables.HEAD)
+    database.close()
+    frozen.close()
 
 
 def test_what_the_address_says_of_its_time_counts(server: postgres.Postgres) -> None:
