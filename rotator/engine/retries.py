@@ -5,13 +5,14 @@ not begun again by a timer at all.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 from sqlalchemy import Connection
 
 from rotator.core.order import UNDONE
 from rotator.core.state import CLOCKS_AGREE, Outcome, Rotation
 from rotator.journal import attempts, cases, due
-from rotator.playbook.carry import kept
+from rotator.playbook.carry import is_of, said
 from rotator.playbook.playbook import Playbook
 from rotator.schedules.retries import again
 from rotator.schedules.rules import FOREVER
@@ -37,7 +38,7 @@ def retry_at(
     """
     if not without_key and is_undone(connection, name, playbook, last):
         return FOREVER
-    found = attempts.failures(connection, name, lambda: kept(playbook))
+    found = attempts.failures(connection, name, partial(is_of, playbook=playbook))
     if found.last > now + CLOCKS_AGREE:
         return 0.0
     if not found.number:
@@ -57,7 +58,7 @@ def is_undone(
     if last is None or not _by_a_person(last):
         return False
     row = cases.find_rotation(connection, last.id)
-    return row is not None and row["definition"] == kept(playbook)
+    return row is not None and is_of(row["definition"], playbook)
 
 
 def _by_a_person(rotation: Rotation) -> bool:
@@ -68,7 +69,7 @@ def _by_a_person(rotation: Rotation) -> bool:
 
 def after_failure(playbook: Playbook) -> str:
     """As which schedule a time is kept that such a wait made: of this very playbook only."""
-    digest = hashlib.sha256(kept(playbook).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(said(playbook).encode()).hexdigest()[:16]
     return f"{playbook.when}{_AFTER}{digest}"
 
 

@@ -32,16 +32,16 @@ class Failures:
 NO_FAILURES = Failures()
 
 
-def failures(connection: Connection, playbook: str, definition: Callable[[], str]) -> Failures:
-    """Rotations that did not bring a new key out, the newest ones, by the playbook as `definition`
-    has it today. None while one is under way.
+def failures(connection: Connection, playbook: str, is_todays: Callable[[str], bool]) -> Failures:
+    """Rotations that did not bring a new key out, the newest ones, by the playbook as it is today:
+    `is_todays` tells of a definition. None while one is under way.
     """
     rows = connection.execute(_LAST, {"of": playbook}).all()
     if not rows or rows[0].outcome in (None, Outcome.VERIFIED):
         return NO_FAILURES
-    number, today = 0, definition()
+    number = 0
     for row in rows:
-        if row.outcome in (None, Outcome.VERIFIED) or row.definition != today:
+        if row.outcome in (None, Outcome.VERIFIED) or not is_todays(row.definition):
             break
         number += 1
     return Failures(number, rows[0].ended, rows[0].id) if number else NO_FAILURES

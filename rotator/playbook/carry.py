@@ -29,6 +29,18 @@ def kept(playbook: Playbook) -> str:
     )
 
 
+def said(playbook: Playbook) -> str:
+    """What it says, as JSON: the same wherever rotator was started, by which a file's name goes."""
+    return json.dumps({"folder": playbook.folder, "data": playbook.definition})
+
+
+def is_of(definition: str, playbook: Playbook) -> bool:
+    """Whether what a rotation kept is this playbook as it is."""
+    found = json.loads(definition)
+    then = {"folder": found.get("folder"), "data": found.get("data")}
+    return json.dumps(then) == said(playbook)
+
+
 def playbook_of(name: str, definition: str, today: Playbook | None, registry: Registry) -> Playbook:
     """The playbook that a rotation began with, connected as today.
 

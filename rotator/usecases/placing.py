@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from rotator.engine.fleet import Elsewhere, Present, Why, is_older
 from rotator.journal import cases
-from rotator.playbook.carry import kept
+from rotator.playbook.carry import is_of
 from rotator.playbook.playbook import Playbook
 
 
@@ -42,8 +42,7 @@ def begun_by_other_texts(
     rows = (cases.find_rotation(connection, one) for one in sorted(units - {""}))
     begun = [(row["node"] or "", row["id"], row["definition"]) for row in rows if row is not None]
     others = [one for one in begun if one[0] not in ("", present.node)]
-    text = kept(book) if others else ""
-    return [(node, rotation) for node, rotation, definition in others if definition != text]
+    return [(node, rotation) for node, rotation, text in others if not is_of(text, book)]
 
 
 def put_off(

@@ -267,6 +267,31 @@ def test_what_a_person_undid_no_timer_begins_again(
     assert any("undone by" in line for _, line in explained.ahead(why))
 
 
+@pytest.mark.parametrize("undo", [_undone_while_it_waited, _undone_after_its_pivot])
+def test_what_a_person_undid_no_timer_begins_again_wherever_it_was_started(
+    bench: Bench,
+    clock: VirtualClock,
+    undo: Callable[[Bench, VirtualClock], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person stands in the playbooks' folder, a service in the root: to them the file has another
+    name.
+    """
+    bench.playbook(more="schedule: {every: 30d}")
+    before = bench.stored
+    monkeypatch.chdir(bench.folder)
+    undo(bench, clock)
+    bench.service.close()
+    monkeypatch.chdir("/")
+    bench.service = _service(bench, clock)
+    for days in (0.2, 2, 31, 70):
+        clock.at = MIDNIGHT + days * DAY
+        bench.service.due(Request())
+        status = status_of(bench.service, "one", bench.service.playbooks().get("one"))
+        assert status.running is None and bench.stored == before, "it waits for a person"
+    assert status.put_off == "undone"
+
+
 def test_a_person_or_another_playbook_goes_on_after_an_undo(
     bench: Bench, clock: VirtualClock
 ) -> None:
