@@ -23,6 +23,7 @@ from rotator.plugin.channel import Kind
 from rotator.schedules.rules import FOREVER
 
 _NUMBERS = re.compile(r"\b\w*\d\w*\b")
+_OF_UNIT, _OF_CAUSE = 14, 18  # digits of a digest
 FAILED = (Kind.ROLLED_BACK, Kind.REFUSED)  # these stand until a rotation succeeds
 # So do these, whose moments are those of a playbook: another node may have another text of it, or
 # none, and one that ended what the other tells would have it told again and again.
@@ -31,7 +32,9 @@ OF_TIMES = (Kind.OVERDUE, Kind.BEFORE)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why people are told something of a playbook. `of` tells causes of one kind apart."""
+    """Why people are told something of a playbook. `of` tells causes of one kind apart; those of
+    one `unit` (`of`, where that is empty) are told once until none of it stands any more.
+    """
 
     playbook: str
     kind: Kind
@@ -40,10 +43,21 @@ class Cause:
     text: str
     rotation: str = ""
     since: float = 0.0  # when its key was brought out: what is told ahead comes after that
+    unit: str = ""
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.of.encode()).hexdigest()[:32]
+        """Of the unit first: see `unit_of`."""
+        return f"{_digest(self.unit or self.of)[:_OF_UNIT]}{_digest(self.of)[:_OF_CAUSE]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unit_of(digest: str) -> str:
+    """What digests of one unit's causes have in common."""
+    return digest[:_OF_UNIT]
 
 
 def of_rotation(untold: Untold) -> Iterator[Cause]:
@@ -90,11 +104,12 @@ def _of_running(rotation: Rotation) -> Iterator[Cause]:
     name, at = rotation.playbook, rotation.since
     if rotation.phase is Phase.STUCK:
         of = f"{rotation.id} {_without_numbers(rotation.question)}"
-        yield Cause(name, Kind.ATTENTION, of, at, rotation.question, rotation.id)
+        text = rotation.question
+        yield Cause(name, Kind.ATTENTION, of, at, text, rotation.id, unit=rotation.id)
     elif rotation.attention or needs_attention(rotation):
         text = rotation.attention or rotation.problem
         of = f"{rotation.id} {_without_numbers(text)}"
-        yield Cause(name, Kind.ATTENTION, of, at, text, rotation.id)
+        yield Cause(name, Kind.ATTENTION, of, at, text, rotation.id, unit=rotation.id)
     elif rotation.phase is Phase.GENERATE and isinstance(machine.next_action(rotation), Ask):
         yield Cause(name, Kind.WAITING, rotation.id, at, words.wanted(name), rotation.id)
 
@@ -105,8 +120,8 @@ def _of_old_key(debt: Debt) -> Iterator[Cause]:
         yield Cause(debt.playbook, Kind.WAITING, debt.id, debt.since, text, debt.rotation)
     elif debt.attention:
         of = f"{debt.id} {_without_numbers(debt.attention)}"
-        text = f"{debt.key}: {debt.attention}"
-        yield Cause(debt.playbook, Kind.ATTENTION, of, debt.since, text, debt.rotation)
+        text, at = f"{debt.key}: {debt.attention}", debt.since
+        yield Cause(debt.playbook, Kind.ATTENTION, of, at, text, debt.rotation, unit=debt.id)
 
 
 def of_times(

@@ -345,16 +345,17 @@ def trial(host: str, now: float) -> Notice:
 def _over(
     connection: Connection, seen: Sequence[Cause], known: Iterable[Standing]
 ) -> list[Standing]:
-    """Causes that were told and hold no more; failures, and what is late or due soon, end with a
+    """Causes that were told, and of whose unit none holds any more: one that fails now like this
+    and now like that is told of each once. Failures, and what is late or due soon, end with a
     success alone. Of kinds that a newer rotator tells, it ends none.
     """
-    holding = {(one.playbook, str(one.kind), one.digest) for one in seen}
+    holding = {(one.playbook, str(one.kind), found.unit_of(one.digest)) for one in seen}
     gone = [
         one
         for one in known
         if one.kind in _KINDS
         and one.kind not in found.FAILED
-        and (one.playbook, one.kind, one.cause) not in holding
+        and (one.playbook, one.kind, found.unit_of(one.cause)) not in holding
     ]
     of_times = [one for one in gone if one.kind in found.OF_TIMES]
     renewed = notices.renewed(connection) if of_times else frozenset()

@@ -704,3 +704,18 @@ def test_what_a_newer_rotator_tells_is_left_to_it(
     assert outstanding(bench.service)["ops"].waiting == 1
     with bench.service.journal.database.read() as connection:
         assert "of tomorrow" in {one.kind for one in notices.standing(connection)}
+
+
+def test_what_fails_now_like_this_and_now_like_that_is_told_of_each_once(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it needs nobody any more."""
+    begun(bench, notify(kinds="needs attention"))
+    stuck = replace(_ROTATION, phase=Phase.STUCK)
+    words = ["it is down", "no answer in 5 s", "it is down", "no answer in 9 s", "", "it is down"]
+    for said in words:
+        now = [*found._of_running(replace(stuck, question=said))] if said else []
+        monkeypatch.setattr(found, "standing", lambda *_, now=now: iter(now))
+        bench.service.tell(10.0)
+    told = [one.data["text"].split("\n")[0] for one in receiver.received]
+    assert told == ["it is down", "no answer in 5 s", "it is down"]
