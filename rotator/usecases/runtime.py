@@ -168,9 +168,13 @@ class Runtime:
                 self.addressees,
                 lambda connection, event, fields: self.note(connection, event, **fields),
                 self.way in _LEADING,
-                lambda sent: self.told(sent),
+                self._tried,
             )
         return self._outbox
+
+    def _tried(self, sent: Sent) -> None:
+        self.listeners.hand_out()  # what was given up is in the audit log
+        self.told(sent)
 
     def addressees(self) -> Addressees:
         """Who is told. Raises ConfigError for settings that are wrong."""

@@ -239,6 +239,21 @@ def test_a_receiver_that_is_gone_gets_it_no_more(
     assert [record["playbook"] for record in given_up(bench.service)] == ["one"]
 
 
+def test_that_notices_were_given_up_goes_into_the_audit_stream(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    assert bench.service.rotate("one", Request()).code == 0
+    bench.service.outbox.look()
+    receiver.answers = [410]
+    stream = bench.folder / "stream.jsonl"
+    other = again(bench, clock, audit_stream=(str(stream),))
+    other.tell(outbox.TRY)
+    other.close()
+    events = [json.loads(line)["event"] for line in stream.read_text().splitlines()]
+    assert events == ["notices given up"]
+
+
 def test_a_receiver_that_hangs_holds_up_no_command_and_no_other_channel(
     bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
