@@ -9,6 +9,7 @@ from rotator.playbook.mistakes import nearest
 from rotator.playbook.schema import NOT_YET, Shape
 from rotator.playbook.yaml import Path_
 
+_PYDANTICS = ("function-after[", "function-before[")  # parts of a location that nobody wrote
 # How a value of the wanted kind is written, by pydantic's name of the mistake.
 _WRITTEN = {
     "list_type": "a list: `- uses: …` on lines of their own, or [] for none",
@@ -28,6 +29,7 @@ def of_pydantic(
     `location` is the mistake's below `path`, in the words of the playbook; `known` has the keys
     that may stand there, with what each is for.
     """
+    location = tuple(part for part in location if not str(part).startswith(_PYDANTICS))
     where: Path_ = (*path, *location)
     last = str(location[-1]) if location else ""
     nested = _known_below(location) or known

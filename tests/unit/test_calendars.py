@@ -231,6 +231,18 @@ def test_a_calendar_that_cannot_be_read_is_a_mistake_and_holds_back(tmp_path: Pa
     assert due.blackout == "none.ics, which cannot be read"
 
 
+def test_a_blackout_that_is_none_is_told_in_words_at_its_place(tmp_path: Path) -> None:
+    line = "schedule: {every: 7d, blackout: [{calendar: 5}]}"
+    for entry, column, words in (
+        ("{from: 2026-12-20}", line.index("{c") + 1, "blackout[0]: a blackout is 'fri 16:00-24"),
+        ("{calendar: 5}", line.index("5}") + 1, "blackout[0].calendar: input should be"),
+    ):
+        mistakes = loaded(tmp_path, f"{{every: 7d, blackout: [{entry}]}}").mistakes
+        told = [(one.line, one.column) for one in mistakes if f"schedule.{words}" in one.text]
+        assert told == [(1, column)], mistakes
+        assert not any("function-" in one.text for one in mistakes)
+
+
 def test_without_the_extra_a_calendar_is_a_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
