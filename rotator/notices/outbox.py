@@ -325,6 +325,10 @@ def tried(entry: ChannelEntry, notice: Notice) -> RotatorError | None:
     except RotatorError as error:
         return error
     except TimeoutError:
+        try:
+            deadline.check()
+        except LeaseLost as error:  # this process ends: that is no failure of the channel
+            return error
         return RotatorError(f"no answer in {TRY:.0f} s", "is it up, and the address right?")
     except Exception as error:
         return RotatorError(f"{type(error).__name__}: {tidy(str(error))}", "please report it")

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from rotator import deadline
 from rotator.audit import chain
+from rotator.clients import http
 from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.core.state import Phase, Rotation
 from rotator.errors import JournalError, PermanentError, Rejected
@@ -237,6 +239,29 @@ def test_a_receiver_that_is_gone_gets_it_no_more(
     bench.service.tell(outbox.TRY)
     assert len(receiver.received) == 1
     assert [record["playbook"] for record in given_up(bench.service)] == ["one"]
+
+
+def test_what_is_cut_with_its_process_is_no_failure_of_the_channel(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(bench, notify(kinds="done"), clock)
+    assert bench.service.rotate("one", Request()).code == 0
+    monkeypatch.setattr(deadline, "_ends", threading.Event())
+    right = http.send
+
+    def ends_meanwhile(request: http.Request) -> http.Answer:
+        deadline.cut()
+        return right(request)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(http, "send", ends_meanwhile)
+        bench.service.tell(10.0)
+    (left,) = outstanding(bench.service).values()
+    assert left.waiting == 1 and left.error == "" and receiver.received == []
+    monkeypatch.setattr(deadline, "_ends", threading.Event())
+    clock.wait(notices.HOLD + 1)
+    bench.service.tell(10.0)
+    assert receiver.kinds == ["done"] and outstanding(bench.service) == {}
 
 
 def test_that_notices_were_given_up_goes_into_the_audit_stream(
