@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rotator.schedules import zones
-from rotator.schedules.blackouts import Blackout
+from rotator.schedules.blackouts import Always, Blackout
 from rotator.schedules.windows import DAY, Window
 
 HORIZON = 2 * 366 * DAY  # seconds in which something must open, else it never does
@@ -45,6 +45,8 @@ class Opening:
         """
         if not self.why_closed(at, windows):
             return at
+        if any(isinstance(one, Always) for one in self.blackouts):
+            return None  # looking through two years of windows takes long, for many playbooks
         return next((one for one in self._edges(at) if not self.why_closed(one, windows)), None)
 
     def closes(self, at: float) -> float | None:

@@ -14,6 +14,7 @@ from rotator.errors import ConfigError
 from rotator.integrations.calendar import reading
 from rotator.playbook.blackouts import ForAll
 from rotator.playbook.directory import Directory, Loaded
+from rotator.schedules.opening import Opening
 from rotator.schedules.rules import FOREVER
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -229,6 +230,24 @@ def test_a_calendar_that_cannot_be_read_is_a_mistake_and_holds_back(tmp_path: Pa
     due = found.playbooks["one"].due(None, 1e9)
     assert due is not None and due.begins == FOREVER and due.why == "blackout"
     assert due.blackout == "none.ics, which cannot be read"
+
+
+def test_a_calendar_that_cannot_be_read_is_not_searched_for_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two years of windows for each of many playbooks, at each scrape: no scrape would end."""
+    schedule = "{every: 7d, window: mon-fri 09:00-17:00, blackout: {calendar: freeze.ics}}"
+    book = loaded(tmp_path, schedule).playbooks["one"]
+    looks = list[float]()
+
+    def edges(self: Opening, at: float) -> list[float]:
+        looks.append(at)
+        return []
+
+    monkeypatch.setattr(Opening, "_edges", edges)
+    due = book.due(1e9, 1.9e9)
+    assert due is not None and due.begins == FOREVER and "cannot be read" in due.blackout
+    assert looks == []
 
 
 def test_a_blackout_that_is_none_is_told_in_words_at_its_place(tmp_path: Path) -> None:
