@@ -20,6 +20,11 @@ _SDK = frozenset(
     {"VAULT_TOKEN", "BAO_TOKEN", "KUBECONFIG", "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY"}
 )
 
+# What the exporter of traces reads: the receiver's credential. No program needs ours.
+_TRACES = frozenset(
+    f"OTEL_EXPORTER_OTLP_{of}HEADERS" for of in ("", "TRACES_", "METRICS_", "LOGS_")
+)
+
 _referred: set[str] = set()  # by {env: NAME} of any playbook that was loaded
 
 
@@ -36,7 +41,7 @@ def of_sdks() -> list[str]:
 def withheld() -> list[str]:
     """What is set here, and programs do not get."""
     return sorted(
-        {name for name in os.environ if name in _referred or name.startswith(_OURS)}
+        {name for name in os.environ if name in _referred | _TRACES or name.startswith(_OURS)}
         | set(of_sdks())
     )
 
