@@ -81,7 +81,9 @@ _PUT_OFF = (
         failing=func.coalesce(_NOTICES.c.failing, _AT),
     )
 )
-_PASSED = update(_NOTICES).where(tables.NOTICES_GIVEN_UP & _OF_CHANNEL).values(state=_PAST)
+_PASSED = (  # what still holds of it is told anew
+    update(_NOTICES).where(tables.NOTICES_GIVEN_UP & _OF_CHANNEL).values(state=_PAST, stands=False)
+)
 _PRUNE = delete(_NOTICES).where((_NOTICES.c.ended < _AT) & ~_NOTICES.c.stands)
 _COUNTED = (_NOTICES.c.channel, func.count(), func.min(_NOTICES.c.at), func.max(_NOTICES.c.error))
 _COUNTS = tuple(

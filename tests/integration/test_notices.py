@@ -228,6 +228,25 @@ def test_what_nobody_takes_for_a_day_is_given_up_and_told_in_the_audit_log(
     assert outstanding(bench.service) == {}, "its channel works again"
 
 
+def test_what_was_given_up_and_still_stands_is_told_once_the_channel_works(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    """Who was not told in two days must not think that nothing is wrong."""
+    _overdue(bench, clock)
+    receiver.answers = [503] * 1000
+    for _ in range(40):
+        bench.service.tell(outbox.TRY, all_keys=True)
+        clock.wait(HOUR)
+    assert outstanding(bench.service)["ops"].given_up == 1
+    receiver.received, receiver.answers = [], []
+    other = notices.New("ops", "one", Kind.DONE, "c", clock.now(), "title", "text")
+    with bench.service.journal.database.write() as connection:
+        notices.add(connection, other, clock.now())
+    for _ in range(3):
+        bench.service.tell(outbox.TRY, all_keys=True)
+    assert receiver.kinds == ["done", "overdue"] and outstanding(bench.service) == {}
+
+
 def test_a_receiver_that_is_gone_gets_it_no_more(
     bench: Bench, receiver: Receiver, clock: VirtualClock
 ) -> None:
