@@ -32,6 +32,6 @@ def again(
     first, most = (_FIRST_WITHOUT, _MOST_WITHOUT) if without_key else (_FIRST, _MOST)
     wait = min(first * 2.0 ** min(failures - 1, 20), most)
     if left > 0:
-        wait = min(wait, max(left / 2, _FIRST_WITHOUT))
+        wait = min(wait, max(left / 2, _FIRST_WITHOUT) / (1 + _SPREAD))  # spread and all
     part = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32
     return last + wait * (1 + _SPREAD * part)

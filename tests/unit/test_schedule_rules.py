@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from rotator.playbook.schema import Schedule
-from rotator.schedules import rules
+from rotator.schedules import retries, rules
 from rotator.schedules.rules import Rules
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -86,3 +86,10 @@ def test_what_cannot_be_is_a_mistake_and_never_a_schedule_that_sleeps(
     with pytest.raises(ValidationError) as raised:
         Schedule.model_validate(given)
     assert words in str(raised.value)
+
+
+def test_no_wait_takes_more_than_half_of_what_is_left_of_a_key() -> None:
+    for seed in map(str, range(100)):
+        for failures in (1, 5, 12):
+            at = retries.again(failures, 1e9, seed, ends=1e9 + 3 * 3600.0)
+            assert 1e9 + 3600.0 <= at <= 1e9 + 1.5 * 3600.0
