@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from rotator.core.look import ConsumerFact, Facts, InstanceFact, StoreFact
 from rotator.journal import versions
@@ -15,21 +16,33 @@ def gather(
     journal: Journal, playbooks: Iterable[Playbook], current: Credential | None, now: float
 ) -> Facts:
     """Facts of the rotation's playbook and of today's, each store and consumer once."""
-    stores: dict[str, StoreFact] = {}
-    consumers: dict[str, tuple[ConsumerEntry, Evidence, Evidence]] = {}
+    stores: list[tuple[StoreEntry, StoreFact]] = []
+    consumers: list[tuple[ConsumerEntry, Evidence, Evidence]] = []
     for playbook in playbooks:
-        plan = playbook.plan
+        plan, known = playbook.plan, [(one.name, one.store) for one, _ in stores]
+        several = Counter(one.name for one in playbook.stores)
         for entry in playbook.stores:
-            if entry.name not in stores:
-                stores[entry.name] = _store(journal, playbook.name, entry)
+            if _is_another(entry.name, entry.store, known, several):
+                stores.append((entry, _store(journal, playbook.name, entry)))
+        asked = [(one.name, one.restarter) for one, *_ in consumers]
+        several = Counter(one.name for one in playbook.consumers)
         for wanted, consumer in zip(plan.consumers, playbook.consumers, strict=True):
-            consumers.setdefault(
-                consumer.name, (consumer, wanted.evidence, playbook.shape.evidence)
-            )
-    since = max((store.written_at or 0.0 for store in stores.values()), default=0.0)
+            if _is_another(consumer.name, consumer.restarter, asked, several):
+                consumers.append((consumer, wanted.evidence, playbook.shape.evidence))
+    since = max((fact.written_at or 0.0 for _, fact in stores), default=0.0)
     change = Change("look", since, current or Credential({}))
-    found = tuple(_consumer(journal, *asked, change) for asked in consumers.values())
-    return Facts(tuple(stores.values()), found, now)
+    found = tuple(_consumer(journal, *one, change) for one in consumers)
+    return Facts(tuple(fact for _, fact in stores), found, now)
+
+
+def _is_another(
+    name: str, plugin: object, known: Sequence[tuple[str, object]], several: Mapping[str, int]
+) -> bool:
+    """Whether it is none that an earlier playbook has (`known`): by its name, and where one of a
+    name is several, as a container of one name on each of two engines, by all that it says.
+    """
+    others = [other for its_name, other in known if its_name == name]
+    return not others or (several[name] > 1 and plugin not in others)
 
 
 def _store(journal: Journal, playbook: str, entry: StoreEntry) -> StoreFact:
