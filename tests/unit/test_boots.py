@@ -23,16 +23,16 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
     """
     monkeypatch.setattr(manager, "_BOOTS", manager._Boots())
 
-    def read(late: float, booted: float) -> float:
+    def read(late: float, booted: float, boot: str = "a", config: str | None = None) -> float:
         def run(self: Host, script: str, *, check: bool = True) -> str:
             return (
-                f"{time.time() + late - booted:.2f} 1.0\n"
+                f"{time.time() + late - booted:.2f} 1.0\n{boot}\n"
                 "Id=app.service\nActiveState=active\nSubState=running\n"
                 f"ExecMainStartTimestampMonotonic={int(STARTED * 1e6)}\n"
             )
 
         monkeypatch.setattr(Host, "run", run)
-        (unit,) = Manager(Host("far")).units(["app.service"])
+        (unit,) = Manager(Host("far", config)).units(["app.service"])
         return unit.started_at
 
     return read
@@ -63,6 +63,18 @@ def test_a_host_that_booted_again_is_known_by_its_new_boot(started: Callable[...
     started(0.0, booted)
     again = booted + 50_000.0
     assert abs(started(0.0, again) - (again + STARTED)) < 1.0
+
+
+def test_another_machine_behind_the_same_name_is_known_by_its_own_boot(
+    started: Callable[..., float],
+) -> None:
+    """A floating address that went over, or two configurations of ssh: by the boot of the machine
+    that booted later, a process of the other would be younger than the key that it holds.
+    """
+    earlier = time.time() - 100_000.0
+    started(0.0, earlier + 50_000.0)
+    assert started(0.0, earlier, "b") <= earlier + STARTED + 0.1
+    assert started(0.0, earlier, "a", "other.conf") <= earlier + STARTED + 0.1
 
 
 def test_a_reading_of_long_ago_says_nothing_about_clocks_that_part(

@@ -19,6 +19,7 @@ from rotator.secret import Secret, last_line
 
 _RECENT = 60.0  # seconds in which a reading of a host's clock is of use
 _PARTS = 0.001  # seconds by which clocks of two machines may part in each second
+_BOOT = "{ cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo; }"  # a line in any case
 _USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
 _OWN_LINES = (
     "Main process exited",
@@ -96,9 +97,11 @@ class Manager:
         """The units of these names; patterns mean those that are loaded."""
         show = self.systemctl("show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
         before = _clock()
-        told, _, blocks = self.host.run(f"cat /proc/uptime && {show}").partition("\n")
+        told, _, rest = self.host.run(f"cat /proc/uptime && {_BOOT} && {show}").partition("\n")
+        boot, _, blocks = rest.partition("\n")
         uptime = float(told.split()[0])
-        booted = _BOOTS.at_the_earliest(self.host.name, before, before - uptime)
+        which = (self.host.name, self.host.ssh_config or "", boot)
+        booted = _BOOTS.at_the_earliest(which, before, before - uptime)
         return list(_units(blocks, uptime, booted + time.time() - _clock()))
 
     def order(self, action: Literal["restart", "reload"], names: Sequence[str]) -> None:
@@ -157,18 +160,20 @@ class _Boots:
 
     A boot lies at `before - uptime` or later, where `before` was read first: whatever time passes
     until the host reads its own makes its processes look older than they are, and one that has
-    just started look as if it held the old key. So the latest of some readings is nearest.
+    just started look as if it held the old key. So the latest of some readings is nearest. They
+    are of one boot: behind a name another machine may answer by now, and by that one's boot a
+    process would look younger than the key that it still holds.
     """
 
     def __init__(self) -> None:
-        self._readings: dict[str, list[tuple[float, float]]] = {}
+        self._readings: dict[tuple[str, ...], list[tuple[float, float]]] = {}
         self._mutex = threading.Lock()
 
-    def at_the_earliest(self, host: str, now: float, booted: float) -> float:
-        """With this reading, taken at `now`, and those of the last minute."""
+    def at_the_earliest(self, which: tuple[str, ...], now: float, booted: float) -> float:
+        """With this reading of a host's boot, taken at `now`, and those of the last minute."""
         with self._mutex:
-            kept = [one for one in self._readings.get(host, ()) if now - one[0] < _RECENT]
-            self._readings[host] = kept = [*kept, (now, booted)]
+            kept = [one for one in self._readings.get(which, ()) if now - one[0] < _RECENT]
+            self._readings[which] = kept = [*kept, (now, booted)]
         return max(found - (now - at) * _PARTS for at, found in kept)
 
 
