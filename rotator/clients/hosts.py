@@ -87,6 +87,13 @@ class Host:
     ssh_config: str | None = None
     sudo: bool = False
 
+    @property
+    def told_apart(self) -> str:
+        """What tells it from others: a name means what a configuration of ssh says."""
+        if not self.name:
+            return this_machine()
+        return f"{self.name} by {self.ssh_config}" if self.ssh_config else self.name
+
     def run(self, script: str, *, check: bool = True) -> str:
         """What a shell says there; the same script again must do no harm.
 

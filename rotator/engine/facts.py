@@ -26,9 +26,11 @@ def gather(
                 stores.append((entry, _store(journal, playbook.name, entry)))
         asked = [(one.name, one.restarter) for one, *_ in consumers]
         several = Counter(one.name for one in playbook.consumers)
-        for wanted, consumer in zip(plan.consumers, playbook.consumers, strict=True):
-            if _is_another(consumer.name, consumer.restarter, asked, several):
-                consumers.append((consumer, wanted.evidence, playbook.shape.evidence))
+        consumers += [
+            (consumer, wanted.evidence, playbook.shape.evidence)
+            for wanted, consumer in zip(plan.consumers, playbook.consumers, strict=True)
+            if _is_another(consumer.name, consumer.restarter, asked, several)
+        ]
     since = max((fact.written_at or 0.0 for _, fact in stores), default=0.0)
     change = Change("look", since, current or Credential({}))
     found = tuple(_consumer(journal, *one, change) for one in consumers)

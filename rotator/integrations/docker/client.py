@@ -233,8 +233,11 @@ def _unreachable(error: Exception) -> RotatorError:
 
 
 def engine_id(connection: EngineConnection) -> str:
-    """By what an engine is told from all others, whatever it is reached by."""
-    return str(call(connection, lambda api: api.info())["ID"])
+    """By what an engine is told from all others, whatever it is reached by. Machines that were made
+    from one image have its id in common, so the machine's name stands beside it.
+    """
+    about: Any = call(connection, lambda api: api.info())
+    return f"{about['ID']} {about.get('Name', '')}".strip()
 
 
 def inspect(connection: EngineConnection, name: str) -> Container | None:

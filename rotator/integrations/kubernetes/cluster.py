@@ -65,11 +65,6 @@ class Cluster:
         return f"{self.kubeconfig or ''}#{self.context or ''}"
 
     @property
-    def server(self) -> str:
-        """Its address, the same for all who reach it so."""
-        return str(self._client().configuration.host)
-
-    @property
     def namespace(self) -> str:
         """What kubectl would use without -n."""
         return self._client().namespace

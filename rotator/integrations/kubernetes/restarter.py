@@ -103,13 +103,15 @@ class KubernetesRestarter(ClusterConnection):
         return f"kubernetes users of {', '.join(ref.name for ref in self.secrets)}"
 
     def shared_as(self) -> str | None:
-        """None while nobody takes the Secret."""
-        names = sorted(
-            f"{scope.namespace}/{named(target)}"
+        """None while nobody takes the Secret. By their uids: in each cluster the API server has the
+        same address for its own pods, so that this tells no cluster from another.
+        """
+        uids = {
+            str(meta(target)["uid"])
             for scope in self._scopes()
             for target in scope.targets(scope.watched())
-        )
-        return f"kubernetes {', '.join(names)} of {self.cluster.server}" if names else None
+        }
+        return f"kubernetes {', '.join(sorted(uids))}" if uids else None
 
     @property
     def evidence(self) -> Evidence:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from rotator.clients.hosts import HostsConnection, this_machine
+from rotator.clients.hosts import HostsConnection
 from rotator.clients.procfs import Missing
 from rotator.durations import Seconds
 from rotator.errors import ConfigError, NotFound, PermanentError
@@ -78,7 +78,7 @@ class SystemdRestarter(HostsConnection):
         return f"systemd {', '.join(self.units)}" + (f" on {where}" if where else "")
 
     def shared_as(self) -> str:
-        where = ", ".join(sorted(host.name or this_machine() for host in self.hosts))
+        where = ", ".join(sorted(host.told_apart for host in self.hosts))
         whose = f" of user {os.getuid()}" if self.user else ""
         return f"systemd {self.action} {', '.join(sorted(self.units))}{whose} on {where}"
 
