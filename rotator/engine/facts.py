@@ -21,9 +21,11 @@ def gather(
     for playbook in playbooks:
         plan, known = playbook.plan, [(one.name, one.store) for one, _ in stores]
         several = Counter(one.name for one in playbook.stores)
-        for entry in playbook.stores:
-            if _is_another(entry.name, entry.store, known, several):
-                stores.append((entry, _store(journal, playbook.name, entry)))
+        stores += [
+            (entry, _store(journal, playbook.name, entry))
+            for entry in playbook.stores
+            if _is_another(entry.name, entry.store, known, several)
+        ]
         asked = [(one.name, one.restarter) for one, *_ in consumers]
         several = Counter(one.name for one in playbook.consumers)
         consumers += [
