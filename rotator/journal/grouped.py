@@ -20,7 +20,7 @@ class GroupHeld(BusyError):
             f"`rotator show {holder}`; a leaked key waits for nobody:"
             f" `rotate {playbook} --compromised`",
         )
-        self.holder = holder
+        self.playbook, self.holder, self.group = playbook, holder, group
 
 
 def holder(connection: Connection, group: str, playbook: str) -> str:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from rotator.audit.record import rfc3339
 from rotator.core.action import Finish
 from rotator.engine.pool import Work, drive, drive_all
+from rotator.engine.staying import SHORT
 from rotator.errors import ConfigError, RefusedError, RotatorError
+from rotator.journal import grouped
 from rotator.journal.grouped import GroupHeld
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -94,8 +96,21 @@ def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> 
         except GroupHeld as held:
             if not runtime.keeper.holds(held.holder):
                 raise
-        yield runtime.clock.now() + _AGAIN  # its turn comes in this very process
+            yield from _its_turn_comes(runtime, held)
         runtime.must_go_on()
+
+
+def _its_turn_comes(runtime: Runtime, held: GroupHeld) -> Work[None]:
+    """In this very process. It returns every now and then, too: something may be due of its old
+    keys.
+    """
+    end = runtime.clock.now() + SHORT
+    while runtime.clock.now() < end and not runtime.stopping.is_set():
+        yield runtime.clock.now() + _AGAIN
+        with runtime.journal.database.read() as connection:
+            other = grouped.holder(connection, held.group, held.playbook)
+        if not runtime.keeper.holds(other):
+            return
 
 
 def _refuse_paused(before: Situation) -> None:
@@ -128,5 +143,12 @@ def _under_lease(
     runtime.must_go_on()
     if not by_timer:
         runtime.fleet.decide(playbook, now)
-    session.begin(playbook, request.reason, leaked=without, first=without, counts_from=counts_from)
+    try:
+        session.begin(
+            playbook, request.reason, leaked=without, first=without, counts_from=counts_from
+        )
+    except GroupHeld:
+        if by_timer:  # its old keys wait for nobody
+            yield from carry_on(runtime, session, replace(request, wait=False))
+        raise
     return (yield from carry_on(runtime, session, request))

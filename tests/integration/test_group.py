@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from rotator.cli.overview import cells
+from rotator.engine.clock import SystemClock
 from rotator.errors import BusyError, JournalError
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.store import MemoryStore
-from rotator.journal import grouped, tables
+from rotator.journal import grouped, leases, tables
 from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases.service import Request, Service
@@ -146,6 +148,32 @@ def test_status_and_explain_say_so(service: Service, held: Held) -> None:
 def test_a_leaked_key_waits_for_nobody_and_holds_nobody_up(service: Service, held: Held) -> None:
     assert service.rotate("b", Request(compromised=True)).code == 0
     held.release()
+
+
+def test_old_keys_of_who_waits_for_its_turn_die_in_time(
+    service: Service, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer comes for `b` when it is due, and so is the end of its old key."""
+    held.release()
+    assert service.rotate("b").code == 0
+    issuer = memory.WORLD.issuer("b")
+    assert len(issuer.live) == 2, "the old one is in its grace"
+    _hold_the_group(service, "a")
+    later = 2 * 86_400.0
+    monkeypatch.setattr(SystemClock, "now", lambda _: time.time() + later)
+    monkeypatch.setattr(
+        SystemClock, "boot", lambda _: (leases.boot_id(), leases.boot_clock() + later)
+    )
+    report = service.rotate("b", Request(only_if_due=True))
+    assert isinstance(report.error, BusyError), "due, and its turn has not come"
+    assert len(issuer.live) == 1
+
+
+def _hold_the_group(service: Service, name: str) -> None:
+    """As a rotation of another process that is under way, or stuck."""
+    row = update(tables.rotations).where(tables.rotations.c.playbook == name)
+    with service.journal.database.write() as connection:
+        connection.execute(row.values(active=True, in_group="payments"))
 
 
 def test_the_journal_itself_refuses_a_second_one(
