@@ -204,7 +204,8 @@ def _name(restarter: Restarter) -> str | None:
     if not isinstance(restarter, Shared):
         return None
     with contextlib.suppress(RotatorError):
-        return restarter.shared_as()
+        name = restarter.shared_as()
+        return None if name is None else roll_outs.short(name)
     return None
 
 

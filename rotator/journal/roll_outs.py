@@ -6,6 +6,7 @@ numbers, which are given under one lock over all machines, never that of clocks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -31,6 +32,7 @@ _COMING = frozenset(
         Phase.WRITE,
     }
 )
+_LONGEST = 300  # characters of a name
 _RESTARTING = frozenset({Phase.RESTART, Phase.ACCEPT, Phase.CONVERGE})
 
 
@@ -89,6 +91,15 @@ class Board:
         return next((one for one in self.roll_outs if one.n == n), None)
 
 
+def short(text: str) -> str:
+    """As it stands in the journal: a name of hundreds of workloads fits neither a column nor an
+    index of PostgreSQL. Another text has another one.
+    """
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST - 65]}…{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 def join(connection: Connection, name: str, rotation: Rotation, consumer: str) -> None:
     """The rotation will restart the thing, its consumer. What ended is forgotten."""
     active = select(_ROTATIONS.c.id).where(tables.ACTIVE)
@@ -110,7 +121,7 @@ def join(connection: Connection, name: str, rotation: Rotation, consumer: str) -
             "name": name,
             "rotation": rotation.id,
             "playbook": rotation.playbook,
-            "consumer": consumer,
+            "consumer": short(consumer),
         }
         connection.execute(insert(_SHARERS).values({**fixed, **of_now}))
     elif row.round != rotation.round:
@@ -207,7 +218,7 @@ def newest(connection: Connection, rotation: Rotation, consumer: str) -> RollOut
         .join(_SHARERS, _SHARERS.c.name == _ROLL_OUTS.c.name)
         .where(
             _SHARERS.c.rotation == rotation.id,
-            _SHARERS.c.consumer == consumer,
+            _SHARERS.c.consumer == short(consumer),
             _SHARERS.c.round == rotation.round,
             _ROLL_OUTS.c.n >= _SHARERS.c.roll_out,
             _ROLL_OUTS.c.ordered,

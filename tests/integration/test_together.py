@@ -265,6 +265,24 @@ def test_where_nobody_names_the_thing_each_restarts_for_itself(
     service.close()
 
 
+def test_a_service_of_many_parts_fits_the_columns_and_indexes_of_its_names(api: Api) -> None:
+    """PostgreSQL takes no longer ones, and no rotation would begin."""
+    parts = [f"service-number-{number:04d}-of-many" for number in range(200)]
+    for part in parts:
+        memory.WORLD.consumers[part] = memory.Consumer("a", started_at=memory.WORLD.now())
+    for name in ("a", "b"):
+        text = BOOK.format(name=name, limits="", step="30s").replace("[api]", f"{parts}")
+        (api.folder / "playbooks" / f"{name}.yaml").write_text(text)
+    assert [report.code for report in api.rotate("a", "b")] == [0, 0]
+    assert len(api.reads) == len(parts), "once for both"
+    service = api.service()
+    with service.journal.database.read() as connection:
+        rows = connection.execute(select(tables.sharers.c.name, tables.sharers.c.consumer)).all()
+    service.close()
+    assert rows
+    assert all(len(row.name) <= 300 and len(row.consumer) <= 300 for row in rows)
+
+
 def test_what_has_ended_is_forgotten_and_the_newest_order_stays(api: Api) -> None:
     """The journal does not grow by restarts."""
     for _ in range(3):
