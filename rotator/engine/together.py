@@ -14,7 +14,6 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from rotator.core.action import Call, Later
-from rotator.core.state import Rotation
 from rotator.engine.job import Job
 from rotator.engine.performed import Performed
 from rotator.errors import RotatorError
@@ -106,10 +105,12 @@ def _needs_one(board: Board, one: Sharer) -> bool:
 def _served(board: Board, one: Sharer, first: RollOut) -> RollOut | None:
     """The last order that is known to have been given and made all anew that began before this
     one's stores were written. A later one than its `first` may have left alone what began after
-    the writes that it was for.
+    the writes that it was for; and one for a single rotation, be it an undo, what shows that one's
+    key.
     """
     for roll_out in reversed(board.roll_outs):
-        if roll_out.ordered and roll_out.n >= first.n and roll_out.since >= one.since:
+        for_it = roll_out.shared or roll_out.rotation == one.rotation
+        if roll_out.ordered and for_it and roll_out.n >= first.n and roll_out.since >= one.since:
             return roll_out
     return None
 
@@ -143,7 +144,7 @@ def restart(job: Job, call: Call, change: Change) -> Performed:
         roll_outs.join(connection, name, job.rotation, entry.name)
         board = roll_outs.board(connection, name)
         next_ = (
-            _own(board, job.rotation, change)
+            _own(board, job.rotation.id, change)
             if undoing
             else decide(board, job.rotation.id, change.id, _patience(job), job.clock.now())
         )
@@ -171,11 +172,13 @@ def _performed(job: Job, answer: NotYet | None) -> Performed:
     return Performed(Later(job.clock.now(), answer.retry_in, answer.handle, answer.text))
 
 
-def _own(board: Board, rotation: Rotation, change: Change) -> Order:
+def _own(board: Board, rotation: str, change: Change) -> Order:
     """Of an undo: a restart for nobody else. Those who took an earlier one over follow it."""
     known = next((one for one in board.roll_outs if one.change == change.id), None)
-    own = RollOut(0, change.id, rotation.id, rotation.playbook, change.since)
-    return Order(known or own)
+    mine = board.sharer(rotation)
+    return Order(
+        known or RollOut(0, change.id, rotation, mine.playbook, change.since), (mine,)
+    )
 
 
 def _serving(change: Change, roll_out: RollOut) -> Change:
@@ -187,16 +190,17 @@ def _serving(change: Change, roll_out: RollOut) -> Change:
 
 def followed(job: Job, call: Call, change: Change) -> Change:
     """By which restart it is told how far the consumer has come: the newest that serves the
-    rotation. A later one has made anew what an earlier one did.
+    rotation. A later one has made anew what an earlier one did, and what that left there may be
+    gone. What began after the rotation's own writes counts, by the clock as it is now.
     """
     entry = job.then.consumers[call.target]
-    if call.step == "undo" or not isinstance(entry.restarter, Shared):
+    if not isinstance(entry.restarter, Shared):
         return change
     with job.journal.database.read() as connection:
         newest = roll_outs.newest(connection, job.rotation, entry.name)
     if newest is None:
         return change
-    return replace(change, id=newest.change, since=max(change.since, newest.since))
+    return replace(change, id=newest.change)
 
 
 def _name(restarter: Restarter) -> str | None:
@@ -211,10 +215,11 @@ def _name(restarter: Restarter) -> str | None:
 
 def _patience(job: Job) -> Patience:
     """Reckoned from the journal, so that a crash makes no wait longer. Half of the step's time is
-    left for the restart. A key that leaked waits for nobody.
+    left for the restart. Where the old key leaked, or is dead and its consumers are without one,
+    nobody is waited for.
     """
     rotation = job.rotation
-    if rotation.compromised:
+    if rotation.compromised or (rotation.forward_only and rotation.old is not None):
         return Patience(rotation.since, rotation.since)
     half = rotation.plan.policy.deadline / 2
     together = min(job.then.shape.limits.together, half)

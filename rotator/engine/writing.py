@@ -24,7 +24,7 @@ from rotator.engine import telling
 from rotator.engine.clock import Clock
 from rotator.engine.performed import EFFECTS, Performed
 from rotator.errors import RotatorError
-from rotator.journal import cases, credentials, versions
+from rotator.journal import cases, credentials, roll_outs, versions
 from rotator.journal.journal import Journal
 from rotator.plugin import Destroying
 
@@ -120,9 +120,10 @@ class Writing:
 
     def clock_was_set(self, by: float) -> None:
         """The wall clock jumped by so many seconds: the rotation's times and those of our last
-        writes are moved along; each debt knows by itself.
+        writes and restarts are moved along; each debt knows by itself.
         """
         versions.move(self.connection, self.playbook, by)
+        roll_outs.move(self.connection, self.playbook, by)
         rotation = self.case.rotation
         if rotation is not None and rotation.phase is not Phase.ENDED:
             self.case = self.case.having(patience.moved(rotation, by))
@@ -137,6 +138,8 @@ class Writing:
         )
         if (by := before.now - unit.now) > 0:
             versions.set_back(self.connection, self.playbook, self.clock.now(), by)
+            if isinstance(unit, Rotation):
+                roll_outs.move(self.connection, self.playbook, -by)
         self.case = self.case.having(unit)
         self.record(unit, "decision", decision=_CLOCK)
 

@@ -49,7 +49,8 @@ class Sharer:
     """A rotation that restarts the thing. `since`: when its last store was written (Unix seconds).
 
     `roll_out` is the first one that serves it in its present round. `works`: a process has its
-    lease. `wakes`: until when it waits, 0.0 where it does not. `orders`: it is at its restart.
+    lease. `wakes`: until when it waits, 0.0 where it does not. `orders`: it is at its restart, and
+    not on its way back.
     """
 
     rotation: str
@@ -163,7 +164,7 @@ def _sharer(
         roll_out if of_round == rotation.round else None,
         holding is not None and not holding.expired,
         rotation.wake or 0.0,
-        rotation.phase in (Phase.RESTART, Phase.UNDO_RESTART),
+        rotation.phase is Phase.RESTART,
     )
 
 
@@ -207,6 +208,14 @@ def decide(
 def ordered(connection: Connection, n: int) -> None:
     """The restarter has answered that it is."""
     connection.execute(update(_ROLL_OUTS).where(_ROLL_OUTS.c.n == n).values(ordered=True))
+
+
+def move(connection: Connection, playbook: str, by: float) -> None:
+    """The wall clock was set by so many seconds: those that this playbook orders are for what began
+    before a moment of the clock that it is now.
+    """
+    mine = (_ROLL_OUTS.c.playbook == playbook) & (_ROLL_OUTS.c.since > 0)
+    connection.execute(update(_ROLL_OUTS).where(mine).values(since=_ROLL_OUTS.c.since + by))
 
 
 def newest(connection: Connection, rotation: Rotation, consumer: str) -> RollOut | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import pytest
 from sqlalchemy import select
 
 from rotator.engine import together
+from rotator.engine.clock import SystemClock
 from rotator.errors import PermanentError, Rejected
 from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import tables
-from rotator.model import Change, NotYet
+from rotator.model import Change, NotYet, Overlap, Progress
 from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases.report import Report
@@ -157,6 +160,68 @@ def test_the_undo_of_one_is_a_restart_of_its_own_and_the_others_stay(
     assert len(memory.WORLD.issuer("b").live) == 1
 
 
+def test_an_undo_follows_a_restart_that_another_one_ordered_after_its_own(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a workload keeps the last change alone: `c` comes while `b` is on its way back."""
+    api.playbook("b", step="4s")
+    api.playbook("c", ", together: 0s")
+    refuse_after_the_restart(monkeypatch, api, "b")
+    restart, progress = MemoryRestarter.restart, MemoryRestarter.progress
+    marks: list[str] = []
+    others = [threading.Thread(target=api.rotate, args=("c",))]
+
+    def marked(restarter: MemoryRestarter, change: Change) -> None:
+        marks.append(change.id)
+        restart(restarter, change)
+
+    def of_the_last(restarter: MemoryRestarter, change: Change) -> Progress:
+        if ".undo." in change.id and others:
+            other = others.pop()
+            other.start()
+            other.join(60)
+        found = progress(restarter, change)
+        return found if change.id == marks[-1] else replace(found, converged=False)
+
+    monkeypatch.setattr(MemoryRestarter, "restart", marked)
+    monkeypatch.setattr(MemoryRestarter, "progress", of_the_last)
+    before = stored("b")
+    assert [report.code for report in api.rotate("b")] == [3]
+    assert not others
+    assert stored("b") == before
+    assert memory.WORLD.issuer("b").live == ["b-key1"]
+    api.runs_with_its_keys()
+
+
+def test_a_clock_that_is_set_back_after_the_restart_undoes_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an hour: when the consumer started is an hour earlier by that clock, too."""
+    for name in ("a", "b"):
+        api.playbook(name, step="4s")
+    restart, back = MemoryRestarter.restart, [0.0]
+
+    def then_set_back(restarter: MemoryRestarter, change: Change) -> None:
+        restart(restarter, change)
+        if not back[0]:
+            back[0] = 3600.0
+            memory.WORLD.consumers["api"].started_at -= back[0]
+
+    monkeypatch.setattr(MemoryRestarter, "restart", then_set_back)
+    monkeypatch.setattr(SystemClock, "now", lambda _: time.time() - back[0])
+    monkeypatch.setattr(memory.WORLD, "now", lambda: time.time() - back[0])
+    codes: list[int] = []
+
+    def rotate() -> None:
+        codes.extend(report.code for report in api.rotate("a", "b"))
+
+    rotating = threading.Thread(target=rotate, daemon=True)
+    rotating.start()
+    rotating.join(30)
+    assert codes == [0, 0]
+    api.runs_with_its_keys()
+
+
 def refuse_after_the_restart(monkeypatch: pytest.MonkeyPatch, api: Api, name: str) -> None:
     accepts = memory.Issuer.accepts
     first = stored(name)
@@ -245,6 +310,33 @@ def test_a_leaked_key_waits_for_nobody(api: Api) -> None:
     assert report.code == 0
     assert not waited
     assert api.reads[-1]["b"] == stored("b")
+
+
+def test_who_is_without_a_key_until_the_restart_waits_for_nobody(api: Api) -> None:
+    """The provider ends the old key when it makes the new one."""
+    memory.WORLD.issuer("a").overlap = Overlap.NONE
+    text = BOOK.format(name="a", limits="", step="30s")
+    text = text.replace("issuer: a", "issuer: a, overlap: none")
+    (api.folder / "playbooks" / "a.yaml").write_text(f"{text}allow_downtime: true\n")
+    hold = threading.Event()
+    write = MemoryStore.write
+
+    def waits(store: MemoryStore, *arguments: Any) -> str:
+        if store.cell == "b":
+            assert hold.wait(60)
+        return write(store, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryStore, "write", waits)
+        other = threading.Thread(target=api.rotate, args=("b",))
+        other.start()
+        begun = time.monotonic()
+        assert [report.code for report in api.rotate("a")] == [0]
+        took = time.monotonic() - begun
+        hold.set()
+        other.join(60)
+    assert took < 8.0, "not the 10 s for which others are waited for"
+    api.runs_with_its_keys()
 
 
 @pytest.mark.parametrize("raises", [False, True])

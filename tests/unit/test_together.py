@@ -61,8 +61,19 @@ def test_what_was_ordered_after_its_stores_were_written_is_taken_over() -> None:
 def test_a_later_one_is_taken_over_as_well() -> None:
     """It has made anew what the first one did, or was to do."""
     first = RollOut(7, "b.new.1", "b", "book-b", 95.0, shared=True)
-    later = RollOut(9, "c.undo.2", "c", "book-c", 99.0, ordered=True)
+    later = RollOut(9, "c.new.1", "c", "book-c", 99.0, shared=True, ordered=True)
     assert _decided(replace(A, roll_out=7), B, roll_outs=(first, later)) == TakeOver(later)
+
+
+@pytest.mark.parametrize("change", ["b.undo.2", "b.new.2"])
+def test_a_later_one_for_a_single_rotation_is_not_taken_over(change: str) -> None:
+    """It left alone what showed that one's own key, whatever else that holds."""
+    first = RollOut(7, "b.new.1", "b", "book-b", 95.0, shared=True)
+    later = RollOut(9, change, "b", "book-b", 99.0, ordered=True)
+    undoing = replace(B, stage=Stage.PAST, orders=False)
+    decided = _decided(replace(A, roll_out=7), undoing, roll_outs=(first, later))
+    assert isinstance(decided, Order)
+    assert decided.roll_out.change == "a.new.1"
 
 
 def test_a_later_one_whose_answer_is_not_known_does_not_count() -> None:
