@@ -12,7 +12,7 @@ from rotator.journal import codec, credentials, tables
 from rotator.journal.sealing import Sealer
 from rotator.journal.settings import put_setting, setting
 
-_FOLLOW = (tables.strays, tables.orders, tables.notices, tables.roll_outs, tables.sharers)
+_FOLLOW = (tables.strays, tables.orders, tables.notices, tables.sharers, tables.roll_outs)
 
 
 def former_names(connection: Connection, playbook: str) -> tuple[str, ...]:
@@ -54,7 +54,10 @@ def forget(connection: Connection, playbook: str) -> None:
     """
     credentials.erase_all_but(connection, playbook, ())
     for table in (tables.store_versions, tables.texts, *_FOLLOW):
-        connection.execute(delete(table).where(table.c.playbook == playbook))
+        known = table.c.playbook == playbook
+        if table is tables.roll_outs:  # others still follow the restart that it ordered
+            known &= table.c.name.not_in(select(tables.sharers.c.name))
+        connection.execute(delete(table).where(known))
     connection.execute(delete(tables.playbooks).where(tables.playbooks.c.name == playbook))
     connection.execute(delete(tables.pauses).where(tables.pauses.c.scope == f"playbook {playbook}"))
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from rotator.audit import checkpoint
-from rotator.core.plan import Key
+from rotator.core.plan import Key, Plan
+from rotator.core.state import Rotation
 from rotator.errors import ConfigError, JournalError
-from rotator.journal import credentials, failures, tables, upkeep
+from rotator.journal import credentials, failures, naming, roll_outs, tables, upkeep
 from rotator.journal import database as database_door
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal, open_journal
@@ -468,3 +469,25 @@ def test_who_waits_too_long_behind_another_writer_of_the_process_is_told(
     with journal.database.write():
         pass
     journal.database.close()
+
+
+def test_a_restart_that_others_follow_outlives_the_playbook_that_ordered_it(
+    tmp_path: Path,
+) -> None:
+    """They would look for one of their own, which nobody ordered."""
+    journal, fixed = opened(tmp_path), {"change": "c", "rotation": "r-gone", "since": 1.0}
+    fixed |= {"playbook": "gone", "shared": True, "ordered": True}
+    with journal.database.write() as connection:
+        for name in ("followed", "its own"):
+            connection.execute(tables.roll_outs.insert().values(name=name, **fixed))
+        sharer = {"name": "followed", "rotation": "r", "consumer": "app", "round": 1}
+        for playbook in ("gone", "other"):
+            values = {**sharer, "rotation": f"r-{playbook}", "playbook": playbook, "roll_out": 1}
+            connection.execute(tables.sharers.insert().values(values))
+        naming.forget(connection, "gone")
+        other = Rotation("r-other", "other", Plan(), round=1)
+        followed = roll_outs.newest(connection, other, "app")
+        left = connection.execute(select(tables.roll_outs.c.name)).scalars().all()
+    assert followed is not None
+    assert followed.change == "c"
+    assert left == ["followed"]
