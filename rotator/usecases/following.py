@@ -51,6 +51,9 @@ def with_the_lease(
             away = runtime.elsewhere(name, loaded)
             if away is not None and not anywhere:
                 runtime.keeper.give_back(held)
+                # Who held it may have done it, and have ended since the last look
+                if number and (found := followed(number)) is not None:
+                    return found
                 raise away.refusal(name, runtime.fleet.node, besides)
             with runtime.working(name, held, loaded, away is not None) as leased:
                 return (yield from mine(leased, number))
