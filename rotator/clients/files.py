@@ -108,7 +108,10 @@ def _alone(spot: Spot) -> Iterator[None]:
         while not _locked(directory):
             deadline.check()
             if time.monotonic() > end:
-                raise TransientError(f"another process of rotator writes beside {spot.path}")
+                raise TransientError(
+                    f"another process has locked the directory of {spot.path}",
+                    "`lslocks` says which one: rotator has it for a moment, a script by `flock`?",
+                )
             time.sleep(_LOOK)
         yield
     finally:

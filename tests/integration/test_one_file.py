@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from rotator.errors import Conflict
+from rotator.clients import files
+from rotator.errors import Conflict, TransientError
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.model import Note, single
 
@@ -51,6 +54,26 @@ def test_ten_writers_of_one_file_lose_nothing_and_find_no_conflict(path: Path) -
     assert not wrong
     assert path.read_text() == "".join(f"{name}=new-{name}\n" for name in NAMES)
     assert [one.name for one in path.parent.iterdir()] == [".env"]
+
+
+def test_a_script_that_has_locked_the_directory_is_told_as_such(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `flock DIRECTORY program` does it: it is no process of rotator."""
+    monkeypatch.setattr(files, "_ALONE", 0.0)
+    store = _store(path, "KEY_0")
+    held = store.read()
+    assert held is not None
+    script = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(script, fcntl.LOCK_EX)
+        with pytest.raises(TransientError) as found:
+            store.write(single("new"), held.version, _note("r"))
+    finally:
+        os.close(script)
+    assert found.value.message == f"another process has locked the directory of {path}"
+    assert "KEY_0=old\n" in path.read_text()
+    store.write(single("new"), held.version, _note("r"))
 
 
 def test_what_changed_our_own_variable_is_a_conflict(path: Path) -> None:
