@@ -124,6 +124,7 @@ def join(job: Job) -> None:
         return
     with job.journal.database.write() as connection:
         leases.require(connection, job.its_lease)
+        serialise(connection)
         for name, consumer in shared:
             roll_outs.join(connection, name, job.rotation, consumer)
 

@@ -102,10 +102,14 @@ def short(text: str) -> str:
 
 
 def join(connection: Connection, name: str, rotation: Rotation, consumer: str) -> None:
-    """The rotation will restart the thing, its consumer. What ended is forgotten."""
+    """The rotation will restart the thing, its consumer. What ended is forgotten, whatever it
+    restarted: a name may never come again. In a transaction that has come by `serialise`.
+    """
     active = select(_ROTATIONS.c.id).where(tables.ACTIVE)
+    connection.execute(delete(_SHARERS).where(_SHARERS.c.rotation.not_in(active)))
+    shared, last = select(_SHARERS.c.name), select(func.max(_ROLL_OUTS.c.n)).scalar_subquery()
     connection.execute(
-        delete(_SHARERS).where(_SHARERS.c.name == name, _SHARERS.c.rotation.not_in(active))
+        delete(_ROLL_OUTS).where(_ROLL_OUTS.c.name.not_in(shared), _ROLL_OUTS.c.n < last)
     )
     needed = select(func.min(_SHARERS.c.roll_out)).where(_SHARERS.c.name == name).scalar_subquery()
     newest = select(func.max(_ROLL_OUTS.c.n)).where(_ROLL_OUTS.c.name == name).scalar_subquery()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -373,6 +374,23 @@ def test_a_service_of_many_parts_fits_the_columns_and_indexes_of_its_names(api: 
     service.close()
     assert rows
     assert all(len(row.name) <= 300 and len(row.consumer) <= 300 for row in rows)
+
+
+def test_names_that_never_come_again_are_forgotten_with_what_ended(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a container which is another one each time."""
+    count = itertools.count()
+    monkeypatch.setattr(MemoryRestarter, "shared_as", lambda _: f"api of {next(count)}")
+    for _ in range(3):
+        assert [report.code for report in api.rotate("a")] == [0]
+    service = api.service()
+    with service.journal.database.read() as connection:
+        sharers = connection.execute(select(tables.sharers.c.rotation)).scalars().all()
+        orders = connection.execute(select(tables.roll_outs.c.n)).scalars().all()
+    service.close()
+    assert len(set(sharers)) == 1, "of the last rotation alone"
+    assert len(orders) <= 2
 
 
 def test_what_has_ended_is_forgotten_and_the_newest_order_stays(api: Api) -> None:
