@@ -19,7 +19,7 @@ from rotator.usecases.carry_on import carry_on
 from rotator.usecases.leaked import leaked
 from rotator.usecases.report import Report
 from rotator.usecases.request import Request
-from rotator.usecases.runtime import Leased, Runtime
+from rotator.usecases.runtime import DAEMON, Leased, Runtime
 from rotator.usecases.situation import Situation, expected
 
 THREADS = 16
@@ -97,6 +97,8 @@ def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> 
             if not runtime.keeper.holds(held.holder):
                 raise
             yield from _its_turn_comes(runtime, held)
+            if runtime.way == DAEMON:  # it comes back, with the playbook as it is by then
+                raise
         runtime.must_go_on()
 
 

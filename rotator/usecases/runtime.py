@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 ORDERS_EVERY = 1.0  # seconds between two looks for orders that others wrote into the journal
 _BRIEFLY = 10.0  # seconds in which a lease is asked for again that is only held for a debt
-_LEADING = ("due", "daemon")  # a service's settings count, not those of who helps out by hand
+DAEMON = "daemon"  # how a process was started that stays
+_LEADING = ("due", DAEMON)  # a service's settings count, not those of who helps out by hand
 TELLING = 5.0  # seconds in which a command still sends notices at its end
 _AGAIN = 0.2  # seconds between two such tries
 

@@ -19,6 +19,8 @@ from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import grouped, leases, tables
 from rotator.secret import Secret
 from rotator.settings import Settings
+from rotator.usecases.report import Report
+from rotator.usecases.runtime import DAEMON
 from rotator.usecases.service import Request, Service
 from rotator.views.explain import Why, explain
 from rotator.views.status import status
@@ -169,11 +171,43 @@ def test_old_keys_of_who_waits_for_its_turn_die_in_time(
     assert len(issuer.live) == 1
 
 
-def _hold_the_group(service: Service, name: str) -> None:
+def _hold_the_group(service: Service, name: str, held: bool = True) -> None:
     """As a rotation of another process that is under way, or stuck."""
     row = update(tables.rotations).where(tables.rotations.c.playbook == name)
     with service.journal.database.write() as connection:
-        connection.execute(row.values(active=True, in_group="payments"))
+        connection.execute(row.values(active=held, in_group="payments"))
+
+
+def test_in_a_daemon_who_waited_is_rotated_by_the_playbook_of_then(
+    team: Team, service: Service, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person mended meanwhile was read by the daemon, not by the work that waits."""
+    held.release()
+    _hold_the_group(service, "a")
+    daemon, waits = team.service(), threading.Event()
+    daemon.way = DAEMON
+
+    def holds(name: str) -> bool:
+        waits.set()
+        return bool(name)
+
+    monkeypatch.setattr(daemon.keeper, "holds", holds)
+    reports: list[Report] = []
+    due = Request(only_if_due=True)
+    waiting = threading.Thread(target=lambda: reports.append(daemon.rotate("b", due)))
+    waiting.start()
+    assert waits.wait(60)
+    text = (team.folder / "playbooks" / "b.yaml").read_text()
+    memory.WORLD.cell("mended").values = memory.WORLD.cell("b").values
+    (team.folder / "playbooks" / "b.yaml").write_text(text.replace("cell: b", "cell: mended"))
+    _hold_the_group(service, "a", False)
+    waiting.join(60)
+    assert isinstance(reports[0].error, BusyError)
+    before = memory.WORLD.cell("b").version
+    assert daemon.rotate("b", due).code == 0
+    assert memory.WORLD.cell("b").version == before
+    assert memory.WORLD.cell("mended").version > 0
+    daemon.close()
 
 
 def test_the_journal_itself_refuses_a_second_one(
