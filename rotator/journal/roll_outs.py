@@ -137,22 +137,24 @@ def board(connection: Connection, name: str) -> Board:
     """How it stands with the thing now; nobody else changes it in a transaction that has come by
     `serialise`.
     """
+    of = _SHARERS.c
     rows = connection.execute(
-        select(_SHARERS.c.playbook, _SHARERS.c.round, _SHARERS.c.roll_out, _ROTATIONS.c.state)
+        select(of.rotation, of.playbook, of.round, of.roll_out, _ROTATIONS.c.state)
         .join(_ROTATIONS, _ROTATIONS.c.id == _SHARERS.c.rotation)
         .where(_SHARERS.c.name == name, tables.ACTIVE)
         .order_by(_SHARERS.c.rotation)
     ).all()
-    sharers = tuple(
-        _sharer(connection, codec.rotation_of(row.state), row.round, row.roll_out) for row in rows
-    )
+    sharers = tuple(_sharer(connection, row) for row in rows)
     query = select(_ROLL_OUTS).where(_ROLL_OUTS.c.name == name).order_by(_ROLL_OUTS.c.n)
     return Board(sharers, tuple(_roll_out(row) for row in connection.execute(query)))
 
 
-def _sharer(
-    connection: Connection, rotation: Rotation, of_round: int, roll_out: int | None
-) -> Sharer:
+def _sharer(connection: Connection, row: Row[Any]) -> Sharer:
+    """One whose state a newer rotator wrote is left to itself: nobody fails for it."""
+    try:
+        rotation = codec.rotation_of(row.state)
+    except ValueError:
+        return Sharer(row.rotation, row.playbook, Stage.PAST, works=False)
     holding = leases.holding(connection, rotation.playbook)
     stage = Stage.PAST
     if rotation.phase in _COMING:
@@ -165,7 +167,7 @@ def _sharer(
         stage,
         rotation.restart_since,
         rotation.round,
-        roll_out if of_round == rotation.round else None,
+        row.roll_out if row.round == rotation.round else None,
         holding is not None and not holding.expired,
         rotation.wake or 0.0,
         rotation.phase is Phase.RESTART,

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from rotator.engine import together
 from rotator.engine.clock import SystemClock
 from rotator.errors import PermanentError, Rejected
 from rotator.integrations.memory import world as memory
+from rotator.integrations.memory.provider import MemoryProvider
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import tables
-from rotator.model import Change, NotYet, Overlap, Progress
+from rotator.model import Change, Credential, Label, NotYet, Overlap, Progress
 from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases.report import Report
@@ -270,19 +271,21 @@ def test_a_restart_that_was_refused_is_nobodys(api: Api, monkeypatch: pytest.Mon
     api.runs_with_its_keys()
 
 
+class Died(BaseException):
+    """As if the process had ended there."""
+
+
+def _dies(*_: object) -> None:
+    raise Died
+
+
 def test_an_order_whose_answer_was_never_written_down_is_given_once_more(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process dies between the restart and the journal; the consumer has the key already."""
 
-    class Died(BaseException):
-        pass
-
-    def dies(*_: object) -> None:
-        raise Died
-
     with monkeypatch.context() as patch:
-        patch.setattr(together.roll_outs, "ordered", dies)
+        patch.setattr(together.roll_outs, "ordered", _dies)
         with pytest.raises(Died):
             api.rotate("a")
     assert len(api.reads) == 1
@@ -374,6 +377,25 @@ def test_a_service_of_many_parts_fits_the_columns_and_indexes_of_its_names(api: 
     service.close()
     assert rows
     assert all(len(row.name) <= 300 and len(row.consumer) <= 300 for row in rows)
+
+
+def test_what_a_newer_rotator_wrote_of_another_rotation_fails_none(api: Api) -> None:
+    """Its process is about to restart the same, in a phase that this version does not know."""
+
+    def dies(provider: MemoryProvider, label: Label, like: Credential | None) -> Credential:
+        raise Died
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryProvider, "generate", dies)
+        with pytest.raises(Died):
+            api.rotate("b")
+    service, row = api.service(), tables.rotations.c
+    with service.journal.database.write() as connection:
+        state = func.replace(row.state, '"phase":"generate"', '"phase":"of tomorrow"')
+        connection.execute(update(tables.rotations).where(row.playbook == "b").values(state=state))
+    service.close()
+    assert [report.code for report in api.rotate("a")] == [0]
+    assert api.reads[-1]["a"] == stored("a")
 
 
 def test_names_that_never_come_again_are_forgotten_with_what_ended(
