@@ -19,7 +19,7 @@ from rotator.secret import Secret, last_line
 
 _RECENT = 60.0  # seconds in which a reading of a host's clock is of use
 _PARTS = 0.001  # seconds by which clocks of two machines may part in each second
-_BOOT = "{ cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo; }"  # a line in any case
+_BOOT = "/proc/uptime /proc/sys/kernel/random/boot_id"  # a line each
 _USERS_OWN = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
 _OWN_LINES = (
     "Main process exited",
@@ -97,7 +97,7 @@ class Manager:
         """The units of these names; patterns mean those that are loaded."""
         show = self.systemctl("show", "--no-pager", f"--property={','.join(_SHOWN)}", "--", *names)
         before = _clock()
-        told, _, rest = self.host.run(f"cat /proc/uptime && {_BOOT} && {show}").partition("\n")
+        told, _, rest = self.host.run(f"cat {_BOOT} && {show}").partition("\n")
         boot, _, blocks = rest.partition("\n")
         uptime = float(told.split()[0])
         which = (self.host.name, self.host.ssh_config or "", boot)
