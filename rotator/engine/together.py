@@ -80,7 +80,8 @@ def decide(
     if coming and now < patience.for_stores:
         return Wait(tuple(coming))
     served = [one for one in board.sharers if one is mine or _needs_one(board, one)]
-    since = max(one.since for one in served)
+    # All of that is over by now: one that seems later was written by a clock that is ahead.
+    since = max(mine.since, min(now, max(one.since for one in served)))
     own = RollOut(0, change, rotation, mine.playbook, since, len(served) > 1)
     return Order(own, tuple(served))
 
@@ -110,7 +111,8 @@ def _served(board: Board, one: Sharer, first: RollOut) -> RollOut | None:
     """
     for roll_out in reversed(board.roll_outs):
         for_it = roll_out.shared or roll_out.rotation == one.rotation
-        if roll_out.ordered and for_it and roll_out.n >= first.n and roll_out.since >= one.since:
+        as_late = roll_out.n > first.n and roll_out.since >= one.since
+        if roll_out.ordered and for_it and (roll_out.n == first.n or as_late):
             return roll_out
     return None
 

@@ -35,6 +35,17 @@ def test_one_order_serves_all_whose_stores_are_written_and_takes_what_began_befo
     assert _decided(A, B) == Order(RollOut(0, "a.new.1", "a", "book-a", 95.0, shared=True), (A, B))
 
 
+def test_a_clock_that_is_ahead_orders_no_restart_of_what_begins_later() -> None:
+    """What was restarted would count as from before the write, and be restarted again and again."""
+    ahead = replace(B, since=NOW + 30.0)
+    decided = _decided(A, ahead)
+    assert decided == Order(RollOut(0, "a.new.1", "a", "book-a", NOW, shared=True), (A, ahead))
+    given = replace(decided.roll_out, n=7, ordered=True)
+    both = replace(A, roll_out=7, orders=False), replace(ahead, roll_out=7)
+    taken = decide(Board(both, (given,)), "b", "b.new.1", PATIENCE, NOW + 30.0)
+    assert taken == TakeOver(given), "it was decided for this one, whatever its clock says"
+
+
 def test_others_whose_stores_are_being_written_are_waited_for_and_not_for_ever() -> None:
     assert _decided(A, COMING) == Wait(("book-b",))
     assert _decided(A, COMING, now=LATE) == Order(RollOut(0, "a.new.1", "a", "book-a", 90.0), (A,))

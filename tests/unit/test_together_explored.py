@@ -125,8 +125,9 @@ def _goes_on(world: World, index: int, one: One, name: str) -> Iterator[World]:
 
 
 def _decides(world: World, index: int, one: One, name: str) -> Iterator[World]:
-    end = 1.0 if one.patient else -1.0
-    decided = decide(world.seen, name, f"{name}.new.1", Patience(end, end), 0.0)
+    now = float(world.tick)
+    end = now + 1.0 if one.patient else now - 1.0
+    decided = decide(world.seen, name, f"{name}.new.1", Patience(end, end), now)
     if isinstance(decided, Wait):
         yield world.having(index, replace(one, patient=False))  # its time is over
         return
