@@ -26,7 +26,7 @@ def with_the_lease(
     loaded: Loaded,
     hand_over: Callable[[], int],
     mine: Callable[[Leased, int], Work[T]],
-    followed: Callable[[int], T | None],
+    followed: Callable[[int, bool], T | None],
     anywhere: bool = False,
     besides: str = "",
 ) -> Work[T]:
@@ -34,8 +34,9 @@ def with_the_lease(
     node's, only if that may be done `anywhere`.
 
     Where another process holds it, `hand_over` writes the order down once and gives its number, 0
-    before; `followed` looks what becomes of it, None while the holder is at it. Raises
-    RefusedError, with what else there is to do (`besides`), where another node would have to do it.
+    before; `followed` looks what becomes of it, None while the holder is at it, and as well, where
+    that one has ended, while nobody has taken it up. Raises RefusedError, with what else there is
+    to do (`besides`), where another node would have to do it.
     """
     number = 0
     while True:
@@ -52,12 +53,12 @@ def with_the_lease(
             if away is not None and not anywhere:
                 runtime.keeper.give_back(held)
                 # Who held it may have done it, and have ended since the last look
-                if number and (found := followed(number)) is not None:
+                if number and (found := followed(number, True)) is not None:
                     return found
                 raise away.refusal(name, runtime.fleet.node, besides)
             with runtime.working(name, held, loaded, away is not None) as leased:
                 return (yield from mine(leased, number))
-        if number and (found := followed(number)) is not None:
+        if number and (found := followed(number, False)) is not None:
             return found
         yield runtime.clock.now() + _FOLLOW_EVERY
 

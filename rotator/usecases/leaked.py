@@ -152,9 +152,9 @@ def _replacing(runtime: Runtime, session: Session, request: Request, number: int
     return report
 
 
-def followed(runtime: Runtime, name: str, number: int) -> Report | None:
-    """How it stands once the holder has taken the order up and done what it can; None while it is
-    at it.
+def followed(runtime: Runtime, name: str, number: int, ended: bool = False) -> Report | None:
+    """How it stands once the holder has taken the order up and done what it can, or has `ended`;
+    None while it is at it.
     """
     answer = following.answered(runtime, number)
     if answer is None:
@@ -163,7 +163,7 @@ def followed(runtime: Runtime, name: str, number: int) -> Report | None:
         kills = cases.ends_of(connection, name, answer.keys)
         case = cases.load(connection, name)
     killed = all(incident.ending(debt) is not None for debt in kills)
-    if not (_replaced(case) if answer.rotation else killed):
+    if not ended and not (_replaced(case) if answer.rotation else killed):
         return None
     return Report(name, case.rotation, case.debts, Finish(None), kills=kills, followed=True)
 

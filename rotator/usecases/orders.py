@@ -121,9 +121,9 @@ class _Handed:
         report = yield from carry_on(self.runtime, session, request)
         return answer, self._about(answer, report)
 
-    def followed(self, number: int) -> tuple[standing.Answer, Report] | None:
+    def followed(self, number: int, ended: bool) -> tuple[standing.Answer, Report] | None:
         """How it stands once the holder has taken the order up and gone on as far as this command
-        would have; None while it is at it.
+        would have, or has `ended`; None while it is at it.
         """
         runtime, now = self.runtime, self.runtime.clock.now()
         answer = following.answered(runtime, number)
@@ -132,10 +132,11 @@ class _Handed:
         present = runtime.situation(self.name, self.loaded)
         case = present.case
         unit, action = turn(case.rotation, case.acting)
-        if isinstance(action, Call) or (
+        goes_on = isinstance(action, Call) or (
             isinstance(action, WaitUntil)
             and (action.at <= now or not self.stay.is_over(case.rotation, case.acting, now))
-        ):
+        )
+        if goes_on and not ended:
             return None
         runtime.waits(unit, action)
         report = Report(self.name, case.rotation, case.debts, action, followed=True)

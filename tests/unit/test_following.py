@@ -45,9 +45,10 @@ class OfAnotherNode:
     def _never(self, *_: object) -> Any:
         raise AssertionError("it is another node's")
 
-    def _followed(self, number: int) -> str | None:
-        """Carried out right before its holder gave the lease back."""
-        return "done" if self.looks < 0 and self.carried_out else None
+    def _followed(self, number: int, ended: bool) -> str | None:
+        """Taken up right before its holder gave the lease back."""
+        assert ended == (self.looks < 0)
+        return "done" if ended and self.carried_out else None
 
 
 def test_what_the_other_node_did_before_it_ended_is_no_refusal(
