@@ -9,7 +9,7 @@ from ulid import ULID
 from rotator.core import machine
 from rotator.core.debt_state import Debt
 from rotator.core.order import Order, Refusal, begin_back, go_back
-from rotator.core.state import Cause, Phase
+from rotator.core.state import Cause, Outcome, Phase
 from rotator.core.turn import Unit
 from rotator.engine.abandon import abandon
 from rotator.engine.holder import Holder
@@ -58,9 +58,12 @@ def carry_out(
 def take_up(holder: Holder, order: standing.Standing) -> standing.Answer:
     """What another process wrote down, done as that process would do it if it had the lease.
 
-    Raises RefusedError, ConfigError.
+    A process may have died between that and its answer: what it did is not done again, nor called
+    refused. Raises RefusedError, ConfigError.
     """
     rotation = holder.case.rotation
+    if (done := _done_already(holder, order)) is not None:
+        return done
     if order.rotation != (rotation.id if rotation is not None else ""):
         raise RefusedError(
             f"{holder.playbook}: another rotation has begun since {order.kind} was ordered",
@@ -70,6 +73,21 @@ def take_up(holder: Holder, order: standing.Standing) -> standing.Answer:
         # People's orders are proven for what a process finds that takes over.
         holder.case = holder.case.having(machine.picked_up(rotation))
     return carry_out(holder, order.kind, order.key_id, order.reason, order.who, order.at)
+
+
+def _done_already(holder: Holder, order: standing.Standing) -> standing.Answer | None:
+    """An undo that began a rotation of its own, and an abandoned rotation, are known by these."""
+    rotation = holder.case.rotation
+    if rotation is None:
+        return None
+    if order.kind is Order.UNDO and rotation.back and order.rotation != rotation.id:
+        return standing.Answer(rotation=rotation.id)
+    abandoned = rotation.outcome is Outcome.ABANDONED and order.rotation == rotation.id
+    if order.kind is not Order.ABANDON or not abandoned:
+        return None
+    with holder.journal.database.read() as connection:
+        current = cases.current_key(connection, holder.playbook)
+    return standing.Answer((current,) if current is not None else ())
 
 
 def _units(holder: Holder, given: Order, key_id: str, until: float) -> list[Unit]:

@@ -16,10 +16,18 @@ from sqlalchemy import text
 from rotator.core.debt_state import DebtPhase
 from rotator.core.order import Order
 from rotator.core.state import Cause, Outcome
-from rotator.errors import BusyError, ConfigError, RefusedError, TransientError
+from rotator.engine import ordering
+from rotator.errors import (
+    BusyError,
+    ConfigError,
+    PermanentError,
+    RefusedError,
+    TransientError,
+)
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import cases, leases, standing
+from rotator.model import Change
 from rotator.usecases import orders
 from rotator.usecases.report import Report
 from rotator.usecases.service import Request, Service
@@ -322,3 +330,35 @@ def test_an_order_that_a_living_process_will_take_up_is_left_to_it(
     given(bench, Order.REVOKE_FIRST, "", time.time())
     assert not bench.service.due(Request())[0]
     other.keeper.give_back(taken)
+
+
+def test_an_undo_that_was_begun_by_who_died_before_the_answer_is_not_refused(
+    bench: Bench,
+) -> None:
+    """Who was told so would order it once more: on the rotation that brings the key back."""
+    patient(bench, "1h")
+    assert bench.service.rotate("one").code == 0
+    with bench.service.session("one") as session:
+        assert session.case.rotation is not None
+        order = standing.Standing(1, Order.UNDO, "", "alice", "", session.case.rotation.id, 9e9)
+        first = ordering.take_up(session, order)
+        assert ordering.take_up(session, order) == first
+        assert session.case.rotation.back
+        assert session.case.rotation.id == first.rotation
+
+
+def test_a_rotation_that_was_abandoned_by_who_died_before_the_answer_is_abandoned(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryRestarter, "restart", _never)
+    assert bench.service.rotate("one").rotation is not None
+    with bench.service.session("one") as session:
+        assert session.case.unfinished is not None
+        order = standing.Standing(1, Order.ABANDON, "", "alice", "", session.case.unfinished.id)
+        first = ordering.take_up(session, order)
+        assert first.keys
+        assert ordering.take_up(session, order) == first
+
+
+def _never(restarter: MemoryRestarter, change: Change) -> None:
+    raise PermanentError("no")
