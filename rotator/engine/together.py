@@ -179,9 +179,7 @@ def _own(board: Board, rotation: str, change: Change) -> Order:
     """Of an undo: a restart for nobody else. Those who took an earlier one over follow it."""
     known = next((one for one in board.roll_outs if one.change == change.id), None)
     mine = board.sharer(rotation)
-    return Order(
-        known or RollOut(0, change.id, rotation, mine.playbook, change.since), (mine,)
-    )
+    return Order(known or RollOut(0, change.id, rotation, mine.playbook, change.since), (mine,))
 
 
 def _serving(change: Change, roll_out: RollOut) -> Change:

@@ -98,7 +98,7 @@ def short(text: str) -> str:
     """
     if len(text) <= _LONGEST:
         return text
-    return f"{text[:_LONGEST - 65]}…{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"{text[: _LONGEST - 65]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def join(connection: Connection, name: str, rotation: Rotation, consumer: str) -> None:

@@ -29,6 +29,7 @@ class OfAnotherNode:
         return "the lease"
 
     def ordered(self) -> str:
+        loaded: Any = None
         runtime: Any = SimpleNamespace(
             keeper=SimpleNamespace(take=self.take, give_back=self.given_back.append),
             clock=SystemClock(),
@@ -38,7 +39,7 @@ class OfAnotherNode:
             fleet=SimpleNamespace(node="web-2"),
         )
         work: Any = following.with_the_lease(
-            runtime, "one", None, lambda: 7, self._never, self._followed  # type: ignore[arg-type]
+            runtime, "one", loaded, lambda: 7, self._never, self._followed
         )
         return str(drive(runtime.clock, work))
 
