@@ -149,7 +149,7 @@ def board(connection: Connection, name: str) -> Board:
     return Board(sharers, tuple(_roll_out(row) for row in connection.execute(query)))
 
 
-def _sharer(connection: Connection, row: Row[Any]) -> Sharer:
+def _sharer(connection: Connection, row: Any) -> Sharer:
     """One whose state a newer rotator wrote is left to itself: nobody fails for it."""
     try:
         rotation = codec.rotation_of(row.state)
