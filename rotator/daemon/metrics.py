@@ -139,7 +139,7 @@ class Metrics(Collector):
     def _without_node(self, connection: Connection, books: Books, now: float) -> list[str]:
         """Playbooks on which no node that is alive may work."""
         fleet = self._loop.runtime.fleet
-        present, newest = fleet.present(connection, now), fleet.newest(connection, books)
+        present, newest = fleet.present(connection, now), fleet.newest(connection)
         return [
             name
             for name, (book, _) in books.items()

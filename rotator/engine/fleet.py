@@ -132,9 +132,11 @@ class Fleet:
         living = nodes.living(connection, now) if self.shared else frozenset[str]()
         return Present(self.node, self.shared, living)
 
-    def newest(self, connection: Connection, names: Collection[str]) -> dict[str, frozenset[str]]:
-        """Of these playbooks, the newest texts; none on SQLite, where a file is what it is."""
-        return nodes.newest(connection, names) if self.shared else {}
+    def newest(self, connection: Connection, name: str = "") -> dict[str, frozenset[str]]:
+        """Of each playbook, or this one, the newest texts; none on SQLite, where a file is what it
+        is.
+        """
+        return nodes.newest(connection, name) if self.shared else {}
 
     def report(self, loaded: Loaded, now: float) -> None:
         """This daemon is alive, and has read these playbooks. Raises JournalError."""
@@ -160,7 +162,7 @@ class Fleet:
         """A person rotates by this text: no node goes by another one from now on."""
         if self.shared:
             with self.journal.database.write() as connection:
-                if digest(book) not in nodes.newest(connection, [book.name]).get(book.name, ()):
+                if digest(book) not in nodes.newest(connection, book.name).get(book.name, ()):
                     nodes.decide(connection, book.name, digest(book), now)
 
     def _digests(self, loaded: Loaded) -> dict[str, str]:

@@ -17,9 +17,8 @@ _NODES, _TEXTS = tables.nodes, tables.texts
 _ALL = select(_NODES).order_by(_NODES.c.name, _NODES.c.started)
 _LIVING = select(_NODES.c.name).where(_NODES.c.seen > bindparam("since"))
 _MINE = _NODES.c.instance == bindparam("this")
-_OF = select(_TEXTS.c.playbook, _TEXTS.c.digest, _TEXTS.c.since).where(
-    _TEXTS.c.playbook.in_(bindparam("names", expanding=True))
-)
+_READ = select(_TEXTS.c.playbook, _TEXTS.c.digest, _TEXTS.c.since)
+_READ_OF_ONE = _READ.where(_TEXTS.c.playbook == bindparam("name"))
 # Two that read a text at once are one
 _NOTE = text(
     "INSERT INTO texts (playbook, digest, since) VALUES (:playbook, :digest, :since)"
@@ -125,13 +124,13 @@ def decide(connection: Connection, playbook: str, digest: str, now: float) -> No
         connection.execute(_NOTE, {"playbook": playbook, "digest": digest, "since": at})
 
 
-def newest(connection: Connection, names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Of each of these playbooks that anybody read, the digest of its newest text; several where
-    they were read at the very same moment.
+def newest(connection: Connection, name: str = "") -> dict[str, frozenset[str]]:
+    """Of each playbook that anybody read, or of this one, the digest of its newest text; several
+    where they were read at the very same moment.
     """
-    asked = list(names)
+    rows = connection.execute(_READ_OF_ONE, {"name": name}) if name else connection.execute(_READ)
     found: dict[str, list[tuple[float, str]]] = {}
-    for playbook, digest, since in connection.execute(_OF, {"names": asked}) if asked else ():
+    for playbook, digest, since in rows:
         found.setdefault(playbook, []).append((since, digest))
     return {
         playbook: frozenset(digest for since, digest in several if since == max(several)[0])

@@ -315,7 +315,8 @@ class Runtime:
         books = {name: loaded.playbooks.get(name) or self._kept(name) for name in names}
         with self.journal.database.read() as connection:
             present = self.fleet.present(connection, self.clock.now())
-            newest = self.fleet.newest(connection, names)
+            one = next(iter(names)) if len(names) == 1 else ""
+            newest = self.fleet.newest(connection, one)
             return {
                 name
                 for name, book in books.items()
@@ -328,7 +329,7 @@ class Runtime:
             return None
         with self.journal.database.read() as connection:
             found = self.fleet.present(connection, self.clock.now()).may_not_begin(playbook)
-            newest = self.fleet.newest(connection, [playbook.name]) if by_timer else {}
+            newest = self.fleet.newest(connection, playbook.name) if by_timer else {}
         return found or (Elsewhere(Why.OLDER) if is_older(playbook, newest) else None)
 
     def must_be_here(self, name: str, loaded: Loaded) -> None:

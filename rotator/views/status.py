@@ -209,7 +209,7 @@ def status(service: Service) -> Status:
     loaded, now = service.playbooks(), service.clock.now()
     with service.journal.database.read() as connection:
         standing, fleet = pauses.standing(connection, now), service.fleet
-        present, newest = fleet.present(connection, now), fleet.newest(connection, loaded.playbooks)
+        present, newest = fleet.present(connection, now), fleet.newest(connection)
         names = {*loaded.playbooks, *unfinished.at_all(connection), *killed.names(connection)}
         found = tuple(
             replace(
@@ -231,7 +231,7 @@ def status_of(service: Service, name: str, playbook: Playbook | None) -> Playboo
     with service.journal.database.read() as connection:
         found = _read(connection, name, playbook, pauses.standing(connection, now), now)
         present = service.fleet.present(connection, now)
-        newest = service.fleet.newest(connection, [name])
+        newest = service.fleet.newest(connection, name)
         return replace(
             found, elsewhere=placing.nowhere(connection, present, name, playbook, newest)
         )

@@ -1117,17 +1117,17 @@ class TestArgoRollouts:
 def test_a_rollout_that_argo_gave_up_is_told_in_its_words(
     status: dict[str, Any], words: str
 ) -> None:
-    template = {"metadata": {"annotations": {"mark": "r1@1.0"}}, "spec": {}}
+    template = {"metadata": {"annotations": {f"{kube_rollouts._MARK}x": "r1@1.0"}}, "spec": {}}
     meta = {"name": "canary", "generation": 3}
     found = {"kind": "Rollout", "metadata": meta, "spec": {"template": template}}
     assert (
         kube_rollouts.trouble(
-            {**found, "status": {**status, "observedGeneration": "2"}}, [], "mark", "r1"
+            {**found, "status": {**status, "observedGeneration": "2"}}, [], "r1"
         )
         is None
     )
     told = kube_rollouts.trouble(
-        {**found, "status": {**status, "observedGeneration": "3"}}, [], "mark", "r1"
+        {**found, "status": {**status, "observedGeneration": "3"}}, [], "r1"
     )
     assert told is not None and "rollout/canary: Degraded" in told.text and words in told.text
 
