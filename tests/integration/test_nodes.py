@@ -25,6 +25,7 @@ from rotator.integrations.memory import world as memory
 from rotator.integrations.memory.restarter import MemoryRestarter
 from rotator.integrations.memory.store import MemoryStore
 from rotator.journal import nodes, standing
+from rotator.plugin import capabilities
 from rotator.settings import Settings
 from rotator.usecases import naming, orders
 from rotator.usecases.service import Request, Service
@@ -75,11 +76,17 @@ def node(bench: Bench, clock: VirtualClock) -> Iterator[Node]:
         service.close()
 
 
+def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a class of plugins can do is asked once a process; these classes change."""
+    monkeypatch.setattr(capabilities, "_HAS", {})
+
+
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores and consumers of the world in memory are on the machine where rotator runs."""
     for plugin in (MemoryStore, MemoryRestarter):
         monkeypatch.setattr(plugin, "local", True, raising=False)
+    _asked_anew(monkeypatch)
 
 
 def _due(service: Service) -> list[Outcome | None]:
@@ -217,6 +224,7 @@ def test_what_was_begun_on_a_machine_stays_there_when_its_playbook_moves_away(
     here = property(lambda self: "one" in getattr(self, "consumers", [getattr(self, "cell", "")]))
     for plugin in (MemoryStore, MemoryRestarter):
         monkeypatch.setattr(plugin, "local", here, raising=False)
+    _asked_anew(monkeypatch)
     monkeypatch.setattr(Fleet, "shared", True)
     bench.playbook(more=f"on: web-1\n{SCHEDULE}")
     patient(bench, grace="1d")
