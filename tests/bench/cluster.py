@@ -36,15 +36,10 @@ def cluster() -> None:
     """A key into Vault and a Secret, four pods restarted, the old key revoked; each way in a world
     of its own.
     """
-    folder = Path(tempfile.mkdtemp(prefix="rotator-bench-"))
-    folder.chmod(0o755)
     with ExitStack() as stack:
-        try:
-            kube = stack.enter_context(Kube(folder / "kube"))
-            bao = stack.enter_context(Bao(folder / "bao"))
-        except pytest.skip.Exception as why:
-            print(f"  not measured: {why}")
+        if (started := servers(stack)) is None:
             return
+        folder, kube, bao = started
         worlds = [
             _world(folder / name, kube, bao) for name in ("hand", "careful", "command", "daemon")
         ]
@@ -107,6 +102,21 @@ def _tell(
     for step in STEPS:
         own = statistics.median(one.above()[step] for one in timelines)
         line(f"  {step}, above its part of the floor", f"{own * 1000:.0f} ms")
+
+
+def servers(stack: ExitStack) -> tuple[Path, Kube, Bao] | None:
+    """A folder for worlds, Kubernetes and a Vault; None, and why is told, where these are not."""
+    folder = Path(tempfile.mkdtemp(prefix="rotator-bench-"))
+    folder.chmod(0o755)
+    try:
+        return (
+            folder,
+            stack.enter_context(Kube(folder / "kube")),
+            stack.enter_context(Bao(folder / "bao")),
+        )
+    except pytest.skip.Exception as why:
+        print(f"  not measured: {why}")
+        return None
 
 
 def _world(folder: Path, kube: Kube, bao: Bao) -> KubernetesWorld:

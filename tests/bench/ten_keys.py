@@ -7,13 +7,10 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 from rotator.demo.world import _installed
 from tests.acceptance.test_kubernetes import KubernetesWorld
@@ -83,15 +80,10 @@ def ten_keys() -> None:
     """Ten keys of one workload, each way in a world of its own."""
     from tests.bench.cases import line
 
-    folder = Path(tempfile.mkdtemp(prefix="rotator-bench-"))
-    folder.chmod(0o755)
     with ExitStack() as stack:
-        try:
-            kube = stack.enter_context(Kube(folder / "kube"))
-            bao = stack.enter_context(Bao(folder / "bao"))
-        except pytest.skip.Exception as why:
-            print(f"  not measured: {why}")
+        if (started := cluster.servers(stack)) is None:
             return
+        folder, kube, bao = started
         hand, rotator = (_world(folder / name, kube, bao) for name in ("hand", "rotator"))
         for world in (hand, rotator):
             stack.callback(world.close)

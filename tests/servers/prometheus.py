@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tools import Failed, cached, may_install, run, say
+from tests.servers import promtool
+from tests.servers.tools import cached, may_install, run, say
 
 
 def install() -> Path:
@@ -27,18 +28,7 @@ def install() -> Path:
             if not may_install():
                 pytest.skip("prometheus is not installed: CI=true, or apt install prometheus")
             say("apt-get download prometheus")
-            folder = path / "package"
-            folder.mkdir()
-            download = ["apt-get", "download", "-q", "prometheus"]
-            try:
-                run(download, cwd=folder)
-            except Failed:  # its lists are of another day, or there are none
-                run(["apt-get", "update", "-q"])
-                run(download, cwd=folder)
-            (package,) = folder.glob("prometheus_*.deb")
-            run(["dpkg-deb", "-x", package, folder])
-            (folder / "usr" / "bin" / "prometheus").rename(program)
-            shutil.rmtree(folder)
+            promtool.unpack(path / "package", program)
             run([program, "--version"])
         return program
 

@@ -22,12 +22,13 @@ def install() -> Path:
             if not may_install():
                 pytest.skip("promtool is not installed: python -m tests.servers promtool install")
             say("apt-get download prometheus, for promtool")
-            _fetch(path / "package", program)
+            unpack(path / "package", program)
             run([program, "--version"])
         return program
 
 
-def _fetch(folder: Path, program: Path) -> None:
+def unpack(folder: Path, program: Path) -> None:
+    """The program of this name, out of Debian's package of Prometheus."""
     folder.mkdir()
     download = ["apt-get", "download", "-q", "prometheus"]
     try:
@@ -37,5 +38,5 @@ def _fetch(folder: Path, program: Path) -> None:
         run(download, cwd=folder)
     (package,) = folder.glob("prometheus_*.deb")
     run(["dpkg-deb", "-x", package, folder])
-    (folder / "usr" / "bin" / "promtool").rename(program)
+    (folder / "usr" / "bin" / program.name).rename(program)
     shutil.rmtree(folder)
