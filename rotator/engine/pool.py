@@ -33,6 +33,7 @@ _MOST_HANGING, _MOST_THREADS = 64, 512
 _PACE = 0.1  # seconds between two of a group some of which hang
 _REST = 10.0  # seconds after which the clock is looked at again, however long a wait is
 _LOOK = 0.05  # seconds between two looks whether something became ripe, or hangs
+_AGREE = 1.0  # seconds: clocks that part by more were set
 _NO_THREAD = 1.0  # seconds until a thread is asked for again that this machine did not give
 
 
@@ -89,7 +90,8 @@ class Pool:
         self._changed = threading.Condition()
         self._tasks: dict[int, _Task[Any]] = {}  # all that have not ended
         self._number = 0
-        self._waiting: list[tuple[float, int]] = []
+        self._waiting: list[tuple[float, int]] = []  # until when, by the clock that never jumps
+        self._ahead = self._reading()[1]
         self._ripe: dict[str, deque[int]] = {}
         self._threads = self._idle = 0
         self._inside: dict[int, float] = {}  # works that are being continued, since when
@@ -218,7 +220,7 @@ class Pool:
 
     def _next_group(self) -> str | None:
         """Whose turn it is: of those that may, the group of which the fewest are under way."""
-        now = self.clock.now()
+        now = self._now()
         while self._waiting and self._waiting[0][0] <= now:
             number = heapq.heappop(self._waiting)[1]
             self._ripe.setdefault(self._tasks[number].group, deque()).append(number)
@@ -257,8 +259,23 @@ class Pool:
             return _LOOK
         if not self._waiting:
             return None
-        # By the clock that never jumps: where the other one is set, a wait ends all the same.
-        return min(max(0.0, self._waiting[0][0] - self.clock.now()), _REST)
+        return min(max(0.0, self._waiting[0][0] - self._now()), _REST)
+
+    def _reading(self) -> tuple[float, float]:
+        """The clock that never jumps, and how far the other one is ahead of it, in seconds."""
+        steady = self.clock.boot()[1]
+        return steady, self.clock.now() - steady
+
+    def _now(self) -> float:
+        """By the clock that never jumps: a wait gets no longer where the other one is set back, and
+        ends earlier where that is set forward.
+        """
+        steady, ahead = self._reading()
+        if abs(by := ahead - self._ahead) > _AGREE:
+            self._ahead = ahead
+            if by > 0:
+                self._waiting = [(at - by, number) for at, number in self._waiting]
+        return steady
 
     def _went(self, number: int, outside: bool) -> None:
         with self._changed:
@@ -275,7 +292,8 @@ class Pool:
         with self._changed:
             if not self._stops:
                 del self._inside[number]
-                heapq.heappush(self._waiting, (at, number))
+                self._now()
+                heapq.heappush(self._waiting, (at - self._ahead, number))
                 self._changed.notify_all()
                 return
         self._ended(number, self._tasks[number].work.close)

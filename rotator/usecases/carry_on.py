@@ -27,7 +27,11 @@ def carry_on(runtime: Runtime, session: Session, request: Request) -> Work[Repor
         session.say_purpose()
         action = session.advance()
         now, case = runtime.clock.now(), session.case
-        if not isinstance(action, WaitUntil) or stay.is_over(case.turning, case.acting, now):
+        if not isinstance(action, WaitUntil):
+            break
+        if stay.is_over(case.turning, case.acting, now):
+            if session.follow_the_clock():  # it was set just now: the wait is as long as it was
+                continue
             break
         if _tried_in_vain(session.killing, case.debts) and not request.wait:
             break
@@ -56,8 +60,12 @@ def carry_on(runtime: Runtime, session: Session, request: Request) -> Work[Repor
 
 
 def _wait(runtime: Runtime, name: str, until: float) -> Work[None]:
-    """Until then, or until an order for this playbook stands in the journal."""
-    while (left := until - runtime.clock.now()) > 0:
+    """Until then, or until an order for this playbook stands in the journal. A clock that is set
+    back makes it no longer.
+    """
+    clock = runtime.clock
+    steady = clock.boot()[1] + until - clock.now()
+    while (left := min(until - clock.now(), steady - clock.boot()[1])) > 0:
         yield runtime.clock.now() + min(left, ORDERS_EVERY)
         if runtime.stopping.is_set() or (left > ORDERS_EVERY and runtime.is_ordered(name)):
             return

@@ -21,7 +21,7 @@ CATALOG = """\
 name: Ours
 console: https://ours.example/keys
 docs: https://ours.example/docs
-pattern: 'mem-.*'
+pattern: 'mem-\\S+'
 steps: {create: ['Press "New key".']}
 settings: {admin: {secret: true}}
 api: {base: null, auth: {bearer: admin}, headers: {x-version: '7'}}
@@ -168,7 +168,7 @@ def test_an_undo_leaves_the_end_of_a_supplied_key_to_a_person(
 BY_HAND = """\
 name: Ours
 console: https://ours.example/keys
-pattern: 'mem-.*'
+pattern: 'mem-\\S+'
 steps: {create: ['Press "New key".', 'Copy it.'], revoke: ['Press "Delete" beside the old one.']}
 api: {base: null}
 create: operator

@@ -32,7 +32,7 @@ revoke: [{request: {DELETE: '/keys/{id}'}, gone: [404]}]
 HEAD = """\
 name: Ours
 console: https://ours.example/keys
-pattern: 'mem-.*'
+pattern: 'mem-\\S+'
 settings: {admin: {secret: true}}
 api: {base: null, auth: {bearer: admin}}
 """

@@ -307,3 +307,34 @@ def test_a_pool_has_so_many_threads_and_no_more(monkeypatch: pytest.MonkeyPatch)
 
     drive_all(SystemClock(), [hanging() for _ in range(40)], 4, [str(n) for n in range(40)])
     assert most[0] <= 6
+
+
+class SetClock(SystemClock):
+    """A wall clock that is set by `by` seconds."""
+
+    by = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.by
+
+
+@pytest.mark.parametrize(("wait", "by"), [(0.2, -3600.0), (3600.0, 3601.0)])
+def test_a_clock_that_is_set_makes_no_wait_longer(
+    wait: float, by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_REST", 0.05)
+    clock = SetClock()
+
+    def waits() -> Work[bool]:
+        end = clock.now() + wait
+        yield end
+        return True
+
+    def sets() -> Work[bool]:
+        yield clock.now() + 0.1
+        clock.by = by
+        return True
+
+    begun = time.monotonic()
+    assert drive_all(clock, [waits(), waits(), sets()], 2) == [True] * 3
+    assert time.monotonic() - begun < 5
