@@ -9,7 +9,7 @@ from rotator.core.debt_state import DEAD_PHASES, Debt
 from rotator.core.plan import Key
 from rotator.core.state import Rotation
 from rotator.counting import count
-from rotator.engine import baseline, identity
+from rotator.engine import baseline, foreign, identity
 from rotator.engine.consumers import consumers
 from rotator.engine.identity import Listing
 from rotator.engine.parts import Urgency, lowered, urgency_of
@@ -47,7 +47,7 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     findings: list[Finding] = []
     # The way back needs nothing of the provider's list.
     if playbook.provider.can_list and not rotation.back:
-        unknown = identity.unknown_to_the_journal(journal, playbook, listing())
+        unknown = foreign.unknown_to_the_journal(journal, playbook, listing())
         findings = [key.finding(playbook.name) for key in unknown]
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)

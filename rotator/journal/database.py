@@ -1,14 +1,11 @@
 """The one door to the database: SQLite by default, PostgreSQL by URL, through the same code.
 
-SQLite: WAL, synchronous=FULL (an intent must survive a power cut), secure_delete (erased seals
-leave no trace), BEGIN IMMEDIATE (a deferred transaction that upgrades its lock fails under load),
-one writer lock per process and a short busy time-out with our own retry between processes (SQLite's
-own busy handler starves; see docs/performance.md).
+SQLite's transactions begin by BEGIN IMMEDIATE (a deferred one that upgrades its lock fails under
+load), and a process has one writer.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -18,12 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.exc import OperationalError
 
 from rotator import installed
-from rotator.clients import procfs
 from rotator.errors import JournalError
-from rotator.journal import address, failures, tables
+from rotator.journal import address, failures, sqlite, tables
 
 _KNOWN = (tables.HEAD,)
 _WRITING = "BEGIN IMMEDIATE"
@@ -35,18 +30,6 @@ TABLE = 20.0
 _WAITS_NOT_LONG = text("SELECT set_config('lock_timeout', :ms, true)")
 _HOLDS_NOBODY_UP = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
 _VERSION = text("SELECT version_num FROM alembic_version")
-_NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "fuse.sshfs",
-    "ceph",
-    "glusterfs",
-    "fuse.glusterfs",
-    "afs",
-}
 
 
 @dataclass
@@ -178,7 +161,7 @@ class Database:
         if self._file is None:
             return
         try:
-            there = _identity(Path(self.where))
+            there = sqlite.identity(Path(self.where))
         except OSError as error:
             raise JournalError(
                 f"the journal {self.where} is gone: {error.strerror}",
@@ -200,7 +183,7 @@ class Database:
             connection.execute(limit, {"ms": str(int(seconds * 1000))})
         if self.is_sqlite:
             raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
-            _patiently(partial(raw.execute, how))
+            sqlite.patiently(partial(raw.execute, how))
 
     def prepare(self) -> bool:
         """Make the tables in an empty database; refuse one of another version.
@@ -208,8 +191,8 @@ class Database:
         True if it was empty.
         """
         if self.path is not None:
-            _make_file(self.path)
-            self._file = _identity(self.path)
+            sqlite.make_file(self.path)
+            self._file = sqlite.identity(self.path)
         version = self.version()
         if version in _KNOWN:
             return False
@@ -274,32 +257,6 @@ class Database:
         self._engine.dispose()
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _make_file(path: Path) -> None:
-    """For its owner only, before SQLite would make it for everyone; on a disk of this machine."""
-    kind = procfs.filesystem_of(path.parent)
-    if kind in _NETWORK:
-        raise JournalError(
-            f"the journal {path} would lie on a network file system ({kind}), where SQLite's locks"
-            " do not hold",
-            "put ROTATOR_HOME on a local disk, or use PostgreSQL: ROTATOR_DATABASE_URL",
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise JournalError(
-            f"the journal {path} cannot be made: {error.strerror}",
-            "ROTATOR_HOME (or ROTATOR_DATABASE_URL) says where it is; rotator must be able to write"
-            " there",
-        ) from error
-
-
 def serialise(connection: Connection) -> None:
     """Until this transaction ends, no other one passes here: for what must be in one order over all
     machines.
@@ -316,38 +273,5 @@ def _engine(place: address.Address, silence: Silence) -> Engine:
 
         return patient.engine(place, silence)
     engine = create_engine(place.url, connect_args={"timeout": 0.01, "check_same_thread": False})
-    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "connect", sqlite.connected)
     return engine
-
-
-def _sqlite_connect(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "secure_delete=ON",
-        "foreign_keys=ON",
-        "busy_timeout=10",
-    ):
-        _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
-
-
-def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, (OperationalError, sqlite3.OperationalError)) and "locked" in str(
-        error
-    )
-
-
-def _patiently(act: Callable[[], object]) -> None:
-    """Again while somebody else has the lock."""
-    try:
-        act()
-    except (OperationalError, sqlite3.OperationalError) as error:
-        if not _is_busy(error):
-            raise
-        import tenacity  # late: most have the database to themselves
-
-        wait, stop = tenacity.wait_random(0.001, 0.02), tenacity.stop_after_delay(failures.BUSY_FOR)
-        tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_busy), wait=wait, stop=stop, reraise=True
-        )(act)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from rotator.core.debt_state import DEAD_PHASES, Debt
 from rotator.core.plan import Key
-from rotator.engine import identity, incident
+from rotator.engine import foreign, incident
 from rotator.errors import PluginError, RefusedError, Rejected, RotatorError
 from rotator.journal import cases, credentials
 from rotator.journal.cases import Case
@@ -154,7 +154,7 @@ def _labelled(runtime: Runtime, book: Playbook, records: Sequence[KeyRecord]) ->
             unknown.record.active,
             "the provider lists it",
         )
-        for unknown in identity.unknown_to_the_journal(runtime.journal, book, records)
+        for unknown in foreign.unknown_to_the_journal(runtime.journal, book, records)
     ]
 
 

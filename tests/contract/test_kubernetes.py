@@ -1121,9 +1121,7 @@ def test_a_rollout_that_argo_gave_up_is_told_in_its_words(
     meta = {"name": "canary", "generation": 3}
     found = {"kind": "Rollout", "metadata": meta, "spec": {"template": template}}
     assert (
-        kube_rollouts.trouble(
-            {**found, "status": {**status, "observedGeneration": "2"}}, [], "r1"
-        )
+        kube_rollouts.trouble({**found, "status": {**status, "observedGeneration": "2"}}, [], "r1")
         is None
     )
     told = kube_rollouts.trouble(

@@ -17,6 +17,7 @@ from rotator.core.order import Order
 from rotator.core.plan import Key
 from rotator.core.state import Cause, Outcome, Phase
 from rotator.engine import adopting, identity, preflight, rotation_calls
+from rotator.engine.foreign import foreign_ids
 from rotator.engine.lock import HostLock
 from rotator.engine.perform import Performer
 from rotator.engine.performed import failure
@@ -545,11 +546,11 @@ def test_a_labelled_key_is_ours_only_with_its_rotation(bench: Bench) -> None:
         rotation, book = session.case.rotation, session.books.today
         assert rotation is not None and book is not None
         ours = Label(session.journal.installation, "one", rotation.id, 1)
-        assert not identity._foreign(
+        assert not foreign_ids(
             session.journal, book, [KeyRecord("k", ours.text), KeyRecord("l", "by hand")]
         )
         for foreign in (replace(ours, installation="elsewhere"), replace(ours, rotation="lost")):
-            assert identity._foreign(session.journal, book, [KeyRecord("k", foreign.text)]) == {"k"}
+            assert foreign_ids(session.journal, book, [KeyRecord("k", foreign.text)]) == {"k"}
 
 
 def test_a_stray_that_the_rotation_took_as_its_own_is_no_debt(bench: Bench) -> None:

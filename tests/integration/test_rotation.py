@@ -81,6 +81,7 @@ def test_a_journal_that_is_away_for_a_moment_is_no_answer_of_a_store(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It refused the rotation, which was then due again an hour later."""
+
     def looks_something_up(_: MemoryStore) -> Any:
         raise JournalAway("the journal's database failed: it is starting up")
 

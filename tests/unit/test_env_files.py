@@ -12,8 +12,8 @@ import pytest
 
 from rotator import stand_in
 from rotator.errors import PermanentError, PluginError
-from rotator.integrations.docker.client import Container
 from rotator.integrations.docker.compose import ComposeRestarter
+from rotator.integrations.docker.container import Container
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.files.dotenv_dialects import Line
 from rotator.integrations.files.dotenv_readers import right

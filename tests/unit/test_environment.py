@@ -8,8 +8,8 @@ import pytest
 
 from rotator import environment
 from rotator.errors import NotFound
-from rotator.integrations.docker.client import Container
 from rotator.integrations.docker.compose import ComposeRestarter
+from rotator.integrations.docker.container import Container
 from rotator.reference import Reference
 
 OURS = [

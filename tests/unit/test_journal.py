@@ -19,7 +19,7 @@ from rotator.audit import checkpoint
 from rotator.core.plan import Key, Plan
 from rotator.core.state import Rotation
 from rotator.errors import ConfigError, JournalError
-from rotator.journal import credentials, failures, naming, roll_outs, tables, upkeep
+from rotator.journal import credentials, failures, naming, roll_outs, sqlite, tables, upkeep
 from rotator.journal import database as database_door
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal, open_journal
@@ -140,7 +140,7 @@ def test_only_a_lock_is_waited_for() -> None:
         raise sqlite3.OperationalError("no such table: rotations")
 
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        database_door._patiently(act)
+        sqlite.patiently(act)
     assert len(tried) == 1
 
 

@@ -8,10 +8,8 @@ Source: https://docs.docker.com/reference/cli/docker/compose/up/ and the labels
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,12 +20,12 @@ from rotator.clients import programs
 from rotator.durations import Seconds
 from rotator.errors import NotFound, OutcomeUnknown, PermanentError, RotatorError, TransientError
 from rotator.integrations.docker import client as docker
-from rotator.integrations.docker.client import Container
+from rotator.integrations.docker import compose_project
+from rotator.integrations.docker.compose_project import LABEL
+from rotator.integrations.docker.container import Container
 from rotator.integrations.docker.containers import PAUSE, ContainerSettings
 from rotator.model import Change, Finding, Level, NotYet, Progress
 from rotator.plugin import own_variables, playbook_folder, setting
-
-_LABEL = "com.docker.compose."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ class ComposeRestarter(ContainerSettings):
 
     def shared_as(self) -> str:
         projects = {
-            each.labels[f"{_LABEL}project"]
+            each.labels[f"{LABEL}project"]
             for service in self.services
             for each in self._containers(service)
         }
@@ -78,7 +76,7 @@ class ComposeRestarter(ContainerSettings):
         found: list[Finding] = []
         for container in containers:
             try:
-                self._where(container)
+                self._arguments(container)
             except NotFound as error:
                 found.append(Finding(Level.ERROR, error.message, error.hint))
             found += [*self.check(container), *self._misses(container)]
@@ -104,12 +102,12 @@ class ComposeRestarter(ContainerSettings):
             for service in self.services:
                 for container in self._containers(service):
                     if plain.real(Path(path)) in set(self._env_files(service, container)):
-                        return _reader(container.labels.get(f"{_LABEL}version", ""))
+                        return compose_project.reader(container.labels.get(f"{LABEL}version", ""))
         return ""
 
     def _env_files(self, service: str, container: Container) -> Iterator[Path]:
-        folder = container.labels.get(f"{_LABEL}project.working_dir", "")
-        yield from map(plain.real, _project_env_files(container) or [Path(folder, ".env")])
+        folder = container.labels.get(f"{LABEL}project.working_dir", "")
+        yield from map(plain.real, compose_project.env_files(container) or [Path(folder, ".env")])
         for text in self._texts(container):
             try:
                 named = yaml.safe_load(text)["services"][service]["env_file"]
@@ -126,7 +124,9 @@ class ComposeRestarter(ContainerSettings):
         """
         names = [name for name in environment.withheld() if name not in self.inherit]
         wanted = [
-            name for name in names if any(_takes(text, name) for text in self._texts(container))
+            name
+            for name in names
+            if any(compose_project.takes(text, name) for text in self._texts(container))
         ]
         if not wanted:
             return []
@@ -149,7 +149,7 @@ class ComposeRestarter(ContainerSettings):
         try:
             return [
                 Path(file).read_text()
-                for flag, file in pairwise(self._where(container))
+                for flag, file in pairwise(self._arguments(container))
                 if flag == "-f"
             ]
         except (NotFound, OSError, ValueError):
@@ -188,16 +188,16 @@ class ComposeRestarter(ContainerSettings):
 
         Raises NotFound where there is none, PermanentError where projects are several.
         """
-        wanted = {f"{_LABEL}service": service, f"{_LABEL}oneoff": "False"}
+        wanted = {f"{LABEL}service": service, f"{LABEL}oneoff": "False"}
         if self.project:
-            wanted[f"{_LABEL}project"] = self.project
+            wanted[f"{LABEL}project"] = self.project
         found = docker.labelled(self, wanted)
         if self.file and not self.project:
             folder = str(self._file.parent)
             found = [
-                each for each in found if each.labels.get(f"{_LABEL}project.working_dir") == folder
+                each for each in found if each.labels.get(f"{LABEL}project.working_dir") == folder
             ]
-        projects = sorted({each.labels[f"{_LABEL}project"] for each in found})
+        projects = sorted({each.labels[f"{LABEL}project"] for each in found})
         if not projects:
             raise NotFound(
                 f"there is no container of a service {service}", "`docker compose up -d` first"
@@ -224,14 +224,14 @@ class ComposeRestarter(ContainerSettings):
                 docker.remove(self, each.name)
         argv = [
             *self._compose(),
-            *self._where(containers[0]),
+            *self._arguments(containers[0]),
             "up",
             "-d",
             "--force-recreate",
             "--no-deps",
             "--no-build",
         ]
-        numbers = {each.labels.get(f"{_LABEL}container-number", each.id) for each in containers}
+        numbers = {each.labels.get(f"{LABEL}container-number", each.id) for each in containers}
         argv += ["--scale", f"{service}={len(numbers)}", service]
         given = {"DOCKER_HOST": self.host} if self.host else {}
         try:
@@ -246,75 +246,8 @@ class ComposeRestarter(ContainerSettings):
                 f"in {argv[argv.index('--project-directory') + 1]}",
             )
 
-    def _where(self, container: Container) -> list[str]:
-        """The project as it was brought up: its name, directory, files and env file, from the
-        container's labels.
-        """
-        labels = container.labels
-        folder = labels.get(f"{_LABEL}project.working_dir", "")
-        files = (
-            [str(self._file)]
-            if self.file
-            else labels.get(f"{_LABEL}project.config_files", "").split(",")
-        )
-        found = ["-p", labels[f"{_LABEL}project"], "--project-directory", folder]
-        for file in filter(None, files):
-            path = Path(folder, file)
-            if not path.is_file():
-                raise NotFound(f"the Compose file {path} is not there", "say `file:`")
-            found += ["-f", str(path)]
-        for path in _project_env_files(container):
-            if not path.is_file():
-                hint = "it was brought up with this --env-file; bring it up again as it is now"
-                raise NotFound(f"the project's env file {path} is not there", hint)
-            found += ["--env-file", str(path)]
-        return found
+    def _arguments(self, container: Container) -> list[str]:
+        return compose_project.arguments(container, self._file if self.file else None)
 
     def _compose(self) -> tuple[str, ...]:
-        return tuple(self.command) if self.command else _installed()
-
-
-def _project_env_files(container: Container) -> list[Path]:
-    """What the project was brought up with by `--env-file`, which may be said several times.
-
-    The label joins them by commas, which a path may have itself. Source:
-    https://github.com/docker/compose/blob/main/cmd/compose/compose.go (`EnvironmentFileLabel`).
-    """
-    label = container.labels.get(f"{_LABEL}project.environment_file", "")
-    folder = container.labels.get(f"{_LABEL}project.working_dir", "")
-    whole = Path(folder, label)
-    files = [label] if whole.is_file() else label.split(",")
-    return [Path(folder, file) for file in files if file]
-
-
-def _takes(text: str, name: str) -> bool:
-    """`${NAME}`, `$NAME`, or the name alone in `environment:`."""
-    return re.search(rf"\$\{{?{name}\b|^\s*-\s*{name}\s*$|^\s*{name}:\s*$", text, re.M) is not None
-
-
-@cache
-def _installed() -> tuple[str, ...]:
-    """Compose as it is installed here. Raises NotFound."""
-    for candidate in (("docker", "compose"), ("docker-compose",)):
-        try:
-            if programs.run([*candidate, "version"], timeout=30).code == 0:
-                return candidate
-        except NotFound:
-            continue
-    raise NotFound(
-        "neither `docker compose` nor docker-compose is installed here",
-        "say `command:`, or install it",
-    )
-
-
-def _reader(version: str) -> str:
-    """How the Compose that made a container reads files: the first one did so otherwise, and before
-    1.26 line by line and verbatim, as docker itself does (but for blanks at a line's end).
-
-    Source: docker-compose's compose/config/environment.py.
-    """
-    first, _, rest = version.partition(".")
-    if first != "1":
-        return "compose"
-    minor = rest.partition(".")[0]
-    return "docker" if minor.isdigit() and int(minor) < 26 else "compose-1"
+        return tuple(self.command) if self.command else compose_project.installed()

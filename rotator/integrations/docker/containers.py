@@ -12,7 +12,8 @@ from typing import Self
 from rotator.durations import Seconds
 from rotator.errors import PermanentError
 from rotator.integrations.docker import client as docker
-from rotator.integrations.docker.client import Container, EngineConnection
+from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.docker.container import Container
 from rotator.model import Change, Evidence, Finding, Instance, Level, Progress
 from rotator.plugin import Address, beside_settings, setting
 

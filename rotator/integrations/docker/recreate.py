@@ -15,7 +15,8 @@ from typing import Any
 from rotator import plain
 from rotator.errors import NotFound, PermanentError
 from rotator.integrations.docker import client as docker
-from rotator.integrations.docker.client import Container, EngineConnection
+from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.docker.container import Container
 
 CHANGE = "rotator.change"
 _NEXT, _OLD = ".rotator-next", ".rotator-old"

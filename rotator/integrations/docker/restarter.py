@@ -11,7 +11,7 @@ from rotator import plain
 from rotator.errors import NotFound, PermanentError, RotatorError
 from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import recreate
-from rotator.integrations.docker.client import Container
+from rotator.integrations.docker.container import Container
 from rotator.integrations.docker.containers import PAUSE, ContainerSettings
 from rotator.model import Change, Finding, Level, NotYet, Progress
 from rotator.plugin import setting

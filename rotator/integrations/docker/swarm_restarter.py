@@ -13,26 +13,32 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rotator.errors import ConfigError, NotFound, PermanentError
-from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
-from rotator.integrations.docker.swarm import Service, Task, TaskTemplate
-from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
+from rotator.integrations.docker.container import moment
+from rotator.integrations.docker.swarm import Service, Task
+from rotator.integrations.docker.swarm_marks import (
+    PREFIX,
+    Newest,
+    instance,
+    made_for,
+    marks,
+    put,
+    runs,
+    taken,
+)
+from rotator.model import Change, Evidence, Finding, Level, NotYet, Progress
 from rotator.plugin import Address, setting
 
 _DISCOVER = "discover"
 _PAUSE = 0.5  # seconds between two looks at a service whose tasks are not all up
 # Seconds after the last write in which an update of before may come to its end by itself
 _PATIENCE = 30.0
-_MARK = "rotator.change-"
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
-# Secret of a family → id and name of the newest one of its family.
-Newest = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +102,7 @@ class SwarmRestarter(EngineConnection):
         same service, stays beside it.
         """
         what = json.dumps(sorted(self.secrets or self.services))
-        return f"{_MARK}{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+        return f"{PREFIX}{hashlib.sha256(what.encode()).hexdigest()[:10]}"
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
@@ -111,7 +117,7 @@ class SwarmRestarter(EngineConnection):
         found = []
         for service in self._targets(self._newest()):
             name, tasks = service["Spec"]["Name"], self._tasks(service)
-            up, wanted = sum(_runs(task) for task in tasks), self._wanted(service)
+            up, wanted = sum(runs(task) for task in tasks), self._wanted(service)
             if (service.get("UpdateStatus") or {}).get("State") in (
                 "updating",
                 "paused",
@@ -132,12 +138,14 @@ class SwarmRestarter(EngineConnection):
     def restart(self, change: Change) -> NotYet | None:
         newest = self._newest()
         for service in self._targets(newest):
-            if _made_for(service["Spec"]["TaskTemplate"], change.id):
+            if made_for(service["Spec"]["TaskTemplate"], change.id):
                 continue
             if not_yet := self._not_well(service, change):
                 return NotYet(_PAUSE, text=f"service {service['Spec']['Name']} {not_yet}")
             swarm.update(
-                self, service["ID"], lambda spec: _ordered(spec, self._mark, change.id, newest)
+                self,
+                service["ID"],
+                lambda spec: put(spec, self._mark, change.id, newest),
             )
         return None
 
@@ -154,25 +162,25 @@ class SwarmRestarter(EngineConnection):
             return "rolls itself back"
         if state == "updating" and time.time() < change.since + _PATIENCE:
             return "is being updated"
-        ours = _marks(service["Spec"]["TaskTemplate"])
+        ours = marks(service["Spec"]["TaskTemplate"])
         if state == "paused" and ours and service.get("PreviousSpec"):
             swarm.roll_back(self, service)
             return "is rolled back: its update was paused"
-        up, wanted = sum(map(_runs, self._tasks(service))), self._wanted(service)
+        up, wanted = sum(map(runs, self._tasks(service))), self._wanted(service)
         return f"{up}/{wanted}" if up < wanted and not self._fails_as_it_is(service) else ""
 
     def _fails_as_it_is(self, service: Service) -> bool:
         """Whether a task failed with the service's present specification, and so did the one
         that was to take its place: both since the last update began.
         """
-        marks = _marks(service["Spec"]["TaskTemplate"])
-        began = docker.moment((service.get("UpdateStatus") or {}).get("StartedAt", ""))
+        present = marks(service["Spec"]["TaskTemplate"])
+        began = moment((service.get("UpdateStatus") or {}).get("StartedAt", ""))
         places = Counter(
             task.get("Slot") or task.get("NodeID")
             for task in swarm.tasks(self, service["ID"])
             if task["Status"]["State"] in ("failed", "rejected")
-            and _marks(task["Spec"]) == marks
-            and docker.moment(task["Status"].get("Timestamp", "")) > began
+            and marks(task["Spec"]) == present
+            and moment(task["Status"].get("Timestamp", "")) > began
         )
         return max(places.values(), default=0) > 1
 
@@ -181,11 +189,11 @@ class SwarmRestarter(EngineConnection):
         total, current, waiting, instances = 0, 0, [], []
         for service in self._targets(newest):
             tasks, total = self._tasks(service), total + 1
-            instances += [_instance(service, task, newest) for task in tasks]
+            instances += [instance(service, task, newest) for task in tasks]
             if self._over(service, tasks, change.id):
                 current += 1
             else:
-                new = sum(_made_for(task["Spec"], change.id) and _runs(task) for task in tasks)
+                new = sum(made_for(task["Spec"], change.id) and runs(task) for task in tasks)
                 waiting.append(f"service {service['Spec']['Name']} {new}/{self._wanted(service)}")
         return Progress(total, current, current == total, tuple(instances), "; ".join(waiting[:5]))
 
@@ -193,9 +201,7 @@ class SwarmRestarter(EngineConnection):
         newest = self._newest()
         services = self._targets(newest)
         instances = [
-            _instance(service, task, newest)
-            for service in services
-            for task in self._tasks(service)
+            instance(service, task, newest) for service in services for task in self._tasks(service)
         ]
         return Progress(len(services), len(services), True, tuple(instances))
 
@@ -210,7 +216,7 @@ class SwarmRestarter(EngineConnection):
                     )
             return [services[name] for name in self.services]
         users = [
-            one for one in services.values() if any(_taken(one["Spec"]["TaskTemplate"], newest))
+            one for one in services.values() if any(taken(one["Spec"]["TaskTemplate"], newest))
         ]
         return sorted(users, key=lambda one: str(one["Spec"]["Name"]))
 
@@ -254,9 +260,9 @@ class SwarmRestarter(EngineConnection):
                 f"`docker service ps --no-trunc {name}`",
             )
         makers = [service["Spec"]["TaskTemplate"], *(task["Spec"] for task in tasks)]
-        if not all(_made_for(maker, change) for maker in makers):
+        if not all(made_for(maker, change) for maker in makers):
             return False
-        up = sum(_runs(task) for task in tasks)
+        up = sum(runs(task) for task in tasks)
         return (
             up >= self._wanted(service)
             and up == len(tasks)
@@ -275,52 +281,3 @@ class SwarmRestarter(EngineConnection):
         last = max(failed, key=lambda one: str(one["Status"].get("Timestamp", "")))
         said = swarm.last_words(self, last)
         return f" ({last['Status'].get('Err', 'failed')}" + (f': "{said}")' if said else ")")
-
-
-def _ordered(spec: dict[str, Any], mark: str, change: str, newest: Newest) -> bool:
-    """Put the change into a service's specification; False where it is there already."""
-    container = spec["TaskTemplate"]["ContainerSpec"]
-    if _made_for(spec["TaskTemplate"], change):
-        return False
-    for reference in container.get("Secrets") or ():
-        if reference["SecretName"] in newest:
-            reference["SecretID"], reference["SecretName"] = newest[reference["SecretName"]]
-    container["Labels"] = {**(container.get("Labels") or {}), mark: f"{change}@{time.time():.6f}"}
-    return True
-
-
-def _taken(template: TaskTemplate, newest: Newest) -> list[str]:
-    """Names of the families' secrets that its tasks have."""
-    references = (template.get("ContainerSpec") or {}).get("Secrets") or ()
-    return [str(one["SecretName"]) for one in references if one["SecretName"] in newest]
-
-
-def _marks(template: TaskTemplate) -> dict[str, str]:
-    """The changes that playbooks left on its containers, each with the moment of its order."""
-    labels = (template.get("ContainerSpec") or {}).get("Labels") or {}
-    return {name: str(text) for name, text in labels.items() if name.startswith(_MARK)}
-
-
-def _made_for(template: TaskTemplate, change: str) -> bool:
-    return any(text.partition("@")[0] == change for text in _marks(template).values())
-
-
-def _runs(task: Task) -> bool:
-    """A task with a health check runs once that is passed."""
-    return bool(task["Status"]["State"] == "running" and task["DesiredState"] == "running")
-
-
-def _instance(service: Service, task: Task, newest: Newest) -> Instance:
-    """Made when its specification says so, by our clock; else when the manager's clock says.
-
-    With a secret from before it has proven nothing, however young it is: a service that was rolled
-    back, or deployed anew from its file.
-    """
-    ordered = max(
-        (float(text.partition("@")[2] or 0) for text in _marks(task["Spec"]).values()), default=0.0
-    )
-    made = docker.moment(task.get("CreatedAt", ""))
-    name = f"{service['Spec']['Name']}.{task.get('Slot') or task.get('NodeID', '')[:6]}"
-    if stale := [one for one in _taken(task["Spec"], newest) if newest[one][1] != one]:
-        return Instance(f"{name} with {', '.join(stale)}")
-    return Instance(name, max(made, ordered))

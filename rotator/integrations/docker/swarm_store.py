@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from rotator.clients import notes
 from rotator.errors import ConfigError, Conflict, PermanentError
-from rotator.integrations.docker import client as docker
 from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
+from rotator.integrations.docker.container import moment
 from rotator.integrations.docker.swarm import SwarmSecret
 from rotator.model import Credential, Finding, Held, Level, Note
 from rotator.plugin import Address, setting
@@ -74,7 +74,7 @@ class SwarmStore(EngineConnection):
             return None
         newest = family[max(family)]
         return Held(
-            None, newest["Spec"]["Name"], _note(newest), docker.moment(newest.get("CreatedAt", ""))
+            None, newest["Spec"]["Name"], _note(newest), moment(newest.get("CreatedAt", ""))
         )
 
     def write(self, credential: Credential, expect: str, note: Note) -> str:
