@@ -147,11 +147,13 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
-def first_end(world: Nasty, tag: str, hanging: int, url_of_silent: str) -> float:
-    """Seconds until the first good one of four has its new key, the silent ones before it in the
-    order of names.
+def beside_silent(
+    world: Nasty, tag: str, good: int, hanging: int, url_of_silent: str, **more: Any
+) -> list[str]:
+    """Playbooks that never rotated, those of a silent provider before the good ones in the order of
+    names; the names of the good ones, as their .env files bear them.
     """
-    names = [f"good-{tag}{number}" for number in range(4)]
+    names = [f"good-{tag}{number}" for number in range(good)]
     (world.folder / "playbooks" / "app.yaml").unlink(missing_ok=True)
     for file, url, these in (
         (f"a-{tag}", url_of_silent, [f"h{number}" for number in range(hanging)]),
@@ -165,7 +167,6 @@ def first_end(world: Nasty, tag: str, hanging: int, url_of_silent: str) -> float
             path.write_text(f"OPENAI_API_KEY={key}\n")
             path.chmod(0o600)
         book = {
-            "schedule": {"every": "30d"},
             "generate": {
                 "uses": "openai",
                 "project": "proj_demo",
@@ -184,8 +185,16 @@ def first_end(world: Nasty, tag: str, hanging: int, url_of_silent: str) -> float
             "revoke": {"grace": "1h", "quiet": "0s"},
             "limits": {"passes": 1, "list_lag": "1s", "step": "60s"},
             "for_each": [{"name": name} for name in these],
+            **more,
         }
         (world.folder / "playbooks" / f"{file}.yaml").write_text(json.dumps(book))
+    return names
+
+
+def first_end(world: Nasty, tag: str, hanging: int, url_of_silent: str) -> float:
+    """Seconds until the first good one of four has its new key, behind the silent ones."""
+    schedule = {"every": "30d"}
+    names = beside_silent(world, tag, 4, hanging, url_of_silent, schedule=schedule)
     first = {name: (world.folder / "app" / f"{name}.env").read_text() for name in names}
     begun = time.monotonic()
     running = subprocess.Popen(

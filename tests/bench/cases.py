@@ -318,6 +318,13 @@ def silence() -> None:
         line(f"behind {hanging}", f"{later:.2f} s later", "(1 s)")
 
 
+def beside() -> None:
+    """a daemon with 200 playbooks due at once: 20 of them of a provider that never answers"""
+    from tests.bench.silent import beside as measured
+
+    measured()
+
+
 def cluster() -> None:
     """on a real Kubernetes and Vault: a script by hand, `rotate`, one process, taking turns; the
     floor of it
@@ -351,6 +358,7 @@ CASES: dict[str, Callable[[], None]] = {
     "fleet": fleet,
     "redactor": redactor,
     "silence": silence,
+    "beside": beside,
     "cluster": cluster,
     "ten-keys": ten_keys,
 }
