@@ -12,6 +12,7 @@ from typing import Any
 _MANY = 64  # beginnings of one pattern that are followed
 _ASCII = 128
 _CATEGORIES = {"CATEGORY_DIGIT": set(digits), "CATEGORY_WORD": set(ascii_letters + digits + "_")}
+_BLANK, _TAKE_A_BLANK = ord(" "), ("CATEGORY_SPACE", "CATEGORY_NOT_DIGIT", "CATEGORY_NOT_WORD")
 _CHOICES = 8  # a class of no more characters is a few alternatives, not something random
 
 
@@ -63,6 +64,56 @@ def _of(part: Any) -> list[tuple[str, bool]]:
             return _heads(list(found[2]) * found[0])
         case _:
             return [("", False)]
+
+
+def may_match_blanks(pattern: str) -> bool:
+    """Whether a part of it that is no fixed text matches a blank, too: then a match does not end
+    where a key does, but has the words that follow in it. False for what is no pattern.
+    """
+    try:
+        return _any_blank(list(_parser.parse(pattern)))
+    except re.error:
+        return False
+
+
+def _any_blank(parts: list[Any]) -> bool:
+    return any(_takes_a_blank(str(part[0]), part[1]) for part in parts)
+
+
+def _takes_a_blank(kind: str, found: Any) -> bool:
+    match kind:
+        case "ANY":
+            return True
+        case "NOT_LITERAL":
+            return bool(found != _BLANK)
+        case "IN":
+            negated = str(found[0][0]) == "NEGATE"
+            return negated != any(_is_a_blank(str(one[0]), one[1]) for one in found)
+        case "SUBPATTERN":
+            return _any_blank(list(found[-1]))
+        case "ATOMIC_GROUP":
+            return _any_blank(list(found))
+        case "BRANCH":
+            return any(_any_blank(list(branch)) for branch in found[1])
+        case "GROUPREF_EXISTS":
+            return any(_any_blank(list(branch)) for branch in found[1:] if branch is not None)
+        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+            return _any_blank(list(found[2]))
+        case _:  # a fixed text; or what matches nothing of its own
+            return False
+
+
+def _is_a_blank(kind: str, found: Any) -> bool:
+    """Of one part of a class of characters."""
+    match kind:
+        case "LITERAL":
+            return bool(found == _BLANK)
+        case "RANGE":
+            return bool(found[0] <= _BLANK <= found[1])
+        case "CATEGORY":
+            return str(found) in _TAKE_A_BLANK
+        case _:  # the mark of a class of all others
+            return False
 
 
 def signs(pattern: str) -> str:

@@ -382,6 +382,13 @@ WRONG = {
         "https://",
     ),
     "a pattern that is none": ("'our-[a-z0-9]{20}'", "'our-['", 5, "not a regular expression", ""),
+    "a pattern that takes the words after a key": (
+        "'our-[a-z0-9]{20}'",
+        "'our-.*'",
+        5,
+        "matches blanks",
+        "[A-Za-z0-9_-]+",
+    ),
     "an unknown word": ("quota: 5", "qouta: 5", 6, "unknown key 'qouta'", "quota"),
     "an unknown word deep inside": (
         "refused: [401]",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.clients.patterns import may_match_blanks
 from rotator.integrations.catalog.entry import entry_at
 from rotator.integrations.catalog.made import provider_class
 from rotator.integrations.catalog.shipped import key_patterns, shipped
@@ -78,3 +79,46 @@ def test_keys_of_a_users_own_file_are_blanked_out_of_every_line(tmp_path: Path) 
         key, miss = examples.one(), examples.near_miss()
         assert key not in tidy(f"the provider said {key}") and key not in redact(f"key={key}")
         assert Redactor([entry.pattern])(miss) == miss
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "mem-.*",
+        'mem-[^"]{8}',
+        r"mem-[\s-]+",
+        r"mem-\D+",
+        r"mem-[^\d]+",
+        r"mem-\W",
+        "mem-[!-~ ]+",
+        "mem-[ -~]+",
+        "mem-[^x]",
+        "mem-(?:[a-z]|.)+",
+        "(?>mem-.)",
+        "mem-(.)?",
+        "(a)?mem-(?(1).|b)",
+        "mem-.*?",
+        "mem-.++",
+    ],
+)
+def test_a_pattern_that_matches_across_blanks_hides_the_words_after_a_key(pattern: str) -> None:
+    assert may_match_blanks(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *PATTERNS.values(),
+        r"mem-\S+",
+        r"mem-[^\s]+",
+        r"mem-[^ \t]+",
+        r"mem-\w{8}",
+        r"\bmem-[!-~]+$",
+        "-----BEGIN PRIVATE KEY-----",
+        "(a)?mem-(?(1)c)",
+        "mem-(?=.)[a-z]",
+        "[",
+    ],
+)
+def test_a_pattern_whose_match_ends_with_the_key_hides_nothing_else(pattern: str) -> None:
+    assert not may_match_blanks(pattern)

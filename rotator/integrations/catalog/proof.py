@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rotator.clients import patterns
 from rotator.durations import seconds_or_number
 from rotator.integrations.catalog.entry import (
     BY_HAND,
@@ -37,6 +38,7 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
     What has not the shape that it should have is passed over: the shape's own mistakes tell of it.
     """
     proof = _Proof(data)
+    proof.pattern()
     proof.settings(frozenset(reserved))
     proof.api()
     proof.by_hand()
@@ -51,6 +53,16 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
 
 class _Proof(ProofOfRequests):
     """The parts of a file, each of its words looked at by what it stands for."""
+
+    def pattern(self) -> None:
+        pattern = self.data.get("pattern")
+        if isinstance(pattern, str) and patterns.may_match_blanks(pattern):
+            self.wrong(
+                ("pattern",),
+                "pattern: it matches blanks, too: the words after a key would be blanked out of"
+                " messages with it",
+                "say what a key consists of, for instance [A-Za-z0-9_-]+",
+            )
 
     def settings(self, reserved: frozenset[str]) -> None:
         for name, entry in self.known.items():
