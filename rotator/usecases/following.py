@@ -36,7 +36,7 @@ def with_the_lease(
     Where another process holds it, `hand_over` writes the order down once and gives its number, 0
     before; `followed` looks what becomes of it, None while the holder is at it, and as well, where
     that one has ended, while nobody has taken it up. Raises RefusedError, with what else there is
-    to do (`besides`), where another node would have to do it.
+    to do (`besides`), where another node would have to do it: then the order stands no more.
     """
     number = 0
     while True:
@@ -51,16 +51,27 @@ def with_the_lease(
         else:
             away = runtime.elsewhere(name, loaded)
             if away is not None and not anywhere:
-                runtime.keeper.give_back(held)
-                # Who held it may have done it, and have ended since the last look
-                if number and (found := followed(number, True)) is not None:
-                    return found
-                raise away.refusal(name, runtime.fleet.node, besides)
+                refused = away.refusal(name, runtime.fleet.node, besides)
+                try:
+                    # Who held it may have done it, and have ended since the last look
+                    if number and (found := followed(number, True)) is not None:
+                        return found
+                    if number:  # under the lease: nobody takes it up meanwhile
+                        _take_back(runtime, number, refused)
+                finally:
+                    runtime.keeper.give_back(held)
+                raise refused
             with runtime.working(name, held, loaded, away is not None) as leased:
                 return (yield from mine(leased, number))
         if number and (found := followed(number, False)) is not None:
             return found
         yield runtime.clock.now() + _FOLLOW_EVERY
+
+
+def _take_back(runtime: Runtime, number: int, refused: RefusedError) -> None:
+    """Who is told that an order was refused gives it elsewhere: it must not be carried out, too."""
+    with runtime.journal.database.write() as connection:
+        standing.withdraw(connection, number, refused.message)
 
 
 def _what_the_holder_does(present: Situation) -> str:

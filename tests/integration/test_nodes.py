@@ -451,3 +451,24 @@ def test_an_order_to_replace_a_key_waits_for_its_node(bench: Bench, node: Node) 
     with other.journal.database.read() as connection:
         assert standing.waiting(connection, "one") == []
     assert bench.live == [bench.stored] != [leaked]
+
+
+def test_an_order_that_is_refused_as_another_nodes_is_carried_out_by_nobody(
+    bench: Bench, node: Node
+) -> None:
+    """It was written down for a process of that node, which ended before it took it up."""
+    bench.playbook(more=f"on: web-1\n{SCHEDULE}")
+    mine, other = node("web-1"), node("web-2")
+    assert _due(mine) == [Outcome.VERIFIED]
+    living, held = bench.live, mine.keeper.take("one")
+
+    def waits(*_: object) -> None:
+        if mine.keeper.holds("one"):
+            mine.keeper.give_back(held)
+
+    other.waits = waits
+    report = other.rotate("one", Request(compromised=True))
+    assert report.error is not None and "one runs on web-1" in report.error.message
+    with other.journal.database.read() as connection:
+        assert standing.waiting(connection, "one") == []
+    assert _due(mine) == [] and bench.live == living

@@ -21,6 +21,10 @@ class OfAnotherNode:
         self.looks, self.carried_out, self.given_back = looks, carried_out, list[object]()
         monkeypatch.setattr(following, "_FOLLOW_EVERY", 0.0)
         monkeypatch.setattr(following, "_what_the_holder_does", lambda _: "")
+        self.taken_back: list[int] = []
+        monkeypatch.setattr(
+            following, "_take_back", lambda _, number, refused: self.taken_back.append(number)
+        )
 
     def take(self, name: str) -> str:
         self.looks -= 1
@@ -57,7 +61,7 @@ def test_what_the_other_node_did_before_it_ended_is_no_refusal(
 ) -> None:
     other = OfAnotherNode(monkeypatch, 2, carried_out=True)
     assert other.ordered() == "done"
-    assert other.given_back == ["the lease"]
+    assert other.given_back == ["the lease"] and other.taken_back == []
 
 
 @pytest.mark.parametrize("looks", [0, 2])
@@ -65,4 +69,4 @@ def test_what_nobody_did_is_refused(monkeypatch: pytest.MonkeyPatch, looks: int)
     other = OfAnotherNode(monkeypatch, looks, carried_out=False)
     with pytest.raises(RefusedError, match="one runs on web-1"):
         other.ordered()
-    assert other.given_back == ["the lease"]
+    assert other.given_back == ["the lease"] and other.taken_back == [7] * (looks > 0)
