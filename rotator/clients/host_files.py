@@ -2,8 +2,9 @@
 here.
 
 A host needs a shell, sed, grep and coreutils (stat, cp, readlink, base64, sha256sum, sync), nothing
-of ours.
-Sources: the POSIX shell, and the manuals of coreutils for these options.
+of ours; and flock, where two write files of one directory at the same moment.
+Sources: the POSIX shell, the manuals of coreutils for these options, and flock(1) of util-linux and
+of busybox.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from rotator.clients.seen import Seen, editors_files
 from rotator.errors import AccessDenied, Conflict, NotFound, PermanentError, TransientError
 from rotator.secret import Secret
 
-_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE, _NO_PLAIN_FILE, _LINK, _NAMES, _UNLIKE = range(
-    43, 52
-)
+_CONFLICT, _NO_DIRECTORY, _NO_FILE, _CUT, _LARGE = range(43, 48)
+_NO_PLAIN_FILE, _LINK, _NAMES, _UNLIKE, _LOCKED = range(48, 53)
+_TRIES = 50  # looks, a tenth of a second apart, while another writer has the directory
 _FULL = ("No space left", "Disk quota exceeded")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
@@ -36,6 +37,20 @@ dress() {{
   [ "$(likeness "$p")" = "$(likeness "$b")" ] || return {_UNLIKE}
 }}
 """
+# Of all that rotator writes in directory $d, also where `files` does it there. Without flock, or
+# where the file system has no locks, what another one writes just before the rename is lost.
+_ALONE = f"""
+alone() {{{{
+  command -v flock >/dev/null && [ -r "$d" ] || return 0
+  exec 9<"$d"; most={{tries}}
+  until told=$(flock -n 9 2>&1)
+  do
+    [ -z "$told" ] || return 0
+    most=$((most - 1)); [ $most -gt 0 ] || exit {_LOCKED}
+    sleep 0.1
+  done
+}}}}
+"""
 # $p: the file, symlinks followed. A version is inode, time of change and the beginning of the
 # content's hash.
 _STAT = """stat -c '%i %.9Y' -- "$p\""""
@@ -48,6 +63,8 @@ fi
 [ "$(stat -c %s -- "$p")" -lt 500000 ] || exit {_LARGE}
 {_STAT} && date +%s.%N && base64 -w0 <"$p"
 """
+# Alone only once all has come: a connection that hangs holds nobody up. What another writer tidied
+# away until then has another hash.
 _WRITE = f"""
 umask 077
 d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-{{tag}}"
@@ -55,6 +72,7 @@ d=$(dirname -- "$p"); b="$d/.$(basename -- "$p").rotator-{{tag}}"
 trap 'rm -f -- "$b"' EXIT
 rm -f -- "$b" && read -r sum && base64 -d >"$b" || exit 1
 hash() {{{{ sha256sum <"$1" | cut -c-64; }}}}
+alone
 [ "$(hash "$b")" = "$sum" ] || exit {_CUT}
 if [ -e "$p" ]
 then
@@ -93,7 +111,10 @@ do
   echo "$link is a link of uid $bad" >&2; exit LINK; fi
 done
 """.replace("exit LINK", f"exit {_LINK}")
-_TIDY = 'rm -f -- "$(dirname -- "$p")/.$(basename -- "$p").rotator-"*'
+_TIDY = """
+d=$(dirname -- "$p"); alone
+rm -f -- "$d/.$(basename -- "$p").rotator-"*
+"""
 # What speaks against replacing it, a line each. A new file is tried, empty: a shell has none
 # without a name.
 _LOOK = r"""
@@ -155,10 +176,16 @@ def replace(
     LeaseLost.
     """
     sent = Secret(f"{hashlib.sha256(content).hexdigest()}\n{base64.b64encode(content).decode()}")
-    body = _DRESS + _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
+    write = _WRITE.format(tag=tag, mode=f"{mode:o}", expect=shlex.quote(expect))
+    body = _alone() + _DRESS + write
     ended = host.ended(script(host, path, body), sent)
     if ended.code == _CONFLICT:
         raise Conflict(f"{path} on {host} was changed by somebody else", "it is read again")
+    if ended.code == _LOCKED:
+        raise TransientError(
+            f"another process has locked the directory of {path} on {host}",
+            "`lslocks` there says which one: rotator has it for a moment, a script by `flock`?",
+        )
     if ended.code == _CUT:
         raise TransientError(
             f"what was sent to {path} on {host} came in part only", "nothing was changed"
@@ -173,7 +200,11 @@ def replace(
 
 def tidy(host: Host, path: str) -> None:
     """Remove siblings that interrupted writes left."""
-    host.run(script(host, path, _TIDY), check=False)
+    host.run(script(host, path, _alone() + _TIDY), check=False)
+
+
+def _alone() -> str:
+    return _ALONE.format(tries=_TRIES)
 
 
 def look(host: Host, path: str) -> Seen:
