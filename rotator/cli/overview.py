@@ -30,6 +30,7 @@ _PUT_OFF = {
     Why.ON: "waits for {}, where no daemon is seen",
     Why.UNNAMED: "names no node (`on:`), and several are alive: {}",
     Why.BEGUN: "was begun on {}, where no daemon is seen",
+    Why.ROTATED: "was last rotated on {}, where no daemon is seen",
     Why.OLDER: "a newer text of it was read elsewhere; `rotate {}` decides for this one",
 }
 

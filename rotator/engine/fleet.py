@@ -31,12 +31,15 @@ class Why(StrEnum):
     ON = "on"  # its `on` names other nodes
     UNNAMED = "no node"  # it is local, names no node, and several are alive
     BEGUN = "begun elsewhere"  # it is local, names no node, and was begun on another one
+    ROTATED = "rotated elsewhere"  # the same of its last rotation, and nothing is under way
     OLDER = "older text"  # another node read a newer text of the playbook
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """`nodes`: on which it runs; that are alive; where it was begun. `local` is what is there."""
+    """`nodes`: on which it runs; that are alive; where it was begun, or rotated last. `local` is
+    what is there.
+    """
 
     why: Why
     nodes: tuple[str, ...] = ()
@@ -56,9 +59,10 @@ class Elsewhere:
                 f"{playbook} runs on {there}, and this is {node}",
                 f"order it there; or name {node} in its `on:`",
             )
-        if self.why is Why.BEGUN:
+        if self.why in (Why.BEGUN, Why.ROTATED):
+            was = "was begun" if self.why is Why.BEGUN else "was last rotated"
             return (
-                f"{playbook} was begun on {there}, and this is {node}: it works with what is on"
+                f"{playbook} {was} on {there}, and this is {node}: it works with what is on"
                 f" one machine ({things})",
                 f"order it there; or say `on: {node}` in the playbook, if all of that is here",
             )
@@ -88,6 +92,15 @@ class Present:
         if self.shared and others and book.local:
             return Elsewhere(Why.UNNAMED, tuple(sorted(self.living | {self.node})), book.local)
         return None
+
+    def may_not_rotate_next(self, book: Playbook, rotated_on: str) -> Elsewhere | None:
+        """The same of what was last rotated on the node of this name, '' where nobody knows: the
+        files of this one are others, and may hold the same key.
+        """
+        mine = rotated_on in ("", self.node) or not self.shared or bool(book.shape.on)
+        if not mine and book.local_places:
+            return Elsewhere(Why.ROTATED, (rotated_on,), book.local_places)
+        return self.may_not_begin(book)
 
     def may_not_go_on(self, book: Playbook, begun_on: str) -> Elsewhere | None:
         """The same of what was begun on the node of this name ('' where nobody knows)."""

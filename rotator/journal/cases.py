@@ -13,7 +13,7 @@ from rotator.core import machine
 from rotator.core.action import Ask, Call, WaitUntil
 from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key
-from rotator.core.state import Phase, Rotation
+from rotator.core.state import Outcome, Phase, Rotation
 from rotator.journal import codec, credentials, tables
 
 FOREVER = 4e9
@@ -30,6 +30,12 @@ _NEWEST = (
     .limit(1)
 )
 _ROTATION = select(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
+_ROTATED_ON = (
+    select(_ROTATIONS.c.node)
+    .where(_ROTATIONS.c.playbook == _OF, _ROTATIONS.c.outcome == Outcome.VERIFIED)
+    .order_by(_ROTATIONS.c.began.desc())
+    .limit(1)
+)
 _ADD_ROTATION = insert(_ROTATIONS)
 _SAVE_ROTATION = update(_ROTATIONS).where(_ROTATIONS.c.id == bindparam("this"))
 _OPEN_DEBTS = select(_DEBTS).where(_DEBTS.c.playbook == _OF, tables.OPEN)
@@ -212,6 +218,13 @@ def find_rotation(connection: Connection, prefix: str) -> Any | None:
     wanted = prefix.removeprefix("r-").upper()
     query = select(tables.rotations).where(tables.rotations.c.id.like(f"%{wanted}"))
     return connection.execute(query).mappings().first()
+
+
+def rotated_on(connection: Connection, playbook: str) -> str:
+    """The node whose rotation brought the last key out, as it is named there; '' where nobody
+    knows.
+    """
+    return connection.execute(_ROTATED_ON, {"of": playbook}).scalar() or ""
 
 
 def ends_of(connection: Connection, playbook: str, keys: Iterable[Key]) -> tuple[Debt, ...]:

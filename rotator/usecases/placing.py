@@ -16,7 +16,8 @@ from rotator.playbook.playbook import Playbook
 def elsewhere(
     connection: Connection, present: Present, name: str, book: Playbook | None
 ) -> Elsewhere | None:
-    """Why this node leaves a playbook alone, by what is unfinished of it; None where it does not.
+    """Why this node leaves a playbook alone, by what is unfinished of it, else by its last
+    rotation; None where it does not.
 
     Raises JournalError.
     """
@@ -24,7 +25,7 @@ def elsewhere(
         return None
     case = cases.load(connection, name)
     if case.rotation is None or not (case.unfinished or case.debts):
-        return present.may_not_begin(book)
+        return present.may_not_rotate_next(book, cases.rotated_on(connection, name))
     row = cases.find_rotation(connection, case.rotation.id)
     return present.may_not_go_on(book, (row["node"] if row is not None else "") or "")
 

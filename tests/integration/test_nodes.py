@@ -243,6 +243,57 @@ def test_what_was_begun_on_a_machine_stays_there_when_its_playbook_moves_away(
 
 @shared
 @pytest.mark.usefixtures("local")
+@pytest.mark.parametrize("silent", [True, False], ids=["silent", "ended"])
+def test_a_node_that_is_gone_has_its_files_and_no_other_node_rotates_its_own(
+    bench: Bench, node: Node, clock: VirtualClock, silent: bool
+) -> None:
+    """A file of that path on the other node may hold the very same key: it would be written there,
+    and the key would die that the consumers on the first node have.
+    """
+    bench.playbook(more=SCHEDULE)
+    one = node("web-1")
+    assert _due(one) == [Outcome.VERIFIED] and bench.live == [bench.stored]
+    two, before = node("web-2"), bench.stored
+    clock.at += 40 * DAY
+    if silent:
+        with two.journal.database.write() as connection:
+            gone = "UPDATE nodes SET seen = seen - :by WHERE name = 'web-1'"
+            connection.execute(text(gone), {"by": nodes.ALIVE})
+    else:
+        one.fleet.leave()
+    assert _due(two) == [] and bench.live == [before] == [bench.stored]
+    report = two.rotate("one")
+    assert report.error is not None and bench.live == [before]
+    assert report.error.message == (
+        "one was last rotated on web-1, and this is web-2: it works with what is on one machine"
+        " (store memory one, consumer memory one)"
+    )
+    assert "on: web-2" in report.error.hint
+    found = _status(two)
+    assert found.put_off == "rotated elsewhere" and not found.is_due
+    assert "due, was last rotated on web-1, where no daemon is seen" in overview.cells(found)
+    assert 'rotator_playbook_without_node{playbook="one"} 1.0' in _metrics(two)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(f"on: web-2\n{path.read_text()}")
+    assert _due(node("web-2")) == [Outcome.VERIFIED] and bench.live == [bench.stored] != [before]
+
+
+@shared
+@pytest.mark.usefixtures("local")
+def test_a_rotation_that_came_to_nothing_makes_no_node_its_own(
+    bench: Bench, node: Node, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried by hand on a node that has not the right files."""
+    bench.playbook(more=SCHEDULE)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(MemoryStore, "read", lambda _: None)
+        assert node("laptop", alive=False).rotate("one").code != 0
+    clock.at += 2 * DAY
+    assert _due(node("web-1")) == [Outcome.VERIFIED]
+
+
+@shared
+@pytest.mark.usefixtures("local")
 def test_a_person_moves_what_was_begun_to_another_node(
     bench: Bench, node: Node, clock: VirtualClock
 ) -> None:
