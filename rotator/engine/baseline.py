@@ -32,6 +32,11 @@ class Stores:
     def versions(self) -> tuple[str, ...]:
         return tuple(held.version if held else "" for held in self.held.values())
 
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Stores that hold something which nobody can read, and which rotator never wrote."""
+        return tuple(one.name for one in self.states if one.fingerprint is None and not one.wrote)
+
     def spelled(self, fingerprint: str) -> dict[str, Secret]:
         """How the key stands in each store that has ways to write it."""
         names = [state.name for state in self.states if state.fingerprint == fingerprint]

@@ -31,6 +31,7 @@ class Measured:
     versions: tuple[str, ...]
     findings: tuple[Finding, ...]
     shown: tuple[str, ...]  # by consumers, that is not this key
+    untold: tuple[str, ...]  # stores that hold a key which nobody can read and rotator never wrote
 
 
 def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: Listing) -> Measured:
@@ -67,7 +68,7 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     shown = consumers(journal, playbook, stores, key, old)
     findings += lowered(shown.findings, rotation.back or leaked)
     known = old if old and old.values else None
-    return Measured(key, known, dead, stores.versions, tuple(findings), shown.others)
+    return Measured(key, known, dead, stores.versions, tuple(findings), shown.others, stores.untold)
 
 
 def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:

@@ -10,6 +10,7 @@ from rotator.core.action import Ready
 from rotator.core.debt_state import Debt
 from rotator.core.plan import Key
 from rotator.core.state import Phase, Rotation
+from rotator.engine import other_slot
 from rotator.engine.measure import measure, superseded, wait_for_room
 from rotator.engine.parts import Urgency, ask, parts_of, urgency_of
 from rotator.errors import PluginError, RefusedError
@@ -127,12 +128,15 @@ def _see(journal: Journal, playbook: Playbook, rotation: Rotation, debts: Sequen
         measured = measure(journal, playbook, rotation, listing)
         key = measured.key
         by_label = playbook.provider.recovery is Recovery.LABEL and not rotation.back
+        wait = "" if rotation.back else wait_for_room(playbook, key, debts, listing)
+        if not (rotation.back or wait):
+            other_slot.must_be_free(journal, playbook, measured)
         ready = Ready(
             key,
             measured.dead,
             measured.versions,
             superseded(journal, playbook, key, debts, listing),
-            "" if rotation.back else wait_for_room(playbook, key, debts, listing),
+            wait,
             tuple(record.id for record in listing()) if by_label else (),
             measured.shown,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rotator import installed, trust
 from rotator.errors import ConfigError
+from rotator.model import Overlap
 from rotator.playbook.blackouts import ForAll, Reader, State, state_of
 from rotator.playbook.load import Loader
 from rotator.playbook.mistakes import Mistake, nearest
@@ -19,6 +20,7 @@ from rotator.playbook.places import absolute, from_here, working_directory
 from rotator.playbook.playbook import Playbook
 from rotator.playbook.registry import Registry, catalog_files
 from rotator.playbook.yaml import load
+from rotator.plugin import Slotted
 
 Seen = tuple[tuple[str, int, int, int], ...]
 _HELD_BACK = "no timer begins anything meanwhile"
@@ -159,6 +161,7 @@ class Directory:
             own = {one for one in mistakes if not one.follows}
             loaded.mistakes += sorted(own - set(loaded.mistakes))  # of a catalog file once
         loaded.mistakes += _shared_fields(loaded.playbooks)
+        loaded.mistakes += _shared_slots(loaded.playbooks)
         return loaded
 
 
@@ -243,6 +246,27 @@ def _absolute(folder: Path) -> str:
         return str(folder.absolute())
     except OSError:  # the working directory is gone
         return str(folder)
+
+
+def _shared_slots(playbooks: dict[str, Playbook]) -> list[Mistake]:
+    """Two playbooks of one credential with two slots: each would make the other's key anew.
+
+    Both are taken out.
+    """
+    users: dict[str, str] = {}
+    mistakes = []
+    for name, playbook in sorted(playbooks.copy().items()):
+        provider = playbook.provider
+        if provider.overlap is not Overlap.TWO_SLOTS or not isinstance(provider, Slotted):
+            continue
+        first = users.setdefault(provider.credential_at, name)
+        if first != name:
+            text = f"{first} has the same two keys: each would make the other's key anew"
+            hint = "one playbook for both: all stores and consumers of either key"
+            mistakes.append(Mistake(playbook.file, 1, 1, text, hint))
+            playbooks.pop(name, None)
+            playbooks.pop(first, None)
+    return mistakes
 
 
 def _shared_fields(playbooks: dict[str, Playbook]) -> list[Mistake]:

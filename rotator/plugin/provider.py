@@ -296,6 +296,15 @@ class InSteps(Protocol):
 
 
 @runtime_checkable
+class Slotted(Protocol):
+    """A provider whose credential has two slots, which a place of its own tells from others."""
+
+    @property
+    def credential_at(self) -> str:
+        """Where they are: two playbooks with the same place would make each other's key anew."""
+
+
+@runtime_checkable
 class Told(Protocol):
     """A provider that tells a key's id to whoever has its value."""
 

@@ -122,9 +122,12 @@ def _variables(provider: str, entry: CatalogEntry, setting: str) -> Iterator[str
 
 
 def _address(entry: CatalogEntry) -> Iterator[str]:
-    """The variable that SDKs read the address from: OPENAI_BASE_URL."""
+    """The variables that SDKs read the address from: OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT."""
     for name in entry.env:
         yield f"{_prefix(name)}_BASE_URL"
+        if probe_address(entry)[1] is None:  # each has an address of its own
+            yield f"{_prefix(name)}_ENDPOINT"
+            yield f"{_prefix(name)}_API_BASE"
 
 
 def _beside(place: Path | None) -> Path:

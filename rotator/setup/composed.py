@@ -127,6 +127,9 @@ def _generate(draft: Draft, entry: CatalogEntry | None) -> Iterator[str]:
         yield f"  uses: {draft.provider}"
         for name, value in draft.settings.items():
             yield f"  {name}: {_flow(value)}"
+        if entry is not None and entry.slots:
+            yield "  # A rotation makes the other key anew. Once nobody uses it:"
+            yield "  # exclusive: true"
         return
     yield "  uses: operator  # a person makes the key: `rotator supply` takes it"
     if entry is not None:

@@ -200,7 +200,7 @@ class _Maker:
             OPERATOR if draft.is_operator else draft.provider,
             tuple(one.shown for one in draft.holdings),
             draft.hint,
-            draft.is_operator or (entry is not None and not entry.create),
+            draft.is_operator or (entry is not None and not entry.makes),
             tuple(_reader(one) for one in draft.consumers),
             said,
             draft.missing,

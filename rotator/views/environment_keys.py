@@ -103,7 +103,8 @@ def tried(provider: str, entry: CatalogEntry, key: Secret, base: str) -> tuple[K
     if wrong := prober.looks_right(key):
         return KeyState.MISSHAPEN, wrong, ""
     request = entry.probe.request
-    said = placeholders([request.path, request.query, request.json_body]) & entry.settings.keys()
+    used = placeholders([request.path, request.query, request.json_body])
+    said = {name for name in used & entry.settings.keys() if entry.settings[name].default is None}
     if said:
         return KeyState.NEEDS_SETTINGS, ", ".join(sorted(said)), ""
     try:
@@ -124,7 +125,9 @@ def probe_address(entry: CatalogEntry) -> tuple[str, str | None]:
 
 
 def _address_variable(entry: CatalogEntry) -> str:
-    return f"{entry.env[0].removesuffix('_API_KEY')}_BASE_URL"
+    name, usual = probe_address(entry)
+    where = "ENDPOINT" if usual is None and name != "base_url" else "BASE_URL"
+    return f"{entry.env[0].removesuffix('_API_KEY')}_{where}"
 
 
 def _prober(name: str, entry: CatalogEntry, base: str) -> HttpProvider:
@@ -134,5 +137,8 @@ def _prober(name: str, entry: CatalogEntry, base: str) -> HttpProvider:
         for key, setting in entry.settings.items()
         if setting.required
     }
+    token = entry.api.token
+    if token is not None and token.given:
+        settings[token.given] = Reference("env", "UNUSED")
     settings |= {"base_url": _UNUSED, probe_address(entry)[0]: base}
     return provider_class(name, entry)(**settings)

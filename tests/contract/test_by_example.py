@@ -28,12 +28,16 @@ from tests.servers.by_example import HTML, ByExample, Fault, Issued, serving
 LABEL = Label("inst", "play", "01ROTATION", 1)
 DAY = 86_400.0
 # What a playbook says, where any word will not do
-SETTINGS: dict[str, dict[str, Any]] = {"gitlab-project": {"lifetime": 30 * DAY}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "gitlab-project": {"lifetime": 30 * DAY},
+    "azure-openai": {"tenant": "tenant-1", "client_id": "client-1", "exclusive": True},
+}
 ENTRIES = {
     name: entry
     for name, path in shipped().items()
     if (entry := entry_at(path)).create or entry.revoke
 }
+SLOTTED = {name: entry for name, path in shipped().items() if (entry := entry_at(path)).slots}
 LISTED = [name for name, entry in ENTRIES.items() if entry.list_]
 MADE = [name for name in LISTED if ENTRIES[name].create]
 
@@ -47,7 +51,7 @@ class World:
     """A provider, the issuer that it asks, and a key that was there before."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.entry = name, ENTRIES[name]
+        self.name, self.entry = name, {**ENTRIES, **SLOTTED}[name]
         plain = {
             setting: f"{setting}-1"
             for setting, one in self.entry.settings.items()
@@ -57,7 +61,7 @@ class World:
         self.secrets = {
             setting: secret(f"{name} {setting}")
             for setting, one in self.entry.settings.items()
-            if one.secret
+            if one.secret and setting != getattr(self.entry.api.token, "given", "")
         }
         self.files = {setting: folder / setting for setting in self.secrets}
         for setting, value in self.secrets.items():
@@ -124,7 +128,7 @@ class AsMade:
 class TestKit(ProviderContract):
     """The kit's contract, as plugins of other packages meet it."""
 
-    @pytest.fixture(params=[name for name in ENTRIES if ENTRIES[name].create])
+    @pytest.fixture(params=[*(name for name in ENTRIES if ENTRIES[name].create), *SLOTTED])
     def provider(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         world = World(request.param, tmp_path)
         with serving(world.issuer) as url:

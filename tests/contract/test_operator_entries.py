@@ -27,7 +27,7 @@ from tests.patterns import Examples
 ENTRIES = {
     name: entry
     for name, path in shipped().items()
-    if not (entry := entry_at(path)).create and not entry.revoke
+    if not (entry := entry_at(path)).makes and not entry.destroys
 }
 PROBED = [name for name, entry in ENTRIES.items() if entry.probe is not None]
 

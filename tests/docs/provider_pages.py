@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from rotator.counting import as_typed
 from rotator.integrations.catalog.entry import CatalogEntry, entry_at
 from rotator.integrations.catalog.shipped import shipped
+from rotator.integrations.catalog.slots import SlotsProvider
 
 FOLDER = "providers"
 
@@ -28,8 +30,8 @@ def index() -> str:
         cells = (
             f"[{entry.name}]({FOLDER}/{name}.md)",
             f"`{name}`",
-            "rotator" if entry.create else "a person",
-            "rotator" if entry.revoke else "a person",
+            "rotator" if entry.makes else "a person",
+            "rotator" if entry.destroys else "a person",
             "yes" if entry.deactivate else "no",
             "told" if told else "not told",
             _federated(entry),
@@ -62,6 +64,11 @@ def _page(name: str, entry: CatalogEntry) -> str:
 
 
 def _who(entry: CatalogEntry) -> str:
+    if entry.slots:
+        return (
+            "rotator makes the key of the slot anew that is not in use, and, after the grace, that"
+            " of the other one: so the old key ends."
+        )
     if entry.create:
         return "rotator makes the new key and destroys the old one."
     if entry.revoke:
@@ -83,7 +90,12 @@ def _settings(entry: CatalogEntry) -> Iterator[str]:
     needed = "optional" if entry.api.base else "required"
     yield f"| `base_url` | {needed} | Address {base} |"
     for host, address in entry.api.hosts.items():
-        yield f"| `{host}_url` | optional | Address instead of {address} |"
+        needed = "optional" if address else "required"
+        where = f"Address instead of {address}" if address else "Where keys are used"
+        yield f"| `{host}_url` | {needed} | {where} |"
+    if entry.slots:
+        exclusive = next(one for one in fields(SlotsProvider) if one.name == "exclusive")
+        yield f"| `exclusive` | required | bool. {exclusive.metadata['help']} |"
     yield ""
 
 
@@ -99,6 +111,8 @@ def _limits(entry: CatalogEntry) -> Iterator[str]:
     """What it cannot do, each with what follows from it."""
     yield "## What to know\n"
     each = entry.list_.each if entry.list_ else None
+    if entry.slots:
+        yield from _slots(entry)
     if each is None and entry.revoke:
         yield (
             "- It lists no keys: what a create left whose answer was lost is named as a possible"
@@ -109,9 +123,9 @@ def _limits(entry: CatalogEntry) -> Iterator[str]:
             "- Its list shows no part of a key: before the first rotation `rotator adopt NAME --id"
             " ID` says which one is in use."
         )
-    if entry.revoke and not (each and each.last_used):
+    if entry.destroys and not (each and each.last_used):
         yield "- It does not tell when a key was last used: `grace` alone protects an old key."
-    if entry.revoke and entry.deactivate is None:
+    if entry.destroys and entry.deactivate is None:
         yield "- A key cannot be switched off for a while: there is no soak, and no way back."
     if entry.quota:
         yield f"- There can be {entry.quota} keys at once."
@@ -134,6 +148,25 @@ def _limits(entry: CatalogEntry) -> Iterator[str]:
         yield f"- Without {', '.join(words)} no key is made."
     if entry.probe is None:
         yield "- No call is known that only tries a key: a probe of a consumer must show that the new one works."
+    yield from (f"- {note}" for note in entry.notes)
+
+
+def _slots(entry: CatalogEntry) -> Iterator[str]:
+    yield (
+        "- There are two keys, always. Which of them is in use is found by its value: what the"
+        " stores hold, among both keys that the provider shows."
+    )
+    yield (
+        "- A rotation ends the other key at once. Refused: without `exclusive: true`; while another"
+        " playbook, a consumer, or the old key's grace still has it; where a store cannot show"
+        " which one it holds; and two playbooks of one credential."
+    )
+    yield (
+        "- What a rotation left whose answer was lost is read in its slot. While an old key waits"
+        " for its end, no further rotation begins, as its slot is the only free one."
+    )
+    for one in entry.preflight:
+        yield f"- Said before the start: {one.text}."
 
 
 def _old(body: object) -> set[str]:

@@ -218,6 +218,33 @@ def test_a_value_in_several_places_is_one_key(run: Run, world: Path) -> None:  #
     }
 
 
+def test_azures_account_stands_beside_its_key(
+    run: Run,  # noqa: F811
+    world: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is not known is said: whether anybody else uses the other key."""
+    monkeypatch.setenv("AZURE_OPENAI_TOKEN", "an-access-token-0123456789")
+    key = VALUES["AZURE_OPENAI_API_KEY"]
+    (world / ".env").write_text(
+        f"AZURE_API_KEY={key}\nAZURE_API_BASE=https://ours.openai.azure.com\n"
+        "AZURE_SUBSCRIPTION_ID=sub-1\nAZURE_RESOURCE_GROUP=group-1\n"
+        "AZURE_OPENAI_ACCOUNT=ours\nAZURE_API_VERSION=2024-06-01\n"
+    )
+    assert run("init").code == 0
+    assert playbook(world, "azure-openai")["generate"] == {
+        "uses": "azure-openai",
+        "subscription": "sub-1",
+        "resource_group": "group-1",
+        "account": "ours",
+        "token": {"env": "AZURE_OPENAI_TOKEN"},
+        "api_version": "2024-06-01",
+        "endpoint_url": "https://ours.openai.azure.com",
+    }
+    offline = run("plan", "--offline")
+    assert offline.code == 0 and not offline.err, offline
+
+
 def test_no_playbook_is_written_over_and_none_twice(run: Run, world: Path) -> None:  # noqa: F811
     """Not the one that has the store already, and not a file that only has the name."""
     guide(world)

@@ -88,11 +88,26 @@ class ByExample:
     count: int = 0
     dated: Any = None  # what a listed key says of when it was made
     lock: threading.RLock = field(default_factory=threading.RLock)
+    in_slots: dict[str, Issued] = field(default_factory=dict)
+    amiss: dict[int, Any] = field(default_factory=dict)  # other answers to what is asked before
+
+    def __post_init__(self) -> None:
+        for slot in self.entry.slots.names if self.entry.slots else ():
+            self.renew(slot)
 
     # --- what a person sees ---
     def by_hand(self, label: str = "by hand") -> Issued:
-        """A key that was made in the console."""
+        """A key that was made in the console; of two slots, the one in the first."""
+        if self.in_slots:
+            return next(iter(self.in_slots.values()))
         return self._issue(None, {}, label)
+
+    def renew(self, slot: str) -> Issued:
+        """The key of a slot is made anew: the one that was there dies."""
+        if slot in self.in_slots:
+            self.in_slots[slot].alive = False
+        self.in_slots[slot] = self._issue(None, {}, slot)
+        return self.in_slots[slot]
 
     @property
     def live(self) -> list[str]:
@@ -145,6 +160,10 @@ class ByExample:
             if not case.when or self.settings.get(case.when) is not None:
                 yield "create", case
         yield "probe", entry.probe
+        if entry.slots:
+            yield "both", entry.slots.read
+            yield "regenerate", entry.slots.regenerate
+        yield from (("before", one) for one in entry.preflight)
         for name, one in (
             ("whoami", entry.whoami),
             ("list", entry.list_),
@@ -231,6 +250,16 @@ class ByExample:
                 return 200, _put(said, part.token, self.token)
             case "create":
                 return 201, self._create(part, body)
+            case "before":
+                return 200, self.amiss.get(self.entry.preflight.index(part), said)
+            case "both":
+                return 200, self._in_slots(said)
+            case "regenerate":
+                slot = dict(_filled(part.request.json_body, body))["slot"]
+                if slot not in self.in_slots:
+                    return 400, {"error": {"message": "there is no such key name"}}
+                self.renew(slot)
+                return 200, self._in_slots(said)
             case "wait":
                 self.polls += 1
                 made = self.keys[-1]
@@ -263,6 +292,12 @@ class ByExample:
                 self._revoke(key, groups, body)
         return (200 if said is not None else 204), said
 
+    def _in_slots(self, said: Any) -> Any:
+        assert self.entry.slots is not None
+        for slot, path in self.entry.slots.names.items():
+            said = _put(said, path, self.in_slots[slot].values[KEY])
+        return said
+
     def _create(self, create: Create, body: Any) -> Any:
         template = create.request.json_body if create.request.form is None else create.request.form
         filled = dict(_filled(template, body))
@@ -286,7 +321,7 @@ class ByExample:
         key_id = (
             str(1000 + self.count)
             if isinstance(shown, int)
-            else (f"{shown}{self.count}" if shown else "")
+            else (f"{shown}{self.count}" if shown else f"{label}{self.count}" * bool(self.entry.slots))
         )
         secret = (
             Examples(self.entry.pattern, random.randrange(10**9)).one()

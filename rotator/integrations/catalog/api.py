@@ -21,6 +21,21 @@ from rotator.secret import Secret
 _SPARE = 60.0  # seconds: a token that ends sooner is not used any more
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How a request is sent, beside its template: `key` is the key that it is about, `address` the
+    whole address of a next page; the answer to one that `makes_key` may hold a new key.
+    """
+
+    key: Credential | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    makes_key: bool = False
+
+
+_PLAINLY = Sent()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogApi:
     """What each provider of a catalog file asks by: the file's settings are the fields of a
@@ -48,6 +63,18 @@ class CatalogApi:
             if reason := reading.unfit(str(given[name])):
                 hint = f"{name}: {self.entry.settings[name].help}"
                 raise ConfigError(f"'{name}' cannot be part of an address: it is {reason}", hint)
+        self._need_a_token()
+
+    def _need_a_token(self) -> None:
+        """Raises ConfigError where nothing gives an access token."""
+        token = self.entry.api.token
+        if token is None or self._given(token.given):
+            return
+        used = templates.needed(token.request) & self.entry.settings.keys()
+        missing = [name for name in self.entry.settings if name in used and not self._given(name)]
+        if missing:
+            instead = f"or {token.given}: {self.entry.settings[token.given].help}"
+            raise ConfigError(f"{self.entry.name} needs {' and '.join(missing)}", instead)
 
     @property
     def can_list(self) -> bool:
@@ -66,7 +93,7 @@ class CatalogApi:
             raise Unsupported(f"{self.entry.name} cannot list keys")
 
         def page(query: Mapping[str, str], address: str) -> Any:
-            return self._call(keys.request, {}, query=query, address=address).json()
+            return self._call(keys.request, {}, Sent(query=query, address=address)).json()
 
         return list(listing.pages(keys, page, self._address(keys.request.host) + keys.request.path))
 
@@ -107,43 +134,46 @@ class CatalogApi:
         if not host:
             return self._base
         given: str | None = values_of(self).get(f"{host}_url")
-        return given or self.entry.api.hosts[host]
+        return given or self.entry.api.hosts[host] or ""
 
     def _ask(
         self,
         template: RequestTemplate,
         values: Mapping[str, Any],
-        *,
-        key: Credential | None = None,
-        query: Mapping[str, str] | None = None,
-        address: str = "",
-        makes_key: bool = False,
+        sent: Sent = _PLAINLY,
     ) -> tuple[http.Request, http.Answer]:
         """What was sent with the administrator's credential, resolved now, and what came.
 
-        `key` is the key that it is about, `address` the whole address of a next page. A fetched
-        access token that is refused is fetched once more: it may have been withdrawn.
+        A fetched access token that is refused is fetched once more: it may have been withdrawn.
         """
         secrets = {
             name: reference.resolve()
             for name, reference in self._references().items()
             if reference is not None
         }
-        secrets |= key.values if key is not None else {}
+        secrets |= sent.key.values if sent.key is not None else {}
         given = {**self._values(), **values}
         auth = template.auth or self.entry.api.auth
         fetched = auth is not None and ACCESS_TOKEN in auth.secrets
+        token = self.entry.api.token
+        if token is not None and token.given in secrets:
+            secrets[ACCESS_TOKEN], fetched = secrets[token.given], False
         while True:
             kept = ACCESS_TOKEN in self.tokens
             if fetched:
                 secrets[ACCESS_TOKEN] = self._access_token(secrets, given)
             request = templates.build(
-                template, self._address(template.host), self.entry.api, secrets, given, makes_key
+                template,
+                self._address(template.host),
+                self.entry.api,
+                secrets,
+                given,
+                sent.makes_key,
             )
-            if query:
-                request = dataclasses.replace(request, query={**request.query, **query})
-            if address:
-                request = dataclasses.replace(request, url=address, query={})
+            if sent.query:
+                request = dataclasses.replace(request, query={**request.query, **sent.query})
+            if sent.address:
+                request = dataclasses.replace(request, url=sent.address, query={})
             answer = http.send(request)
             if not (fetched and answer.status == 401):
                 return request, answer
@@ -182,13 +212,10 @@ class CatalogApi:
         self,
         template: RequestTemplate,
         values: Mapping[str, Any],
-        *,
-        key: Credential | None = None,
-        query: Mapping[str, str] | None = None,
-        address: str = "",
+        sent: Sent = _PLAINLY,
         gone: tuple[int, ...] = (),
     ) -> http.Answer:
-        request, answer = self._ask(template, values, key=key, query=query, address=address)
+        request, answer = self._ask(template, values, sent)
         return (
             answer
             if answer.status in gone

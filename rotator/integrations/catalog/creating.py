@@ -17,7 +17,7 @@ from rotator.errors import (
     Unsupported,
 )
 from rotator.integrations.catalog import inherited, listing, templates
-from rotator.integrations.catalog.api import CatalogApi
+from rotator.integrations.catalog.api import CatalogApi, Sent
 from rotator.integrations.catalog.entry import END, KEY, LIFETIME, Create
 from rotator.integrations.catalog.request import RequestTemplate
 from rotator.model import (
@@ -43,7 +43,7 @@ class CatalogCreates(CatalogApi, ProviderDefaults):
 
     @property
     def supplied(self) -> bool:
-        return not self.entry.create
+        return not self.entry.makes
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
         """A new key. Raises Unreadable where one may have been made that nobody can use."""
@@ -82,7 +82,7 @@ class CatalogCreates(CatalogApi, ProviderDefaults):
         if create.wait is None:
             raise Unsupported(f"{self.entry.name} makes keys at once")
         with _unclear():
-            answer = self._call(create.wait.request, {"handle": handle}, key=like)
+            answer = self._call(create.wait.request, {"handle": handle}, Sent(key=like))
             data = answer.json()
         if failed := reading.pick(create.wait.failed, data):
             raise Unreadable(
@@ -98,7 +98,7 @@ class CatalogCreates(CatalogApi, ProviderDefaults):
     ) -> http.Answer:
         """A request whose answer holds a new key."""
         try:
-            sent, answer = self._ask(request, given, key=key, makes_key=True)
+            sent, answer = self._ask(request, given, Sent(key=key, makes_key=True))
         except http.Redirected as error:
             raise Unreadable(error.message, error.hint) from error
         return templates.check_create(self.entry, sent, answer, self._who)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from rotator.durations import Seconds
 from rotator.integrations.catalog.request import Auth, Headers, Model, RequestTemplate, word
@@ -25,6 +25,7 @@ FORMS = ("iso", "unix", "seconds", "days", "date")
 KEY = "key"  # among secrets: the key that a request is about
 ACCESS_TOKEN = "access_token"  # among secrets: what `api.token` fetches
 LIFETIME = "lifetime"  # a setting of this name says how long a new key lives
+SLOT = "slot"  # a placeholder: the slot whose key is made anew
 OWNED = "owned"  # of a revocation: the key's owner was made by rotator for this key alone
 BY_HAND = "operator"  # of `create` and `revoke`: a person does it in the console
 
@@ -126,6 +127,38 @@ class WhoAmI(_Requesting):
     id: str = word("The key's id in the answer")
 
 
+class ToSlots(_Requesting):
+    """A request about the slots of a credential."""
+
+
+class Slots(Model):
+    """A credential of two keys at once, each in a slot of its own: none is made beside them, and
+    none deleted. Making the key of a slot anew ends the one that was there.
+    """
+
+    names: dict[str, str] = word("Each slot's name, and where its key is in the answer to `read`")
+    read: ToSlots = word("How both keys are read")
+    regenerate: ToSlots = word(
+        "How the key of `{slot}` is made anew; its answer is that of `read`, or has the new key at"
+        " the same place"
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _two(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) != 2:
+            raise ValueError(f"there are two slots, and {len(value)} are named")
+        return value
+
+
+class Amiss(_Requesting):
+    """What is asked before the start, and must not be so."""
+
+    when: str = word("What speaks against a rotation, if it is true in the answer (JMESPath)")
+    text: str = word("What is said then")
+    hint: str = word("What to do about it", "")
+
+
 class Switch(_Requesting):
     """Switching a key off, or on again. `{id}` is the key."""
 
@@ -189,6 +222,11 @@ class Token(_Requesting):
     It is kept in memory, as long as it lives.
     """
 
+    given: str = word(
+        "A secret setting with a token that somebody else fetched: where it is given, none is"
+        " fetched, and what the request needs must not be given",
+        "",
+    )
     token: str = word("The token in the answer")
     lives: str = word("For how many seconds it is good, in the answer", "")
 
@@ -199,8 +237,9 @@ class Api(Model):
     base: str | None = word("Address that paths follow; null: the setting `base_url` gives it")
     auth: Auth | None = word("Who asks, where a request does not say so itself", None)
     headers: Headers = word("Headers of every request: texts, or {secret: NAME}", {})
-    hosts: dict[str, str] = word(
-        "Further addresses, for requests with `host: NAME`; the setting NAME_url gives another",
+    hosts: dict[str, str | None] = word(
+        "Further addresses, for requests with `host: NAME`; the setting NAME_url gives another, and"
+        " must be given where the address is null",
         {},
     )
     token: Token | None = word("How an access token is fetched", None)
@@ -227,8 +266,17 @@ def _or_by_hand(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [listed, {"const": BY_HAND}]
 
 
+def _or_slots(schema: dict[str, Any]) -> None:
+    """In the JSON Schema: where there are slots, nothing is created or revoked."""
+    both = [name for name in schema["required"] if name in ("create", "revoke")]
+    schema["required"] = [name for name in schema["required"] if name not in both]
+    schema["anyOf"] = [{"required": both}, {"required": ["slots"]}]
+
+
 class CatalogEntry(Model):
     """A provider with an HTTP API; its name in a playbook is the file's."""
+
+    model_config = ConfigDict(json_schema_extra=_or_slots)
 
     name: str = word("What people call it")
     console: str = word("Address where a person makes keys, for hints", "")
@@ -256,6 +304,9 @@ class CatalogEntry(Model):
     federation: Federation | None = word(
         "Access without a key, as far as the provider says; left out where nobody knows", None
     )
+    notes: tuple[str, ...] = word(
+        "What else a person is to know, also what nobody is sure of; for its page", ()
+    )
     steps: Steps = word("What a person does in the console, where one is needed", Steps())
     settings: dict[str, SettingEntry] = word("What a playbook says beside `uses`, by name", {})
     api: Api = word("Where requests go, and who asks")
@@ -275,11 +326,25 @@ class CatalogEntry(Model):
         f"How a key is destroyed; `{BY_HAND}`: a person destroys it in the console",
         json_schema_extra=_or_by_hand,
     )
+    slots: Slots | None = word(
+        "In place of `create`, `list` and `revoke`: a credential with two slots", None
+    )
+    preflight: tuple[Amiss, ...] = word("What is asked before the start", ())
     probe: ProbeEntry | None = word(
         "How a key is tried; left out where a person makes keys and no call is documented that"
         " only tries one",
         None,
     )
+
+    @property
+    def makes(self) -> bool:
+        """Whether rotator makes the keys, not a person."""
+        return bool(self.create or self.slots)
+
+    @property
+    def destroys(self) -> bool:
+        """Whether rotator destroys them."""
+        return bool(self.revoke or self.slots)
 
     @cached_property
     def in_paths(self) -> frozenset[str]:
@@ -292,8 +357,17 @@ class CatalogEntry(Model):
         """All that are sent."""
         steps = [step for case in self.create for step in (case.wait, case.then)]
         alone = (self.list_, self.read, self.whoami, self.deactivate, self.reactivate)
-        parts = (*self.create, *steps, *alone, *self.revoke, self.probe, self.api.token)
+        slots = (self.slots.read, self.slots.regenerate) if self.slots else ()
+        others = (*slots, *self.preflight, self.probe, self.api.token)
+        parts = (*self.create, *steps, *alone, *self.revoke, *others)
         return tuple(part.request for part in parts if part is not None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slotted(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "slots" in value:
+            return {"create": BY_HAND, "revoke": BY_HAND, **value}
+        return value
 
     @field_validator("create", "revoke", mode="before")
     @classmethod

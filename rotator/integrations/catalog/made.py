@@ -9,6 +9,7 @@ from typing import Any
 from rotator.durations import Seconds, seconds_or_number
 from rotator.integrations.catalog.entry import CatalogEntry
 from rotator.integrations.catalog.provider import HttpProvider
+from rotator.integrations.catalog.slots import SlotsProvider
 from rotator.plugin import setting
 from rotator.reference import Reference
 
@@ -42,12 +43,16 @@ def provider_class(name: str, entry: CatalogEntry) -> type[HttpProvider]:
             given = setting(described.help, default=default, connection=described.secret)
             optional.append((setting_name, kind | None, given))
     for host, address in entry.api.hosts.items():
+        if address is None:
+            text = "Where keys are used: the address of your own endpoint"
+            required.append((f"{host}_url", str, setting(text, connection=True)))
+            continue
         text = f"Address in place of {address}, for a proxy or a self-hosted server"
         optional.append((f"{host}_url", str | None, setting(text, default=None, connection=True)))
     provider = make_dataclass(
         f"{name.title()}Provider",
         [*required, *optional],
-        bases=(HttpProvider,),
+        bases=(SlotsProvider if entry.slots else HttpProvider,),
         frozen=True,
         kw_only=True,
     )

@@ -25,11 +25,10 @@ from rotator.integrations.catalog.entry import (
     OLD,
     OWNED,
 )
-from rotator.integrations.catalog.proof_requests import Asks, ProofOfRequests
+from rotator.integrations.catalog.proof_requests import SAFE, Asks
+from rotator.integrations.catalog.proof_slots import ProofOfSlots
 from rotator.integrations.catalog.proof_words import KNOWN_IN, Path_, Wrong, placeholders
 from rotator.integrations.catalog.request import secrets_in
-
-_SAFE = ("GET", "HEAD")  # asked twice where the connection is lost
 
 
 def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
@@ -43,6 +42,8 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
     proof.api()
     proof.by_hand()
     proof.creates()
+    proof.slots()
+    proof.preflight()
     proof.listing()
     proof.one_key()
     proof.switches()
@@ -51,7 +52,7 @@ def prove(data: Mapping[str, Any], reserved: Iterable[str]) -> list[Wrong]:
     return proof.found
 
 
-class _Proof(ProofOfRequests):
+class _Proof(ProofOfSlots):
     """The parts of a file, each of its words looked at by what it stands for."""
 
     def pattern(self) -> None:
@@ -110,13 +111,12 @@ class _Proof(ProofOfRequests):
                     f"'{name}_url' is a setting already",
                     "give the host another name",
                 )
-        if self._map("api", "token"):
-            self._request(("api", "token", "request"), set(), "")
-            self._paths(("api", "token"), needed=("token",))
+        self._token()
         self._auth(("api", "auth"), Asks.ADMIN)
         self._headers(("api", "headers"), Asks.ADMIN)
         asked = [self._map(name) for name in ("list", "read", "deactivate", "reactivate")]
-        for name in ("create", "revoke"):
+        asked += [self._map("slots", name) for name in ("read", "regenerate")]
+        for name in ("create", "revoke", "preflight"):
             asked += [self._map(name, at) for at in range(len(self._list(name)))]
         requests = [one["request"] for one in asked if isinstance(one.get("request"), Mapping)]
         if (
@@ -196,7 +196,7 @@ class _Proof(ProofOfRequests):
                     f"answer: {{id: …}}; {why}",
                 )
             request = self._map(*path, "request")
-            if method := next((name for name in request if name in _SAFE), ""):
+            if method := next((name for name in request if name in SAFE), ""):
                 self.wrong(
                     (*path, "request", method, "=key"),
                     f"a create is never {method}",

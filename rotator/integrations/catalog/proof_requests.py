@@ -21,6 +21,7 @@ from rotator.integrations.catalog.proof_words import (
 )
 from rotator.integrations.catalog.request import secret_named
 
+SAFE = ("GET", "HEAD")  # asked twice where the connection is lost
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 # The name of a header: RFC 9110, 5.1.
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

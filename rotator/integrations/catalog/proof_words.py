@@ -14,7 +14,7 @@ from typing import Any
 import jmespath
 from jmespath.functions import Functions
 
-from rotator.integrations.catalog.entry import ACCESS_TOKEN, KEY, OWNED
+from rotator.integrations.catalog.entry import ACCESS_TOKEN, KEY, OWNED, SLOT
 
 Path_ = tuple[str | int, ...]
 BRACED = re.compile(r"\{([^{}]*)\}")
@@ -23,6 +23,7 @@ KNOWN_IN = {
     "id": "in deactivate, reactivate, revoke, read and a create's `then`",
     "owner": f"in a revoke with `when: {OWNED}`",
     "handle": "in the `wait` of a create",
+    SLOT: "in `slots.regenerate`",
     KEY: "among the secrets of the probe, of whoami, of a create and of revoke",
     ACCESS_TOKEN: "as what `api.token` fetches",
 }

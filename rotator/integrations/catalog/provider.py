@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from rotator.errors import (
     Unsupported,
 )
 from rotator.integrations.catalog import inherited, listing, templates
+from rotator.integrations.catalog.api import Sent
 from rotator.integrations.catalog.creating import CatalogCreates
 from rotator.integrations.catalog.entry import OWNED
 from rotator.integrations.catalog.request import RequestTemplate
@@ -41,7 +43,7 @@ class HttpProvider(CatalogCreates):
 
     @property
     def destroys(self) -> bool:
-        return bool(self.entry.revoke)
+        return self.entry.destroys
 
     @property
     def console(self) -> str | None:
@@ -102,10 +104,11 @@ class HttpProvider(CatalogCreates):
         """Lists the keys: shows that the administrator's credential works, and how full
         a quota is.
         """
+        amiss = list(self._amiss())
         if not self.can_list:
             if self.supplied and not self.destroys:
-                return [] if self.can_probe else [self._untried()]
-            return [Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
+                return amiss if self.can_probe else [*amiss, self._untried()]
+            return [*amiss, Finding(Level.WARNING, f"{self.entry.name} cannot list keys")]
         items = self._items()
         live = sum(record.active for record in listing.records(self._each, items))
         how_full = (
@@ -113,7 +116,13 @@ class HttpProvider(CatalogCreates):
             if self.entry.quota
             else count(live, "key")
         )
-        return [Finding(Level.OK, how_full), *listing.odd_dates(self._each, items)]
+        return [*amiss, Finding(Level.OK, how_full), *listing.odd_dates(self._each, items)]
+
+    def _amiss(self) -> Iterator[Finding]:
+        """What the provider says that speaks against a rotation (`preflight`)."""
+        for one in self.entry.preflight:
+            if reading.pick(one.when, self._call(one.request, {}).json()):
+                yield Finding(Level.ERROR, one.text, one.hint)
 
     def _untried(self) -> Finding:
         """Nobody but consumers shows whether a supplied key works."""
@@ -148,7 +157,7 @@ class HttpProvider(CatalogCreates):
             self.inventory()
             old = self._old(credential)
             given |= inherited.values(self.entry, old, time.time(), None)
-        self._call(switch.request, given, key=credential)
+        self._call(switch.request, given, Sent(key=credential))
 
     def revoke(self, credential: Credential) -> None:
         """Destroys the key.
@@ -169,7 +178,7 @@ class HttpProvider(CatalogCreates):
             if case.when and not (named["owner"] if case.when == OWNED else self._given(case.when)):
                 continue
             try:
-                answer = self._call(case.request, named, key=credential, gone=case.gone)
+                answer = self._call(case.request, named, Sent(key=credential), case.gone)
             except (Conflict, NotFound) as error:
                 last = error
                 continue

@@ -101,6 +101,13 @@ def placeholders(template: Any) -> set[str]:
     return set().union(*map(placeholders, inside))
 
 
+def needed(request: RequestTemplate) -> set[str]:
+    """Every name in it: settings, placeholders and secrets."""
+    path = request.path.replace("{+", "{")
+    parts = [path, request.query, request.json_body, request.form]
+    return placeholders(parts) | request.secrets
+
+
 def _or_nothing(value: Any) -> str:
     return "" if value is None else str(value)
 
@@ -124,13 +131,7 @@ def build(
     form = fill(template.form, values, tidy)
     return http.Request(
         template.method,
-        base.rstrip("/")
-        + _IN_PATH.sub(
-            lambda placeholder: _part(
-                placeholder[2], values.get(placeholder[2]), whole=not placeholder[1]
-            ),
-            template.path,
-        ),
+        base.rstrip("/") + path_of(template, values),
         {
             **_further({**api.headers, **template.headers}, tidy),
             **headers(template.auth or api.auth or Auth(), tidy, values),
@@ -140,6 +141,16 @@ def build(
         {name: _in_form(value) for name, value in form.items()} if form is not None else None,
         tuple(tidy.values()),
         makes_key,
+    )
+
+
+def path_of(template: RequestTemplate, values: Mapping[str, Any]) -> str:
+    """Its path with the values in it, quoted. Raises PermanentError."""
+    return _IN_PATH.sub(
+        lambda placeholder: _part(
+            placeholder[2], values.get(placeholder[2]), whole=not placeholder[1]
+        ),
+        template.path,
     )
 
 
@@ -278,8 +289,13 @@ def data_of(answer: http.Answer) -> Any:
         return None
 
 
-def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> Secret:
-    """The new key in an answer. Raises Unreadable, which shows names only."""
+def secret_in(
+    entry: CatalogEntry, path: str, answer: http.Answer, said: str = "answer.secret"
+) -> Secret:
+    """The new key in an answer. `said` is the word of the file that has the path.
+
+    Raises Unreadable, which shows names only.
+    """
     where = f"{entry.name} answered a create ({answer.status})"
     try:
         data = answer.json() if answer.body.strip() else None
@@ -291,14 +307,12 @@ def secret_in(entry: CatalogEntry, path: str, answer: http.Answer) -> Secret:
     if not isinstance(key, str):
         what = f"{_kind(key)} at `{path}`" if key is not None else f"nothing at `{path}`"
         raise Unreadable(
-            f"{where} without a key: {what} (answer.secret); {fields_of(data)}",
-            "correct answer.secret in the catalog file, or is this another version of the API?",
+            f"{where} without a key: {what} ({said}); {fields_of(data)}",
+            f"correct {said} in the catalog file, or is this another version of the API?",
         )
     secret = Secret(key)  # known to the redactor before anything else is said
     if reason := reading.no_header(key):
-        raise Unreadable(
-            f"{where} with a key that cannot be one: {reason} (answer.secret: `{path}`)"
-        )
+        raise Unreadable(f"{where} with a key that cannot be one: {reason} ({said}: `{path}`)")
     return secret
 
 
