@@ -262,7 +262,10 @@ def file_from_here(word: str) -> str:
     if not word or _unfit(word) or word.startswith("-"):
         return ""
     path = absolute(word, working_directory())
-    return path if not Path(word).is_absolute() and Path(path).is_file() else ""
+    try:
+        return path if not Path(word).is_absolute() and Path(path).is_file() else ""
+    except OSError:  # longer than any file's name, or where nobody may look
+        return ""
 
 
 def _unfit(text: str) -> str:

@@ -429,3 +429,10 @@ def test_a_mistake_is_at_a_place_that_can_be_typed(
         monkeypatch.chdir(here)
         (mistake,) = Directory((folder,)).load().mistakes
         assert mistake.place.startswith(f"{broken}:2"), here
+
+
+def test_an_argument_that_is_longer_than_any_files_name_is_no_file(folder: Path) -> None:
+    """A query, a token of a service: its playbook did not load, nor did any other."""
+    text = f"store: {{uses: command, write: [/bin/true, {'x' * 300}]}}"
+    found = only(folder, f"generate: {{uses: operator}}\n{text}\n")
+    assert len(found.stores) == 1
