@@ -78,7 +78,7 @@ def write(job: Job, call: Call) -> Performed:
     credential = replace(credential, beside=job.then.provider.beside(credential))
     note = Note(credential.id, job.journal.installation, job.rotation.id, job.clock.now())
     entry.store.tidy(call.expect)
-    version = entry.store.write(credential, call.expect, note)
+    version = entry.store.write(entry.as_it_writes(credential), call.expect, note)
     fingerprint = job.journal.fingerprint(credential.values)
     return job.done(Written(version), entry.name, store_version=(entry.name, version, fingerprint))
 

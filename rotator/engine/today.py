@@ -118,9 +118,8 @@ def _taken(holder: Holder, rotation: str, today: Playbook, given_up: Collection[
         data.pop(part, None)
         if part in today.definition:
             data[part] = copy.deepcopy(today.definition[part])
-    named = {entry.name for entry in today.stores}
-    written = _written(holder, rotation, then) - named - set(given_up)
-    data["store"] = [*_entries(data["store"]), *_kept_entries(holder, kept, written)]
+    written = _written(holder, rotation, then) - _named(then, today) - set(given_up)
+    data["store"] = [*_entries(data["store"]), *_kept_entries(kept, then, written)]
     definition = json.dumps({**kept, "data": data})
     return _Taken(rotation, definition, holder.books.load(definition), told)
 
@@ -131,20 +130,27 @@ def _written(holder: Holder, rotation: str, then: Playbook) -> set[str]:
         row = cases.find_rotation(connection, rotation)
     state = cases.state_of(row)
     writes = zip(state.plan.stores, state.writes, strict=False)
-    return {store.name for store, write in writes if write.intended} & {
-        entry.name for entry in then.stores
-    }
+    names = {store.name for store, write in writes if write.intended}
+    # Begun when two could have one name: each of them may have been written
+    return {one.name for one in then.stores if not names.isdisjoint((one.name, one.store.name))}
 
 
-def _kept_entries(holder: Holder, kept: Mapping[str, Any], written: Collection[str]) -> list[Any]:
+def _named(then: Playbook, today: Playbook) -> set[str]:
+    """Stores that today's playbook has, too, by their names of then: who is alone by now has no
+    name that tells it apart.
+    """
+    names, stores = {one.name for one in today.stores}, [one.store for one in today.stores]
+    return {one.name for one in then.stores if one.name in names or one.store in stores}
+
+
+def _kept_entries(kept: Mapping[str, Any], then: Playbook, written: Collection[str]) -> list[Any]:
     """The old playbook's entries of stores that stay.
 
     Raises RefusedError where one means others, too.
     """
     found = []
-    for entry in _entries(kept["data"]["store"]):
-        alone = json.dumps({**kept, "data": {**kept["data"], "store": [entry]}})
-        names = {store.name for store in holder.books.load(alone).stores}
+    for index, entry in enumerate(_entries(kept["data"]["store"])):
+        names = {one.name for one in then.stores if one.entry == index}
         if names & set(written):
             if not names <= set(written):
                 left = ", ".join(sorted(names & set(written)))

@@ -13,6 +13,7 @@ from rotator.model import BESIDE
 from rotator.playbook.mistakes import nearest
 from rotator.playbook.playbook import weaker
 from rotator.playbook.schema import Shape
+from rotator.playbook.store_names import told_apart
 from rotator.playbook.yaml import Path_
 from rotator.plugin import (
     Address,
@@ -45,14 +46,16 @@ def refuse_less_evidence(restarters: Sequence[Entry], shape: Shape, wrong: Wrong
 def joined(
     stores: Sequence[Entry], restarters: Sequence[Entry], provider: Any, wrong: Wrong
 ) -> tuple[list[Entry], list[Entry]]:
-    """Stores and restarters as they work together; `wrong` gets each mistake."""
+    """Stores and restarters as they work together; `wrong` gets each mistake. What a store's entry
+    says has the number of it, too (`entry`).
+    """
     fitted = [
         (_fitted(store, provider, index, wrong), extra)
         for index, (store, extra) in enumerate(stores)
     ]
     single = [
-        (one.with_entry(**extra) if has(one, WithEntry) else one, extra)
-        for store, extra in fitted
+        (one.with_entry(**extra) if has(one, WithEntry) else one, {**extra, "entry": index})
+        for index, (store, extra) in enumerate(fitted)
         for one in each(store)
     ]
     addresses = [store.writes for store, _ in single if has(store, Addressed)]
@@ -65,6 +68,15 @@ def joined(
         (store.read_by(readers) if has(store, ReadBy) else store, extra) for store, extra in single
     ]
     return read, beside
+
+
+def named(stores: Sequence[Entry], wrong: Wrong) -> list[str]:
+    """By what the journal knows each store; one that stands there twice is a mistake."""
+    names = told_apart([store for store, _ in stores])
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            wrong(("store", stores[at][1]["entry"]), f"{name} stands here twice", "keep one")
+    return names
 
 
 def _beside(restarter: Any, addresses: Sequence[Address], index: int, wrong: Wrong) -> Any:

@@ -16,7 +16,7 @@ from rotator.integrations.builtin.provider_probe import ProviderProbe
 from rotator.integrations.prometheus.monitor import PrometheusMonitor
 from rotator.playbook import blackouts, template, wording
 from rotator.playbook.blackouts import Blackouts, Reader
-from rotator.playbook.joining import Entry, each, joined, refuse_less_evidence
+from rotator.playbook.joining import Entry, each, joined, named, refuse_less_evidence
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
 from rotator.playbook.playbook import ChannelEntry, ConsumerEntry, Playbook, StoreEntry
@@ -48,6 +48,10 @@ def _helps(plugin: type[Any]) -> Mapping[str, str]:
     return {setting.name: setting.help for setting in settings_of(plugin)}
 
 
+def _unsaid(path: Path_, text: str, hint: str = "") -> None:
+    """What was begun goes on by it."""
+
+
 class Loader:
     """Loads one document. `mistakes` has everything that was wrong.
 
@@ -69,7 +73,7 @@ class Loader:
         self._document = document
         self._mistakes = mistakes
         self._folder = document.folder or working_directory()
-        self._reader, self._for_all = reader, for_all
+        self._reader, self._for_all, self._kept = reader, for_all, kept
         self._places = Places(self._folder, self._wrong, not kept, foreign)
 
     def load(self, name: str) -> list[Playbook]:
@@ -115,6 +119,7 @@ class Loader:
             return None
         refuse_less_evidence(restarters, shape, self._wrong)
         stores, restarters = joined(stores, restarters, provider, self._wrong)
+        names = named(stores, _unsaid if self._kept else self._wrong)
         if len(self._mistakes) > before:
             return None
         handed = tuple(
@@ -135,8 +140,8 @@ class Loader:
             channels=tuple(channels),
             monitor=monitor,
             stores=tuple(
-                StoreEntry(store.name, store, extra["follows"], extra["create"])
-                for store, extra in stores
+                StoreEntry(name, store, extra["follows"], extra["create"], extra["entry"])
+                for name, (store, extra) in zip(names, stores, strict=True)
             ),
             consumers=tuple(
                 ConsumerEntry(restarter.name, restarter, extra["allow_unhealthy"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,10 +20,23 @@ from rotator.schedules.rules import Due, Rules
 
 @dataclass(frozen=True)
 class StoreEntry:
+    """`name` is its name in the journal, and for people; no other store of the playbook has it.
+    `entry` is the number of its entry there, from 0: one may mean several.
+    """
+
     name: str
     store: Store
     follows: bool = False
     create: bool = False  # it may hold nothing: the key that is made is its first
+    entry: int = 0
+
+    def as_it_writes(self, credential: Credential) -> Credential:
+        """How the key stands in this store, by the name that the store gives itself."""
+        if self.name == self.store.name:
+            return credential
+        own = credential.spelled.get(self.name)
+        spelled = {} if own is None else {self.store.name: own}
+        return replace(credential, spelled=spelled)
 
 
 @dataclass(frozen=True)

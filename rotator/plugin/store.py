@@ -31,7 +31,9 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique in a playbook and the same tomorrow: the journal knows the store by it."""
+        """The same tomorrow: the journal knows the store by it. Where two of a playbook have one,
+        with the settings by which they differ, too.
+        """
 
     @property
     def compare_and_set(self) -> bool:

@@ -598,11 +598,10 @@ def test_one_entry_of_several_stores_is_given_up_by_their_names(bench: Bench) ->
     then = bench.service.playbooks().get("one")
     first, second = (store.name for store in then.stores)
     definition = json.loads(kept(then))
-    with bench.service.session("one") as session:
-        assert len(today._kept_entries(session, definition, {first, second})) == 1
-        assert not today._kept_entries(session, definition, set())
-        with pytest.raises(RefusedError, match="one entry with stores that stay"):
-            today._kept_entries(session, definition, {first})
+    assert len(today._kept_entries(definition, then, {first, second})) == 1
+    assert not today._kept_entries(definition, then, set())
+    with pytest.raises(RefusedError, match="one entry with stores that stay"):
+        today._kept_entries(definition, then, {first})
 
 
 def test_without_the_playbook_nothing_differs_and_the_key_is_the_one_before(lost: Bench) -> None:
@@ -694,3 +693,70 @@ def test_a_plan_tells_a_lost_sealing_key_and_a_wait(bench: Bench) -> None:
     assert [one.text[:14] for one in waits] == ["it would wait:"]
     lost_ = preflight.examine(replace(journal, sealer=None), playbook, time.time()).findings
     assert any(one.text == "there is no sealing key" for one in lost_)
+
+
+def _of_one_name(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[memory.Cell, memory.Cell]:
+    """Two stores that give themselves one name, as a Secret does in two clusters."""
+    monkeypatch.setattr(MemoryStore, "name", property(lambda _: "memory"))
+    book(bench, ("cell: one}", "cell: two}, {uses: memory, cell: one}"))
+    two, one = memory.WORLD.cell("two"), memory.WORLD.cell("one")
+    two.values, two.version = {"key": Secret("mem-of-nobody-xxxxxxxxxxx1")}, 1
+    return one, two
+
+
+def test_what_one_of_two_stores_of_one_name_holds_is_not_taken_for_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that nobody has looked at would be written over, and be in no debt."""
+    one, two = _of_one_name(bench, monkeypatch)
+    report = bench.service.rotate("one")
+    assert report.rotation is not None and report.rotation.outcome is Outcome.REFUSED
+    assert "the stores disagree: memory (cell two)" in report.rotation.problem
+    assert two.values and two.values["key"].reveal() == "mem-of-nobody-xxxxxxxxxxx1"
+    two.values = dict(one.values or {})
+    report = bench.service.rotate("one")
+    assert report.rotation is not None and report.rotation.outcome is Outcome.VERIFIED
+    assert one.values and two.values and one.values["key"] == two.values["key"]
+
+
+def test_an_abandoned_rotation_asks_each_of_two_stores_of_one_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = _of_one_name(bench, monkeypatch)
+    two.values = dict(one.values or {})
+    with monkeypatch.context() as broken:
+
+        def refuse(*_: object) -> None:
+            raise PermanentError("it does not start")
+
+        broken.setattr(MemoryRestarter, "restart", refuse)
+        assert bench.service.rotate("one").code == 4
+    two.values = {"key": Secret("mem-of-nobody-xxxxxxxxxxx1")}
+    with pytest.raises(RefusedError, match=r"the stores do not agree: memory \(cell two\)"):
+        orders.abandon(bench.service, "one", "", "")
+
+
+def test_a_store_whose_namesake_alone_is_named_stays_under_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written: who takes the playbook as it is today does not lose it."""
+    one, two = _of_one_name(bench, monkeypatch)
+    two.values = dict(one.values or {})
+    with monkeypatch.context() as broken:
+
+        def refuse(*_: object) -> None:
+            raise PermanentError("it does not start")
+
+        broken.setattr(MemoryRestarter, "restart", refuse)
+        assert bench.service.rotate("one").code == 4
+    book(
+        bench,
+        ("{uses: memory, cell: two}, ", ""),
+        ("consumers: [one]", "consumers: [one], evidence: read"),
+    )
+    report = resume(bench)
+    assert report.code == 0 and report.rotation is not None
+    names = [store.name for store in report.rotation.plan.stores]
+    assert names == ["memory (cell one)", "memory (cell two)"]
+    assert one.values and two.values and one.values["key"] == two.values["key"]
+    assert bench.live == [bench.stored]

@@ -306,7 +306,8 @@ def build(world: World) -> Playbook:
         provider=provider,
         probes=(ProviderProbe(provider=provider),),
         stores=tuple(
-            StoreEntry(e.name, UnluckyStore(e.store, world), e.follows) for e in playbook.stores
+            StoreEntry(e.name, UnluckyStore(e.store, world), e.follows, entry=e.entry)
+            for e in playbook.stores
         ),
         consumers=tuple(
             ConsumerEntry(e.name, UnluckyRestarter(e.restarter, world)) for e in playbook.consumers
