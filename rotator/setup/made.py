@@ -23,7 +23,7 @@ from rotator.setup.compose_files import looks_secret
 from rotator.setup.composed import Draft
 from rotator.setup.found import Holding, Source, text_of
 from rotator.setup.paths import Found
-from rotator.setup.recognised import OPERATOR, Providers, Recognised
+from rotator.setup.recognised import OF_PLUGINS, OPERATOR, Providers, Recognised
 
 _TEMPORARY = "ASIA"  # how the id of a temporary key of AWS begins
 
@@ -144,6 +144,12 @@ class _Maker:
             )
         if entry is None:
             region = _region(holdings[0].source, keys)
+            if asked := self._asked(told.provider):
+                said.append(
+                    f"rotator makes them itself, by `uses: {told.provider}`, once `{asked}` is"
+                    " known: the IAM user that has the key"
+                )
+                return replace(draft, missing=(asked,), said=tuple(said))
             return replace(draft, settings=region, said=tuple(said))
         source = holdings[0].source
         settings, missing = self.at_hand.settings(told.provider, entry, source.values, source.path)
@@ -154,6 +160,11 @@ class _Maker:
                 " file beside that one alone, or where the environment says the same address"
             )
         return replace(draft, settings=settings, missing=tuple(missing), said=tuple(said))
+
+    @staticmethod
+    def _asked(provider: str) -> str:
+        """What a provider without a catalog file must be told, '' where nothing is missing."""
+        return next((what for name, _, what in OF_PLUGINS.values() if name == provider), "")
 
     def _name(self, provider: str, holding: Holding) -> str:
         """The provider's, for the first of its keys; else the variable's; else with a number."""

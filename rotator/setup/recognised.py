@@ -25,6 +25,11 @@ SEVERAL: Mapping[str, Mapping[str, str]] = {
     }
 }
 PUBLIC = "access_key_id"
+# Variables of providers that no catalog file describes: the provider, what people call it, and the
+# setting that no environment tells
+OF_PLUGINS: Mapping[str, tuple[str, str, str]] = {
+    "AWS_BEARER_TOKEN_BEDROCK": ("aws-bedrock", "Amazon Bedrock", "user")
+}
 # What stands before a name that else is another provider's: AZURE_OPENAI_API_KEY
 _OTHERS = ("AZURE_",)
 OPERATOR = "operator"  # who makes a key that no provider of ours does
@@ -47,11 +52,16 @@ class Providers:
         self.entries = {name: catalog.entry(path) for name, path in files.items()}
         self._by_name = {
             variable: name for name, entry in self.entries.items() for variable in entry.env
-        }
+        } | {variable: provider for variable, (provider, *_) in OF_PLUGINS.items()}
 
     def name(self, provider: str) -> str:
         """What people call it."""
-        return self.entries[provider].name if provider in self.entries else provider
+        called = {name: said for name, said, _ in OF_PLUGINS.values()}
+        return (
+            self.entries[provider].name
+            if provider in self.entries
+            else called.get(provider, provider)
+        )
 
     def of(self, names: Sequence[str], value: Secret | None) -> Recognised:
         """`names`: what the place and the programs call the variable."""

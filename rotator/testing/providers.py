@@ -163,7 +163,7 @@ class ProviderContract(PluginContract):
         self, unreachable: Provider
     ) -> None:
         """A refusal would prove a key's end; an empty list would hide what a lost create left."""
-        key = Credential({}, "kitkey0123456789")
+        key = Credential({}, "kitkey01234567890123")
         for call in (
             unreachable.inventory,
             lambda: unreachable.generate(LABEL, None),

@@ -19,8 +19,8 @@ def index() -> str:
     lines = [
         "# Providers\n",
         "What comes with rotator. One that is not here is [one YAML file](catalog.md), or, where it"
-        " has no API for keys, `uses: operator`. AWS access keys are `uses: aws-iam`"
-        " ([AWS](aws.md)).\n",
+        " has no API for keys, `uses: operator`. AWS access keys are `uses: aws-iam`,"
+        " API keys of Amazon Bedrock `uses: aws-bedrock` ([AWS](aws.md)).\n",
         "| provider | `uses:` | a key is made by | and destroyed by | can be switched off | last use |"
         " access without a key |",
         "|---|---|---|---|---|---|---|",

@@ -245,6 +245,19 @@ def test_azures_account_stands_beside_its_key(
     assert offline.code == 0 and not offline.err, offline
 
 
+def test_a_key_of_bedrock_is_recognised(run: Run, world: Path) -> None:  # noqa: F811
+    """Whose it is, no variable says: a person makes it until that is known."""
+    key = "ABSKQmVkcm9ja0FQSUtleS0" + "Ab1" * 40
+    (world / ".env").write_text(f"AWS_BEARER_TOKEN_BEDROCK={key}\nAWS_DEFAULT_REGION=eu-west-1\n")
+    (made,) = run("init", "--json").json["playbooks"]
+    assert made["playbook"] == "aws-bedrock"
+    text = (world / "playbooks" / "aws-bedrock.yaml").read_text()
+    assert "by `uses: aws-bedrock`, once `user` is known" in text and key not in text
+    assert playbook(world, "aws-bedrock")["generate"]["uses"] == "operator"
+    offline = run("plan", "--offline")
+    assert offline.code == 0 and not offline.err, offline
+
+
 def test_no_playbook_is_written_over_and_none_twice(run: Run, world: Path) -> None:  # noqa: F811
     """Not the one that has the store already, and not a file that only has the name."""
     guide(world)

@@ -1,11 +1,11 @@
-"""AWS: Secrets Manager, SSM parameters, IAM access keys, ECS services, KMS."""
+"""AWS: Secrets Manager, SSM parameters, IAM access keys, Bedrock API keys, ECS services, KMS."""
 
 from __future__ import annotations
 
 from rotator.plugin import Integration, Wrapping
 
 PLUGINS = Integration(
-    providers={"aws-iam": "iam:AwsIamProvider"},
+    providers={"aws-bedrock": "bedrock:AwsBedrockProvider", "aws-iam": "iam:AwsIamProvider"},
     stores={
         "aws-secrets-manager": "secrets_manager:AwsSecretsManagerStore",
         "aws-ssm": "ssm:AwsSsmStore",

@@ -21,7 +21,7 @@ from rotator.errors import (
 )
 from rotator.secret import redact
 
-_MAKES_KEY = "iam:create_access_key"
+_MAKES_KEY = ("iam:create_access_key", "iam:create_service_specific_credential")
 _BUSY = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 _BROKEN = {
     "InternalFailure",
@@ -97,7 +97,7 @@ def _of_code(error: Any, what: str, safe: bool) -> RotatorError:
         error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
     )
     words = f"{what}: {code}: {redact(str(details.get('Message', '')))}"
-    if what == _MAKES_KEY:  # nothing of the answer: the new key may stand in it
+    if what in _MAKES_KEY:  # nothing of the answer: the new key may stand in it
         known = code in (*_DENIED, *_GONE, *_BUSY, *_BROKEN, "LimitExceeded")
         words = f"{what}: {code if known else f'an error ({status})'}"
     if code in _DENIED or status in (401, 403):

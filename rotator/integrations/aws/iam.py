@@ -17,7 +17,8 @@ from rotator.counting import count
 from rotator.durations import Seconds
 from rotator.errors import AccessDenied, NotFound, PermanentError, Rejected, Unreadable, Unsupported
 from rotator.integrations.aws import client as aws
-from rotator.integrations.aws.client import Account, AwsConnection
+from rotator.integrations.aws.client import Account
+from rotator.integrations.aws.principals import AwsPrincipals
 from rotator.model import (
     Credential,
     Finding,
@@ -41,7 +42,7 @@ _REFUSED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwsIamProvider(ProviderDefaults, AwsConnection):
+class AwsIamProvider(ProviderDefaults, AwsPrincipals):
     """Access keys of an IAM user: two at most, so the second place must be free, or hold an old key
     of rotator's.
 
@@ -98,10 +99,10 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
                     " …}`, or a `profile:`",
                 )
             )
-        return found
+        return found + self.about_signing(mine, self._listed)
 
     def generate(self, label: Label, like: Credential | None) -> Credential | NotYet:
-        answer = aws.call(self.account, "iam", "create_access_key", safe=False, **self._of_user())
+        answer = self.iam("create_access_key", safe=False, **self._of_user())
         made = answer.get("AccessKey", {})
         if not made.get("SecretAccessKey") or not made.get("AccessKeyId"):
             raise Unreadable(
@@ -119,10 +120,11 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
         raise Unsupported("IAM shows a secret access key only once")
 
     def inventory(self) -> list[KeyRecord]:
-        found = aws.pages(
-            self.account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user()
-        )
+        found = self.as_first_or_second(self._listed)
         return reading.distinct(self._record(item) for item in found)
+
+    def _listed(self, account: Account) -> list[Any]:
+        return aws.pages(account, "iam", "list_access_keys", "AccessKeyMetadata", **self._of_user())
 
     def _record(self, item: Mapping[str, Any]) -> KeyRecord:
         key_id = reading.key_id(item.get("AccessKeyId"))
@@ -130,9 +132,7 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
             raise PermanentError(
                 "IAM lists an access key without an id", "is the endpoint's address right?"
             )
-        used = aws.call(
-            self.account, "iam", "get_access_key_last_used", safe=True, AccessKeyId=key_id
-        )
+        used = self.iam("get_access_key_last_used", safe=True, AccessKeyId=key_id)
         last = used.get("AccessKeyLastUsed", {}).get("LastUsedDate")
         return KeyRecord(
             key_id,
@@ -150,18 +150,12 @@ class AwsIamProvider(ProviderDefaults, AwsConnection):
 
     def _switch(self, credential: Credential, status: str) -> None:
         wanted = {"AccessKeyId": _id(credential), "Status": status, **self._of_user()}
-        aws.call(self.account, "iam", "update_access_key", safe=True, **wanted)
+        self.iam("update_access_key", safe=True, **wanted)
 
     def revoke(self, credential: Credential) -> None:
         try:
-            aws.call(
-                self.account,
-                "iam",
-                "delete_access_key",
-                safe=True,
-                AccessKeyId=_id(credential),
-                **self._of_user(),
-            )
+            wanted = {"AccessKeyId": _id(credential), **self._of_user()}
+            self.iam("delete_access_key", safe=True, **wanted)
         except NotFound:
             return
 
