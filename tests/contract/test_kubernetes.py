@@ -1140,7 +1140,10 @@ def test_a_pod_that_was_ordered_once_it_was_calm_is_not_doubted(
     restarter = KubernetesRestarter(workloads=["deployment/api"], calm=40.0)
     monkeypatch.setattr(Cluster, "outages", [(1000.0, 1010.9)])
     monkeypatch.setattr(Cluster, "skew", 0.6)
-    told = {name.format(mark=restarter._mark): text for name, text in annotations.items()}
+    told = {
+        name.format(mark=kube_rollouts.mark_of(["deployment/api"])): text
+        for name, text in annotations.items()
+    }
     meta = {"name": "api-1", "creationTimestamp": "1970-01-01T00:17:31Z", "annotations": told}
     assert restarter._doubtful({"kind": "Pod", "metadata": meta}, since=1005.0) is not proven
 

@@ -15,7 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from rotator.clients.marks import free
 from rotator.errors import ConfigError, NotFound, PermanentError
 from rotator.integrations.docker import swarm
 from rotator.integrations.docker.client import EngineConnection
@@ -96,13 +98,13 @@ class SwarmRestarter(EngineConnection):
             return None
         return f"swarm {', '.join(sorted(self.services))} of {swarm.swarm_id(self)}"
 
-    @property
-    def _mark(self) -> str:
+    def _mark(self, spec: dict[str, Any], change: str) -> str:
         """The label of containers in which this playbook leaves its changes: another one's, for the
         same service, stays beside it.
         """
         what = json.dumps(sorted(self.secrets or self.services))
-        return f"{PREFIX}{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+        mark = f"{PREFIX}{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+        return mark if self.secrets else free(marks(spec["TaskTemplate"]), mark, change)
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
@@ -145,7 +147,7 @@ class SwarmRestarter(EngineConnection):
             swarm.update(
                 self,
                 service["ID"],
-                lambda spec: put(spec, self._mark, change.id, newest),
+                lambda spec: put(spec, self._mark(spec, change.id), change.id, newest),
             )
         return None
 

@@ -26,7 +26,7 @@ from rotator.integrations.kubernetes import rollouts as kube_rollouts
 from rotator.integrations.kubernetes import views as kube_views
 from rotator.integrations.kubernetes import workloads as kube_workloads
 from rotator.integrations.kubernetes.cluster import ClusterConnection, SecretRef
-from rotator.integrations.kubernetes.objects import Pod, Workload, meta, moment, named
+from rotator.integrations.kubernetes.objects import Pod, Workload, meta, moment, named, template
 from rotator.integrations.kubernetes.users import KINDS, REVISIONS, Scope, scopes, whose
 from rotator.integrations.kubernetes.views import Objects
 from rotator.model import Change, Evidence, Finding, Instance, Level, NotYet, Progress
@@ -117,13 +117,13 @@ class KubernetesRestarter(ClusterConnection):
     def evidence(self) -> Evidence:
         return Evidence.READ if self.env else Evidence.STARTED
 
-    @property
-    def _mark(self) -> str:
+    def _mark(self, target: Workload, change: str) -> str:
         """Where this playbook leaves its changes: the same workload may take the Secret of another
-        playbook, too.
+        playbook, too, or be listed in one whose stores are elsewhere.
         """
         secrets = [f"{ref.namespace}/{ref.name}#{key}" for ref in self.secrets for key in ref.keys]
-        return kube_rollouts.mark_of(secrets or self.workloads)
+        mark = kube_rollouts.mark_of(secrets or self.workloads)
+        return mark if secrets else kube_rollouts.free_mark(template(target), mark, change)
 
     # --- what the engine asks ---
     def preflight(self) -> list[Finding]:
@@ -217,7 +217,8 @@ class KubernetesRestarter(ClusterConnection):
         now = self.cluster.get(where)
         if now is None or kube_rollouts.made_for({**now, "kind": target["kind"]}, change.id):
             return
-        patch = kube_rollouts.restart_patch(self._mark, change.id, time.time())
+        mark = self._mark({**now, "kind": target["kind"]}, change.id)
+        patch = kube_rollouts.restart_patch(mark, change.id, time.time())
         done = self.cluster.patch(where, patch, safe=True)
         events.record(
             self.cluster,

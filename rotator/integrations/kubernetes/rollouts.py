@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rotator.clients import marks
 from rotator.integrations.kubernetes.objects import (
     ROLLOUT,
     Pod,
@@ -62,6 +63,11 @@ def mark_of(what: Iterable[str]) -> str:
     return f"{_MARK}{hashlib.sha256(json.dumps(sorted(what)).encode()).hexdigest()[:10]}"
 
 
+def free_mark(of_pods: Template, mark: str, change: str) -> str:
+    """The annotation for this change, where nothing but the workloads tells what is restarted."""
+    return marks.free(_annotations(of_pods), mark, change)
+
+
 def made_for(maker: Workload | Pod, change: str) -> bool:
     """Whether its pods are to be restarted for the change, or a pod was; by whichever playbook."""
     return any(text.partition("@")[0] == change for text in _marks(template(maker)))
@@ -69,19 +75,16 @@ def made_for(maker: Workload | Pod, change: str) -> bool:
 
 def ordered_at(of_pods: Template) -> float:
     """When the last change of a template was ordered (Unix seconds); 0 without one."""
-    return max(map(_time_of, _marks(of_pods)), default=0.0)
+    return max(map(marks.ordered_at, _marks(of_pods)), default=0.0)
 
 
 def _marks(of_pods: Template) -> list[str]:
-    annotations = (of_pods.get("metadata") or {}).get("annotations") or {}
-    return [str(text) for name, text in annotations.items() if name.startswith(_MARK)]
+    return [text for name, text in _annotations(of_pods).items() if name.startswith(_MARK)]
 
 
-def _time_of(text: str) -> float:
-    try:
-        return float(text.partition("@")[2] or 0)
-    except ValueError:
-        return 0.0
+def _annotations(of_pods: Template) -> dict[str, str]:
+    found = (of_pods.get("metadata") or {}).get("annotations") or {}
+    return {name: str(text) for name, text in found.items()}
 
 
 def restarted_at(of_pods: Template) -> float:
