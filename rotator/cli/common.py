@@ -20,16 +20,23 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 def service(way: str = "cli", observe: Any = None) -> Service:
     """The service of this process, with the redactor told about keys' patterns."""
     from rotator import settings
-    from rotator.cli.log import logging
     from rotator.usecases.service import Service
 
     know_key_patterns()
     _may_open_files()
-    found = settings.load()
-    if observe is None:
-        return _traced(Service(found, way))
-    observing = logging(observe, found.log_level.lower(), found.log_format)
-    return _traced(Service(found, way, observe=observing, waits=observe.waits))
+    found = _traced(Service(settings.load(), way))
+    if observe is not None:
+        watch(found, observe)
+    return found
+
+
+def watch(found: Service, observe: Any) -> None:
+    """Each call and what is waited for is told to `observe`, and logged."""
+    from rotator.cli.log import logging
+
+    level = found.settings.log_level.lower()
+    found.observe = logging(observe, level, found.settings.log_format)
+    found.waits = observe.waits
 
 
 def _traced(found: Service) -> Service:

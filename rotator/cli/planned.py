@@ -59,7 +59,7 @@ def _offline(names: Sequence[str], as_json: bool) -> int:
     of_named = [one for name in names for one in loaded.mistakes_of(name)]
     wrong = of_named if names else loaded.mistakes
     right = [name for name in names or sorted(loaded.playbooks) if not loaded.mistakes_of(name)]
-    planned = [unasked(loaded.get(name)) for name in dict.fromkeys(right)]
+    planned = [unasked(loaded.get(name)) for name in loaded.meant(right)]
     code = (End.MISTAKE if wrong else End.SAID).code
     for mistake in wrong:
         words.say(f"{mistake.place}: {mistake.text}", mistake.hint)
@@ -87,7 +87,7 @@ def plans(
     asked = Asked(compromised, revoke_first, key)
     with closing(service()) as opened:
         loaded = opened.playbooks()
-        planned = [plan(opened, name, asked, loaded) for name in dict.fromkeys(names)]
+        planned = [plan(opened, name, asked, loaded) for name in loaded.meant(names)]
     code = worst(_exit_code(one) for one in planned)
     if as_json:
         return shapes.answer(code, playbooks=[_json(one) for one in planned])

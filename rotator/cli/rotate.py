@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from rotator.cli.common import (
     reason_option,
     service,
     wait_option,
+    watch,
 )
 from rotator.cli.running import reports_as_json
 from rotator.cli.stopping import ends_in_order
@@ -104,14 +106,15 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.cli.steps import StepView
     from rotator.usecases.report import code_of
 
-    names = list(dict.fromkeys(names))
-    view = StepView(names if len(names) > 1 else (), quiet=as_json)
-    with closing(service(observe=view), view) as found, ends_in_order(found):
-        found.expect(names, request.compromised)
-        if not as_json and len(names) == 1:
-            _headline(found, names[0])
-        reports = found.rotate_all(names, request)
-        view.close()
+    with closing(service()) as found, ends_in_order(found):
+        names = found.playbooks().meant(names)
+        view = StepView(names if len(names) > 1 else (), quiet=as_json)
+        with contextlib.closing(view):
+            watch(found, view)
+            found.expect(names, request.compromised)
+            if not as_json and len(names) == 1:
+                _headline(found, names[0])
+            reports = found.rotate_all(names, request)
         code = code_of(reports, request.wait)
         if as_json:
             return reports_as_json(found, reports, code, view)

@@ -45,6 +45,8 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     fingerprint = baseline.fingerprint(
         playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked
     )
+    if not leaked:
+        _refuse_one_key_of_two(journal, playbook, fingerprint)
     findings: list[Finding] = []
     # The way back needs nothing of the provider's list.
     if playbook.provider.can_list and not rotation.back:
@@ -69,6 +71,20 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     findings += lowered(shown.findings, rotation.back or leaked)
     known = old if old and old.values else None
     return Measured(key, known, dead, stores.versions, tuple(findings), shown.others, stores.untold)
+
+
+def _refuse_one_key_of_two(journal: Journal, playbook: Playbook, fingerprint: str) -> None:
+    """Raises RefusedError where another key of the pool is the same one: whoever uses that would be
+    left with a dead key.
+    """
+    for name, stores in playbook.pool if fingerprint else ():
+        for entry in stores:
+            held = entry.store.read()
+            if held and held.values and journal.fingerprint(held.values) == fingerprint:
+                raise RefusedError(
+                    f"{name} of the same pool has the same key ({entry.name})",
+                    "give each of them a key of its own, or take one out of the pool",
+                )
 
 
 def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:

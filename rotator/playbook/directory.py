@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,8 +51,20 @@ class Loaded:
         broken = self.mistakes_of(name)
         if broken:
             raise ConfigError(f"{broken[0].place}: {broken[0].text}", broken[0].hint)
+        if (several := self.meant([name])) != [name]:
+            raise ConfigError(f"{name} is several playbooks: {', '.join(several)}", "name one")
         hint = nearest(name, self.playbooks) if self.playbooks else _directories()
         raise ConfigError(f"there is no playbook '{name}' in {', '.join(self._places())}", hint)
+
+    def meant(self, names: Iterable[str]) -> list[str]:
+        """The playbooks that these names mean, each once: a file that makes several bears the name
+        of all of them. What nobody knows stays as it is.
+        """
+        found: list[str] = []
+        for name in names:
+            series = [one.name for one in self.playbooks.values() if one.series == name]
+            found += series if series and name not in self.playbooks else [name]
+        return list(dict.fromkeys(found))
 
     def _places(self) -> Iterator[str]:
         """The directories that were looked at, and what is wrong with each."""

@@ -19,7 +19,13 @@ from rotator.playbook.blackouts import Blackouts, Reader
 from rotator.playbook.joining import Entry, each, joined, named, refuse_less_evidence
 from rotator.playbook.mistakes import Mistake, PlaybookMistakes, nearest
 from rotator.playbook.places import Places, in_folder, working_directory
-from rotator.playbook.playbook import ChannelEntry, ConsumerEntry, Playbook, StoreEntry
+from rotator.playbook.playbook import (
+    ChannelEntry,
+    ConsumerEntry,
+    Playbook,
+    StoreEntry,
+    as_pool,
+)
 from rotator.playbook.registry import CHANNEL, KINDS, Registry, helps_below, settings_of
 from rotator.playbook.schema import NOT_YET, Shape, Told
 from rotator.playbook.yaml import Document, Path_
@@ -77,17 +83,22 @@ class Loader:
         self._places = Places(self._folder, self._wrong, not kept, foreign)
 
     def load(self, name: str) -> list[Playbook]:
-        """The playbooks of the document: one, or one for each entry of `for_each`."""
+        """The playbooks of the document: one, or one for each entry of `for_each` or `pool`."""
         data = self._document.data
         if not isinstance(data, dict):
             self._wrong((), "a playbook is a mapping", "it begins with `generate:` and `store:`")
             return []
-        variants = data.get("for_each")
-        named: Iterable[tuple[str, dict[str, Any]]] = [(name, data)]
+        variants, pool = data.get("for_each"), data.get("pool")
+        if isinstance(pool, list):
+            pooled = template.pooled(name, data, self._wrong)
+            return as_pool(self._made_of(name, pooled))
         if isinstance(variants, list):
-            named = template.filled(name, data, variants, self._wrong)
+            return self._made_of(name, template.filled(name, data, variants, self._wrong))
+        return self._made_of("", [(name, data)])
+
+    def _made_of(self, series: str, named: Iterable[tuple[str, dict[str, Any]]]) -> list[Playbook]:
         playbooks = [self._playbook(name, data) for name, data in named]
-        return [playbook for playbook in playbooks if playbook is not None]
+        return [dataclasses.replace(one, series=series) for one in playbooks if one is not None]
 
     def _wrong(self, path: Path_, text: str, hint: str = "") -> None:
         self._mistakes.append(self._document.mistake(path, text, hint))

@@ -81,6 +81,9 @@ class Playbook:
     blackouts: Blackouts = blackouts.NONE
     channels: tuple[ChannelEntry, ...] = ()
     monitor: Monitor | None = None
+    series: str = ""  # the name of its file, where that makes several
+    # The other keys of its pool: their playbooks' names and stores
+    pool: tuple[tuple[str, tuple[StoreEntry, ...]], ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -183,3 +186,11 @@ def _evidence(wanted: Evidence, best: Evidence) -> Evidence:
 def weaker(best: Evidence, wanted: Evidence) -> bool:
     """Whether the best that can be shown is less than what the playbook wants."""
     return _STRENGTH.index(best) < _STRENGTH.index(wanted)
+
+
+def as_pool(playbooks: list[Playbook]) -> list[Playbook]:
+    """Each knows the other keys of the pool."""
+    return [
+        replace(one, pool=tuple((each.name, each.stores) for each in playbooks if each is not one))
+        for one in playbooks
+    ]

@@ -24,7 +24,7 @@ from rotator.schedules.opening import Opening
 ANY_NODE = "*"
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # Keys of later versions: refused as such, never ignored.
-NOT_YET = {"approval", "pool", "seen"}
+NOT_YET = {"approval", "seen"}
 
 
 class Model(BaseModel):
@@ -287,6 +287,13 @@ class Shape(Model):
         min_length=1,
         max_length=200,
         description="Rotations of one group never overlap: one waits until the other has ended",
+    )
+    pool: list[str] | None = Field(
+        None,
+        description=(
+            "Keys that serve side by side, for instance [OPENAI_API_KEY, OPENAI_API_KEY_1]: one"
+            " playbook for each, one at a time; {member} is filled in"
+        ),
     )
     for_each: list[dict[str, Any]] | None = Field(
         None, description="One playbook for each; {name} is filled in"

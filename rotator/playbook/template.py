@@ -1,4 +1,4 @@
-"""`for_each`: a playbook filled in once for each entry."""
+"""`for_each` and `pool`: a playbook filled in once for each entry, or each key of a pool."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from rotator.playbook.yaml import Path_
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_FILLED = 20_000_000  # bytes, of all playbooks that one file makes
+_MEMBER = "{member}"
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _PART = 50  # what a part takes besides its letters, in bytes
 
 
@@ -42,6 +44,47 @@ def filled(
             wrong(("for_each", index), text, f"add `{missing}: …` to it")
             continue
         yield f"{name}-{variant['name']}", playbook
+
+
+def pooled(
+    name: str, data: dict[str, Any], wrong: Callable[[Path_, str, str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The playbooks of a pool, by name, each for one of its keys. They are named by their keys, so
+    that none gets another's history where the list gets longer or shorter. Their rotations never
+    overlap; `wrong` gets each mistake.
+    """
+    keys = data["pool"]
+    if "for_each" in data:
+        wrong(("pool",), "a playbook has `pool` or `for_each`, not both", "a file for each pool")
+        return
+    if len(keys) < 2:
+        wrong(("pool",), "a pool has several keys", "`pool: [OPENAI_API_KEY, OPENAI_API_KEY_1]`")
+    rest = {key: value for key, value in data.items() if key != "pool"}
+    if not any(_MEMBER in part for part in _parts(rest.get("store")) if isinstance(part, str)):
+        text = f"no store says {_MEMBER}: all keys of the pool would be one"
+        wrong(("pool",), text, f"for instance `key: '{_MEMBER}'`")
+        return
+    seen: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            wrong(
+                ("pool", index), f"{key!r} cannot be a key's name", "for instance OPENAI_API_KEY_1"
+            )
+            continue
+        member = key.lower()
+        if member in seen:
+            wrong(("pool", index), f"{key} is in the pool twice", "each key once")
+            continue
+        seen[member] = index
+        try:
+            playbook = fill(rest, {"member": key})
+        except KeyError as error:
+            text = (
+                f"{{{error.args[0]}}} stands in the playbook, and a pool fills in {_MEMBER} alone"
+            )
+            wrong(("pool",), text, "`for_each` has values of your own")
+            return
+        yield f"{name}-{member}", {"group": name, **playbook}
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:

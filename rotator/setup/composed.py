@@ -15,6 +15,7 @@ from rotator.setup.found import NONE, READ, STARTED, Holding, text_of
 from rotator.setup.recognised import OPERATOR, PUBLIC, SEVERAL
 from rotator.views.environment_keys import probe_address
 
+MEMBER = "{member}"  # what a pool fills in
 _WEAKEST = (NONE, STARTED, READ)
 # No restart, and nobody to ask: consumers that nobody found would run on with a key that dies
 _LONG = "30d"
@@ -34,6 +35,8 @@ class Draft:
     missing: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    # Of a pool: the drafts that each of its keys would have by itself, the first one's first
+    pool: tuple[Draft, ...] = ()
 
     @property
     def is_operator(self) -> bool:
@@ -52,6 +55,8 @@ class Draft:
     def consumers(self) -> list[dict[str, Any]]:
         """Each once; variables of the same consumer in two places are one entry."""
         every = [user for holding in self.holdings for user in holding.users]
+        if self.pool:
+            every = [as_member(user, one.name) for one in self.holdings for user in one.users]
         return [one for index, one in enumerate(every) if one not in every[:index]]
 
     @property
@@ -62,7 +67,7 @@ class Draft:
             if self.keys:
                 store["keys"] = dict(self.keys)
             elif not one.source.whole:
-                store["key"] = one.name
+                store["key"] = MEMBER if self.pool else one.name
             if store not in found:
                 found.append(store)
         return found
@@ -72,6 +77,11 @@ class Draft:
         """The weakest that any of the consumers can show."""
         shown = [_shown(one) for one in self.consumers] or [NONE]
         return min(shown, key=_WEAKEST.index)
+
+
+def as_member(consumer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A consumer as a pool says it, for each of its keys."""
+    return {key: MEMBER if value == name else value for key, value in consumer.items()}
 
 
 def _shown(consumer: Mapping[str, Any]) -> str:
@@ -86,6 +96,7 @@ def text(draft: Draft, entry: CatalogEntry | None) -> str:
     lines = [
         *_above(draft, entry),
         f"description: {_described(draft, entry)}",
+        *_pool(draft),
         *_generate(draft, entry),
     ]
     lines += ["store:", *(f"  - {_flow(store)}" for store in draft.stores)]
@@ -99,9 +110,16 @@ def text(draft: Draft, entry: CatalogEntry | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pool(draft: Draft) -> Iterator[str]:
+    if draft.pool:
+        yield f"pool: {_flow([one.name for one in draft.holdings])}  # rotated one after the other"
+
+
 def _above(draft: Draft, entry: CatalogEntry | None) -> Iterator[str]:
     shown = f" ({draft.hint})" if draft.hint else ""
-    for index, holding in enumerate(draft.holdings):
+    for one in draft.pool:
+        yield f"# {told(one.holdings[0].shown)}{f' ({one.hint})' if one.hint else ''}."
+    for index, holding in enumerate(() if draft.pool else draft.holdings):
         again = "The same key: " if index else ""
         yield f"# {again}{told(holding.shown)}{'' if index else shown}."
     for sentence in draft.said:
@@ -118,7 +136,8 @@ def _help(entry: CatalogEntry, name: str) -> str:
 
 def _described(draft: Draft, entry: CatalogEntry | None) -> str:
     of = entry.name if entry is not None else draft.name
-    return _scalar(f"the key of {of} in {draft.holdings[0].source.shown}")
+    keys = "a key" if draft.pool else "the key"
+    return _scalar(f"{keys} of {of} in {draft.holdings[0].source.shown}")
 
 
 def _generate(draft: Draft, entry: CatalogEntry | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rotator.playbook.registry import Registry
 from rotator.playbook.yaml import load as load_yaml
 from rotator.plugin import Provider
 from rotator.secret import Secret
-from rotator.setup import composed, matched, recognised
+from rotator.setup import composed, matched, pools, recognised
 from rotator.setup.at_hand import AtHand
 from rotator.setup.compose_files import looks_secret
 from rotator.setup.composed import Draft
@@ -70,7 +70,7 @@ def make(found: Found, into: Path, directory: Directory, at_hand: AtHand) -> Ini
     done = Initialised(said=list(found.said), places=[source.shown for source in found.sources])
     drafts, said = maker.drafts(found.sources)
     done.said += said
-    done.made += [maker.made(draft) for draft in drafts]
+    done.made += [one for draft in pools.pooled(drafts) for one in maker.made_of(draft)]
     return done
 
 
@@ -180,6 +180,16 @@ class _Maker:
         return self.into.glob("*.y*ml") if self.into.is_dir() else ()
 
     # --- one playbook ---
+    def made_of(self, draft: Draft) -> list[Made]:
+        """One for all keys of a pool, unless one of them has a playbook already."""
+        entry = self.providers.entries.get(draft.provider)
+        if draft.pool and any(
+            playbook is None or self._owner(playbook)
+            for playbook in (self._load(one, entry)[0] for one in draft.pool)
+        ):
+            return [self.made(one) for one in draft.pool]
+        return [self.made(draft)]
+
     def made(self, draft: Draft) -> Made:
         """Write it, unless a playbook has one of its stores already."""
         entry = self.providers.entries.get(draft.provider)
@@ -191,17 +201,22 @@ class _Maker:
             return self._result(draft, None, (f"no playbook can be written: {mistakes}",))
         if (owner := self._owner(playbook)) is not None:
             return self._result(replace(draft, name=owner), None, ())
-        value = draft.holdings[0].value
-        if not draft.is_operator and value and playbook.provider.can_list:
-            known = matched.match(playbook.provider, value, _id(draft, playbook.provider))
-            sentence = (
-                matched.words(known.record, self.providers.name(draft.provider))
-                if known.record
-                else known.why
-            )
-            draft = replace(draft, said=(*draft.said, sentence))
+        if not draft.is_operator and playbook.provider.can_list:
+            known = [self._known(one, playbook.provider) for one in draft.pool or (draft,)]
+            draft = replace(draft, said=(*draft.said, *filter(None, known)))
         path = self._write(draft, entry)
         return self._result(draft, path, draft.said)
+
+    def _known(self, draft: Draft, provider: Provider) -> str:
+        """Which key of the provider's list it is, or why that is not sure; '' where its value is
+        not known.
+        """
+        [value, *_] = (one.value for one in draft.holdings)
+        if not value:
+            return ""
+        known = matched.match(provider, value, _id(draft, provider))
+        named = self.providers.name(draft.provider)
+        return matched.words(known.record, named) if known.record else known.why
 
     def _result(self, draft: Draft, path: Path | None, said: tuple[str, ...]) -> Made:
         entry = self.providers.entries.get(draft.provider)

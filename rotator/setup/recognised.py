@@ -112,6 +112,11 @@ def administrative(name: str, entries: Mapping[str, CatalogEntry]) -> str:
     return ""
 
 
+def pool_of(name: str) -> str:
+    """What the names of one pool's keys have in common: OPENAI_API_KEY of OPENAI_API_KEY_1."""
+    return _NUMBER.sub("", name)
+
+
 def slug(name: str) -> str:
     """A playbook's name for a variable: `azure-openai` of AZURE_OPENAI_API_KEY."""
     short = re.sub(r"_?(?:API_?KEY|API_?TOKEN|TOKEN|KEY)(?=_\d+$|$)", "", _plain(name))

@@ -1,7 +1,10 @@
-"""Ten keys of one service that are due together: one restart, under traffic, by the daemon."""
+"""Several keys of one service, under traffic: ten that are due together restart it once, by the
+daemon; those of a pool go one after the other.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rotator.clients import procfs
-from rotator.demo.world import Traffic
+from rotator.demo.world import Traffic, _installed
 from rotator.secret import Secret
 from tests.acceptance.daemons import Machine
 from tests.acceptance.many_keys import KEY
@@ -20,15 +23,13 @@ KEYS = 10
 
 
 class Service(Machine):
-    """One process that takes ten keys from its .env, a playbook for each, and requests that need
-    all ten.
-    """
+    """One process that takes several keys from its .env, and requests that need all of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: int) -> None:
         super().__init__(folder, 0)
         self.home = folder / "app" / "many"
         self.home.mkdir()
-        self.variables = [f"{KEY}{number}" for number in range(KEYS)]
+        self.variables = [f"{KEY}{number}" for number in range(keys)]
         values = [self.first, *(self.made_by_hand(name) for name in self.variables[1:])]
         lines = zip(self.variables, values, strict=True)
         (self.home / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines))
@@ -89,9 +90,9 @@ class Service(Machine):
         super().close()
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    found = Service(tmp_path)
+@contextlib.contextmanager
+def serving(folder: Path, keys: int) -> Iterator[Service]:
+    found = Service(folder, keys)
     try:
         yield found
     finally:
@@ -99,7 +100,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.mark.slow
-def test_ten_keys_of_one_service_that_are_due_together_restart_it_once(service: Service) -> None:
+def test_ten_keys_of_one_service_that_are_due_together_restart_it_once(tmp_path: Path) -> None:
+    with serving(tmp_path, KEYS) as service:
+        _due_together(service)
+
+
+def _due_together(service: Service) -> None:
     before = service.in_store
     assert service.starts == 1
     service.due()
@@ -113,3 +119,44 @@ def test_ten_keys_of_one_service_that_are_due_together_restart_it_once(service: 
     assert sorted(service.live) == sorted(service.in_store.values())
     assert service.requests > 0
     service.nobody_noticed()
+
+
+@pytest.mark.slow
+def test_the_keys_of_a_pool_go_one_after_the_other_and_the_rest_keeps_serving(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path, 3) as service:
+        before = service.in_store
+        service.playbook(
+            "gateway",
+            pool=service.variables,
+            store=[{"uses": "dotenv", "path": f"{service.home}/.env", "key": "{member}"}],
+            restart=[
+                {
+                    "uses": "process",
+                    "pid_file": f"{service.home}/pid",
+                    "signal": "HUP",
+                    "env": "{member}",
+                }
+            ],
+        )
+        environment = {**service.environment, "COLUMNS": "200"}
+        done = subprocess.run(
+            [*_installed("rotate"), "gateway", "--wait"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        rotations = service.rotations()
+        assert {name for name, _, _ in rotations} == {f"gateway-key_{n}" for n in range(3)}
+        assert {outcome for _, _, outcome in rotations} == {"verified"}
+        ended = service._journal("SELECT ended FROM rotations ORDER BY began")
+        for (end,), (_, began, _) in zip(ended, rotations[1:], strict=False):
+            assert end <= began, "one at a time"
+        assert service.in_process == service.in_store
+        assert not set(before.values()) & set(service.in_store.values())
+        assert sorted(service.live) == sorted(service.in_store.values())
+        assert service.requests > 0
+        service.nobody_noticed()

@@ -258,6 +258,36 @@ def test_a_key_of_bedrock_is_recognised(run: Run, world: Path) -> None:  # noqa:
     assert offline.code == 0 and not offline.err, offline
 
 
+def test_keys_that_serve_side_by_side_are_one_pool(run: Run, world: Path) -> None:  # noqa: F811
+    """OPENAI_API_KEY, OPENAI_API_KEY_1 and _2 of one file; each with its own history later."""
+    keys = Examples(PATTERNS["OPENAI_API_KEY"], 3)
+    names = ["OPENAI_API_KEY", "OPENAI_API_KEY_1", "OPENAI_API_KEY_2"]
+    (world / ".env").write_text("".join(f"{name}={keys.one()}\n" for name in names))
+    (world / "compose.yaml").write_text("services:\n  gateway: {image: g, env_file: .env}\n")
+    assert run("init").code == 0
+    assert [path.name for path in (world / "playbooks").glob("*.yaml")] == ["openai.yaml"]
+    found = playbook(world, "openai")
+    assert found["pool"] == names
+    assert [store["key"] for store in found["store"]] == ["{member}"]
+    assert [one.get("services") for one in found["restart"]] == [["gateway"]]
+    planned = run("plan", "--offline", "--json")
+    assert planned.code == 0, planned
+    assert [one["playbook"] for one in planned.json["playbooks"]] == [
+        f"openai-{name.lower()}" for name in names
+    ]
+
+
+def test_a_pool_one_of_whose_keys_has_a_playbook_is_none(run: Run, world: Path) -> None:  # noqa: F811
+    keys = Examples(PATTERNS["OPENAI_API_KEY"], 3)
+    (world / ".env").write_text(f"OPENAI_API_KEY={keys.one()}\nOPENAI_API_KEY_1={keys.one()}\n")
+    (world / "playbooks").mkdir()
+    mine = "generate: {uses: operator}\nstore: {uses: dotenv, path: ../.env, key: OPENAI_API_KEY}\n"
+    (world / "playbooks" / "mine.yaml").write_text(mine)
+    assert run("init").code == 0
+    [written] = {path.stem for path in (world / "playbooks").glob("*.yaml")} - {"mine"}
+    assert playbook(world, written)["store"][0]["key"] == "OPENAI_API_KEY_1"
+
+
 def test_no_playbook_is_written_over_and_none_twice(run: Run, world: Path) -> None:  # noqa: F811
     """Not the one that has the store already, and not a file that only has the name."""
     guide(world)
@@ -396,7 +426,7 @@ def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
 def test_only_what_cannot_be_known_is_asked_and_once(world: Path) -> None:
     """The project of two keys is one question; what is not known stays out."""
     first, second = (Examples(PATTERNS["OPENAI_API_KEY"], seed).one() for seed in (1, 2))
-    (world / ".env").write_text(f"OPENAI_API_KEY={first}\nOPENAI_API_KEY_2={second}\n")
+    (world / ".env").write_text(f"OPENAI_API_KEY={first}\nEVALS_OPENAI_API_KEY={second}\n")
     asked: list[str] = []
 
     def answer(question: str) -> str:
@@ -406,9 +436,9 @@ def test_only_what_cannot_be_known_is_asked_and_once(world: Path) -> None:
     here = settings()
     at_hand = AtHand((), answer, {})
     done = made.make(paths.look([]), here.folders[0], here.directory, at_hand)
-    assert [one.playbook for one in done.made] == ["openai", "openai-2"]
+    assert [one.playbook for one in done.made] == ["openai", "evals-openai"]
     assert len(asked) == 2 and all("OpenAI" in one for one in asked)
-    assert playbook(world, "openai-2")["generate"] == {
+    assert playbook(world, "evals-openai")["generate"] == {
         "uses": "openai",
         "project": "proj_asked",
         "admin_key": {"file": f"{world}/admin"},

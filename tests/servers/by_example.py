@@ -321,7 +321,9 @@ class ByExample:
         key_id = (
             str(1000 + self.count)
             if isinstance(shown, int)
-            else (f"{shown}{self.count}" if shown else f"{label}{self.count}" * bool(self.entry.slots))
+            else (
+                f"{shown}{self.count}" if shown else f"{label}{self.count}" * bool(self.entry.slots)
+            )
         )
         secret = (
             Examples(self.entry.pattern, random.randrange(10**9)).one()

@@ -309,6 +309,38 @@ def test_for_each_makes_one_playbook_for_each(tmp_path: Path) -> None:
     assert sorted(found.playbooks) == ["svc-api", "svc-web"]
 
 
+POOL = GOOD.replace("key: OPENAI_API_KEY", "key: '{member}'")
+
+
+def test_a_pool_makes_a_playbook_for_each_of_its_keys(tmp_path: Path) -> None:
+    found = load(tmp_path, gate=POOL + "pool: [OPENAI_API_KEY, OPENAI_API_KEY_1]\n")
+    assert not found.mistakes
+    assert sorted(found.playbooks) == ["gate-openai_api_key", "gate-openai_api_key_1"]
+    for name, playbook in found.playbooks.items():
+        assert playbook.stores[0].name == f"dotenv /tmp/x/.env#{name.upper().removeprefix('GATE-')}"
+        assert playbook.shape.group == "gate", "one at a time"
+        assert [other for other, _ in playbook.pool] == [n for n in found.playbooks if n != name]
+    assert found.meant(["gate", "gate-openai_api_key", "other"]) == [*found.playbooks, "other"]
+    with pytest.raises(ConfigError, match="gate is several playbooks: gate-openai_api_key, "):
+        found.get("gate")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "wrong"),
+    [
+        (POOL + "pool: [A]\n", "6:7", "a pool has several keys"),
+        (POOL + "pool: [A, a]\n", "6:11", "a is in the pool twice"),
+        (POOL + "pool: [A, 'B C']\n", "6:11", "'B C' cannot be a key's name"),
+        (POOL + "pool: [A, B]\nfor_each: [{name: x}]\n", "6:7", "not both"),
+        (GOOD + "pool: [A, B]\n", "6:7", "no store says {member}"),
+        (POOL + "pool: [A, B]\ndescription: '{name}'\n", "6:7", "{name} stands in the playbook"),
+    ],
+)
+def test_what_is_no_pool_is_a_mistake(tmp_path: Path, text: str, place: str, wrong: str) -> None:
+    where, told, _ = only(tmp_path, text)
+    assert wrong in told and where == place
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as told:
         load(tmp_path, billing=GOOD).get("biling")
