@@ -35,9 +35,7 @@ _STATES = (  # of those alone that may wait for a person
     select(_ROTATIONS.c.state).where(tables.ACTIVE, _ROTATIONS.c.phase == Phase.GENERATE),
 )
 _DEBT_STATES = (
-    select(_DEBTS.c.state).where(
-        tables.OPEN, _DEBTS.c.attention, _DEBTS.c.phase != DebtPhase.WATCH
-    ),
+    select(_DEBTS.c.state).where(tables.OPEN, _DEBTS.c.attention),
     select(_DEBTS.c.state).where(tables.OPEN, _DEBTS.c.phase == DebtPhase.REVOKE),
 )
 _UNFINISHED = (
@@ -60,8 +58,8 @@ def that_need_attention(connection: Connection) -> set[str]:
 
 
 def that_may_wait(connection: Connection) -> tuple[list[Rotation], list[Debt]]:
-    """Rotations and debts that stand until a person acts, or may wait for one: each once. Those
-    that a newer rotator wrote are left to it.
+    """Rotations and debts that stand until a person acts, or may wait for one, or of whose old key
+    somebody may be without another: each once. Those that a newer rotator wrote are left to it.
     """
     return (
         _read(connection, _STATES, codec.rotation_of),

@@ -88,7 +88,7 @@ def _without_numbers(problem: str) -> str:
 
 
 def standing(connection: Connection, now: float) -> Iterator[Cause]:
-    """What stands until a person acts, or waits for one."""
+    """What stands until a person acts, or waits for one; and what fails since an old key died."""
     rotations, debts = unfinished.that_may_wait(connection)
     for rotation in rotations:
         yield from _of_running(rotation)
@@ -120,7 +120,7 @@ def _of_old_key(debt: Debt) -> Iterator[Cause]:
         yield Cause(debt.playbook, Kind.WAITING, debt.id, debt.since, text, debt.rotation)
     elif debt.attention:
         of = f"{debt.id} {_without_numbers(debt.attention)}"
-        text, at = f"{debt.key}: {debt.attention}", debt.since
+        text, at = words.of_old_key(debt), debt.since
         yield Cause(debt.playbook, Kind.ATTENTION, of, at, text, debt.rotation, unit=debt.id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rotator.core.debt_state import Debt
+from rotator.core.debt_state import Debt, DebtPhase
 from rotator.core.plan import Key
 from rotator.core.state import Rotation
 from rotator.plugin.channel import Kind
@@ -70,6 +70,12 @@ def wanted(playbook: str) -> str:
 def to_destroy(debt: Debt) -> str:
     said = debt.attention or f"destroy {debt.key} in the provider's console"
     return f"{said}; then `rotator confirm {debt.playbook}`"
+
+
+def of_old_key(debt: Debt) -> str:
+    if debt.phase is DebtPhase.WATCH:
+        return f"{debt.attention}; it is dead: give whoever still has it the key in force"
+    return f"{debt.key}: {debt.attention}"
 
 
 def without(key: Key) -> str:

@@ -401,6 +401,41 @@ def test_what_needs_attention_is_told_once_until_it_does_no_more(
     assert "rotator resume one" in receiver.received[0].data["text"]
 
 
+def test_what_fails_since_an_old_key_was_revoked_is_told_once_until_it_passes(
+    bench: Bench, receiver: Receiver, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may still have had it; nobody looks at a rotation that went well."""
+    begun(bench, notify(kinds="needs attention"), clock)
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(path.read_text().replace("watch: 0s", "watch: 1h"))
+    assert bench.service.rotate("one").code == 0 and bench.live == [bench.stored]
+
+    def refuse(*_: Any) -> None:
+        raise Rejected("401: no such key")
+
+    def later(times: int) -> None:
+        for _ in range(times):
+            clock.at += 60.0
+            bench.service.due(Request())
+            bench.service.tell(10.0)
+
+    with monkeypatch.context() as without:
+        without.setattr(MemoryProvider, "probe", refuse)
+        later(6)
+    (told,) = receiver.received
+    assert told.data["kind"] == "needs attention"
+    assert "a probe fails since one-key1 was revoked: " in told.data["text"]
+    assert "give whoever still has it the key in force" in told.data["text"]
+    later(2)
+    with monkeypatch.context() as without:
+        without.setattr(MemoryProvider, "probe", refuse)
+        later(6)
+    assert receiver.kinds == ["needs attention"] * 2, "it had passed in between"
+    clock.at += HOUR
+    later(2)
+    assert len(receiver.received) == 2 and outstanding(bench.service) == {}
+
+
 def test_overdue_and_due_soon_are_told_once_for_each_due_moment(
     bench: Bench, receiver: Receiver, clock: VirtualClock
 ) -> None:
