@@ -259,6 +259,22 @@ def asked(world: World, provider: Any, key: Credential) -> list[tuple[str, Calla
     return [*acts, ("revoke", lambda: provider.revoke(key))]
 
 
+@each(["elevenlabs"])
+def test_a_key_that_may_not_read_its_user_is_alive(world: World, provider: Any) -> None:
+    """It counted as dead: no rotation began, and a revoked key was proven by a missing right."""
+    key = made(world, provider)
+    said = b'{"detail": {"status": "%s", "message": "m"}}'
+    world.issuer.faults["probe"] = [Fault(401, said % b"missing_permissions")]
+    provider.probe(key)
+    for status in (400, 401):
+        world.issuer.faults["probe"] = [Fault(status, said % b"invalid_api_key")]
+        with pytest.raises(Rejected):
+            provider.probe(key)
+    world.issuer.faults["probe"] = [Fault(500, said % b"missing_permissions")] * 2
+    with pytest.raises(TransientError):
+        provider.probe(key)
+
+
 # --- pages ---
 @each(LISTED)
 def test_every_key_is_listed_whatever_the_pages(world: World, provider: Any) -> None:

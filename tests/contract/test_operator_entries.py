@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import (
+    AccessDenied,
     OutcomeUnknown,
     PermanentError,
     Rejected,
@@ -123,6 +124,22 @@ def test_a_key_is_tried_by_one_request(name: str, issuer: Any) -> None:
     issuer.status = 503
     with pytest.raises((TransientError, OutcomeUnknown)):
         made.probe(single(issuer.key))
+
+
+def test_a_restricted_key_of_stripe_is_alive_though_it_may_not_see_the_balance(issuer: Any) -> None:
+    """It could never be supplied: its answer was no refusal, and no yes."""
+    made = provider("stripe", f"http://127.0.0.1:{issuer.server_port}")
+    restricted = single(a_key("stripe", 2))
+    words = "The provided key 'rk_live_***1234' does not have the required permissions for this"
+    issuer.key, issuer.refusal = "another", 403
+    issuer.said = f'{{"error": {{"type": "invalid_request_error", "message": "{words}"}}}}'.encode()
+    assert made.probe(restricted).facts == {}
+    for issuer.said in (b"<html>who are you?</html>", b'{"error": {"message": "no"}}', b"[]"):
+        with pytest.raises(AccessDenied):
+            made.probe(restricted)
+    issuer.refusal, issuer.said = 401, b'{"error": {"message": "Invalid API Key provided"}}'
+    with pytest.raises(Rejected):
+        made.probe(restricted)
 
 
 def test_an_answer_that_says_not_valid_is_a_refusal_though_it_is_no_error(issuer: Any) -> None:

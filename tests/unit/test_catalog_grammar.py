@@ -164,6 +164,7 @@ WRONG: Mapping[str, tuple[str, str, int, str, str]] = {
         "`access_token` is not known here",
         "fetches",
     ),
+    "a life that is no path": ("dead: gone", "alive: 'o n'", 34, "is no JMESPath", ""),
     "a death that is no path": ("dead: gone", "dead: 'o ff'", 34, "is no JMESPath", ""),
 }
 

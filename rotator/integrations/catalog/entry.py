@@ -185,6 +185,11 @@ class ProbeEntry(_Requesting):
     """The cheapest call that asks for a key."""
 
     refused: tuple[Refusal, ...] = word("Statuses that mean that the key is refused", (401,))
+    alive: str = word(
+        "Whether a refusal says that the key is alive, and only may not do this: then it tells"
+        " nothing of whom it belongs to",
+        "",
+    )
     dead: str = word("Whether an answer that is no refusal says that the key is dead", "")
     identity: dict[str, str] = word(
         "What must be the same of the old key and the new one, by names of your own (JMESPath, or"

@@ -219,6 +219,8 @@ class HttpProvider(CatalogCreates):
                 "an http or command probe with {key} in the playbook tries it",
             )
         request, answer = self._tried(probe.request, credential)
+        if 400 <= answer.status < 500 and self._says_alive(probe.alive, answer):
+            return Identity()
         if answer.status in probe.refused:
             raise Rejected(f"{self.entry.name} refuses the key ({answer.status}): {answer.text}")
         templates.check(self.entry, request, answer, "the key")
@@ -226,6 +228,11 @@ class HttpProvider(CatalogCreates):
             raise Rejected(f"{self.entry.name} says that the key is dead (`{probe.dead}`)")
         facts = {name: templates.identity(path, answer) for name, path in probe.identity.items()}
         return Identity({name: fact for name, fact in facts.items() if fact})
+
+    @staticmethod
+    def _says_alive(path: str, answer: http.Answer) -> bool:
+        data = templates.data_of(answer)
+        return bool(path) and isinstance(data, dict) and bool(reading.pick(path, data))
 
     def _says_dead(self, path: str, answer: http.Answer) -> bool:
         """Raises TransientError where it says nothing: a proxy's page is no word on a key."""
