@@ -25,8 +25,9 @@ from rotator.daemon.families import DURATIONS, FAMILIES, PREFIX, Kind, Source
 from rotator.daemon.key_times import put_off, times
 from rotator.daemon.loop import Loop
 from rotator.engine.events import CallEnded, Ended, Event
+from rotator.engine.fleet import Present
 from rotator.errors import JournalError
-from rotator.journal import killed, measures, nodes, notices, pauses
+from rotator.journal import killed, measures, nodes, notices, pauses, unfinished
 from rotator.journal.measures import KeyTimes, Measures, Since
 from rotator.journal.nodes import Node
 from rotator.journal.notices import Outstanding
@@ -119,6 +120,10 @@ class Metrics(Collector):
                     nodes.load(connection, now),
                     self._without_node(connection, books, now),
                 )
+                under_way = unfinished.at_all(connection)
+                present = self._loop.runtime.fleet.present(connection, now)
+            left = {name: books[name][0] for name in sorted(under_way & books.keys())}
+            found.without_node.extend(self._begun_nowhere(left, present, found.without_node))
         except JournalError:
             _put(families, "journal_up", False)
             yield from _of(families, Source.PROCESS)
@@ -135,6 +140,14 @@ class Metrics(Collector):
         """All that are told, by name."""
         own = [one.name for book, _ in books.values() for one in book.channels]
         return [*self._loop.runtime.settings.notify, *own]
+
+    def _begun_nowhere(
+        self, books: Mapping[str, Playbook], present: Present, known: Sequence[str]
+    ) -> list[str]:
+        """And those of which nothing that was begun goes on, by whatever text that was."""
+        asked = self._loop.runtime.begun_nowhere
+        left = ((name, book) for name, book in books.items() if name not in known)
+        return [name for name, book in left if asked(name, book, present) is not None]
 
     def _without_node(self, connection: Connection, books: Books, now: float) -> list[str]:
         """Playbooks on which no node that is alive may work."""
@@ -168,7 +181,7 @@ class _Found:
     intact: bool
     notices: Mapping[str, Outstanding]
     nodes: Sequence[Node]
-    without_node: Sequence[str]
+    without_node: list[str]
 
 
 class _Books:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,7 @@ from rotator.core.plan import Key
 from rotator.core.turn import Unit
 from rotator.engine.agenda import Agenda
 from rotator.engine.clock import Clock, SystemClock
-from rotator.engine.fleet import Elsewhere, Fleet, Why, is_older
+from rotator.engine.fleet import Elsewhere, Fleet, Present, Why, is_older
 from rotator.engine.keeper import Held, Keeper
 from rotator.engine.listeners import AuditStream, Listeners
 from rotator.engine.performed import Performed
@@ -292,13 +292,28 @@ class Runtime:
             if found is not None or playbook.shape.on:
                 return found
             begun = placing.begun_by_other_texts(connection, present, name, playbook)
-        return self._begun_elsewhere(name, loaded, begun)
+        return self._begun_elsewhere(name, loaded.playbooks.get(name), begun)
+
+    def begun_nowhere(
+        self, name: str, playbook: Playbook | None, present: Present
+    ) -> Elsewhere | None:
+        """Why nothing of a playbook goes on, whatever its text says today: its stores and consumers
+        of then are on a node that is not alive. Raises JournalError.
+        """
+        if playbook is None or playbook.shape.on or not present.shared:
+            return None
+        with self.journal.database.read() as connection:
+            every = replace(present, node="")
+            found = placing.begun_by_other_texts(connection, every, name, playbook)
+        alive = present.living or {present.node}
+        dead = [one for one in found if one[0] not in alive]
+        return self._begun_elsewhere(name, playbook, dead)
 
     def _begun_elsewhere(
-        self, name: str, loaded: Loaded, begun: Sequence[tuple[str, str]]
+        self, name: str, today: Playbook | None, begun: Sequence[tuple[str, str]]
     ) -> Elsewhere | None:
         """What a playbook says today does not move what was begun by what it said before."""
-        books = self._books(name, loaded.playbooks.get(name))
+        books = self._books(name, today)
         for node, rotation in begun:
             with contextlib.suppress(
                 RotatorError

@@ -14,7 +14,7 @@ from rotator.core.debt_state import DEAD_PHASES, Debt, DebtPhase
 from rotator.core.order import UNDONE
 from rotator.core.plan import Key
 from rotator.core.state import Outcome, Phase, Rotation
-from rotator.engine.fleet import Elsewhere
+from rotator.engine.fleet import Elsewhere, Present
 from rotator.engine.staying import needs_attention
 from rotator.journal import grouped, killed, notices, pauses, unfinished
 from rotator.journal.cases import Case
@@ -220,6 +220,7 @@ def status(service: Service) -> Status:
         )
         living = nodes.read(connection, now)
         left = notices.outstanding(connection)
+    found = tuple(_with_what_was_begun(service, one, present) for one in found)
     channels = (ChannelStatus(name, None, one) for name, one in sorted(left.items()))
     failing = tuple(one for one in channels if not one.well)
     return Status(found, tuple(loaded.mistakes), living, failing)
@@ -232,9 +233,18 @@ def status_of(service: Service, name: str, playbook: Playbook | None) -> Playboo
         found = _read(connection, name, playbook, pauses.standing(connection, now), now)
         present = service.fleet.present(connection, now)
         newest = service.fleet.newest(connection, name)
-        return replace(
-            found, elsewhere=placing.nowhere(connection, present, name, playbook, newest)
-        )
+        away = placing.nowhere(connection, present, name, playbook, newest)
+    return _with_what_was_begun(service, replace(found, elsewhere=away), present)
+
+
+def _with_what_was_begun(
+    service: Service, found: PlaybookStatus, present: Present
+) -> PlaybookStatus:
+    """And why nothing goes on of what was begun by another text of the playbook."""
+    under_way = found.running is not None or found.debts
+    if found.elsewhere is not None or not under_way:
+        return found
+    return replace(found, elsewhere=service.begun_nowhere(found.name, found.playbook, present))
 
 
 def _read(

@@ -234,9 +234,17 @@ def test_what_was_begun_on_a_machine_stays_there_when_its_playbook_moves_away(
     path.write_text(moved.replace("consumers: [one]", "consumers: [far]"))
     two, living = node("web-2"), bench.live
     clock.at += 2 * DAY
+    one.fleet.report(one.playbooks(), clock.now())
     assert _due(two) == [] and bench.live == living
     refused = _refused(lambda: orders.order(two, "one", Order.REVOKE, Request()))
     assert refused.message.startswith("one was begun on web-1, and this is web-2")
+    told = "it does not go on: was begun on web-1, where no daemon is seen"
+    without = 'rotator_playbook_without_node{playbook="one"} 1.0'
+    assert told not in overview.details(_status(two)) and without not in _metrics(two)
+    one.fleet.leave()
+    assert told in overview.details(_status(two)) and without in _metrics(two)
+    (seen,) = status(two).playbooks
+    assert seen.elsewhere is not None and seen.elsewhere.nodes == ("web-1",)
     node("web-1").due(Request())
     assert bench.live == [bench.stored]
 
