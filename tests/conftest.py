@@ -126,11 +126,14 @@ def aws() -> Iterator[moto.Aws]:
 
 @pytest.fixture
 def memory_world() -> Iterator[memory.World]:
-    """An empty world in memory."""
+    """An empty world in memory, as it is by itself: whatever a test before put in its place."""
     memory.WORLD.issuers.clear()
     memory.WORLD.cells.clear()
     memory.WORLD.consumers.clear()
+    before = dict(vars(memory.WORLD))
     yield memory.WORLD
+    vars(memory.WORLD).clear()
+    vars(memory.WORLD).update(before)
 
 
 @pytest.fixture

@@ -347,6 +347,14 @@ def test_an_undo_that_was_begun_by_who_died_before_the_answer_is_not_refused(
         assert session.case.rotation.id == first.rotation
 
 
+def test_an_order_about_a_playbook_that_never_rotated_is_refused(bench: Bench) -> None:
+    """It stood before the first rotation, and nobody has begun one since."""
+    with bench.service.session("one") as session:
+        order = standing.Standing(1, Order.UNDO, "", "alice", "", "", 9e9)
+        with pytest.raises(RefusedError, match="nothing to undo"):
+            ordering.take_up(session, order)
+
+
 def test_a_rotation_that_was_abandoned_by_who_died_before_the_answer_is_abandoned(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

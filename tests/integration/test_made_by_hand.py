@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from rotator.core.order import Order
+from rotator.errors import TransientError
+from rotator.integrations.catalog.provider import HttpProvider
 from rotator.integrations.memory import world as memory
+from rotator.model import KeyRecord
 from rotator.secret import Secret
 from rotator.usecases import orders, supply
 from rotator.usecases.request import Request
@@ -48,6 +51,9 @@ class Console(issuers._Issuer):
             key = self.headers["x-key"]
             org = {"org": "theirs" if key in self.strangers else "ours"}
             return self.answer(200 if self.issuer.accepts(key) else 401, org)
+        if self.route == ["whoami"]:
+            mine = self.issuer.by_value(self.headers["x-key"])
+            return self.answer(200, {"id": mine.record.id if mine is not None else ""})
         asked = (self.headers["authorization"], self.headers["x-version"])
         if asked != (f"Bearer {issuers.ADMIN}", "7"):
             return self.answer(401, {})
@@ -112,6 +118,35 @@ def test_a_supplied_key_that_is_not_listed_is_waited_for(console: Bench) -> None
     console.issuer.hidden.clear()
     assert supply.supply(console.service, "one", Secret(made.value), "", WAIT).code == 0
     assert console.live == [made.value]
+
+
+def test_an_id_that_the_provider_cannot_be_asked_about_now_is_believed(
+    console: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person said it, and nothing says otherwise."""
+    console.service.rotate("one")
+    made, real, asked = console.issuer.create(""), HttpProvider.inventory, list[int]()
+
+    def away(provider: HttpProvider) -> list[KeyRecord]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise TransientError("the list is away")
+        return real(provider)
+
+    monkeypatch.setattr(HttpProvider, "inventory", away)
+    done = supply.supply(console.service, "one", Secret(made.value), made.record.id, WAIT)
+    assert done.code == 0 and asked and console.live == [made.value]
+
+
+def test_an_id_that_the_key_itself_denies_is_refused(console: Bench) -> None:
+    path = console.folder / "playbooks" / "providers" / "ours.yaml"
+    own = "{request: {GET: /whoami, auth: {header: x-key, value: key}}, id: id}"
+    path.write_text(CATALOG + f"whoami: {own}\n")
+    console.service.rotate("one")
+    made, other = console.issuer.create(""), console.issuer.create("a colleague's")
+    with pytest.raises(supply.NotTaken, match=f"its id is {made.record.id}, not"):
+        supply.supply(console.service, "one", Secret(made.value), other.record.id, Request())
+    assert len(console.live) == 3, "nothing was destroyed"
 
 
 def test_a_supplied_key_is_not_taken_by_another_ones_id(console: Bench) -> None:

