@@ -205,10 +205,12 @@ def _calling(found: Callers) -> str:
     return "`rotator daemon`, or a timer that calls `rotate --due`: docs/run-it.md"
 
 
-def _nodes(found: Sequence[NodeStatus]) -> str:
+def _nodes(found: Sequence[NodeStatus], channels: str) -> str:
     alive = ", ".join(dict.fromkeys(one.name for one in found if one.alive)) or "none"
     differ = ", ".join(dict.fromkeys(name for one in found for name in one.differs))
-    return f"alive: {alive}" + (f"; they have read different texts of {differ}" if differ else "")
+    texts = f"; they have read different texts of {differ}" if differ else ""
+    notify = f"; they have other settings of [notify] for {channels}" if channels else ""
+    return f"alive: {alive}{texts}{notify}"
 
 
 def _values(checked: Checked) -> dict[str, object]:
@@ -225,7 +227,7 @@ def _values(checked: Checked) -> dict[str, object]:
     if checked.key is not None:
         values["without"] = words.without(checked.subject, checked.key)
         values["then"] = words.then(checked.subject)
-    values["nodes"] = _nodes(checked.nodes)
+    values["nodes"] = _nodes(checked.nodes, checked.detail)
     if checked.callers is not None:
         values["called"] = _called(checked.callers)
         values["calling"] = _calling(checked.callers)

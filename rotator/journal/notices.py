@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, Float, String, bindparam, delete, func, insert, select, update
 from ulid import ULID
 
-from rotator.journal import tables
+from rotator.journal import nodes, tables
 from rotator.journal.settings import put_setting, setting
 
 BEGINNING, END = 1, 2  # what has been told of a rotation
 HOLD = 60.0  # seconds for which who sends one has it; a try takes a sixth of that
 LONGEST = 3_600.0  # seconds between two tries at most
-_NAMES = "notices by"
+_NAMES, _WANTED = "notices by", "notices wanted"
 _WAITING, _SENT, _GIVEN_UP = "waiting", "sent", "given up"
 _PAST = "past"  # given up, and its channel has worked since
 
@@ -134,6 +134,15 @@ class New:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Of what a channel of the settings tells, by its daemon. `before` is in seconds."""
+
+    name: str
+    when: tuple[str, ...]
+    before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One that waits to be sent. `failing`: since when its channel has failed."""
 
@@ -180,6 +189,41 @@ def names(connection: Connection) -> frozenset[str] | None:
     """The channels of the settings, of the last process that said so; None before the first."""
     text = setting(connection, _NAMES)
     return frozenset(json.loads(text)) if text else None
+
+
+def wanted(connection: Connection, now: float) -> dict[str, tuple[Wanted, ...]]:
+    """By instance, what each living daemon has channels for, as far as it has said so."""
+    alive = {one.instance for one in nodes.load(connection, now) if one.alive}
+    return {one: found for one, found in _said(connection).items() if one in alive}
+
+
+def say(connection: Connection, instance: str, mine: Iterable[Wanted], now: float) -> None:
+    """What this daemon has channels for. Of daemons that are gone it is forgotten."""
+    others = {one: found for one, found in wanted(connection, now).items() if one != instance}
+    said = {**others, instance: tuple(mine)}
+    text = {
+        one: [[each.name, each.when, each.before] for each in found] for one, found in said.items()
+    }
+    put_setting(connection, _WANTED, json.dumps(text))
+
+
+def differing(connection: Connection, now: float) -> tuple[str, ...]:
+    """Channels that not all living daemons have in the same way, by name."""
+    found = list(wanted(connection, now).values())
+    every = {one for each in found for one in each}
+    return tuple(sorted({one.name for one in every if not all(one in each for each in found)}))
+
+
+def is_said(connection: Connection, instance: str, mine: Iterable[Wanted]) -> bool:
+    return _said(connection).get(instance) == tuple(mine)
+
+
+def _said(connection: Connection) -> dict[str, tuple[Wanted, ...]]:
+    text = json.loads(setting(connection, _WANTED) or "{}")
+    return {
+        one: tuple(Wanted(name, tuple(when), before) for name, when, before in found)
+        for one, found in text.items()
+    }
 
 
 def untold(connection: Connection) -> list[Untold]:

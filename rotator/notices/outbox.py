@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 from ulid import ULID
@@ -22,7 +22,7 @@ from rotator.errors import LeaseLost, RotatorError
 from rotator.journal import notices
 from rotator.journal.database import serialise
 from rotator.journal.journal import Journal
-from rotator.journal.notices import New, Row, Standing, Untold
+from rotator.journal.notices import New, Row, Standing, Untold, Wanted
 from rotator.notices import found, words
 from rotator.notices.found import Cause
 from rotator.playbook.playbook import ChannelEntry, Playbook
@@ -59,17 +59,28 @@ class Addressees:
     """Who is told, by this process's settings and the playbooks as they load now.
 
     `last_known` is the last version of a playbook whose file is gone or broken, None where there is
-    none.
+    none. `of_others` is what other daemons tell of all playbooks: it is written down for them, too.
     """
 
     of_all: tuple[ChannelEntry, ...]
     books: Mapping[str, Playbook]
     last_known: Callable[[str], Playbook | None]
+    of_others: tuple[Wanted, ...] = ()
 
     def of(self, name: str) -> tuple[ChannelEntry, ...]:
         """Of one playbook, its own last."""
         book = self.books.get(name) or self.last_known(name)
         return (*self.of_all, *(book.channels if book is not None else ()))
+
+    def wanting(self, name: str) -> Mapping[str, Sequence[ChannelEntry | Wanted]]:
+        """By channel, who wants to know of a playbook what; also of channels that other daemons
+        alone have.
+        """
+        found: dict[str, list[ChannelEntry | Wanted]] = defaultdict(list)
+        every: tuple[ChannelEntry | Wanted, ...] = (*self.of(name), *self.of_others)
+        for one in every:
+            found[one.name].append(one)
+        return found
 
     def named(self, channel: str, playbook: str) -> ChannelEntry | None:
         """A channel as it is today; None where this process has none of that name."""
@@ -77,13 +88,23 @@ class Addressees:
 
     def before(self, book: Playbook) -> float | None:
         """How long before its key is due anybody wants to know, in seconds."""
-        asked = [one.before for one in (*self.of_all, *book.channels) if one.before is not None]
-        return max(asked, default=None)
+        every: tuple[ChannelEntry | Wanted, ...] = (
+            *self.of_all,
+            *self.of_others,
+            *book.channels,
+        )
+        return max((one.before for one in every if one.before is not None), default=None)
 
     @property
     def names(self) -> frozenset[str]:
-        """Those of the settings."""
-        return frozenset(one.name for one in self.of_all)
+        """Those of the settings, of other daemons as well."""
+        others = frozenset(one.name for one in self.of_others)
+        return others.union(one.name for one in self.of_all)
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """What the settings of this process say."""
+        return tuple(Wanted(one.name, tuple(map(str, one.when)), one.before) for one in self.of_all)
 
     @property
     def anybody(self) -> bool:
@@ -94,7 +115,8 @@ class Outbox:
     """Of one process. `note` writes an audit record of the installation in a transaction; `tell`
     hears of each try. Thread-safe.
 
-    `leads`: its settings count where those of another process have other channels.
+    `leads`: its settings count where those of another process have other channels. `daemon`: its
+    name among the daemons of the journal, '' for what is none; each of them counts.
     """
 
     def __init__(
@@ -105,9 +127,10 @@ class Outbox:
         note: Note,
         leads: bool,
         tell: Callable[[Sent], None] = lambda sent: None,
+        daemon: str = "",
     ) -> None:
         self._journal, self._clock, self._addressees = journal, clock, addressees
-        self._note, self._tell, self._leads = note, tell, leads
+        self._note, self._tell, self._leads, self._daemon = note, tell, leads, daemon
         self._looking = threading.Lock()
         self._times_at = 0.0  # monotonic: the next look at all keys
         self._of_times: tuple[Cause, ...] = ()
@@ -132,20 +155,31 @@ class Outbox:
             now, who = self._clock.now(), self._addressees()
             with self._journal.database.read() as connection:
                 known = notices.names(connection)
+                if self._leads:
+                    who = replace(who, of_others=self._others(connection, now))
                 if not self._looks(known, who):
                     return
+                said = not self._daemon or notices.is_said(connection, self._daemon, who.wanted)
                 names = who.names if self._leads or known is None else known
                 seen = self._seen(connection, who, now, all_keys)
-                if known == names and not self._news(connection, who, seen, now):
+                if said and known == names and not self._news(connection, who, seen, now):
                     return
             with self._journal.database.write() as connection:
                 serialise(connection)  # two who look at once would tell one thing twice
+                if not said:
+                    notices.say(connection, self._daemon, who.wanted, now)
                 seen = self._seen_last(connection, who, now)
                 notices.begin(connection, names)
                 for untold in self._write(connection, who, seen, now):
                     end = notices.BEGINNING if untold.active else notices.END
                     notices.told(connection, untold.rotation, end)
                 notices.prune(connection, now - FORGOTTEN_AFTER)
+
+    def _others(self, connection: Connection, now: float) -> tuple[Wanted, ...]:
+        wanted = notices.wanted(connection, now)
+        return tuple(
+            one for daemon, found in wanted.items() if daemon != self._daemon for one in found
+        )
 
     def _looks(self, known: frozenset[str] | None, who: Addressees) -> bool:
         """`known`: the channels of the settings that lead, None where nobody has looked yet."""
@@ -217,10 +251,10 @@ class Outbox:
         for cause in causes:
             if cause.at < now - FORGOTTEN_AFTER and cause.kind in (Kind.STARTED, Kind.DONE):
                 continue
-            for entry in who.of(cause.playbook):
-                is_new = (entry.name, cause.playbook, cause.kind, cause.digest) not in told
-                if is_new and _wants(entry, cause, now):
-                    rows.append(self._row(entry.name, cause))
+            for channel, several in who.wanting(cause.playbook).items():
+                is_new = (channel, cause.playbook, cause.kind, cause.digest) not in told
+                if is_new and any(_wants(one, cause, now) for one in several):
+                    rows.append(self._row(channel, cause))
         return rows
 
     def _row(self, channel: str, cause: Cause) -> New:
@@ -366,7 +400,7 @@ def _over(
     return [one for one in gone if one.kind not in found.OF_TIMES or one.n in renewed]
 
 
-def _wants(entry: ChannelEntry, cause: Cause, now: float) -> bool:
+def _wants(entry: ChannelEntry | Wanted, cause: Cause, now: float) -> bool:
     if cause.kind is Kind.BEFORE:
         _, _, moment = cause.of.partition(" ")
         if entry.before is None:

@@ -170,6 +170,7 @@ class Runtime:
                 lambda connection, event, fields: self.note(connection, event, **fields),
                 self.way in _LEADING,
                 self._tried,
+                self.fleet.instance if self.way == DAEMON else "",
             )
         return self._outbox
 

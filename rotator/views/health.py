@@ -19,6 +19,7 @@ from rotator.errors import RotatorError
 from rotator.journal import cases, killed
 from rotator.journal.database import Database
 from rotator.journal.journal import Journal
+from rotator.journal.notices import differing
 from rotator.model import Level
 from rotator.playbook.directory import Loaded
 from rotator.playbook.playbook import Playbook
@@ -111,9 +112,10 @@ def health(service: Service) -> Iterator[Checked]:
 def _nodes(service: Service) -> Iterator[Checked]:
     with service.journal.database.read() as connection:
         found = nodes.read(connection, service.clock.now())
+        channels = differing(connection, service.clock.now())
     if len(found) > 1:
-        agree = not any(one.differs for one in found)
-        yield Checked(Check.NODES, "nodes", agree, nodes=found)
+        agree = not channels and not any(one.differs for one in found)
+        yield Checked(Check.NODES, "nodes", agree, ", ".join(channels), nodes=found)
 
 
 def _places(settings: Settings) -> Iterator[Checked]:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from rotator import deadline
 from rotator.audit import chain
+from rotator.cli import doctor
 from rotator.clients import http
 from rotator.core.plan import ConsumerPlan, Plan, StorePlan
 from rotator.core.state import Phase, Rotation
@@ -32,6 +33,7 @@ from rotator.secret import Secret
 from rotator.settings import Settings
 from rotator.usecases import orders, supply
 from rotator.usecases.service import Request, Service
+from rotator.views.health import health
 from tests.integration.conftest import Bench
 from tests.receiver import SECRET, Receiver, receiving
 from tests.simulation.simulator import VirtualClock
@@ -528,6 +530,47 @@ def test_a_process_without_the_settings_of_the_service_leaves_what_it_did_to_it(
     service.tell(10.0)
     service.close()
     assert receiver.kinds == ["done"]
+
+
+def test_daemons_with_other_channels_tell_over_all_of_them_and_each_once(
+    bench: Bench, receiver: Receiver, clock: VirtualClock
+) -> None:
+    """Whichever of them looks first: what is for a channel that the other one has waits for it."""
+
+    def daemon(name: str, **tables: Any) -> Service:
+        settings = Settings(
+            bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url, **tables
+        )
+        made = Service(replace(settings, node=name), "daemon", clock=clock)
+        made.fleet.report(made.playbooks(), clock.now())
+        made.outbox.look()
+        return made
+
+    one = daemon("web-1", notify={"ops": {**_OPS, "when": ["started"]}})
+    both = {"ops": {**_OPS, "when": ["done"]}, "pager": {**_OPS, "when": ["done"]}}
+    two = daemon("web-2", notify=both)
+    assert one.rotate("one").code == 0
+    for service in (one, two, one, two):
+        service.outbox.look()
+    with one.journal.database.read() as connection:
+        rows = connection.execute(select(tables.notices.c.channel, tables.notices.c.kind)).all()
+    assert sorted(map(tuple, rows)) == [("ops", "done"), ("ops", "started"), ("pager", "done")]
+    one.tell(10.0)
+    assert sorted(receiver.kinds) == ["done", "started"], "it has no pager"
+    two.tell(10.0)
+    assert sorted(receiver.kinds) == ["done", "done", "started"]
+    one.tell(10.0)
+    assert len(receiver.received) == 3 and outstanding(one) == {}
+    told = {check.subject: doctor.line(check) for check in health(one)}["nodes"]
+    assert not told.ok and told.text == (
+        "alive: web-1, web-2; they have other settings of [notify] for ops, pager"
+    )
+    two.fleet.leave()
+    assert one.rotate("one").code == 0
+    one.tell(10.0)
+    assert outstanding(one) == {}, "nothing waits for a daemon that is gone"
+    one.close()
+    two.close()
 
 
 def test_who_must_make_a_key_and_destroy_the_old_one_is_told(
