@@ -35,6 +35,7 @@ _CAPABILITIES: Mapping[str, tuple[type, ...]] = {
         provider.Probing,
         provider.Destroying,
         provider.InSteps,
+        provider.Slotted,
         provider.Told,
         UsualAddress,
     ),
