@@ -385,6 +385,20 @@ def test_a_providers_other_host_and_what_it_says_of_a_dead_key_stand_in_the_prob
     assert run("plan", "--offline").code == 0
 
 
+def _with_a_key(value: str, ends: str | None = None) -> type[issuers.OpenRouter]:
+    """OpenRouter with one key, which a person made."""
+    listed = {
+        "hash": "hash-77",
+        "name": "made by hand",
+        "label": f"{value[:12]}...{value[-4:]}",
+        "disabled": False,
+        "created_at": "2026-03-01T00:00:00Z",
+        "expires_at": ends,
+        "secret": value,
+    }
+    return type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
+
+
 def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
     run: Run,  # noqa: F811
     world: Path,
@@ -394,16 +408,7 @@ def test_with_an_administrators_credential_the_key_is_found_at_its_provider(
     none of the listed.
     """
     value = VALUES["OPENROUTER_API_KEY"]
-    listed = {
-        "hash": "hash-77",
-        "name": "made by hand",
-        "label": f"{value[:12]}...{value[-4:]}",
-        "disabled": False,
-        "created_at": "2026-03-01T00:00:00Z",
-        "expires_at": None,
-        "secret": value,
-    }
-    handler = type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
+    handler = _with_a_key(value)
     with issuers.serving(handler) as url:
         (world / ".env").write_text(f"OPENROUTER_API_KEY={value}\nOPENROUTER_BASE_URL={url}\n")
         stranger = Examples(PATTERNS["OPENROUTER_API_KEY"], 9).one()
@@ -509,16 +514,7 @@ def test_check_tells_of_each_key_in_a_file(
 ) -> None:
     """Whether it works, which one it is, how old, when it ends; what needs no key is said."""
     value = VALUES["OPENROUTER_API_KEY"]
-    listed = {
-        "hash": "hash-77",
-        "name": "made by hand",
-        "label": f"{value[:12]}...{value[-4:]}",
-        "disabled": False,
-        "created_at": "2026-03-01T00:00:00Z",
-        "expires_at": "2099-03-01T00:00:00Z",
-        "secret": value,
-    }
-    handler = type("Handler", (issuers.OpenRouter,), {"keys": {"hash-77": listed}})
+    handler = _with_a_key(value, "2099-03-01T00:00:00Z")
     monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", issuers.ADMIN)
     with issuers.serving(handler) as url:
         monkeypatch.setenv("OPENROUTER_BASE_URL", url)

@@ -41,6 +41,7 @@ from tests.simulation.simulator import VirtualClock
 _ROTATION = Rotation(
     "r", "one", Plan(stores=(StorePlan("s"),), consumers=(ConsumerPlan("c"),)), now=1e9, since=1e9
 )
+_OPS = {"uses": "webhook", "url": {"env": "HOOK_URL"}, "secret": {"env": "HOOK_SECRET"}}
 HOUR, DAY = 3_600.0, 86_400.0
 MIDNIGHT = 1_826_841_600.0  # 2027-11-22 00:00 UTC
 ALL = "started, waiting for a person, rolled back, refused, needs attention, overdue, done"
@@ -86,11 +87,13 @@ def ended(bench: Bench, clock: VirtualClock | None = None) -> None:
     bench.service = again(bench, clock)
 
 
-def again(bench: Bench, clock: VirtualClock | None = None, **more: Any) -> Service:
-    settings = Settings(
-        bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url, **more
-    )
-    return Service(settings, "test", **({"clock": clock} if clock else {}))
+def again(
+    bench: Bench, clock: VirtualClock | None = None, way: str = "test", **more: Any
+) -> Service:
+    """Another process; `more`: its settings."""
+    usual = {"playbooks": (bench.folder / "playbooks",), "database_url": bench.url}
+    settings = Settings(bench.folder, **{**usual, **more})
+    return Service(settings, way, **({"clock": clock} if clock else {}))
 
 
 def begun(bench: Bench, more: str, clock: VirtualClock | None = None) -> None:
@@ -369,13 +372,7 @@ def test_a_process_that_was_killed_while_it_sent_leaves_it_with_the_same_id(
 
 def test_settings_tell_of_all_playbooks(bench: Bench, receiver: Receiver) -> None:
     bench.service.close()
-    table = {
-        "uses": "webhook",
-        "url": {"env": "HOOK_URL"},
-        "secret": {"env": "HOOK_SECRET"},
-        "when": ["done"],
-    }
-    bench.service = again(bench, notify={"ops": table})
+    bench.service = again(bench, notify={"ops": {**_OPS, "when": ["done"]}})
     bench.service.outbox.look()
     assert bench.service.rotate("one", Request()).code == 0
     bench.service.close()
@@ -514,14 +511,7 @@ def test_a_process_without_the_settings_of_the_service_leaves_what_it_did_to_it(
     bench: Bench, receiver: Receiver
 ) -> None:
     """Whoever helps out by hand, on a laptop, with other settings."""
-    table = {
-        "uses": "webhook",
-        "url": {"env": "HOOK_URL"},
-        "secret": {"env": "HOOK_SECRET"},
-        "when": ["done"],
-    }
-    service = again(bench, notify={"ops": table})
-    service.way = "daemon"
+    service = again(bench, way="daemon", notify={"ops": {**_OPS, "when": ["done"]}})
     service.outbox.look()
     assert bench.service.rotate("one", Request()).code == 0
     ended(bench)
@@ -538,10 +528,7 @@ def test_daemons_with_other_channels_tell_over_all_of_them_and_each_once(
     """Whichever of them looks first: what is for a channel that the other one has waits for it."""
 
     def daemon(name: str, **tables: Any) -> Service:
-        settings = Settings(
-            bench.folder, playbooks=(bench.folder / "playbooks",), database_url=bench.url, **tables
-        )
-        made = Service(replace(settings, node=name), "daemon", clock=clock)
+        made = again(bench, clock, "daemon", node=name, **tables)
         made.fleet.report(made.playbooks(), clock.now())
         made.outbox.look()
         return made
@@ -729,9 +716,6 @@ def test_what_waits_to_be_told_of_a_renamed_playbook_is_sent(
     assert told.data["playbook"] == "two" and outstanding(bench.service) == {}
 
 
-_OPS = {"uses": "webhook", "url": {"env": "HOOK_URL"}, "secret": {"env": "HOOK_SECRET"}}
-
-
 def _elsewhere(bench: Bench, clock: VirtualClock, text: str | None) -> Service:
     """A daemon on another node, whose text of the playbook is another one, or which has none."""
     folder = bench.folder / "elsewhere"
@@ -739,18 +723,14 @@ def _elsewhere(bench: Bench, clock: VirtualClock, text: str | None) -> Service:
     if text is not None:
         written = (bench.folder / "playbooks" / "one.yaml").read_text()
         (folder / "one.yaml").write_text(written.replace("every: 30d", text))
-    settings = Settings(
-        bench.folder, playbooks=(folder,), database_url=bench.url, notify={"ops": _OPS}
-    )
-    return Service(settings, "daemon", clock=clock)
+    return again(bench, clock, "daemon", playbooks=(folder,), notify={"ops": _OPS})
 
 
 def _overdue(bench: Bench, clock: VirtualClock) -> None:
     """The playbook's key, by a process with the channel `ops`, which has told nobody yet."""
     bench.playbook(more="schedule: {every: 30d}")
     bench.service.close()
-    bench.service = again(bench, clock, notify={"ops": _OPS})
-    bench.service.way = "daemon"
+    bench.service = again(bench, clock, "daemon", notify={"ops": _OPS})
     bench.service.outbox.look()
     assert bench.service.rotate("one", Request()).code == 0
     clock.wait(40 * DAY)
