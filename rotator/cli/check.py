@@ -50,7 +50,8 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
     """Per provider: is its variable (OPENAI_API_KEY, …) set, does it look right, does it work?
 
     A PROVIDER is one of the catalog: of rotator's, or of a file in `providers/` beside your
-    playbooks. Without one: every one whose variable is set, and OpenAI. A PATH is what `rotator
+    playbooks. Without one: every one whose variable is set, and OpenAI. Keys of a pool
+    (OPENAI_API_KEY_1, …) have a line each. A PATH is what `rotator
     init` reads: each key that is found there. Where an administrator's credential is at hand, also
     which key it is, how old, and when it ends.
     """
@@ -74,7 +75,7 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
         if name in names or (not names and any(map(os.environ.get, variables)))
     ]
     wanted = named if names else environment_keys.providers_in_environment(catalog)
-    keys = [environment_keys.environment_key(catalog, name) for name in wanted]
+    keys = [one for name in wanted for one in environment_keys.environment_keys(catalog, name)]
     folder = found.folders[0].absolute().parent
     lines = [_line(key, _facts(key, catalog, folder)) for key in keys]
     lines += [Line(name, True, "no key is needed") for name in keyless]

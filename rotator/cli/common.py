@@ -74,10 +74,12 @@ def examples(*lines: str) -> str:
 def playbook_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Tab completion."""
+    """Tab completion: files, and the playbooks of those that make several."""
     from rotator import settings
+    from rotator.playbook.names import names_in
 
-    names = {path.stem for folder in settings.load().folders for path in folder.glob("*.yaml")}
+    files = (path for folder in settings.load().folders for path in folder.glob("*.yaml"))
+    names = {name for path in files for name in names_in(path)}
     return sorted(name for name in names if name.startswith(incomplete))
 
 

@@ -35,9 +35,9 @@ def keys(names: tuple[str, ...], key: str, as_json: bool) -> int:
             "--key is about one playbook: name it; `rotator keys` shows the keys of all"
         )
     with closing(service()) as found:
-        each = {
-            name: look(found, name, key) for name in names or sorted(found.playbooks().playbooks)
-        }
+        loaded = found.playbooks()
+        names = tuple(loaded.meant(names, key))
+        each = {name: look(found, name, key) for name in names or sorted(loaded.playbooks)}
     right = all(seen and all(one.right for one in seen) for seen in each.values())
     code = (End.SAID if right else End.FOUND).code
     if as_json:

@@ -87,7 +87,7 @@ def plans(
     asked = Asked(compromised, revoke_first, key)
     with closing(service()) as opened:
         loaded = opened.playbooks()
-        planned = [plan(opened, name, asked, loaded) for name in loaded.meant(names)]
+        planned = [plan(opened, name, asked, loaded) for name in loaded.meant(names, key)]
     code = worst(_exit_code(one) for one in planned)
     if as_json:
         return shapes.answer(code, playbooks=[_json(one) for one in planned])

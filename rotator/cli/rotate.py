@@ -107,7 +107,7 @@ def _named(names: Sequence[str], request: Request, as_json: bool) -> int:
     from rotator.usecases.report import code_of
 
     with closing(service()) as found, ends_in_order(found):
-        names = found.playbooks().meant(names)
+        names = found.playbooks().meant(names, request.key)
         view = StepView(names if len(names) > 1 else (), quiet=as_json)
         with contextlib.closing(view):
             watch(found, view)

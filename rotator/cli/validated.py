@@ -92,7 +92,8 @@ def _looked_at(what: str) -> Validated:
     if not what:
         return _of_all(loaded)
     mistakes = tuple(loaded.mistakes_of(what))
-    return Validated((what,), () if mistakes else (loaded.get(what).name,), mistakes)
+    right = () if mistakes else tuple(loaded.get(one).name for one in loaded.meant([what]))
+    return Validated((what,), right, mistakes)
 
 
 def _of_all(loaded: Loaded) -> Validated:

@@ -13,6 +13,7 @@ from rotator.engine import baseline, foreign, identity
 from rotator.engine.consumers import consumers
 from rotator.engine.identity import Listing
 from rotator.engine.parts import Urgency, lowered, urgency_of
+from rotator.engine.pooled import pooled
 from rotator.errors import RefusedError
 from rotator.journal import cases, credentials
 from rotator.journal.journal import Journal
@@ -45,13 +46,13 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     fingerprint = baseline.fingerprint(
         playbook, stores, fill_all=urgency is Urgency.AT_ONCE, lost=leaked
     )
-    if not leaked:
-        _refuse_one_key_of_two(journal, playbook, fingerprint)
     findings: list[Finding] = []
+    if not rotation.back:  # that makes nothing, and nobody else's key dies of it
+        findings = lowered(pooled(journal, playbook, fingerprint, leaked), leaked)
     # The way back needs nothing of the provider's list.
     if playbook.provider.can_list and not rotation.back:
         unknown = foreign.unknown_to_the_journal(journal, playbook, listing())
-        findings = [key.finding(playbook.name) for key in unknown]
+        findings += [key.finding(playbook.name) for key in unknown]
     held = stores.holding(fingerprint)
     old = playbook.credential_in(held) if held else _sealed(journal, playbook, stores.current)
     key, dead = stores.current, False
@@ -71,20 +72,6 @@ def measure(journal: Journal, playbook: Playbook, rotation: Rotation, listing: L
     findings += lowered(shown.findings, rotation.back or leaked)
     known = old if old and old.values else None
     return Measured(key, known, dead, stores.versions, tuple(findings), shown.others, stores.untold)
-
-
-def _refuse_one_key_of_two(journal: Journal, playbook: Playbook, fingerprint: str) -> None:
-    """Raises RefusedError where another key of the pool is the same one: whoever uses that would be
-    left with a dead key.
-    """
-    for name, stores in playbook.pool if fingerprint else ():
-        for entry in stores:
-            held = entry.store.read()
-            if held and held.values and journal.fingerprint(held.values) == fingerprint:
-                raise RefusedError(
-                    f"{name} of the same pool has the same key ({entry.name})",
-                    "give each of them a key of its own, or take one out of the pool",
-                )
 
 
 def _inherited(playbook: Playbook, key: Key, listing: Listing) -> list[Finding]:

@@ -56,15 +56,21 @@ class Loaded:
         hint = nearest(name, self.playbooks) if self.playbooks else _directories()
         raise ConfigError(f"there is no playbook '{name}' in {', '.join(self._places())}", hint)
 
-    def meant(self, names: Iterable[str]) -> list[str]:
+    def meant(self, names: Iterable[str], key: str = "") -> list[str]:
         """The playbooks that these names mean, each once: a file that makes several bears the name
         of all of them. What nobody knows stays as it is.
+
+        A `key` is one playbook's. Raises ConfigError where it is said with the name of several.
         """
         found: list[str] = []
         for name in names:
             series = [one.name for one in self.playbooks.values() if one.series == name]
             found += series if series and name not in self.playbooks else [name]
-        return list(dict.fromkeys(found))
+        meant = list(dict.fromkeys(found))
+        if key and len(meant) > 1:
+            text = f"{key} is a key of one of {', '.join(meant)}"
+            raise ConfigError(text, "name that one")
+        return meant
 
     def _places(self) -> Iterator[str]:
         """The directories that were looked at, and what is wrong with each."""

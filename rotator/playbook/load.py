@@ -89,7 +89,7 @@ class Loader:
             self._wrong((), "a playbook is a mapping", "it begins with `generate:` and `store:`")
             return []
         variants, pool = data.get("for_each"), data.get("pool")
-        if isinstance(pool, list):
+        if pool is not None:
             pooled = template.pooled(name, data, self._wrong)
             return as_pool(self._made_of(name, pooled))
         if isinstance(variants, list):

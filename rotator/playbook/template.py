@@ -13,6 +13,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_FILLED = 20_000_000  # bytes, of all playbooks that one file makes
 _MEMBER = "{member}"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_MOST_KEYS = 1_000  # of a pool: before each rotation the others are looked at
 _PART = 50  # what a part takes besides its letters, in bytes
 
 
@@ -57,12 +58,21 @@ def pooled(
     if "for_each" in data:
         wrong(("pool",), "a playbook has `pool` or `for_each`, not both", "a file for each pool")
         return
-    if len(keys) < 2:
-        wrong(("pool",), "a pool has several keys", "`pool: [OPENAI_API_KEY, OPENAI_API_KEY_1]`")
+    if not isinstance(keys, list) or not keys:
+        text = "a pool is a list of its keys"
+        wrong(("pool",), text, "`pool: [OPENAI_API_KEY, OPENAI_API_KEY_1]`")
+        return
     rest = {key: value for key, value in data.items() if key != "pool"}
-    if not any(_MEMBER in part for part in _parts(rest.get("store")) if isinstance(part, str)):
-        text = f"no store says {_MEMBER}: all keys of the pool would be one"
-        wrong(("pool",), text, f"for instance `key: '{_MEMBER}'`")
+    if (
+        len(keys) > _MOST_KEYS
+        or filled_size(rest, [{"member": key} for key in keys]) > _MOST_FILLED
+    ):
+        text = f"more than {_MOST_KEYS} keys, or {_MOST_FILLED // 1_000_000} MB of playbooks"
+        wrong(("pool",), text, "several pools")
+        return
+    if (where := _for_all(rest.get("store"))) is not None:
+        text = f"every store of a pool says {_MEMBER}: all keys would be one in this place"
+        wrong(where, text, f"for instance `key: '{_MEMBER}'`")
         return
     seen: dict[str, int] = {}
     for index, key in enumerate(keys):
@@ -79,12 +89,35 @@ def pooled(
         try:
             playbook = fill(rest, {"member": key})
         except KeyError as error:
-            text = (
-                f"{{{error.args[0]}}} stands in the playbook, and a pool fills in {_MEMBER} alone"
-            )
-            wrong(("pool",), text, "`for_each` has values of your own")
+            other = f"{{{error.args[0]}}}"
+            text = f"{other} stands in the playbook, and a pool fills in {_MEMBER} alone"
+            where = next((path for path, part in _places(rest, ()) if other in part), ("pool",))
+            wrong(where, text, "`for_each` has values of your own")
             return
-        yield f"{name}-{member}", {"group": name, **playbook}
+        yield member_name(name, key), {"group": name, **playbook}
+
+
+def member_name(pool: str, key: str) -> str:
+    """The playbook of one of a pool's keys."""
+    return f"{pool}-{key.lower()}"
+
+
+def _for_all(value: Any) -> Path_ | None:
+    """The store that would have one place for all keys of a pool."""
+    for index, store in enumerate(value) if isinstance(value, list) else [(-1, value)]:
+        texts = [part for part in _parts(store) if isinstance(part, str)]
+        if isinstance(store, dict) and not any(_MEMBER in part for part in texts):
+            return ("store",) if index < 0 else ("store", index)
+    return None
+
+
+def _places(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    """Each text, and where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    below: Any = enumerate(value) if isinstance(value, list) else ()
+    for key, part in value.items() if isinstance(value, dict) else below:
+        yield from _places(part, (*path, key))
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rotator.audit.record import rfc3339
@@ -39,7 +39,15 @@ def rotate_all(runtime: Runtime, names: Sequence[str], request: Request) -> list
     runtime.keeper  # noqa: B018  (opened once, before the threads)
     # Once: looking at a thousand files for each of a thousand names takes a while.
     loaded = runtime.playbooks()
-    works = [rotating(runtime, name, request, loaded) for name in names]
+    to_do = set(names)
+
+    def working(name: str) -> Work[Report]:
+        try:
+            return (yield from rotating(runtime, name, request, loaded, to_do))
+        finally:
+            to_do.discard(name)
+
+    works = [working(name) for name in names]
     return drive_all(runtime.clock, works, THREADS, groups(names, loaded))
 
 
@@ -67,19 +75,28 @@ def groups(names: Sequence[str], loaded: Loaded) -> list[str]:
     return [neighbour(book.provider_name, book.provider) if book else "" for book in books]
 
 
-def rotating(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
-    """The work on one playbook, its errors a part of the report."""
+def rotating(
+    runtime: Runtime, name: str, request: Request, loaded: Loaded, to_do: Collection[str] = ()
+) -> Work[Report]:
+    """The work on one playbook, its errors a part of the report.
+
+    `to_do`: what the same order still works on, which one of their group waits for.
+    """
     begun = runtime.clock.now()
-    work = leaked if request.compromised and not request.only_if_due else _in_order
     try:
         runtime.must_go_on()
-        report = yield from work(runtime, name, request, loaded)
+        if request.compromised and not request.only_if_due:
+            report = yield from leaked(runtime, name, request, loaded)
+        else:
+            report = yield from _in_order(runtime, name, request, loaded, to_do)
     except RotatorError as error:
         return Report(name, None, (), Finish(None), error, runtime.clock.now() - begun)
     return replace(report, seconds=runtime.clock.now() - begun)
 
 
-def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> Work[Report]:
+def _in_order(
+    runtime: Runtime, name: str, request: Request, loaded: Loaded, to_do: Collection[str]
+) -> Work[Report]:
     """A rotation without an incident."""
     before = runtime.situation(name, loaded)
     playbook = expected(before, loaded)
@@ -94,7 +111,8 @@ def _in_order(runtime: Runtime, name: str, request: Request, loaded: Loaded) -> 
             with (yield from runtime.leasing(name, loaded)) as leased:
                 return (yield from _under_lease(runtime, leased, playbook, request))
         except GroupHeld as held:
-            if not runtime.keeper.holds(held.holder):
+            # One that a dead process left half way is not held yet: it is carried on beside this.
+            if not runtime.keeper.holds(held.holder) and held.holder not in to_do:
                 raise
             yield from _its_turn_comes(runtime, held)
             if runtime.way == DAEMON:  # it comes back, with the playbook as it is by then

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from pathlib import Path
@@ -20,6 +21,7 @@ from rotator.playbook.mistakes import PlaybookMistakes
 from rotator.reference import Reference
 from rotator.secret import Secret, hint_of
 
+_NUMBERED = re.compile(r"(.+?)_(\d{1,9})")  # a key of a pool: OPENAI_API_KEY_1
 _UNUSED = "https://unused.invalid"
 _ALWAYS = "openai"  # looked at whether its variable is set or not
 
@@ -62,22 +64,40 @@ def providers_in_environment(catalog: Mapping[str, Path]) -> list[str]:
 
 def _may_be_set(path: Path) -> bool:
     try:
-        return any(os.environ.get(variable) for variable in entry_of(path).env)
+        return bool(_set(entry_of(path).env))
     except PlaybookMistakes:
         return True
 
 
-def environment_key(catalog: Mapping[str, Path], provider: str) -> EnvironmentKey:
-    """Ask this provider of the catalog whether it takes the key in its variable."""
+def _set(variables: Sequence[str]) -> list[str]:
+    """The first of these that is set; and those of a pool, which have a number behind a name."""
+    first = next((name for name in variables if os.environ.get(name)), None)
+    numbered = [
+        (variables.index(found[1]), int(found[2]), name)
+        for name, value in os.environ.items()
+        if value and (found := _NUMBERED.fullmatch(name)) and found[1] in variables
+    ]
+    return [*([first] if first else []), *(name for *_, name in sorted(numbered))]
+
+
+def environment_keys(catalog: Mapping[str, Path], provider: str) -> list[EnvironmentKey]:
+    """Ask this provider of the catalog whether it takes the key in its variable; of a pool, each
+    of the keys.
+    """
     try:
         entry = entry_of(catalog[provider])
     except PlaybookMistakes as error:
-        return EnvironmentKey(
-            provider, "", "", KeyState.MISTAKE, detail=error.message, hint=error.hint
-        )
+        return [
+            EnvironmentKey(
+                provider, "", "", KeyState.MISTAKE, detail=error.message, hint=error.hint
+            )
+        ]
     if not entry.env:
-        return EnvironmentKey(provider, "", entry.console, KeyState.NO_VARIABLE)
-    variable = next((name for name in entry.env if os.environ.get(name)), entry.env[0])
+        return [EnvironmentKey(provider, "", entry.console, KeyState.NO_VARIABLE)]
+    return [_key(provider, entry, name) for name in _set(entry.env) or entry.env[:1]]
+
+
+def _key(provider: str, entry: CatalogEntry, variable: str) -> EnvironmentKey:
     value = os.environ.get(variable, "")
     state, ends, detail, hint = KeyState.NOT_SET, "", "", ""
     if value:

@@ -451,6 +451,21 @@ def test_doctor_and_check(run: Callable[..., Said], monkeypatch: pytest.MonkeyPa
     assert "cannot be tried" in run("check", "openai").out
 
 
+def test_check_has_a_line_for_each_key_of_a_pool(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_API_KEY_10", "OPENAI_API_KEY_2"):
+        monkeypatch.setenv(name, "nonsense")
+    monkeypatch.setenv("OPENAI_API_KEY_3", "")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/run/key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    lines = [line.split()[2] for line in run("check", "openai").out.splitlines() if "set (" in line]
+    assert lines == ["OPENAI_API_KEY", "OPENAI_API_KEY_2", "OPENAI_API_KEY_10"]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    said = run("check", "openai").out
+    assert "OPENAI_API_KEY_2 is set" in said and "OPENAI_API_KEY is not set" not in said
+
+
 OWN_FILE = """
 name: Ours
 console: https://ours.example/keys

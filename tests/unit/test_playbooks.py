@@ -16,6 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from rotator import durations
+from rotator.cli.common import playbook_names
 from rotator.errors import ConfigError, NotFound
 from rotator.integrations.files.dotenv import DotenvStore
 from rotator.integrations.memory.store import MemoryStore
@@ -325,15 +326,63 @@ def test_a_pool_makes_a_playbook_for_each_of_its_keys(tmp_path: Path) -> None:
         found.get("gate")
 
 
+def test_a_key_is_that_of_one_of_several_playbooks(tmp_path: Path) -> None:
+    found = load(tmp_path, gate=POOL + "pool: [A, B]\n")
+    assert found.meant(["gate-a"], "key_1") == ["gate-a"]
+    with pytest.raises(ConfigError, match="key_1 is a key of one of gate-a, gate-b"):
+        found.meant(["gate"], "key_1")
+
+
+def test_a_pool_that_shrinks_to_one_key_keeps_that_ones_name(tmp_path: Path) -> None:
+    found = load(tmp_path, gate=POOL + "pool: [A]\n")
+    assert not found.mistakes and list(found.playbooks) == ["gate-a"]
+
+
+def test_a_shell_completes_files_and_the_playbooks_that_they_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openai.yaml").write_text(POOL + "pool: [OPENAI_API_KEY, OPENAI_API_KEY_1, 3]\n")
+    (tmp_path / "open.yaml").write_text("for_each: [{name: eu}, {name: us}, {x: 1}, 3]\n")
+    (tmp_path / "opener.yaml").write_text(GOOD)
+    (tmp_path / "opus.yaml").write_bytes(b"pool: \xff\n")
+    (tmp_path / "opal.yaml").write_text("pool: 3\n")
+    (tmp_path / "ops.yaml").write_text("- |\npool: [A]\n")
+    (tmp_path / "other.yaml").write_text("")
+    monkeypatch.setenv("ROTATOR_PLAYBOOKS", str(tmp_path))
+    found = playbook_names(None, None, "op")  # type: ignore[arg-type]
+    several = ["openai", "openai-openai_api_key", "openai-openai_api_key_1"]
+    assert found == ["opal", "open", "open-eu", "open-us", *several, "opener", "ops", "opus"]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "wrong"),
     [
-        (POOL + "pool: [A]\n", "6:7", "a pool has several keys"),
+        (POOL + "pool: []\n", "6:7", "a pool is a list of its keys"),
+        (POOL + "pool: A\n", "6:7", "a pool is a list of its keys"),
+        (POOL + f"pool: [{', '.join(f'A{n}' for n in range(1001))}]\n", "6:7", "more than 1000"),
+        (
+            POOL
+            + f"description: {'x' * 999_000}\npool: [{', '.join(f'A{n}' for n in range(30))}]\n",
+            "7:7",
+            "20 MB of playbooks",
+        ),
+        (POOL.replace("'{member}'", "{member}") + "pool: [A, B]\n", "3:5", "every store of a pool"),
         (POOL + "pool: [A, a]\n", "6:11", "a is in the pool twice"),
         (POOL + "pool: [A, 'B C']\n", "6:11", "'B C' cannot be a key's name"),
         (POOL + "pool: [A, B]\nfor_each: [{name: x}]\n", "6:7", "not both"),
-        (GOOD + "pool: [A, B]\n", "6:7", "no store says {member}"),
-        (POOL + "pool: [A, B]\ndescription: '{name}'\n", "6:7", "{name} stands in the playbook"),
+        (GOOD + "pool: [A, B]\n", "3:5", "every store of a pool says {member}"),
+        (
+            GOOD.replace("  - {uses: dotenv", "  {uses: dotenv") + "pool: [A, B]\n",
+            "3:3",
+            "every store of a pool says {member}",
+        ),
+        (
+            POOL.replace("restart:", "  - {uses: file, path: /tmp/x/key}\nrestart:")
+            + "pool: [A, B]\n",
+            "4:5",
+            "every store of a pool says {member}",
+        ),
+        (POOL + "pool: [A, B]\ndescription: '{name}'\n", "7:14", "{name} stands in the playbook"),
     ],
 )
 def test_what_is_no_pool_is_a_mistake(tmp_path: Path, text: str, place: str, wrong: str) -> None:
