@@ -74,7 +74,7 @@ class Shard:
             str(self.report),
         ]
         if self.name == shards.TOGETHER:
-            argv += ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
+            argv += ["-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile"]
         environment = {**os.environ, "ROTATOR_TESTS_TOLD": str(self.told)}
         if (
             self.coverage and self.name not in shards.GENERATED
@@ -168,6 +168,8 @@ def _will_be_skipped() -> list[str]:
             install()
         except pytest.skip.Exception as skipped:
             lines.append(f"  {name}: {skipped.msg}")
+    if not (may_install() or os.environ.get("ROTATOR_LONG")):
+        lines.append(f"  the longest journeys of the command: each {shards.LONG}")
     return ["skipped here, and tested by CI:", *lines] if lines else []
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if not shards.has(wanted, found[item])]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if shards.has(wanted, found[item])]
+    if wanted == shards.TOGETHER and not os.environ.get("ROTATOR_LONG"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason=shards.LONG))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -126,14 +131,10 @@ def aws() -> Iterator[moto.Aws]:
 
 @pytest.fixture
 def memory_world() -> Iterator[memory.World]:
-    """An empty world in memory, as it is by itself: whatever a test before put in its place."""
-    memory.WORLD.issuers.clear()
-    memory.WORLD.cells.clear()
-    memory.WORLD.consumers.clear()
-    before = dict(vars(memory.WORLD))
-    yield memory.WORLD
+    """An empty world in memory, whatever a test before has put in place of a part of it."""
     vars(memory.WORLD).clear()
-    vars(memory.WORLD).update(before)
+    vars(memory.WORLD).update(vars(memory.World()))
+    yield memory.WORLD
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ import pytest
 
 GENERATED = ("model", "simulation", "properties")
 NAMES = (*GENERATED, "kubernetes", "engines", "rest")
-# All that is not generated, where no server is installed by the run: nothing waits then, so its
-# modules are shared out among as many processes as there are processors.
+# All that is not generated, where no server is installed by the run: its modules are shared out
+# among twice as many processes as there are processors, as the command's journeys mostly wait.
 TOGETHER = "together"
+LONG = "takes long: CI runs it, and ROTATOR_LONG=1 make test"
 _TESTS = Path(__file__).parent
 # The first of these that a module needs is what its tests are about, and decides in which part they
 # run.
