@@ -239,12 +239,6 @@ def ready(connection: EngineConnection, container: Container, settle: float) -> 
     Raises PermanentError, with the container's own last words, for one that ended, restarts, or is
     unhealthy.
     """
-    if container.health == "unhealthy":
-        log = container.state["Health"].get("Log") or [{}]
-        said = redact(str(log[-1].get("Output", "")).strip())[:300]
-        raise PermanentError(
-            f"{container.name} is unhealthy: {said or last_words(connection, container)}"
-        )
     settled = container.running and time.time() - container.started_at >= settle
     again = container.raw.get("RestartCount") and (container.health == "starting" or not settled)
     if again or container.state.get("Status") in ("exited", "dead", "restarting"):
@@ -253,6 +247,13 @@ def ready(connection: EngineConnection, container: Container, settle: float) -> 
         code = container.state.get("ExitCode")
         raise PermanentError(
             f"{container.name} ended with {code}: {last_words(connection, container)}"
+        )
+    # Only now: the engine calls one that has ended unhealthy, too, by its last check.
+    if container.health == "unhealthy":
+        log = container.state["Health"].get("Log") or [{}]
+        said = redact(str(log[-1].get("Output", "")).strip())[:300]
+        raise PermanentError(
+            f"{container.name} is unhealthy: {said or last_words(connection, container)}"
         )
     return settled and container.health in ("healthy", "")
 
