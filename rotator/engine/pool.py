@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from rotator import deadline
 from rotator.engine.clock import Clock
+from rotator.journal.clocks import Reading
 
 T = TypeVar("T")
 Work = Generator[
@@ -33,7 +34,6 @@ _MOST_HANGING, _MOST_THREADS = 64, 512
 _PACE = 0.1  # seconds between two of a group some of which hang
 _REST = 10.0  # seconds after which the clock is looked at again, however long a wait is
 _LOOK = 0.05  # seconds between two looks whether something became ripe, or hangs
-_AGREE = 1.0  # seconds: clocks that part by more were set
 _NO_THREAD = 1.0  # seconds until a thread is asked for again that this machine did not give
 
 
@@ -91,7 +91,7 @@ class Pool:
         self._tasks: dict[int, _Task[Any]] = {}  # all that have not ended
         self._number = 0
         self._waiting: list[tuple[float, int]] = []  # until when, by the clock that never jumps
-        self._ahead = self._reading()[1]
+        self._reading = self._read()[1]
         self._ripe: dict[str, deque[int]] = {}
         self._threads = self._idle = 0
         self._inside: dict[int, float] = {}  # works that are being continued, since when
@@ -261,18 +261,18 @@ class Pool:
             return None
         return min(max(0.0, self._waiting[0][0] - self._now()), _REST)
 
-    def _reading(self) -> tuple[float, float]:
-        """The clock that never jumps, and how far the other one is ahead of it, in seconds."""
-        steady = self.clock.boot()[1]
-        return steady, self.clock.now() - steady
+    def _read(self) -> tuple[float, Reading]:
+        """The clock that never jumps, and how far the other one is ahead of it."""
+        boot, steady = self.clock.boot()
+        return steady, Reading(boot, self.clock.now() - steady)
 
     def _now(self) -> float:
         """By the clock that never jumps: a wait gets no longer where the other one is set back, and
         ends earlier where that is set forward.
         """
-        steady, ahead = self._reading()
-        if abs(by := ahead - self._ahead) > _AGREE:
-            self._ahead = ahead
+        steady, reading = self._read()
+        if by := reading.jumped_since(self._reading):
+            self._reading = reading
             if by > 0:
                 self._waiting = [(at - by, number) for at, number in self._waiting]
         return steady
@@ -293,7 +293,7 @@ class Pool:
             if not self._stops:
                 del self._inside[number]
                 self._now()
-                heapq.heappush(self._waiting, (at - self._ahead, number))
+                heapq.heappush(self._waiting, (at - self._reading.ahead, number))
                 self._changed.notify_all()
                 return
         self._ended(number, self._tasks[number].work.close)

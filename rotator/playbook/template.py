@@ -74,7 +74,7 @@ def pooled(
         text = f"every store of a pool says {_MEMBER}: all keys would be one in this place"
         wrong(where, text, f"for instance `key: '{_MEMBER}'`")
         return
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     for index, key in enumerate(keys):
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             wrong(
@@ -85,7 +85,7 @@ def pooled(
         if member in seen:
             wrong(("pool", index), f"{key} is in the pool twice", "each key once")
             continue
-        seen[member] = index
+        seen.add(member)
         try:
             playbook = fill(rest, {"member": key})
         except KeyError as error:
